@@ -1,0 +1,87 @@
+#include "ledger/base/bytes.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace cleared {
+namespace {
+
+constexpr std::string_view kHexDigits = "0123456789abcdef";
+constexpr std::string_view kBase64Digits =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+}  // namespace
+
+std::string to_hex(ByteView bytes) {
+  std::string out;
+  out.reserve(bytes.size() * 2);
+  for (std::byte b : bytes) {
+    out += kHexDigits[std::to_integer<size_t>(b >> 4)];
+    out += kHexDigits[std::to_integer<size_t>(b & std::byte{15})];
+  }
+  return out;
+}
+
+std::optional<Digest> parse_digest(std::string_view hex) {
+  Digest out;
+  if (hex.size() != 2 * out.bytes.size()) return std::nullopt;
+  for (size_t i = 0; i < out.bytes.size(); ++i) {
+    const size_t high = kHexDigits.find(hex[2 * i]);
+    const size_t low = kHexDigits.find(hex[2 * i + 1]);
+    if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
+    out.bytes[i] = static_cast<std::byte>(high << 4 | low);
+  }
+  return out;
+}
+
+std::optional<Digest> digest_from_raw(std::string_view raw) {
+  Digest out;
+  if (raw.size() != out.bytes.size()) return std::nullopt;
+  std::memcpy(out.bytes.data(), raw.data(), raw.size());
+  return out;
+}
+
+std::string to_base64(ByteView bytes) {
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t n = std::min<size_t>(3, bytes.size() - i);
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k) {
+      group = group << 8 | (k < n ? std::to_integer<uint32_t>(bytes[i + k]) : 0U);
+    }
+    for (size_t k = 0; k < 4; ++k) {
+      out += k <= n ? kBase64Digits[group >> (18 - 6 * k) & 63U] : '=';
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> parse_base64(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  std::string out;
+  out.reserve(text.size() / 4 * 3);
+  for (size_t i = 0; i < text.size(); i += 4) {
+    const bool last = i + 4 == text.size();
+    const size_t pad = !last ? 0 : text[i + 2] == '=' && text[i + 3] == '=' ? 2
+                       : text[i + 3] == '='                                 ? 1
+                                                                            : 0;
+    uint32_t group = 0;
+    for (size_t k = 0; k < 4; ++k) {
+      const size_t value = k < 4 - pad ? kBase64Digits.find(text[i + k]) : 0;
+      if (value == std::string_view::npos) return std::nullopt;
+      group = group << 6 | static_cast<uint32_t>(value);
+    }
+    for (size_t k = 0; k < 3; ++k) {
+      const auto octet = static_cast<unsigned char>(group >> (16 - 8 * k) & 255U);
+      if (k < 3 - pad) {
+        out += static_cast<char>(octet);
+      } else if (octet != 0) {
+        return std::nullopt;  // low bits that encoding would have left at zero
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace cleared

@@ -1,0 +1,72 @@
+// Signed notes and their Ed25519 keys, as C2SP signed-note (https://c2sp.org/signed-note): a text, a
+// blank line, one line a signature: "— name base64(id, 4 bytes big-endian || signature)".
+//
+// Pure functions: no storage, no clock. Safe from any thread. Malformed input is Error{corrupt} that
+// says where; a signature that does not verify is an answer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+
+namespace cleared::ledger {
+
+// Signature types: the byte before the public key in a verifier key.
+enum class SignatureType : uint8_t {
+  ed25519 = 1,
+  ed25519_cosignature = 4,
+};
+
+// "name+id+base64(type || key)". `key` is 32 bytes for every type known here.
+struct VerifierKey {
+  std::string name;  // not empty, no white space, no '+'
+  uint32_t id = 0;   // first 4 bytes of SHA-256(name "\n" type key)
+  SignatureType type = SignatureType::ed25519;
+  std::string key;
+  bool operator==(const VerifierKey&) const = default;
+};
+VerifierKey parse_verifier_key(std::string_view text);
+std::string format_verifier_key(const VerifierKey& key);
+
+// "PRIVATE+KEY+name+id+base64(type || seed)", the form of golang.org/x/mod/sumdb/note.
+struct SignerKey {
+  VerifierKey verifier;
+  std::string seed;  // 32 bytes
+};
+SignerKey parse_signer_key(std::string_view text);
+std::string format_signer_key(const SignerKey& key);
+SignerKey new_signer_key(std::string_view name);  // from the system's random source
+
+struct NoteSignature {
+  std::string name;
+  uint32_t id = 0;
+  std::string signature;  // raw, without the id
+};
+
+struct Note {
+  std::string text;  // ends with a newline, which is signed too
+  std::vector<NoteSignature> signatures;
+};
+
+// At most 1 MB and 100 signatures; UTF-8 without control characters below 0x20 but newline.
+Note parse_note(std::string_view note);
+std::string format_note(const Note& note);
+
+NoteSignature sign_note(std::string_view text, const SignerKey& key);
+
+// Adds a signature, replacing an earlier one by the same key.
+void add_signature(Note& note, const SignerKey& key);
+
+// True when `note` has a signature line of this key and it verifies. A line of this key that does
+// not verify makes the answer false whatever the other lines say.
+[[nodiscard]] bool signed_by(const Note& note, const VerifierKey& key);
+
+// Ed25519 (RFC 8032) over any bytes, for formats that are not notes (DSSE).
+std::string sign_bytes(ByteView message, const SignerKey& key);
+[[nodiscard]] bool verify_bytes(ByteView message, std::string_view signature,
+                                const VerifierKey& key);
+
+}  // namespace cleared::ledger
