@@ -1,5 +1,5 @@
-// SHA-256 (FIPS 180-4) through OpenSSL with a context that is kept: its one-shot call is three times
-// slower. One hasher per thread; distinct hashers from any thread.
+// SHA-256 (FIPS 180-4) through OpenSSL with a context that is kept: its one-shot call is three
+// times slower. One hasher per thread; distinct hashers from any thread.
 #pragma once
 
 #include <initializer_list>

@@ -22,16 +22,16 @@
 
 namespace cleared::ledger {
 
-// An ordinary answer. `rule` is one of rules() in gate.cpp, or "cleared"; `fact` is what decided, in
-// words, naming the licence, the shard or the sample.
+// An ordinary answer. `rule` is one of rules() in gate.cpp, or "cleared"; `fact` is what decided,
+// in words, naming the licence, the shard or the sample.
 struct Verdict {
   bool cleared = false;
   std::string rule;
   std::string fact;
 };
 
-// The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes one,
-// so no path leads from an uncleared file to the model.
+// The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
+// one, so no path leads from an uncleared file to the model.
 class ClearedSample {
  public:
   const std::string& key() const { return key_; }
@@ -60,13 +60,13 @@ struct PermittedSample {
 };
 
 struct GateOptions {
-  std::filesystem::path permit;       // signed note
-  std::filesystem::path trust;        // public keys, "role vkey" lines: an approver's is needed
-  std::filesystem::path shards;       // folder of tars and manifests
-  std::filesystem::path notices;      // folder of signed revocations, *.revocation; must exist
-  std::string run;                    // name, as in the permit
-  Digest config_digest;               // of the run's config file
-  Purpose purpose;                    // what the run declares
+  std::filesystem::path permit;   // signed note
+  std::filesystem::path trust;    // public keys, "role vkey" lines: an approver's is needed
+  std::filesystem::path shards;   // folder of tars and manifests
+  std::filesystem::path notices;  // folder of signed revocations, *.revocation; must exist
+  std::string run;                // name, as in the permit
+  Digest config_digest;           // of the run's config file
+  Purpose purpose;                // what the run declares
 };
 
 // A training node's gate. Every refusal is Error{refused} whose message is "rule: fact".
@@ -83,8 +83,9 @@ class Gate {
   // arrived. Called by every rank before every step; costs two system calls when nothing changed.
   [[nodiscard]] Verdict holds();
 
-  // Reads the sample once, hashes it in memory and hands out those very bytes. `passes` is how often
-  // this run will have consumed it, this time included; the permit's limit is checked against it.
+  // Reads the sample once, hashes it in memory and hands out those very bytes. `passes` is how
+  // often this run will have consumed it, this time included; the permit's limit is checked against
+  // it.
   ClearedSample clear(size_t sample, uint64_t passes);
 
  private:

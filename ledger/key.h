@@ -1,5 +1,5 @@
-// Key files. NAME.key holds a SignerKey and may be read by its owner alone; NAME.pub beside it holds
-// "role vkey" and may be read by anyone. Any thread.
+// Key files. NAME.key holds a SignerKey and may be read by its owner alone; NAME.pub beside it
+// holds "role vkey" and may be read by anyone. Any thread.
 #pragma once
 
 #include <filesystem>

@@ -1,8 +1,8 @@
-// Signed notes and their Ed25519 keys, as C2SP signed-note (https://c2sp.org/signed-note): a text, a
-// blank line, one line a signature: "— name base64(id, 4 bytes big-endian || signature)".
+// Signed notes and their Ed25519 keys, as C2SP signed-note (https://c2sp.org/signed-note): a text,
+// a blank line, one line a signature: "— name base64(id, 4 bytes big-endian || signature)".
 //
-// Pure functions: no storage, no clock. Safe from any thread. Malformed input is Error{corrupt} that
-// says where; a signature that does not verify is an answer.
+// Pure functions: no storage, no clock. Safe from any thread. Malformed input is Error{corrupt}
+// that says where; a signature that does not verify is an answer.
 #pragma once
 
 #include <cstdint>

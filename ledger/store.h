@@ -33,7 +33,7 @@ class Store {
   uint64_t size() const;  // records
 
   struct Appended {
-    uint64_t first = 0;    // seq of the first new record
+    uint64_t first = 0;  // seq of the first new record
     uint64_t added = 0;
     uint64_t present = 0;  // facts that were there already
   };

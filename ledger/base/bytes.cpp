@@ -63,9 +63,10 @@ std::optional<std::string> parse_base64(std::string_view text) {
   out.reserve(text.size() / 4 * 3);
   for (size_t i = 0; i < text.size(); i += 4) {
     const bool last = i + 4 == text.size();
-    const size_t pad = !last ? 0 : text[i + 2] == '=' && text[i + 3] == '=' ? 2
-                       : text[i + 3] == '='                                 ? 1
-                                                                            : 0;
+    const size_t pad = !last                                      ? 0
+                       : text[i + 2] == '=' && text[i + 3] == '=' ? 2
+                       : text[i + 3] == '='                       ? 1
+                                                                  : 0;
     uint32_t group = 0;
     for (size_t k = 0; k < 4; ++k) {
       const size_t value = k < 4 - pad ? kBase64Digits.find(text[i + k]) : 0;

@@ -19,8 +19,7 @@ namespace {
   const Errc code = error == ENOENT || error == ENOTDIR                   ? Errc::not_found
                     : error == EACCES || error == EPERM || error == EROFS ? Errc::permission
                                                                           : Errc::io;
-  throw Error(code, what, " ", path.string(), ": ",
-              std::generic_category().message(error));
+  throw Error(code, what, " ", path.string(), ": ", std::generic_category().message(error));
 }
 
 fs::path folder_of(const fs::path& path) {
@@ -77,8 +76,8 @@ std::string read_file(const fs::path& path, uint64_t limit_bytes) {
     if (n < 0) fail("read", path, errno);
     if (n == 0) return out;
     if (out.size() + static_cast<size_t>(n) > limit_bytes) {
-      throw Error(Errc::corrupt, "read ", path.string(), ": larger than the limit of ",
-                  limit_bytes, " bytes");
+      throw Error(Errc::corrupt, "read ", path.string(), ": larger than the limit of ", limit_bytes,
+                  " bytes");
     }
     out.append(buffer, static_cast<size_t>(n));
   }
@@ -95,8 +94,8 @@ std::string read_range(const fs::path& path, uint64_t offset, uint64_t size_byte
   }
   std::string out(size_bytes, '\0');
   for (size_t done = 0; done < out.size();) {
-    const ssize_t n = ::pread(fd.get(), out.data() + done, out.size() - done,
-                              static_cast<off_t>(offset + done));
+    const ssize_t n =
+        ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail("read", path, errno);
     if (n == 0) throw Error(Errc::corrupt, "read ", path.string(), ": it shrank while read");

@@ -1,0 +1,61 @@
+#include "ledger/textproto.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
+#include "ledger/base/check.h"
+
+namespace cleared::ledger {
+namespace {
+
+// Keeps the first problem, counted from 1 as editors do. A missing required field has no place.
+class FirstProblem : public google::protobuf::io::ErrorCollector {
+ public:
+  explicit FirstProblem(std::string_view where) : where_(where) {}
+  void AddError(int line, google::protobuf::io::ColumnNumber column,
+                const std::string& message) override {
+    if (!text_.empty()) return;
+    std::ostringstream out;
+    out << where_ << ':';
+    if (line >= 0) out << line + 1 << ':' << column + 1 << ':';
+    out << ' ' << message;
+    text_ = std::move(out).str();
+  }
+  void AddWarning(int line, google::protobuf::io::ColumnNumber column,
+                  const std::string& message) override {
+    AddError(line, column, message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string_view where_;
+  std::string text_;
+};
+
+}  // namespace
+
+void parse_textproto(std::string_view text, std::string_view where, google::protobuf::Message& out,
+                     Errc code) {
+  if (text.size() > size_t{1} << 30) throw Error(code, where, ": too long");
+  FirstProblem problem(where);
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&problem);
+  parser.SetRecursionLimit(32);
+  google::protobuf::io::ArrayInputStream in(text.data(), static_cast<int>(text.size()));
+  if (!parser.Parse(&in, &out) || !problem.text().empty()) {
+    throw Error(code,
+                problem.text().empty() ? std::string(where) + ": does not parse" : problem.text());
+  }
+}
+
+std::string format_textproto(const google::protobuf::Message& message) {
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  std::string out;
+  CLEARED_CHECK(printer.PrintToString(message, &out));
+  return out;
+}
+
+}  // namespace cleared::ledger

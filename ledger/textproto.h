@@ -1,0 +1,23 @@
+// Protobuf text format, read strictly: an unknown field or value, a field given twice or a required
+// one left out is an error with its line and column. Pure; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "ledger/base/error.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace cleared::ledger {
+
+// Fills `out` from `text`. Throws Error{code}: "where:line:column: what is wrong".
+void parse_textproto(std::string_view text, std::string_view where, google::protobuf::Message& out,
+                     Errc code = Errc::corrupt);
+
+// As parse_textproto would read it back; one field a line.
+std::string format_textproto(const google::protobuf::Message& message);
+
+}  // namespace cleared::ledger
