@@ -1,0 +1,80 @@
+// The video diffusion transformer: a stack of blocks over latent tokens that predicts the velocity
+// of a rectified flow. Each block: adaLN-single modulation, self-attention with QK-RMSNorm and 3D
+// RoPE, text cross-attention, GELU MLP. Sources: Peebles and Xie, Scalable Diffusion Models with
+// Transformers, 2023; Chen and others, PixArt-alpha, 2023 (adaLN-single); Su and others, RoFormer,
+// 2021; the block is the one of the public Wan family.
+//
+// Const use is safe from several threads as far as autograd is; one optimiser changes the weights.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/model/parameters.h"
+#include "train/model/tensor.h"
+
+namespace cleared::train {
+
+struct DitConfig {
+  int64_t dim = 192;
+  int64_t layers = 6;
+  int64_t heads = 3;  // dim / heads is even and at least 12
+  int64_t ffn = 768;
+  int64_t channels = 16;                      // of the latent
+  std::array<int64_t, 3> latent = {4, 8, 8};  // T, H, W
+  std::array<int64_t, 3> patch = {1, 1, 1};   // of the latent, one token each; divides it
+  int64_t text_len = 64;
+  int64_t text_dim = 192;
+  int64_t freq = 256;  // sinusoidal features of t, even
+
+  std::array<int64_t, 3> grid() const;  // tokens along T, H, W
+  int64_t tokens() const;
+  int64_t patch_dim() const;  // values of one token
+  void check() const;         // Error{config} naming the field that makes no sense
+};
+
+// cos and sin of RoPE's angles, each [S, D/2], for tokens on `grid` in row-major order. A head's
+// D/2 pairs are split over t (the rest), h (D/6) and w (D/6).
+std::pair<Tensor, Tensor> rope_table(const std::array<int64_t, 3>& grid, int64_t head_dim);
+
+class Dit {
+ public:
+  // Registers its parameters with `parameters`; `prefix` precedes their names.
+  Dit(const DitConfig& config, Parameters& parameters, const std::string& prefix = "");
+
+  // tokens_BSD, t_B in [0, 1] and text_BLN (text_dim wide) to the velocity_BSD.
+  Tensor forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN) const;
+
+  Tensor patchify(const Tensor& z_BCTHW) const;  // to tokens_BSD
+  Tensor unpatchify(const Tensor& tokens_BSD) const;
+
+  const DitConfig& config() const { return config_; }
+  void to(at::Device device);  // the rope tables; parameters are moved by Parameters' owner
+
+ private:
+  struct Attention {
+    Linear q, kv, qkv, o;  // q and kv across, qkv within
+    Tensor norm_q, norm_k;
+  };
+  struct Block {
+    Tensor mod, norm_weight, norm_bias;
+    Attention within, across;
+    Linear up, down;
+  };
+  Tensor attend(const Attention& a, Tensor q, Tensor k, const Tensor& v, bool rope) const;
+  Tensor attend_within(const Attention& a, const Tensor& x_BSN) const;
+  Tensor attend_across(const Attention& a, const Tensor& x_BSN, const Tensor& context_BLN) const;
+  Tensor run_block(const Block& block, Tensor x_BSN, const Tensor& time_B6N,
+                   const Tensor& context_BLN) const;
+
+  DitConfig config_;
+  Linear inp_, t1_, t2_, tp_, x1_, x2_, out_;
+  Tensor mod_out_;
+  std::vector<Block> blocks_;
+  Tensor cos_SD_, sin_SD_;
+};
+
+}  // namespace cleared::train

@@ -1,0 +1,36 @@
+// The safetensors file format: 8 bytes of little-endian header size, a JSON header that names type,
+// shape and byte range of every tensor, then their bytes without gaps. Source: the format section
+// of github.com/huggingface/safetensors. Any thread, as far as the paths differ.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "ledger/base/bytes.h"
+#include "train/model/tensor.h"
+
+namespace cleared::train {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct Safetensors {
+  TensorMap tensors;
+  Metadata metadata;
+  Digest digest;  // SHA-256 of the whole file
+};
+
+// Writes the file whole or not at all, streaming, and returns its digest. Names are sorted, and the
+// header is padded so that every tensor is aligned to 8 bytes if its size is: same tensors and
+// metadata, same bytes.
+Digest write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
+                         const Metadata& metadata);
+
+// Reads and hashes once; tensors share one buffer in memory. Strict: Error{corrupt} on a header
+// that is too large, not JSON, has a duplicate or unknown key, a type that is not known, ranges
+// that overlap, leave gaps or reach past the end, or sizes that do not fit the shape.
+Safetensors read_safetensors(const std::filesystem::path& path);
+Safetensors parse_safetensors(std::shared_ptr<const std::string> bytes, const std::string& where);
+
+}  // namespace cleared::train

@@ -1,0 +1,47 @@
+// Captions to states that the transformer attends to: a tokenizer over UTF-8 bytes and a small
+// bidirectional encoder, trained together with the transformer. Nothing here was learned elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "train/model/parameters.h"
+#include "train/model/tensor.h"
+
+namespace cleared::train {
+
+inline constexpr int64_t kPaddingToken = 256;  // 0 to 255 are bytes
+inline constexpr int64_t kVocabulary = 257;
+
+// tokens_BL, int64. Longer captions are cut at the end of a code point. An empty caption is all
+// padding: the "no caption" of classifier-free guidance.
+Tensor tokenize(const std::vector<std::string>& captions, int64_t length);
+
+struct TextConfig {
+  int64_t length = 64;
+  int64_t dim = 192;  // a multiple of heads
+  int64_t layers = 2;
+  int64_t heads = 3;
+  void check() const;  // Error{config}
+};
+
+class TextEncoder {
+ public:
+  TextEncoder(const TextConfig& config, Parameters& parameters, const std::string& prefix);
+
+  // tokens_BL to states_BLN. Padding is a token like any other, so that the empty caption has
+  // states of its own and no position needs a mask.
+  Tensor forward(const Tensor& tokens_BL) const;
+
+ private:
+  struct Layer {
+    Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;
+    Linear qkv, o, up, down;
+  };
+  TextConfig config_;
+  Tensor embedding_, position_, norm_weight_, norm_bias_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace cleared::train
