@@ -8,13 +8,16 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ledger/base/bytes.h"
+#include "ledger/base/error.h"
 #include "ledger/key.h"
 #include "ledger/licence.pb.h"
 #include "ledger/notes.pb.h"
@@ -22,13 +25,45 @@
 
 namespace cleared::ledger {
 
-// An ordinary answer. `rule` is one of rules() in gate.cpp, or "cleared"; `fact` is what decided,
-// in words, naming the licence, the shard or the sample.
+// An ordinary answer. `rule` is "cleared" or one of rules(); `fact` is what decided, in words,
+// naming the licence, the shard or the sample.
 struct Verdict {
   bool cleared = false;
   std::string rule;
   std::string fact;
 };
+inline Verdict yes() {
+  return {true, "cleared", ""};
+}
+inline Verdict no(std::string rule, std::string fact) {
+  return {false, std::move(rule), std::move(fact)};
+}
+
+// Thrown where only a yes lets the work go on. what() is "rule: fact".
+class Refused : public Error {
+ public:
+  explicit Refused(Verdict verdict)
+      : Error(Errc::refused, verdict.rule, ": ", verdict.fact), verdict_(std::move(verdict)) {}
+  const Verdict& verdict() const { return verdict_; }
+
+ private:
+  Verdict verdict_;
+};
+
+// Every rule a verdict can name: a closed vocabulary, explained in docs/rules.md.
+std::span<const std::string_view> rules();
+
+// An act someone wants to do with footage. Fields that an act does not have stay empty, and the
+// terms about them are not asked: ingesting has no model line, training has all.
+struct Act {
+  Use use = INGEST;
+  uint32_t height_px = 0;            // of the frames used; 0: as delivered, not yet used
+  const Purpose* purpose = nullptr;  // model line, components, field, territory
+};
+
+// Do these terms allow the act on this day ("2026-01-31", UTC)? Rules in the order of the document;
+// the first that says no decides.
+Verdict judge(const LicenceText& terms, const Act& act, std::string_view day);
 
 // The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
 // one, so no path leads from an uncleared file to the model.
@@ -69,29 +104,39 @@ struct GateOptions {
   Purpose purpose;                // what the run declares
 };
 
-// A training node's gate. Every refusal is Error{refused} whose message is "rule: fact".
+// A training node's gate. Every refusal is thrown as Refused.
 class Gate {
  public:
-  // Checks signature, expiry, run, config and purpose, then the root of every manifest.
+  // Checks signature, dates, run, config and purpose, then finds every shard of the permit by the
+  // root of its manifest.
   explicit Gate(const GateOptions& options);
 
   const Permit& permit() const { return permit_; }
   const Digest& permit_digest() const { return permit_digest_; }  // of the note, byte for byte
   const std::vector<PermittedSample>& samples() const { return samples_; }
 
-  // Does the permit still hold now: expiry, dates of every shard, and revocation notices that have
-  // arrived. Called by every rank before every step; costs two system calls when nothing changed.
+  // Does the permit still hold now: its expiry, the dates of every shard, and the revocations that
+  // have arrived. Every rank asks before every step; it costs two system calls when nothing
+  // changed.
   [[nodiscard]] Verdict holds();
 
-  // Reads the sample once, hashes it in memory and hands out those very bytes. `passes` is how
-  // often this run will have consumed it, this time included; the permit's limit is checked against
-  // it.
-  ClearedSample clear(size_t sample, uint64_t passes);
+  // Reads the sample once, hashes it in memory and hands out those very bytes, or throws Refused.
+  // `passes` is how often this run will have consumed it, this time included.
+  ClearedSample clear(size_t sample, uint64_t passes) const;
 
  private:
+  void check_permit(const Note& note) const;
+  void find_shards();
+  Verdict check_time() const;
+  Verdict read_notices();
+
+  GateOptions options_;
   Permit permit_;
   Digest permit_digest_;
+  std::vector<Manifest> manifests_;  // in the order of the permit's shards
   std::vector<PermittedSample> samples_;
+  Verdict notices_ = yes();       // what the notices read so far say
+  int64_t notices_seen_ns_ = -1;  // newest change of the folder that has been read
 };
 
 }  // namespace cleared::ledger

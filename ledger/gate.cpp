@@ -1,0 +1,342 @@
+#include "ledger/gate.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+#include <sys/stat.h>
+
+#include "ledger/base/check.h"
+#include "ledger/base/clock.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/textproto.h"
+
+namespace cleared::ledger {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::array<std::string_view, 35> kRules = {
+    "cleared",
+    // of the footage
+    "no_licence", "revoked", "superseded_clip", "title_conflict", "duplicate",
+    // of the terms, in the order of the document
+    "not_yet_valid", "expired", "use_not_allowed", "model_not_allowed", "component_not_allowed",
+    "field_excluded", "field_not_allowed", "territory_not_allowed", "height_above_limit",
+    "clearance_unknown", "talent_not_released", "minors_visible",
+    // of limits
+    "passes_exceeded", "passes_reserved", "share_exceeded",
+    // of shards
+    "not_approved", "shard_incomplete", "shard_missing", "sample_changed", "nothing_permitted",
+    // of permits
+    "permit_unsigned", "permit_expired", "permit_not_yet_valid", "permit_too_long",
+    "permit_other_run", "permit_other_config", "permit_other_purpose", "permits_differ",
+    "notice_unverified"};
+
+constexpr uint64_t kMaxPermitHours = 168;
+constexpr uint64_t kClockSkewUs = 300'000'000;
+constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
+constexpr uint64_t kMaxNoteBytes = 64 << 20;
+
+template <class List>
+bool lists(const List& list, std::string_view value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+// True when the list names the value or everything.
+template <class List>
+bool grants(const List& list, std::string_view value) {
+  return lists(list, "*") || lists(list, value);
+}
+
+uint64_t require_time(const std::string& text, std::string_view what) {
+  const auto time = parse_time(text);
+  if (!time)
+    throw Error(Errc::corrupt, what, ": \"", text, "\" is not a time like 2026-01-31T23:59:59Z");
+  return *time;
+}
+
+Verdict judge_clearances(const Clearances& c, Use use, std::string_view ref) {
+  const std::string licence = "licence " + std::string(ref);
+  if (c.talent() == Talent::UNKNOWN || c.voice() == Voice::UNKNOWN || c.music() == Music::UNKNOWN) {
+    return no("clearance_unknown",
+              licence + " does not say whether talent, voice and music are cleared");
+  }
+  if (c.minors()) return no("minors_visible", licence + " says that minors are visible");
+  const bool trains = use == TRAIN || use == FINETUNE || use == DISTIL;
+  if (trains && c.talent() == Talent::RELEASED) {
+    return no("talent_not_released", licence + " has talent released, but not for training");
+  }
+  return yes();
+}
+
+Verdict judge_purpose(const Allows& allows, const Purpose& purpose, std::string_view ref) {
+  const std::string licence = "licence " + std::string(ref);
+  if (!grants(allows.model(), purpose.model())) {
+    return no("model_not_allowed", licence + " does not list model line " + purpose.model());
+  }
+  for (const int component : purpose.component()) {
+    if (std::find(allows.component().begin(), allows.component().end(), component) ==
+        allows.component().end()) {
+      return no("component_not_allowed",
+                licence + " does not list " + Component_Name(static_cast<Component>(component)));
+    }
+  }
+  if (lists(allows.excluded_field(), purpose.field_of_use())) {
+    return no("field_excluded", licence + " excludes " + purpose.field_of_use());
+  }
+  if (!grants(allows.field_of_use(), purpose.field_of_use())) {
+    return no("field_not_allowed", licence + " does not list " + purpose.field_of_use());
+  }
+  if (!grants(allows.compute_territory(), purpose.compute_territory())) {
+    return no("territory_not_allowed",
+              licence + " does not allow computing in " + purpose.compute_territory());
+  }
+  return yes();
+}
+
+}  // namespace
+
+std::span<const std::string_view> rules() {
+  return kRules;
+}
+
+Verdict judge(const LicenceText& terms, const Act& act, std::string_view day) {
+  const Licence& licence = terms.licence();
+  const std::string ref = licence.id() + "@" + std::to_string(licence.version());
+  if (day < licence.valid_from()) {
+    return no("not_yet_valid", "licence " + ref + " begins on " + licence.valid_from());
+  }
+  if (day > licence.valid_to()) {
+    return no("expired", "licence " + ref + " ended on " + licence.valid_to());
+  }
+  const Allows& allows = terms.allows();
+  if (std::find(allows.use().begin(), allows.use().end(), act.use) == allows.use().end()) {
+    return no("use_not_allowed", "licence " + ref + " does not list " + Use_Name(act.use));
+  }
+  if (act.purpose != nullptr) {
+    if (Verdict verdict = judge_purpose(allows, *act.purpose, ref); !verdict.cleared)
+      return verdict;
+  }
+  if (terms.limits().has_max_height_px() && act.height_px > terms.limits().max_height_px()) {
+    return no("height_above_limit", "licence " + ref + " allows at most " +
+                                        std::to_string(terms.limits().max_height_px()) +
+                                        " pixels of height, asked for " +
+                                        std::to_string(act.height_px));
+  }
+  return judge_clearances(terms.clearances(), act.use, ref);
+}
+
+const std::string& ClearedSample::member(const std::string& extension) const {
+  const auto found = members_.find(extension);
+  if (found == members_.end()) {
+    throw Error(Errc::corrupt, "sample ", key_, ": has no member .", extension);
+  }
+  return found->second;
+}
+
+Gate::Gate(const GateOptions& options) : options_(options) {
+  const std::string text = read_file(options.permit, kMaxNoteBytes);
+  permit_digest_ = sha256(text);
+  const Note note = parse_note(text);
+  PermitText parsed;
+  parse_textproto(note.text, options.permit.string(), parsed);
+  permit_ = parsed.permit();
+  check_permit(note);
+  find_shards();
+  if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
+}
+
+void Gate::check_permit(const Note& note) const {
+  const std::string name = "permit " + options_.permit.string();
+  const auto keys = read_public_keys(options_.trust);
+  const bool signed_by_approver = std::any_of(keys.begin(), keys.end(), [&](const PublicKey& key) {
+    return key.role == "approver" && signed_by(note, key.key);
+  });
+  if (!signed_by_approver) {
+    throw Refused(no("permit_unsigned", name + " is not signed by an approver that " +
+                                            options_.trust.string() + " trusts"));
+  }
+  const uint64_t issued = require_time(permit_.issued_at(), name);
+  const uint64_t expires = require_time(permit_.expires_at(), name);
+  if (expires <= issued || expires - issued > kMaxPermitHours * 3'600'000'000) {
+    throw Refused(no("permit_too_long",
+                     name + " is for more than " + std::to_string(kMaxPermitHours) + " hours"));
+  }
+  if (permit_.run() != options_.run) {
+    throw Refused(no("permit_other_run",
+                     name + " is for run " + permit_.run() + ", this is run " + options_.run));
+  }
+  if (permit_.config_digest() != digest_name(options_.config_digest)) {
+    throw Refused(no("permit_other_config",
+                     name + " is for another config (" + permit_.config_digest() +
+                         "); the config of this run is " + digest_name(options_.config_digest) +
+                         ": ask for a permit for it"));
+  }
+  if (permit_.purpose().SerializeAsString() != options_.purpose.SerializeAsString()) {
+    throw Refused(
+        no("permit_other_purpose", name + " is for another purpose than the run declares"));
+  }
+  if (permit_.shard_size() == 0) {
+    throw Refused(no("nothing_permitted", name + " lists no shard"));
+  }
+}
+
+void Gate::find_shards() {
+  std::map<std::string, Manifest> by_root;
+  for (const auto& entry : fs::directory_iterator(options_.shards)) {
+    const fs::path& path = entry.path();
+    if (path.extension() != ".manifest") continue;
+    Manifest manifest = read_manifest(fs::path(path).replace_extension());
+    const std::string root = digest_name(shard_root(manifest));
+    by_root.emplace(root, std::move(manifest));
+  }
+  for (const auto& shard : permit_.shard()) {
+    const auto found = by_root.find(shard.root());
+    if (found == by_root.end()) {
+      throw Refused(no("shard_missing",
+                       "no manifest in " + options_.shards.string() + " has the root " +
+                           shard.root() + " that the permit lists: it was changed or not copied"));
+    }
+    if (found->second.samples.size() != shard.samples()) {
+      throw Refused(no("shard_incomplete", "shard " + found->second.name + " has " +
+                                               std::to_string(found->second.samples.size()) +
+                                               " samples, the permit lists " +
+                                               std::to_string(shard.samples())));
+    }
+    const size_t index = manifests_.size();
+    manifests_.push_back(found->second);
+    for (size_t i = 0; i < manifests_[index].samples.size(); ++i) {
+      const ManifestSample& s = manifests_[index].samples[i];
+      samples_.push_back({index, i, s.key, s.digest, s.clip, s.duration_us});
+    }
+  }
+}
+
+Verdict Gate::check_time() const {
+  const uint64_t issued = require_time(permit_.issued_at(), "permit");
+  const uint64_t host = now_us();
+  const std::string name = "permit " + options_.permit.string();
+  if (host + kClockSkewUs < issued) {
+    return no("permit_not_yet_valid", name + " was issued at " + permit_.issued_at() +
+                                          ", and this clock says " + format_time(host) +
+                                          ": set the clock right");
+  }
+  const uint64_t now = std::max(host, issued);
+  if (now >= require_time(permit_.expires_at(), "permit")) {
+    return no("permit_expired", name + " ended at " + permit_.expires_at() + ": ask for a new one");
+  }
+  const std::string day = date_of(now);
+  for (const auto& shard : permit_.shard()) {
+    if (day < shard.valid_from()) {
+      return no("not_yet_valid",
+                "the terms of shard " + shard.root() + " begin on " + shard.valid_from());
+    }
+    if (day > shard.valid_to()) {
+      return no("expired", "the terms of shard " + shard.root() + " ended on " + shard.valid_to());
+    }
+  }
+  return yes();
+}
+
+// A notice that cannot be read or verified stops the run too: a revocation must not be lost because
+// it arrived damaged.
+Verdict Gate::read_notices() {
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(options_.notices)) {
+    if (entry.path().extension() == ".revocation") paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  for (const fs::path& path : paths) {
+    Revocation notice;
+    try {
+      const Note note = parse_note(read_file(path, kMaxNoteBytes));
+      RevocationText parsed;
+      parse_textproto(note.text, path.string(), parsed);
+      notice = parsed.revocation();
+      const bool verified =
+          std::any_of(permit_.revoker().begin(), permit_.revoker().end(),
+                      [&](const auto& key) { return signed_by(note, parse_verifier_key(key)); });
+      if (!verified) {
+        return no("notice_unverified", "notice " + path.string() +
+                                           " is signed by no key that the permit lists as revoker");
+      }
+    } catch (const Error& error) {
+      return no("notice_unverified", "notice " + path.string() + ": " + error.what());
+    }
+    for (const auto& shard : permit_.shard()) {
+      const bool by_licence =
+          std::any_of(shard.licence().begin(), shard.licence().end(), [&](const auto& ref) {
+            return notice.has_licence() && ref.starts_with(notice.licence() + "@");
+          });
+      if (by_licence || (notice.has_shard() && notice.shard() == shard.root())) {
+        return no("revoked", (by_licence ? "licence " + notice.licence() : "the shard itself") +
+                                 " of shard " + shard.root() + " was revoked at " + notice.at() +
+                                 " (" + notice.reason() + "), notice " + path.string());
+      }
+    }
+  }
+  return yes();
+}
+
+Verdict Gate::holds() {
+  if (Verdict verdict = check_time(); !verdict.cleared) return verdict;
+  struct stat folder {};
+  if (::stat(options_.notices.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
+    throw Error(Errc::not_found, "notices ", options_.notices.string(),
+                ": no such folder; revocations must be able to reach the run");
+  }
+  const int64_t changed_ns =
+      int64_t{folder.st_mtim.tv_sec} * 1'000'000'000 + folder.st_mtim.tv_nsec;
+  if (changed_ns != notices_seen_ns_) {
+    const auto now_ns = static_cast<int64_t>(now_us()) * 1000;
+    notices_ = read_notices();
+    // A second file may arrive within the same tick of the folder's clock: look again until it is
+    // over.
+    constexpr int64_t kTickNs = 2'000'000'000;
+    notices_seen_ns_ = now_ns - changed_ns > kTickNs ? changed_ns : -1;
+  }
+  return notices_;
+}
+
+ClearedSample Gate::clear(size_t sample, uint64_t passes) const {
+  CLEARED_CHECK(sample < samples_.size());
+  const PermittedSample& permitted = samples_[sample];
+  const auto& shard = permit_.shard(static_cast<int>(permitted.shard));
+  const Manifest& manifest = manifests_[permitted.shard];
+  const ManifestSample& expected = manifest.samples[permitted.index];
+  if (Verdict verdict = check_time(); !verdict.cleared) throw Refused(verdict);
+  if (!notices_.cleared) throw Refused(notices_);
+  if (shard.has_max_passes() && passes > shard.max_passes()) {
+    throw Refused(no("passes_exceeded",
+                     "sample " + expected.key + " of shard " + manifest.name + " may be consumed " +
+                         std::to_string(shard.max_passes()) +
+                         " times by this run, and this would be pass " + std::to_string(passes)));
+  }
+  const auto changed = [&](const std::string& how) {
+    return Refused(
+        no("sample_changed", "sample " + expected.key + " of shard " + manifest.name + ": " + how));
+  };
+  if (expected.size_bytes > kMaxSampleBytes) throw changed("is larger than 1 GiB");
+  std::string bytes;
+  try {
+    bytes = read_range(options_.shards / manifest.name, expected.offset, expected.size_bytes);
+  } catch (const Error& error) {
+    if (error.code() == Errc::corrupt) throw changed(error.what());
+    throw;
+  }
+  const Digest digest = sha256(bytes);
+  if (digest != expected.digest) {
+    throw changed("its bytes have the digest " + to_hex(digest) + ", the manifest says " +
+                  to_hex(expected.digest) + ": restore the shard from where it was approved");
+  }
+  ClearedSample out;
+  out.key_ = expected.key;
+  out.digest_ = expected.digest;
+  out.clip_ = expected.clip;
+  out.duration_us_ = expected.duration_us;
+  out.members_ = parse_sample(bytes, expected.key);
+  return out;
+}
+
+}  // namespace cleared::ledger

@@ -1,0 +1,138 @@
+#include "ledger/licence.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+#include "ledger/textproto.h"
+
+namespace cleared::ledger {
+namespace {
+
+bool is_id(std::string_view id) {
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !id.empty() && id.size() <= 100 &&
+         id.find_first_not_of(kLetters) == std::string_view::npos;
+}
+
+// What the schema cannot say. Each check names the field, as the parser does.
+void check_values(const LicenceText& terms, std::string_view where) {
+  const auto require = [&](bool ok, std::string_view what) {
+    if (!ok) throw Error(Errc::corrupt, where, ": ", what);
+  };
+  const Licence& licence = terms.licence();
+  require(is_id(licence.id()), "licence.id must be 1 to 100 of A-Z a-z 0-9 . _ -");
+  require(licence.version() >= 1, "licence.version counts from 1");
+  if (licence.version() > 1 || licence.has_supersedes()) {
+    const std::string before = licence.id() + "@" + std::to_string(licence.version() - 1);
+    require(licence.supersedes() == before,
+            "licence.supersedes must be \"" + before + "\", the version before this one");
+  }
+  require(!licence.has_agreement_digest() || parse_digest_name(licence.agreement_digest()),
+          "licence.agreement_digest must be sha256: and 64 hex digits");
+  require(!licence.licensor().empty() && !licence.licensee().empty(),
+          "licence.licensor and licence.licensee must name the parties");
+  require(licence.licensor() != licence.licensee(),
+          "licence.licensor and licence.licensee must be two parties");
+  require(is_date(licence.valid_from()), "licence.valid_from must be a day, YYYY-MM-DD");
+  require(is_date(licence.valid_to()), "licence.valid_to must be a day, YYYY-MM-DD");
+  require(licence.valid_from() <= licence.valid_to(), "licence.valid_to is before valid_from");
+  require(terms.covers().delivery_size() + terms.covers().source_digest_size() > 0,
+          "covers must list a delivery pattern or a source_digest");
+  for (const std::string& pattern : terms.covers().delivery()) {
+    require(!pattern.empty() && pattern.front() != '/', "covers.delivery must be a relative path");
+  }
+  for (const std::string& digest : terms.covers().source_digest()) {
+    require(parse_digest_name(digest).has_value(),
+            "covers.source_digest must be sha256: and 64 hex digits");
+  }
+  require(terms.allows().use_size() > 0, "allows.use lists nothing, so nothing is allowed");
+  const Limits& limits = terms.limits();
+  const auto in_unit = [](double v) { return v >= 0 && v <= 1; };
+  require(!limits.has_max_passes() || limits.max_passes() > 0, "limits.max_passes must be above 0");
+  require(!limits.has_max_share() || (limits.max_share() > 0 && limits.max_share() <= 1),
+          "limits.max_share must be in (0, 1]");
+  require(in_unit(limits.memorisation_max()), "limits.memorisation_max must be in [0, 1]");
+  require(in_unit(limits.similarity_max()), "limits.similarity_max must be in [0, 1]");
+  for (const Pay& pay : terms.pay()) {
+    uint64_t shares = 0;
+    for (const auto& split : pay.split()) shares += split.share_bps();
+    require(pay.split_size() == 0 || shares == 10000, "pay.split must add up to 10000 share_bps");
+    require(pay.pool_bps() <= 10000, "pay.pool_bps is above 10000");
+  }
+}
+
+// Matches a sequence against a pattern in which is_star(element) stands for any run, the empty one
+// included. Goes back to the last star only, so a hostile pattern costs no more than n * m.
+template <class Pattern, class Text, class IsStar, class Same>
+bool matches_sequence(const Pattern& pattern, const Text& text, IsStar is_star, Same same) {
+  size_t p = 0;
+  size_t t = 0;
+  size_t star = pattern.size();
+  size_t star_text = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && is_star(pattern[p])) {
+      star = p++;
+      star_text = t;
+    } else if (p < pattern.size() && same(pattern[p], text[t])) {
+      ++p;
+      ++t;
+    } else if (star < pattern.size()) {
+      p = star + 1;
+      t = ++star_text;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && is_star(pattern[p])) ++p;
+  return p == pattern.size();
+}
+
+bool matches_name(std::string_view pattern, std::string_view name) {
+  return matches_sequence(
+      pattern, name, [](char c) { return c == '*'; }, [](char a, char b) { return a == b; });
+}
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> names;
+  for (size_t end = path.find('/'); end != std::string_view::npos; end = path.find('/')) {
+    names.push_back(path.substr(0, end));
+    path.remove_prefix(end + 1);
+  }
+  names.push_back(path);
+  return names;
+}
+
+}  // namespace
+
+LicenceText parse_licence(std::string_view text, std::string_view where) {
+  LicenceText terms;
+  parse_textproto(text, where, terms);
+  check_values(terms, where);
+  return terms;
+}
+
+std::string licence_ref(const LicenceText& terms) {
+  return terms.licence().id() + "@" + std::to_string(terms.licence().version());
+}
+
+bool covers(const LicenceText& terms, std::string_view path, const Digest& digest) {
+  const Covers& c = terms.covers();
+  if (c.source_digest_size() > 0) {
+    return std::find(c.source_digest().begin(), c.source_digest().end(), digest_name(digest)) !=
+           c.source_digest().end();
+  }
+  return std::any_of(c.delivery().begin(), c.delivery().end(),
+                     [&](const std::string& pattern) { return matches_pattern(pattern, path); });
+}
+
+bool matches_pattern(std::string_view pattern, std::string_view path) {
+  return matches_sequence(
+      split_path(pattern), split_path(path), [](std::string_view name) { return name == "**"; },
+      matches_name);
+}
+
+}  // namespace cleared::ledger

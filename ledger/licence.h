@@ -1,0 +1,25 @@
+// Licence documents: terms in text form, signed by licensor and licensee. Strictly read: what does
+// not parse, name a real day or a real digest is Error{corrupt} with file, line and column where
+// the parser knows them. Pure; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "ledger/base/bytes.h"
+#include "ledger/licence.pb.h"
+#include "ledger/note.h"
+
+namespace cleared::ledger {
+
+LicenceText parse_licence(std::string_view text, std::string_view where);
+
+// "id@version"
+std::string licence_ref(const LicenceText& terms);
+
+// Does the licence name this source? By digest when it lists digests, else by delivery pattern:
+// "*" is any run of characters within one name, "**" any number of folders.
+bool covers(const LicenceText& terms, std::string_view path, const Digest& digest);
+bool matches_pattern(std::string_view pattern, std::string_view path);
+
+}  // namespace cleared::ledger
