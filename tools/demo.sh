@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# The main job: licensed footage in, a checkpoint that proves what made it out.
+#
+#   tools/demo.sh PROGRAMS WORK CONFIG     build/dev/tools try configs/nano.textproto
+#
+# WORK/delivery holds the footage. Everything is written below WORK; what is done is skipped.
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
+programs=$(readlink -f "$1")
+work=$2
+config=$3
+PATH=$programs:$PATH
+run_name=$(sed -n 's/^ *run: *"\([^"]*\)".*/\1/p' "$config")
+steps_log=$work/log.txt
+# shellcheck source=tools/steps.sh
+. tools/steps.sh
+
+db=$work/ledger.db
+keys=$work/keys
+
+have_keys() { [ -e "$keys/curator.pub" ]; }
+make_keys() {
+  mkdir -p "$keys"
+  run ledger key new demo-licensor --role licensor --out "$keys/demo-licensor"
+  run ledger key new demo-studio --role licensee --out "$keys/demo-studio"
+  run ledger key new demo-approver --role approver --out "$keys/approver"
+  run ledger key new demo-trainer --role trainer --out "$keys/trainer"
+  run ledger key new demo-curator --role curator --out "$keys/curator"
+}
+
+have_ledger() { [ -e "$db" ]; }
+make_ledger() {
+  run ledger init "$db" --origin example.studio/ledger
+  run ledger append "$db" "$keys"/*.pub
+}
+
+# The terms are agreed by both parties: each signs the same text with a key of its own.
+have_licences() { [ -e "$work/licences/.appended" ]; }
+sign_licences() {
+  local text out
+  mkdir -p "$work/licences"
+  for text in docs/samples/*.licence.textproto; do
+    out=$work/licences/$(basename "$text" .licence.textproto).licence
+    run ledger sign "$text" --key "$keys/demo-licensor.key" --out "$out"
+    run ledger sign "$out" --key "$keys/demo-studio.key"
+  done
+  run ledger append "$db" "$work"/licences/*.licence
+  touch "$work/licences/.appended"
+}
+
+# Exit code 4: the footage without a licence is refused, the rest is done.
+have_ingested() { [ -e "$work/.ingested" ]; }
+ingest() {
+  expect 4 curate ingest --ledger "$db" "$work/delivery" 2>&1 | tee "$work/ingest.txt"
+  touch "$work/.ingested"
+}
+
+shard() {
+  run curate shard --ledger "$db" --delivery "$work/delivery" \
+    --config configs/shard-nano.textproto --out "$work/shards"
+  run ledger approve "$db" --all --key "$keys/approver.key"
+}
+
+have_checkpoint() { [ -e "$work/.trained" ]; }
+train_model() {
+  mkdir -p "$work/notices"
+  run ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$work/$run_name.permit"
+  run train run --config "$config" --permit "$work/$run_name.permit" --trust "$keys/approver.pub" \
+    --shards "$work/shards" --notices "$work/notices" --key "$keys/trainer.key" \
+    --out "$work/runs/$run_name" --nproc-per-node 2
+  run ledger append "$db" "$work/runs/$run_name"/outbox/*.bundle
+  touch "$work/.trained"
+}
+
+last_checkpoint() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
+
+have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
+sample() {
+  run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.gif" \
+    --caption "$(cat docs/samples/captions/cityCC0.txt)"
+  run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.gif" \
+    --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
+}
+
+report() {
+  run curate report --ledger "$db" --out "$work/report.html"
+}
+
+step "Keys of the demo parties" have_keys make_keys || exit
+step "Ledger" have_ledger make_ledger || exit
+step "Licences, signed by both parties" have_licences sign_licences || exit
+step "Ingest: shots, fingerprints, gate" have_ingested ingest || exit
+grep -i 'refused' "$work/ingest.txt" | sed 's/^/      /'
+step "Clips into shards, approved" have_checkpoint shard || exit
+step "Train on two ranks" have_checkpoint train_model || exit
+step "Sample two clips" have_clip sample || exit
+step "Report" never report || exit
