@@ -198,7 +198,7 @@ const std::map<std::string, std::set<std::string>>& identifiers() {
 
 TEST(Layout, OnlyToolsPrintReadArgumentsAndExit) {
   const std::regex speaks(
-      R"(\bstd::cout\b|\bstd::cerr\b|(^|[^nf\w])printf\s*\(|\bputs\s*\(|\bargv\b|\bstd::exit\s*\(|[^\w.:>]exit\s*\()");
+      R"(\bstd::cout\b|\bstd::cerr\b|(^|[^nf\w])printf\s*\(|\bputs\s*\(|\bint\s+main\s*\(|\bstd::exit\s*\(|[^\w.:>]exit\s*\()");
   for (const auto& file : files()) {
     const std::string module = top_folder(file);
     if (!is_code(file) ||
@@ -358,7 +358,7 @@ TEST(Docs, TheReadmeFitsOnAScreen) {
 
 // Words that docs/glossary.md forbids and that can mean nothing else.
 TEST(Docs, ForbiddenWordsStayOutOfOurNames) {
-  const std::regex forbidden("(^|_)(whitelist|blacklist|snapshot)", std::regex::icase);
+  const std::regex forbidden("(^|_)(blacklist|snapshot|asset)(_|$)", std::regex::icase);
   for (const auto& [file, words] : identifiers()) {
     for (const auto& word : words) {
       EXPECT_FALSE(std::regex_search(word, forbidden)) << file << " says " << word;
