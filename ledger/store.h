@@ -17,8 +17,6 @@
 
 namespace cleared::ledger {
 
-enum class Access { read, append };
-
 class Store {
  public:
   // Makes an empty ledger. `origin` names the log for ever, as "studio.example/ledger".
