@@ -1,0 +1,25 @@
+// Run configs: strict text form of train/config.proto, plus the rules that the schema cannot say.
+// Pure but for load_config, which reads one file. Any thread.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "ledger/base/bytes.h"
+#include "train/config.pb.h"
+
+namespace cleared::train {
+
+// Error{config} that names the place: "FILE:LINE:COLUMN: ..." for what does not parse, and
+// "FILE: field: ..." for a value that makes no sense.
+RunConfig parse_config(std::string_view text, std::string_view where);
+
+struct LoadedConfig {
+  RunConfig config;
+  std::string text;  // byte for byte, for the checkpoint
+  Digest digest;     // of `text`; a permit names it
+};
+LoadedConfig load_config(const std::filesystem::path& path);
+
+}  // namespace cleared::train

@@ -1,0 +1,61 @@
+// Which sample each slot of each step consumes: a pure function of the seed, the step and the
+// number of permitted samples. It does not know how many ranks there are, keeps no state and reads
+// no clock, so that any rank, and any auditor, can compute the whole of it.
+//
+// An epoch is a keyed permutation: a balanced Feistel network of four rounds (Luby and Rackoff,
+// How to Construct Pseudorandom Permutations, 1988) whose round function is Philox4x32-10, walked
+// in cycles until it lands below the number of samples (Black and Rogaway, Ciphers with Arbitrary
+// Finite Domains, 2002). Slots run through the epochs without a gap. Any thread.
+#pragma once
+
+#include <cstdint>
+
+namespace cleared::train {
+
+// The permutation of [0, size) that belongs to `key`; size at least 1, below 2^62.
+class Permutation {
+ public:
+  Permutation(uint64_t size, uint64_t key);
+  uint64_t at(uint64_t index, uint64_t epoch) const;
+  uint64_t index_of(uint64_t value, uint64_t epoch) const;  // at(index_of(v, e), e) == v
+
+ private:
+  uint64_t encrypt(uint64_t value, uint64_t epoch) const;
+  uint64_t decrypt(uint64_t value, uint64_t epoch) const;
+  uint64_t mix(uint64_t half, uint64_t epoch, uint32_t round) const;
+
+  uint64_t size_;
+  uint64_t key_;
+  uint32_t half_bits_;
+  uint64_t half_mask_;
+};
+
+struct OrderOptions {
+  uint64_t seed = 0;
+  uint64_t samples = 0;     // that the permit lists, at least 1
+  uint32_t batch = 0;       // slots a step, at least 1
+  uint64_t first_step = 0;  // where this list of samples came into use: a permit that lists other
+                            // samples than the one before starts an order of its own
+};
+
+class Order {
+ public:
+  // Error{usage} when there is no sample or no slot.
+  explicit Order(const OrderOptions& options);
+
+  struct Slot {
+    uint64_t sample = 0;
+    uint64_t passes = 0;  // times this order will have consumed it, this time included
+  };
+  // `step` is at least first_step; `slot` is below batch.
+  Slot at(uint64_t step, uint32_t slot) const;
+
+  // Times `sample` is consumed by the steps [first_step, end_step). Closed form.
+  uint64_t passes(uint64_t sample, uint64_t end_step) const;
+
+ private:
+  OrderOptions options_;
+  Permutation permutation_;
+};
+
+}  // namespace cleared::train

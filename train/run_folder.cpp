@@ -1,0 +1,236 @@
+#include "train/run_folder.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+
+namespace cleared::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kSums = "SHA256SUMS";
+constexpr std::string_view kPartial = ".partial-";
+constexpr std::string_view kStep = "step-";
+
+std::optional<uint64_t> step_of(const std::string& name) {
+  const std::string digits = name.starts_with(kStep) ? name.substr(kStep.size()) : "";
+  const bool number = digits.size() >= 6 && digits.size() <= 18 &&
+                      std::all_of(digits.begin(), digits.end(),
+                                  [](unsigned char c) { return std::isdigit(c) != 0; });
+  if (!number) return std::nullopt;
+  return std::stoull(digits);
+}
+
+std::vector<uint64_t> steps_in(const fs::path& run) {
+  std::vector<uint64_t> steps;
+  if (!fs::exists(run)) return steps;
+  for (const auto& entry : fs::directory_iterator(run)) {
+    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+void sync(const fs::path& folder) {
+  const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) {
+    throw Error(Errc::io, "sync ", folder.string(), ": ", std::generic_category().message(errno));
+  }
+}
+
+Digest digest_of_file(const fs::path& path) {
+  const Fd fd = open_read(path);
+  ledger::Sha256 hash;
+  std::vector<std::byte> buffer(1 << 20);
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      throw Error(Errc::io, "read ", path.string(), ": ", std::generic_category().message(errno));
+    }
+    if (n == 0) return hash.finish();
+    hash.update(std::span(buffer.data(), static_cast<size_t>(n)));
+  }
+}
+
+[[noreturn]] void damaged(const fs::path& folder, const std::string& how) {
+  throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", how);
+}
+
+void rename_folder(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) {
+    throw Error(Errc::io, "rename ", from.string(), " to ", to.string(), ": ", error.message());
+  }
+}
+
+fs::path new_superseded_folder(const fs::path& run) {
+  for (int n = 1;; ++n) {
+    const fs::path folder = run / ("superseded-" + std::to_string(n));
+    if (fs::exists(folder)) continue;
+    make_folders(folder);
+    return folder;
+  }
+}
+
+}  // namespace
+
+fs::path step_folder(const fs::path& run, uint64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06llu", static_cast<unsigned long long>(step));
+  return run / name;
+}
+
+// Lines of "HEX  NAME", names without folders.
+std::vector<FileDigest> read_sums(const fs::path& folder) {
+  std::string text;
+  try {
+    text = read_file(folder / kSums, 1 << 20);
+  } catch (const Error& error) {
+    damaged(folder, error.what());
+  }
+  std::vector<FileDigest> sums;
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    const auto digest = line.size() > 66 ? parse_digest(line.substr(0, 64)) : std::nullopt;
+    if (end == std::string_view::npos || !digest || line.substr(64, 2) != "  " ||
+        line.find('/') != std::string_view::npos) {
+      damaged(folder, std::string(kSums) + " is not as a run writes it");
+    }
+    sums.push_back({std::string(line.substr(66)), *digest});
+    rest.remove_prefix(end + 1);
+  }
+  return sums;
+}
+
+void verify_checkpoint(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    throw Error(Errc::not_found, "checkpoint ", folder.string(), ": no such folder");
+  }
+  const auto sums = read_sums(folder);
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool listed = std::any_of(sums.begin(), sums.end(),
+                                    [&](const FileDigest& file) { return file.name == name; });
+    if (name != kSums && !listed) damaged(folder, name + " does not belong to it");
+  }
+  for (const auto& [name, digest] : sums) {
+    if (!fs::exists(folder / name)) damaged(folder, name + " is missing");
+    if (digest_of_file(folder / name) != digest) {
+      damaged(folder, name + " was changed: its digest is not the one in " + std::string(kSums));
+    }
+  }
+}
+
+std::optional<uint64_t> find_checkpoint(const fs::path& run, std::optional<uint64_t> from) {
+  std::vector<uint64_t> steps = steps_in(run);
+  if (from == uint64_t{0}) return std::nullopt;
+  if (from && std::find(steps.begin(), steps.end(), *from) == steps.end()) {
+    throw Error(Errc::not_found, "checkpoint ", step_folder(run, *from).string(),
+                ": no such folder; leave out --from to go on from the newest one");
+  }
+  if (from) std::erase_if(steps, [&](uint64_t step) { return step > *from; });
+  if (steps.empty()) return std::nullopt;
+
+  const uint64_t newest = steps.back();
+  try {
+    verify_checkpoint(step_folder(run, newest));
+    return newest;
+  } catch (const Error& error) {
+    for (auto step = steps.rbegin() + 1; step != steps.rend(); ++step) {
+      try {
+        verify_checkpoint(step_folder(run, *step));
+      } catch (const Error&) {
+        continue;
+      }
+      throw Error(Errc::corrupt, error.what(), "; the last good one is ",
+                  step_folder(run, *step).string(), ": go on from it with --from ", *step);
+    }
+    throw Error(Errc::corrupt, error.what(),
+                "; there is no good one before it: start again with --fresh");
+  }
+}
+
+size_t set_aside_after(const fs::path& run, uint64_t step) {
+  std::vector<uint64_t> steps = steps_in(run);
+  std::erase_if(steps, [&](uint64_t other) { return other <= step; });
+  if (steps.empty()) return 0;
+  const fs::path folder = new_superseded_folder(run);
+  for (const uint64_t other : steps) {
+    const fs::path path = step_folder(run, other);
+    rename_folder(path, folder / path.filename());
+  }
+  sync(run);
+  return steps.size();
+}
+
+void set_aside_all(const fs::path& run) {
+  std::vector<fs::path> mine;
+  if (!fs::exists(run)) return;
+  for (const auto& entry : fs::directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("superseded-")) mine.push_back(entry.path());
+  }
+  if (mine.empty()) return;
+  const fs::path folder = new_superseded_folder(run);
+  for (const fs::path& path : mine) rename_folder(path, folder / path.filename());
+  sync(run);
+}
+
+void prune(const fs::path& run, size_t keep) {
+  const std::vector<uint64_t> steps = steps_in(run);
+  if (keep == 0 || steps.size() <= keep) return;
+  for (size_t i = 0; i < steps.size() - keep; ++i) fs::remove_all(step_folder(run, steps[i]));
+}
+
+CheckpointWriter::CheckpointWriter(const fs::path& run, uint64_t step)
+    : final_(step_folder(run, step)),
+      temporary_(run / (std::string(kPartial) + final_.filename().string())) {
+  if (fs::exists(final_)) {
+    throw Error(Errc::io, "checkpoint ", final_.string(),
+                ": is there already, and is never replaced");
+  }
+  fs::remove_all(temporary_);  // of a run that was killed while writing
+  make_folders(temporary_);
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(temporary_, ignored);
+}
+
+Digest CheckpointWriter::write(std::string_view name, std::string_view text) {
+  write_file(temporary_ / name, text);
+  const Digest digest = ledger::sha256(text);
+  add(name, digest);
+  return digest;
+}
+
+void CheckpointWriter::add(std::string_view name, const Digest& digest) {
+  files_.push_back({std::string(name), digest});
+}
+
+fs::path CheckpointWriter::commit() {
+  std::string sums;
+  for (const auto& [name, digest] : files_) sums += to_hex(digest) + "  " + name + "\n";
+  write_file(temporary_ / kSums, sums);
+  sync(temporary_);
+  rename_folder(temporary_, final_);
+  committed_ = true;
+  sync(final_.parent_path());
+  return final_;
+}
+
+}  // namespace cleared::train

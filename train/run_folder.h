@@ -1,0 +1,75 @@
+// The folders that a run writes: checkpoints whole or not at all, checked by digest, and nothing
+// ever overwritten (docs/formats/checkpoint.md). Knows files, not tensors.
+//
+//   RUN/run.textproto          what the run is
+//   RUN/step-000200/           a checkpoint; SHA256SUMS in it is written last, `sha256sum -c` reads
+//   it RUN/superseded-1/          checkpoints that a restart from an earlier step set aside
+//   RUN/outbox/                bundles for `ledger append`
+//
+// Only rank 0 calls it, from one thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+
+namespace cleared::train {
+
+std::filesystem::path step_folder(const std::filesystem::path& run, uint64_t step);
+
+struct FileDigest {
+  std::string name;
+  Digest digest;
+};
+
+// What SHA256SUMS of a checkpoint lists. Error{corrupt}.
+std::vector<FileDigest> read_sums(const std::filesystem::path& folder);
+
+// Every file that SHA256SUMS lists is there with that digest, and no other file is. Error{corrupt}
+// names the checkpoint and the file, Error{not_found} a folder that is not there.
+void verify_checkpoint(const std::filesystem::path& folder);
+
+// The checkpoint to go on from: the newest one, or the one of step `from`. None: the run starts at
+// step 0. A damaged one is Error{corrupt} whose line names the last good one before it.
+std::optional<uint64_t> find_checkpoint(const std::filesystem::path& run,
+                                        std::optional<uint64_t> from);
+
+// Moves every checkpoint after `step` into RUN/superseded-N; returns how many there were.
+size_t set_aside_after(const std::filesystem::path& run, uint64_t step);
+// The same with everything that the run wrote, its outbox included: for a fresh start.
+void set_aside_all(const std::filesystem::path& run);
+
+// Deletes all but the newest `keep` checkpoints; 0 keeps all.
+void prune(const std::filesystem::path& run, size_t keep);
+
+// A checkpoint folder in the making. Gone again unless commit() was reached.
+class CheckpointWriter {
+ public:
+  CheckpointWriter(const std::filesystem::path& run, uint64_t step);
+  ~CheckpointWriter();
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  Digest write(std::string_view name, std::string_view text);
+  // For a file that something else wrote into path().
+  void add(std::string_view name, const Digest& digest);
+  const std::filesystem::path& path() const { return temporary_; }
+
+  const std::vector<FileDigest>& files() const { return files_; }  // so far
+
+  // SHA256SUMS, fsync, rename: after it returns the checkpoint is there and will be after a power
+  // cut.
+  std::filesystem::path commit();
+
+ private:
+  std::filesystem::path final_, temporary_;
+  std::vector<FileDigest> files_;
+  bool committed_ = false;
+};
+
+}  // namespace cleared::train

@@ -1,0 +1,69 @@
+#include "train/statement.h"
+
+#include <algorithm>
+
+#include "ledger/attestation.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/key.h"
+#include "train/checkpoint.pb.h"
+
+namespace cleared::train {
+namespace {
+
+Digest digest_of(const std::string& name) {
+  const auto digest = ledger::parse_digest_name(name);
+  if (!digest) throw Error(Errc::corrupt, "checkpoint: \"", name, "\" is not a digest");
+  return *digest;
+}
+
+}  // namespace
+
+std::string write_statement(const State& state, const Digest& steps_root,
+                            const std::vector<FileDigest>& files,
+                            const ledger::SignerKey& trainer) {
+  ledger::TrainingStatement statement;
+  for (const auto& [name, digest] : files) statement.subjects.push_back({name, digest});
+  statement.run = state.run();
+  statement.step = state.step();
+  statement.seed = state.seed();
+  statement.ranks = state.ranks();
+  statement.threads = state.threads();
+  statement.code_version = state.code_version();
+  statement.machine = state.machine();
+  statement.config = digest_of(state.config());
+  statement.permit = digest_of(state.permit());
+  statement.tree_head = {state.origin(), state.tree_size(), digest_of(state.tree_root())};
+  statement.receipt = digest_of(state.receipt());
+  statement.steps_root = steps_root;
+  if (state.has_parent()) statement.parent = to_hex(digest_of(state.parent()));
+  return ledger::seal_envelope(ledger::kStatementPayloadType, ledger::format_statement(statement),
+                               trainer);
+}
+
+void verify_statement(const std::filesystem::path& folder,
+                      const std::vector<ledger::PublicKey>& keys) {
+  const std::filesystem::path path = folder / kStatementFile;
+  const auto envelope = ledger::parse_envelope(read_file(path, 16 << 20));
+  const bool trusted = std::any_of(keys.begin(), keys.end(), [&](const ledger::PublicKey& key) {
+    return key.role == "trainer" && ledger::signed_by(envelope, key.key);
+  });
+  if (!trusted) {
+    throw Error(Errc::corrupt, "statement ", path.string(),
+                ": no trainer's key among the trusted ones has signed it");
+  }
+  const auto statement = ledger::parse_statement(envelope.payload);
+  std::vector<FileDigest> files = read_sums(folder);
+  std::erase_if(files, [](const FileDigest& file) { return file.name == kStatementFile; });
+  const bool same = std::equal(files.begin(), files.end(), statement.subjects.begin(),
+                               statement.subjects.end(), [](const auto& file, const auto& subject) {
+                                 return file.name == subject.name && file.digest == subject.digest;
+                               });
+  if (!same) {
+    throw Error(Errc::corrupt, "statement ", path.string(),
+                ": speaks of other files than those of its checkpoint");
+  }
+}
+
+}  // namespace cleared::train
