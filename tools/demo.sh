@@ -10,7 +10,7 @@ programs=$(readlink -f "$1")
 work=$2
 config=$3
 PATH=$programs:$PATH
-run_name=$(sed -n 's/^ *run: *"\([^"]*\)".*/\1/p' "$config")
+run_name=$(sed -n 's/^name: *"\([^"]*\)".*/\1/p' "$config")
 steps_log=$work/log.txt
 # shellcheck source=tools/steps.sh
 . tools/steps.sh
