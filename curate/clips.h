@@ -1,0 +1,31 @@
+// Which spans of a source become clips, and whether each is worth keeping. Pure; any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+
+namespace cleared::curate {
+
+class Analysis;
+class Clips;
+class Quality;
+
+struct Clip {
+  uint64_t start_us = 0, end_us = 0;  // from the first frame of the source; whole frames
+  uint32_t shot = 0;
+  float luma = 0, sharpness = 0, motion = 0;  // means; motion without the clip's first frame
+  std::string verdict;                        // "kept" "black" "frozen" "blurred"
+};
+
+// Clips of the length that `clips` says, one after the other from the start of each shot: what is
+// left at the end of a shot is too short and stays out.
+std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
+                               const Quality& quality);
+
+// The identity of a clip in the ledger: ClipRecord.id.
+Digest clip_id(const Digest& source, const Clip& clip);
+
+}  // namespace cleared::curate

@@ -1,0 +1,58 @@
+#include "curate/config.h"
+
+#include <algorithm>
+#include <string>
+
+#include "curate/config.pb.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/textproto.h"
+
+namespace cleared::curate {
+namespace {
+
+void within(const std::string& where, const char* field, double value, double low, double high) {
+  if (value >= low && value <= high) return;
+  throw Error(Errc::config, where, ": ", field, " is ", value, ", and goes from ", low, " to ",
+              high);
+}
+
+bool is_name(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+}
+
+}  // namespace
+
+Config read_config(const std::filesystem::path& path) {
+  Config config;
+  const std::string where = path.empty() ? "defaults" : path.string();
+  if (!path.empty()) {
+    ledger::parse_textproto(read_file(path, 1 << 20), where, config, Errc::config);
+  }
+  within(where, "clips.frames", config.clips().frames(), 1, 1000);
+  within(where, "clips.fps", config.clips().fps(), 1, 120);
+  within(where, "duplicates.max_distance", config.duplicates().max_distance(), 0, 31);
+  within(where, "duplicates.max_distance_with_sound", config.duplicates().max_distance_with_sound(),
+         0, 31);
+  const Shards& shards = config.shards();
+  within(where, "shards.width", shards.width(), 16, 4096);
+  within(where, "shards.height", shards.height(), 16, 4096);
+  within(where, "shards.samples_per_shard", shards.samples_per_shard(), 1, 100'000);
+  within(where, "shards.quality", shards.quality(), 0, 63);
+  if (shards.width() % 2 != 0 || shards.height() % 2 != 0) {
+    throw Error(Errc::config, where, ": shards.width and shards.height have to be even");
+  }
+  if (!is_name(shards.name())) {
+    throw Error(Errc::config, where, ": shards.name \"", shards.name(),
+                "\" is not 1 to 64 of a-z, 0-9 and -");
+  }
+  const Limits& limits = config.limits();
+  within(where, "limits.memory_mb", limits.memory_mb(), 256, 1 << 20);
+  within(where, "limits.cpu_s", limits.cpu_s(), 1, 1e6);
+  within(where, "limits.wall_s", limits.wall_s(), 1, 1e6);
+  return config;
+}
+
+}  // namespace cleared::curate

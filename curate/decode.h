@@ -1,0 +1,39 @@
+// What is computed from the frames of one source or clip. Runs inside the worker child: no files,
+// no clock, one thread. Errors are those of curate/reader.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "curate/reader.h"
+
+namespace cleared::curate {
+
+class Analysis;
+class Cut;
+
+// Longer side of the pictures that are measured: what PDQ's own reader scales to, and small enough
+// that measuring costs less than decoding.
+inline constexpr int kMeasuredPixels = 512;
+
+// One pass: fingerprint and measures of every frame, fingerprint of the sound.
+void analyse(Reader& reader, Analysis& out);
+
+// One pass: the samples cut out of a source, each a WebM file.
+std::vector<std::string> cut(Reader& reader, const Cut& request);
+
+struct ClipShape {
+  int width = 0, height = 0, frames = 0;  // 0: as in the file
+};
+
+struct RawClip {
+  int width = 0, height = 0, frames = 0;
+  std::string rgb;  // frames x height x width x 3
+};
+
+// All frames of a sample. Error{corrupt} when it has fewer than asked for.
+RawClip decode_clip(std::string_view webm, const ClipShape& shape);
+
+}  // namespace cleared::curate

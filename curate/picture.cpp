@@ -1,0 +1,146 @@
+#include "curate/picture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ledger/base/error.h"
+
+namespace cleared::curate {
+namespace {
+
+Picture turned(Picture in, int rotation) {
+  if (rotation == 0) return in;
+  const bool sideways = rotation != 180;
+  Picture out{.width = sideways ? in.height : in.width,
+              .height = sideways ? in.width : in.height,
+              .channels = in.channels,
+              .pixels = std::vector<uint8_t>(in.pixels.size())};
+  uint8_t* to = out.pixels.data();
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      const int from_x = rotation == 90 ? y : rotation == 180 ? in.width - 1 - x : in.width - 1 - y;
+      const int from_y = rotation == 90    ? in.height - 1 - x
+                         : rotation == 180 ? in.height - 1 - y
+                                           : x;
+      const auto from = static_cast<size_t>((from_y * in.width + from_x) * in.channels);
+      to = std::copy_n(&in.pixels[from], in.channels, to);
+    }
+  }
+  return out;
+}
+
+Picture centre(const Picture& in, int width, int height) {
+  Picture out{.width = width, .height = height, .channels = in.channels, .pixels = {}};
+  const int left = (in.width - width) / 2, top = (in.height - height) / 2;
+  for (int y = 0; y < height; ++y) {
+    const auto row = in.pixels.begin() + ((top + y) * in.width + left) * in.channels;
+    out.pixels.insert(out.pixels.end(), row, row + width * in.channels);
+  }
+  return out;
+}
+
+// The formats "J" say their range in their name; FFmpeg has retired them, decoders have not.
+AVPixelFormat plain_format(const AVFrame& frame) {
+  switch (frame.format) {
+    case AV_PIX_FMT_YUVJ420P:
+      return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P:
+      return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P:
+      return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P:
+      return AV_PIX_FMT_YUV440P;
+    case AV_PIX_FMT_YUVJ411P:
+      return AV_PIX_FMT_YUV411P;
+    default:
+      return static_cast<AVPixelFormat>(frame.format);
+  }
+}
+
+const int* colour_coefficients(const AVFrame& frame) {
+  switch (frame.colorspace) {
+    case AVCOL_SPC_BT709:
+      return sws_getCoefficients(SWS_CS_ITU709);
+    case AVCOL_SPC_BT2020_NCL:
+    case AVCOL_SPC_BT2020_CL:
+      return sws_getCoefficients(SWS_CS_BT2020);
+    case AVCOL_SPC_SMPTE240M:
+      return sws_getCoefficients(SWS_CS_SMPTE240M);
+    case AVCOL_SPC_FCC:
+      return sws_getCoefficients(SWS_CS_FCC);
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M:
+      return sws_getCoefficients(SWS_CS_ITU601);
+    default:  // not said: what players assume, by size
+      return sws_getCoefficients(frame.height >= 720 ? SWS_CS_ITU709 : SWS_CS_ITU601);
+  }
+}
+
+bool is_full_range(const AVFrame& frame) {
+  return frame.color_range == AVCOL_RANGE_JPEG || plain_format(frame) != frame.format;
+}
+
+}  // namespace
+
+Size display_size(const AVFrame& frame, int rotation) {
+  double width = frame.width, height = frame.height;
+  const AVRational aspect = frame.sample_aspect_ratio;
+  if (aspect.num > 0 && aspect.den > 0) {
+    // A ratio beyond 8 is damage, not a lens.
+    width *= std::clamp(double(aspect.num) / aspect.den, 0.125, 8.0);
+  }
+  Size size{std::max(1, static_cast<int>(std::lround(width))),
+            std::max(1, static_cast<int>(std::lround(height)))};
+  if (rotation == 90 || rotation == 270) std::swap(size.width, size.height);
+  return size;
+}
+
+Picture PictureMaker::scale(const AVFrame& frame, int width, int height, AVPixelFormat format) {
+  // Area averaging when it shrinks: every pixel of the frame counts.
+  const int method = width < frame.width || height < frame.height ? SWS_AREA : SWS_BICUBIC;
+  scaler_.reset(sws_getCachedContext(
+      scaler_.release(), frame.width, frame.height, plain_format(frame), width, height, format,
+      method | SWS_ACCURATE_RND | SWS_BITEXACT | SWS_FULL_CHR_H_INT, nullptr, nullptr, nullptr));
+  if (!scaler_) throw Error(Errc::unsupported, "cannot scale frames of this pixel format");
+  const int full = 1 << 16;
+  // A scaler without a notion of range (RGB in) refuses this, and needs none.
+  sws_setColorspaceDetails(scaler_.get(), colour_coefficients(frame), is_full_range(frame),
+                           sws_getCoefficients(SWS_CS_ITU601), 1, 0, full, full);
+  Picture out{.width = width,
+              .height = height,
+              .channels = format == AV_PIX_FMT_GRAY8 ? 1 : 3,
+              .pixels = {}};
+  // The scaler writes whole vectors: rows get room at their end.
+  const int stride = (width * out.channels + 63) / 64 * 64;
+  std::vector<uint8_t> padded(static_cast<size_t>(stride) * static_cast<size_t>(height) + 64);
+  uint8_t* planes[4] = {padded.data(), nullptr, nullptr, nullptr};
+  const int strides[4] = {stride, 0, 0, 0};
+  av_check(sws_scale(scaler_.get(), frame.data, frame.linesize, 0, frame.height, planes, strides),
+           "scale a frame");
+  out.pixels.reserve(static_cast<size_t>(width * height * out.channels));
+  for (int y = 0; y < height; ++y) {
+    const auto row = padded.begin() + y * stride;
+    out.pixels.insert(out.pixels.end(), row, row + width * out.channels);
+  }
+  return out;
+}
+
+Picture PictureMaker::luma(const AVFrame& frame, int rotation, int longest) {
+  const double shrink = std::min(1.0, double(longest) / std::max(frame.width, frame.height));
+  const int width = std::max(1, static_cast<int>(std::lround(frame.width * shrink)));
+  const int height = std::max(1, static_cast<int>(std::lround(frame.height * shrink)));
+  return turned(scale(frame, width, height, AV_PIX_FMT_GRAY8), rotation);
+}
+
+Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int height) {
+  const Size shown = display_size(frame, rotation);
+  const double cover = std::max(double(width) / shown.width, double(height) / shown.height);
+  int scaled_width = std::max(width, static_cast<int>(std::lround(shown.width * cover)));
+  int scaled_height = std::max(height, static_cast<int>(std::lround(shown.height * cover)));
+  if (rotation == 90 || rotation == 270) std::swap(scaled_width, scaled_height);
+  return centre(turned(scale(frame, scaled_width, scaled_height, AV_PIX_FMT_RGB24), rotation),
+                width, height);
+}
+
+}  // namespace cleared::curate

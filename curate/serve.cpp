@@ -1,0 +1,72 @@
+#include "curate/serve.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <opencv2/core.hpp>
+#include <unistd.h>
+
+#include "curate/sandbox.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+
+namespace cleared::curate {
+namespace {
+
+constexpr uint64_t kMaxClipBytes = uint64_t{1} << 28;
+
+// False at the end of input, which may come only before the first byte.
+bool read_all(int fd, char* to, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = ::read(fd, to + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Error(Errc::io, "read a clip: ", std::strerror(errno));
+    if (n == 0 && done == 0) return false;
+    if (n == 0) throw Error(Errc::corrupt, "read a clip: the input ends inside it");
+    done += static_cast<size_t>(n);
+  }
+  return true;
+}
+
+uint64_t from_little_endian(const std::array<char, 8>& bytes) {
+  uint64_t value = 0;
+  for (size_t i = 8; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
+  return value;
+}
+
+void answer(int fd, char status, std::string_view body) {
+  std::string head(1, status);
+  for (int i = 0; i < 8; ++i) head.push_back(static_cast<char>(uint64_t{body.size()} >> (8 * i)));
+  write_all(fd, head, "the answer");
+  write_all(fd, body, "the answer");
+}
+
+}  // namespace
+
+void serve(int in, int out, const ClipShape& shape) {
+  cv::setNumThreads(0);
+  av_log_set_level(AV_LOG_QUIET);
+  // A service lives as long as a run: its CPU time is not what limits a clip.
+  enter_sandbox(
+      {.memory_bytes = uint64_t{2} << 30, .cpu_s = UINT64_MAX, .output_bytes = UINT64_MAX}, 2);
+  std::array<char, 8> head{};
+  std::string webm;
+  while (read_all(in, head.data(), head.size())) {
+    const uint64_t size = from_little_endian(head);
+    if (size > kMaxClipBytes)
+      throw Error(Errc::corrupt, "read a clip: ", size, " bytes are too many");
+    webm.resize(size);
+    if (size > 0 && !read_all(in, webm.data(), size)) {
+      throw Error(Errc::corrupt, "read a clip: the input ends inside it");
+    }
+    try {
+      answer(out, 0, decode_clip(webm, shape).rgb);
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;
+      answer(out, 1, error.what());
+    }
+  }
+}
+
+}  // namespace cleared::curate

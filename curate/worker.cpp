@@ -1,0 +1,167 @@
+#include "curate/worker.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include <fcntl.h>
+#include <opencv2/core.hpp>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "curate/decode.h"
+#include "curate/reader.h"
+#include "curate/sandbox.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/error.h"
+
+namespace cleared::curate {
+namespace {
+
+constexpr int kRequestFd = 0, kReplyFd = 1, kSourceFd = 3;
+constexpr uint64_t kReplyBytes = uint64_t{1} << 30;
+
+[[noreturn]] void fail(const char* what) {
+  throw Error(Errc::io, "start a worker: ", what, ": ", std::strerror(errno));
+}
+
+// A file without a name. Not a pipe: neither side waits for the other, and its size can be limited.
+Fd memory_file(const char* name) {
+  Fd low(::memfd_create(name, MFD_CLOEXEC));
+  if (!low) fail("memfd");
+  Fd fd(::fcntl(low.get(), F_DUPFD_CLOEXEC, 16));  // clear of the numbers that the child is given
+  if (!fd) fail("dup");
+  return fd;
+}
+
+// All that is in it, from the start.
+std::string content(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) fail("fstat");
+  std::string out(static_cast<size_t>(info.st_size), '\0');
+  for (size_t done = 0; done < out.size();) {
+    const ssize_t n = ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(done));
+    if (n <= 0) fail("read");
+    done += static_cast<size_t>(n);
+  }
+  return out;
+}
+
+pid_t spawn(const std::filesystem::path& program, int request, int reply, int source) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, request, kRequestFd);
+  posix_spawn_file_actions_adddup2(&actions, reply, kReplyFd);
+  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, source, kSourceFd);
+  std::string name = "curate", word = "worker";
+  char* const arguments[] = {name.data(), word.data(), nullptr};
+  pid_t pid = -1;
+  const int failed = ::posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) {
+    errno = failed;
+    fail(program.c_str());
+  }
+  return pid;
+}
+
+// The exit status as waitpid gives it. Kills the child when its time is up.
+int wait_for(pid_t pid, uint32_t wall_s) {
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  bool hung = false;
+  if (process) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(wall_s);
+    pollfd waiting{.fd = process.get(), .events = POLLIN, .revents = 0};
+    for (;;) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          end - std::chrono::steady_clock::now());
+      // poll() counts in an int: two weeks at a time are enough.
+      const auto ms = static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1 << 30));
+      const int ready = ::poll(&waiting, 1, ms);
+      if (ready < 0 && errno == EINTR) continue;
+      hung = ready == 0;
+      break;
+    }
+    if (hung) ::kill(pid, SIGKILL);
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) fail("waitpid");
+  }
+  if (hung) throw Error(Errc::corrupt, "its worker hung and was stopped after ", wall_s, " s");
+  return status;
+}
+
+}  // namespace
+
+Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& options) {
+  const Fd asked = memory_file("request"), answered = memory_file("reply");
+  const Fd handed(::fcntl(source.get(), F_DUPFD_CLOEXEC, 16));
+  if (!handed) fail("dup");
+  write_all(asked.get(), request.SerializeAsString(), "the request of a worker");
+  if (::lseek(asked.get(), 0, SEEK_SET) != 0) fail("seek");
+
+  const pid_t pid = spawn(options.program, asked.get(), answered.get(), handed.get());
+  const int status = wait_for(pid, request.limits().wall_s());
+  if (WIFSIGNALED(status)) {
+    const int signal = WTERMSIG(status);
+    if (signal == SIGXCPU) throw Error(Errc::corrupt, "its worker used up its CPU time");
+    if (signal == SIGKILL)
+      throw Error(Errc::corrupt, "its worker was killed, by its CPU limit or by hand");
+    if (signal == SIGSYS) throw Error(Errc::corrupt, "its worker tried what the sandbox forbids");
+    throw Error(Errc::corrupt, "its worker crashed (signal ", signal, ")");
+  }
+  Reply reply;
+  if (WEXITSTATUS(status) != 0 || !reply.ParseFromString(content(answered.get()))) {
+    throw Error(Errc::corrupt, "its worker gave no answer (status ", WEXITSTATUS(status), ")");
+  }
+  if (reply.has_failure()) {
+    const uint32_t code = reply.failure().code();
+    throw Error(
+        code <= static_cast<uint32_t>(Errc::config) ? static_cast<Errc>(code) : Errc::corrupt,
+        reply.failure().text());
+  }
+  return reply;
+}
+
+int worker_main() {
+  Request request;
+  if (!request.ParseFromString(content(kRequestFd))) return 2;
+  const Limits& limits = request.limits();
+  cv::setNumThreads(0);  // threads are new processes to the sandbox
+  av_log_set_level(AV_LOG_QUIET);
+  enter_sandbox({.memory_bytes = uint64_t{limits.memory_mb()} << 20,
+                 .cpu_s = limits.cpu_s(),
+                 .output_bytes = kReplyBytes},
+                kSourceFd);
+
+  Reply reply;
+  try {
+    Reader reader(kSourceFd, {.max_pixels = limits.max_pixels(),
+                              .max_pixel_frames = limits.max_pixel_frames()});
+    if (request.has_analyse()) {
+      analyse(reader, *reply.mutable_analysis());
+    } else {
+      for (std::string& webm : cut(reader, request.cut())) {
+        reply.mutable_cuttings()->add_webm(std::move(webm));
+      }
+    }
+  } catch (const Error& error) {
+    reply.mutable_failure()->set_code(static_cast<uint32_t>(error.code()));
+    reply.mutable_failure()->set_text(error.what());
+  } catch (const std::bad_alloc&) {
+    reply.mutable_failure()->set_code(static_cast<uint32_t>(Errc::corrupt));
+    reply.mutable_failure()->set_text("needs more memory than a worker is allowed");
+  }
+  write_all(kReplyFd, reply.SerializeAsString(), "the reply");
+  return 0;
+}
+
+}  // namespace cleared::curate

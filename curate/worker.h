@@ -1,0 +1,28 @@
+// One source, one child process: footage is parsed only in there. The child is this program again
+// (`curate worker`), with the request on descriptor 0, the reply on 1 and the source on 3.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "ledger/base/file.h"
+
+namespace cleared::curate {
+
+class Request;
+class Reply;
+
+struct WorkerOptions {
+  std::filesystem::path program = "/proc/self/exe";
+};
+
+// Parent's side; any thread. Throws what went wrong in the child: Error{corrupt, unsupported or
+// not_found} for the source, Error{corrupt} "crashed"/"hung" when the child died or passed its wall
+// time; the caller names the file.
+Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& options);
+
+// Child's side, the whole of it: returns the exit status.
+int worker_main();
+
+}  // namespace cleared::curate
