@@ -1,8 +1,11 @@
-// What the ledger says about footage: which licences cover a source and what they allow. A snapshot
-// taken once per command; judge() is pure. One thread.
+// What the ledger says about footage: which licences cover a source, and what they allow. A
+// snapshot, taken once per command from a ledger that has just been verified, so that an edited
+// table cannot say yes. One thread.
 #pragma once
 
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ledger/gate.h"
@@ -12,17 +15,49 @@ namespace cleared::ledger {
 
 struct SourceVerdict {
   Verdict verdict;
-  std::vector<std::string> licences;  // "id@version" of every licence that covers it
-  std::vector<std::string> licensors;
+  std::vector<std::string> licences;  // "id@version" of every licence that covers it, sorted
+  std::string licensor;               // of them all
 };
 
 class Rights {
  public:
+  // Error{corrupt} when the tables do not agree with the log.
   explicit Rights(const Store& store);
 
-  // May this file, as delivered, be used for `use` now? `path` is its path in the delivery.
-  // Refusals: no_licence, expired, not_yet_valid, revoked, use_not_allowed, clearance_unknown, ...
-  SourceVerdict judge_source(std::string_view path, const Digest& digest, Use use) const;
+  // May this file, as delivered, be used so now? `path` is its path in the delivery. Every licence
+  // that covers it must say yes: what is derived from several inherits the strictest.
+  SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act) const;
+  SourceVerdict judge_source(std::string_view path, const Digest& digest, Use use) const {
+    return judge_source(path, digest, Act{use});
+  }
+
+  // The terms of a licence that is in the ledger, newest version of its id; null when there is
+  // none.
+  const LicenceText* terms_of(std::string_view ref) const;
+  const std::string& day() const { return day_; }
+
+ private:
+  struct Entry {
+    std::string ref;
+    std::string revoked;  // why, or empty
+    bool readable = true;
+    LicenceText terms;
+  };
+  std::vector<Entry> licences_;
+  std::string day_;
 };
+
+// A shard as the ledger knows it, judged for an act: complete, not revoked, every source allowed.
+struct ShardStanding {
+  Verdict verdict;
+  std::string root;  // hex
+  uint32_t samples = 0;
+  std::set<std::string> licences;    // "id@version"
+  std::string valid_from, valid_to;  // the strictest dates
+  uint64_t duration_us = 0;
+  std::map<std::string, uint64_t> duration_by_licensor_us;
+};
+ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
+                          const Act& act);
 
 }  // namespace cleared::ledger

@@ -1,0 +1,185 @@
+#include "ledger/permit.h"
+
+#include <algorithm>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+#include "ledger/projection.h"
+#include "ledger/tree_head.h"
+
+namespace cleared::ledger {
+namespace {
+
+constexpr uint64_t kHourUs = 3'600'000'000;
+constexpr uint64_t kMaxHours = 168;
+
+TreeHead newest_head(const Store& store) {
+  const std::string note = store.newest_head_note();
+  if (note.empty()) {
+    throw Error(Errc::not_found, store.path().string(),
+                ": has no signed tree head; sign one with ledger sign-head");
+  }
+  return parse_tree_head(parse_note(note).text);
+}
+
+std::vector<std::string> approved_shards(const Store& store, Use use) {
+  std::vector<std::string> roots;
+  Statement select(store.db(), "SELECT DISTINCT shard FROM approval WHERE use = ? ORDER BY seq");
+  select.with(Use_Name(use));
+  while (select.next()) roots.push_back(select.text(0));
+  return roots;
+}
+
+// How often runs of this model line have consumed the most consumed sample of the shard.
+uint64_t passes_used(const Store& store, const std::string& root, const std::string& model) {
+  Statement select(
+      store.db(),
+      "SELECT COALESCE(MAX(total), 0) FROM (SELECT SUM(u.passes) AS total "
+      "FROM consumed u JOIN run r ON r.name = u.run JOIN permit t ON t.digest = r.permit "
+      "JOIN sample p ON p.digest = u.sample WHERE p.shard = ? AND t.model = ? "
+      "GROUP BY p.position)");
+  select.with(root, model).next();
+  return select.unsigned_integer(0);
+}
+
+// A permit that has not ended may still be spent, so its passes are not given away twice.
+bool is_reserved(const Store& store, const std::string& root, const std::string& model,
+                 uint64_t now) {
+  Statement select(store.db(),
+                   "SELECT 1 FROM permit_shard ps JOIN permit p ON p.digest = ps.permit "
+                   "WHERE ps.shard = ? AND p.model = ? AND p.expires_at > ?");
+  return select.with(root, model, format_time(now)).next();
+}
+
+// The passes that limits leave for the shard: nothing when no licence of it counts passes.
+std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
+                                    const ShardStanding& shard, const std::string& model,
+                                    uint64_t now) {
+  std::optional<uint64_t> least;
+  for (const std::string& ref : shard.licences) {
+    const LicenceText* terms = rights.terms_of(ref);
+    if (terms == nullptr || !terms->limits().has_max_passes()) continue;
+    least = std::min(least.value_or(UINT64_MAX), uint64_t{terms->limits().max_passes()});
+  }
+  if (!least) return least;
+  if (is_reserved(store, shard.root, model, now)) {
+    throw Refused(
+        no("passes_reserved", "shard " + shard.root +
+                                  " counts passes, and an earlier permit for model line " + model +
+                                  " has not ended yet"));
+  }
+  const uint64_t used = passes_used(store, shard.root, model);
+  return *least > used ? *least - used : 0;
+}
+
+// The largest share a licensor can have of what `draws` draws consume: whole epochs hold every
+// sample once, and a last part of one may hold all of this licensor's and nothing else.
+void check_shares(const Rights& rights, const std::vector<ShardStanding>& shards, uint64_t draws) {
+  uint64_t samples = 0;
+  double total = 0;
+  std::map<std::string, double> by_licensor;
+  std::map<std::string, double> limit;
+  for (const ShardStanding& shard : shards) {
+    samples += shard.samples;
+    total += static_cast<double>(shard.duration_us);
+    for (const auto& [licensor, us] : shard.duration_by_licensor_us) {
+      by_licensor[licensor] += static_cast<double>(us);
+    }
+    for (const std::string& ref : shard.licences) {
+      const LicenceText* terms = rights.terms_of(ref);
+      if (terms == nullptr || !terms->limits().has_max_share()) continue;
+      const auto [at, added] = limit.try_emplace(terms->licence().licensor(), 1.0);
+      at->second = std::min(at->second, terms->limits().max_share());
+    }
+  }
+  const auto epochs = static_cast<double>(samples == 0 ? 0 : draws / samples);
+  const bool partial = samples == 0 || draws % samples != 0;
+  for (const auto& [licensor, most] : limit) {
+    const double own = by_licensor[licensor];
+    const double share = partial ? (epochs + 1) * own / (epochs * total + own) : own / total;
+    if (share > most) {
+      std::ostringstream fact;
+      fact << "licensor " << licensor << " could have a share of " << share
+           << " of the run's sample-seconds, its licence allows " << most
+           << ": add footage of others or make the run longer";
+      throw Refused(no("share_exceeded", fact.str()));
+    }
+  }
+}
+
+}  // namespace
+
+PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request) {
+  if (request.hours < 1 || request.hours > kMaxHours) {
+    throw Error(Errc::usage, "permit: --hours must be 1 to ", kMaxHours);
+  }
+  const uint64_t now = judging_time_us(store);
+  const TreeHead head = newest_head(store);
+  PermitText text;
+  Permit& permit = *text.mutable_permit();
+  permit.set_run(request.run);
+  permit.set_config_digest(digest_name(request.config_digest));
+  *permit.mutable_purpose() = request.purpose;
+  permit.set_issued_at(format_time(now));
+  permit.set_expires_at(format_time(now + request.hours * kHourUs));
+  permit.set_origin(head.origin);
+  permit.set_tree_size(head.size);
+  permit.set_tree_root(digest_name(head.root));
+
+  const Act act{request.purpose.use(), request.height_px, &request.purpose};
+  std::vector<ShardStanding> shards;
+  for (const std::string& root : approved_shards(store, request.purpose.use())) {
+    ShardStanding shard = judge_shard(store, rights, root, act);
+    if (shard.verdict.cleared) {
+      shards.push_back(std::move(shard));
+    } else if (!request.leave_out_refused) {
+      throw Refused(shard.verdict);
+    }
+  }
+  if (shards.empty()) {
+    throw Refused(no("nothing_permitted", "no shard is approved for " +
+                                              Use_Name(request.purpose.use()) + " and allowed"));
+  }
+  check_shares(rights, shards, request.draws);
+  uint64_t samples = 0;
+  for (const ShardStanding& shard : shards) samples += shard.samples;
+  const uint64_t passes_needed = (request.draws + samples - 1) / samples;
+  for (const ShardStanding& shard : shards) {
+    auto* out = permit.add_shard();
+    out->set_root("sha256:" + shard.root);
+    out->set_samples(shard.samples);
+    for (const std::string& ref : shard.licences) out->add_licence(ref);
+    out->set_valid_from(shard.valid_from);
+    out->set_valid_to(shard.valid_to);
+    const auto left = passes_left(store, rights, shard, request.purpose.model(), now);
+    if (!left) continue;
+    if (passes_needed > *left) {
+      throw Refused(no("passes_exceeded", "the run takes " + std::to_string(passes_needed) +
+                                              " passes, and " + std::to_string(*left) +
+                                              " are left for shard " + shard.root));
+    }
+    out->set_max_passes(static_cast<uint32_t>(*left));
+  }
+  for (const std::string role : {"approver", "licensor"}) {
+    for (const VerifierKey& key : keys_of(store.db(), role)) {
+      permit.add_revoker(format_verifier_key(key));
+    }
+  }
+  return text;
+}
+
+ApprovalText make_approval(const Store& store, const Rights& rights, const std::string& root,
+                           Use use, const std::string& comment) {
+  const ShardStanding shard = judge_shard(store, rights, root, Act{use});
+  if (!shard.verdict.cleared) throw Refused(shard.verdict);
+  ApprovalText text;
+  Approval& approval = *text.mutable_approval();
+  approval.set_shard("sha256:" + root);
+  approval.set_at(format_time(judging_time_us(store)));
+  approval.set_use(use);
+  if (!comment.empty()) approval.set_comment(comment);
+  return text;
+}
+
+}  // namespace cleared::ledger

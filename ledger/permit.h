@@ -1,0 +1,31 @@
+// Approvals and permits as the ledger gives them: what may be trained on, by whom, until when.
+// Answers that say no are thrown as Refused. One thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ledger/rights.h"
+
+namespace cleared::ledger {
+
+struct PermitRequest {
+  std::string run;
+  Digest config_digest;
+  Purpose purpose;
+  uint32_t height_px = 0;          // of the frames that the model sees
+  uint64_t draws = 0;              // samples the run will consume: steps * batch
+  uint64_t hours = 24;             // 1 to 168
+  bool leave_out_refused = false;  // go on without the shards that are refused
+};
+
+// The permit for every approved shard, to be signed and appended. The head is the newest signed
+// one.
+PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
+
+// The text of an approval of `root` (hex) for `use`, after judging the shard.
+ApprovalText make_approval(const Store& store, const Rights& rights, const std::string& root,
+                           Use use, const std::string& comment);
+
+}  // namespace cleared::ledger

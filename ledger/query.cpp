@@ -1,0 +1,63 @@
+#include "ledger/query.h"
+
+#include <algorithm>
+
+#include "ledger/base/bytes.h"
+#include "ledger/base/error.h"
+#include "ledger/store.h"
+
+namespace cleared::ledger {
+namespace fs = std::filesystem;
+namespace {
+
+Table rows_of(const Database& db, const std::string& sql) {
+  Statement select(db, sql);
+  Table out;
+  for (int i = 0; i < select.columns(); ++i) out.columns.push_back(select.column_name(i));
+  out.numeric.assign(out.columns.size(), true);
+  while (select.next()) {
+    auto& row = out.rows.emplace_back();
+    for (int i = 0; i < select.columns(); ++i) {
+      const ValueType type = select.type(i);
+      row.push_back(type == ValueType::blob ? to_hex(as_bytes(select.text(i))) : select.text(i));
+      const bool number = type == ValueType::integer || type == ValueType::real;
+      if (!number) out.numeric[static_cast<size_t>(i)] = false;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> view_names(const fs::path& ledger) {
+  const Store store(ledger, Access::read);
+  Statement select(store.db(), "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
+  std::vector<std::string> names;
+  while (select.next()) names.push_back(select.text(0));
+  return names;
+}
+
+Table query_view(const fs::path& ledger, const std::string& view) {
+  const Store store(ledger, Access::read);
+  Statement known(store.db(),
+                  "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'table') AND name = ?");
+  if (!known.with(view).next()) {
+    std::string names;
+    for (const std::string& name : view_names(ledger)) names += " " + name;
+    throw Error(Errc::usage, "query: there is no view \"", view, "\"; the views are:", names);
+  }
+  return rows_of(store.db(), "SELECT * FROM \"" + view + "\"");
+}
+
+Table query_sql(const fs::path& ledger, const std::string& sql) {
+  const Store store(ledger, Access::read);
+  store.db().guard_reading();
+  try {
+    return rows_of(store.db(), sql);
+  } catch (const Error& error) {
+    throw Error(error.code() == Errc::permission ? Errc::usage : error.code(), error.what(),
+                error.code() == Errc::permission ? "; --sql reads and does nothing else" : "");
+  }
+}
+
+}  // namespace cleared::ledger

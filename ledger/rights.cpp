@@ -1,0 +1,147 @@
+#include "ledger/rights.h"
+
+#include <algorithm>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+#include "ledger/licence.h"
+#include "ledger/verify.h"
+
+namespace cleared::ledger {
+
+Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
+  const VerifyReport report = verify_ledger(store.path(), {});
+  if (!report.findings.empty()) {
+    throw Error(Errc::corrupt, store.path().string(), ": ", report.findings[0].where, ": ",
+                report.findings[0].what, "; run ledger verify");
+  }
+  Statement select(
+      store.db(),
+      "SELECT l.ref, l.id, d.note, (SELECT r.reason || ', at ' || r.at FROM revocation r "
+      "WHERE r.licence = l.id LIMIT 1) FROM licence l "
+      "LEFT JOIN document d ON d.digest = l.document_digest "
+      "WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version) "
+      "ORDER BY l.ref");
+  while (select.next()) {
+    Entry entry;
+    entry.ref = select.text(0);
+    entry.revoked = select.text(3);
+    entry.readable = select.type(2) != ValueType::null;
+    if (entry.readable) {
+      entry.terms = parse_licence(parse_note(select.text(2)).text, "licence " + entry.ref);
+    }
+    licences_.push_back(std::move(entry));
+  }
+}
+
+SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest,
+                                   const Act& act) const {
+  SourceVerdict out{yes(), {}, ""};
+  const auto refuse = [&](const Verdict& verdict) {
+    if (out.verdict.cleared) out.verdict = verdict;
+  };
+  for (const Entry& entry : licences_) {
+    if (!entry.readable || !covers(entry.terms, path, digest)) continue;
+    out.licences.push_back(entry.ref);
+    const std::string& licensor = entry.terms.licence().licensor();
+    if (out.licensor.empty()) out.licensor = licensor;
+    if (out.licensor != licensor) {
+      refuse(no("title_conflict", "licences " + out.licences.front() + " and " + entry.ref +
+                                      " come from two licensors and both cover it"));
+    }
+    if (!entry.revoked.empty()) {
+      refuse(no("revoked", "licence " + entry.ref + " was revoked (" + entry.revoked + ")"));
+    }
+    refuse(judge(entry.terms, act, day_));
+  }
+  if (out.licences.empty()) {
+    refuse(no("no_licence", "no licence in the ledger covers it"));
+  }
+  return out;
+}
+
+const LicenceText* Rights::terms_of(std::string_view ref) const {
+  for (const Entry& entry : licences_) {
+    if (entry.ref == ref && entry.readable) return &entry.terms;
+  }
+  return nullptr;
+}
+
+namespace {
+
+// The samples as the ledger records them must add up to the root that names the shard.
+Verdict check_samples(const Store& store, const std::string& root, uint32_t expected) {
+  Manifest manifest;
+  Statement select(store.db(),
+                   "SELECT key, digest, clip, duration_us, size_bytes FROM sample "
+                   "WHERE shard = ? ORDER BY position");
+  select.with(root);
+  while (select.next()) {
+    manifest.samples.push_back({select.text(0), 0, select.unsigned_integer(4),
+                                parse_digest(select.text(1)).value_or(Digest{}),
+                                parse_digest(select.text(2)).value_or(Digest{}),
+                                select.unsigned_integer(3)});
+  }
+  if (manifest.samples.size() != expected || to_hex(shard_root(manifest)) != root) {
+    return no("shard_incomplete",
+              "the samples recorded for shard " + root + " do not add up to it");
+  }
+  return yes();
+}
+
+}  // namespace
+
+ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
+                          const Act& act) {
+  ShardStanding out;
+  out.root = root;
+  Statement shard(
+      store.db(),
+      "SELECT samples, (SELECT reason || ', at ' || at FROM revocation WHERE shard = root "
+      "LIMIT 1) FROM shard WHERE root = ?");
+  if (!shard.with(root).next()) {
+    throw Error(Errc::not_found, "shard ", root, ": is not in the ledger");
+  }
+  out.samples = static_cast<uint32_t>(shard.integer(0));
+  out.verdict = check_samples(store, root, out.samples);
+  const auto refuse = [&](const Verdict& verdict) {
+    if (out.verdict.cleared) out.verdict = verdict;
+  };
+  if (shard.type(1) != ValueType::null) {
+    refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
+  }
+  Statement sources(
+      store.db(),
+      "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key "
+      "FROM sample p JOIN clip c ON c.id = p.clip JOIN source s ON s.digest = c.source "
+      "WHERE p.shard = ? ORDER BY p.position");
+  sources.with(root);
+  while (sources.next()) {
+    const SourceVerdict source =
+        rights.judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}), act);
+    const std::string what =
+        "sample " + sources.text(6) + " of shard " + root + " (" + sources.text(0) + "): ";
+    if (!source.verdict.cleared) refuse(no(source.verdict.rule, what + source.verdict.fact));
+    if (sources.text(2) == "conflict" || sources.text(3) == "conflict") {
+      refuse(no("title_conflict", what + "the footage came from two licensors"));
+    } else if (sources.text(2) != "kept" || sources.text(3) != "kept") {
+      refuse(no("superseded_clip", what + "clip " + sources.text(4) + " is not kept"));
+    }
+    const uint64_t duration_us = sources.unsigned_integer(5);
+    out.duration_us += duration_us;
+    out.duration_by_licensor_us[source.licensor] += duration_us;
+    out.licences.insert(source.licences.begin(), source.licences.end());
+  }
+  for (const std::string& ref : out.licences) {
+    const LicenceText* terms = rights.terms_of(ref);
+    if (terms == nullptr) continue;
+    const Licence& licence = terms->licence();
+    out.valid_from = std::max(out.valid_from, licence.valid_from());
+    out.valid_to =
+        out.valid_to.empty() ? licence.valid_to() : std::min(out.valid_to, licence.valid_to());
+  }
+  return out;
+}
+
+}  // namespace cleared::ledger
