@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# The proof: what the programs promise, tried on a copy of the demo's result, one line each with what was
+# expected and what happened. Exit 1 when any of them is not as expected.
+#
+#   tools/proof.sh PROGRAMS WORK CONFIG     build/dev/tools try configs/nano.textproto
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
+programs=$(readlink -f "$1")
+work=$2
+config=$3
+PATH=$programs:$PATH
+run_name=$(sed -n 's/^name: *"\([^"]*\)".*/\1/p' "$config")
+copy=$work/proof
+db=$copy/ledger.db
+keys=$copy/keys
+run=$copy/runs/$run_name
+log=$work/log.txt
+failed=0
+
+# attempt COMMAND...: its exit code into $code, its last line that is no log line into $said.
+attempt() {
+  local output
+  output=$(mktemp)
+  code=0
+  printf '+ %s\n' "$*" >>"$log"
+  "$@" </dev/null >"$output" 2>&1 || code=$?
+  cat "$output" >>"$log"
+  said=$(grep -vE '^[DIWE] [0-9:.]+ ' "$output" | tail -n 1 | cut -c 1-220)
+  rm -f "$output"
+}
+
+# line LETTER WHAT EXPECTED WORDS: as expected when $code is the expected exit code and $said matches WORDS.
+line() {
+  local letter=$1 what=$2 expected=$3 words=$4 answer=ok
+  if [ "$code" != "$expected" ] || ! grep -qE "$words" <<<"$said"; then
+    answer=NO
+    failed=1
+  fi
+  printf '  (%s) %-2s %s\n         expected: exit %s, saying %s\n         happened: exit %s, %s\n' \
+    "$letter" "$answer" "$what" "$expected" "$words" "$code" "${said:-nothing}"
+}
+
+fresh_copy() {
+  rm -rf "$copy"
+  mkdir -p "$copy"
+  cp -a "$work"/ledger.db* "$work/keys" "$work/shards" "$work/notices" "$work/runs" "$work"/*.permit "$copy"
+}
+
+train_on_copy() {
+  train "$1" --config "$config" --permit "$copy/$run_name.permit" --trust "$keys/approver.pub" \
+    --shards "$copy/shards" --notices "$copy/notices" "${@:2}"
+}
+run_on_copy() { train_on_copy run --key "$keys/trainer.key" --out "$run" --nproc-per-node 2; }
+last_checkpoint() { find "$run" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
+sql() { sqlite3 "$db" "$1"; }
+
+echo "The proof, on a copy in $copy:"
+fresh_copy
+
+attempt ledger verify "$db"
+line a "the ledger is what was recorded" 0 ok
+
+clip=$(sql "SELECT id FROM clip WHERE verdict = 'kept' ORDER BY id LIMIT 1")
+tools/tlog-verify/build.sh "$work/tlog-verify"
+attempt ledger prove "$db" "$clip" --out "$copy/clip.tlog-proof"
+attempt "$work/tlog-verify" "$db.pub" "$copy/clip.tlog-proof" "$copy/clip.record"
+line b "a verifier that shares no code with us finds the clip's record in the log" 0 ok
+
+sql "UPDATE source SET caption = 'Something else entirely' WHERE path LIKE '%cityCC0%'"
+attempt ledger verify "$db"
+line c "a row edited with sqlite3 is named" 1 'source.*caption'
+
+fresh_copy
+tar=$(find "$copy/shards" -name '*.tar' | sort | head -n 1)
+at=$(($(stat -c %s "$tar") / 2))
+byte=$(od -An -tu1 -j "$at" -N 1 "$tar")
+printf '%b' "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$tar" bs=1 seek="$at" conv=notrunc status=none
+attempt train_on_copy check
+line d "one byte changed in a shard: train refuses and names the sample" 3 'sample'
+
+fresh_copy
+licence=$(sql "SELECT id FROM licence ORDER BY seq LIMIT 1")
+attempt ledger revoke "$db" "$licence" --reason "shown by the proof" --key "$keys/demo-licensor.key" \
+  --notices "$copy/notices"
+attempt run_on_copy
+line e "after a revocation train refuses the old permit" 3 revoked
+attempt ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$copy/new.permit"
+line e "and no new permit is given for those shards" 3 revoked
+attempt ledger query "$db" touched
+line e "and the checkpoints that consumed the clips are listed" 0 "$run_name"
+
+fresh_copy
+last=$(basename "$(last_checkpoint)")
+rm -rf "${run:?}/$last"
+attempt run_on_copy
+attempt cmp "$work/runs/$run_name/$last/weights.safetensors" "$run/$last/weights.safetensors"
+said=${said:-$last/weights.safetensors is identical to the last byte}
+line f "training again from the checkpoint before gives the same weights, bit for bit" 0 identical
+
+exit "$failed"
