@@ -19,6 +19,7 @@ struct WorldOptions {
   int local_rank = 0;                 // on this machine: picks the GPU
   std::string address = "127.0.0.1";  // of rank 0's store
   int port = 29500;
+  int attempt = 0;          // how often the launcher has restarted this run
   bool store_runs = false;  // somebody else (torchrun's agent) serves the store
   std::chrono::seconds timeout{300};
 };
@@ -39,8 +40,8 @@ class World {
   int rank() const { return options_.rank; }
   int size() const { return options_.size; }
   bool first() const { return options_.rank == 0; }
-  at::Device device() const;    // where this rank computes
-  std::string backend() const;  // "none" "gloo" "nccl"
+  at::Device device() const { return device_; }  // where this rank computes
+  std::string backend() const;                   // "none" "gloo" "nccl"
 
   // In place, on any device.
   void all_reduce(const Tensor& tensor);  // sum
@@ -59,12 +60,13 @@ class World {
   friend class DataParallel;
   struct Group;
   WorldOptions options_;
+  at::Device device_;
   std::unique_ptr<Group> group_;  // none in a world of one
 };
 
 // Gradients that are means over the ranks: c10d's Reducer, which sums buckets of gradients while
-// backward() still computes others. Buckets are fixed at construction, in reverse order of use, so
-// that a resumed run sums in the same order as an unbroken one.
+// backward() still computes others. Buckets are fixed at construction, in an order that is only a
+// function of the names, so that a resumed run sums in the same order as an unbroken one.
 class DataParallel {
  public:
   // Broadcasts rank 0's values first. Every parameter must take part in every loss.

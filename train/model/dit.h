@@ -10,7 +10,6 @@
 #include <array>
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "train/model/parameters.h"
@@ -36,9 +35,9 @@ struct DitConfig {
   void check() const;         // Error{config} naming the field that makes no sense
 };
 
-// cos and sin of RoPE's angles, each [S, D/2], for tokens on `grid` in row-major order. A head's
+// RoPE's rotations as complex numbers [S, D/2], for tokens on `grid` in row-major order. A head's
 // D/2 pairs are split over t (the rest), h (D/6) and w (D/6).
-std::pair<Tensor, Tensor> rope_table(const std::array<int64_t, 3>& grid, int64_t head_dim);
+Tensor rope_table(const std::array<int64_t, 3>& grid, int64_t head_dim);
 
 class Dit {
  public:
@@ -52,7 +51,7 @@ class Dit {
   Tensor unpatchify(const Tensor& tokens_BSD) const;
 
   const DitConfig& config() const { return config_; }
-  void to(at::Device device);  // the rope tables; parameters are moved by Parameters' owner
+  void to(at::Device device);  // the table of rotations; parameters are moved by Parameters' owner
 
  private:
   struct Attention {
@@ -64,7 +63,10 @@ class Dit {
     Attention within, across;
     Linear up, down;
   };
-  Tensor attend(const Attention& a, Tensor q, Tensor k, const Tensor& v, bool rope) const;
+  struct Qkv {
+    Tensor q, k, v;  // heads side by side in the last axis
+  };
+  Tensor attend(const Attention& a, const Qkv& in, bool with_position) const;
   Tensor attend_within(const Attention& a, const Tensor& x_BSN) const;
   Tensor attend_across(const Attention& a, const Tensor& x_BSN, const Tensor& context_BLN) const;
   Tensor run_block(const Block& block, Tensor x_BSN, const Tensor& time_B6N,
@@ -74,7 +76,7 @@ class Dit {
   Linear inp_, t1_, t2_, tp_, x1_, x2_, out_;
   Tensor mod_out_;
   std::vector<Block> blocks_;
-  Tensor cos_SD_, sin_SD_;
+  Tensor rope_SD_;
 };
 
 }  // namespace cleared::train

@@ -1,0 +1,244 @@
+// The only file that makes process groups: it alone includes c10d and, through it, gloo's headers.
+#include "train/model/dist.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#ifdef CLEARED_CUDA
+#include <c10/cuda/CUDAFunctions.h>
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
+
+#include "ledger/base/check.h"
+#include "ledger/base/error.h"
+
+namespace cleared::train {
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+using BackendType = c10d::ProcessGroup::BackendType;
+
+std::string first_line(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
+
+// Runs `body` and turns what torch and gloo throw into our one kind of failure.
+template <class Body>
+auto talk(const char* what, const Body& body) {
+  try {
+    return body();
+  } catch (const Error&) {
+    throw;
+  } catch (const c10::Error& error) {
+    throw Error(Errc::io, "ranks: ", what, ": ", first_line(error.what_without_backtrace()));
+  } catch (const std::exception& error) {  // gloo has a type of its own
+    throw Error(Errc::io, "ranks: ", what, ": ", first_line(error.what()));
+  }
+}
+
+// The network interface that Gloo listens on: the one that is named, else loopback when rank 0 is
+// reached through it, else that of this machine's host name.
+auto gloo_device(const std::string& address) {
+  if (const char* interface = std::getenv("GLOO_SOCKET_IFNAME")) {
+    return c10d::ProcessGroupGloo::createDeviceForInterface(interface);
+  }
+  if (address == "localhost" || address.starts_with("127.")) {
+    return c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1");
+  }
+  return c10d::ProcessGroupGloo::createDefaultDevice();
+}
+
+c10::intrusive_ptr<c10d::Store> connect_store(const WorldOptions& options) {
+  c10d::TCPStoreOptions store;
+  store.port = static_cast<uint16_t>(options.port);
+  store.isServer = options.rank == 0 && !options.store_runs;
+  store.numWorkers = static_cast<size_t>(options.size);
+  store.waitWorkers = !options.store_runs;
+  store.timeout = Milliseconds(options.timeout);
+  // A restarted run must not read what the one before it left in the launcher's store.
+  return c10::make_intrusive<c10d::PrefixStore>(
+      "cleared/attempt_" + std::to_string(options.attempt),
+      c10::make_intrusive<c10d::TCPStore>(options.address, store));
+}
+
+at::Device pick_device(const WorldOptions& options) {
+#ifdef CLEARED_CUDA
+  if (const int gpus = c10::cuda::device_count(); gpus > 0) {
+    const auto index = static_cast<c10::DeviceIndex>(options.local_rank % gpus);
+    c10::cuda::set_device(index);
+    return {at::kCUDA, index};
+  }
+#endif
+  static_cast<void>(options);
+  return at::kCPU;
+}
+
+Tensor text_tensor(std::string_view text, int64_t size) {
+  Tensor bytes = at::full({size}, 0, at::kByte);
+  std::copy(text.begin(), text.end(), static_cast<char*>(bytes.mutable_data_ptr()));
+  return bytes;
+}
+
+std::string tensor_text(const Tensor& bytes, int64_t size) {
+  return {static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(size)};
+}
+
+}  // namespace
+
+struct World::Group {
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::ProcessGroup> ranks;
+};
+
+World::World(const WorldOptions& options) : options_(options), device_(pick_device(options)) {
+  if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
+    throw Error(Errc::config, "ranks: rank ", options.rank, " of ", options.size);
+  }
+  if (options.size == 1) return;
+  talk("join", [&] {
+    group_ = std::make_unique<Group>();
+    group_->store = connect_store(options);
+    group_->ranks =
+        c10::make_intrusive<c10d::ProcessGroup>(group_->store, options.rank, options.size);
+
+    auto gloo = c10d::ProcessGroupGloo::Options::create(Milliseconds(options.timeout));
+    gloo->devices.push_back(gloo_device(options.address));
+    group_->ranks->setBackend(at::kCPU, BackendType::GLOO,
+                              c10::make_intrusive<c10d::ProcessGroupGloo>(
+                                  c10::make_intrusive<c10d::PrefixStore>("gloo", group_->store),
+                                  options.rank, options.size, gloo));
+    group_->ranks->setDefaultBackend(BackendType::GLOO);
+#ifdef CLEARED_CUDA
+    if (device_.is_cuda()) {
+      auto nccl = c10d::ProcessGroupNCCL::Options::create();
+      nccl->timeout = Milliseconds(options.timeout);
+      group_->ranks->setBackend(at::kCUDA, BackendType::NCCL,
+                                c10::make_intrusive<c10d::ProcessGroupNCCL>(
+                                    c10::make_intrusive<c10d::PrefixStore>("nccl", group_->store),
+                                    options.rank, options.size, nccl));
+      group_->ranks->setDefaultBackend(BackendType::NCCL);
+    }
+#endif
+    group_->ranks->setGroupName("cleared");
+  });
+  barrier();
+}
+
+World::~World() = default;
+
+std::string World::backend() const {
+  if (!group_) return "none";
+  return device_.is_cuda() ? "nccl" : "gloo";
+}
+
+void World::all_reduce(const Tensor& tensor) {
+  if (!group_) return;
+  talk("all_reduce", [&] {
+    std::vector<Tensor> tensors = {tensor.detach()};
+    group_->ranks->allreduce(tensors)->wait();
+  });
+}
+
+void World::broadcast(const Tensor& tensor, int root) {
+  if (!group_) return;
+  talk("broadcast", [&] {
+    std::vector<Tensor> tensors = {tensor.detach()};
+    c10d::BroadcastOptions how;
+    how.rootRank = root;
+    group_->ranks->broadcast(tensors, how)->wait();
+  });
+}
+
+std::vector<Tensor> World::all_gather(const Tensor& tensor) {
+  if (!group_) return {tensor.detach().clone()};
+  return talk("all_gather", [&] {
+    std::vector<Tensor> input = {tensor.detach().contiguous()};
+    std::vector<std::vector<Tensor>> output(1);
+    for (int i = 0; i < size(); ++i) output[0].push_back(at::empty_like(input[0]));
+    group_->ranks->allgather(output, input)->wait();
+    return output[0];
+  });
+}
+
+std::vector<std::string> World::all_gather(std::string_view text) {
+  if (!group_) return {std::string(text)};
+  const auto sizes = all_gather(at::full({1}, static_cast<int64_t>(text.size()), at::kLong));
+  int64_t longest = 0;
+  for (const Tensor& size : sizes) longest = std::max(longest, size.item<int64_t>());
+  const auto bytes = all_gather(text_tensor(text, longest));
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    texts.push_back(tensor_text(bytes[i], sizes[i].item<int64_t>()));
+  }
+  return texts;
+}
+
+std::string World::broadcast(std::string_view text, int root) {
+  if (!group_) return std::string(text);
+  const Tensor size = at::full({1}, static_cast<int64_t>(text.size()), at::kLong);
+  broadcast(size, root);
+  const int64_t bytes = size.item<int64_t>();
+  const Tensor buffer = rank() == root ? text_tensor(text, bytes) : at::empty({bytes}, at::kByte);
+  broadcast(buffer, root);
+  return tensor_text(buffer, bytes);
+}
+
+bool World::agree(std::string_view text) {
+  const auto texts = all_gather(text);
+  return std::all_of(texts.begin(), texts.end(), [&](const auto& t) { return t == texts[0]; });
+}
+
+// A sum of nothing much on the CPU: no rank returns before every rank has come.
+void World::barrier() {
+  all_reduce(at::full({1}, 0, at::kFloat));
+}
+
+struct DataParallel::State {
+  std::unique_ptr<c10d::Reducer> reducer;
+};
+
+DataParallel::DataParallel(World& world, const TensorMap& parameters) {
+  if (world.size() == 1) return;
+  state_ = std::make_unique<State>();
+  std::vector<Tensor> tensors;
+  std::unordered_map<size_t, std::string> names;
+  for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
+    world.broadcast(it->second);
+    names.emplace(tensors.size(), it->first);
+    tensors.push_back(it->second);
+  }
+  talk("prepare gradients", [&] {
+    constexpr int64_t kBucketBytes = 4 << 20;
+    const auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(tensors, {kBucketBytes});
+    state_->reducer = std::make_unique<c10d::Reducer>(
+        tensors, buckets, world.group_->ranks, std::vector<bool>(tensors.size(), false),
+        kBucketBytes, /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/false, names,
+        /*first_bucket_bytes_cap=*/kBucketBytes, /*skip_all_reduce_unused_params=*/false,
+        /*use_python_reducer=*/false, std::vector<int64_t>{});
+    // Reducer would arrange its buckets anew after the first step, by arrival: a resumed run would
+    // then sum in another order. Telling it the order now makes it final.
+    state_->reducer->push_rebuilt_params_for_all_indices();
+    state_->reducer->rebuild_buckets();
+  });
+}
+
+DataParallel::~DataParallel() = default;
+
+void DataParallel::backward(const Tensor& loss) {
+  if (!state_) return loss.backward();
+  talk("backward", [&] {
+    state_->reducer->prepare_for_backward({loss});
+    loss.backward();
+  });
+}
+
+}  // namespace cleared::train

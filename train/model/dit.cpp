@@ -1,0 +1,193 @@
+#include "train/model/dit.h"
+
+#include <cmath>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/polar.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
+
+#include "ledger/base/error.h"
+
+namespace cleared::train {
+namespace {
+
+constexpr double kNormEps = 1e-6;
+constexpr double kRopeBase = 10000.0;
+
+// norm(x) (1 + scale) + shift: what adaLN does before each half of a block.
+Tensor modulated(const Tensor& x_BSN, const Tensor& scale_B1N, const Tensor& shift_B1N) {
+  const Tensor normed = at::layer_norm(x_BSN, {x_BSN.size(-1)}, {}, {}, kNormEps);
+  return at::addcmul(shift_B1N, normed, 1 + scale_B1N);
+}
+
+Tensor gelu_tanh(const Tensor& x) {
+  return at::gelu(x, "tanh");
+}
+
+}  // namespace
+
+std::array<int64_t, 3> DitConfig::grid() const {
+  return {latent[0] / patch[0], latent[1] / patch[1], latent[2] / patch[2]};
+}
+
+int64_t DitConfig::tokens() const {
+  const auto g = grid();
+  return g[0] * g[1] * g[2];
+}
+
+int64_t DitConfig::patch_dim() const {
+  return channels * patch[0] * patch[1] * patch[2];
+}
+
+void DitConfig::check() const {
+  const auto need = [](bool holds, const char* what) {
+    if (!holds) throw Error(Errc::config, "model: ", what);
+  };
+  need(dim > 0 && heads > 0 && dim % heads == 0, "dim must be a positive multiple of heads");
+  need(dim / heads >= 12 && dim / heads % 2 == 0, "dim / heads must be even and at least 12");
+  need(layers > 0 && ffn > 0 && channels > 0, "layers, ffn and channels must be positive");
+  need(text_len > 0 && text_dim > 0, "text_len and text_dim must be positive");
+  need(freq >= 2 && freq % 2 == 0, "freq must be even");
+  for (size_t i = 0; i < 3; ++i) {
+    need(patch[i] > 0 && latent[i] > 0 && latent[i] % patch[i] == 0,
+         "every side of latent must be a positive multiple of that of patch");
+  }
+}
+
+Tensor rope_table(const std::array<int64_t, 3>& grid, int64_t head_dim) {
+  const int64_t side = head_dim / 6;
+  const std::array<int64_t, 3> pairs = {head_dim / 2 - 2 * side, side, side};
+  std::vector<Tensor> angles;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const Tensor exponent =
+        at::arange(pairs[axis], at::kDouble) / -static_cast<double>(pairs[axis]);
+    const Tensor position = at::arange(grid[axis], at::kDouble);
+    std::vector<int64_t> shape = {1, 1, 1, pairs[axis]}, full = {grid[0], grid[1], grid[2], -1};
+    shape[axis] = grid[axis];
+    const Tensor angle = position.unsqueeze(1) * at::pow(kRopeBase, exponent);
+    angles.push_back(angle.view(shape).expand(full));
+  }
+  const Tensor angle_SD = at::cat(angles, -1).flatten(0, 2);
+  return at::polar(at::ones_like(angle_SD), angle_SD).to(at::kComplexFloat);
+}
+
+Dit::Dit(const DitConfig& config, Parameters& p, const std::string& prefix) : config_(config) {
+  config.check();
+  const int64_t n = config.dim, head = n / config.heads;
+  const double mod_deviation = 1.0 / std::sqrt(static_cast<double>(n));
+  inp_ = p.linear(prefix + "inp", config.patch_dim(), n);
+  t1_ = p.linear(prefix + "t1", config.freq, n);
+  t2_ = p.linear(prefix + "t2", n, n);
+  tp_ = p.linear(prefix + "tp", n, 6 * n);
+  x1_ = p.linear(prefix + "x1", config.text_dim, n);
+  x2_ = p.linear(prefix + "x2", n, n);
+  for (int64_t i = 0; i < config.layers; ++i) {
+    const std::string at = prefix + "blocks." + std::to_string(i);
+    Block block;
+    block.mod = p.normal(at + ".mod", {6, n}, mod_deviation);
+    block.norm_weight = p.constant(at + ".n3.weight", {n}, 1);
+    block.norm_bias = p.constant(at + ".n3.bias", {n}, 0);
+    block.within.qkv = p.linear(at + ".sa.qkv", n, 3 * n);
+    block.across.q = p.linear(at + ".ca.q", n, n);
+    block.across.kv = p.linear(at + ".ca.kv", n, 2 * n);
+    for (auto [attention, name] : {std::pair{&block.within, ".sa"}, {&block.across, ".ca"}}) {
+      attention->o = p.linear(at + name + ".o", n, n);
+      attention->norm_q = p.constant(at + name + ".nq", {head}, 1);
+      attention->norm_k = p.constant(at + name + ".nk", {head}, 1);
+    }
+    block.up = p.linear(at + ".f1", n, config.ffn);
+    block.down = p.linear(at + ".f2", config.ffn, n);
+    blocks_.push_back(block);
+  }
+  mod_out_ = p.normal(prefix + "modf", {2, n}, mod_deviation);
+  out_ = p.zero_linear(prefix + "out", n, config.patch_dim());
+  rope_SD_ = rope_table(config.grid(), head);
+}
+
+void Dit::to(at::Device device) {
+  rope_SD_ = rope_SD_.to(device);
+}
+
+Tensor Dit::patchify(const Tensor& z_BCTHW) const {
+  const auto [t, h, w] = config_.grid();
+  const auto [p, q, r] = config_.patch;
+  return z_BCTHW.reshape({-1, config_.channels, t, p, h, q, w, r})
+      .permute({0, 2, 4, 6, 1, 3, 5, 7})
+      .reshape({z_BCTHW.size(0), config_.tokens(), config_.patch_dim()});
+}
+
+Tensor Dit::unpatchify(const Tensor& tokens_BSD) const {
+  const auto [t, h, w] = config_.grid();
+  const auto [p, q, r] = config_.patch;
+  return tokens_BSD.reshape({-1, t, h, w, config_.channels, p, q, r})
+      .permute({0, 4, 1, 5, 2, 6, 3, 7})
+      .reshape({tokens_BSD.size(0), config_.channels, t * p, h * q, w * r});
+}
+
+Tensor Dit::forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN) const {
+  const int64_t half = config_.freq / 2;
+  const Tensor rates =
+      at::exp(at::arange(half, t_B.options()) * (-std::log(10000.0) / static_cast<double>(half)));
+  const Tensor angles = 1000.0 * t_B.unsqueeze(1) * rates;
+  const Tensor time_BN = t2_(at::silu(t1_(at::cat({angles.cos(), angles.sin()}, 1))));
+  const Tensor time_B6N = tp_(at::silu(time_BN)).unflatten(-1, {6, -1});
+  const Tensor context_BLN = x2_(gelu_tanh(x1_(text_BLN)));
+
+  Tensor x_BSN = inp_(tokens_BSD);
+  for (const Block& block : blocks_) x_BSN = run_block(block, x_BSN, time_B6N, context_BLN);
+
+  const auto mod = (time_BN.unsqueeze(1) + mod_out_).unsqueeze(2).unbind(1);
+  return out_(modulated(x_BSN, mod[0], mod[1]));
+}
+
+Tensor Dit::run_block(const Block& block, Tensor x_BSN, const Tensor& time_B6N,
+                      const Tensor& context_BLN) const {
+  const auto mod = (time_B6N + block.mod).unsqueeze(2).unbind(1);  // six [B, 1, N]
+  x_BSN = at::addcmul(x_BSN, mod[2], attend_within(block.within, modulated(x_BSN, mod[0], mod[1])));
+  const Tensor normed =
+      at::layer_norm(x_BSN, {config_.dim}, block.norm_weight, block.norm_bias, kNormEps);
+  x_BSN = x_BSN + attend_across(block.across, normed, context_BLN);
+  const Tensor hidden = gelu_tanh(block.up(modulated(x_BSN, mod[3], mod[4])));
+  return at::addcmul(x_BSN, mod[5], block.down(hidden));
+}
+
+Tensor Dit::attend_within(const Attention& a, const Tensor& x_BSN) const {
+  const auto qkv = a.qkv(x_BSN).chunk(3, -1);
+  return attend(a, {qkv[0], qkv[1], qkv[2]}, true);
+}
+
+Tensor Dit::attend_across(const Attention& a, const Tensor& x_BSN,
+                          const Tensor& context_BLN) const {
+  const auto kv = a.kv(context_BLN).chunk(2, -1);
+  return attend(a, {a.q(x_BSN), kv[0], kv[1]}, false);
+}
+
+Tensor Dit::attend(const Attention& a, const Qkv& in, bool with_position) const {
+  const auto split = [&](const Tensor& x) { return x.unflatten(-1, {config_.heads, -1}); };
+  const auto norm = [&](const Tensor& x, const Tensor& weight) {
+    return at::rms_norm(split(x), weight.sizes(), weight, kNormEps);
+  };
+  const auto rotate = [&](const Tensor& x_BSHD) {  // pairs of neighbours as complex numbers
+    const Tensor pairs = at::view_as_complex(x_BSHD.unflatten(-1, {-1, 2}));
+    return at::view_as_real(pairs * rope_SD_.unsqueeze(1)).flatten(-2);
+  };
+  Tensor q = norm(in.q, a.norm_q), k = norm(in.k, a.norm_k);
+  if (with_position) q = rotate(q), k = rotate(k);
+  const Tensor y_BHSD = at::scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2),
+                                                         split(in.v).transpose(1, 2));
+  return a.o(y_BHSD.transpose(1, 2).flatten(2));
+}
+
+}  // namespace cleared::train

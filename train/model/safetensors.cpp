@@ -1,0 +1,273 @@
+#include "train/model/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+
+namespace cleared::train {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference reader
+constexpr size_t kSizeBytes = 8;
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 40;
+
+constexpr std::array<std::pair<const char*, at::ScalarType>, 10> kTypes = {{
+    {"F64", at::kDouble},
+    {"F32", at::kFloat},
+    {"F16", at::kHalf},
+    {"BF16", at::kBFloat16},
+    {"I64", at::kLong},
+    {"I32", at::kInt},
+    {"I16", at::kShort},
+    {"I8", at::kChar},
+    {"U8", at::kByte},
+    {"BOOL", at::kBool},
+}};
+
+const char* type_name(const std::string& tensor, at::ScalarType type) {
+  for (const auto& [name, value] : kTypes) {
+    if (value == type) return name;
+  }
+  throw Error(Errc::unsupported, "safetensors: tensor ", tensor, " holds ", toString(type),
+              ", which the format does not know");
+}
+
+std::string format_header(const TensorMap& tensors, const Metadata& metadata) {
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const uint64_t end = offset + tensor.nbytes();
+    header[name] = {{"dtype", type_name(name, tensor.scalar_type())},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();  // keys sorted
+  text.append((8 - text.size() % 8) % 8, ' ');
+  std::string size(kSizeBytes, '\0');
+  for (size_t i = 0; i < kSizeBytes; ++i) {
+    size[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
+  }
+  return size + text;
+}
+
+// A file that appears under its name when finish() returns, or never.
+class NewFile {
+ public:
+  explicit NewFile(fs::path path)
+      : path_(std::move(path)), temporary_(path_.string() + ".tmp." + std::to_string(::getpid())) {
+    fd_.reset(
+        ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+    if (!fd_) fail("write");
+  }
+  ~NewFile() {
+    if (!finished_) ::unlink(temporary_.c_str());
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void append(std::string_view bytes) {
+    hasher_.update(as_bytes(bytes));
+    write_all(fd_.get(), bytes, path_.string());
+  }
+  Digest finish() {
+    if (::fsync(fd_.get()) != 0) fail("sync");
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename");
+    finished_ = true;
+    const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+    const Fd parent(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!parent || ::fsync(parent.get()) != 0) fail("sync the folder of");
+    return hasher_.finish();
+  }
+
+ private:
+  [[noreturn]] void fail(const char* what) const {
+    const int error = errno;
+    const Errc code = error == ENOENT || error == ENOTDIR ? Errc::not_found
+                      : error == EACCES || error == EROFS ? Errc::permission
+                                                          : Errc::io;
+    throw Error(code, what, " ", path_.string(), ": ", std::generic_category().message(error));
+  }
+  fs::path path_, temporary_;
+  Fd fd_;
+  ledger::Sha256 hasher_;
+  bool finished_ = false;
+};
+
+// Parses JSON that has no duplicate keys and nests no deeper than a header does.
+Json parse_header_json(std::string_view text, const std::string& where) {
+  std::vector<std::set<std::string>> open_objects;
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth > 4) throw Error(Errc::corrupt, where, ": header nests too deeply");
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key &&
+        !open_objects.back().insert(value.get<std::string>()).second) {
+      throw Error(Errc::corrupt, where, ": header has two entries ", value.dump());
+    }
+    return true;
+  };
+  try {
+    Json header = Json::parse(text.begin(), text.end(), watch);
+    if (!header.is_object()) throw Error(Errc::corrupt, where, ": header is not an object");
+    return header;
+  } catch (const Json::exception&) {
+    throw Error(Errc::corrupt, where, ": header is not JSON");
+  }
+}
+
+struct Entry {
+  std::string name;
+  at::ScalarType type;
+  std::vector<int64_t> shape;
+  uint64_t begin, end;
+};
+
+// Bytes that a tensor of this type and shape needs, or nothing when they do not fit 63 bits.
+std::optional<uint64_t> bytes_needed(at::ScalarType type, const std::vector<int64_t>& shape) {
+  uint64_t bytes = c10::elementSize(type);
+  for (const int64_t side : shape) {
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(side), &bytes)) return {};
+  }
+  if (bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return {};
+  return bytes;
+}
+
+Entry parse_entry(const std::string& name, const Json& json, const std::string& where) {
+  const auto need = [&](bool holds, const char* what) {
+    if (!holds) throw Error(Errc::corrupt, where, ": tensor ", Json(name).dump(), ": ", what);
+  };
+  need(json.is_object() && json.size() == 3 && json.contains("dtype") && json.contains("shape") &&
+           json.contains("data_offsets"),
+       "needs dtype, shape and data_offsets and nothing else");
+  const Json &dtype = json["dtype"], &shape = json["shape"], &offsets = json["data_offsets"];
+  Entry entry{.name = name, .type = at::kFloat, .shape = {}, .begin = 0, .end = 0};
+
+  const auto type = std::find_if(kTypes.begin(), kTypes.end(),
+                                 [&](const auto& t) { return dtype == Json(t.first); });
+  need(type != kTypes.end(), "dtype is not known");
+  entry.type = type->second;
+  need(shape.is_array() && shape.size() <= 64, "shape is not a list of sizes");
+  for (const Json& side : shape) {
+    need(side.is_number_unsigned() && side.get<uint64_t>() <= uint64_t{1} << 62,
+         "shape is not a list of sizes");
+    entry.shape.push_back(side.get<int64_t>());
+  }
+  need(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() &&
+           offsets[1].is_number_unsigned() && offsets[0] <= offsets[1],
+       "data_offsets is not a range");
+  entry.begin = offsets[0].get<uint64_t>();
+  entry.end = offsets[1].get<uint64_t>();
+  need(bytes_needed(entry.type, entry.shape) == entry.end - entry.begin,
+       "data_offsets does not fit shape and dtype");
+  return entry;
+}
+
+Metadata parse_metadata(const Json& json, const std::string& where) {
+  Metadata metadata;
+  if (!json.is_object()) throw Error(Errc::corrupt, where, ": __metadata__ is not an object");
+  for (const auto& [key, value] : json.items()) {
+    if (!value.is_string()) throw Error(Errc::corrupt, where, ": metadata may only be text");
+    metadata.emplace(key, value.get<std::string>());
+  }
+  return metadata;
+}
+
+// Shares the bytes, unless they lie where the processor could not read the type.
+Tensor tensor_at(const std::shared_ptr<const std::string>& bytes, uint64_t offset,
+                 const Entry& entry) {
+  char* data = const_cast<char*>(bytes->data()) + offset;
+  if (entry.begin != entry.end &&
+      reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.type) == 0) {
+    return at::from_blob(
+        data, entry.shape, [bytes](void*) {}, entry.type);
+  }
+  Tensor copy = at::empty(entry.shape, entry.type);
+  if (entry.begin != entry.end) std::memcpy(copy.mutable_data_ptr(), data, copy.nbytes());
+  return copy;
+}
+
+}  // namespace
+
+Digest write_safetensors(const fs::path& path, const TensorMap& tensors, const Metadata& metadata) {
+  const std::string header = format_header(tensors, metadata);
+  NewFile file(path);
+  file.append(header);
+  for (const auto& [name, tensor] : tensors) {
+    const Tensor plain = tensor.detach().cpu().contiguous();
+    file.append({static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()});
+  }
+  return file.finish();
+}
+
+Safetensors read_safetensors(const fs::path& path) {
+  return parse_safetensors(std::make_shared<const std::string>(read_file(path, kMaxFileBytes)),
+                           path.string());
+}
+
+Safetensors parse_safetensors(std::shared_ptr<const std::string> bytes, const std::string& where) {
+  if (bytes->size() < kSizeBytes) throw Error(Errc::corrupt, where, ": too short");
+  uint64_t header_bytes = 0;
+  for (size_t i = 0; i < kSizeBytes; ++i) {
+    header_bytes |= uint64_t{static_cast<unsigned char>((*bytes)[i])} << (8 * i);
+  }
+  if (header_bytes > kMaxHeaderBytes || header_bytes > bytes->size() - kSizeBytes) {
+    throw Error(Errc::corrupt, where, ": header of ", header_bytes, " bytes is too large");
+  }
+  const std::string_view text = std::string_view(*bytes).substr(kSizeBytes, header_bytes);
+  if (!text.starts_with('{')) throw Error(Errc::corrupt, where, ": header does not start with {");
+  const Json header = parse_header_json(text, where);
+
+  Safetensors out;
+  std::vector<Entry> entries;
+  for (const auto& [name, json] : header.items()) {
+    if (name == "__metadata__") {
+      out.metadata = parse_metadata(json, where);
+    } else {
+      entries.push_back(parse_entry(name, json, where));
+    }
+  }
+  // In the order of their bytes, ranges must meet end to end and fill the file.
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  const uint64_t data = kSizeBytes + header_bytes;
+  uint64_t filled = 0;
+  for (const Entry& entry : entries) {
+    if (entry.begin != filled) {
+      throw Error(Errc::corrupt, where, ": tensor ", Json(entry.name).dump(),
+                  entry.begin < filled ? " overlaps another" : " leaves a gap before it");
+    }
+    filled = entry.end;
+  }
+  if (filled != bytes->size() - data) {
+    throw Error(Errc::corrupt, where, ": holds ", bytes->size() - data,
+                " bytes of tensors where the header lists ", filled);
+  }
+  for (const Entry& entry : entries) {
+    out.tensors.emplace(entry.name, tensor_at(bytes, data + entry.begin, entry));
+  }
+  out.digest = ledger::sha256(*bytes);
+  return out;
+}
+
+}  // namespace cleared::train
