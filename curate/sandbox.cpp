@@ -1,7 +1,6 @@
 #include "curate/sandbox.h"
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <memory>
 
@@ -105,7 +104,6 @@ void filter_calls() {
 }  // namespace
 
 void enter_sandbox(const SandboxLimits& limits, int highest_fd) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no parent, nobody who wants the answer
   limit(RLIMIT_CPU, limits.cpu_s);
 #ifdef CLEARED_SANITIZED
   (void)highest_fd;

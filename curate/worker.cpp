@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -123,15 +124,15 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
     throw Error(Errc::corrupt, "its worker gave no answer (status ", WEXITSTATUS(status), ")");
   }
   if (reply.has_failure()) {
-    const uint32_t code = reply.failure().code();
-    throw Error(
-        code <= static_cast<uint32_t>(Errc::config) ? static_cast<Errc>(code) : Errc::corrupt,
-        reply.failure().text());
+    const auto code = static_cast<Errc>(reply.failure().code());
+    const bool known = code == Errc::unsupported || code == Errc::not_found;
+    throw Error(known ? code : Errc::corrupt, reply.failure().text());
   }
   return reply;
 }
 
 int worker_main() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no parent, nobody who wants the answer
   Request request;
   if (!request.ParseFromString(content(kRequestFd))) return 2;
   const Limits& limits = request.limits();

@@ -1,0 +1,122 @@
+#include "curate/delivery.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+
+namespace cleared::curate {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::array<std::string_view, 7> kSidecars = {".txt", ".srt", ".json",   ".csv",
+                                                       ".md",  ".pub", ".licence"};
+constexpr size_t kCaptionBytes = 2000;
+
+bool is_source(const fs::directory_entry& entry) {
+  const std::string extension = entry.path().extension().string();
+  return entry.is_regular_file() &&
+         std::find(kSidecars.begin(), kSidecars.end(), extension) == kSidecars.end();
+}
+
+// Length of the UTF-8 character at the start, 0 when there is none (RFC 3629).
+size_t character_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  if (byte(0) < 0x80) return 1;
+  const size_t length = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
+  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const bool overlong = (byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xF0 && byte(1) < 0x90);
+  const bool outside = (byte(0) == 0xED && byte(1) > 0x9F) || (byte(0) == 0xF4 && byte(1) > 0x8F);
+  return overlong || outside ? 0 : length;
+}
+
+}  // namespace
+
+std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    throw Error(Errc::not_found, "delivery ", folder.string(), ": no such folder");
+  }
+  std::vector<DeliveredFile> files;
+  try {
+    for (auto it = fs::recursive_directory_iterator(folder); it != fs::end(it); ++it) {
+      const bool hidden = it->path().filename().string().starts_with('.');
+      if (hidden && it->is_directory()) it.disable_recursion_pending();
+      if (hidden || !is_source(*it)) continue;
+      files.push_back({it->path().lexically_relative(folder).generic_string(), it->path()});
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw Error(Errc::io, "read delivery ", folder.string(), ": ", error.code().message());
+  }
+  std::sort(files.begin(), files.end(),
+            [](const DeliveredFile& a, const DeliveredFile& b) { return a.path < b.path; });
+  return files;
+}
+
+Caption read_caption(const DeliveredFile& source) {
+  for (fs::path sidecar :
+       {fs::path(source.file).replace_extension(".txt"), fs::path(source.file.string() + ".txt")}) {
+    if (!fs::is_regular_file(sidecar)) continue;
+    const std::string name = sidecar.filename().string();
+    std::string text = read_file(sidecar, kCaptionBytes);
+    if (!is_utf8(text)) throw Error(Errc::corrupt, "caption ", name, ": is not UTF-8");
+    for (char& c : text) {
+      if (static_cast<uint8_t>(c) < 0x20) c = ' ';
+    }
+    const size_t first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
+    text = first == std::string::npos ? "" : text.substr(first, last - first + 1);
+    return {std::move(text), name};
+  }
+  return {};
+}
+
+OpenedSource open_source(const fs::path& file) {
+  OpenedSource source{.fd = open_read(file), .digest = {}, .size_bytes = 0};
+  ledger::Sha256 hasher;
+  std::vector<std::byte> buffer(1 << 20);
+  for (;;) {
+    const ssize_t n = ::read(source.fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Error(Errc::io, "read ", file.string(), ": ", std::strerror(errno));
+    if (n == 0) break;
+    hasher.update(ByteView(buffer.data(), static_cast<size_t>(n)));
+    source.size_bytes += static_cast<uint64_t>(n);
+  }
+  source.digest = hasher.finish();
+  return source;
+}
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = character_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string printable(std::string_view text) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  while (!text.empty()) {
+    const auto byte = static_cast<uint8_t>(text[0]);
+    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : character_length(text);
+    if (length > 0) {
+      out += text.substr(0, length);
+    } else {
+      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+    text.remove_prefix(std::max<size_t>(length, 1));
+  }
+  return out;
+}
+
+}  // namespace cleared::curate

@@ -1,0 +1,44 @@
+// The files of a delivery, as they came from a licensor. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+#include "ledger/base/file.h"
+
+namespace cleared::curate {
+
+struct DeliveredFile {
+  std::string path;  // below the delivery, "/" between names
+  std::filesystem::path file;
+};
+
+// Every file below `folder` in order of path, but for sidecars (.txt .srt .json .csv .md .licence
+// .pub) and hidden ones. Folders that are links are not entered. Error{not_found} for no folder.
+std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
+
+// What a sidecar says about a source: NAME.txt beside NAME.mp4, or NAME.mp4.txt.
+struct Caption {
+  std::string text;    // one line, at most 2,000 bytes
+  std::string origin;  // name of the sidecar; empty: there is none
+};
+// Error{corrupt} for a sidecar that is not UTF-8.
+Caption read_caption(const DeliveredFile& source);
+
+// A source, opened once: its digest is that of the bytes which `fd` then hands to the decoder.
+struct OpenedSource {
+  Fd fd;
+  Digest digest;
+  uint64_t size_bytes = 0;
+};
+OpenedSource open_source(const std::filesystem::path& file);
+
+bool is_utf8(std::string_view text);
+
+// `text` with every byte that is no printable UTF-8 as %XX: for a line on screen and in a record.
+std::string printable(std::string_view text);
+
+}  // namespace cleared::curate

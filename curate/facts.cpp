@@ -1,0 +1,225 @@
+#include "curate/facts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "curate/clips.h"
+#include "curate/shots.h"
+#include "curate/sound.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/check.h"
+#include "ledger/base/error.h"
+#include "ledger/key.h"
+
+namespace cleared::curate {
+namespace {
+
+constexpr size_t kFramesPerRecord = 1000;
+constexpr double kWholeShare = 0.9;  // of a source that is copied: nothing of its own is left
+
+std::string raw(const Digest& digest) {
+  return std::string(digest.text());
+}
+
+bool is_word(std::string_view text, size_t longest, std::string_view also) {
+  return text.size() <= longest && std::all_of(text.begin(), text.end(), [&](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  also.find(c) != std::string_view::npos;
+         });
+}
+
+bool overlap(const Clip& clip, const Match& match) {
+  return clip.start_us < match.end_us && match.start_us < clip.end_us;
+}
+
+// "conflict" beats "duplicate" beats what the pictures say.
+std::string clip_verdict(const Clip& clip, const std::vector<FoundMatch>& matches) {
+  std::string verdict = clip.verdict;
+  for (const FoundMatch& found : matches) {
+    if (!overlap(clip, found.match)) continue;
+    if (found.conflict) return "conflict";
+    verdict = "duplicate";
+  }
+  return verdict;
+}
+
+// Microseconds of the source that some match covers.
+uint64_t covered_us(const std::vector<FoundMatch>& matches) {
+  std::vector<std::pair<uint64_t, uint64_t>> spans;
+  for (const FoundMatch& found : matches)
+    spans.push_back({found.match.start_us, found.match.end_us});
+  std::sort(spans.begin(), spans.end());
+  uint64_t sum = 0, until = 0;
+  for (const auto& [start, end] : spans) {
+    if (end > until) sum += end - std::max(start, until);
+    until = std::max(until, end);
+  }
+  return sum;
+}
+
+std::string source_status(const std::vector<FoundMatch>& matches, uint64_t duration_us) {
+  if (std::any_of(matches.begin(), matches.end(), [](const auto& m) { return m.conflict; })) {
+    return "conflict";
+  }
+  const bool whole = double(covered_us(matches)) >= kWholeShare * double(duration_us);
+  return !matches.empty() && whole ? "duplicate" : "kept";
+}
+
+uint64_t little_endian(std::string_view bytes) {
+  uint64_t value = 0;
+  for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
+  return value;
+}
+
+}  // namespace
+
+void check_analysis(const Analysis& a) {
+  const auto fail = [](const char* what) {
+    throw Error(Errc::corrupt, "its worker gave an answer that contradicts itself: ", what);
+  };
+  const auto frames = static_cast<size_t>(a.pts_us_size());
+  const auto lists = {a.luma_size(), a.sharpness_size(), a.motion_size(), a.histogram_size()};
+  if (frames == 0 || a.pdq().size() != 32 * frames || a.pdq_quality().size() != frames ||
+      std::any_of(lists.begin(), lists.end(), [&](int n) { return n != a.pts_us_size(); })) {
+    fail("lists differ in length");
+  }
+  for (int i = 0; i < a.pts_us_size(); ++i) {
+    if (i > 0 && a.pts_us(i) <= a.pts_us(i - 1)) fail("times go back");
+    for (const float value : {a.luma(i), a.sharpness(i), a.motion(i), a.histogram(i)}) {
+      if (!std::isfinite(value) || value < 0) fail("a measure is out of range");
+    }
+    if (static_cast<uint8_t>(a.pdq_quality()[static_cast<size_t>(i)]) > 100) fail("quality");
+  }
+  if (a.pts_us(0) != 0 || a.pts_us(a.pts_us_size() - 1) > uint64_t{1} << 50 || a.frame_us() == 0 ||
+      a.frame_us() > uint64_t{1} << 40 || a.width() == 0 || a.height() == 0) {
+    fail("no times or no size");
+  }
+  if (!is_word(a.container(), 32, "_-") || !is_word(a.video_codec(), 32, "_-") ||
+      !is_word(a.audio_codec(), 32, "_-") || !is_word(a.chromaprint(), 60'000, "_-") ||
+      !is_word(a.problem(), 500, " .,:;'()-_/%")) {
+    fail("a name has odd characters");
+  }
+}
+
+Footage footage_of(const Digest& digest, const Analysis& analysis) {
+  Footage out{.digest = digest,
+              .pts_us = {analysis.pts_us().begin(), analysis.pts_us().end()},
+              .prints = {},
+              .sound = parse_chromaprint(analysis.chromaprint())};
+  for (size_t i = 0; i < out.pts_us.size(); ++i) {
+    out.prints.push_back({.bits = pdq_at(analysis.pdq(), i),
+                          .quality = static_cast<uint8_t>(analysis.pdq_quality()[i])});
+  }
+  return out;
+}
+
+std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
+                                       const std::vector<FoundMatch>& matches,
+                                       const Config& config) {
+  std::vector<ledger::Fact> facts;
+  const auto frames = static_cast<size_t>(analysis.pts_us_size());
+  const uint64_t duration_us = analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us();
+
+  ledger::SourceRecord& record = *facts.emplace_back().mutable_source();
+  record.set_digest(raw(source.digest));
+  record.set_path(source.path);
+  record.set_size_bytes(source.size_bytes);
+  for (const std::string& licence : source.rights.licences) record.add_licence(licence);
+  record.set_container(analysis.container());
+  record.set_video_codec(analysis.video_codec());
+  record.set_audio_codec(analysis.audio_codec());
+  record.set_width(analysis.width());
+  record.set_height(analysis.height());
+  record.set_duration_us(duration_us);
+  record.set_frames(frames);
+  record.set_shots(static_cast<uint32_t>(find_shots(analysis).size()));
+  record.set_caption(source.caption.text);
+  record.set_caption_origin(source.caption.origin);
+  record.set_chromaprint(analysis.chromaprint());
+  record.set_problem(analysis.problem());
+  record.set_status(source_status(matches, duration_us));
+  record.set_variable_frame_rate(analysis.variable_frame_rate());
+
+  for (size_t first = 0; first < frames; first += kFramesPerRecord) {
+    const size_t count = std::min(kFramesPerRecord, frames - first);
+    ledger::FingerprintRecord& print = *facts.emplace_back().mutable_fingerprint();
+    print.set_source(raw(source.digest));
+    print.set_first_frame(first);
+    for (size_t i = first; i < first + count; ++i) {
+      print.add_pts_us(analysis.pts_us(static_cast<int>(i)));
+    }
+    print.set_pdq(analysis.pdq().substr(32 * first, 32 * count));
+    print.set_quality(analysis.pdq_quality().substr(first, count));
+  }
+  for (const Clip& clip : choose_clips(analysis, config.clips(), config.quality())) {
+    ledger::ClipRecord& out = *facts.emplace_back().mutable_clip();
+    out.set_id(raw(clip_id(source.digest, clip)));
+    out.set_source(raw(source.digest));
+    out.set_start_us(clip.start_us);
+    out.set_end_us(clip.end_us);
+    out.set_shot(clip.shot);
+    out.set_verdict(clip_verdict(clip, matches));
+    out.set_luma(clip.luma);
+    out.set_sharpness(clip.sharpness);
+    out.set_motion(clip.motion);
+    out.set_caption(source.caption.text);
+  }
+  for (const FoundMatch& found : matches) {
+    ledger::DuplicateRecord& out = *facts.emplace_back().mutable_duplicate();
+    out.set_source(raw(source.digest));
+    out.set_of(raw(found.of));
+    out.set_start_us(found.match.start_us);
+    out.set_end_us(found.match.end_us);
+    out.set_of_start_us(found.match.of_start_us);
+    out.set_of_end_us(found.match.of_end_us);
+    out.set_distance(static_cast<float>(found.match.distance));
+    out.set_audio_match(static_cast<float>(found.match.audio_match));
+    out.set_verdict(found.conflict ? "conflict" : "duplicate");
+  }
+  return facts;
+}
+
+ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Digest& digest,
+                          std::string_view rule, std::string_view fact) {
+  ledger::Fact out;
+  ledger::RefusalRecord& refusal = *out.mutable_refusal();
+  refusal.set_act(std::string(act));
+  refusal.set_subject(printable(path) + " sha256:" + to_hex(digest));
+  refusal.set_rule(std::string(rule));
+  refusal.set_fact(printable(fact));
+  return out;
+}
+
+void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key) {
+  const auto path = key.empty() ? ledger::default_log_key_path(store.path()) : key;
+  if (key.empty() && !std::filesystem::exists(path)) return;
+  store.sign_head(ledger::read_signer_key(path));
+}
+
+DuplicateIndex read_index(const ledger::Store& store) {
+  DuplicateIndex index;
+  ledger::Statement sources(store.db(), "SELECT digest, chromaprint FROM source ORDER BY seq");
+  ledger::Statement prints(store.db(),
+                           "SELECT pts_us, pdq, quality FROM fingerprint WHERE source = ? "
+                           "ORDER BY first_frame");
+  while (sources.next()) {
+    const auto digest = parse_digest(sources.text(0));
+    CLEARED_CHECK(digest.has_value());
+    Footage footage{
+        .digest = *digest, .pts_us = {}, .prints = {}, .sound = parse_chromaprint(sources.text(1))};
+    prints.with(sources.text(0));
+    while (prints.next()) {
+      const std::string pts = prints.text(0), pdq = prints.text(1), quality = prints.text(2);
+      CLEARED_CHECK(pts.size() == 8 * quality.size() && pdq.size() == 32 * quality.size());
+      for (size_t i = 0; i < quality.size(); ++i) {
+        footage.pts_us.push_back(little_endian(std::string_view(pts).substr(8 * i, 8)));
+        footage.prints.push_back(
+            {.bits = pdq_at(pdq, i), .quality = static_cast<uint8_t>(quality[i])});
+      }
+    }
+    index.add(std::move(footage));
+  }
+  return index;
+}
+
+}  // namespace cleared::curate

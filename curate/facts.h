@@ -1,0 +1,56 @@
+// From what a worker measured to what the ledger records. Pure but for reading the ledger; one
+// thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "curate/dedup.h"
+#include "curate/delivery.h"
+#include "ledger/record.pb.h"
+#include "ledger/rights.h"
+
+namespace cleared::curate {
+
+class Analysis;
+class Config;
+
+// A source as delivered and judged, before anything is known of its content.
+struct JudgedSource {
+  std::string path;
+  Digest digest;
+  uint64_t size_bytes = 0;
+  ledger::SourceVerdict rights;
+  Caption caption;
+};
+
+// Error{corrupt} when the answer of a worker contradicts itself.
+void check_analysis(const Analysis& analysis);
+
+Footage footage_of(const Digest& digest, const Analysis& analysis);
+
+// Whose footage is this? The licensors of the earlier source decide between "duplicate" (the same
+// licensor sent it again) and "conflict" (two licensors claim it).
+struct FoundMatch {
+  Match match;
+  Digest of;
+  std::string of_path;
+  bool conflict = false;
+};
+
+// One SourceRecord, its fingerprints, its clips, and a DuplicateRecord a match, in this order.
+std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
+                                       const std::vector<FoundMatch>& matches,
+                                       const Config& config);
+
+ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Digest& digest,
+                          std::string_view rule, std::string_view fact);
+
+// Signs the tree head with `key`, or with the key that lies beside the ledger; without either,
+// nothing is signed.
+void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key);
+
+// Every fingerprint of the ledger, sources in the order in which they were recorded.
+DuplicateIndex read_index(const ledger::Store& store);
+
+}  // namespace cleared::curate

@@ -1,0 +1,260 @@
+#include <mutex>
+#include <optional>
+#include <set>
+#include <variant>
+
+#include "curate/dedup.h"
+#include "curate/facts.h"
+#include "curate/parallel.h"
+#include "curate/pipeline.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/check.h"
+#include "ledger/base/error.h"
+
+namespace cleared::curate {
+namespace {
+
+// What one worker thread finds out about a file, before the one writer looks at it.
+struct Examined {
+  JudgedSource source;
+  bool known = false;  // its bytes were in the ledger at the start
+  std::optional<Analysis> analysis;
+  std::string problem, rule;  // why there is no analysis
+};
+
+const char* rule_of(Errc code) {
+  switch (code) {
+    case Errc::not_found:
+      return "no_video";
+    case Errc::unsupported:
+      return "unsupported";
+    default:
+      return "unreadable";
+  }
+}
+
+class Ingest {
+ public:
+  Ingest(const IngestOptions& options, const Config& config)
+      : options_(options),
+        config_(config),
+        files_(list_delivery(options.delivery)),
+        store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
+        rights_(store_) {
+    ledger::Statement sources(store_.db(), "SELECT digest FROM source");
+    while (sources.next()) known_.insert(sources.text(0));
+    if (!options.dry_run) index_ = read_index(store_);
+  }
+
+  IngestSummary run(const std::function<void(const FileReport&)>& report) {
+    const std::set<std::string> known_at_start = known_;
+    in_order(
+        files_.size(), options_.jobs, [&](size_t i) { return examine(files_[i], known_at_start); },
+        [&](size_t i, Examined examined) {
+          FileReport file = record(std::move(examined));
+          file.index = i;
+          file.total = files_.size();
+          count(file);
+          report(file);
+        });
+    if (!options_.dry_run) sign_if_keyed(store_, options_.log_key);
+    return summary_;
+  }
+
+ private:
+  // On any thread.
+  Examined examine(const DeliveredFile& file, const std::set<std::string>& known) const {
+    Examined out;
+    out.source.path = file.path;
+    try {
+      if (!is_utf8(file.path)) throw Error(Errc::corrupt, "its name is not UTF-8: rename it");
+      const OpenedSource opened = open_source(file.file);
+      out.source.digest = opened.digest;
+      out.source.size_bytes = opened.size_bytes;
+      {
+        const std::lock_guard lock(rights_mutex_);
+        out.source.rights = rights_.judge_source(file.path, opened.digest, ledger::INGEST);
+      }
+      out.known = known.contains(to_hex(opened.digest));
+      if (out.known || !out.source.rights.verdict.cleared || options_.dry_run) return out;
+      out.source.caption = read_caption(file);
+
+      Request request;
+      *request.mutable_limits() = config_.limits();
+      request.mutable_analyse();
+      Reply reply = run_worker(request, opened.fd, options_.worker);
+      if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
+      check_analysis(reply.analysis());
+      out.analysis = std::move(*reply.mutable_analysis());
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;  // the machine, not the file
+      out.rule = rule_of(error.code());
+      out.problem = error.what();
+    }
+    return out;
+  }
+
+  FileReport record(Examined examined) {
+    const JudgedSource& source = examined.source;
+    FileReport file;
+    file.path = printable(source.path);
+    const std::string digest = to_hex(source.digest);
+    const ledger::Verdict& verdict = source.rights.verdict;
+    if (!examined.problem.empty()) {
+      append({refusal_fact("curate", source.path, source.digest, examined.rule, examined.problem)});
+      file.outcome = Outcome::failed;
+      file.detail = examined.rule + ": " + examined.problem;
+    } else if (!verdict.cleared) {
+      append({refusal_fact("ingest", source.path, source.digest, verdict.rule, verdict.fact)});
+      file.outcome = Outcome::refused;
+      file.detail = verdict.rule + ": " + verdict.fact;
+    } else if (known_.contains(digest)) {
+      record_again(source, file);
+    } else if (options_.dry_run) {
+      file.outcome = Outcome::cleared;
+      file.detail = verdict.fact;
+    } else {
+      CLEARED_CHECK(examined.analysis.has_value());
+      record_new(source, *examined.analysis, file);
+    }
+    return file;
+  }
+
+  // The very same bytes: nothing new to say, unless somebody else delivers them.
+  void record_again(const JudgedSource& source, FileReport& file) {
+    const std::string digest = to_hex(source.digest);
+    file.outcome = Outcome::already;
+    ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE digest = ?");
+    CLEARED_CHECK(row.with(digest).next());
+    const std::string path = row.text(0);
+    file.detail = path == source.path ? "its bytes are in the ledger"
+                                      : "its bytes are in the ledger as " + printable(path);
+    if (!claimed_by_others(source, digest)) return;
+    const uint64_t duration_us = row.unsigned_integer(1);
+    ledger::Fact fact;
+    ledger::DuplicateRecord& twice = *fact.mutable_duplicate();
+    twice.set_source(std::string(source.digest.text()));
+    twice.set_of(std::string(source.digest.text()));
+    twice.set_end_us(duration_us);
+    twice.set_of_end_us(duration_us);
+    twice.set_audio_match(-1);
+    twice.set_verdict("conflict");
+    file.outcome = Outcome::conflict;
+    file.detail = "two licensors deliver the same bytes: " + source.rights.licensor + " here, " +
+                  licensor_of(digest) + " as " + printable(path) + "; both are quarantined";
+    append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
+  }
+
+  void record_new(const JudgedSource& source, const Analysis& analysis, FileReport& file) {
+    Footage footage = footage_of(source.digest, analysis);
+    std::vector<FoundMatch> matches;
+    for (const Match& match : index_.find(footage, config_.duplicates())) {
+      const Digest& of = index_.footage(match.of).digest;
+      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE digest = ?");
+      CLEARED_CHECK(row.with(to_hex(of)).next());
+      matches.push_back({.match = match,
+                         .of = of,
+                         .of_path = row.text(0),
+                         .conflict = claimed_by_others(source, to_hex(of))});
+    }
+    const auto facts = source_facts(source, analysis, matches, config_);
+    append(facts);
+    known_.insert(to_hex(source.digest));
+    index_.add(std::move(footage));
+
+    for (const ledger::Fact& fact : facts) {
+      file.clips += fact.has_clip();
+      file.kept_clips += fact.has_clip() && fact.clip().verdict() == "kept";
+    }
+    const ledger::SourceRecord& recorded = facts.front().source();
+    file.frames = recorded.frames();
+    file.duration_us = recorded.duration_us();
+    file.outcome = recorded.status() == "kept"        ? Outcome::kept
+                   : recorded.status() == "duplicate" ? Outcome::duplicate
+                                                      : Outcome::conflict;
+    if (file.outcome != Outcome::kept) file.kept_clips = 0;
+    file.detail = describe(source, analysis, matches, recorded);
+  }
+
+  std::string describe(const JudgedSource& source, const Analysis& analysis,
+                       const std::vector<FoundMatch>& matches,
+                       const ledger::SourceRecord& recorded) const {
+    std::string text =
+        std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
+    for (const FoundMatch& found : matches) {
+      text += found.conflict ? "; two licensors claim it: " + source.rights.licensor + " here, " +
+                                   licensor_of(to_hex(found.of)) + " for "
+                             : "; the same footage as ";
+      text += printable(found.of_path);
+    }
+    if (!analysis.problem().empty()) text += "; " + analysis.problem();
+    return text;
+  }
+
+  // Of a recorded source.
+  std::string licensor_of(const std::string& digest) const {
+    ledger::Statement row(store_.db(),
+                          "SELECT l.licensor FROM source_licence s JOIN licence l "
+                          "ON l.ref = s.licence WHERE s.source = ? ORDER BY l.ref");
+    return row.with(digest).next() ? row.text(0) : "";
+  }
+  bool claimed_by_others(const JudgedSource& source, const std::string& earlier) const {
+    return licensor_of(earlier) != source.rights.licensor;
+  }
+
+  void append(const std::vector<ledger::Fact>& facts) {
+    if (!options_.dry_run) summary_.records += store_.append(facts).added;
+  }
+
+  void count(const FileReport& file) {
+    ++summary_.files;
+    summary_.kept += file.outcome == Outcome::kept;
+    summary_.already += file.outcome == Outcome::already;
+    summary_.duplicate += file.outcome == Outcome::duplicate;
+    summary_.conflict += file.outcome == Outcome::conflict;
+    summary_.refused += file.outcome == Outcome::refused;
+    summary_.failed += file.outcome == Outcome::failed;
+    summary_.cleared += file.outcome == Outcome::cleared;
+    summary_.frames += file.frames;
+    summary_.kept_clips += file.kept_clips;
+  }
+
+  const IngestOptions& options_;
+  const Config& config_;
+  const std::vector<DeliveredFile> files_;
+  ledger::Store store_;
+  mutable std::mutex rights_mutex_;
+  ledger::Rights rights_;
+  std::set<std::string> known_;  // digests of recorded sources, hex
+  DuplicateIndex index_;
+  IngestSummary summary_;
+};
+
+}  // namespace
+
+IngestSummary ingest(const IngestOptions& options, const Config& config,
+                     const std::function<void(const FileReport&)>& report) {
+  return Ingest(options, config).run(report);
+}
+
+const char* outcome_name(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kept:
+      return "kept";
+    case Outcome::already:
+      return "already";
+    case Outcome::duplicate:
+      return "duplicate";
+    case Outcome::conflict:
+      return "conflict";
+    case Outcome::refused:
+      return "refused";
+    case Outcome::failed:
+      return "failed";
+    case Outcome::cleared:
+      return "cleared";
+  }
+  return "";
+}
+
+}  // namespace cleared::curate

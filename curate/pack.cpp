@@ -1,0 +1,325 @@
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "curate/facts.h"
+#include "curate/parallel.h"
+#include "curate/pipeline.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/check.h"
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+#include "ledger/shard.h"
+
+namespace cleared::curate {
+namespace fs = std::filesystem;
+namespace {
+
+// A clip on its way into a shard, as the ledger has it.
+struct PackedClip {
+  std::string id, source, path, caption;  // id and source in hex
+  uint64_t start_us = 0, end_us = 0;
+};
+
+struct PlannedShard {
+  std::string name;
+  std::string root;  // hex; empty: a new one
+  std::vector<PackedClip> clips;
+};
+
+// Neighbouring clips of one source: decoded in one pass.
+struct CutTask {
+  std::string source, path;
+  std::vector<PackedClip> clips;
+};
+
+constexpr const char* kClipColumns =
+    "SELECT c.id, c.source, s.path, c.caption, c.start_us, c.end_us "
+    "FROM clip c JOIN source s ON s.digest = c.source ";
+
+PackedClip clip_of(const ledger::Statement& row) {
+  return {.id = row.text(0),
+          .source = row.text(1),
+          .path = row.text(2),
+          .caption = row.text(3),
+          .start_us = row.unsigned_integer(4),
+          .end_us = row.unsigned_integer(5)};
+}
+
+Digest digest_of(const std::string& hex) {
+  const auto digest = parse_digest(hex);
+  CLEARED_CHECK(digest.has_value());
+  return *digest;
+}
+
+class Pack {
+ public:
+  Pack(const PackOptions& options, const Config& config,
+       const std::function<void(const ShardReport&)>& report,
+       const std::function<void(const std::string&, const std::string&)>& left_out)
+      : options_(options),
+        config_(config),
+        report_(report),
+        left_out_(left_out),
+        store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
+        rights_(store_) {}
+
+  PackSummary run() {
+    for (PlannedShard& shard : recorded_shards()) plan_again(std::move(shard));
+    plan_new();
+    if (options_.dry_run) {
+      for (const PlannedShard& shard : planned_)
+        tell(shard.name, shard.root, shard.clips.size(), 0, false);
+      return summary_;
+    }
+    make_folders(options_.out);
+    const std::vector<CutTask> tasks = cut_tasks();
+    size_t shard = 0;
+    std::vector<ledger::SampleMembers> samples;
+    in_order(
+        tasks.size(), options_.jobs, [&](size_t i) { return cut_clips(tasks[i]); },
+        [&](size_t, std::vector<ledger::SampleMembers> cut) {
+          for (ledger::SampleMembers& sample : cut) {
+            samples.push_back(std::move(sample));
+            if (samples.size() < planned_[shard].clips.size()) continue;
+            finish(planned_[shard++], samples);
+            samples.clear();
+          }
+        });
+    sign_if_keyed(store_, options_.log_key);
+    return summary_;
+  }
+
+ private:
+  // Shards of the config's name that the ledger has, in the order in which they were made.
+  std::vector<PlannedShard> recorded_shards() const {
+    std::vector<PlannedShard> shards;
+    ledger::Statement row(store_.db(), "SELECT name, root FROM shard ORDER BY seq");
+    ledger::Statement clips(store_.db(), std::string(kClipColumns) +
+                                             "JOIN sample p ON p.clip = c.id WHERE p.shard = ? "
+                                             "ORDER BY p.position");
+    while (row.next()) {
+      PlannedShard shard{.name = row.text(0), .root = row.text(1), .clips = {}};
+      if (!shard.name.starts_with(config_.shards().name() + "-")) continue;
+      for (clips.with(shard.root); clips.next();) shard.clips.push_back(clip_of(clips));
+      shards.push_back(std::move(shard));
+    }
+    return shards;
+  }
+
+  void plan_again(PlannedShard shard) {
+    ++made_before_;
+    for (const PackedClip& clip : shard.clips) packed_.insert(clip.id);
+    const fs::path tar = options_.out / shard.name;
+    if (fs::exists(tar)) {
+      const ledger::Manifest manifest = ledger::read_manifest(tar);
+      if (to_hex(ledger::shard_root(manifest)) != shard.root ||
+          fs::file_size(tar) != manifest.size_bytes) {
+        throw Error(Errc::corrupt, "shard ", tar.string(),
+                    ": is not the one that the ledger has under this name; move it away and run "
+                    "this again to make it anew");
+      }
+      tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
+    } else if (std::all_of(shard.clips.begin(), shard.clips.end(),
+                           [&](const PackedClip& clip) { return usable(clip); })) {
+      planned_.push_back(std::move(shard));
+    } else {
+      left_out_(shard.name, "is not made again: some of its sources may not be used now");
+    }
+  }
+
+  // What no shard holds yet: kept clips of kept sources, none of which two licensors claim.
+  void plan_new() {
+    ledger::Statement row(
+        store_.db(),
+        std::string(kClipColumns) +
+            "WHERE c.verdict = 'kept' AND s.status = 'kept' AND NOT EXISTS (SELECT 1 FROM "
+            "duplicate d "
+            "WHERE d.verdict = 'conflict' AND ((d.of = c.source AND d.of_start_us < c.end_us AND "
+            "c.start_us < d.of_end_us) OR (d.source = c.source AND d.start_us < c.end_us AND "
+            "c.start_us < d.end_us))) ORDER BY s.path, c.source, c.start_us");
+    std::vector<PackedClip> clips;
+    while (row.next()) {
+      PackedClip clip = clip_of(row);
+      if (!packed_.contains(clip.id) && usable(clip)) clips.push_back(std::move(clip));
+    }
+    const size_t each = config_.shards().samples_per_shard();
+    for (size_t first = 0, number = made_before_; first < clips.size(); first += each, ++number) {
+      const std::string digits = std::to_string(number);
+      const std::string padding(digits.size() < 6 ? 6 - digits.size() : 0, '0');
+      const size_t end = std::min(first + each, clips.size());
+      planned_.push_back({.name = config_.shards().name() + "-" + padding + digits + ".tar",
+                          .root = "",
+                          .clips = {clips.begin() + static_cast<ptrdiff_t>(first),
+                                    clips.begin() + static_cast<ptrdiff_t>(end)}});
+    }
+  }
+
+  // May the source of this clip be encoded now, and is it here? Asked once a source.
+  bool usable(const PackedClip& clip) {
+    const auto [it, first] = usable_.try_emplace(clip.source, false);
+    if (!first) return it->second;
+    const ledger::SourceVerdict rights =
+        rights_.judge_source(clip.path, digest_of(clip.source), ledger::ENCODE);
+    std::string why;
+    if (!rights.verdict.cleared) {
+      why = rights.verdict.rule + ": " + rights.verdict.fact;
+      if (!options_.dry_run) {
+        store_.append({refusal_fact("curate", clip.path, digest_of(clip.source),
+                                    rights.verdict.rule, rights.verdict.fact)});
+      }
+    } else if (!fs::is_regular_file(options_.delivery / clip.path)) {
+      why = "is not below " + options_.delivery.string() + ": name the folder that it came in";
+    }
+    if (!why.empty()) {
+      ++summary_.left_out;
+      left_out_(printable(clip.path), why);
+    }
+    licences_[clip.source] = rights.licences;
+    return it->second = why.empty();
+  }
+
+  std::vector<CutTask> cut_tasks() const {
+    std::vector<CutTask> tasks;
+    for (const PlannedShard& shard : planned_) {
+      for (const PackedClip& clip : shard.clips) {
+        const bool joins = !tasks.empty() && tasks.back().source == clip.source &&
+                           tasks.back().clips.back().end_us <= clip.start_us;
+        if (!joins) tasks.push_back({.source = clip.source, .path = clip.path, .clips = {}});
+        tasks.back().clips.push_back(clip);
+      }
+    }
+    return tasks;
+  }
+
+  // On any thread.
+  std::vector<ledger::SampleMembers> cut_clips(const CutTask& task) const {
+    const OpenedSource opened = open_source(options_.delivery / task.path);
+    if (to_hex(opened.digest) != task.source) {
+      throw Error(Errc::corrupt, "source ", printable(task.path), ": its bytes have changed since ",
+                  "it was ingested; restore it, or ingest it again");
+    }
+    Request request;
+    *request.mutable_limits() = config_.limits();
+    Cut& cut = *request.mutable_cut();
+    *cut.mutable_clips() = config_.clips();
+    *cut.mutable_shards() = config_.shards();
+    for (const PackedClip& clip : task.clips) {
+      Cut::Span& span = *cut.add_span();
+      span.set_start_us(clip.start_us);
+      span.set_end_us(clip.end_us);
+    }
+    const Reply reply = run_worker(request, opened.fd, options_.worker);
+    if (reply.cuttings().webm_size() != cut.span_size()) {
+      throw Error(Errc::corrupt, "source ", printable(task.path), ": ", cut.span_size(),
+                  " clips were asked for and ", reply.cuttings().webm_size(), " came back");
+    }
+    std::vector<ledger::SampleMembers> samples;
+    for (size_t i = 0; i < task.clips.size(); ++i) {
+      samples.push_back(sample_of(task.clips[i], reply.cuttings().webm(static_cast<int>(i))));
+    }
+    return samples;
+  }
+
+  ledger::SampleMembers sample_of(const PackedClip& clip, const std::string& webm) const {
+    const nlohmann::json json = {{"clip", clip.id},
+                                 {"source", clip.source},
+                                 {"path", clip.path},
+                                 {"start_us", clip.start_us},
+                                 {"end_us", clip.end_us},
+                                 {"width", config_.shards().width()},
+                                 {"height", config_.shards().height()},
+                                 {"frames", config_.clips().frames()},
+                                 {"fps", config_.clips().fps()},
+                                 {"licence", licences_.at(clip.source)},
+                                 {"caption", clip.caption}};
+    return {.key = clip.id.substr(0, 16),
+            .members = {{"webm", webm}, {"json", json.dump() + "\n"}, {"txt", clip.caption}},
+            .clip = digest_of(clip.id),
+            .duration_us = clip.end_us - clip.start_us};
+  }
+
+  // The file first, then its record: killed in between, the file is written again to the same
+  // bytes.
+  void finish(const PlannedShard& shard, const std::vector<ledger::SampleMembers>& samples) {
+    std::set<std::string> licences;
+    for (const PackedClip& clip : shard.clips) {
+      const auto& of_source = licences_.at(clip.source);
+      licences.insert(of_source.begin(), of_source.end());
+    }
+    const ledger::Manifest manifest =
+        ledger::write_shard(options_.out, shard.name, samples, {licences.begin(), licences.end()});
+    const Digest root = ledger::shard_root(manifest);
+    if (!shard.root.empty() && to_hex(root) != shard.root) {
+      throw Error(Errc::corrupt, "shard ", shard.name, ": made again it has another root (",
+                  to_hex(root), ", recorded ", shard.root,
+                  "); the config or the video libraries are not those it was made with");
+    }
+    if (shard.root.empty()) store_.append(shard_facts(manifest, root));
+    ++summary_.made;
+    summary_.samples += samples.size();
+    tell(shard.name, to_hex(root), samples.size(), manifest.size_bytes, false);
+  }
+
+  static std::vector<ledger::Fact> shard_facts(const ledger::Manifest& manifest,
+                                               const Digest& root) {
+    std::vector<ledger::Fact> facts;
+    ledger::ShardRecord& record = *facts.emplace_back().mutable_shard();
+    record.set_root(std::string(root.text()));
+    record.set_name(manifest.name);
+    record.set_digest(std::string(manifest.digest.text()));
+    record.set_size_bytes(manifest.size_bytes);
+    record.set_samples(static_cast<uint32_t>(manifest.samples.size()));
+    for (const std::string& licence : manifest.licences) record.add_licence(licence);
+    for (size_t i = 0; i < manifest.samples.size(); ++i) {
+      const ledger::ManifestSample& from = manifest.samples[i];
+      ledger::SampleRecord& sample = *facts.emplace_back().mutable_sample();
+      sample.set_shard(std::string(root.text()));
+      sample.set_index(static_cast<uint32_t>(i));
+      sample.set_key(from.key);
+      sample.set_digest(std::string(from.digest.text()));
+      sample.set_clip(std::string(from.clip.text()));
+      sample.set_duration_us(from.duration_us);
+      sample.set_size_bytes(from.size_bytes);
+    }
+    return facts;
+  }
+
+  void tell(const std::string& name, const std::string& root, size_t samples, uint64_t size_bytes,
+            bool present) {
+    ++summary_.shards;
+    summary_.present += present;
+    summary_.size_bytes += size_bytes;
+    report_({.name = name,
+             .root = root,
+             .samples = samples,
+             .size_bytes = size_bytes,
+             .present = present});
+  }
+
+  const PackOptions& options_;
+  const Config& config_;
+  const std::function<void(const ShardReport&)>& report_;
+  const std::function<void(const std::string&, const std::string&)>& left_out_;
+  ledger::Store store_;
+  ledger::Rights rights_;
+  std::vector<PlannedShard> planned_;
+  size_t made_before_ = 0;
+  std::set<std::string> packed_;                              // clips in recorded shards
+  std::map<std::string, bool> usable_;                        // by source
+  std::map<std::string, std::vector<std::string>> licences_;  // by source
+  PackSummary summary_;
+};
+
+}  // namespace
+
+PackSummary pack(const PackOptions& options, const Config& config,
+                 const std::function<void(const ShardReport&)>& report,
+                 const std::function<void(const std::string&, const std::string&)>& left_out) {
+  return Pack(options, config, report, left_out).run();
+}
+
+}  // namespace cleared::curate
