@@ -60,4 +60,45 @@ Table query_sql(const fs::path& ledger, const std::string& sql) {
   }
 }
 
+uint64_t find_record(const Store& store, const std::string& what) {
+  struct Place {
+    std::string_view table, column;
+    bool digest;  // a prefix will do
+  };
+  constexpr Place kPlaces[] = {
+      {"clip", "id", true},           {"source", "digest", true}, {"source", "path", false},
+      {"shard", "root", true},        {"shard", "name", false},   {"sample", "digest", true},
+      {"sample", "key", false},       {"licence", "ref", false},  {"licence", "id", false},
+      {"permit", "digest", true},     {"run", "name", false},     {"receipt", "digest", true},
+      {"checkpoint", "digest", true}, {"key", "name", false},
+  };
+  constexpr size_t kLeastPrefix = 8;
+  const bool is_number = !what.empty() && what.size() < 19 &&
+                         what.find_first_not_of("0123456789") == std::string::npos;
+  if (is_number) {
+    const uint64_t seq = std::stoull(what);
+    if (seq < store.size()) return seq;
+  }
+  const bool is_hex = what.size() >= kLeastPrefix &&
+                      what.find_first_not_of("0123456789abcdef") == std::string::npos;
+  std::vector<uint64_t> found;
+  for (const Place& place : kPlaces) {
+    const bool prefix = place.digest && is_hex;
+    const std::string match = prefix ? " GLOB ?" : " = ?";
+    Statement select(store.db(), "SELECT seq FROM \"" + std::string(place.table) + "\" WHERE \"" +
+                                     std::string(place.column) + "\"" + match +
+                                     " ORDER BY seq DESC LIMIT 2");
+    select.with(prefix ? what + "*" : what);
+    while (select.next()) found.push_back(select.unsigned_integer(0));
+    if (!found.empty()) break;
+  }
+  if (found.empty()) {
+    throw Error(Errc::not_found, store.path().string(), ": has no record of \"", what, "\"");
+  }
+  if (found.size() > 1 && is_hex && what.size() < 64) {
+    throw Error(Errc::usage, "\"", what, "\" fits several records; give more digits");
+  }
+  return found.front();
+}
+
 }  // namespace cleared::ledger

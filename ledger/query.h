@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "ledger/store.h"
+
 namespace cleared::ledger {
 
 struct Table {
@@ -22,5 +24,9 @@ Table query_view(const std::filesystem::path& ledger, const std::string& view);
 
 // One SELECT. Error{usage} for anything that would do more than read.
 Table query_sql(const std::filesystem::path& ledger, const std::string& sql);
+
+// The record that `what` names: its number, or an id, digest (from 8 hex digits on), path, key or
+// name in one of the tables. Error{not_found}; Error{usage} when several records fit.
+uint64_t find_record(const Store& store, const std::string& what);
 
 }  // namespace cleared::ledger

@@ -1,0 +1,582 @@
+#include "tools/ledger_commands.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include <google/protobuf/util/json_util.h>
+#include <nlohmann/json.hpp>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/bundle.h"
+#include "ledger/digest.h"
+#include "ledger/gate.h"
+#include "ledger/key.h"
+#include "ledger/licence.h"
+#include "ledger/permit.h"
+#include "ledger/projection.h"
+#include "ledger/query.h"
+#include "ledger/store.h"
+#include "ledger/textproto.h"
+#include "ledger/verify.h"
+#include "tools/cli.h"
+#include "train/data/config.h"
+
+namespace cleared::tools {
+namespace fs = std::filesystem;
+using namespace cleared::ledger;
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Signs the new tree head when the log's key is at hand, and says so when it is not.
+void sign_if_possible(Store& store, const LedgerOptions& o) {
+  const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
+  if (o.log_key.empty() && !fs::exists(key)) {
+    std::printf("tree head not signed: no log key at %s; run ledger sign-head where it is\n",
+                key.c_str());
+    return;
+  }
+  const TreeHead head = store.sign_head(read_signer_key(key));
+  std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
+              to_hex(head.root).c_str());
+}
+
+void print_appended(const std::string& what, const Store::Appended& appended) {
+  if (appended.added == 0) {
+    std::printf("%s: in the ledger already\n", what.c_str());
+  } else if (appended.added == 1) {
+    std::printf("%s: record %llu\n", what.c_str(), static_cast<unsigned long long>(appended.first));
+  } else {
+    std::printf("%s: records %llu to %llu\n", what.c_str(),
+                static_cast<unsigned long long>(appended.first),
+                static_cast<unsigned long long>(appended.first + appended.added - 1));
+  }
+}
+
+std::string signed_text(const std::string& text, const SignerKey& key) {
+  Note note{text, {}};
+  add_signature(note, key);
+  return format_note(note);
+}
+
+Fact approval_fact(const std::string& note) {
+  Fact fact;
+  fact.mutable_approval()->set_note(note);
+  return fact;
+}
+
+Fact revocation_fact(const std::string& note) {
+  Fact fact;
+  fact.mutable_revocation()->set_note(note);
+  return fact;
+}
+
+Fact permit_fact(const std::string& note) {
+  Fact fact;
+  fact.mutable_permit()->set_note(note);
+  return fact;
+}
+
+std::vector<Fact> key_facts(const std::string& path) {
+  std::vector<Fact> facts;
+  for (const PublicKey& key : read_public_keys(path)) {
+    if (key.role == "log") continue;  // the log's own key is its first record
+    Fact& fact = facts.emplace_back();
+    fact.mutable_key()->set_name(key.key.name);
+    fact.mutable_key()->set_role(key.role);
+    fact.mutable_key()->set_vkey(format_verifier_key(key.key));
+  }
+  return facts;
+}
+
+Store::Appended append_file(Store& store, const std::string& path) {
+  const std::string kind = fs::path(path).extension();
+  if (kind == ".pub") return store.append(key_facts(path));
+  if (kind == ".licence") return store.append_licence(read_file(path), path);
+  if (kind == ".bundle") return store.append(read_bundle(path));
+  if (kind == ".approval") return store.append({approval_fact(read_file(path))});
+  if (kind == ".revocation") return store.append({revocation_fact(read_file(path))});
+  throw Error(Errc::usage, "append ", path,
+              ": the name must end in .pub .licence .approval .revocation or .bundle");
+}
+
+// What a dry run can say of a file without a ledger that it may write to.
+void check_file(const std::string& path) {
+  const std::string kind = fs::path(path).extension();
+  if (kind == ".pub") {
+    read_public_keys(path);
+  } else if (kind == ".licence") {
+    parse_licence(parse_note(read_file(path)).text, path);
+  } else if (kind == ".bundle") {
+    read_bundle(path);
+  } else {
+    parse_note(read_file(path));
+  }
+}
+
+// A refusal is an answer and a record.
+int record_refusal(Store& store, const LedgerOptions& o, const std::string& act,
+                   const std::string& subject, const Verdict& verdict) {
+  std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(), verdict.fact.c_str());
+  if (!o.dry_run) {
+    Fact fact;
+    fact.mutable_refusal()->set_act(act);
+    fact.mutable_refusal()->set_subject(subject);
+    fact.mutable_refusal()->set_rule(verdict.rule);
+    fact.mutable_refusal()->set_fact(verdict.fact);
+    store.append({fact});
+    sign_if_possible(store, o);
+  }
+  return exit_refused;
+}
+
+struct ParsedRecord {
+  Record record;
+  Fact fact;
+};
+ParsedRecord read_record(const Store& store, uint64_t seq) {
+  ParsedRecord out;
+  if (!out.record.ParseFromString(store.record_bytes(seq)) ||
+      !out.fact.ParseFromString(out.record.fact())) {
+    throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
+                " does not parse; run ledger verify");
+  }
+  return out;
+}
+
+// As protobuf's own JSON: bytes in base64, 64-bit numbers as text.
+Json to_json(const ParsedRecord& parsed, uint64_t seq) {
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(parsed.fact, &text).ok()) text = "{}";
+  return {{"seq", seq}, {"at", format_time(parsed.record.at_us())}, {"fact", Json::parse(text)}};
+}
+
+// One line of the record's own text form.
+std::string summary(const Fact& fact) {
+  std::string text = format_textproto(fact);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  const size_t brace = text.find("{ ");
+  if (brace != std::string::npos) text = text.substr(brace + 2);
+  return text.size() <= 100 ? text : text.substr(0, 100) + "...";
+}
+
+// Control characters would let a hostile name rewrite the reader's terminal.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return text;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
+void print_csv(const Table& table) {
+  const auto line = [](const std::vector<std::string>& fields) {
+    for (size_t i = 0; i < fields.size(); ++i) {
+      std::printf("%s%s", i > 0 ? "," : "", csv_field(fields[i]).c_str());
+    }
+    std::printf("\r\n");  // RFC 4180
+  };
+  line(table.columns);
+  for (const auto& row : table.rows) line(row);
+}
+
+void print_json(const Table& table) {
+  Json out = Json::array();
+  for (const auto& row : table.rows) {
+    Json object = Json::object();
+    for (size_t i = 0; i < row.size(); ++i) {
+      object[table.columns[i]] =
+          table.numeric[i] ? Json::parse(row[i], nullptr, false) : Json(row[i]);
+    }
+    out.push_back(std::move(object));
+  }
+  std::printf("%s\n", out.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
+void print_table(const Table& table) {
+  constexpr size_t kWidest = 40;
+  const auto cut = [](std::string text) {
+    text = printable(std::move(text));
+    return text.size() <= kWidest ? text : text.substr(0, kWidest - 3) + "...";
+  };
+  std::vector<size_t> widths;
+  for (const std::string& name : table.columns) widths.push_back(name.size());
+  for (const auto& row : table.rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], cut(row[i]).size());
+  }
+  const auto line = [&](const std::vector<std::string>& fields, bool heading) {
+    for (size_t i = 0; i < fields.size(); ++i) {
+      const int width = static_cast<int>(widths[i]);
+      const bool right = table.numeric[i] && !heading;
+      std::printf("%s%*s", i > 0 ? "  " : "", right ? width : -width, cut(fields[i]).c_str());
+    }
+    std::printf("\n");
+  };
+  line(table.columns, true);
+  for (const auto& row : table.rows) line(row, false);
+  std::printf("(%zu row%s)\n", table.rows.size(), table.rows.size() == 1 ? "" : "s");
+}
+
+void print(const Table& table, const LedgerOptions& o) {
+  if (o.json) return print_json(table);
+  if (o.csv) return print_csv(table);
+  print_table(table);
+}
+
+// Root of the shard that a root, a prefix of one, or a name stands for.
+std::string shard_root_of(const Store& store, const std::string& what) {
+  Statement select(store.db(), "SELECT root FROM shard WHERE seq = ?");
+  if (!select.with(find_record(store, what)).next()) {
+    throw Error(Errc::usage, "\"", what, "\" is no shard");
+  }
+  return select.text(0);
+}
+
+std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptions& o) {
+  std::vector<std::string> roots;
+  if (o.all == !o.files.empty()) {
+    throw Error(Errc::usage, "approve: name shards, or give --all");
+  }
+  if (!o.all) {
+    for (const std::string& what : o.files) roots.push_back(shard_root_of(store, what));
+    return roots;
+  }
+  Statement select(
+      store.db(),
+      "SELECT root FROM shard WHERE root NOT IN (SELECT shard FROM approval) ORDER BY seq");
+  while (select.next()) roots.push_back(select.text(0));
+  return roots;
+}
+
+}  // namespace
+
+std::string version_text() {
+  return "cleared " CLEARED_VERSION;
+}
+
+int ledger_init(const LedgerOptions& o) {
+  const SignerKey key = new_signer_key(o.origin);
+  if (fs::exists(o.ledger)) {
+    throw Error(Errc::io, "init ", o.ledger, ": a file of that name is there already");
+  }
+  write_key_pair(o.ledger, "log", key);
+  Store::create(o.ledger, key.verifier);
+  Store store(o.ledger, Access::append);
+  store.sign_head(key);
+  std::printf(
+      "made %s, log %s\nprivate key %s.key: keep it apart and safe\npublic key  %s.pub: %s\n",
+      o.ledger.c_str(), o.origin.c_str(), o.ledger.c_str(), o.ledger.c_str(),
+      format_verifier_key(key.verifier).c_str());
+  return exit_ok;
+}
+
+int ledger_key_new(const LedgerOptions& o) {
+  const SignerKey key = new_signer_key(o.name);
+  const fs::path stem = o.out;
+  if (stem.has_parent_path()) make_folders(stem.parent_path());
+  write_key_pair(stem, o.role, key);
+  std::printf("%s.key (private)\n%s.pub: %s %s\n", o.out.c_str(), o.out.c_str(), o.role.c_str(),
+              format_verifier_key(key.verifier).c_str());
+  return exit_ok;
+}
+
+int ledger_key_retire(const LedgerOptions& o) {
+  Store store(o.ledger, Access::append);
+  Statement select(store.db(), "SELECT role, vkey FROM key WHERE name = ? AND retired_seq IS NULL");
+  if (!select.with(o.name).next()) {
+    throw Error(Errc::not_found, o.ledger, ": has no key ", o.name, " in use");
+  }
+  Fact fact;
+  fact.mutable_key()->set_name(o.name);
+  fact.mutable_key()->set_role(select.text(0));
+  fact.mutable_key()->set_vkey(select.text(1));
+  fact.mutable_key()->set_retired(true);
+  if (o.dry_run) return exit_ok;
+  print_appended("key " + o.name + " retired", store.append({fact}));
+  sign_if_possible(store, o);
+  return exit_ok;
+}
+
+int ledger_sign(const LedgerOptions& o) {
+  const SignerKey key = read_signer_key(o.key);
+  const std::string text = read_file(o.file);
+  const bool is_note = text.find("\n\n\u2014 ") != std::string::npos;
+  if (!is_note && o.out.empty()) {
+    throw Error(Errc::usage, "sign ", o.file, ": say where the note goes with --out");
+  }
+  Note note = is_note ? parse_note(text) : Note{text, {}};
+  if (note.text.empty() || note.text.back() != '\n') {
+    throw Error(Errc::corrupt, o.file, ": must end with a newline");
+  }
+  const std::string out = o.out.empty() ? o.file : o.out;
+  // Nobody should put a name under a document that the ledger would not take.
+  if (fs::path(out).extension() == ".licence") parse_licence(note.text, o.file);
+  add_signature(note, key);
+  write_file(out, format_note(note));
+  std::printf("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),
+              note.signatures.size(), note.signatures.size() == 1 ? "" : "s");
+  return exit_ok;
+}
+
+int ledger_append(const LedgerOptions& o) {
+  if (o.dry_run) {
+    for (const std::string& path : o.files) check_file(path);
+    std::printf("%zu file%s would be appended\n", o.files.size(), o.files.size() == 1 ? "" : "s");
+    return exit_ok;
+  }
+  Store store(o.ledger, Access::append);
+  for (const std::string& path : o.files) print_appended(path, append_file(store, path));
+  sign_if_possible(store, o);
+  return exit_ok;
+}
+
+int ledger_sign_head(const LedgerOptions& o) {
+  Store store(o.ledger, Access::append);
+  sign_if_possible(store, o);
+  return exit_ok;
+}
+
+int ledger_approve(const LedgerOptions& o) {
+  const SignerKey key = read_signer_key(o.key);
+  Store store(o.ledger, Access::append);
+  const Rights rights(store);
+  const std::vector<std::string> roots = shards_to_approve(store, o);
+  std::vector<Fact> facts;
+  for (const std::string& root : roots) {
+    try {
+      const ApprovalText text = make_approval(store, rights, root, TRAIN, o.comment);
+      facts.push_back(approval_fact(signed_text(format_textproto(text), key)));
+    } catch (const Refused& refused) {
+      return record_refusal(store, o, "approve", root, refused.verdict());
+    }
+  }
+  if (o.json) {
+    std::printf("%s\n", Json(roots).dump().c_str());
+  } else {
+    for (const std::string& root : roots) std::printf("approved %s\n", root.c_str());
+    if (roots.empty()) std::printf("every shard is approved already\n");
+  }
+  if (o.dry_run || facts.empty()) return exit_ok;
+  store.append(facts);
+  if (!o.json) sign_if_possible(store, o);
+  return exit_ok;
+}
+
+int ledger_permit(const LedgerOptions& o) {
+  const SignerKey key = read_signer_key(o.key);
+  const train::LoadedConfig loaded = train::load_config(o.file);
+  const train::RunConfig& config = loaded.config;
+  Store store(o.ledger, Access::append);
+  if (!o.dry_run) sign_if_possible(store, o);
+  const Rights rights(store);
+  PermitRequest request;
+  request.run = config.name();
+  request.config_digest = loaded.digest;
+  request.purpose = config.purpose();
+  request.height_px = config.clip().height();
+  request.draws = config.steps() * config.batch();
+  request.hours = o.hours;
+  request.leave_out_refused = o.leave_out;
+  PermitText text;
+  try {
+    text = make_permit(store, rights, request);
+  } catch (const Refused& refused) {
+    return record_refusal(store, o, "permit", config.name(), refused.verdict());
+  }
+  const std::string note = signed_text(format_textproto(text), key);
+  const Permit& permit = text.permit();
+  uint64_t samples = 0;
+  for (const auto& shard : permit.shard()) samples += shard.samples();
+  std::printf("permit for run %s: %d shards, %llu samples, until %s\n", permit.run().c_str(),
+              permit.shard_size(), static_cast<unsigned long long>(samples),
+              permit.expires_at().c_str());
+  if (o.dry_run) return exit_ok;
+  store.append({permit_fact(note)});
+  write_file(o.out, note);
+  sign_if_possible(store, o);
+  return exit_ok;
+}
+
+int ledger_revoke(const LedgerOptions& o) {
+  const SignerKey key = read_signer_key(o.key);
+  Store store(o.ledger, Access::append);
+  RevocationText text;
+  Revocation& revocation = *text.mutable_revocation();
+  Statement licence(store.db(), "SELECT 1 FROM licence WHERE id = ?");
+  if (licence.with(o.name).next()) {
+    revocation.set_licence(o.name);
+  } else {
+    revocation.set_shard("sha256:" + shard_root_of(store, o.name));
+  }
+  revocation.set_at(format_time(judging_time_us(store)));
+  revocation.set_reason(o.comment);
+  const std::string note = signed_text(format_textproto(text), key);
+  if (o.dry_run) {
+    std::printf("%s", note.c_str());
+    return exit_ok;
+  }
+  print_appended("revoked " + o.name, store.append({revocation_fact(note)}));
+  sign_if_possible(store, o);
+  if (!o.out.empty()) {
+    make_folders(o.out);
+    const fs::path path = fs::path(o.out) / (to_hex(sha256(note)).substr(0, 16) + ".revocation");
+    write_file(path, note);
+    std::printf("notice for running jobs: %s\n", path.c_str());
+  }
+  const Table touched = query_view(o.ledger, "touched");
+  if (!touched.rows.empty()) {
+    std::printf("checkpoints that had consumed revoked clips:\n");
+    print_table(touched);
+  }
+  return exit_ok;
+}
+
+int ledger_show(const LedgerOptions& o) {
+  const Store store(o.ledger, Access::read);
+  const uint64_t seq = find_record(store, o.name);
+  const ParsedRecord parsed = read_record(store, seq);
+  if (o.json) {
+    std::printf("%s\n", to_json(parsed, seq).dump(2).c_str());
+    return exit_ok;
+  }
+  std::printf("record %llu, %s\n%s", static_cast<unsigned long long>(seq),
+              format_time(parsed.record.at_us()).c_str(), format_textproto(parsed.fact).c_str());
+  if (parsed.fact.has_licence()) {
+    Statement document(store.db(), "SELECT note FROM document WHERE digest = ?");
+    const std::string& digest = parsed.fact.licence().document_digest();
+    if (document.with(to_hex(as_bytes(digest))).next()) {
+      std::printf("\n%s", document.text(0).c_str());
+    } else {
+      std::printf("\nits document was erased\n");
+    }
+  }
+  return exit_ok;
+}
+
+int ledger_log(const LedgerOptions& o) {
+  const Store store(o.ledger, Access::read);
+  uint64_t printed = 0;
+  for (uint64_t seq = o.from; seq < store.size() && (o.limit == 0 || printed < o.limit); ++seq) {
+    const ParsedRecord parsed = read_record(store, seq);
+    const std::string kind = kind_name(parsed.fact);
+    if (!o.role.empty() && kind != o.role) continue;
+    ++printed;
+    if (o.json) {
+      std::printf("%s\n", to_json(parsed, seq).dump().c_str());
+    } else {
+      std::printf("%6llu  %s  %-11s  %s\n", static_cast<unsigned long long>(seq),
+                  format_time(parsed.record.at_us()).c_str(), kind.c_str(),
+                  printable(summary(parsed.fact)).c_str());
+    }
+  }
+  return exit_ok;
+}
+
+int ledger_query(const LedgerOptions& o) {
+  if (o.name.empty() == o.sql.empty()) {
+    std::string names;
+    for (const std::string& name : view_names(o.ledger)) names += " " + name;
+    throw Error(Errc::usage, "query: name a view or give --sql; the views are:", names);
+  }
+  print(o.sql.empty() ? query_view(o.ledger, o.name) : query_sql(o.ledger, o.sql), o);
+  return exit_ok;
+}
+
+int ledger_prove(const LedgerOptions& o) {
+  const Store store(o.ledger, Access::read);
+  const uint64_t seq = find_record(store, o.name);
+  write_file(o.out, store.prove(seq));
+  write_file(o.out + ".record", store.record_bytes(seq));
+  std::printf("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
+              o.out.c_str(), static_cast<unsigned long long>(seq), store.origin().c_str(),
+              o.out.c_str());
+  return exit_ok;
+}
+
+int ledger_verify(const LedgerOptions& o) {
+  VerifyOptions options;
+  for (const std::string& path : o.files) options.anchors.push_back(read_anchor(path));
+  if (!o.trust.empty()) options.log_keys = read_public_keys(o.trust);
+  const VerifyReport report = verify_ledger(o.ledger, options);
+  if (o.json) {
+    Json findings = Json::array();
+    for (const Finding& f : report.findings)
+      findings.push_back({{"where", f.where}, {"what", f.what}});
+    const Json out = {{"records", report.records},
+                      {"rows", report.rows},
+                      {"heads", report.heads},
+                      {"anchors", report.anchors},
+                      {"unsigned_tail", report.unsigned_tail},
+                      {"root", to_hex(report.root)},
+                      {"findings", findings}};
+    std::printf("%s\n", out.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    return report.findings.empty() ? exit_ok : exit_no;
+  }
+  for (const Finding& f : report.findings) {
+    std::printf("changed: %s: %s\n", printable(f.where).c_str(), printable(f.what).c_str());
+  }
+  std::printf("%s: %llu records, %llu rows, %llu signed tree heads, %llu anchors; root %s\n",
+              report.findings.empty() ? "intact" : "NOT INTACT",
+              static_cast<unsigned long long>(report.records),
+              static_cast<unsigned long long>(report.rows),
+              static_cast<unsigned long long>(report.heads),
+              static_cast<unsigned long long>(report.anchors), to_hex(report.root).c_str());
+  if (report.unsigned_tail > 0) {
+    std::printf("note: the last %llu records are under no signed tree head yet\n",
+                static_cast<unsigned long long>(report.unsigned_tail));
+  }
+  return report.findings.empty() ? exit_ok : exit_no;
+}
+
+int ledger_status(const LedgerOptions& o) {
+  const auto rows = [&](const std::string& sql) { return query_sql(o.ledger, sql); };
+  const Table kinds =
+      rows("SELECT kind, COUNT(*) AS records FROM record GROUP BY kind ORDER BY 2 DESC");
+  const Table coverage = rows(
+      "SELECT l.ref AS licence, l.licensor, l.valid_to, COUNT(DISTINCT s.digest) AS sources, "
+      "ROUND(SUM(s.duration_us) / 1e6, 1) AS seconds, "
+      "EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) AS revoked FROM licence l "
+      "LEFT JOIN source_licence sl ON sl.licence = l.ref LEFT JOIN source s ON s.digest = "
+      "sl.source "
+      "GROUP BY l.ref ORDER BY l.ref");
+  const Table expiring = rows("SELECT * FROM expiring WHERE days_left <= 30");
+  const Table refused = rows("SELECT act, rule, COUNT(*) AS times FROM refusal GROUP BY act, rule");
+  if (o.json) {
+    LedgerOptions json = o;
+    std::printf("{\"kinds\":");
+    print(kinds, json);
+    std::printf(",\"coverage\":");
+    print(coverage, json);
+    std::printf(",\"expiring\":");
+    print(expiring, json);
+    std::printf(",\"refused\":");
+    print(refused, json);
+    std::printf("}\n");
+    return exit_ok;
+  }
+  const Store store(o.ledger, Access::read);
+  std::printf("log %s, %llu records\n\n", store.origin().c_str(),
+              static_cast<unsigned long long>(store.size()));
+  const auto section = [](const char* title, const Table& table) {
+    std::printf("%s\n", title);
+    print_table(table);
+    std::printf("\n");
+  };
+  section("records by kind", kinds);
+  section("licences and what they cover", coverage);
+  section("licences that end within 30 days", expiring);
+  section("refused by the gate", refused);
+  return exit_ok;
+}
+
+}  // namespace cleared::tools

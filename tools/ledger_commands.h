@@ -1,0 +1,36 @@
+// The commands of `ledger`: each reads its options, does one thing, prints, and returns an exit
+// code. Errors are thrown and become exit codes in cli.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cleared::tools {
+
+struct LedgerOptions {
+  std::string ledger, origin, name, role, file, key, out, log_key, comment, sql, trust;
+  std::vector<std::string> files;
+  uint64_t hours = 24, from = 0, limit = 0;
+  bool all = false, json = false, csv = false, dry_run = false, leave_out = false;
+};
+
+int ledger_init(const LedgerOptions& o);
+int ledger_key_new(const LedgerOptions& o);
+int ledger_key_retire(const LedgerOptions& o);
+int ledger_sign(const LedgerOptions& o);
+int ledger_append(const LedgerOptions& o);
+int ledger_sign_head(const LedgerOptions& o);
+int ledger_approve(const LedgerOptions& o);
+int ledger_permit(const LedgerOptions& o);
+int ledger_revoke(const LedgerOptions& o);
+int ledger_show(const LedgerOptions& o);
+int ledger_log(const LedgerOptions& o);
+int ledger_query(const LedgerOptions& o);
+int ledger_prove(const LedgerOptions& o);
+int ledger_verify(const LedgerOptions& o);
+int ledger_status(const LedgerOptions& o);
+
+std::string version_text();
+
+}  // namespace cleared::tools

@@ -1,0 +1,157 @@
+// The `ledger` program: command-line definitions. What each command does is in ledger_commands.cpp.
+#include <CLI/CLI.hpp>
+
+#include "tools/cli.h"
+#include "tools/ledger_commands.h"
+
+namespace {
+
+using cleared::tools::LedgerOptions;
+
+constexpr const char* kExamples = R"(Examples:
+  ledger key new demo-studio --role licensee --out keys/demo-studio
+  ledger init film.db --origin studio.example/ledger
+  ledger append film.db keys/*.pub licences/*.licence
+  ledger approve film.db --all --key keys/approver.key
+  ledger permit film.db --run configs/nano.textproto --key keys/approver.key --out nano.permit
+  ledger query film.db exposure --csv
+  ledger verify film.db --against nano.permit
+
+Exit codes: 0 done, 1 the answer is no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input,
+74 I/O, 75 locked, 77 key or permission, 78 bad config.)";
+
+// A command whose first argument is the ledger file.
+CLI::App* on_ledger(CLI::App& app, LedgerOptions& o, const char* name, const char* what) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->add_option("LEDGER", o.ledger, "the ledger file")->required();
+  return command;
+}
+
+void add_writing(CLI::App* command, LedgerOptions& o) {
+  command->add_option(
+      "--log-key", o.log_key,
+      "the log's private key, to sign the new tree head (default: LEDGER.key, if there)");
+  command->add_flag("--dry-run", o.dry_run, "check everything, write nothing");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return cleared::tools::run_main("ledger", [&]() -> int {
+    LedgerOptions o;
+    CLI::App app("What may be used, and proof that it never changed.", "ledger");
+    app.footer(kExamples);
+    app.require_subcommand(1);
+    app.set_version_flag("--version", cleared::tools::version_text());
+
+    CLI::App* init = on_ledger(app, o, "init", "make an empty ledger and the log's key");
+    init->add_option("--origin", o.origin, "name of the log for ever, as studio.example/ledger")
+        ->required();
+
+    CLI::App* key = app.add_subcommand("key", "make or retire keys");
+    key->require_subcommand(1);
+    CLI::App* key_new =
+        key->add_subcommand("new", "make a key pair: OUT.key (private) and OUT.pub");
+    key_new->add_option("NAME", o.name, "name on signature lines, without spaces or '+'")
+        ->required();
+    key_new->add_option("--role", o.role, "licensor licensee curator approver trainer log witness")
+        ->required();
+    key_new->add_option("--out", o.out, "path of the pair, without .key")->required();
+    CLI::App* key_retire = key->add_subcommand("retire", "record that a key counts no more");
+    key_retire->add_option("LEDGER", o.ledger, "the ledger file")->required();
+    key_retire->add_option("NAME", o.name, "name of the key")->required();
+    add_writing(key_retire, o);
+
+    CLI::App* sign = app.add_subcommand("sign", "sign a licence, or add a signature to a note");
+    sign->add_option("FILE", o.file, "text of a licence, or a note that others have signed")
+        ->required();
+    sign->add_option("--key", o.key, "private key to sign with")->required();
+    sign->add_option("--out", o.out, "where the note goes (default: FILE itself, if it is a note)");
+
+    CLI::App* append =
+        on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
+    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.bundle")
+        ->required();
+    add_writing(append, o);
+
+    CLI::App* sign_head = on_ledger(app, o, "sign-head", "sign the present tree head");
+    add_writing(sign_head, o);
+
+    CLI::App* approve = on_ledger(app, o, "approve", "approve shards for training");
+    approve->add_option("SHARDS", o.files, "roots of shards, or their names");
+    approve->add_flag("--all", o.all, "every shard that is not approved yet");
+    approve->add_option("--key", o.key, "approver's private key")->required();
+    approve->add_option("--comment", o.comment, "kept in the approval");
+    approve->add_flag("--json", o.json, "print JSON");
+    add_writing(approve, o);
+
+    CLI::App* permit = on_ledger(app, o, "permit", "permit one run to use the approved shards");
+    permit->add_option("--run", o.file, "config of the run")->required();
+    permit->add_option("--key", o.key, "approver's private key")->required();
+    permit->add_option("--out", o.out, "where the permit goes")->required();
+    permit->add_option("--hours", o.hours, "how long it holds, 1 to 168")->capture_default_str();
+    permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
+    add_writing(permit, o);
+
+    CLI::App* revoke = on_ledger(app, o, "revoke", "take back a licence or a shard");
+    revoke->add_option("WHAT", o.name, "id of a licence, or root of a shard")->required();
+    revoke->add_option("--reason", o.comment, "in a few words")->required();
+    revoke->add_option("--key", o.key, "private key of the licensor or of an approver")->required();
+    revoke->add_option("--notices", o.out,
+                       "folder that training runs watch: the notice goes there too");
+    add_writing(revoke, o);
+
+    CLI::App* show = on_ledger(app, o, "show", "print one record");
+    show->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
+    show->add_flag("--json", o.json, "print JSON");
+
+    CLI::App* log = on_ledger(app, o, "log", "list the records, oldest first");
+    log->add_option("--from", o.from, "number of the first")->capture_default_str();
+    log->add_option("--limit", o.limit, "at most so many (0: all)")->capture_default_str();
+    log->add_option("--kind", o.role, "only this kind: licence, clip, refusal, ...");
+    log->add_flag("--json", o.json, "print JSON, one object a line");
+
+    CLI::App* query = on_ledger(app, o, "query", "print a view or the answer to your own SQL");
+    query->add_option("VIEW", o.name, "cleared refused expiring exposure provenance touched ...");
+    query->add_option("--sql", o.sql, "one SELECT; nothing that writes is accepted");
+    query->add_flag("--json", o.json, "print JSON");
+    query->add_flag("--csv", o.csv, "print CSV");
+
+    CLI::App* prove = on_ledger(app, o, "prove", "write a proof that a record is in the log");
+    prove->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
+    prove->add_option("--out", o.out, "the proof (C2SP tlog-proof); its record goes to OUT.record")
+        ->required();
+
+    CLI::App* verify = on_ledger(app, o, "verify", "name everything in the file that was changed");
+    verify->add_option("--against", o.files,
+                       "heads kept elsewhere: permits, receipts, statements, tree heads");
+    verify->add_option("--trust", o.trust, "public key file that must hold the log's key");
+    verify->add_flag("--json", o.json, "print JSON");
+
+    CLI::App* status =
+        on_ledger(app, o, "status", "what the ledger holds and what needs attention");
+    status->add_flag("--json", o.json, "print JSON");
+
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
+    }
+    using namespace cleared::tools;
+    if (init->parsed()) return ledger_init(o);
+    if (key_new->parsed()) return ledger_key_new(o);
+    if (key_retire->parsed()) return ledger_key_retire(o);
+    if (sign->parsed()) return ledger_sign(o);
+    if (append->parsed()) return ledger_append(o);
+    if (sign_head->parsed()) return ledger_sign_head(o);
+    if (approve->parsed()) return ledger_approve(o);
+    if (permit->parsed()) return ledger_permit(o);
+    if (revoke->parsed()) return ledger_revoke(o);
+    if (show->parsed()) return ledger_show(o);
+    if (log->parsed()) return ledger_log(o);
+    if (query->parsed()) return ledger_query(o);
+    if (prove->parsed()) return ledger_prove(o);
+    if (verify->parsed()) return ledger_verify(o);
+    return ledger_status(o);
+  });
+}
