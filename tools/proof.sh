@@ -3,6 +3,7 @@
 # expected and what happened. Exit 1 when any of them is not as expected.
 #
 #   tools/proof.sh PROGRAMS WORK CONFIG     build/dev/tools try configs/nano.textproto
+# shellcheck disable=SC2317  # functions are called through attempt
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 programs=$(readlink -f "$1")
@@ -17,7 +18,7 @@ run=$copy/runs/$run_name
 log=$work/log.txt
 failed=0
 
-# attempt COMMAND...: its exit code into $code, its last line that is no log line into $said.
+# attempt COMMAND...: its exit code into $code, what it said without log lines into $said.
 attempt() {
   local output
   output=$(mktemp)
@@ -25,19 +26,21 @@ attempt() {
   printf '+ %s\n' "$*" >>"$log"
   "$@" </dev/null >"$output" 2>&1 || code=$?
   cat "$output" >>"$log"
-  said=$(grep -vE '^[DIWE] [0-9:.]+ ' "$output" | tail -n 1 | cut -c 1-220)
+  said=$(grep -vE '^[DIWE] [0-9:.]+ ' "$output")
   rm -f "$output"
 }
 
-# line LETTER WHAT EXPECTED WORDS: as expected when $code is the expected exit code and $said matches WORDS.
+# line LETTER WHAT EXPECTED WORDS: as expected when $code is EXPECTED and a line of $said matches WORDS.
 line() {
-  local letter=$1 what=$2 expected=$3 words=$4 answer=ok
-  if [ "$code" != "$expected" ] || ! grep -qE "$words" <<<"$said"; then
+  local letter=$1 what=$2 expected=$3 words=$4 answer=ok found
+  found=$(grep -E -m 1 -- "$words" <<<"$said") || found=
+  if [ "$code" != "$expected" ] || [ -z "$found" ]; then
     answer=NO
     failed=1
+    found=$(tail -n 1 <<<"$said")
   fi
-  printf '  (%s) %-2s %s\n         expected: exit %s, saying %s\n         happened: exit %s, %s\n' \
-    "$letter" "$answer" "$what" "$expected" "$words" "$code" "${said:-nothing}"
+  printf '  (%s) %-2s %s\n         expected: exit %s, saying "%s"\n         happened: exit %s, %s\n' \
+    "$letter" "$answer" "$what" "$expected" "$words" "$code" "$(cut -c 1-200 <<<"$found")"
 }
 
 fresh_copy() {
@@ -58,17 +61,17 @@ echo "The proof, on a copy in $copy:"
 fresh_copy
 
 attempt ledger verify "$db"
-line a "the ledger is what was recorded" 0 ok
+line a "the ledger is what was recorded" 0 intact
 
 clip=$(sql "SELECT id FROM clip WHERE verdict = 'kept' ORDER BY id LIMIT 1")
 tools/tlog-verify/build.sh "$work/tlog-verify"
 attempt ledger prove "$db" "$clip" --out "$copy/clip.tlog-proof"
-attempt "$work/tlog-verify" "$db.pub" "$copy/clip.tlog-proof" "$copy/clip.record"
+attempt "$work/tlog-verify" "$db.pub" "$copy/clip.tlog-proof" "$copy/clip.tlog-proof.record"
 line b "a verifier that shares no code with us finds the clip's record in the log" 0 ok
 
 sql "UPDATE source SET caption = 'Something else entirely' WHERE path LIKE '%cityCC0%'"
 attempt ledger verify "$db"
-line c "a row edited with sqlite3 is named" 1 'source.*caption'
+line c "a row edited with sqlite3 is named" 1 'record [0-9]+, source\.caption'
 
 fresh_copy
 tar=$(find "$copy/shards" -name '*.tar' | sort | head -n 1)
