@@ -39,17 +39,17 @@ began=$SECONDS
 . tools/install.sh
 
 echo "Cleared, $what; follow it with: tail -f try/log.txt"
-step "System packages" have_packages install_packages || exit
-step "LibTorch ($torch_set) and test programs" have_libtorch install_libtorch || exit
-step "Sample footage" have_footage fetch_footage || exit
+step "System packages" have_packages install_packages
+step "LibTorch ($torch_set) and test programs" have_libtorch install_libtorch
+step "Sample footage" have_footage fetch_footage
 
 if [ "$what" = test ]; then
-  step "Build ($preset)" never build || exit
+  step "Build ($preset)" never build
   ctest --preset "$preset" -j 2 2>&1 | tee -a "$steps_log"
   exit "${PIPESTATUS[0]}"
 fi
 
-step "Build ($preset)" never build --target ledger curate train || exit
+step "Build ($preset)" never build --target ledger curate train
 tools/demo.sh "build/$preset/tools" try configs/nano.textproto || exit
 tools/proof.sh "build/$preset/tools" try configs/nano.textproto || exit
 printf '\nDone in %d min %d s.\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))

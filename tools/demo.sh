@@ -61,10 +61,15 @@ shard() {
   run ledger approve "$db" --all --key "$keys/approver.key"
 }
 
+# A permit lives for 24 hours; one that has half of them left is good for resuming.
+have_permit() { [ -n "$(find "$work/$run_name.permit" -mmin -720)" ]; }
+permit() {
+  run ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$work/$run_name.permit"
+}
+
 have_checkpoint() { [ -e "$work/.trained" ]; }
 train_model() {
   mkdir -p "$work/notices"
-  run ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$work/$run_name.permit"
   run train run --config "$config" --permit "$work/$run_name.permit" --trust "$keys/approver.pub" \
     --shards "$work/shards" --notices "$work/notices" --key "$keys/trainer.key" \
     --out "$work/runs/$run_name" --nproc-per-node 2
@@ -86,12 +91,13 @@ report() {
   run curate report --ledger "$db" --out "$work/report.html"
 }
 
-step "Keys of the demo parties" have_keys make_keys || exit
-step "Ledger" have_ledger make_ledger || exit
-step "Licences, signed by both parties" have_licences sign_licences || exit
-step "Ingest: shots, fingerprints, gate" have_ingested ingest || exit
+step "Keys of the demo parties" have_keys make_keys
+step "Ledger" have_ledger make_ledger
+step "Licences, signed by both parties" have_licences sign_licences
+step "Ingest: shots, fingerprints, gate" have_ingested ingest
 grep -i 'refused' "$work/ingest.txt" | sed 's/^/      /'
-step "Clips into shards, approved" have_checkpoint shard || exit
-step "Train on two ranks" have_checkpoint train_model || exit
-step "Sample two clips" have_clip sample || exit
-step "Report" never report || exit
+step "Clips into shards, approved" have_checkpoint shard
+step "Permit for the run" have_permit permit
+step "Train on two ranks" have_checkpoint train_model
+step "Sample two clips" have_clip sample
+step "Report" never report

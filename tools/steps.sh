@@ -4,8 +4,10 @@
 #   steps_log=try/log.txt               set before the first step
 #   step "Sample footage" have_footage fetch_footage
 #
-# runs fetch_footage unless have_footage is true, with all its output in the log. Inside a step,
-# `run COMMAND...` notes the command before running it, so that a failure can show it.
+# runs fetch_footage unless have_footage is true, with all its output in the log, and ends the script
+# when it fails. Never write `step ... || exit`: left of || bash ignores `set -e`, and a step would go
+# on after a failed command. Inside a step, `run COMMAND...` notes the command before running it, so
+# that a failure can show it.
 
 # Runs a command that a failing step should show.
 run() {
@@ -55,5 +57,5 @@ step() {
     printf '\nthe whole log: %s\n' "$steps_log"
   fi
   rm -f "$output"
-  return "$code"
+  [ "$code" = 0 ] || exit "$code"
 }
