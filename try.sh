@@ -49,6 +49,9 @@ if [ "$what" = test ]; then
   exit "${PIPESTATUS[0]}"
 fi
 
+if [ "$torch_set" = cuda ] && gpus=$(nvidia-smi -L 2>/dev/null | wc -l) && [ "$gpus" -gt 0 ]; then
+  export CLEARED_RANKS=$gpus  # NCCL wants a GPU for each rank
+fi
 step "Build ($preset)" never build --target ledger curate train
 tools/demo.sh "build/$preset/tools" try configs/nano.textproto || exit
 tools/proof.sh "build/$preset/tools" try configs/nano.textproto || exit

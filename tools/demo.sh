@@ -3,12 +3,14 @@
 #
 #   tools/demo.sh PROGRAMS WORK CONFIG     build/dev/tools try configs/nano.textproto
 #
+# CLEARED_RANKS: processes to train with, 2 unless set; more than one GPU rank needs a GPU each.
 # WORK/delivery holds the footage. Everything is written below WORK; what is done is skipped.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 programs=$(readlink -f "$1")
 work=$2
 config=$3
+ranks=${CLEARED_RANKS:-2}
 PATH=$programs:$PATH
 run_name=$(sed -n 's/^name: *"\([^"]*\)".*/\1/p' "$config")
 steps_log=$work/log.txt
@@ -72,7 +74,7 @@ train_model() {
   mkdir -p "$work/notices"
   run train run --config "$config" --permit "$work/$run_name.permit" --trust "$keys/approver.pub" \
     --shards "$work/shards" --notices "$work/notices" --key "$keys/trainer.key" \
-    --out "$work/runs/$run_name" --nproc-per-node 2
+    --out "$work/runs/$run_name" --nproc-per-node "$ranks"
   run ledger append "$db" "$work/runs/$run_name"/outbox/*.bundle
   touch "$work/.trained"
 }
@@ -98,6 +100,6 @@ step "Ingest: shots, fingerprints, gate" have_ingested ingest
 grep -i 'refused' "$work/ingest.txt" | sed 's/^/      /'
 step "Clips into shards, approved" have_checkpoint shard
 step "Permit for the run" have_permit permit
-step "Train on two ranks" have_checkpoint train_model
+step "Train on $ranks ranks" have_checkpoint train_model
 step "Sample two clips" have_clip sample
 step "Report" never report

@@ -9,6 +9,7 @@ cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 programs=$(readlink -f "$1")
 work=$2
 config=$3
+ranks=${CLEARED_RANKS:-2}
 PATH=$programs:$PATH
 run_name=$(sed -n 's/^name: *"\([^"]*\)".*/\1/p' "$config")
 copy=$work/proof
@@ -53,7 +54,7 @@ train_on_copy() {
   train "$1" --config "$config" --permit "$copy/$run_name.permit" --trust "$keys/approver.pub" \
     --shards "$copy/shards" --notices "$copy/notices" "${@:2}"
 }
-run_on_copy() { train_on_copy run --key "$keys/trainer.key" --out "$run" --nproc-per-node 2; }
+run_on_copy() { train_on_copy run --key "$keys/trainer.key" --out "$run" --nproc-per-node "$ranks"; }
 last_checkpoint() { find "$run" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
 sql() { sqlite3 "$db" "$1"; }
 

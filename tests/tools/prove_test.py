@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proofs made by `ledger prove`, checked by tlog-verify: Go code of others, built here from Debian's packages.
 
-    prove_test.py LEDGER TLOG_VERIFY_BUILD_SH
+    prove_test.py LEDGER TLOG_VERIFY_BUILD_SH FOLDER      the verifier is built in FOLDER
 """
 import pathlib
 import subprocess
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import unittest
 
-LEDGER, BUILD = "", ""
+LEDGER, BUILD, BUILD_FOLDER = "", "", ""
 KEYS = 11  # with the log's own key twelve records: a tree that is not complete
 
 
@@ -25,7 +25,7 @@ class Prove(unittest.TestCase):
     def setUpClass(cls):
         cls.top = tempfile.TemporaryDirectory()
         cls.folder = pathlib.Path(cls.top.name)
-        cls.verifier = cls.folder / "tlog-verify"
+        cls.verifier = pathlib.Path(BUILD_FOLDER) / "tlog-verify"
         must(BUILD, cls.verifier)
         cls.db = cls.folder / "ledger.db"
         must(LEDGER, "init", cls.db, "--origin", "test.example/ledger")
@@ -80,5 +80,5 @@ class Prove(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    LEDGER, BUILD = sys.argv[1:]
+    LEDGER, BUILD, BUILD_FOLDER = sys.argv[1:]
     unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The main job and the proof, whole, on the real sample footage, with a run of a few steps.
+#
+#   end_to_end_test.sh PROGRAMS
+#
+# The footage is what try.sh fetched, or $CLEARED_FOOTAGE; without it the test is skipped (77), aloud.
+set -euo pipefail
+programs=$1
+root=$(dirname "$(readlink -f "$0")")/../..
+footage=${CLEARED_FOOTAGE:-$root/try/delivery}
+if [ ! -e "$footage/2026-11/cityCC0.mpg" ]; then
+  echo "skipped: no sample footage in $footage; ./try.sh test fetches it"
+  exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -r "$footage" "$work/delivery"
+sed -E -e 's/^steps: .*/steps: 12/' -e 's/warmup_steps: .*/warmup_steps: 2/' -e 's/decay_steps: .*/decay_steps: 2/' \
+  -e 's/every: [0-9]+/every: 6/' "$root/configs/nano.textproto" >"$work/short.textproto"
+"$root/tools/demo.sh" "$programs" "$work" "$work/short.textproto" || {
+  cat "$work/log.txt"
+  exit 1
+}
+"$root/tools/proof.sh" "$programs" "$work" "$work/short.textproto" || {
+  tail -n 100 "$work/log.txt"
+  exit 1
+}
+# The duty of the CC BY licence, and the reasons of the refusals, reach the report.
+grep -q 'Blender Foundation' "$work/report.html"
+for refused in bikes.mp4 carphone_pristine.mp4 carphone_distorted.mp4; do grep -q "$refused" "$work/report.html"; done
+echo "all as expected"
