@@ -239,6 +239,26 @@ void Store::store_wal() const {
   }
 }
 
+// Records what is about to be signed; false when it is signed already.
+bool Store::store_intent(const TreeHead& head) const {
+  {
+    Statement intent(db_, "SELECT root, note FROM tree_head WHERE size = ?");
+    if (intent.with(head.size).next()) {
+      if (intent.text(0) != head.root.text()) {
+        throw Error(Errc::corrupt, path_.string(), ": a tree head of size ", head.size,
+                    " with another root was about to be signed; run ledger verify");
+      }
+      return intent.type(1) == ValueType::null || !fs::exists(head_path(path_));
+    }
+  }
+  Transaction transaction(db_);
+  Statement(db_, "INSERT INTO tree_head(size, root) VALUES(?, ?)")
+      .with(head.size, Blob{head.root.text()})
+      .run();
+  transaction.commit();
+  return true;
+}
+
 TreeHead Store::sign_head(const SignerKey& log_key) {
   CLEARED_CHECK(lock_.has_value());
   if (log_key.verifier != log_key_) {
@@ -261,19 +281,7 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
   }
   const TreeHead head{origin(), size, tree.root(size)};
 
-  Statement intent(db_, "SELECT root, note FROM tree_head WHERE size = ?");
-  if (intent.with(size).next()) {
-    if (intent.text(0) != head.root.text()) {
-      throw Error(Errc::corrupt, path_.string(), ": a tree head of size ", size,
-                  " with another root was about to be signed; run ledger verify");
-    }
-  } else {
-    Transaction transaction(db_);
-    Statement(db_, "INSERT INTO tree_head(size, root) VALUES(?, ?)")
-        .with(size, Blob{head.root.text()})
-        .run();
-    transaction.commit();
-  }
+  if (!store_intent(head)) return head;
   Note note{format_tree_head(head), {}};
   add_signature(note, log_key);
   const std::string text = format_note(note);

@@ -65,6 +65,7 @@ class Store {
  private:
   void check_version() const;
   void check_published_head() const;
+  bool store_intent(const TreeHead& head) const;
   void store_wal() const;
 
   std::filesystem::path path_;

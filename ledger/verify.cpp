@@ -49,7 +49,7 @@ bool same_value(const Statement& a, const Statement& b, int column) {
   return a.type(column) == b.type(column) && a.text(column) == b.text(column);
 }
 
-std::string record_name(int64_t seq) {
+std::string record_name(uint64_t seq) {
   return "record " + std::to_string(seq);
 }
 
@@ -92,16 +92,19 @@ class Verifier {
     }
   }
 
+  // A file that is no database, or of a newer version, cannot be judged: Error, and no finding.
   void check_file() {
+    const int64_t application = db_.integer("PRAGMA application_id");
+    const int64_t version = db_.integer("PRAGMA user_version");
+    if (version > kSchemaVersion) {
+      throw Error(Errc::unsupported, "verify ", path_.string(), ": is of version ", version,
+                  ", this program knows ", kSchemaVersion, "; use a newer program");
+    }
+    if (application != kApplicationId) {
+      found("file header, application_id", "is not that of a ledger");
+    }
+    if (version != kSchemaVersion) found("file header, user_version", "is not a known version");
     guarded("file", [&] {
-      if (db_.integer("PRAGMA application_id") != kApplicationId) {
-        found("file header, application_id", "is not that of a ledger");
-      }
-      const int64_t version = db_.integer("PRAGMA user_version");
-      if (version > kSchemaVersion) {
-        throw Error(Errc::unsupported, "version ", version, " is newer than this program");
-      }
-      if (version != kSchemaVersion) found("file header, user_version", "is not a known version");
       Statement check(db_, "PRAGMA integrity_check(20)");
       while (check.next()) {
         if (check.text(0) != "ok") found("file", check.text(0));
@@ -136,50 +139,58 @@ class Verifier {
   // The log again, into a database of our own: tree and tables as they must be.
   void rebuild() {
     guarded("log", [&] {
+      fresh_.exec("PRAGMA foreign_keys = OFF");  // a record that was changed leaves gaps
       const Tree stored_tree(db_);
       Statement leaves(db_, "SELECT seq, bytes, digest FROM leaf ORDER BY seq");
-      bool fits = true;
       Transaction transaction(fresh_);
-      for (uint64_t seq = 0; leaves.next(); ++seq) {
+      while (leaves.next()) {
+        const uint64_t seq = report_.records;
         if (leaves.unsigned_integer(0) != seq) {
-          found(record_name(static_cast<int64_t>(seq)), "is missing from the log");
-          fits = false;
-          break;
+          found(record_name(seq), "is missing from the log");
+          transaction.commit();
+          return;
         }
         const std::string bytes = leaves.text(1);
-        const Digest digest = leaf_digest(as_bytes(bytes));
-        Digest in_tree = digest;
-        guarded(record_name(static_cast<int64_t>(seq)) + ", node",
-                [&] { in_tree = stored_tree.leaf(seq); });
-        if (leaves.text(2) != digest.text()) {
-          const bool column = in_tree == digest;
-          found(
-              record_name(static_cast<int64_t>(seq)) + (column ? ", leaf.digest" : ", leaf.bytes"),
-              column ? "is not the digest of the record's bytes"
-                     : "were changed: their digest is " + to_hex(digest) + ", the tree has " +
-                           to_hex(in_tree));
-          changed_.insert(static_cast<int64_t>(seq));
-        } else if (in_tree != digest) {
-          found(record_name(static_cast<int64_t>(seq)) + ", leaf.bytes and leaf.digest",
-                "were changed together, or the tile was: the tree has " + to_hex(in_tree));
-          changed_.insert(static_cast<int64_t>(seq));
-        }
-        fresh_tree_.append(seq, digest);
+        fresh_tree_.append(seq, judge_leaf(seq, bytes, leaves.text(2), stored_tree));
         ++report_.records;
-        if (!fits) continue;
         try {
           project(fresh_, seq, bytes);
         } catch (const Error& error) {
-          found(record_name(static_cast<int64_t>(seq)), error.what());
-          fits = false;  // what follows may build on it
+          // After a changed record others may not fit for that reason alone.
+          if (unknown_.empty()) found(record_name(seq), error.what());
+          unknown_.insert(seq);
         }
       }
       fresh_tree_.flush();
       transaction.commit();
-      complete_ = fits;
+      complete_ = true;
       if (report_.records == 0) found("log", "is empty");
       report_.root = fresh_tree_.root(report_.records);
     });
+  }
+
+  // A record's digest stands in three places: its bytes, its row and the tree. Two of them against
+  // the third say what was changed, and which digest to go on with.
+  Digest judge_leaf(uint64_t seq, std::string_view bytes, const std::string& column,
+                    const Tree& stored_tree) {
+    const Digest of_bytes = leaf_digest(as_bytes(bytes));
+    const Digest in_row = digest_from_raw(column).value_or(Digest{});
+    Digest in_tree = of_bytes;
+    guarded(record_name(seq) + ", node", [&] { in_tree = stored_tree.leaf(seq); });
+    if (of_bytes == in_row && of_bytes == in_tree) return of_bytes;
+    if (in_row == in_tree) {
+      found(record_name(seq) + ", leaf.bytes", "were changed: their digest is " + to_hex(of_bytes) +
+                                                   ", the tree has " + to_hex(in_tree));
+      unknown_.insert(seq);
+      return in_tree;
+    }
+    if (of_bytes == in_tree) {
+      found(record_name(seq) + ", leaf.digest", "is not the digest of the record's bytes");
+      return of_bytes;
+    }
+    found(record_name(seq) + ", leaf.bytes and leaf.digest",
+          "were changed together, or node.digests was: the tree has " + to_hex(in_tree));
+    return of_bytes;
   }
 
   void check_nodes() {
@@ -252,11 +263,11 @@ class Verifier {
       while (documents.next()) {
         const std::string digest = documents.text(0);
         if (!licence.with(digest).next()) {
-          found("document " + digest, "belongs to no licence");
+          if (unknown_.empty()) found("document " + digest, "belongs to no licence");
           continue;
         }
         const std::string where =
-            record_name(licence.integer(0)) + " (" + licence.text(1) + "), document.";
+            record_name(licence.unsigned_integer(0)) + " (" + licence.text(1) + "), document.";
         const std::string salt = documents.text(1);
         const std::string note = documents.text(2);
         if (to_hex(sha256({as_bytes(salt), as_bytes(note)})) != digest) {
@@ -285,7 +296,7 @@ class Verifier {
     Statement info(fresh_, "SELECT name, pk FROM pragma_table_info(?) ORDER BY pk = 0, pk, cid");
     info.with(table);
     int key_count = 0;
-    int seq_column = -1;
+    int seq_column = 0;  // every projected table has one
     int count = 0;
     while (info.next()) {
       const std::string name = "\"" + info.text(0) + "\"";
@@ -303,8 +314,8 @@ class Verifier {
       return (seq_column >= 0 ? record_name(row.integer(seq_column)) + ", " : std::string()) +
              table;
     };
-    const auto changed = [&](const Statement& row) {
-      return seq_column >= 0 && changed_.contains(row.integer(seq_column));
+    const auto unknown = [&](const Statement& row) {
+      return unknown_.contains(row.unsigned_integer(seq_column));
     };
     bool has_stored = stored.next();
     bool has_expected = expected.next();
@@ -313,20 +324,22 @@ class Verifier {
                         : !has_expected ? -1
                                         : compare_keys(stored, expected, key_count);
       if (order < 0) {
-        found(where(stored), "a row that no record makes: " + key_text(stored, key_count));
+        if (!unknown(stored)) {
+          found(where(stored), "a row that no record makes: " + key_text(stored, key_count));
+        }
         has_stored = stored.next();
         continue;
       }
       ++report_.rows;
       if (order > 0) {
-        if (!changed(expected)) {
+        if (!unknown(expected)) {
           found(where(expected),
                 "the row of this record is missing: " + key_text(expected, key_count));
         }
         has_expected = expected.next();
         continue;
       }
-      for (int column = key_count; column < count && !changed(expected); ++column) {
+      for (int column = key_count; column < count && !unknown(expected); ++column) {
         if (same_value(stored, expected, column)) continue;
         found(where(expected) + "." + expected.column_name(column),
               "is " + shown(stored, column) + ", the log says " + shown(expected, column) +
@@ -411,7 +424,8 @@ class Verifier {
   Database fresh_;
   Tree fresh_tree_;
   VerifyReport report_;
-  std::set<int64_t> changed_;  // records whose bytes were changed: their rows are no evidence
+  std::set<uint64_t>
+      unknown_;  // records that were changed or fit no more: no word about their rows
   bool complete_ = false;
 };
 
