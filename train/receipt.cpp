@@ -165,17 +165,6 @@ Span parse_span(std::string_view text, uint64_t first_step, std::string_view whe
   return span;
 }
 
-ReceiptFacts receipt_facts(const std::string& run, const ledger::Permit& permit,
-                           const Digest& permit_digest) {
-  return {.run = run,
-          .permit = permit_digest,
-          .origin = permit.origin(),
-          .tree_size = permit.tree_size(),
-          .tree_root = permit.tree_root(),
-          .previous = {},
-          .weights = {}};
-}
-
 std::string write_receipt(const Span& span, const ReceiptFacts& facts,
                           const ledger::SignerKey& trainer) {
   using ledger::digest_name;

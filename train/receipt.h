@@ -15,7 +15,6 @@
 
 namespace cleared::ledger {
 class ConsumedRecord;
-class Permit;
 struct SignerKey;
 }  // namespace cleared::ledger
 
@@ -76,8 +75,6 @@ struct ReceiptFacts {
   std::optional<Digest> previous;  // note of the receipt before
   Digest weights;                  // file written at the end of the span
 };
-ReceiptFacts receipt_facts(const std::string& run, const ledger::Permit& permit,
-                           const Digest& permit_digest);
 
 // The signed note.
 std::string write_receipt(const Span& span, const ReceiptFacts& facts,

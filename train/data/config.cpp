@@ -56,28 +56,27 @@ void check(const RunConfig& config, const Rules& rules) {
   rules.between<uint64_t>(config.steps(), 1, uint64_t{1} << 32, "steps");
   rules.between<uint32_t>(config.batch(), 1, 1 << 16, "batch");
 
-  const Clip& clip = config.clip();
+  const RunConfig::Clip& clip = config.clip();
   rules.multiple(clip.width(), 8, 8192, "clip.width");
   rules.multiple(clip.height(), 8, 8192, "clip.height");
   rules.multiple(clip.frames(), 4, 4096, "clip.frames");
   rules.between<uint32_t>(clip.frames_per_second(), 1, 100, "clip.frames_per_second");
   rules.between<uint32_t>(config.codec().fit_samples(), 1, 1 << 16, "codec.fit_samples");
 
-  const Model& model = config.model();
+  const RunConfig::Model& model = config.model();
   rules.between<uint32_t>(model.layers(), 1, 1024, "model.layers");
   rules.between<uint32_t>(model.heads(), 1, 1024, "model.heads");
   rules.multiple(model.dim(), 2 * model.heads(), 1 << 16, "model.dim (in pairs for each head)");
-  rules.need(model.dim() / model.heads() >= 6, "model.dim", "at least 6 for each head");
+  rules.need(model.dim() / model.heads() >= 12, "model.dim", "at least 12 for each head");
   rules.between<uint32_t>(model.ffn(), 1, 1 << 18, "model.ffn");
 
-  const Text& text = config.text();
+  const RunConfig::Text& text = config.text();
   rules.between<uint32_t>(text.length(), 1, 4096, "text.length");
   rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
-  rules.between<uint32_t>(text.heads(), 1, 256, "text.heads");
-  rules.multiple(text.dim(), 2 * text.heads(), 1 << 14, "text.dim (in pairs for each head)");
+  rules.between<uint32_t>(text.dim(), 2, 1 << 14, "text.dim");
   rules.between(text.dropout(), 0.0, 0.999, "text.dropout");
 
-  const Optimiser& optimiser = config.optimiser();
+  const RunConfig::Optimiser& optimiser = config.optimiser();
   rules.need(optimiser.learning_rate() > 0 && optimiser.learning_rate() <= 1,
              "optimiser.learning_rate", "above 0 and at most 1");
   rules.need(optimiser.warmup_steps() <= config.steps() &&

@@ -1,0 +1,116 @@
+#include "tools/launch.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+
+namespace cleared::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// From the signal handler to the waiting loop.
+std::atomic<int> g_signal = 0;
+
+constexpr auto kPatience = std::chrono::seconds(120);  // from asking a rank to end to killing it
+
+// A port that was free a moment ago, for rank 0's store.
+int free_port() {
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* any = reinterpret_cast<sockaddr*>(&address);
+  if (!fd || ::bind(fd.get(), any, size) != 0 || ::getsockname(fd.get(), any, &size) != 0) {
+    throw Error(Errc::io, "find a free port: ", std::generic_category().message(errno));
+  }
+  return ntohs(address.sin_port);
+}
+
+// In a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone, which
+// passes it on once.
+[[noreturn]] void become_rank(int rank, int ranks, int port, char** argv) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  const auto set = [](const char* name, int value) {
+    ::setenv(name, std::to_string(value).c_str(), 1);
+  };
+  set("RANK", rank);
+  set("LOCAL_RANK", rank);
+  set("WORLD_SIZE", ranks);
+  set("LOCAL_WORLD_SIZE", ranks);
+  set("MASTER_PORT", port);
+  ::setenv("MASTER_ADDR", "127.0.0.1", 1);
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);  // ranks share the cores: waiting must not spin
+  ::execv("/proc/self/exe", argv);
+  std::perror("exec /proc/self/exe");
+  ::_exit(127);
+}
+
+int exit_code(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void tell(const std::vector<pid_t>& ranks, int signal) {
+  for (const pid_t pid : ranks) ::kill(pid, signal);
+}
+
+}  // namespace
+
+int launch_ranks(int ranks, char** argv) {
+  const int port = free_port();
+  std::vector<pid_t> running;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const pid_t pid = ::fork();
+    if (pid == 0) become_rank(rank, ranks, port, argv);
+    if (pid < 0) {
+      tell(running, SIGKILL);
+      throw Error(Errc::io, "start rank ", rank, ": ", std::generic_category().message(errno));
+    }
+    running.push_back(pid);
+  }
+
+  struct sigaction pass_on {};
+  pass_on.sa_handler = [](int signal) { g_signal = signal; };
+  ::sigaction(SIGINT, &pass_on, nullptr);
+  ::sigaction(SIGTERM, &pass_on, nullptr);
+
+  int first_failure = 0;
+  auto deadline = Clock::time_point::max();
+  while (!running.empty()) {
+    int status = 0;
+    const pid_t ended = ::waitpid(-1, &status, WNOHANG);
+    if (ended > 0) {
+      std::erase(running, ended);
+      if (first_failure == 0 && exit_code(status) != 0) {
+        first_failure = exit_code(status);
+        tell(running, SIGTERM);
+        deadline = Clock::now() + kPatience;
+      }
+      continue;
+    }
+    if (const int signal = g_signal.exchange(0); signal != 0) tell(running, signal);
+    if (Clock::now() > deadline) tell(running, SIGKILL);
+    ::usleep(20'000);
+  }
+  return first_failure;
+}
+
+}  // namespace cleared::tools

@@ -1,0 +1,12 @@
+// Starts the ranks of a run on this machine as copies of this program, with the variables that
+// torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+#pragma once
+
+namespace cleared::tools {
+
+// Runs `ranks` copies with the same arguments and returns the exit code of the first that failed,
+// or 0. SIGINT and SIGTERM go to all of them; when one fails the others are told to end, and killed
+// when they do not. Call from a process that has one thread. Error{io} when they cannot be started.
+int launch_ranks(int ranks, char** argv);
+
+}  // namespace cleared::tools

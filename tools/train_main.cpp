@@ -1,0 +1,356 @@
+// The `train` program: command line, progress and exit codes. What it does is in train/loop.h,
+// train/sample.h and train/check.h.
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+#include "tools/cli.h"
+#include "tools/launch.h"
+#include "train/check.h"
+#include "train/data/config.h"
+#include "train/loop.h"
+#include "train/sample.h"
+#include "train/version.h"
+
+namespace {
+
+using namespace cleared;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kExamples = R"(Examples:
+  train check  --config configs/nano.textproto --permit nano.permit --trust approver.pub \
+               --shards shards --notices notices
+  train run    (the same) --key trainer.key --out runs/nano --nproc-per-node 2
+  torchrun --no-python --nproc-per-node 8 train run (the same) --key trainer.key --out runs/nano
+  train sample --checkpoint runs/nano/step-000250 --caption "A city street" --out street.gif
+
+Exit codes: 0 done, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
+75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
+
+struct Options {
+  train::RunOptions run;
+  train::SampleCommand sample;
+  int ranks = 1;
+  bool json = false;
+  bool quiet = false;
+  bool dry_run = false;
+};
+
+std::atomic<bool> g_stop = false;
+
+void print(const Json& json) {
+  std::printf("%s\n", json.dump().c_str());
+  std::fflush(stdout);
+}
+
+// One line for people: on a terminal it replaces the one before.
+class Lines {
+ public:
+  explicit Lines(const Options& options)
+      : json_(options.json), quiet_(options.quiet), terminal_(::isatty(STDOUT_FILENO) == 1) {}
+
+  bool json() const { return json_; }
+  bool terminal() const { return terminal_ && !json_ && !quiet_; }
+  void passing(const std::string& text) {
+    std::printf("\r\033[K%s", text.c_str());
+    std::fflush(stdout);
+    open_ = true;
+  }
+  void lasting(const std::string& text) {
+    if (quiet_ || json_) return;
+    std::printf("%s%s\n", open_ ? "\r\033[K" : "", text.c_str());
+    std::fflush(stdout);
+    open_ = false;
+  }
+
+ private:
+  bool json_, quiet_, terminal_;
+  bool open_ = false;
+};
+
+template <class... Values>
+std::string text(const char* format, Values... values) {
+  char buffer[512];
+  std::snprintf(buffer, sizeof buffer, format, values...);
+  return buffer;
+}
+
+std::string bar(double share) {
+  constexpr int kWidth = 24;
+  const int full = static_cast<int>(share * kWidth);
+  return "[" + std::string(static_cast<size_t>(full), '#') +
+         std::string(static_cast<size_t>(kWidth - full), '.') + "]";
+}
+
+void show_start(Lines& lines, const train::StartReport& start) {
+  if (lines.json()) {
+    return print({{"event", "start"},
+                  {"run", start.run},
+                  {"step", start.first_step},
+                  {"samples", start.samples},
+                  {"parameters", start.parameters},
+                  {"ranks", start.ranks},
+                  {"backend", start.backend},
+                  {"machine", start.machine},
+                  {"resumed_from", start.resumed_from.string()},
+                  {"set_aside", start.set_aside}});
+  }
+  const std::string from = start.resumed_from.empty()
+                               ? "from the seed"
+                               : "from " + start.resumed_from.filename().string();
+  lines.lasting("run " + start.run + ": " + from +
+                text(", %llu samples, %.2f M parameters, %d rank%s",
+                     static_cast<unsigned long long>(start.samples),
+                     static_cast<double>(start.parameters) / 1e6, start.ranks,
+                     start.ranks == 1 ? "" : "s over ") +
+                (start.ranks == 1 ? "" : start.backend));
+  if (start.set_aside > 0) {
+    lines.lasting(text("%zu later checkpoints were set aside, none deleted", start.set_aside));
+  }
+}
+
+void show_step(Lines& lines, const train::StepReport& step, uint32_t every) {
+  const bool due = step.step % every == 0 || step.step + 1 == step.steps;
+  if (lines.json()) {
+    if (!due) return;
+    return print({{"event", "step"},
+                  {"step", step.step},
+                  {"loss", step.loss},
+                  {"loss_smooth", step.smooth_loss},
+                  {"learning_rate", step.learning_rate},
+                  {"gradient_norm", step.gradient_norm},
+                  {"samples_per_s", step.samples_per_s},
+                  {"stall_share", step.stall_share},
+                  {"gate_share", step.gate_share}});
+  }
+  const std::string line = text(
+      "step %llu/%llu  loss %.4f (smooth %.4f)  lr %.2e  norm %.2f  %.1f samples/s  stall %.1f %%  "
+      "gate %.2f %%",
+      static_cast<unsigned long long>(step.step + 1), static_cast<unsigned long long>(step.steps),
+      step.loss, step.smooth_loss, step.learning_rate, step.gradient_norm, step.samples_per_s,
+      100 * step.stall_share, 100 * step.gate_share);
+  if (lines.terminal()) {
+    lines.passing(bar(static_cast<double>(step.step + 1) / static_cast<double>(step.steps)) + " " +
+                  line);
+  } else if (due) {
+    lines.lasting(line);
+  }
+}
+
+void show_checkpoint(Lines& lines, const train::CheckpointReport& checkpoint) {
+  if (lines.json()) {
+    return print({{"event", "checkpoint"},
+                  {"step", checkpoint.step},
+                  {"folder", checkpoint.folder.string()},
+                  {"weights", checkpoint.weights},
+                  {"tensors", checkpoint.tensors},
+                  {"bundle", checkpoint.bundle.string()}});
+  }
+  lines.lasting("checkpoint " + checkpoint.folder.string() + "  weights " + checkpoint.weights);
+}
+
+void show_check(const Options& options, const train::CheckReport& report) {
+  if (options.json) {
+    return print({{"cleared", true},
+                  {"run", report.run},
+                  {"permit", to_hex(report.permit)},
+                  {"expires_at", report.expires_at},
+                  {"shards", report.shards},
+                  {"samples", report.samples},
+                  {"hashed_bytes", report.hashed_bytes},
+                  {"seconds_of_footage", static_cast<double>(report.duration_us) / 1e6},
+                  {"most_passes", report.most_passes}});
+  }
+  if (options.quiet) return;
+  std::printf("cleared: run %s, %llu shards, %llu samples (%.1f s of footage), permit until %s\n",
+              report.run.c_str(), static_cast<unsigned long long>(report.shards),
+              static_cast<unsigned long long>(report.samples),
+              static_cast<double>(report.duration_us) / 1e6, report.expires_at.c_str());
+  std::printf("a whole run consumes a sample at most %llu times\n",
+              static_cast<unsigned long long>(report.most_passes));
+  if (report.hashed_bytes > 0) {
+    std::printf("every sample's bytes were read and match the manifest\n");
+  }
+}
+
+int refused(bool json, const ledger::Verdict& verdict) {
+  if (json) print({{"cleared", false}, {"rule", verdict.rule}, {"fact", verdict.fact}});
+  std::fprintf(stderr, "train: %s: %s\n", verdict.rule.c_str(), verdict.fact.c_str());
+  return tools::exit_refused;
+}
+
+int do_check(const Options& options, bool read_samples) {
+  try {
+    show_check(options, train::check(train::load_config(options.run.config), options.run.gate,
+                                     read_samples));
+    return tools::exit_ok;
+  } catch (const ledger::Refused& no) {
+    return refused(options.json, no.verdict());
+  }
+}
+
+// Ends after the step that is under way, with a checkpoint; a second signal ends at once.
+void stop_on_signals() {
+  struct sigaction stop {};
+  stop.sa_handler = [](int) { g_stop = true; };
+  stop.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  ::sigaction(SIGINT, &stop, nullptr);
+  ::sigaction(SIGTERM, &stop, nullptr);
+}
+
+bool is_first_rank() {
+  const char* rank = std::getenv("RANK");
+  return rank == nullptr || std::string(rank) == "0";
+}
+
+int do_run(Options& options, char** argv) {
+  if (options.dry_run) return do_check(options, false);
+  if (std::getenv("RANK") == nullptr && options.ranks > 1) {
+    return tools::launch_ranks(options.ranks, argv);
+  }
+  stop_on_signals();
+  Lines lines(options);
+  const uint32_t every = train::load_config(options.run.config).config.log_every();
+  options.run.stop = &g_stop;
+  options.run.on_start = [&](const auto& start) { show_start(lines, start); };
+  options.run.on_step = [&](const auto& step) { show_step(lines, step, every); };
+  options.run.on_checkpoint = [&](const auto& checkpoint) { show_checkpoint(lines, checkpoint); };
+
+  const train::RunResult result = train::run(options.run);
+  using End = train::RunResult::End;
+  if (!is_first_rank()) {
+    return result.end == End::refused       ? tools::exit_refused
+           : result.end == End::interrupted ? tools::exit_busy
+                                            : tools::exit_ok;
+  }
+  if (result.end == End::refused) {
+    if (result.last) {
+      lines.lasting("stopped after step " + std::to_string(result.step) + ", checkpoint " +
+                    result.last->folder.string());
+    }
+    return refused(options.json, result.verdict);
+  }
+  if (options.json) {
+    print({{"event", "end"},
+           {"run", result.run},
+           {"step", result.step},
+           {"interrupted", result.end == End::interrupted},
+           {"first_loss", result.first_loss},
+           {"loss_smooth", result.smooth_loss}});
+  }
+  if (result.end == End::interrupted) {
+    std::fprintf(stderr,
+                 "train: interrupted after step %llu; run the same command again to go on\n",
+                 static_cast<unsigned long long>(result.step));
+    return tools::exit_busy;
+  }
+  lines.lasting(text("done: step %llu, loss %.4f at the start, %.4f now (smooth)",
+                     static_cast<unsigned long long>(result.step), result.first_loss,
+                     result.smooth_loss));
+  return tools::exit_ok;
+}
+
+int do_sample(Options& options) {
+  Lines lines(options);
+  if (lines.terminal()) {
+    options.sample.progress = [&](int step, int steps) {
+      lines.passing(bar(static_cast<double>(step) / steps) + " sampling");
+    };
+  }
+  const train::SampleReport report = train::sample_command(options.sample);
+  if (options.json) {
+    print({{"run", report.run},
+           {"step", report.step},
+           {"caption", report.caption},
+           {"seed", report.seed},
+           {"file", options.sample.out.string()},
+           {"size_bytes", report.size_bytes}});
+    return tools::exit_ok;
+  }
+  lines.lasting(options.sample.out.string() + ": \"" + report.caption + "\", run " + report.run +
+                ", step " + std::to_string(report.step) + ", seed " + std::to_string(report.seed));
+  return tools::exit_ok;
+}
+
+void add_output(CLI::App* command, Options& o) {
+  command->add_flag("--json", o.json, "one JSON object a line on stdout");
+  command->add_flag("-q,--quiet", o.quiet, "print nothing but errors");
+}
+
+void add_gate(CLI::App* command, Options& o) {
+  command->add_option("--config", o.run.config, "the run's config")->required();
+  command->add_option("--permit", o.run.gate.permit, "signed permit for that config")->required();
+  command->add_option("--trust", o.run.gate.trust, "public keys that may have signed the permit")
+      ->required();
+  command->add_option("--shards", o.run.gate.shards, "folder of shards and manifests")->required();
+  command->add_option("--notices", o.run.gate.notices, "folder that revocations are delivered to")
+      ->required();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return tools::run_main("train", [&]() -> int {
+    Options o;
+    CLI::App app("Train video models from cleared shards, and nothing else.", "train");
+    app.footer(kExamples);
+    app.require_subcommand(1);
+    app.set_version_flag("--version", train::code_version());
+
+    CLI::App* check = app.add_subcommand("check", "ask the gate, and hash every sample");
+    add_gate(check, o);
+    add_output(check, o);
+
+    CLI::App* run = app.add_subcommand("run", "train; goes on from the newest checkpoint in OUT");
+    add_gate(run, o);
+    add_output(run, o);
+    run->add_option("--key", o.run.key, "the trainer's private key: signs receipts and statements")
+        ->required();
+    run->add_option("--out", o.run.out, "the run's folder")->required();
+    run->add_option("--nproc-per-node", o.ranks,
+                    "ranks to start on this machine, unless RANK says this is one")
+        ->check(CLI::Range(1, 1024));
+    run->add_option("--threads", o.run.threads, "threads of each rank; the bits depend on it")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    run->add_option("--until", o.run.until, "stop after so many steps, with a checkpoint");
+    run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
+    run->add_option("--curate", o.run.curate, "the curate program, for decoding");
+    run->add_flag("--fresh", o.run.fresh, "set what is in OUT aside and start from the seed");
+    run->add_flag("--dry-run", o.dry_run, "ask the gate, and say what the run would consume");
+
+    CLI::App* sample = app.add_subcommand("sample", "make a clip from a checkpoint");
+    sample->add_option("--checkpoint", o.sample.checkpoint, "folder of a checkpoint")->required();
+    sample->add_option("--out", o.sample.out, "animated GIF to write")->required();
+    sample->add_option("--caption", o.sample.caption, "what to show (default: the config's)");
+    sample->add_option("--trust", o.sample.trust,
+                       "public keys: one must have signed the checkpoint");
+    sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");
+    sample->add_option("--steps", o.sample.steps, "of the sampler")->check(CLI::Range(1, 10000));
+    sample->add_option("--guidance", o.sample.guidance, "how much the caption counts; 1: plainly");
+    sample->add_option("--scale", o.sample.scale, "pixels for each of the clip's")
+        ->check(CLI::Range(1, 16))
+        ->capture_default_str();
+    sample->add_option("--threads", o.sample.threads, "0: one for each core");
+    add_output(sample, o);
+
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& done) {
+      return app.exit(done);
+    } catch (const CLI::ParseError& error) {
+      throw Error(Errc::usage, error.what(), " (train --help)");
+    }
+    if (check->parsed()) return do_check(o, true);
+    if (sample->parsed()) return do_sample(o);
+    return do_run(o, argv);
+  });
+}

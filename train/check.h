@@ -1,0 +1,65 @@
+// The gate alone: what would keep a run from starting or from reaching its end, found out without
+// training. One thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+#include "train/totals.h"
+
+namespace cleared::ledger {
+class Gate;
+struct GateOptions;
+}  // namespace cleared::ledger
+
+namespace cleared::train {
+
+class Order;
+class RunConfig;
+struct LoadedConfig;
+
+// What every act of `train` at the gate needs to be told.
+struct GatePaths {
+  std::filesystem::path permit;
+  std::filesystem::path trust;
+  std::filesystem::path shards;
+  std::filesystem::path notices;
+};
+ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths);
+
+// Merkle root over the digests of the permitted samples, in their order: names what a data order is
+// an order of.
+Digest samples_root(const ledger::Gate& gate);
+
+// The samples that the codec is fitted to: at most config.codec.fit_samples, evenly spread.
+std::vector<uint64_t> fit_samples(const RunConfig& config, uint64_t samples);
+
+// Passes by sample that were consumed before `order` began, from totals at `step`.
+std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
+                                    const Totals& totals, uint64_t step);
+
+// Throws ledger::Refused when the steps up to `end_step` would consume a sample more often than the
+// permit allows: better now than there.
+void check_passes(const ledger::Gate& gate, const Order& order, const std::vector<uint64_t>& before,
+                  uint64_t end_step);
+
+struct CheckReport {
+  std::string run;
+  Digest permit;
+  std::string expires_at;
+  uint64_t shards = 0;
+  uint64_t samples = 0;
+  uint64_t hashed_bytes = 0;  // of members, 0: not asked
+  uint64_t duration_us = 0;   // of all samples, one pass
+  uint64_t most_passes = 0;   // of a sample, by a whole run from step 0
+};
+
+// Opens the gate and checks the passes of a whole run; with `read_samples` it also reads and hashes
+// the bytes of every sample. Throws ledger::Refused with the first rule that says no.
+CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_samples);
+
+}  // namespace cleared::train

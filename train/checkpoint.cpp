@@ -1,0 +1,128 @@
+#include "train/checkpoint.h"
+
+#include <ATen/core/Tensor.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/key.h"
+#include "ledger/textproto.h"
+#include "train/model/safetensors.h"
+#include "train/run_folder.h"
+#include "train/statement.h"
+
+namespace cleared::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kWeights = "weights.safetensors";
+constexpr const char* kOptimiser = "optimizer.safetensors";
+
+TensorMap weights_of(const CheckpointTensors& tensors) {
+  TensorMap all;
+  add_with_prefix(all, "codec.", tensors.codec);
+  add_with_prefix(all, "ema.", tensors.ema);
+  add_with_prefix(all, "model.", tensors.model);
+  return all;
+}
+
+// What a reader of the weights file alone can see.
+Metadata metadata_of(const State& state, const Span& span) {
+  Metadata metadata = {
+      {"format", "pt"},
+      {"run", state.run()},
+      {"step", std::to_string(state.step())},
+      {"seed", std::to_string(state.seed())},
+      {"config", state.config()},
+      {"permit", state.permit()},
+      {"tree_head.origin", state.origin()},
+      {"tree_head.size", std::to_string(state.tree_size())},
+      {"tree_head.root", state.tree_root()},
+      {"receipt.steps_root", ledger::digest_name(span.steps_root())},
+      {"receipt.consumed_root", ledger::digest_name(span.consumed_root(state.run()))},
+      {"code_version", state.code_version()},
+      {"ranks", std::to_string(state.ranks())},
+      {"threads", std::to_string(state.threads())},
+      {"machine", state.machine()},
+      {"foreign_weights", "none"},
+  };
+  if (state.has_parent()) metadata["parent"] = state.parent();
+  return metadata;
+}
+
+ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
+  const auto digest = [](const std::string& name) {
+    const auto parsed = ledger::parse_digest_name(name);
+    if (!parsed) throw Error(Errc::corrupt, "checkpoint: \"", name, "\" is not a digest");
+    return *parsed;
+  };
+  ReceiptFacts facts;
+  facts.run = state.run();
+  facts.permit = digest(state.permit());
+  facts.origin = state.origin();
+  facts.tree_size = state.tree_size();
+  facts.tree_root = state.tree_root();
+  if (state.has_previous_receipt()) facts.previous = digest(state.previous_receipt());
+  facts.weights = weights;
+  return facts;
+}
+
+}  // namespace
+
+Digest tensors_digest(const CheckpointTensors& tensors) {
+  TensorMap all = weights_of(tensors);
+  add_with_prefix(all, "optimiser.", tensors.optimiser);
+  ledger::Sha256 hash;
+  for (const auto& [name, tensor] : all) {
+    std::string head = name + " " + at::toString(tensor.scalar_type());
+    for (const int64_t size : tensor.sizes()) head += " " + std::to_string(size);
+    head += "\n";
+    hash.update(as_bytes(head));
+    const Tensor values = tensor.detach().to(at::kCPU).contiguous();
+    hash.update({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+  }
+  return hash.finish();
+}
+
+fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTensors& tensors,
+                          const CheckpointText& text, const Span& span,
+                          const ledger::SignerKey& trainer) {
+  CheckpointWriter writer(run, state.step());
+  const Digest weights =
+      write_safetensors(writer.path() / kWeights, weights_of(tensors), metadata_of(state, span));
+  writer.add(kWeights, weights);
+  writer.add(kOptimiser,
+             write_safetensors(writer.path() / kOptimiser, tensors.optimiser, {{"format", "pt"}}));
+  writer.write("config.textproto", text.config);
+  writer.write("steps.txt", span.text());
+  writer.write("totals.txt", format_totals(text.totals));
+  const Digest receipt =
+      writer.write("receipt.note", write_receipt(span, receipt_facts(state, weights), trainer));
+
+  state.set_tensors(ledger::digest_name(tensors_digest(tensors)));
+  state.set_weights(ledger::digest_name(weights));
+  state.set_receipt(ledger::digest_name(receipt));
+  writer.write("state.textproto", ledger::format_textproto(state));
+  writer.write(kStatementFile, write_statement(state, span.steps_root(), writer.files(), trainer));
+  return writer.commit();
+}
+
+Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::PublicKey>& trusted) {
+  verify_checkpoint(folder);
+  if (!trusted.empty()) verify_statement(folder, trusted);
+
+  Checkpoint checkpoint;
+  const auto path = [&](const char* name) { return (folder / name).string(); };
+  ledger::parse_textproto(read_file(path("state.textproto")), path("state.textproto"),
+                          checkpoint.state);
+  checkpoint.text.config = read_file(path("config.textproto"));
+  checkpoint.text.totals = parse_totals(read_file(path("totals.txt")), path("totals.txt"));
+  const TensorMap weights = read_safetensors(path(kWeights)).tensors;
+  checkpoint.tensors.model = with_prefix(weights, "model.");
+  checkpoint.tensors.ema = with_prefix(weights, "ema.");
+  checkpoint.tensors.codec = with_prefix(weights, "codec.");
+  checkpoint.tensors.optimiser = read_safetensors(path(kOptimiser)).tensors;
+  return checkpoint;
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,62 @@
+// Checkpoints: everything a run needs to go on, and everything anyone needs to know where the
+// weights came from (docs/formats/checkpoint.md). A folder, written whole or not at all:
+//
+//   weights.safetensors     model.* trained, ema.* averaged, codec.*; metadata says what made them
+//   optimizer.safetensors   m.* and v.* moments, steps
+//   config.textproto        the run config, byte for byte
+//   steps.txt, totals.txt   what was consumed since the checkpoint before, and since the start
+//   receipt.note            the run receipt, signed
+//   state.textproto         State of checkpoint.proto
+//   statement.dsse.json     signed statement about all of the above
+//   SHA256SUMS              written last
+//
+// One thread, of rank 0.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+#include "train/checkpoint.pb.h"
+#include "train/model/tensor.h"
+#include "train/receipt.h"
+#include "train/totals.h"
+
+namespace cleared::ledger {
+struct PublicKey;
+struct SignerKey;
+}  // namespace cleared::ledger
+
+namespace cleared::train {
+
+struct CheckpointTensors {
+  TensorMap model, ema, codec;
+  TensorMap optimiser;  // m.*, v.*, steps
+};
+
+// SHA-256 over name, type, shape and values of each, by name: says "the same weights" whatever
+// run, permit or key is written beside them.
+Digest tensors_digest(const CheckpointTensors& tensors);
+
+struct CheckpointText {
+  std::string config;
+  Totals totals;
+};
+
+// Writes RUN/step-NNNNNN. Fills what `state` can only know afterwards: tensors, weights, receipt.
+std::filesystem::path write_checkpoint(const std::filesystem::path& run, State& state,
+                                       const CheckpointTensors& tensors, const CheckpointText& text,
+                                       const Span& span, const ledger::SignerKey& trainer);
+
+struct Checkpoint {
+  State state;
+  CheckpointTensors tensors;
+  CheckpointText text;
+};
+
+// Checks every digest first, and the statement's signature when `trusted` has keys. Error{corrupt}.
+Checkpoint read_checkpoint(const std::filesystem::path& folder,
+                           const std::vector<ledger::PublicKey>& trusted);
+
+}  // namespace cleared::train

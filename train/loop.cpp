@@ -1,0 +1,321 @@
+#include "train/loop.h"
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "ledger/base/log.h"
+#include "ledger/digest.h"
+#include "ledger/key.h"
+#include "train/agree.h"
+#include "train/checkpoint.h"
+#include "train/data/config.h"
+#include "train/data/loader.h"
+#include "train/data/order.h"
+#include "train/model/dist.h"
+#include "train/model/events.h"
+#include "train/model/machine.h"
+#include "train/outbox.h"
+#include "train/receipt.h"
+#include "train/resume.h"
+#include "train/run_folder.h"
+#include "train/trainee.h"
+
+namespace cleared::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = Outcome::Kind;
+
+constexpr double kSmooth = 0.95;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Every rank opens its own gate, and all of them must have been given the same permit.
+Outcome open_gate(World& world, const ledger::GateOptions& options,
+                  std::unique_ptr<ledger::Gate>& gate) {
+  Outcome outcome =
+      agree(world, outcome_of([&] { gate = std::make_unique<ledger::Gate>(options); }));
+  if (outcome.kind == Kind::good && !world.agree(gate->permit_digest().text())) {
+    outcome.kind = Kind::refused;
+    outcome.verdict = ledger::no("permits_differ", "the ranks were given different permits");
+  }
+  return outcome;
+}
+
+uint32_t slots_of_a_rank(const RunConfig& config, const World& world) {
+  const auto ranks = static_cast<uint32_t>(world.size());
+  if (config.batch() % ranks != 0) {
+    throw Error(Errc::config, "batch: ", config.batch(), " samples cannot be shared equally by ",
+                ranks, " ranks");
+  }
+  return config.batch() / ranks;
+}
+
+DecoderOptions decoder_options(const RunOptions& options, const RunConfig::Clip& clip) {
+  return {.program = options.curate,
+          .width = clip.width(),
+          .height = clip.height(),
+          .frames = clip.frames()};
+}
+
+// Rank 0's state and totals on every rank.
+void share_position(World& world, Position& position) {
+  position.state.ParseFromString(world.broadcast(position.state.SerializeAsString()));
+  position.totals =
+      parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
+}
+
+// A run under way: what the ranks do between two questions to the gate.
+class Training {
+ public:
+  Training(const RunOptions& options, const LoadedConfig& loaded, World& world,
+           const ledger::SignerKey* key, std::unique_ptr<ledger::Gate> gate, Position position)
+      : options_(options),
+        loaded_(loaded),
+        config_(loaded.config),
+        world_(world),
+        key_(key),
+        gate_(std::move(gate)),
+        slots_(slots_of_a_rank(config_, world)),
+        position_(std::move(position)),
+        state_(position_.state),
+        span_(state_.step()),
+        end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
+        order_({.seed = config_.seed(),
+                .samples = gate_->samples().size(),
+                .batch = config_.batch(),
+                .first_step = state_.order_first_step()}) {}
+
+  void start();
+  bool done() const { return state_.step() >= end_step_; }
+
+  // This rank's batch of the next step and what the gate says about taking it.
+  Outcome look();
+  void step();
+  void checkpoint();
+  bool checkpoint_due() const {
+    return done() || state_.step() % config_.checkpoints().every() == 0;
+  }
+  RunResult end(const Outcome& outcome);
+
+ private:
+  void fit_codec();
+  void report(const Learned& learned, double seconds);
+
+  const RunOptions& options_;
+  const LoadedConfig& loaded_;
+  const RunConfig& config_;
+  World& world_;
+  const ledger::SignerKey* key_;  // rank 0 only
+  std::unique_ptr<ledger::Gate> gate_;
+  const uint32_t slots_;
+  Position position_;
+  State& state_;
+  Span span_;
+  const uint64_t end_step_;
+  const Order order_;
+
+  std::unique_ptr<Trainee> trainee_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<EventWriter> events_;
+  Batch batch_;
+  Clock::time_point started_;
+  std::optional<CheckpointReport> last_;
+};
+
+void Training::start() {
+  if (position_.resumed_from.empty()) fit_codec();
+  const auto before = passes_before(*gate_, order_, position_.totals, state_.step());
+  check_passes(*gate_, order_, before, end_step_);
+
+  trainee_ = std::make_unique<Trainee>(world_, config_, position_.tensors);
+  position_.tensors = {};
+  const auto first_slot = slots_ * static_cast<uint32_t>(world_.rank());
+  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_),
+                                     decoder_options(options_, config_.clip()), order_,
+                                     LoaderOptions{.first_step = state_.step(),
+                                                   .end_step = end_step_,
+                                                   .first_slot = first_slot,
+                                                   .end_slot = first_slot + slots_,
+                                                   .before = before});
+  if (world_.first()) events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
+  started_ = Clock::now();
+  if (world_.first() && options_.on_start) {
+    options_.on_start({.run = state_.run(),
+                       .first_step = state_.step(),
+                       .samples = gate_->samples().size(),
+                       .parameters = trainee_->parameter_count(),
+                       .ranks = world_.size(),
+                       .backend = world_.backend(),
+                       .machine = state_.machine(),
+                       .resumed_from = position_.resumed_from,
+                       .set_aside = position_.set_aside});
+  }
+}
+
+// The codec is computed from cleared samples, so reading them for it is a pass like any other. Rank
+// 0 reads; every rank counts.
+void Training::fit_codec() {
+  std::vector<Digest> digests;
+  const auto samples = fit_samples(config_, gate_->samples().size());
+  for (const uint64_t sample : samples) digests.push_back(gate_->samples()[sample].digest);
+  agree_or_throw(world_, [&] {
+    if (!world_.first()) return;
+    Decoder decoder(decoder_options(options_, config_.clip()));
+    CodecFit fit(config_);
+    for (const uint64_t sample : samples) fit.add(load_item(*gate_, decoder, sample, 1));
+    position_.tensors.codec = fit.finish();
+  });
+  span_.codec(digests);
+  for (const Digest& digest : digests) ++position_.totals[digest];
+}
+
+Outcome Training::look() {
+  if (options_.stop != nullptr && *options_.stop) {
+    Outcome outcome;
+    outcome.kind = Kind::interrupted;
+    return outcome;
+  }
+  return outcome_of([&] {
+    if (const auto verdict = gate_->holds(); !verdict.cleared) throw ledger::Refused(verdict);
+    batch_ = loader_->next();
+  });
+}
+
+void Training::step() {
+  const auto start = Clock::now();
+  const uint64_t step = state_.step();
+  const Learned learned = trainee_->learn(batch_, slots_ * static_cast<uint32_t>(world_.rank()));
+
+  StepFacts facts{.step = step,
+                  .loss = static_cast<float>(learned.loss),
+                  .gradient_norm = static_cast<float>(learned.gradient_norm),
+                  .applied = learned.applied,
+                  .samples = {}};
+  for (uint32_t slot = 0; slot < config_.batch(); ++slot) {
+    facts.samples.push_back(gate_->samples()[order_.at(step, slot).sample].digest);
+    ++position_.totals[facts.samples.back()];
+  }
+  span_.step(facts);
+  if (step == 0) state_.set_first_loss(learned.loss);
+  state_.set_smooth_loss(step == 0 ? learned.loss
+                                   : kSmooth * state_.smooth_loss() + (1 - kSmooth) * learned.loss);
+  state_.set_step(step + 1);
+  if (world_.first()) report(learned, seconds_since(start));
+}
+
+void Training::report(const Learned& learned, double seconds) {
+  const double so_far = seconds_since(started_);
+  const LoaderTimes times = loader_->times();
+  const StepReport report{.step = state_.step() - 1,
+                          .steps = config_.steps(),
+                          .loss = learned.loss,
+                          .smooth_loss = state_.smooth_loss(),
+                          .learning_rate = learned.learning_rate,
+                          .gradient_norm = learned.gradient_norm,
+                          .samples_per_s = config_.batch() / seconds,
+                          .seconds = seconds,
+                          .stall_share = times.stall / so_far,
+                          .gate_share = times.gate / so_far};
+  const auto at = static_cast<int64_t>(report.step);
+  events_->scalar("loss", report.loss, at);
+  events_->scalar("loss_smooth", report.smooth_loss, at);
+  events_->scalar("learning_rate", report.learning_rate, at);
+  events_->scalar("gradient_norm", report.gradient_norm, at);
+  events_->scalar("samples_per_second", report.samples_per_s, at);
+  events_->scalar("stall_share", report.stall_share, at);
+  events_->scalar("gate_share", report.gate_share, at);
+  if (options_.on_step) options_.on_step(report);
+}
+
+// Rank 0 writes; the others go on only when it has.
+void Training::checkpoint() {
+  if (span_.end_step() == span_.first_step()) return;
+  agree_or_throw(world_, [&] {
+    if (!world_.first()) return;
+    const auto folder = write_checkpoint(options_.out, state_, trainee_->tensors(),
+                                         {loaded_.text, position_.totals}, span_, *key_);
+    last_ = {.step = state_.step(),
+             .folder = folder,
+             .weights = state_.weights(),
+             .tensors = state_.tensors(),
+             .bundle = deliver_checkpoint(options_.out, folder)};
+    prune(options_.out, config_.checkpoints().keep());
+    const Gif gif = trainee_->preview();
+    events_->image("sample", {gif.bytes, gif.width, gif.height},
+                   static_cast<int64_t>(state_.step()));
+    if (options_.on_checkpoint) options_.on_checkpoint(*last_);
+    state_.set_parent(state_.weights());
+    state_.set_previous_receipt(state_.receipt());
+  });
+  span_ = Span(state_.step());
+}
+
+RunResult Training::end(const Outcome& outcome) {
+  if (outcome.kind == Kind::failed) throw Error(outcome.code, outcome.text);
+  checkpoint();
+  RunResult result{.end = RunResult::End::finished,
+                   .verdict = outcome.verdict,
+                   .run = state_.run(),
+                   .step = state_.step(),
+                   .first_loss = state_.first_loss(),
+                   .smooth_loss = state_.smooth_loss(),
+                   .last = last_};
+  if (outcome.kind == Kind::interrupted) result.end = RunResult::End::interrupted;
+  if (outcome.kind == Kind::refused) {
+    result.end = RunResult::End::refused;
+    if (world_.first()) {
+      deliver_refusal(options_.out, to_hex(gate_->permit_digest()), outcome.verdict);
+    }
+  }
+  return result;
+}
+
+RunResult refused_at_the_door(const RunOptions& options, const World& world,
+                              const ledger::Verdict& verdict) {
+  if (world.first()) deliver_refusal(options.out, options.gate.permit.filename(), verdict);
+  RunResult result;
+  result.end = RunResult::End::refused;
+  result.verdict = verdict;
+  return result;
+}
+
+}  // namespace
+
+RunResult run(const RunOptions& options) {
+  const Machine machine = prepare_machine(options.threads);
+  const LoadedConfig loaded = load_config(options.config);
+  World world(world_from_environment());
+  set_log_rank(world.rank());
+
+  std::unique_ptr<ledger::Gate> gate;
+  const Outcome opened = open_gate(world, gate_options(loaded, options.gate), gate);
+  if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
+  if (opened.kind == Kind::failed) throw Error(opened.code, opened.text);
+
+  std::optional<ledger::SignerKey> key;
+  Position position;
+  agree_or_throw(world, [&] {
+    if (!world.first()) return;
+    key = ledger::read_signer_key(options.key);
+    position = open_run(options, loaded, *gate, machine, world.size(), *key);
+  });
+  share_position(world, position);
+
+  Training training(options, loaded, world, key ? &*key : nullptr, std::move(gate),
+                    std::move(position));
+  const Outcome started = agree(world, outcome_of([&] { training.start(); }));
+  if (started.kind != Kind::good) return training.end(started);
+  while (!training.done()) {
+    const Outcome outcome = agree(world, training.look());
+    if (outcome.kind != Kind::good) return training.end(outcome);
+    training.step();
+    if (training.checkpoint_due()) training.checkpoint();
+  }
+  return training.end({});
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,83 @@
+// Training, from a config and a permit to checkpoints: train::run reads top to bottom like the
+// sentence it implements. One process is one rank; train/model/dist.h finds the others.
+//
+// Nothing is printed: progress goes to the callbacks, which only rank 0 calls, from its own thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "ledger/gate.h"
+#include "train/check.h"
+
+namespace cleared::train {
+
+struct StepReport {
+  uint64_t step = 0;   // just done, from 0
+  uint64_t steps = 0;  // of the whole run
+  double loss = 0;     // mean over the batch of all ranks
+  double smooth_loss = 0;
+  double learning_rate = 0;
+  double gradient_norm = 0;
+  double samples_per_s = 0;
+  double seconds = 0;      // this step
+  double stall_share = 0;  // of the time so far, waiting for data
+  double gate_share = 0;   // of the time so far, reading, hashing and checking (beside training)
+};
+
+struct CheckpointReport {
+  uint64_t step = 0;
+  std::filesystem::path folder;
+  std::string weights;  // digest of the file
+  std::string tensors;  // digest of the values alone
+  std::filesystem::path bundle;
+};
+
+struct StartReport {
+  std::string run;
+  uint64_t first_step = 0;
+  uint64_t samples = 0;
+  int64_t parameters = 0;
+  int ranks = 1;
+  std::string backend;
+  std::string machine;
+  std::filesystem::path resumed_from;  // empty: from the seed
+  size_t set_aside = 0;                // checkpoints after --from, moved away
+};
+
+struct RunOptions {
+  std::filesystem::path config;
+  GatePaths gate;
+  std::filesystem::path key;      // the trainer's, read by rank 0
+  std::filesystem::path out;      // the run's folder
+  std::filesystem::path curate;   // program that decodes; empty: the one beside this program
+  std::optional<uint64_t> until;  // stop after so many steps, with a checkpoint
+  std::optional<uint64_t> from;   // go on from this step's checkpoint, not from the newest
+  bool fresh = false;             // set everything aside and start from the seed
+  int threads = 1;                // of each rank; the bits depend on it
+
+  const std::atomic<bool>* stop = nullptr;  // set by a signal: end after this step
+  std::function<void(const StartReport&)> on_start;
+  std::function<void(const StepReport&)> on_step;
+  std::function<void(const CheckpointReport&)> on_checkpoint;
+};
+
+struct RunResult {
+  enum class End { finished, interrupted, refused };
+  End end = End::finished;
+  ledger::Verdict verdict;  // refused: what the gate said
+  std::string run;
+  uint64_t step = 0;  // updates done
+  double first_loss = 0;
+  double smooth_loss = 0;
+  std::optional<CheckpointReport> last;  // written by this call
+};
+
+// Every rank returns the same end at the same step. Throws Error for what is no verdict.
+RunResult run(const RunOptions& options);
+
+}  // namespace cleared::train

@@ -1,0 +1,89 @@
+#include "train/outbox.h"
+
+#include <vector>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/bundle.h"
+#include "ledger/digest.h"
+#include "ledger/gate.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
+#include "ledger/textproto.h"
+#include "train/checkpoint.pb.h"
+#include "train/receipt.h"
+#include "train/statement.h"
+
+namespace cleared::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr uint64_t kNoteLimit = 1 << 20;
+
+// A digest in its text form, as the 32 bytes that records hold.
+std::string raw(const std::string& name, const fs::path& where) {
+  const auto digest = ledger::parse_digest_name(name);
+  if (!digest) throw Error(Errc::corrupt, where.string(), ": \"", name, "\" is not a digest");
+  return std::string(digest->text());
+}
+
+template <class Message>
+Message read_text(const fs::path& path) {
+  Message message;
+  ledger::parse_textproto(read_file(path, kNoteLimit), path.string(), message);
+  return message;
+}
+
+}  // namespace
+
+void write_run_file(const fs::path& run, const RunFile& file) {
+  write_file(run / "run.textproto", ledger::format_textproto(file));
+}
+
+RunFile read_run_file(const fs::path& run) {
+  return read_text<RunFile>(run / "run.textproto");
+}
+
+fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint) {
+  const RunFile file = read_run_file(run);
+  const State state = read_text<State>(checkpoint / "state.textproto");
+  const std::string note = read_file(checkpoint / "receipt.note", kNoteLimit);
+  ledger::ReceiptText receipt;
+  ledger::parse_textproto(ledger::parse_note(note).text, (checkpoint / "receipt.note").string(),
+                          receipt);
+  const Span span = parse_span(read_file(checkpoint / "steps.txt"), receipt.receipt().first_step(),
+                               (checkpoint / "steps.txt").string());
+
+  std::vector<ledger::Fact> facts;
+  ledger::RunRecord& run_record = *facts.emplace_back().mutable_run();
+  run_record.set_name(file.run());
+  run_record.set_permit(raw(file.permit(), run));
+  run_record.set_config_digest(raw(file.config(), run));
+  run_record.set_code_version(file.code_version());
+  run_record.set_seed(file.seed());
+  run_record.set_ranks(file.ranks());
+  facts.emplace_back().mutable_receipt()->set_note(note);
+  for (const auto& consumed : span.records(file.run())) {
+    *facts.emplace_back().mutable_consumed() = consumed;
+  }
+  ledger::CheckpointRecord& record = *facts.emplace_back().mutable_checkpoint();
+  record.set_digest(raw(state.weights(), checkpoint));
+  record.set_run(state.run());
+  record.set_step(state.step());
+  record.set_statement(read_file(checkpoint / kStatementFile, kNoteLimit));
+  if (state.has_parent()) record.set_parent(raw(state.parent(), checkpoint));
+  return ledger::write_bundle(run / "outbox", facts);
+}
+
+fs::path deliver_refusal(const fs::path& run, const std::string& subject,
+                         const ledger::Verdict& verdict) {
+  ledger::Fact fact;
+  ledger::RefusalRecord& refusal = *fact.mutable_refusal();
+  refusal.set_act("train");
+  refusal.set_subject(subject);
+  refusal.set_rule(verdict.rule);
+  refusal.set_fact(verdict.fact);
+  return ledger::write_bundle(run / "outbox", {fact});
+}
+
+}  // namespace cleared::train

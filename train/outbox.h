@@ -1,0 +1,28 @@
+// What a run tells the ledger, as bundles in RUN/outbox that `ledger append` takes. A bundle is a
+// function of the files of the run, so it is written again, the same, when a crash lost it. Rank 0.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace cleared::ledger {
+struct Verdict;
+}
+
+namespace cleared::train {
+
+class RunFile;
+
+// RUN/run.textproto.
+void write_run_file(const std::filesystem::path& run, const RunFile& file);
+RunFile read_run_file(const std::filesystem::path& run);  // Error{not_found} or {corrupt}
+
+// The run, the receipt that ends at this checkpoint, what it consumed, and the checkpoint.
+std::filesystem::path deliver_checkpoint(const std::filesystem::path& run,
+                                         const std::filesystem::path& checkpoint);
+
+// The gate's no. `subject` is what it was asked about: a path, or a digest in hex.
+std::filesystem::path deliver_refusal(const std::filesystem::path& run, const std::string& subject,
+                                      const ledger::Verdict& verdict);
+
+}  // namespace cleared::train

@@ -1,0 +1,33 @@
+// Where a run goes on from: the newest checkpoint of its folder, one that was asked for, or the
+// seed. Rank 0, one thread; the other ranks are told.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "ledger/gate.h"
+#include "ledger/note.h"
+#include "train/checkpoint.h"
+
+namespace cleared::train {
+
+struct LoadedConfig;
+struct Machine;
+struct RunOptions;
+
+struct Position {
+  State state;  // of the next checkpoint, as far as it is known
+  Totals totals;
+  CheckpointTensors tensors;  // none when the run starts from the seed
+  std::filesystem::path resumed_from;
+  size_t set_aside = 0;
+};
+
+// Makes the folder and its run.textproto when the run is new. A permit that lists other samples
+// than the checkpoint's gives the run a new name and its data order a new beginning; weights,
+// receipts and totals go on. Error{config} when the folder belongs to another config,
+// Error{corrupt} for a damaged checkpoint.
+Position open_run(const RunOptions& options, const LoadedConfig& loaded, const ledger::Gate& gate,
+                  const Machine& machine, int ranks, const ledger::SignerKey& trainer);
+
+}  // namespace cleared::train

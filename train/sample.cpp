@@ -1,0 +1,84 @@
+#include "train/sample.h"
+
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+
+#include "ledger/base/file.h"
+#include "ledger/key.h"
+#include "train/checkpoint.h"
+#include "train/data/config.h"
+#include "train/model/flow.h"
+#include "train/model/gif.h"
+#include "train/model/machine.h"
+#include "train/model/random.h"
+#include "train/setup.h"
+
+namespace cleared::train {
+
+GenerateOptions preview_options(const RunConfig& config) {
+  return {.caption = config.preview().caption(),
+          .seed = config.seed(),
+          .steps = static_cast<int>(config.preview().steps()),
+          .guidance = config.preview().guidance(),
+          .shift = config.preview().shift(),
+          .scale = 1,
+          .progress = {}};
+}
+
+Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& config,
+                 const GenerateOptions& options) {
+  const at::NoGradGuard no_grad;
+  const DitConfig& dit = model.config().dit;
+  const Draw draw{.seed = options.seed, .step = 0, .sample = 0, .purpose = Purpose::generate};
+  const at::Device device = model.parameters().begin()->second.device();
+  const Tensor noise_BCTHW =
+      normal({&draw, 1}, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device);
+  const Tensor tokens_BL = tokenize({options.caption}, dit.text_len).to(device);
+  const Tensor latent_BCTHW = sample(model, noise_BCTHW, tokens_BL,
+                                     {.steps = options.steps,
+                                      .guidance = options.guidance,
+                                      .shift = options.shift,
+                                      .progress = options.progress});
+  const Frames frames = to_frames(codec.decode(latent_BCTHW.to(at::kCPU)));
+  const RunConfig::Clip& clip = config.clip();
+  const int width = static_cast<int>(clip.width()), height = static_cast<int>(clip.height());
+  return {.bytes = encode_gif(frames,
+                              {.width = width,
+                               .height = height,
+                               .frames_per_second = static_cast<double>(clip.frames_per_second()),
+                               .scale = options.scale}),
+          .width = width * options.scale,
+          .height = height * options.scale};
+}
+
+SampleReport sample_command(const SampleCommand& command) {
+  prepare_machine(command.threads);
+  const auto trusted = command.trust.empty() ? std::vector<ledger::PublicKey>{}
+                                             : ledger::read_public_keys(command.trust);
+  const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trusted);
+  const RunConfig config =
+      parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string());
+  GenerateOptions options = preview_options(config);
+  if (command.caption) options.caption = *command.caption;
+  if (command.seed) options.seed = *command.seed;
+  if (command.steps) options.steps = *command.steps;
+  if (command.guidance) options.guidance = *command.guidance;
+  options.scale = command.scale;
+  options.progress = [&](int step) {
+    if (command.progress) command.progress(step + 1, options.steps);
+  };
+
+  Model model(model_config(config), config.seed());
+  copy_tensors(checkpoint.tensors.ema, model.parameters(), command.checkpoint.string());
+  const Gif gif = generate_gif(model, KltCodec(checkpoint.tensors.codec), config, options);
+  write_file(command.out, gif.bytes);
+  return {.run = checkpoint.state.run(),
+          .step = checkpoint.state.step(),
+          .caption = options.caption,
+          .seed = options.seed,
+          .size_bytes = gif.bytes.size()};
+}
+
+}  // namespace cleared::train

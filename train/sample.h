@@ -1,0 +1,65 @@
+// Clips out of a checkpoint: noise, the averaged weights, a caption, an animated GIF. One thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "train/model/klt.h"
+#include "train/model/model.h"
+
+namespace cleared::train {
+
+class RunConfig;
+
+struct Gif {
+  std::string bytes;
+  int width = 0;  // pixels
+  int height = 0;
+};
+
+struct GenerateOptions {
+  std::string caption;
+  uint64_t seed = 0;
+  int steps = 24;
+  double guidance = 2.0;  // 1: none
+  double shift = 1.0;
+  int scale = 1;  // pixels of the GIF for each of the clip
+  std::function<void(int step)> progress;
+};
+
+// What the config's preview asks for.
+GenerateOptions preview_options(const RunConfig& config);
+
+// `model` is used as it is: give one that holds the averaged weights.
+Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& config,
+                 const GenerateOptions& options);
+
+struct SampleCommand {
+  std::filesystem::path checkpoint;
+  std::filesystem::path out;
+  std::filesystem::path trust;  // public keys: the statement must be signed by a trainer's; empty:
+                                // only the digests are checked
+  std::optional<std::string> caption;  // the config's preview decides what is left out
+  std::optional<uint64_t> seed;
+  std::optional<int> steps;
+  std::optional<double> guidance;
+  int scale = 4;
+  int threads = 0;
+  std::function<void(int step, int steps)> progress;
+};
+
+struct SampleReport {
+  std::string run;
+  uint64_t step = 0;
+  std::string caption;
+  uint64_t seed = 0;
+  uint64_t size_bytes = 0;
+};
+
+// Checks the checkpoint, samples, writes `out`. Error{corrupt} for a damaged checkpoint.
+SampleReport sample_command(const SampleCommand& command);
+
+}  // namespace cleared::train

@@ -1,0 +1,70 @@
+#include "train/setup.h"
+
+#include <cstring>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include "ledger/base/check.h"
+#include "train/config.pb.h"
+#include "train/model/klt.h"
+
+namespace cleared::train {
+
+ModelConfig model_config(const RunConfig& config) {
+  ModelConfig model;
+  model.dit.dim = config.model().dim();
+  model.dit.layers = config.model().layers();
+  model.dit.heads = config.model().heads();
+  model.dit.ffn = config.model().ffn();
+  model.dit.latent = {config.clip().frames() / kPatchFrames, config.clip().height() / kPatchSide,
+                      config.clip().width() / kPatchSide};
+  model.dit.text_len = config.text().length();
+  model.dit.text_dim = config.text().dim();
+  model.text_layers = config.text().layers();
+  return model;
+}
+
+Schedule schedule_of(const RunConfig& config) {
+  return {.peak = config.optimiser().learning_rate(),
+          .warmup_steps = static_cast<int64_t>(config.optimiser().warmup_steps()),
+          .total_steps = static_cast<int64_t>(config.steps()),
+          .decay_steps = static_cast<int64_t>(config.optimiser().decay_steps())};
+}
+
+AdamWOptions adamw_options(const RunConfig& config) {
+  return {.beta1 = config.optimiser().beta1(),
+          .beta2 = config.optimiser().beta2(),
+          .weight_decay = config.optimiser().weight_decay(),
+          .max_norm = config.optimiser().clip_norm(),
+          .ema_decay = config.optimiser().ema()};
+}
+
+Tensor to_video(std::span<const Frames* const> frames, const RunConfig& config) {
+  const auto count = static_cast<int64_t>(frames.size());
+  const RunConfig::Clip& clip = config.clip();
+  const int64_t t = clip.frames(), h = clip.height(), w = clip.width();
+  const Tensor rgb_BTHWC = at::empty({count, t, h, w, 3}, at::kByte);
+  const auto size_bytes = static_cast<size_t>(t * h * w * 3);
+  for (size_t i = 0; i < frames.size(); ++i) {
+    CLEARED_CHECK(frames[i]->size() == size_bytes);
+    std::memcpy(rgb_BTHWC.data_ptr<uint8_t>() + i * size_bytes, frames[i]->data(), size_bytes);
+  }
+  return rgb_BTHWC.permute({0, 4, 1, 2, 3}).to(at::kFloat).div_(127.5).sub_(1.0).contiguous();
+}
+
+Frames to_frames(const Tensor& video_BCTHW) {
+  const Tensor rgb_THWC = video_BCTHW.select(0, 0)
+                              .to(at::kCPU)
+                              .permute({1, 2, 3, 0})
+                              .add(1.0)
+                              .mul_(127.5)
+                              .round_()
+                              .clamp_(0, 255)
+                              .to(at::kByte)
+                              .contiguous();
+  const auto* data = rgb_THWC.const_data_ptr<uint8_t>();
+  return {data, data + rgb_THWC.numel()};
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,25 @@
+// What a run config means in terms of the model, and frames in terms of tensors. Pure; any thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "train/data/decoder.h"
+#include "train/model/model.h"
+#include "train/model/optim.h"
+#include "train/model/tensor.h"
+
+namespace cleared::train {
+
+class RunConfig;
+
+ModelConfig model_config(const RunConfig& config);
+Schedule schedule_of(const RunConfig& config);
+AdamWOptions adamw_options(const RunConfig& config);
+
+// RGB24 frames to video_BCTHW in [-1, 1], a batch of `count`, and back (the first of the batch).
+Tensor to_video(std::span<const Frames* const> frames, const RunConfig& config);
+Frames to_frames(const Tensor& video_BCTHW);
+
+}  // namespace cleared::train
