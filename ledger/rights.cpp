@@ -113,7 +113,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   }
   Statement sources(
       store.db(),
-      "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key "
+      "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key, "
+      "c.id IN (SELECT clip FROM conflicted_clip) "
       "FROM sample p JOIN clip c ON c.id = p.clip JOIN source s ON s.digest = c.source "
       "WHERE p.shard = ? ORDER BY p.position");
   sources.with(root);
@@ -123,8 +124,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     const std::string what =
         "sample " + sources.text(6) + " of shard " + root + " (" + sources.text(0) + "): ";
     if (!source.verdict.cleared) refuse(no(source.verdict.rule, what + source.verdict.fact));
-    if (sources.text(2) == "conflict" || sources.text(3) == "conflict") {
-      refuse(no("title_conflict", what + "the footage came from two licensors"));
+    if (sources.integer(7) != 0) {
+      refuse(no("title_conflict", what + "two licensors claim this footage"));
     } else if (sources.text(2) != "kept" || sources.text(3) != "kept") {
       refuse(no("superseded_clip", what + "clip " + sources.text(4) + " is not kept"));
     }

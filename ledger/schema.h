@@ -240,6 +240,12 @@ CREATE VIEW licence_in_force AS
   WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
     AND date('now') BETWEEN l.valid_from AND l.valid_to;
+-- Clips of a span that two licensors claim: quarantined, whichever came first.
+CREATE VIEW conflicted_clip AS
+  SELECT DISTINCT c.id AS clip FROM duplicate d JOIN clip c
+    ON (c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us)
+    OR (c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us)
+  WHERE d.verdict = 'conflict';
 CREATE VIEW cleared AS
   SELECT c.id AS clip, s.path, c.start_us, c.end_us, l.ref AS licence, l.licensor, l.valid_to,
          p.shard
@@ -249,6 +255,7 @@ CREATE VIEW cleared AS
   JOIN licence_in_force l ON l.ref = sl.licence
   JOIN sample p ON p.clip = c.id
   WHERE c.verdict = 'kept'
+    AND c.id NOT IN (SELECT clip FROM conflicted_clip)
     AND EXISTS (SELECT 1 FROM approval a WHERE a.shard = p.shard)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.shard = p.shard);
 CREATE VIEW refused AS
