@@ -1,5 +1,6 @@
 #include "curate/serve.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -10,6 +11,8 @@
 #include "curate/sandbox.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/shard.h"
 
 namespace cleared::curate {
 namespace {
@@ -42,14 +45,22 @@ void answer(int fd, char status, std::string_view body) {
   write_all(fd, body, "the answer");
 }
 
+constexpr SandboxLimits kDecoderLimits = {
+    .memory_bytes = uint64_t{2} << 30,
+    .cpu_s = UINT64_MAX,  // a service lives as long as a run: CPU time does not limit a clip
+    .output_bytes = UINT64_MAX,
+};
+
+void enter_decoder() {
+  cv::setNumThreads(0);
+  av_log_set_level(AV_LOG_QUIET);
+  enter_sandbox(kDecoderLimits, 2);
+}
+
 }  // namespace
 
 void serve(int in, int out, const ClipShape& shape) {
-  cv::setNumThreads(0);
-  av_log_set_level(AV_LOG_QUIET);
-  // A service lives as long as a run: its CPU time is not what limits a clip.
-  enter_sandbox(
-      {.memory_bytes = uint64_t{2} << 30, .cpu_s = UINT64_MAX, .output_bytes = UINT64_MAX}, 2);
+  enter_decoder();
   std::array<char, 8> head{};
   std::string webm;
   while (read_all(in, head.data(), head.size())) {
@@ -67,6 +78,30 @@ void serve(int in, int out, const ClipShape& shape) {
       answer(out, 1, error.what());
     }
   }
+}
+
+RawClip decode_sample(const std::filesystem::path& tar, std::string_view key,
+                      const ClipShape& shape) {
+  const ledger::Manifest manifest = ledger::read_manifest(tar);
+  const auto sample = std::find_if(manifest.samples.begin(), manifest.samples.end(),
+                                   [&](const auto& s) { return s.key == key; });
+  if (sample == manifest.samples.end()) {
+    std::string keys;
+    for (const auto& s : manifest.samples) keys += " " + s.key;
+    throw Error(Errc::not_found, "shard ", tar.string(), ": has no sample ", key, ", but", keys);
+  }
+  const std::string bytes = read_range(tar, sample->offset, sample->size_bytes);
+  if (ledger::sha256(bytes) != sample->digest) {
+    throw Error(Errc::corrupt, "shard ", tar.string(), ": sample ", key,
+                " does not have the digest that its manifest says");
+  }
+  const auto members = ledger::parse_sample(bytes, key);
+  const auto webm = members.find("webm");
+  if (webm == members.end()) {
+    throw Error(Errc::corrupt, "shard ", tar.string(), ": sample ", key, " has no webm");
+  }
+  enter_decoder();
+  return decode_clip(webm->second, shape);
 }
 
 }  // namespace cleared::curate
