@@ -28,7 +28,7 @@ struct SampleOptions {
   int steps = 30;         // at least 1; two evaluations each
   double guidance = 3.0;  // 1 is no guidance
   double shift = 1.0;     // as in logit_normal; above 1 spends more steps near the noise
-  std::function<void(int step)> progress;
+  std::function<void(int step)> progress = {};
 };
 
 // From noise (t = 1) to a latent (t = 0) with Euler steps. No gradient is kept.

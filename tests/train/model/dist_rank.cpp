@@ -1,0 +1,83 @@
+// One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
+// saw, one line per fact; exit code 74 is Error{io}.
+//   dist_rank talk | train | die
+#include <cstdio>
+#include <cstring>
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "train/model/dist.h"
+#include "train/model/machine.h"
+
+using namespace cleared;
+using namespace cleared::train;
+
+namespace {
+
+void talk(World& world) {
+  const Tensor sum = at::full({3}, world.rank() + 1.0);
+  world.all_reduce(sum);
+  std::printf("sum %g\n", sum[0].item<double>());
+  const Tensor copy = at::full({2}, world.rank() * 10.0 + 5.0);
+  world.broadcast(copy, 1);
+  std::printf("broadcast %g\n", copy[1].item<double>());
+  std::printf("gathered");
+  for (const Tensor& part : world.all_gather(at::full({1}, world.rank() * 2, at::kLong))) {
+    std::printf(" %lld", static_cast<long long>(part.item<int64_t>()));
+  }
+  const std::string longer(static_cast<size_t>(world.rank()) * 3, 'x');
+  std::printf("\ntexts");
+  for (const std::string& text : world.all_gather("<" + longer + ">")) {
+    std::printf(" %s", text.c_str());
+  }
+  std::printf("\ntold %s\n", world.broadcast(world.first() ? "a\tb" : "").c_str());
+  std::printf("agree %d %d\n", world.agree("same"), world.agree(world.first() ? "no" : "yes"));
+  std::printf("backend %s\n", world.backend().c_str());
+}
+
+// Five steps of gradient descent on a sum over samples that the ranks share out; prints the bits of
+// the result.
+void train_a_little(World& world) {
+  const TensorMap p = {{"w", at::full({4, 4}, 0.5 + world.rank()).set_requires_grad(true)},
+                       {"b", at::full({4}, 0.25 + world.rank()).set_requires_grad(true)}};
+  DataParallel parallel(world, p);
+  for (int step = 0; step < 5; ++step) {
+    Tensor loss = at::zeros({});
+    constexpr int kSamples = 4;
+    for (int i = world.rank(); i < kSamples; i += world.size()) {
+      const Tensor x = at::linspace(-1, 1 + i, 4) * (step + 1);
+      loss = loss + (at::linear(x, p.at("w"), p.at("b")).tanh() - 0.1 * i).pow(2).sum();
+    }
+    loss = loss / (kSamples / world.size());
+    parallel.backward(loss);
+    for (const auto& [name, tensor] : p) {
+      tensor.detach().sub_(tensor.grad(), 0.05);
+      tensor.mutable_grad().reset();
+    }
+  }
+  std::printf("w %.5f b %.5f\n", p.at("w").sum().item<double>(), p.at("b").sum().item<double>());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  prepare_machine(1);
+  WorldOptions options = world_from_environment();
+  options.timeout = std::chrono::seconds(20);
+  World world(options);
+  const char* act = argc > 1 ? argv[1] : "";
+  if (std::strcmp(act, "talk") == 0) talk(world);
+  if (std::strcmp(act, "train") == 0) train_a_little(world);
+  if (std::strcmp(act, "die") == 0) {
+    if (!world.first()) ::_exit(9);
+    world.barrier();
+    std::printf("nobody noticed\n");
+  }
+  return 0;
+} catch (const Error& error) {
+  std::printf("error: %s\n", error.what());
+  return error.code() == Errc::io ? 74 : 78;
+}

@@ -1,0 +1,161 @@
+#include "train/model/dist.h"
+
+#include <map>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ledger/base/error.h"
+#include "tests/train/model/support.h"
+
+namespace cleared::train {
+namespace {
+
+// A port that was free a moment ago.
+int free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  int port = 0;
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    port = ntohs(address.sin_port);
+  }
+  ::close(fd);
+  return port;
+}
+
+std::vector<testing::Output> run_world(int size, const std::string& act) {
+  const std::string common = "env OMP_WAIT_POLICY=passive MASTER_ADDR=127.0.0.1 MASTER_PORT=" +
+                             std::to_string(free_port()) + " WORLD_SIZE=" + std::to_string(size);
+  std::vector<testing::Output> outputs(static_cast<size_t>(size));
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < size; ++rank) {
+      threads.emplace_back([&, rank] {
+        outputs[static_cast<size_t>(rank)] = testing::run_command(
+            common + " RANK=" + std::to_string(rank) + " " CLEARED_DIST_RANK " " + act);
+      });
+    }
+  }
+  return outputs;
+}
+
+TEST(World, TwoRanksTellEachOtherWhatTheyShould) {
+  for (const auto& [status, text] : run_world(2, "talk")) {
+    EXPECT_EQ(status, 0) << text;
+    EXPECT_EQ(text,
+              "sum 3\nbroadcast 15\ngathered 0 2\ntexts <> <xxx>\ntold a\tb\nagree 1 0\n"
+              "backend gloo\n");
+  }
+}
+
+TEST(World, OneRankNeedsNobody) {
+  World world({});
+  EXPECT_TRUE(world.agree("x"));
+  EXPECT_EQ(world.all_gather("x"), std::vector<std::string>{"x"});
+  EXPECT_EQ(world.broadcast("x"), "x");
+  EXPECT_EQ(world.backend(), "none");
+  world.barrier();
+}
+
+TEST(DataParallel, GradientsAreMeansWhateverTheNumberOfRanks) {
+  const auto alone = run_world(1, "train"), pair = run_world(2, "train");
+  ASSERT_EQ(alone[0].status, 0) << alone[0].text;
+  EXPECT_EQ(pair[0].text, pair[1].text);
+  EXPECT_EQ(pair[0].text, alone[0].text);  // to the digits that are printed
+}
+
+TEST(World, TheDeathOfARankIsAnErrorThatSaysSo) {
+  const auto outputs = run_world(2, "die");
+  EXPECT_EQ(outputs[0].status, 74) << outputs[0].text;
+  EXPECT_TRUE(outputs[0].text.starts_with("error: ranks: ")) << outputs[0].text;
+  EXPECT_EQ(std::count(outputs[0].text.begin(), outputs[0].text.end(), '\n'), 1);
+}
+
+class Environment {
+ public:
+  explicit Environment(const std::map<std::string, std::string>& values) : values_(values) {
+    for (const char* name :
+         {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+          "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT", "SLURM_PROCID",
+          "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NNODES", "OMPI_COMM_WORLD_RANK",
+          "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"}) {
+      ::unsetenv(name);
+    }
+    for (const auto& [name, value] : values_) ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  ~Environment() {
+    for (const auto& [name, value] : values_) ::unsetenv(name.c_str());
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// rank/size/local rank/address/port/store runs/attempt, or what the error names.
+std::string understood() try {
+  const WorldOptions o = world_from_environment();
+  return std::to_string(o.rank) + "/" + std::to_string(o.size) + "/" +
+         std::to_string(o.local_rank) + "/" + o.address + "/" + std::to_string(o.port) + "/" +
+         std::to_string(o.store_runs) + "/" + std::to_string(o.attempt);
+} catch (const Error& error) {
+  EXPECT_EQ(error.code(), Errc::config);
+  const std::string text = error.what();
+  return "bad " + text.substr(0, text.find_first_of("= "));
+}
+
+TEST(World, UnderstandsThreeLaunchers) {
+  const std::pair<std::map<std::string, std::string>, std::string> rows[] = {
+      {{}, "0/1/0/127.0.0.1/29500/0/0"},
+      {{{"RANK", "3"},
+        {"WORLD_SIZE", "8"},
+        {"LOCAL_RANK", "1"},
+        {"MASTER_ADDR", "node7"},
+        {"MASTER_PORT", "1234"}},
+       "3/8/1/node7/1234/0/0"},
+      {{{"RANK", "0"},
+        {"WORLD_SIZE", "2"},
+        {"LOCAL_RANK", "0"},
+        {"MASTER_ADDR", "h"},
+        {"TORCHELASTIC_USE_AGENT_STORE", "True"},
+        {"TORCHELASTIC_RESTART_COUNT", "2"}},
+       "0/2/0/h/29500/1/2"},
+      {{{"SLURM_PROCID", "1"},
+        {"SLURM_NTASKS", "2"},
+        {"SLURM_LOCALID", "1"},
+        {"SLURM_NNODES", "1"}},
+       "1/2/1/127.0.0.1/29500/0/0"},
+      {{{"OMPI_COMM_WORLD_RANK", "1"},
+        {"OMPI_COMM_WORLD_SIZE", "4"},
+        {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+        {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"}},
+       "1/4/1/127.0.0.1/29500/0/0"},
+      {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"SLURM_PROCID", "5"}, {"SLURM_NTASKS", "9"}},
+       "0/1/0/127.0.0.1/29500/0/0"},
+      {{{"RANK", "2"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h"}}, "bad RANK"},
+      {{{"RANK", "-1"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h"}}, "bad RANK"},
+      {{{"RANK", "one"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h"}}, "bad RANK"},
+      {{{"RANK", "0x"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h"}}, "bad RANK"},
+      {{{"RANK", "0"}}, "bad WORLD_SIZE"},
+      {{{"WORLD_SIZE", "2"}}, "bad RANK"},
+      {{{"RANK", "0"}, {"WORLD_SIZE", "0"}}, "bad WORLD_SIZE"},
+      {{{"RANK", "0"}, {"WORLD_SIZE", "2"}}, "bad MASTER_ADDR"},
+      {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_NNODES", "2"}}, "bad MASTER_ADDR"},
+      {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"MASTER_PORT", "70000"}}, "bad MASTER_PORT"},
+  };
+  for (const auto& [variables, expected] : rows) {
+    const Environment environment(variables);
+    EXPECT_EQ(understood(), expected);
+  }
+}
+
+}  // namespace
+}  // namespace cleared::train
