@@ -63,7 +63,7 @@ DecoderOptions decoder_options(const RunOptions& options, const RunConfig::Clip&
 
 // Rank 0's state and totals on every rank.
 void share_position(World& world, Position& position) {
-  position.state.ParseFromString(world.broadcast(position.state.SerializeAsString()));
+  position.state.ParseFromString(world.broadcast(position.state.SerializePartialAsString()));
   position.totals =
       parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
 }
