@@ -2,12 +2,20 @@
 
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 namespace cleared::train {
 namespace {
+
+// Before every test of this program: one thread, so that tests side by side do not wait for each
+// other's cores, and products that are safe.
+class OneThread : public ::testing::Environment {
+ public:
+  void SetUp() override { prepare_machine(1); }
+};
+const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
 
 TEST(Machine, IsReadyForProductsAndSaysWhatItIs) {
   const Machine machine = prepare_machine(1);
