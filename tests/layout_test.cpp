@@ -356,6 +356,38 @@ TEST(Docs, TheReadmeFitsOnAScreen) {
   EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 50);
 }
 
+// What `pattern`'s group finds in the part of `file` from `from` to the next `to`.
+std::set<std::string> listed(const fs::path& file, const std::string& from, const std::string& to,
+                             const std::regex& pattern) {
+  std::string text = read(file);
+  const size_t start = text.find(from);
+  if (start == text.npos) return {};
+  text = text.substr(start, text.find(to, start) - start);
+  std::set<std::string> found;
+  for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it) {
+    found.insert((*it)[1]);
+  }
+  return found;
+}
+
+TEST(Docs, EveryRuleOfTheGateIsExplained) {
+  const auto rules = listed("ledger/gate.cpp", "kRules = {", "};", std::regex(R"re("(\w+)")re"));
+  ASSERT_GT(rules.size(), 20U);
+  const auto explained = in_backticks("docs/rules.md");
+  for (const auto& rule : rules) {
+    EXPECT_TRUE(rule == "cleared" || explained.contains(rule)) << "docs/rules.md lacks " << rule;
+  }
+}
+
+TEST(Docs, EveryExitCodeIsExplained) {
+  const auto codes = listed("tools/cli.h", "enum Exit {", "};", std::regex(R"(= (\d+),)"));
+  ASSERT_GT(codes.size(), 8U);
+  const std::string page = read("docs/exit-codes.md");
+  for (const auto& code : codes) {
+    EXPECT_NE(page.find("| " + code + " |"), page.npos) << "docs/exit-codes.md lacks " << code;
+  }
+}
+
 // Words that docs/glossary.md forbids and that can mean nothing else.
 TEST(Docs, ForbiddenWordsStayOutOfOurNames) {
   const std::regex forbidden("(^|_)(blacklist|snapshot|asset)(_|$)", std::regex::icase);
