@@ -1,0 +1,32 @@
+"""Known answers for receipt_test.cpp: Merkle roots (RFC 6962) over step lines and over serialised
+ConsumedRecords (protobuf wire format, written out by hand). Python 3, no packages."""
+from hashlib import sha256
+
+A, B, C = (sha256(x).digest() for x in (b"A", b"B", b"C"))
+
+
+def root(leaves):
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0]).digest()
+    k = 1
+    while 2 * k < len(leaves):
+        k *= 2
+    return sha256(b"\1" + root(leaves[:k]) + root(leaves[k:])).digest()
+
+
+lines = [
+    f"codec {A.hex()} {B.hex()}",
+    f"step 0 loss 40000000 norm 3f000000 applied {B.hex()} {A.hex()}",
+    f"step 1 loss 3fc00000 norm 7149f2ca skipped {C.hex()} {B.hex()}",
+]
+
+
+def record(run, end, sample, passes, first):
+    out = b"\x0a" + bytes([len(run)]) + run + b"\x10" + bytes([end]) + b"\x1a\x20" + sample
+    out += b"\x20" + bytes([passes])
+    return out + (b"\x28" + bytes([first]) if first else b"")
+
+
+records = sorted([(A, 2, 0), (B, 3, 0), (C, 1, 1)])
+print(root([line.encode() for line in lines]).hex())
+print(root([record(b"tiny-0123", 2, s, p, f) for s, p, f in records]).hex())

@@ -1,0 +1,114 @@
+#include "train/run_folder.h"
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "tests/train/gate_fixture.h"
+
+namespace cleared::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path write_step(const fs::path& run, uint64_t step) {
+  CheckpointWriter writer(run, step);
+  writer.write("weights", "weights of " + std::to_string(step));
+  writer.write("state", "state");
+  return writer.commit();
+}
+
+std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(RunFolder, FindsTheNewestCheckpointOrTheOneAskedFor) {
+  const TemporaryFolder run;
+  EXPECT_EQ(find_checkpoint(run.path(), {}), std::nullopt);
+  write_step(run.path(), 9);
+  write_step(run.path(), 100);
+  write_step(run.path(), 1'000'000);
+  EXPECT_EQ(find_checkpoint(run.path(), {}), 1'000'000u);
+  EXPECT_EQ(find_checkpoint(run.path(), 100), 100u);
+  EXPECT_EQ(find_checkpoint(run.path(), 0), std::nullopt);
+  EXPECT_NE(error_of([&] { find_checkpoint(run.path(), 8); }).find("step-000008"),
+            std::string::npos);
+}
+
+TEST(RunFolder, RefusesADamagedCheckpointAndNamesTheLastGoodOne) {
+  struct Case {
+    std::function<void(const fs::path&)> harm;
+    const char* says;
+  };
+  const Case cases[] = {
+      {[](const fs::path& f) { write_file(f / "weights", "Weights of 3"); }, "weights was changed"},
+      {[](const fs::path& f) { fs::remove(f / "state"); }, "state is missing"},
+      {[](const fs::path& f) { fs::remove(f / "SHA256SUMS"); }, "SHA256SUMS"},
+      {[](const fs::path& f) { write_file(f / "SHA256SUMS", "x\n"); }, "SHA256SUMS"},
+      {[](const fs::path& f) { write_file(f / "more", ""); }, "more does not belong"},
+  };
+  for (const Case& c : cases) {
+    const TemporaryFolder run;
+    for (const uint64_t step : {1, 2, 3}) write_step(run.path(), step);
+    c.harm(step_folder(run.path(), 3));
+    const std::string error = error_of([&] { find_checkpoint(run.path(), {}); });
+    EXPECT_NE(error.find(c.says), std::string::npos) << error;
+    EXPECT_NE(error.find("--from 2"), std::string::npos) << error;
+    EXPECT_EQ(find_checkpoint(run.path(), 2), 2u);
+
+    write_file(step_folder(run.path(), 2) / "state", "other");
+    EXPECT_NE(error_of([&] { find_checkpoint(run.path(), {}); }).find("--from 1"),
+              std::string::npos);
+  }
+}
+
+TEST(RunFolder, IsWholeOrAbsent) {
+  const TemporaryFolder run;
+  {
+    CheckpointWriter writer(run.path(), 5);
+    writer.write("weights", "half");
+  }
+  EXPECT_TRUE(fs::is_empty(run.path()));
+  write_step(run.path(), 5);
+  EXPECT_THROW(CheckpointWriter(run.path(), 5), Error);  // never replaced
+}
+
+// sha256sum of coreutils reads what we write.
+TEST(RunFolder, WritesSumsThatOthersCheck) {
+  const TemporaryFolder run;
+  const fs::path folder = write_step(run.path(), 1);
+  EXPECT_EQ(std::system(
+                ("cd " + folder.string() + " && sha256sum --quiet --strict -c SHA256SUMS").c_str()),
+            0);
+}
+
+TEST(RunFolder, SetsAsideAndDeletesNothing) {
+  const TemporaryFolder run;
+  for (const uint64_t step : {1, 2, 3}) write_step(run.path(), step);
+  EXPECT_EQ(set_aside_after(run.path(), 1), 2u);
+  EXPECT_EQ(find_checkpoint(run.path(), {}), 1u);
+  verify_checkpoint(run.path() / "superseded-1" / "step-000003");
+  set_aside_all(run.path());
+  EXPECT_EQ(find_checkpoint(run.path(), {}), std::nullopt);
+  verify_checkpoint(run.path() / "superseded-2" / "step-000001");
+}
+
+TEST(RunFolder, KeepsTheNewest) {
+  const TemporaryFolder run;
+  for (const uint64_t step : {1, 2, 3}) write_step(run.path(), step);
+  prune(run.path(), 0);
+  EXPECT_EQ(find_checkpoint(run.path(), 1), 1u);
+  prune(run.path(), 2);
+  EXPECT_THROW(find_checkpoint(run.path(), 1), Error);
+  EXPECT_EQ(find_checkpoint(run.path(), 2), 2u);
+}
+
+}  // namespace
+}  // namespace cleared::train
