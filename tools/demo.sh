@@ -64,7 +64,10 @@ shard() {
 }
 
 # A permit lives for 24 hours; one that has half of them left is good for resuming.
-have_permit() { [ -n "$(find "$work/$run_name.permit" -mmin -720)" ]; }
+have_permit() {
+  [ -n "$(find "$work/$run_name.permit" -mmin -720)" ] &&
+    grep -q "$(sha256sum "$config" | cut -d ' ' -f 1)" "$work/$run_name.permit"
+}
 permit() {
   run ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$work/$run_name.permit"
 }

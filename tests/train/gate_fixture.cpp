@@ -38,7 +38,7 @@ TemporaryFolder::~TemporaryFolder() {
 
 std::string tiny_config(uint64_t steps, uint32_t batch) {
   return "name: \"tiny\"\n"
-         "purpose { use: TRAIN model: \"cleared-base\" component: GENERATOR "
+         "purpose { use: TRAIN model: \"cleared-base\" component: [GENERATOR, VAE, TEXT_ENCODER] "
          "field_of_use: \"film\" compute_territory: \"US\" }\n"
          "seed: 7\nsteps: " +
          std::to_string(steps) + "\nbatch: " + std::to_string(batch) +

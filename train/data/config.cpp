@@ -52,7 +52,13 @@ bool is_name(std::string_view name) {
 void check(const RunConfig& config, const Rules& rules) {
   rules.need(is_name(config.name()), "name", "1 to 100 of a-z 0-9 . _ -, not starting with a dot");
   rules.need(!config.purpose().model().empty(), "purpose.model", "the name of a model line");
-  rules.need(config.purpose().component_size() > 0, "purpose.component", "given: what is trained");
+  // The codec is fitted to the footage and the text encoder to its captions, so a run of this kind
+  // cannot honestly declare less.
+  const auto& declared = config.purpose().component();
+  for (const auto component : {ledger::GENERATOR, ledger::VAE, ledger::TEXT_ENCODER}) {
+    rules.need(std::find(declared.begin(), declared.end(), component) != declared.end(),
+               "purpose.component", "[GENERATOR, VAE, TEXT_ENCODER]: all three learn in this run");
+  }
   rules.between<uint64_t>(config.steps(), 1, uint64_t{1} << 32, "steps");
   rules.between<uint32_t>(config.batch(), 1, 1 << 16, "batch");
 

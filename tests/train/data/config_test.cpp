@@ -40,7 +40,7 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"ema: 0.9", "ema: 1", "optimiser.ema"},
       {"every: 3", "every: 0", "checkpoints.every"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
-      {"component: GENERATOR", "", "purpose.component"},
+      {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},
   };
   for (const Case& c : cases) {
     std::string text = tiny_config();
