@@ -144,7 +144,7 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
   check_shares(rights, shards, request.draws);
   uint64_t samples = 0;
   for (const ShardStanding& shard : shards) samples += shard.samples;
-  const uint64_t passes_needed = (request.draws + samples - 1) / samples;
+  const uint64_t passes_needed = request.passes_before + (request.draws + samples - 1) / samples;
   for (const ShardStanding& shard : shards) {
     auto* out = permit.add_shard();
     out->set_root("sha256:" + shard.root);

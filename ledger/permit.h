@@ -14,9 +14,10 @@ struct PermitRequest {
   std::string run;
   Digest config_digest;
   Purpose purpose;
-  uint32_t height_px = 0;          // of the frames that the model sees
-  uint64_t draws = 0;              // samples the run will consume: steps * batch
-  uint64_t hours = 24;             // 1 to 168
+  uint32_t height_px = 0;      // of the frames that the model sees
+  uint64_t draws = 0;          // samples the run will consume: steps * batch
+  uint64_t passes_before = 0;  // passes over every sample before the first step: fitting a codec
+  uint64_t hours = 24;         // 1 to 168
   bool leave_out_refused = false;  // go on without the shards that are refused
 };
 

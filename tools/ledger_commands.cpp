@@ -385,6 +385,7 @@ int ledger_permit(const LedgerOptions& o) {
   request.purpose = config.purpose();
   request.height_px = config.clip().height();
   request.draws = config.steps() * config.batch();
+  request.passes_before = 1;  // the codec is fitted first
   request.hours = o.hours;
   request.leave_out_refused = o.leave_out;
   PermitText text;
