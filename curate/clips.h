@@ -17,7 +17,7 @@ struct Clip {
   uint64_t start_us = 0, end_us = 0;  // from the first frame of the source; whole frames
   uint32_t shot = 0;
   float luma = 0, sharpness = 0, motion = 0;  // means; motion without the clip's first frame
-  std::string verdict;                        // "kept" "black" "frozen" "blurred"
+  std::string verdict = "kept";               // "kept" "black" "frozen" "blurred"
 };
 
 // Clips of the length that `clips` says, one after the other from the start of each shot: what is

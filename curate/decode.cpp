@@ -66,7 +66,7 @@ class Cutter {
 }  // namespace
 
 void analyse(Reader& reader, Analysis& out) {
-  PictureMaker pictures;
+  PictureMaker pictures, enlarged;
   PdqHasher hasher;
   SoundPrinter sound;
   Picture before;
@@ -81,7 +81,13 @@ void analyse(Reader& reader, Analysis& out) {
       out.set_height(static_cast<uint32_t>(size.height));
     }
     Picture luma = pictures.luma(frame, rotation, kMeasuredPixels);
-    const Fingerprint print = hasher.fingerprint(luma.pixels, luma.width, luma.height);
+    // PDQ samples a small picture without filtering it: a copy at another size would look
+    // different.
+    const bool small = std::max(luma.width, luma.height) < kMeasuredPixels;
+    const Picture hashed =
+        small ? enlarged.luma(frame, rotation, kMeasuredPixels, true) : Picture{};
+    const Picture& seen = small ? hashed : luma;
+    const Fingerprint print = hasher.fingerprint(seen.pixels, seen.width, seen.height);
     const Histogram bands = histogram(luma);
     bits.append(reinterpret_cast<const char*>(print.bits.data()), print.bits.size());
     qualities.push_back(static_cast<char>(print.quality));

@@ -33,6 +33,7 @@ struct Output {
 };
 
 Codec open_encoder(int width, int height, const EncodeOptions& options) {
+  av_quiet();
   const AVCodec* vp9 = avcodec_find_encoder_by_name("libvpx-vp9");
   if (vp9 == nullptr) throw Error(Errc::unsupported, "this FFmpeg has no libvpx-vp9 encoder");
   Codec codec(avcodec_alloc_context3(vp9));

@@ -141,9 +141,9 @@ class Pack {
             "WHERE d.verdict = 'conflict' AND ((d.of = c.source AND d.of_start_us < c.end_us AND "
             "c.start_us < d.of_end_us) OR (d.source = c.source AND d.start_us < c.end_us AND "
             "c.start_us < d.end_us))) ORDER BY s.path, c.source, c.start_us");
-    std::vector<PackedClip> clips;
-    while (row.next()) {
-      PackedClip clip = clip_of(row);
+    std::vector<PackedClip> kept, clips;
+    while (row.next()) kept.push_back(clip_of(row));
+    for (PackedClip& clip : kept) {  // judging may append: the ledger is read to the end before
       if (!packed_.contains(clip.id) && usable(clip)) clips.push_back(std::move(clip));
     }
     const size_t each = config_.shards().samples_per_shard();

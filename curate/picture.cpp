@@ -97,7 +97,7 @@ Size display_size(const AVFrame& frame, int rotation) {
 }
 
 Picture PictureMaker::scale(const AVFrame& frame, int width, int height, AVPixelFormat format) {
-  // Area averaging when it shrinks: every pixel of the frame counts.
+  // Area averaging when it factors: every pixel of the frame counts.
   const int method = width < frame.width || height < frame.height ? SWS_AREA : SWS_BICUBIC;
   scaler_.reset(sws_getCachedContext(
       scaler_.release(), frame.width, frame.height, plain_format(frame), width, height, format,
@@ -126,10 +126,11 @@ Picture PictureMaker::scale(const AVFrame& frame, int width, int height, AVPixel
   return out;
 }
 
-Picture PictureMaker::luma(const AVFrame& frame, int rotation, int longest) {
-  const double shrink = std::min(1.0, double(longest) / std::max(frame.width, frame.height));
-  const int width = std::max(1, static_cast<int>(std::lround(frame.width * shrink)));
-  const int height = std::max(1, static_cast<int>(std::lround(frame.height * shrink)));
+Picture PictureMaker::luma(const AVFrame& frame, int rotation, int longest, bool enlarge) {
+  const double scaled = double(longest) / std::max(frame.width, frame.height);
+  const double factor = enlarge ? scaled : std::min(1.0, scaled);
+  const int width = std::max(1, static_cast<int>(std::lround(frame.width * factor)));
+  const int height = std::max(1, static_cast<int>(std::lround(frame.height * factor)));
   return turned(scale(frame, width, height, AV_PIX_FMT_GRAY8), rotation);
 }
 

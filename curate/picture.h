@@ -17,8 +17,9 @@ struct Picture {
 
 class PictureMaker {
  public:
-  // Luma, upright, the longer side at most `longest` pixels: smaller frames keep their size.
-  Picture luma(const AVFrame& frame, int rotation, int longest);
+  // Luma, upright, the longer side at most `longest` pixels; smaller frames keep their size unless
+  // they are to be enlarged.
+  Picture luma(const AVFrame& frame, int rotation, int longest, bool enlarge = false);
   // RGB, upright, scaled to cover width x height and cropped around the centre.
   Picture rgb(const AVFrame& frame, int rotation, int width, int height);
 

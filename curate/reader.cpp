@@ -85,6 +85,7 @@ int64_t Reader::seek_input(void* opaque, int64_t offset, int whence) {
 }
 
 void Reader::open() {
+  av_quiet();
   if (input_.size == 0) throw Error(Errc::corrupt, "the file is empty: deliver it again");
   auto* buffer = static_cast<uint8_t*>(av_malloc(kInputBuffer));
   io_.reset(avio_alloc_context(buffer, kInputBuffer, 0, &input_, read_input, nullptr, seek_input));
@@ -118,10 +119,6 @@ void Reader::open() {
   if (video_index_ < 0) throw Error(Errc::not_found, "no moving pictures in it");
   video_ = open_codec(*context->streams[video_index_]);
   audio_index_ = av_find_best_stream(context, AVMEDIA_TYPE_AUDIO, -1, video_index_, nullptr, 0);
-  for (unsigned i = 0; i < context->nb_streams; ++i) {
-    const bool used = static_cast<int>(i) == video_index_ || static_cast<int>(i) == audio_index_;
-    if (!used) context->streams[i]->discard = AVDISCARD_ALL;
-  }
 }
 
 Codec Reader::open_codec(const AVStream& stream) const {
@@ -129,6 +126,13 @@ Codec Reader::open_codec(const AVStream& stream) const {
   if (decoder == nullptr || !listed(kCodecs, decoder->name)) {
     throw Error(Errc::unsupported, "codec ", avcodec_get_name(stream.codecpar->codec_id),
                 " is not one that we open: deliver another encoding");
+  }
+  const auto& shape = *stream.codecpar;
+  if (static_cast<uint64_t>(std::max(shape.width, 0)) *
+          static_cast<uint64_t>(std::max(shape.height, 0)) >
+      limits_.max_pixels) {
+    throw Error(Errc::unsupported, "frames of ", shape.width, " x ", shape.height,
+                " are over the limit of ", limits_.max_pixels, " pixels: raise limits.max_pixels");
   }
   Codec codec(avcodec_alloc_context3(decoder));
   if (!codec) throw Error(Errc::io, "open the decoder: out of memory");
@@ -207,7 +211,14 @@ std::string Reader::read(const ReaderSinks& sinks) {
   };
 
   int got = 0;
+  int64_t read_until_us = 0;  // the end of the last packet of any stream, on the container's clock
   while (go_on && (got = av_read_frame(&demuxer, packet.get())) >= 0) {
+    if (packet->pts != AV_NOPTS_VALUE) {
+      read_until_us =
+          std::max(read_until_us,
+                   av_rescale_q(packet->pts + packet->duration,
+                                demuxer.streams[packet->stream_index]->time_base, kMicroseconds));
+    }
     AVCodecContext* codec = packet->stream_index == video_index_             ? video_.get()
                             : audio_ && packet->stream_index == audio_index_ ? audio_.get()
                                                                              : nullptr;
@@ -226,16 +237,19 @@ std::string Reader::read(const ReaderSinks& sinks) {
 
   if (frames == 0) throw Error(Errc::corrupt, "no frame of it can be decoded");
   const uint64_t end_us = last_us + nominal_us;
-  const int64_t promised_us = stream.duration != AV_NOPTS_VALUE && stream.duration > 0
-                                  ? av_rescale_q(stream.duration, stream.time_base, kMicroseconds)
-                                  : 0;
   if (damaged > 0) {
     return std::to_string(damaged) + " damaged pieces, the first at " + seconds(damaged_at_us) +
            "; " + seconds(end_us) + " in all";
   }
   if (got < 0 && got != AVERROR_EOF) return "unreadable from " + seconds(end_us) + " on";
-  if (promised_us > static_cast<int64_t>(end_us + std::max<uint64_t>(10 * nominal_us, 500'000))) {
-    return "ends at " + seconds(end_us) + " of " + seconds(static_cast<uint64_t>(promised_us));
+  // A file cut short at a packet's end decodes without a complaint. Its header knows, where the
+  // length is not a guess from the size of the file.
+  const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
+  const bool promised =
+      demuxer.duration > 0 && demuxer.duration_estimation_method != AVFMT_DURATION_FROM_BITRATE;
+  const auto slack_us = static_cast<int64_t>(std::max<uint64_t>(5 * nominal_us, 200'000));
+  if (promised && start_us + demuxer.duration > read_until_us + slack_us) {
+    return "ends at " + seconds(end_us) + " of " + seconds(static_cast<uint64_t>(demuxer.duration));
   }
   return audio_problem;
 }

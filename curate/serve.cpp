@@ -53,7 +53,6 @@ constexpr SandboxLimits kDecoderLimits = {
 
 void enter_decoder() {
   cv::setNumThreads(0);
-  av_log_set_level(AV_LOG_QUIET);
   enter_sandbox(kDecoderLimits, 2);
 }
 

@@ -11,7 +11,7 @@ namespace {
 constexpr int kWindow = 12;   // frames to each side that say what is normal here
 constexpr float kMotion = 6;  // mean change of luma, of 255
 constexpr float kTimesNormal = 3;
-constexpr float kHistogram = 0.06f;     // share of pixels that change their band
+constexpr float kHistogram = 0.015f;    // share of pixels that change their band
 constexpr int kOtherPicture = 64;       // bits of the fingerprint, of 256
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 
@@ -28,13 +28,16 @@ float normal_motion(const Analysis& analysis, int at) {
   return count == 0 ? 0 : sum / static_cast<float>(count);
 }
 
-// Does the picture before `at` not return within the next two frames?
+// Is every picture around here before `at` another one than every picture after? A flash, a lost
+// frame or a dirty one has its like on both sides.
 bool stays_different(const Analysis& analysis, int at) {
-  const Pdq before = pdq_at(analysis.pdq(), static_cast<size_t>(at - 1));
-  const int last = std::min(at + 2, analysis.pts_us_size() - 1);
-  for (int i = at; i <= last; ++i) {
-    if (distance(before, pdq_at(analysis.pdq(), static_cast<size_t>(i))) < kOtherPicture)
-      return false;
+  const int last = std::min(at + 3, analysis.pts_us_size());
+  for (int before = std::max(0, at - 3); before < at; ++before) {
+    for (int after = at; after < last; ++after) {
+      const int bits = distance(pdq_at(analysis.pdq(), static_cast<size_t>(before)),
+                                pdq_at(analysis.pdq(), static_cast<size_t>(after)));
+      if (bits < kOtherPicture) return false;
+    }
   }
   return true;
 }

@@ -90,8 +90,8 @@ std::string SoundPrinter::finish() {
 std::vector<uint32_t> parse_chromaprint(std::string_view text) {
   uint32_t* items = nullptr;
   int count = 0, algorithm = 0;
-  if (text.empty() || chromaprint_decode_fingerprint(text.data(), static_cast<int>(text.size()),
-                                                     &items, &count, &algorithm, 1) != 1) {
+  if (text.size() < 6 || chromaprint_decode_fingerprint(text.data(), static_cast<int>(text.size()),
+                                                        &items, &count, &algorithm, 1) != 1) {
     return {};
   }
   std::vector<uint32_t> out(items, items + count);

@@ -137,7 +137,6 @@ int worker_main() {
   if (!request.ParseFromString(content(kRequestFd))) return 2;
   const Limits& limits = request.limits();
   cv::setNumThreads(0);  // threads are new processes to the sandbox
-  av_log_set_level(AV_LOG_QUIET);
   enter_sandbox({.memory_bytes = uint64_t{limits.memory_mb()} << 20,
                  .cpu_s = limits.cpu_s(),
                  .output_bytes = kReplyBytes},

@@ -1,0 +1,144 @@
+#include "curate/dedup.h"
+
+#include <bit>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "curate/decode.h"
+#include "curate/encode.h"
+#include "curate/facts.h"
+#include "curate/worker.pb.h"
+#include "ledger/digest.h"
+#include "tests/curate/media.h"
+
+namespace cleared::curate {
+namespace {
+
+Footage footage_of_bytes(std::string_view bytes) {
+  Reader reader(bytes);
+  Analysis analysis;
+  analyse(reader, analysis);
+  return footage_of(ledger::sha256(bytes), analysis);
+}
+
+// Scene `seed` from `first` on, through our own encoder.
+Footage encoded(unsigned seed, int first, int frames, int width, int height, int quality) {
+  std::vector<Picture> pictures;
+  for (int i = first; i < first + frames; ++i) {
+    pictures.push_back(testing::draw(seed, i, width, height));
+  }
+  return footage_of_bytes(encode_webm(pictures, {.fps = 16, .quality = quality}));
+}
+
+TEST(Duplicates, AreFoundThroughASecondEncodingAndSize) {
+  DuplicateIndex index;
+  index.add(encoded(5, 0, 64, 320, 240, 10));
+  const Footage copy = encoded(5, 0, 64, 240, 180, 32);
+  const auto matches = index.find(copy, Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_EQ(matches[0].of, 0U);
+  EXPECT_EQ(matches[0].start_us, 0U);
+  EXPECT_EQ(matches[0].of_start_us, 0U);
+  EXPECT_NEAR(double(matches[0].end_us), 4e6, 70'000);
+  EXPECT_LT(matches[0].distance, 20);
+}
+
+TEST(Duplicates, GiveTheSpanOfAnExcerpt) {
+  DuplicateIndex index;
+  index.add(encoded(5, 0, 96, 320, 240, 10));
+  const auto matches = index.find(encoded(5, 32, 32, 320, 240, 30), Duplicates());  // from 2 s on
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_EQ(matches[0].start_us, 0U);
+  EXPECT_NEAR(double(matches[0].end_us), 2e6, 70'000);
+  EXPECT_NEAR(double(matches[0].of_start_us), 2e6, 70'000);
+  EXPECT_NEAR(double(matches[0].of_end_us), 4e6, 140'000);
+}
+
+TEST(Duplicates, AreNotDifferentScenes) {
+  DuplicateIndex index;
+  for (unsigned seed = 1; seed < 8; ++seed) index.add(encoded(seed, 0, 32, 160, 120, 20));
+  EXPECT_TRUE(index.find(encoded(9, 0, 32, 160, 120, 20), Duplicates()).empty());
+}
+
+TEST(Duplicates, NeedARunOfTheLengthAskedFor) {
+  DuplicateIndex index;
+  index.add(encoded(5, 0, 64, 160, 120, 10));
+  const Footage flash = encoded(5, 0, 8, 160, 120, 10);  // half a second
+  EXPECT_TRUE(index.find(flash, Duplicates()).empty());
+  Duplicates shorter;
+  shorter.set_min_run_ms(300);
+  EXPECT_EQ(index.find(flash, shorter).size(), 1U);
+}
+
+TEST(Duplicates, AreNeverASourceAndItself) {
+  const Footage film = encoded(5, 0, 64, 160, 120, 10);
+  DuplicateIndex index;
+  index.add(film);
+  EXPECT_TRUE(index.find(film, Duplicates()).empty());
+}
+
+TEST(Duplicates, AreNotMadeOfFeaturelessFrames) {
+  Footage black = encoded(5, 0, 64, 160, 120, 10);
+  for (Fingerprint& print : black.prints) print.quality = kFeatureless - 1;
+  DuplicateIndex index;
+  index.add(black);
+  black.digest = ledger::sha256("another");
+  EXPECT_TRUE(index.find(black, Duplicates()).empty());
+}
+
+TEST(Duplicates, OfSoundAndPictureSayHowWellTheSoundAgrees) {
+  const auto film = [](unsigned seed, const char* codec) {
+    return footage_of_bytes(testing::make_media(
+        {.codec = codec, .scenes = {seed}, .frames_per_scene = 96, .sound = true}));
+  };
+  DuplicateIndex index;
+  index.add(film(3, "ffv1"));
+  const auto same = index.find(film(3, "mpeg4"), Duplicates());
+  ASSERT_EQ(same.size(), 1U);
+  EXPECT_GT(same[0].audio_match, 0.9);
+
+  Footage dubbed = film(3, "mpeg4");
+  dubbed.sound = film(4, "ffv1").sound;
+  const auto other = index.find(dubbed, Duplicates());
+  ASSERT_EQ(other.size(), 1U);  // the pictures are still the same
+  EXPECT_LT(other[0].audio_match, 0.8);
+}
+
+// Exact recall: fingerprints at every distance up to the radius are found, whichever bits differ.
+TEST(Duplicates, IndexMissesNothingWithinTheRadius) {
+  std::mt19937 random(7);
+  DuplicateIndex index;
+  Footage base{.digest = ledger::sha256("base"), .pts_us = {}, .prints = {}, .sound = {}};
+  for (uint64_t i = 0; i < 40; ++i) {
+    Fingerprint print{.bits = {}, .quality = 100};
+    for (uint8_t& byte : print.bits) byte = static_cast<uint8_t>(random());
+    base.pts_us.push_back(i * 100'000);
+    base.prints.push_back(print);
+  }
+  index.add(base);
+  Duplicates rules;
+  rules.set_max_distance(31);
+  for (int differ = 0; differ <= 40; ++differ) {
+    Footage copy = base;
+    copy.digest = ledger::sha256("copy");
+    for (Fingerprint& print : copy.prints) {
+      std::vector<int> bits(256);
+      for (int i = 0; i < 256; ++i) bits[static_cast<size_t>(i)] = i;
+      std::shuffle(bits.begin(), bits.end(), random);
+      for (int i = 0; i < differ; ++i) {
+        const int bit = bits[static_cast<size_t>(i)];
+        print.bits[static_cast<size_t>(bit / 8)] ^= static_cast<uint8_t>(1 << bit % 8);
+      }
+    }
+    const auto matches = index.find(copy, rules);
+    ASSERT_EQ(matches.size(), differ <= kAlike ? 1U : 0U) << differ << " bits";
+    if (differ <= kAlike) {
+      EXPECT_DOUBLE_EQ(matches[0].distance, differ);
+      EXPECT_EQ(matches[0].end_us, 4'000'000U);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cleared::curate

@@ -1,0 +1,106 @@
+#include "curate/delivery.h"
+
+#include <gtest/gtest.h>
+
+#include "curate/config.h"
+#include "curate/config.pb.h"
+#include "curate/report.h"
+#include "ledger/base/error.h"
+#include "tests/curate/media.h"
+
+namespace cleared::curate {
+namespace {
+
+TEST(Delivery, IsItsSourcesInOrderWithoutSidecarsAndHiddenFiles) {
+  const testing::TemporaryFolder folder;
+  for (const char* path :
+       {"b/two.mp4", "b/two.txt", "a.mov", "b/.hidden.mp4", ".git/x.mp4", "b/rights.licence",
+        "B.MPG", "notes.md", "key.pub", "c.json", "d.srt", "e.csv"}) {
+    make_folders((folder.path() / path).parent_path());
+    write_file(folder.path() / path, "x");
+  }
+  std::vector<std::string> paths;
+  for (const DeliveredFile& file : list_delivery(folder.path())) paths.push_back(file.path);
+  EXPECT_EQ(paths, (std::vector<std::string>{"B.MPG", "a.mov", "b/two.mp4"}));
+  EXPECT_THROW(list_delivery(folder.path() / "absent"), Error);
+}
+
+TEST(Delivery, ReadsACaptionBesideItsSource) {
+  const testing::TemporaryFolder folder;
+  const DeliveredFile source{"a.mp4", folder.path() / "a.mp4"};
+  EXPECT_EQ(read_caption(source).origin, "");
+  write_file(folder.path() / "a.mp4.txt", "second choice");
+  EXPECT_EQ(read_caption(source).origin, "a.mp4.txt");
+  write_file(folder.path() / "a.txt", "  two lines\nof one caption \n");
+  EXPECT_EQ(read_caption(source).origin, "a.txt");
+  EXPECT_EQ(read_caption(source).text, "two lines of one caption");
+  write_file(folder.path() / "a.txt", "\xFF\xFE");
+  EXPECT_THROW(read_caption(source), Error);
+  write_file(folder.path() / "a.txt", std::string(3000, 'x'));
+  EXPECT_THROW(read_caption(source), Error);
+}
+
+TEST(Delivery, TellsUtf8FromOtherBytes) {
+  for (const char* good : {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8E\xAC"}) {
+    EXPECT_TRUE(is_utf8(good)) << good;
+  }
+  // Cut short, overlong, a surrogate, above U+10FFFF, Latin-1.
+  for (const char* bad :
+       {"\xC3", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "caf\xE9"}) {
+    EXPECT_FALSE(is_utf8(bad)) << bad;
+  }
+  EXPECT_EQ(printable("a\nb\xFF\x1B[2J\xC3\xA9"), "a%0Ab%FF%1B[2J\xC3\xA9");
+}
+
+TEST(Delivery, DigestIsOfTheBytesDelivered) {
+  const testing::TemporaryFolder folder;
+  write_file(folder.path() / "x", "abc");
+  const OpenedSource opened = open_source(folder.path() / "x");
+  EXPECT_EQ(to_hex(opened.digest),  // FIPS 180-4, example B.1
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(opened.size_bytes, 3U);
+}
+
+TEST(Config, RefusesWhatMakesNoSenseAndSaysWhere) {
+  const testing::TemporaryFolder folder;
+  const auto file = folder.path() / "c.textproto";
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {"clips { frames: 0 }", "clips.frames"},
+      {"clips { fps: 500 }", "clips.fps"},
+      {"shards { width: 63 }", "even"},
+      {"shards { name: \"../x\" }", "shards.name"},
+      {"shards { quality: 64 }", "shards.quality"},
+      {"duplicates { max_distance: 40 }", "duplicates.max_distance"},
+      {"limits { memory_mb: 1 }", "limits.memory_mb"},
+      {"clips { frame: 16 }", ":1:"},
+      {"clips { frames: 16\n frames: 17 }", ":2:"},
+  };
+  for (const auto& [text, expected] : cases) {
+    write_file(file, text);
+    try {
+      read_config(file);
+      ADD_FAILURE() << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::config) << text;
+      EXPECT_NE(std::string_view(error.what()).find(expected), std::string_view::npos)
+          << error.what();
+    }
+  }
+  write_file(file, "shards { name: \"film-2\" width: 128 }");
+  EXPECT_EQ(read_config(file).shards().width(), 128U);
+  EXPECT_EQ(read_config(file).clips().frames(), 16U);
+}
+
+TEST(Config, OfTheNanoModelReads) {
+  const Config config =
+      read_config(std::filesystem::path(CLEARED_ROOT) / "configs/shard-nano.textproto");
+  EXPECT_EQ(config.shards().name(), "nano");
+}
+
+TEST(Report, EscapesMarkup) {
+  EXPECT_EQ(escape_html("<script>\"a\" & 'b'</script>"),
+            "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;");
+}
+
+}  // namespace
+}  // namespace cleared::curate

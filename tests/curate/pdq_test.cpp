@@ -1,0 +1,88 @@
+// The expected fingerprints are those of PyPI's pdqhash 0.2.8, Meta's own C++ code, for the same
+// drawings. To make them again, with x and y from numpy.mgrid as uint32:
+//   luma = {"waves": ((x*x + 3*y*y)//97 + (x*y)//53) % 256, "ramp": x*255//(w-1), "flat": 128,
+//           "blocks": (((x*7//w)*37 + (y*5//h)*91)*29) % 256,
+//           "noise": ((x*1103515245 + y*12345 + (x^y)*2654435761) >> 16) & 255}
+//   bits, quality = pdqhash.compute(numpy.repeat(luma.astype("uint8")[:, :, None], 3, 2))
+//   print(bytes(numpy.packbits(bits)).hex(), quality)
+#include "curate/pdq.h"
+
+#include <gtest/gtest.h>
+
+#include "ledger/base/bytes.h"
+
+namespace cleared::curate {
+namespace {
+
+std::vector<uint8_t> drawing(std::string_view name, uint32_t w, uint32_t h) {
+  std::vector<uint8_t> luma;
+  for (uint32_t y = 0; y < h; ++y) {
+    for (uint32_t x = 0; x < w; ++x) {
+      const uint32_t value =
+          name == "waves"    ? ((x * x + 3 * y * y) / 97 + x * y / 53) % 256
+          : name == "blocks" ? ((x * 7 / w * 37 + y * 5 / h * 91) * 29) % 256
+          : name == "ramp"   ? x * 255 / (w - 1)
+          : name == "noise"  ? (x * 1103515245U + y * 12345U + (x ^ y) * 2654435761U) >> 16 & 255U
+                             : 128;
+      luma.push_back(static_cast<uint8_t>(value));
+    }
+  }
+  return luma;
+}
+
+std::string hex(const Pdq& bits) {
+  return to_hex(std::as_bytes(std::span(bits)));
+}
+
+TEST(Pdq, IsBitForBitThePublishedOne) {
+  struct Case {
+    const char* name;
+    int width, height;
+    const char* bits;
+    int quality;
+  };
+  const std::vector<Case> cases = {
+      {"waves", 512, 288, "0fff3fff7f80f800f000e03fe0ffc1ffc3fcc7f0c7e0c7c0c780c7008700c700", 100},
+      {"waves", 64, 64, "110b9201014b6ff7c009718f5a942d7f4220216f016b5697a56b47d5adff7d7f", 24},
+      {"waves", 200, 333, "aa9c2eb0a9b02fa1b0a7ada7b9276f2fb1ae2dacb52c296cb5680da89928a768", 100},
+      {"waves", 1920, 1080, "5fb57f43fd03ff07fd07ff03efc387ce87f003f003f003f806f0c100c00cf602", 64},
+      {"waves", 7, 5, "0000000000000000000000000000000000000000000000000000000000000000", 0},
+      {"blocks", 512, 512, "687d9782b78232743cd83b64f276c07fc30fcd89487db782b78232763cd03b84", 100},
+      {"blocks", 127, 129, "683d936693e2fa360e981fc0f5cbe48bf1e705c9683d936693c2fa360e181be0", 100},
+      {"noise", 640, 480, "7b7e7bd5decc29a027cc749385760ca8304dac98cdfada41332f4c80d42cf987", 100},
+  };
+  PdqHasher hasher;
+  for (const Case& c : cases) {
+    const auto luma =
+        drawing(c.name, static_cast<uint32_t>(c.width), static_cast<uint32_t>(c.height));
+    const Fingerprint print = hasher.fingerprint(luma, c.width, c.height);
+    EXPECT_EQ(hex(print.bits), c.bits) << c.name << " " << c.width << " x " << c.height;
+    EXPECT_EQ(print.quality, c.quality) << c.name << " " << c.width << " x " << c.height;
+  }
+}
+
+TEST(Pdq, SaysThatAFlatPictureHasNothingInIt) {
+  PdqHasher hasher;
+  EXPECT_EQ(hasher.fingerprint(drawing("flat", 100, 100), 100, 100).quality, 0);
+  EXPECT_LT(hasher.fingerprint(drawing("ramp", 512, 288), 512, 288).quality, kFeatureless);
+}
+
+TEST(Pdq, HasNoBitsBelowFivePixels) {
+  PdqHasher hasher;
+  const Fingerprint print = hasher.fingerprint(drawing("noise", 4, 100), 4, 100);
+  EXPECT_EQ(hex(print.bits), std::string(64, '0'));
+  EXPECT_EQ(print.quality, 0);
+}
+
+TEST(Pdq, DistanceCountsBits) {
+  Pdq a{}, b{};
+  EXPECT_EQ(distance(a, b), 0);
+  b[0] = 0x80;
+  b[31] = 0x03;
+  EXPECT_EQ(distance(a, b), 3);
+  a.fill(0xFF);
+  EXPECT_EQ(distance(a, b), 253);
+}
+
+}  // namespace
+}  // namespace cleared::curate

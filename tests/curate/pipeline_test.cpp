@@ -1,0 +1,300 @@
+// From a delivery to shards, with a real ledger, real licences and the real worker.
+#include "curate/pipeline.h"
+
+#include <cstdlib>
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "curate/config.h"
+#include "curate/config.pb.h"
+#include "curate/report.h"
+#include "ledger/base/error.h"
+#include "ledger/key.h"
+#include "ledger/note.h"
+#include "ledger/shard.h"
+#include "ledger/store.h"
+#include "tests/curate/media.h"
+
+namespace cleared::curate {
+namespace fs = std::filesystem;
+namespace {
+
+using testing::make_media;
+
+class Pipeline : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    make_folders(delivery());
+    ledger::Store::create(ledger(), log_.verifier);
+    licence("NORTH", "north", "north/**", "INGEST, ENCODE");
+    licence("SOUTH", "south", "south/**", "INGEST, ENCODE");
+    licence("LOOK", "north", "look/**", "INGEST");
+    deliver("north/a.mkv", {.scenes = {1, 2}});
+    deliver("north/b.mkv", {.scenes = {3}, .sound = true});
+    write_file(delivery() / "north/a.txt", "two scenes that are drawn");
+  }
+
+  fs::path ledger() const { return folder_.path() / "L.db"; }
+  fs::path delivery() const { return folder_.path() / "delivery"; }
+
+  void licence(const std::string& id, const std::string& licensor, const std::string& covers,
+               const std::string& use) {
+    const auto from = ledger::new_signer_key(licensor), to = ledger::new_signer_key("studio-" + id);
+    ledger::Store store(ledger(), ledger::Access::append);
+    if (!licensors_.contains(licensor)) {
+      licensors_.emplace(licensor, from);
+      store.append({key_fact(from, "licensor")});
+    }
+    store.append({key_fact(to, "licensee")});
+    ledger::Note note{
+        .text = "licence { id: \"" + id + "\" version: 1 licensor: \"" + licensor +
+                "\" licensee: \"studio-" + id +
+                "\" valid_from: \"2020-01-01\" valid_to: \"2099-12-31\" after_term: "
+                "KEEP_WEIGHTS }\ncovers { delivery: \"" +
+                covers + "\" }\nallows { use: [" + use +
+                "] model: [\"m\"] component: [GENERATOR] field_of_use: [\"*\"] "
+                "compute_territory: [\"*\"] }\nclearances { talent: NONE_VISIBLE minors: "
+                "false voice: NONE music: NONE }\n",
+        .signatures = {}};
+    ledger::add_signature(note, licensors_.at(licensor));
+    ledger::add_signature(note, to);
+    store.append_licence(ledger::format_note(note), id);
+  }
+
+  static ledger::Fact key_fact(const ledger::SignerKey& key, const char* role) {
+    ledger::Fact fact;
+    fact.mutable_key()->set_name(key.verifier.name);
+    fact.mutable_key()->set_role(role);
+    fact.mutable_key()->set_vkey(ledger::format_verifier_key(key.verifier));
+    return fact;
+  }
+
+  void deliver(const std::string& path, const testing::MediaOptions& media) {
+    deliver_bytes(path, make_media(media));
+  }
+  void deliver_bytes(const std::string& path, const std::string& bytes) {
+    make_folders((delivery() / path).parent_path());
+    write_file(delivery() / path, bytes);
+  }
+
+  IngestSummary ingest(unsigned jobs = 2) {
+    reports_.clear();
+    return curate::ingest({.ledger = ledger(),
+                           .delivery = delivery(),
+                           .log_key = {},
+                           .jobs = jobs,
+                           .dry_run = false,
+                           .worker = worker_},
+                          config_, [&](const FileReport& file) { reports_[file.path] = file; });
+  }
+  PackSummary pack(const std::string& out, unsigned jobs = 2) {
+    return curate::pack(
+        {.ledger = ledger(),
+         .delivery = delivery(),
+         .out = folder_.path() / out,
+         .log_key = {},
+         .jobs = jobs,
+         .dry_run = false,
+         .worker = worker_},
+        config_, [](const ShardReport&) {},
+        [&](const std::string& path, const std::string& why) { left_out_[path] = why; });
+  }
+  int64_t count(const std::string& sql) const {
+    return ledger::Store(ledger(), ledger::Access::read).db().integer(sql);
+  }
+  std::map<std::string, std::string> files(const std::string& out) const {
+    std::map<std::string, std::string> all;
+    for (const auto& entry : fs::directory_iterator(folder_.path() / out)) {
+      all[entry.path().filename().string()] = read_file(entry.path());
+    }
+    return all;
+  }
+
+  testing::TemporaryFolder folder_;
+  const ledger::SignerKey log_ = ledger::new_signer_key("test/ledger");
+  std::map<std::string, ledger::SignerKey> licensors_;
+  Config config_;
+  const WorkerOptions worker_{.program = CLEARED_CURATE};
+  std::map<std::string, FileReport> reports_;
+  std::map<std::string, std::string> left_out_;
+};
+
+TEST_F(Pipeline, KeepsLicensedFootageAndItsCaption) {
+  const IngestSummary summary = ingest();
+  EXPECT_EQ(summary.kept, 2U);
+  EXPECT_EQ(summary.kept_clips, 6U);  // 4 s in two shots, and 2 s
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip WHERE caption = 'two scenes that are drawn'"), 4);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM source WHERE caption_origin = 'a.txt'"), 1);
+  EXPECT_EQ(count("SELECT SUM(frames) FROM fingerprint"), 64 + 32);
+}
+
+TEST_F(Pipeline, RefusesUnlicensedFootageBeforeDecodingIt) {
+  deliver_bytes("elsewhere/film.mp4", "no video at all, which nobody finds out");
+  const IngestSummary summary = ingest();
+  EXPECT_EQ(summary.refused, 1U);
+  EXPECT_EQ(reports_["elsewhere/film.mp4"].outcome, Outcome::refused);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE act = 'ingest' AND rule = 'no_licence' AND "
+                  "subject LIKE 'elsewhere/film.mp4 sha256:%'"),
+            1);
+}
+
+TEST_F(Pipeline, CountsExplainsAndSurvivesDamagedFiles) {
+  const std::string good = make_media({.codec = "mpeg4", .scenes = {8}});
+  deliver_bytes("north/empty.mp4", "");
+  deliver_bytes("north/text.mp4", "a text, not a video");
+  deliver_bytes("north/half.mkv", good.substr(0, good.size() * 3 / 4));
+  deliver("north/sound.mkv", {.picture = false, .sound = true});
+  deliver("north/odd-codec.avi", {.container = "avi", .codec = "msmpeg4v2"});
+  const IngestSummary summary = ingest();
+  EXPECT_EQ(summary.failed, 4U);
+  EXPECT_EQ(summary.kept, 3U);
+  const std::map<std::string, std::string> rules = {{"empty.mp4", "unreadable"},
+                                                    {"text.mp4", "unreadable"},
+                                                    {"sound.mkv", "no_video"},
+                                                    {"odd-codec.avi", "unsupported"}};
+  for (const auto& [name, rule] : rules) {
+    EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE act = 'curate' AND rule = '" + rule +
+                    "' AND subject LIKE 'north/" + name + " sha256:%'"),
+              1)
+        << name;
+  }
+  EXPECT_EQ(count("SELECT COUNT(*) FROM source WHERE path = 'north/half.mkv' AND problem <> ''"),
+            1);
+}
+
+TEST_F(Pipeline, DoesNothingTwice) {
+  ingest();
+  const int64_t records = count("SELECT COUNT(*) FROM record");
+  const IngestSummary again = ingest();
+  EXPECT_EQ(again.already, 2U);
+  EXPECT_EQ(again.records, 0U);
+  deliver("north/c.mkv", {.scenes = {6}});
+  EXPECT_EQ(ingest().kept, 1U);
+  EXPECT_GT(count("SELECT COUNT(*) FROM record"), records);
+}
+
+TEST_F(Pipeline, DoesNotKeepTheSameFootageOfOneLicensorTwice) {
+  deliver("north/z.mkv", {.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}});
+  ingest();
+  EXPECT_EQ(reports_["north/z.mkv"].outcome, Outcome::duplicate);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip c JOIN source s ON s.digest = c.source "
+                  "WHERE s.path = 'north/z.mkv' AND c.verdict = 'kept'"),
+            0);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM duplicate WHERE verdict = 'duplicate' AND start_us = 0 AND "
+                  "end_us BETWEEN 1900000 AND 2100000"),
+            1);
+}
+
+TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
+  deliver("south/mine.mkv", {.codec = "mpeg4", .scenes = {3}});
+  ingest();
+  EXPECT_EQ(reports_["south/mine.mkv"].outcome, Outcome::conflict);
+  EXPECT_NE(reports_["south/mine.mkv"].detail.find("south here, north for north/b.mkv"),
+            std::string::npos)
+      << reports_["south/mine.mkv"].detail;
+  pack("shards");  // neither side of the conflict is packed
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
+}
+
+TEST_F(Pipeline, QuarantinesTheSameBytesOfTwoLicensors) {
+  deliver("south/copy.mkv", {.scenes = {3}, .sound = true});
+  ingest();
+  EXPECT_EQ(reports_["south/copy.mkv"].outcome, Outcome::conflict);
+  pack("shards");
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
+}
+
+TEST_F(Pipeline, MakesTheSameLedgerAndShardsWithAnyNumberOfWorkers) {
+  config_.mutable_shards()->set_samples_per_shard(4);
+  deliver("north/c.mkv", {.scenes = {6, 7}});
+  ingest(1);
+  const PackSummary one = pack("one", 1);
+  EXPECT_EQ(one.made, 3U);
+  EXPECT_EQ(one.samples, 10U);
+  const std::string facts =
+      "SELECT GROUP_CONCAT(hex(identity), ' ') FROM (SELECT identity FROM record WHERE kind IN "
+      "('source', 'clip', 'fingerprint', 'sample', 'shard') ORDER BY seq)";
+  const auto recorded = [&] {
+    const ledger::Store store(ledger(), ledger::Access::read);
+    ledger::Statement row(store.db(), facts);
+    return row.next() ? row.text(0) : "";
+  };
+  const std::string alone = recorded();
+  fs::remove(ledger());
+  for (const char* rest : {"-wal", "-shm", ".head"}) fs::remove(ledger().string() + rest);
+  licensors_.clear();
+  ledger::Store::create(ledger(), log_.verifier);
+  licence("NORTH", "north", "north/**", "INGEST, ENCODE");
+  ingest(3);
+  EXPECT_EQ(pack("three", 3).made, 3U);
+  EXPECT_EQ(recorded(), alone);
+  EXPECT_EQ(files("one"), files("three"));
+}
+
+TEST_F(Pipeline, SkipsShardsThatAreThereAndMakesLostOnesAgain) {
+  config_.mutable_shards()->set_samples_per_shard(4);
+  ingest();
+  EXPECT_EQ(pack("shards").made, 2U);
+  const auto before = files("shards");
+  EXPECT_EQ(pack("shards").present, 2U);
+  fs::remove(folder_.path() / "shards/nano-000000.tar");
+  EXPECT_EQ(pack("shards").made, 1U);
+  EXPECT_EQ(files("shards"), before);
+  deliver("north/c.mkv", {.scenes = {6}});  // later footage goes into shards of its own
+  ingest();
+  EXPECT_EQ(pack("shards").made, 1U);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM shard"), 3);
+  EXPECT_EQ(count("SELECT COUNT(DISTINCT clip) FROM sample"), count("SELECT COUNT(*) FROM sample"));
+}
+
+TEST_F(Pipeline, LeavesOutWhatMayNotBeEncoded) {
+  deliver("look/only.mkv", {.scenes = {8}});
+  EXPECT_EQ(ingest().kept, 3U);
+  pack("shards");
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 6);
+  EXPECT_TRUE(left_out_.contains("look/only.mkv"));
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE subject LIKE 'look/only.mkv %'"), 1);
+}
+
+TEST_F(Pipeline, RefusesASourceThatChangedSinceItWasIngested) {
+  ingest();
+  deliver("north/b.mkv", {.scenes = {9}});
+  try {
+    pack("shards");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::corrupt);
+    EXPECT_NE(std::string_view(error.what()).find("north/b.mkv"), std::string_view::npos);
+  }
+}
+
+TEST_F(Pipeline, RefusesAShardFileThatIsNotTheRecordedOne) {
+  ingest();
+  pack("shards");
+  fs::resize_file(folder_.path() / "shards/nano-000000.tar", 1024);
+  EXPECT_THROW(pack("shards"), Error);
+}
+
+TEST_F(Pipeline, ReportNamesWhatIsThereAndRunsNoScript) {
+  deliver_bytes("elsewhere/<script>alert(1)<%2fscript>.mp4", "x");
+  write_file(delivery() / "north/b.txt", "<img src=x onerror=alert(2)>");
+  ingest();
+  pack("shards");
+  const std::string html = html_report(ledger::Store(ledger(), ledger::Access::read));
+  EXPECT_EQ(html.find("<script"), std::string::npos);
+  EXPECT_EQ(html.find("<img"), std::string::npos);
+  for (const char* expected : {"NORTH@1", "no_licence", "north/a.mkv", "nano-000000.tar",
+                               "&lt;img src=x onerror=alert(2)&gt;"}) {
+    EXPECT_NE(html.find(expected), std::string::npos) << expected;
+  }
+}
+
+TEST_F(Pipeline, RefusesANameThatIsNotUtf8) {
+  deliver_bytes("north/caf\xE9.mkv", "x");
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_EQ(reports_["north/caf%E9.mkv"].outcome, Outcome::failed);
+}
+
+}  // namespace
+}  // namespace cleared::curate

@@ -1,0 +1,128 @@
+// The real `curate` program as a child.
+#include "curate/worker.h"
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include "curate/encode.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/error.h"
+#include "tests/curate/media.h"
+
+namespace cleared::curate {
+namespace {
+
+Request request() {
+  Request out;
+  out.mutable_limits();
+  out.mutable_analyse();
+  return out;
+}
+
+class Worker : public ::testing::Test {
+ protected:
+  Fd source(std::string_view bytes) {
+    write_file(folder_.path() / "source", bytes);
+    return open_read(folder_.path() / "source");
+  }
+  std::string failure(std::string_view bytes, const Request& asked, const WorkerOptions& options) {
+    try {
+      run_worker(asked, source(bytes), options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  testing::TemporaryFolder folder_;
+  const WorkerOptions curate_{.program = CLEARED_CURATE};
+};
+
+TEST_F(Worker, AnswersWithTheMeasuresOfEveryFrame) {
+  const Reply reply = run_worker(request(), source(testing::make_media({.sound = true})), curate_);
+  EXPECT_EQ(reply.analysis().pts_us_size(), 32);
+  EXPECT_EQ(reply.analysis().video_codec(), "ffv1");
+  EXPECT_EQ(reply.analysis().audio_codec(), "flac");
+}
+
+// Every decoder and parser has to get along with the calls that the sandbox leaves.
+TEST_F(Worker, DecodesTheCommonCodecsInsideTheSandbox) {
+  const std::vector<testing::MediaOptions> cases = {
+      {.container = "mp4", .codec = "mpeg4"},
+      {.container = "mpeg", .codec = "mpeg2video", .fps = 25},
+      {.container = "webm", .codec = "libvpx-vp9"},
+      {.container = "webm", .codec = "libvpx"},
+      {.container = "mov", .codec = "prores", .format = AV_PIX_FMT_YUV422P10},
+      {.container = "avi", .codec = "mjpeg", .format = AV_PIX_FMT_YUVJ420P},
+      {.container = "mp4", .codec = "libx264"},
+      {.container = "mp4", .codec = "libx265"},
+      {.container = "matroska", .codec = "libaom-av1", .frames_per_scene = 4},
+  };
+  for (const auto& media : cases) {
+    const Reply reply = run_worker(request(), source(testing::make_media(media)), curate_);
+    EXPECT_EQ(reply.analysis().pts_us_size(), media.frames_per_scene) << media.codec;
+    EXPECT_EQ(reply.analysis().problem(), "") << media.codec;
+  }
+}
+
+TEST_F(Worker, SaysWhatIsWrongWithTheSource) {
+  EXPECT_EQ(failure("no video", request(), curate_), "not a video file");
+}
+
+TEST_F(Worker, ThatTakesTooLongIsStopped) {
+  Request hurried = request();
+  hurried.mutable_limits()->set_wall_s(0);
+  EXPECT_EQ(failure(testing::make_media({}), hurried, curate_),
+            "its worker hung and was stopped after 0 s");
+}
+
+TEST_F(Worker, ThatGivesNoAnswerIsNamed) {
+  EXPECT_EQ(failure("x", request(), {.program = "/bin/false"}),
+            "its worker gave no answer (status 1)");
+  EXPECT_NE(failure("x", request(), {.program = "/nonexistent"}), "");
+}
+
+#ifndef CLEARED_SANITIZED
+TEST_F(Worker, ThatNeedsTooMuchMemoryCostsOnlyItsFile) {
+  Request poor = request();
+  poor.mutable_limits()->set_memory_mb(8);
+  EXPECT_NE(failure(testing::make_media({}), poor, curate_), "");
+}
+#endif
+
+std::string little_endian(uint64_t n) {
+  std::string out;
+  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(n >> (8 * i)));
+  return out;
+}
+
+TEST_F(Worker, ServesClipsUntilTheInputEnds) {
+  std::vector<Picture> frames;
+  for (int i = 0; i < 16; ++i) frames.push_back(testing::draw(1, i, 64, 64));
+  const std::string webm = encode_webm(frames, {});
+  write_file(folder_.path() / "in", little_endian(webm.size()) + webm + little_endian(3) + "abc" +
+                                        little_endian(webm.size()) + webm);
+  const std::string out = (folder_.path() / "out").string();
+  const std::string command = std::string(CLEARED_CURATE) +
+                              " decode --serve --width 64 --height 64 --frames 16 < " +
+                              (folder_.path() / "in").string() + " > " + out;
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  const std::string answer = read_file(out);
+  const uint64_t size = 16 * 64 * 64 * 3;
+  const std::string error = "not a video file";
+  ASSERT_EQ(answer.size(), 2 * (9 + size) + 9 + error.size());
+  EXPECT_EQ(answer.substr(0, 9), '\0' + little_endian(size));
+  EXPECT_EQ(answer.substr(9 + size, 9 + error.size()), '\1' + little_endian(error.size()) + error);
+  EXPECT_EQ(answer.substr(0, 9 + size), answer.substr(2 * 9 + size + error.size()));
+}
+
+TEST_F(Worker, FailsWhenTheInputEndsInsideAClip) {
+  write_file(folder_.path() / "in", little_endian(1000) + "abc");
+  const std::string command = std::string(CLEARED_CURATE) +
+                              " decode --serve --width 64 --height 64 --frames 16 < " +
+                              (folder_.path() / "in").string() + " > /dev/null 2>&1";
+  EXPECT_EQ(std::system(command.c_str()), 65 << 8);
+}
+
+}  // namespace
+}  // namespace cleared::curate
