@@ -86,6 +86,7 @@ fresh_copy
 licence=$(sql "SELECT id FROM licence ORDER BY seq LIMIT 1")
 attempt ledger revoke "$db" "$licence" --reason "shown by the proof" --key "$keys/demo-licensor.key" \
   --notices "$copy/notices"
+line e "the licensor of $licence revokes it; the notice is where training looks" 0 notice
 attempt run_on_copy
 line e "after a revocation train refuses the old permit" 3 revoked
 attempt ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$copy/new.permit"
