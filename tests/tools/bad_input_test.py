@@ -40,6 +40,13 @@ class World:
         self.db = self.folder / "ledger.db"
         self.delivery = self.folder / "delivery"
 
+        self.lock = None
+
+    def unlock(self):
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
+
     def path(self, name):
         return str(self.folder / name)
 
@@ -107,7 +114,7 @@ def append(world, *files):
     return [LEDGER, "append", world.db, *files]
 
 
-# Each prepares a world and returns the command that is given bad input. The docstring is not needed: the table names them.
+# Each prepares a world and returns the command that is given bad input; the table below says what it shows.
 def not_a_video(world):
     world.must(*append(world, world.licence()))
     world.deliver("letter.mp4", "Dear licensor, the film is attached.\n" * 40)
@@ -295,7 +302,9 @@ class BadInput(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir=self.top.name) as folder:
             target = pathlib.Path(folder) / "w"
             shutil.copytree(self.base, target)
-            yield World(target)
+            world = World(target)
+            yield world
+            world.unlock()
             for path in [target, *target.rglob("*")]:
                 os.chmod(path, 0o700)
 
@@ -333,8 +342,7 @@ class BadInput(unittest.TestCase):
                 prepare, code, _, how = REFUSED_OR_FAILED[what]
                 command = prepare(world)
                 self.assertEqual(world.run(*command, **how).returncode, code)
-                if hasattr(world, "lock"):
-                    world.lock.close()
+                world.unlock()
                 for path in [world.folder, *world.folder.iterdir()]:
                     os.chmod(path, path.stat().st_mode | 0o200)
                 world.must(*command)
