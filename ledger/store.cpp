@@ -7,6 +7,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
+#include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
@@ -233,9 +234,12 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
 // Moves what is in the write-ahead file into the ledger itself, so that a copy of the one file is a
 // copy of the ledger. SQLite's automatic checkpoints fail in silence; this one says so.
 void Store::store_wal() const {
-  if (db_.integer("PRAGMA wal_checkpoint(TRUNCATE)") != 0) {
+  try {
+    db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch (const Error& error) {
     // A reader holds an old state: nothing is lost, the next append tries again.
-    return;
+    if (error.code() != Errc::busy) throw;
+    log(Level::warn, "ledger.wal", {{"note", error.what()}});
   }
 }
 

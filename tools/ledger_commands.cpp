@@ -242,6 +242,25 @@ std::string shard_root_of(const Store& store, const std::string& what) {
   return select.text(0);
 }
 
+bool has_licence(const Store& store, const std::string& id) {
+  Statement select(store.db(), "SELECT 1 FROM licence WHERE id = ?");
+  return select.with(id).next();
+}
+
+// The fact that a key in use counts no more.
+Fact retirement_fact(const Store& store, const std::string& name) {
+  Statement select(store.db(), "SELECT role, vkey FROM key WHERE name = ? AND retired_seq IS NULL");
+  if (!select.with(name).next()) {
+    throw Error(Errc::not_found, store.path().string(), ": has no key ", name, " in use");
+  }
+  Fact fact;
+  fact.mutable_key()->set_name(name);
+  fact.mutable_key()->set_role(select.text(0));
+  fact.mutable_key()->set_vkey(select.text(1));
+  fact.mutable_key()->set_retired(true);
+  return fact;
+}
+
 std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptions& o) {
   std::vector<std::string> roots;
   if (o.all == !o.files.empty()) {
@@ -292,15 +311,7 @@ int ledger_key_new(const LedgerOptions& o) {
 
 int ledger_key_retire(const LedgerOptions& o) {
   Store store(o.ledger, Access::append);
-  Statement select(store.db(), "SELECT role, vkey FROM key WHERE name = ? AND retired_seq IS NULL");
-  if (!select.with(o.name).next()) {
-    throw Error(Errc::not_found, o.ledger, ": has no key ", o.name, " in use");
-  }
-  Fact fact;
-  fact.mutable_key()->set_name(o.name);
-  fact.mutable_key()->set_role(select.text(0));
-  fact.mutable_key()->set_vkey(select.text(1));
-  fact.mutable_key()->set_retired(true);
+  const Fact fact = retirement_fact(store, o.name);
   if (o.dry_run) return exit_ok;
   print_appended("key " + o.name + " retired", store.append({fact}));
   sign_if_possible(store, o);
@@ -413,8 +424,7 @@ int ledger_revoke(const LedgerOptions& o) {
   Store store(o.ledger, Access::append);
   RevocationText text;
   Revocation& revocation = *text.mutable_revocation();
-  Statement licence(store.db(), "SELECT 1 FROM licence WHERE id = ?");
-  if (licence.with(o.name).next()) {
+  if (has_licence(store, o.name)) {
     revocation.set_licence(o.name);
   } else {
     revocation.set_shard("sha256:" + shard_root_of(store, o.name));
@@ -427,13 +437,13 @@ int ledger_revoke(const LedgerOptions& o) {
     return exit_ok;
   }
   print_appended("revoked " + o.name, store.append({revocation_fact(note)}));
-  sign_if_possible(store, o);
   if (!o.out.empty()) {
     make_folders(o.out);
     const fs::path path = fs::path(o.out) / (to_hex(sha256(note)).substr(0, 16) + ".revocation");
     write_file(path, note);
     std::printf("notice for running jobs: %s\n", path.c_str());
   }
+  sign_if_possible(store, o);
   const Table touched = query_view(o.ledger, "touched");
   if (!touched.rows.empty()) {
     std::printf("checkpoints that had consumed revoked clips:\n");
