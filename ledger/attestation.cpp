@@ -1,5 +1,7 @@
 #include "ledger/attestation.h"
 
+#include <limits>
+
 #include <nlohmann/json.hpp>
 
 #include "ledger/base/error.h"
@@ -36,6 +38,16 @@ Digest digest_at(const Json& json, const char* name) {
   const auto digest = parse_digest(json.at(name).get<std::string>());
   if (!digest) throw Error(Errc::corrupt, "statement: ", name, " is not 64 hex digits");
   return *digest;
+}
+
+// nlohmann would wrap -1 and cut 1.5: other readers of the same statement would see another number.
+template <class Number>
+Number number_at(const Json& json, const char* name) {
+  const Json& value = json.at(name);
+  if (!value.is_number_unsigned() || value.get<uint64_t>() > std::numeric_limits<Number>::max()) {
+    throw Error(Errc::corrupt, "statement: ", name, " is not a whole number from 0 in range");
+  }
+  return value.get<Number>();
 }
 
 std::vector<TrainingStatement::File> files_from_json(const Json& json) {
@@ -102,15 +114,15 @@ TrainingStatement parse_statement(std::string_view text) {
     TrainingStatement s;
     s.subjects = files_from_json(json.at("subject"));
     s.run = p.at("run").get<std::string>();
-    s.step = p.at("step").get<uint64_t>();
-    s.seed = p.at("seed").get<uint64_t>();
-    s.ranks = p.at("ranks").get<uint32_t>();
-    s.threads = p.at("threadsPerRank").get<uint32_t>();
+    s.step = number_at<uint64_t>(p, "step");
+    s.seed = number_at<uint64_t>(p, "seed");
+    s.ranks = number_at<uint32_t>(p, "ranks");
+    s.threads = number_at<uint32_t>(p, "threadsPerRank");
     s.code_version = p.at("codeVersion").get<std::string>();
     s.machine = p.at("machine").get<std::string>();
     s.config = digest_at(p.at("config"), "sha256");
     s.permit = digest_at(p.at("permit"), "sha256");
-    s.tree_head = {head.at("origin").get<std::string>(), head.at("size").get<uint64_t>(),
+    s.tree_head = {head.at("origin").get<std::string>(), number_at<uint64_t>(head, "size"),
                    digest_at(head, "sha256")};
     s.receipt = digest_at(p.at("receipt"), "sha256");
     s.steps_root = digest_at(p.at("stepsRoot"), "sha256");

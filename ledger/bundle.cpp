@@ -33,6 +33,14 @@ std::vector<Fact> read_bundle(const fs::path& path) {
   if (!bundle.ParseFromString(bytes)) {
     throw Error(Errc::corrupt, "bundle ", path.string(), ": does not parse");
   }
+  // Whoever may hand in a bundle must not be able to make itself an approver or push a licence
+  // aside.
+  for (const Fact& fact : bundle.fact()) {
+    if (!fact.has_key() && !fact.has_licence()) continue;
+    throw Error(Errc::permission, "bundle ", path.string(), ": holds a ",
+                fact.has_key() ? "key" : "licence",
+                "; append those from their own files, *.pub and *.licence");
+  }
   return {bundle.fact().begin(), bundle.fact().end()};
 }
 

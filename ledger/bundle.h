@@ -14,7 +14,8 @@ namespace cleared::ledger {
 std::filesystem::path write_bundle(const std::filesystem::path& folder,
                                    const std::vector<Fact>& facts);
 
-// Error{corrupt} when the name is not the digest of the content, or it does not parse.
+// Error{corrupt} when the name is not the digest of the content, or it does not parse;
+// Error{permission} when it holds keys or licences, which only a person appends.
 std::vector<Fact> read_bundle(const std::filesystem::path& path);
 
 }  // namespace cleared::ledger

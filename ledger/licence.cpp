@@ -130,9 +130,14 @@ bool covers(const LicenceText& terms, std::string_view path, const Digest& diges
 }
 
 bool matches_pattern(std::string_view pattern, std::string_view path) {
+  const auto names = split_path(path);
+  // "a/../b" would pass as something below a.
+  if (std::any_of(names.begin(), names.end(),
+                  [](std::string_view name) { return name == "." || name == ".."; })) {
+    return false;
+  }
   return matches_sequence(
-      split_path(pattern), split_path(path), [](std::string_view name) { return name == "**"; },
-      matches_name);
+      split_path(pattern), names, [](std::string_view name) { return name == "**"; }, matches_name);
 }
 
 }  // namespace cleared::ledger

@@ -18,7 +18,8 @@ LicenceText parse_licence(std::string_view text, std::string_view where);
 std::string licence_ref(const LicenceText& terms);
 
 // Does the licence name this source? By digest when it lists digests, else by delivery pattern:
-// "*" is any run of characters within one name, "**" any number of folders.
+// "*" is any run of characters within one name, "**" any number of folders; a path with "." or ".."
+// in it is covered by no pattern.
 bool covers(const LicenceText& terms, std::string_view path, const Digest& digest);
 bool matches_pattern(std::string_view pattern, std::string_view path);
 

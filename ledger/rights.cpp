@@ -90,6 +90,22 @@ Verdict check_samples(const Store& store, const std::string& root, uint32_t expe
   return yes();
 }
 
+// A licence on record for a source, whose document was erased, can say nothing, and so clears
+// nothing: else erasing the strictest of several would lift its terms.
+Verdict check_documents(const Store& store, const std::string& root) {
+  Statement select(store.db(),
+                   "SELECT n.ref FROM sample p JOIN clip c ON c.id = p.clip "
+                   "JOIN source_licence sl ON sl.source = c.source "
+                   "JOIN licence l ON l.ref = sl.licence JOIN licence n ON n.id = l.id "
+                   "WHERE p.shard = ? AND n.document_digest NOT IN (SELECT digest FROM document) "
+                   "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1");
+  if (select.with(root).next()) {
+    return no("no_licence", "the document of licence " + select.text(0) + ", which shard " + root +
+                                " was made under, is no longer kept");
+  }
+  return yes();
+}
+
 }  // namespace
 
 ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
@@ -108,6 +124,7 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
+  refuse(check_documents(store, root));
   if (shard.type(1) != ValueType::null) {
     refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
   }

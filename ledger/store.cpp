@@ -252,7 +252,9 @@ bool Store::store_intent(const TreeHead& head) const {
         throw Error(Errc::corrupt, path_.string(), ": a tree head of size ", head.size,
                     " with another root was about to be signed; run ledger verify");
       }
-      return intent.type(1) == ValueType::null || !fs::exists(head_path(path_));
+      // A crash between signing and publishing leaves an older file, or none.
+      return intent.type(1) == ValueType::null || !fs::exists(head_path(path_)) ||
+             read_file(head_path(path_), kMaxHeadBytes) != intent.text(1);
     }
   }
   Transaction transaction(db_);
@@ -272,8 +274,8 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
   // Read back and hash again what is going to be signed, from the last signed head on.
   const uint64_t size = this->size();
   Tree tree(db_);
-  const int64_t signed_size =
-      db_.integer("SELECT COALESCE(MAX(size), 0) FROM tree_head WHERE note IS NOT NULL");
+  const auto signed_size = static_cast<uint64_t>(
+      db_.integer("SELECT COALESCE(MAX(size), 0) FROM tree_head WHERE note IS NOT NULL"));
   Statement leaves(db_, "SELECT seq, bytes FROM leaf WHERE seq >= ? ORDER BY seq");
   leaves.with(signed_size);
   while (leaves.next()) {
@@ -281,6 +283,13 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
     if (leaf_digest(as_bytes(leaves.text(1))) != tree.leaf(seq)) {
       throw Error(Errc::corrupt, path_.string(), ": record ", seq,
                   " reads back differently from how it was written; run ledger verify");
+    }
+  }
+  {
+    Statement last(db_, "SELECT root FROM tree_head WHERE size = ?");
+    if (last.with(signed_size).next() && last.text(0) != tree.root(signed_size).text()) {
+      throw Error(Errc::corrupt, path_.string(), ": its first ", signed_size,
+                  " records are not those that were signed; run ledger verify");
     }
   }
   const TreeHead head{origin(), size, tree.root(size)};

@@ -1,0 +1,232 @@
+// What the ledger says about footage, shards and permits.
+#include "ledger/rights.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ledger/digest.h"
+#include "tests/ledger/world.h"
+
+namespace cleared::ledger {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string rule_of(const World& world, std::string_view path = "2026-01/a.webm") {
+  const Store store(world.ledger, Access::read);
+  return Rights(store).judge_source(path, sha256("source a"), INGEST).verdict.rule;
+}
+
+// What asking for a permit says: "" or the refusal.
+std::string permit_error(const World& world, const PermitRequest& request) {
+  const Store store(world.ledger, Access::read);
+  return error_of([&] { make_permit(store, Rights(store), request); });
+}
+std::string permit_error(const World& world) {
+  return permit_error(world, world.request());
+}
+
+std::string version_2(const std::string& text) {
+  return replaced(text, "  version: 1\n", "  version: 2\n  supersedes: \"LIC-1@1\"\n");
+}
+
+// A second licensor whose licence covers the same folder.
+void add_rival(World& world, const SignerKey& rival) {
+  world.append({world.key(rival, "licensor")});
+  const std::string text = replaced(replaced(full_licence_text(), "\"LIC-1\"", "\"RIVAL-1\""),
+                                    "licensor: \"example-stock\"", "licensor: \"rival\"");
+  Store(world.ledger, Access::append)
+      .append_licence(sign_text(text, {&rival, &world.licensee}), "rival");
+}
+
+TEST(Rights, OfASource) {
+  World world;
+  EXPECT_EQ(rule_of(world), "no_licence");
+  world.add_licence(full_licence_text());
+  EXPECT_EQ(rule_of(world), "cleared");
+  EXPECT_EQ(rule_of(world, "2026-02/a.webm"), "no_licence");
+  EXPECT_EQ(rule_of(world, "2026-01/../2026-02/a.webm"), "no_licence");
+  world.add_licence(version_2(replaced(full_licence_text(), "2099-12-31", "2025-12-31")));
+  EXPECT_EQ(rule_of(world), "expired");  // the newest version alone counts
+  world.append({world.revocation("licence", "LIC-1", world.licensor)});
+  EXPECT_EQ(rule_of(world), "revoked");
+}
+
+TEST(Rights, TwoLicensorsAreATitleConflict) {
+  World world;
+  world.fill();
+  ASSERT_EQ(permit_error(world), "");
+  add_rival(world, new_signer_key("rival"));
+  EXPECT_EQ(rule_of(world), "title_conflict");
+  EXPECT_THAT(permit_error(world), StartsWith("refused: title_conflict"));
+}
+
+TEST(Rights, AnotherLicensorCannotRevoke) {
+  World world;
+  world.fill();
+  const SignerKey rival = new_signer_key("rival");
+  world.append({world.key(rival, "licensor")});
+  EXPECT_THAT(error_of([&] { world.append({world.revocation("licence", "LIC-1", rival)}); }),
+              StartsWith("permission"));
+}
+
+TEST(Rights, OfALedgerThatWasEditedAreNone) {
+  const char* edits[] = {
+      "UPDATE licence SET valid_to = '2200-01-01'",
+      "UPDATE document SET note = replace(note, 'max_passes: 4', 'max_passes: 9')",
+      "UPDATE clip SET verdict = 'kept', caption = 'x'", "DELETE FROM revocation",
+      "INSERT INTO approval SELECT 99, shard, signer, at, use, note FROM approval"};
+  for (const char* sql : edits) {
+    World world;
+    world.fill();
+    world.append({world.revocation("licence", "LIC-1", world.licensor)});
+    {
+      const Database db = Database::open(world.ledger, Access::append);
+      db.exec(sql);
+    }
+    EXPECT_THAT(permit_error(world),
+                testing::AllOf(StartsWith("corrupt"), HasSubstr("ledger verify")))
+        << sql;
+  }
+}
+
+// Documents may be erased, and an erased one must not take its refusal with it.
+TEST(Rights, AnErasedLicenceClearsNothing) {
+  World world;
+  world.add_licence(full_licence_text());
+  const std::string other = replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\"");
+  world.add_licence(replaced(other, "max_height_px: 1080", "max_height_px: 32"));  // stricter
+  std::vector<Fact> facts = world.footage();
+  facts[0].mutable_source()->add_licence("LIC-2@1");
+  world.append(facts);
+  world.append({world.approval()});
+  Store(world.ledger, Access::append).sign_head(world.log);
+  ASSERT_THAT(permit_error(world), StartsWith("refused: height_above_limit"));
+  {
+    const Database db = Database::open(world.ledger, Access::append);
+    db.exec("DELETE FROM document WHERE note LIKE '%LIC-2%'");
+  }
+  EXPECT_THAT(permit_error(world), StartsWith("refused: no_licence"));
+}
+
+TEST(Shard, OneRowARefusal) {
+  struct Case {
+    const char* rule;
+    std::function<void(World&)> change;
+  };
+  const Case cases[] = {
+      {"revoked", [](World& w) { w.append({w.revocation("licence", "LIC-1", w.approver)}); }},
+      {"revoked",
+       [](World& w) { w.append({w.revocation("shard", "sha256:" + w.root_hex(), w.approver)}); }},
+      {"use_not_allowed",
+       [](World& w) {
+         w.add_licence(version_2(replaced(full_licence_text(), "ENCODE, TRAIN,", "ENCODE,")));
+       }},
+      {"no_licence",
+       [](World& w) {
+         w.add_licence(version_2(replaced(full_licence_text(), "2026-01/**", "2026-02/**")));
+       }},
+      {"title_conflict",
+       [](World& w) {
+         Fact fact;
+         DuplicateRecord& d = *fact.mutable_duplicate();
+         d.set_source(std::string(sha256("source a").text()));
+         d.set_of(std::string(sha256("source a").text()));
+         d.set_end_us(1);
+         d.set_of_end_us(1);
+         d.set_verdict("conflict");
+         w.append({fact});
+       }},
+  };
+  for (size_t i = 0; i < std::size(cases); ++i) {
+    World world;
+    world.fill();
+    ASSERT_EQ(permit_error(world), "");
+    cases[i].change(world);
+    EXPECT_THAT(permit_error(world), StartsWith("refused: " + std::string(cases[i].rule)))
+        << "row " << i;
+    PermitRequest rest = world.request();
+    rest.leave_out_refused = true;
+    EXPECT_THAT(permit_error(world, rest), StartsWith("refused: nothing_permitted"));
+  }
+}
+
+TEST(Shard, IncompleteWhenASampleIsNotOnRecord) {
+  World world;
+  world.add_licence(full_licence_text());
+  std::vector<Fact> facts = world.footage();
+  facts.pop_back();
+  world.append(facts);
+  world.append({world.approval()});
+  Store(world.ledger, Access::append).sign_head(world.log);
+  EXPECT_THAT(permit_error(world), StartsWith("refused: shard_incomplete"));
+  const Store store(world.ledger, Access::read);
+  EXPECT_THAT(error_of([&] { make_approval(store, Rights(store), world.root_hex(), TRAIN, ""); }),
+              StartsWith("refused: shard_incomplete"));
+}
+
+TEST(Shard, UnkeptClipsAreSuperseded) {
+  World world;
+  world.add_licence(full_licence_text());
+  std::vector<Fact> facts = world.footage();
+  facts[2].mutable_clip()->set_verdict("black");
+  world.append(facts);
+  world.append({world.approval()});
+  Store(world.ledger, Access::append).sign_head(world.log);
+  EXPECT_THAT(permit_error(world), StartsWith("refused: superseded_clip"));
+}
+
+TEST(Permit, NeedsAnApprovalForThatUse) {
+  World world;
+  world.add_licence(full_licence_text());
+  world.append(world.footage());
+  Store(world.ledger, Access::append).sign_head(world.log);
+  EXPECT_THAT(permit_error(world), StartsWith("refused: nothing_permitted"));
+  world.append({world.approval()});  // for TRAIN
+  EXPECT_EQ(permit_error(world), "");
+  PermitRequest request = world.request();
+  request.purpose.set_use(EVALUATE);
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: nothing_permitted"));
+}
+
+TEST(Permit, HoursAndHead) {
+  World world;
+  world.add_licence(full_licence_text());
+  world.append(world.footage());
+  world.append({world.approval()});
+  EXPECT_THAT(permit_error(world), StartsWith("not_found"));  // no signed head yet
+  Store(world.ledger, Access::append).sign_head(world.log);
+  for (const auto& [hours, error] :
+       {std::pair<uint64_t, const char*>{0, "usage"}, {1, ""}, {168, ""}, {169, "usage"}}) {
+    PermitRequest request = world.request();
+    request.hours = hours;
+    EXPECT_THAT(permit_error(world, request), StartsWith(error)) << hours;
+  }
+}
+
+TEST(Permit, PassesAreLimitedAndReserved) {
+  World world;
+  world.fill();  // max_passes 4, two samples
+  PermitRequest request = world.request();
+  request.draws = 8;
+  EXPECT_EQ(permit_error(world, request), "");
+  request.draws = 9;
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_exceeded"));
+  request.draws = 8;
+  request.passes_before = 1;
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_exceeded"));
+  Fact permit;
+  permit.mutable_permit()->set_note(world.permit_note());
+  world.append({permit});
+  EXPECT_THAT(permit_error(world), StartsWith("refused: passes_reserved"));
+}
+
+TEST(Permit, SharesOfALicensorAreLimited) {
+  World world;
+  world.fill(replaced(full_licence_text(), "max_share: 1.0", "max_share: 0.5"));
+  EXPECT_THAT(permit_error(world), StartsWith("refused: share_exceeded"));
+}
+
+}  // namespace
+}  // namespace cleared::ledger

@@ -1,0 +1,526 @@
+// The ledger file: what may be appended, what survives, and what verify finds.
+#include "ledger/store.h"
+
+#include <csignal>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ledger/attestation.h"
+#include "ledger/base/clock.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/merkle.h"
+#include "ledger/projection.h"
+#include "ledger/query.h"
+#include "ledger/textproto.h"
+#include "ledger/verify.h"
+#include "tests/ledger/world.h"
+
+namespace cleared::ledger {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+Fact refusal(const std::string& subject) {
+  Fact fact;
+  fact.mutable_refusal()->set_act("ingest");
+  fact.mutable_refusal()->set_subject(subject);
+  fact.mutable_refusal()->set_rule("no_licence");
+  return fact;
+}
+
+// "where: what" of every finding, one a line.
+std::string findings(const fs::path& ledger, const VerifyOptions& options = {}) {
+  std::string out;
+  for (const Finding& f : verify_ledger(ledger, options).findings) {
+    out += f.where + ": " + f.what + "\n";
+  }
+  return out;
+}
+
+TEST(Append, IsOnceAndInOrder) {
+  World world;
+  Store store(world.ledger, Access::append);
+  const auto added = store.append({refusal("a"), refusal("b"), refusal("a")});
+  EXPECT_EQ(added.first, 5U);
+  EXPECT_EQ(added.added, 2U);
+  EXPECT_EQ(added.present, 1U);
+  EXPECT_EQ(store.append({refusal("b")}).added, 0U);
+  EXPECT_EQ(store.size(), 7U);
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+TEST(Append, IsAllOrNothing) {
+  World world;
+  const auto bad = [](const std::function<void(Fact&)>& make) {
+    Fact fact;
+    make(fact);
+    return fact;
+  };
+  const std::string digest(32, 'd');
+  const SignerKey stranger = new_signer_key("example-approver");
+  const std::pair<const char*, Fact> cases[] = {
+      {"unsupported", Fact()},
+      {"corrupt", bad([](Fact& f) { f.mutable_source()->set_digest("short"); })},
+      {"corrupt", bad([&](Fact& f) {  // no such licence
+         f.mutable_source()->set_digest(digest);
+         f.mutable_source()->add_licence("NONE@1");
+       })},
+      {"corrupt", bad([&](Fact& f) {  // no such source
+         f.mutable_clip()->set_id(digest);
+         f.mutable_clip()->set_source(digest);
+       })},
+      {"corrupt", bad([&](Fact& f) { f.mutable_fingerprint()->set_source(digest); })},
+      {"corrupt", bad([&](Fact& f) { f.mutable_consumed()->set_sample(digest); })},
+      {"corrupt", bad([](Fact& f) { f.mutable_approval()->set_note("no note"); })},
+      {"corrupt", bad([](Fact& f) { f.mutable_checkpoint()->set_statement("{"); })},
+      {"corrupt", bad([](Fact& f) { f.mutable_refusal()->set_fact(std::string(70'000, 'x')); })},
+      {"corrupt", world.key(world.approver, "boss")},
+      {"corrupt", world.key(stranger, "approver")},            // the name is taken
+      {"corrupt", world.key(new_signer_key("other"), "log")},  // a second log key
+      {"corrupt", world.revocation("licence", "NONE", world.approver)},
+      {"permission", world.revocation("shard", digest_name(sha256("x")), world.licensor)},
+  };
+  for (size_t i = 0; i < std::size(cases); ++i) {
+    Store store(world.ledger, Access::append);
+    EXPECT_THAT(error_of([&] {
+                  store.append({refusal("good"), cases[i].second});
+                }),
+                StartsWith(cases[i].first))
+        << "row " << i;
+    EXPECT_EQ(store.size(), 5U) << "row " << i;
+  }
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+TEST(Append, IsForOneWriter) {
+  World world;
+  const Store first(world.ledger, Access::append);
+  EXPECT_THAT(error_of([&] { Store(world.ledger, Access::append); }), StartsWith("busy"));
+  EXPECT_EQ(Store(world.ledger, Access::read).size(), 5U);
+}
+
+TEST(Append, ARetiredKeySignsNothingMore) {
+  World world;
+  world.fill();
+  Fact retire = world.key(world.approver, "approver");
+  retire.mutable_key()->set_retired(true);
+  world.append({retire});
+  EXPECT_THAT(
+      error_of([&] { world.append({world.revocation("licence", "LIC-1", world.approver)}); }),
+      StartsWith("permission"));
+  EXPECT_EQ(error_of([&] { world.append({world.revocation("licence", "LIC-1", world.licensor)}); }),
+            "");
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+TEST(Licences, NeedBothParties) {
+  World world;
+  const std::string text = full_licence_text();
+  const SignerKey forged = new_signer_key("example-stock");
+  Store store(world.ledger, Access::append);
+  const auto append = [&](const std::string& t, const std::vector<const SignerKey*>& keys) {
+    return error_of([&] { store.append_licence(sign_text(t, keys), "a"); });
+  };
+  EXPECT_THAT(append(text, {&world.licensor}), StartsWith("permission"));
+  EXPECT_THAT(append(text, {&world.licensee}), StartsWith("permission"));
+  EXPECT_THAT(append(text, {&forged, &world.licensee}), StartsWith("permission"));
+  EXPECT_THAT(append(text, {&world.approver, &world.licensee}), StartsWith("permission"));
+  // The parties the other way round: the right keys in the wrong roles.
+  EXPECT_THAT(
+      append(replaced(replaced(text, "licensor: \"example-stock\"", "licensor: \"example-studio\""),
+                      "licensee: \"example-studio\"", "licensee: \"example-stock\""),
+             {&world.licensor, &world.licensee}),
+      StartsWith("permission"));
+  EXPECT_EQ(store.size(), 5U);
+  EXPECT_EQ(append(text, {&world.licensor, &world.licensee}), "");
+  EXPECT_EQ(append(text, {&world.licensor, &world.licensee}), "");  // again: no change
+  EXPECT_EQ(store.size(), 6U);
+  EXPECT_THAT(
+      append(replaced(text, "max_passes: 4", "max_passes: 5"), {&world.licensor, &world.licensee}),
+      StartsWith("corrupt"));
+  const std::string second =
+      replaced(text, "  version: 1\n", "  version: 2\n  supersedes: \"LIC-1@1\"\n");
+  EXPECT_EQ(append(second, {&world.licensor, &world.licensee}), "");
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+TEST(Licences, TheirDocumentsMayBeErased) {
+  World world;
+  world.fill();
+  Database(Database::open(world.ledger, Access::append)).exec("DELETE FROM document");
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+TEST(Head, IsNeverTwoRootsForOneSize) {
+  World world;
+  Store store(world.ledger, Access::append);
+  EXPECT_THAT(error_of([&] { store.sign_head(world.approver); }), StartsWith("permission"));
+  const TreeHead first = store.sign_head(world.log);
+  const std::string note = store.newest_head_note();
+  EXPECT_EQ(store.sign_head(world.log), first);
+  EXPECT_EQ(store.newest_head_note(), note);
+  EXPECT_TRUE(signed_by(parse_note(note), world.log.verifier));
+  // An intent that was stored before a crash binds: only it may be signed.
+  store.append({refusal("a")});
+  store.db().exec("INSERT INTO tree_head(size, root) VALUES(6, zeroblob(32))");
+  EXPECT_THAT(error_of([&] { store.sign_head(world.log); }), StartsWith("corrupt"));
+}
+
+TEST(Head, AfterACrashTheStoredIntentIsSigned) {
+  World world;
+  Store store(world.ledger, Access::append);
+  store.sign_head(world.log);
+  store.db().exec("UPDATE tree_head SET note = NULL");
+  fs::remove(head_path(world.ledger));
+  EXPECT_EQ(store.sign_head(world.log).size, 5U);
+  EXPECT_EQ(read_file(head_path(world.ledger)), store.newest_head_note());
+}
+
+// A crash between signing and publishing leaves the file behind; signing again publishes.
+TEST(Head, AStalePublishedFileIsRenewed) {
+  World world;
+  Store store(world.ledger, Access::append);
+  store.sign_head(world.log);
+  const std::string old = read_file(head_path(world.ledger));
+  store.append({refusal("a")});
+  store.sign_head(world.log);
+  write_file(head_path(world.ledger), old);
+  store.sign_head(world.log);
+  EXPECT_EQ(read_file(head_path(world.ledger)), store.newest_head_note());
+}
+
+// Whoever rewrites the log below a signed head gets no signature over what they made of it.
+TEST(Head, OnlyExtendsWhatWasSigned) {
+  World world;
+  Store store(world.ledger, Access::append);
+  store.append({refusal("a")});
+  store.sign_head(world.log);
+  store.db().exec(
+      "UPDATE node SET digests = CAST(zeroblob(32) || substr(digests, 33) AS BLOB) "
+      "WHERE level = 0");
+  fs::remove(head_path(world.ledger));
+  store.append({refusal("b")});
+  EXPECT_THAT(error_of([&] { store.sign_head(world.log); }), StartsWith("corrupt"));
+}
+
+TEST(Open, RefusesAFileThatIsBehindItsPublishedHead) {
+  World world;
+  Store(world.ledger, Access::append).sign_head(world.log);
+  const std::string old = read_file(world.ledger);
+  world.append({refusal("a")});
+  Store(world.ledger, Access::append).sign_head(world.log);
+  write_file(world.ledger, old);
+  for (const Access access : {Access::read, Access::append}) {
+    EXPECT_THAT(error_of([&] { Store(world.ledger, access); }), HasSubstr("rolled back"));
+  }
+  EXPECT_THAT(findings(world.ledger), HasSubstr("rolled back"));
+}
+
+TEST(Open, RefusesWhatIsNoLedger) {
+  World world;
+  const auto open = [](const fs::path& path) {
+    return error_of([&] { Store(path, Access::append); });
+  };
+  EXPECT_THAT(open(world.folder / "none"), StartsWith("not_found"));
+  write_file(world.folder / "text", std::string(5000, 'x'));
+  EXPECT_THAT(open(world.folder / "text"), StartsWith("corrupt"));
+  write_file(world.folder / "empty", "");
+  EXPECT_THAT(open(world.folder / "empty"), StartsWith("corrupt"));
+  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 2");
+  EXPECT_THAT(open(world.ledger), StartsWith("unsupported"));
+  EXPECT_THAT(error_of([&] { verify_ledger(world.ledger, {}); }), StartsWith("unsupported"));
+  EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
+}
+
+TEST(Prove, ProofsVerifyByTheArithmeticAlone) {
+  World world;
+  world.fill();
+  const Store store(world.ledger, Access::read);
+  for (uint64_t seq = 0; seq < store.size(); ++seq) {
+    const std::string proof = store.prove(seq);
+    const size_t note_at = proof.find("\n\n") + 2;
+    const TreeHead head = parse_tree_head(parse_note(proof.substr(note_at)).text);
+    std::vector<Digest> siblings;
+    std::istringstream lines(proof.substr(0, note_at - 1));
+    std::string line;
+    std::getline(lines, line);
+    EXPECT_EQ(line, "c2sp.org/tlog-proof@v1");
+    std::getline(lines, line);
+    EXPECT_EQ(line, "index " + std::to_string(seq));
+    while (std::getline(lines, line)) siblings.push_back(*digest_from_raw(*parse_base64(line)));
+    EXPECT_TRUE(verify_inclusion(leaf_digest(as_bytes(store.record_bytes(seq))), seq, head.size,
+                                 siblings, head.root));
+  }
+  EXPECT_THAT(error_of([&] { static_cast<void>(store.prove(store.size())); }),
+              StartsWith("not_found"));
+}
+
+// A writer killed with signal 9 anywhere: what it was told is on record, is.
+TEST(Crash, AcknowledgedRecordsSurvive) {
+  World world;
+  std::mt19937 random(7);
+  uint64_t acknowledged = 0;
+  for (int round = 0; round < 12; ++round) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(ends[0]);
+      Store store(world.ledger, Access::append);
+      for (uint64_t i = store.size();; ++i) {
+        store.append({refusal("record " + std::to_string(i))});
+        if (i % 3 == 0) store.sign_head(world.log);
+        const uint64_t size = store.size();
+        if (::write(ends[1], &size, sizeof size) != sizeof size) ::_exit(1);
+      }
+    }
+    ::close(ends[1]);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 60));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    uint64_t size = 0;
+    while (::read(ends[0], &size, sizeof size) == sizeof size) acknowledged = size;
+    ::close(ends[0]);
+    Store store(world.ledger, Access::append);
+    ASSERT_GE(store.size(), acknowledged);
+    store.sign_head(world.log);
+    ASSERT_EQ(findings(world.ledger), "");
+  }
+  EXPECT_GT(acknowledged, 12U);
+}
+
+// --- verify ---
+
+// A ledger with a row in every table.
+struct FullWorld : World {
+  FullWorld() {
+    fill();
+    const std::string permit = permit_note();
+    std::vector<Fact> facts(6);
+    facts[0].mutable_permit()->set_note(permit);
+    RunRecord& run = *facts[1].mutable_run();
+    run.set_name("run-1.abc");
+    run.set_permit(std::string(sha256(permit).text()));
+    run.set_config_digest(std::string(sha256("config").text()));
+    run.set_code_version("1.0");
+    run.set_ranks(2);
+    ReceiptText receipt;
+    Receipt& r = *receipt.mutable_receipt();
+    r.set_run("run-1.abc");
+    r.set_permit(digest_name(sha256(permit)));
+    r.set_origin(log.verifier.name);
+    const TreeHead head = Store(ledger, Access::append).sign_head(log);
+    r.set_tree_size(head.size);
+    r.set_tree_root(digest_name(head.root));
+    r.set_first_step(0);
+    r.set_end_step(2);
+    r.set_steps_root(digest_name(sha256("steps")));
+    r.set_samples(1);
+    r.set_consumed_root(digest_name(sha256("consumed")));
+    r.set_checkpoint(digest_name(sha256("weights")));
+    const std::string receipt_note = sign_text(format_textproto(receipt), {&trainer});
+    facts[2].mutable_receipt()->set_note(receipt_note);
+    ConsumedRecord& consumed = *facts[3].mutable_consumed();
+    consumed.set_run("run-1.abc");
+    consumed.set_end_step(2);
+    consumed.set_sample(std::string(manifest.samples[0].digest.text()));
+    consumed.set_passes(2);
+    TrainingStatement s;
+    s.subjects = {{"weights", sha256("weights")}};
+    s.run = "run-1.abc";
+    s.step = 2;
+    s.tree_head = head;
+    CheckpointRecord& checkpoint = *facts[4].mutable_checkpoint();
+    checkpoint.set_digest(std::string(sha256("weights").text()));
+    checkpoint.set_run("run-1.abc");
+    checkpoint.set_step(2);
+    checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
+    facts[5] = refusal("bikes.mp4");
+    Fact duplicate;
+    duplicate.mutable_duplicate()->set_source(std::string(sha256("source a").text()));
+    duplicate.mutable_duplicate()->set_of(std::string(sha256("source a").text()));
+    duplicate.mutable_duplicate()->set_verdict("duplicate");
+    facts.push_back(duplicate);
+    facts.push_back(revocation("shard", "sha256:" + root_hex(), approver));
+    append(facts);
+    Store(ledger, Access::append).sign_head(log);
+    write_file(folder / "a.permit", permit);
+    write_file(folder / "a.receipt", receipt_note);
+    write_file(folder / "a.statement", checkpoint.statement());
+  }
+};
+
+// As someone with write access and sqlite3: without foreign keys, without our checks.
+void edit(const fs::path& ledger, const std::string& sql) {
+  const Database db = Database::open(ledger, Access::append);
+  db.exec("PRAGMA foreign_keys = OFF");
+  db.exec(sql);
+}
+
+TEST(Verify, EveryColumnOfEveryProjectedTableIsCompared) {
+  FullWorld world;
+  ASSERT_EQ(findings(world.ledger), "");
+  const std::string good = read_file(world.ledger);
+  std::vector<std::array<std::string, 3>> columns;
+  {
+    const Database db = Database::open(world.ledger, Access::read);
+    Statement select(
+        db,
+        "SELECT t.name, c.name, c.type FROM sqlite_schema t, pragma_table_info(t.name) c "
+        "WHERE t.type = 'table' AND t.name NOT IN ('leaf', 'node', 'tree_head', "
+        "'document')");
+    while (select.next()) columns.push_back({select.text(0), select.text(1), select.text(2)});
+  }
+  ASSERT_GT(columns.size(), 100U);
+  for (const auto& [table, column, type] : columns) {
+    write_file(world.ledger, good);
+    const std::string quoted = "\"" + column + "\"";
+    const std::string value = type == "TEXT"   ? "COALESCE(" + quoted + ", '') || 'x'"
+                              : type == "BLOB" ? "CAST(" + quoted + " || x'00' AS BLOB)"
+                                               : "COALESCE(" + quoted + ", 0) + 1000";
+    edit(world.ledger, "UPDATE \"" + table + "\" SET " + quoted + " = " + value +
+                           " WHERE seq = (SELECT MIN(seq) FROM \"" + table + "\")");
+    const std::string found = findings(world.ledger);
+    EXPECT_THAT(found, HasSubstr(table)) << table << "." << column;
+    EXPECT_THAT(found, HasSubstr("record ")) << table << "." << column;
+    // A column that is no key is named itself.
+    if (found.find("a row that no record makes") == std::string::npos) {
+      EXPECT_THAT(found, HasSubstr(table + "." + column)) << found;
+    }
+  }
+  for (const auto& [table, column, type] : columns) {  // a row taken away
+    if (column != "seq") continue;
+    write_file(world.ledger, good);
+    edit(world.ledger, "DELETE FROM \"" + table + "\"");
+    EXPECT_THAT(findings(world.ledger), HasSubstr(table + ": the row of this record is missing"));
+  }
+}
+
+TEST(Verify, NamesWhatElseWasChanged) {
+  FullWorld world;
+  const std::string good = read_file(world.ledger);
+  const std::pair<const char*, const char*> cases[] = {
+      {"UPDATE leaf SET bytes = CAST(bytes || x'00' AS BLOB) WHERE seq = 7",
+       "record 7, leaf.bytes"},
+      {"UPDATE leaf SET digest = zeroblob(32) WHERE seq = 7", "record 7, leaf.digest"},
+      {"UPDATE leaf SET bytes = x'', digest = x'' WHERE seq = 7", "record 7, leaf.bytes and"},
+      {"DELETE FROM leaf WHERE seq = 7", "record 7: is missing"},
+      {"DELETE FROM leaf WHERE seq = (SELECT MAX(seq) FROM leaf)", "the log has only"},
+      {"DELETE FROM leaf", "empty"},
+      {"INSERT INTO leaf VALUES(-1, x'00', x'00')", "record 0"},
+      {"UPDATE node SET digests = zeroblob(32)", "node.digests"},
+      {"INSERT INTO node VALUES(1, 0, zeroblob(32))", "node level 1, tile 0, node.digests"},
+      {"DELETE FROM node", "node level 0, tile 0, node.digests: is missing"},
+      {"UPDATE tree_head SET root = zeroblob(32)", "root: is not the root"},
+      {"UPDATE tree_head SET note = replace(note, 'test.example', 'best.example')", "not signed"},
+      {"UPDATE tree_head SET note = ''", "tree_head of size"},
+      {"INSERT INTO tree_head VALUES(999, zeroblob(32), NULL)", "tree_head of size 999"},
+      {"UPDATE document SET note = note || 'x'", "document.note"},
+      {"UPDATE document SET salt = zeroblob(32)", "document.salt"},
+      {"INSERT INTO document VALUES('x', x'', '')", "belongs to no licence"},
+      {"INSERT INTO refusal VALUES(99, '', '', '', '')",
+       "record 99, refusal: a row that no record"},
+      {"DROP VIEW cleared", "schema, view cleared: is missing"},
+      {"DROP VIEW cleared; CREATE VIEW cleared AS SELECT 1",
+       "schema, view cleared: its definition"},
+      {"CREATE TABLE more(x)", "schema, table more"},
+      {"CREATE TRIGGER t AFTER INSERT ON leaf BEGIN DELETE FROM refusal; END", "schema, trigger t"},
+      {"CREATE INDEX i ON leaf(digest)", "schema, index i"},
+      {"ALTER TABLE refusal ADD COLUMN more TEXT", "schema, table refusal"},
+      {"PRAGMA application_id = 1", "application_id"},
+      {"PRAGMA user_version = 0", "user_version"},
+  };
+  for (const auto& [sql, where] : cases) {
+    write_file(world.ledger, good);
+    edit(world.ledger, sql);
+    EXPECT_THAT(findings(world.ledger), HasSubstr(where)) << sql;
+  }
+}
+
+TEST(Verify, FindsAHexEditOfAnyRecord) {
+  FullWorld world;
+  const std::string good = read_file(world.ledger);
+  const Store store(world.ledger, Access::read);
+  for (uint64_t seq = 0; seq < store.size(); ++seq) {
+    const std::string bytes = store.record_bytes(seq);
+    std::string bad = good;
+    const size_t at = bad.find(bytes.substr(0, 200));
+    if (at == std::string::npos) continue;  // lies over several pages
+    bad[at + bytes.size() / 2 % 200] = static_cast<char>(bad[at + bytes.size() / 2 % 200] ^ 1);
+    write_file(world.folder / "bad.db", bad);
+    EXPECT_THAT(findings(world.folder / "bad.db"), HasSubstr("record " + std::to_string(seq)))
+        << seq;
+  }
+}
+
+TEST(Verify, SurvivesRandomDamage) {
+  FullWorld world;
+  const std::string good = read_file(world.ledger);
+  std::mt19937 random(3);
+  for (int i = 0; i < 60; ++i) {
+    std::string bad = good;
+    for (int j = 0; j < 20; ++j) bad[random() % bad.size()] = static_cast<char>(random());
+    if (i % 4 == 0) bad.resize(random() % bad.size());
+    write_file(world.folder / "bad.db", bad);
+    try {
+      verify_ledger(world.folder / "bad.db", {});  // an answer or an Error, and no crash
+    } catch (const Error&) {
+    }
+  }
+}
+
+TEST(Verify, AnchorsCatchARewrittenLog) {
+  FullWorld world;
+  const std::vector<Anchor> anchors = {
+      read_anchor(world.folder / "a.permit"), read_anchor(world.folder / "a.receipt"),
+      read_anchor(world.folder / "a.statement"), read_anchor(head_path(world.ledger))};
+  EXPECT_EQ(findings(world.ledger, {anchors, {}}), "");
+  EXPECT_EQ(verify_ledger(world.ledger, {anchors, {}}).anchors, anchors.size() + 1);
+  // A new log of the same name and key, consistent in itself.
+  World other;
+  Store::create(other.folder / "new.db", world.log.verifier);
+  Store(other.folder / "new.db", Access::append).sign_head(world.log);
+  for (const Anchor& anchor : anchors) {
+    EXPECT_THAT(findings(other.folder / "new.db", {{anchor}, {}}), HasSubstr("rolled back"));
+  }
+  EXPECT_THAT(findings(other.ledger, {anchors, {}}), HasSubstr("rolled back"));
+  Anchor forked = anchors[0];
+  forked.head.root = sha256("fork");
+  EXPECT_THAT(findings(world.ledger, {{forked}, {}}), HasSubstr("rewritten or forked"));
+  forked.head.origin = "other/log";
+  EXPECT_THAT(findings(world.ledger, {{forked}, {}}), HasSubstr("other/log"));
+  EXPECT_THAT(findings(world.ledger, {{}, {{"log", new_signer_key("x").verifier}}}),
+              HasSubstr("not trusted"));
+  EXPECT_EQ(findings(world.ledger, {{}, {{"log", world.log.verifier}}}), "");
+}
+
+TEST(Query, ReadsAndDoesNothingElse) {
+  FullWorld world;
+  EXPECT_EQ(query_view(world.ledger, "exposure").rows.size(), 1U);
+  EXPECT_EQ(query_view(world.ledger, "exposure").rows[0][4], "4.0");  // 2 passes of 2 s
+  EXPECT_EQ(query_view(world.ledger, "touched").rows.size(), 1U);
+  EXPECT_EQ(query_view(world.ledger, "cleared").rows.size(), 0U);  // its shard is revoked
+  for (const std::string& view : view_names(world.ledger)) {
+    EXPECT_EQ(error_of([&] { query_view(world.ledger, view); }), "") << view;
+  }
+  EXPECT_THAT(error_of([&] { query_view(world.ledger, "x\" --"); }), StartsWith("usage"));
+  for (const char* sql : {"DELETE FROM leaf", "ATTACH '/tmp/x' AS x", "PRAGMA writable_schema = 1",
+                          "SELECT load_extension('x')", "CREATE TABLE x(y)", "SELEKT", "",
+                          "UPDATE leaf SET seq = 1 RETURNING 1", "VACUUM INTO '/tmp/x'"}) {
+    EXPECT_THAT(error_of([&] { query_sql(world.ledger, sql); }), StartsWith("usage")) << sql;
+  }
+  EXPECT_EQ(query_sql(world.ledger, "SELECT 1; DELETE FROM leaf").rows.size(), 1U);
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+}  // namespace
+}  // namespace cleared::ledger
