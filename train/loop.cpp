@@ -127,7 +127,7 @@ class Training {
 };
 
 void Training::start() {
-  if (position_.resumed_from.empty()) fit_codec();
+  if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
   const auto before = passes_before(*gate_, order_, position_.totals, state_.step());
   check_passes(*gate_, order_, before, end_step_);
 

@@ -1,0 +1,287 @@
+// The train program from end to end, on three real clips and a model as small as it gets: what it
+// promises about resuming, refusing, stopping and telling the ledger.
+#include <csignal>
+#include <map>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ledger/base/file.h"
+#include "ledger/bundle.h"
+#include "ledger/digest.h"
+#include "ledger/merkle.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
+#include "ledger/record.pb.h"
+#include "ledger/textproto.h"
+#include "tests/train/gate_fixture.h"
+#include "tests/train/process.h"
+#include "train/checkpoint.pb.h"
+#include "train/receipt.h"
+
+namespace cleared::train {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+struct Ended {
+  int code = 0;
+  std::string output;
+};
+
+class TrainRun : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(CLEARED_CURATE)) GTEST_SKIP() << "curate is not built: " << CLEARED_CURATE;
+  }
+
+  static std::vector<std::string> gate_args(const GateFixture& f) {
+    const GatePaths paths = f.paths();
+    return {"--config",  f.config_path(), "--permit",   paths.permit, "--trust",
+            paths.trust, "--shards",      paths.shards, "--notices",  paths.notices};
+  }
+  static std::vector<std::string> run_args(const GateFixture& f, const std::string& out,
+                                           const std::vector<std::string>& more = {}) {
+    std::vector<std::string> args = {
+        "run", "--key", f.trainer_key(), "--out", f.folder() / out, "--curate", CLEARED_CURATE};
+    for (const std::string& arg : gate_args(f)) args.push_back(arg);
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  }
+  static Ended train(const std::vector<std::string>& args) {
+    Process process(CLEARED_TRAIN, args);
+    const int code = process.wait();
+    return {code, process.output()};
+  }
+  static Ended run(const GateFixture& f, const std::string& out,
+                   const std::vector<std::string>& more = {}) {
+    return train(run_args(f, out, more));
+  }
+  static State state_of(const fs::path& checkpoint) {
+    State state;
+    ledger::parse_textproto(read_file(checkpoint / "state.textproto"), "state", state);
+    return state;
+  }
+  static std::vector<ledger::Fact> outbox(const fs::path& run) {
+    std::vector<ledger::Fact> facts;
+    for (const auto& entry : fs::directory_iterator(run / "outbox")) {
+      for (const auto& fact : ledger::read_bundle(entry.path())) facts.push_back(fact);
+    }
+    return facts;
+  }
+
+  GateFixture make(uint64_t steps = 6) {
+    return GateFixture(tiny_config(steps), {sample_video(0), sample_video(1), sample_video(2)});
+  }
+};
+
+const std::vector<std::string> kTwoRanks = {"--nproc-per-node", "2"};
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+TEST_F(TrainRun, GivesTheSameBitsBrokenOrUnbroken) {
+  const GateFixture f = make();
+  const Ended unbroken = run(f, "a", kTwoRanks);
+  ASSERT_EQ(unbroken.code, 0) << unbroken.output;
+  ASSERT_EQ(run(f, "b", kTwoRanks + std::vector<std::string>{"--until", "2"}).code, 0);
+  const Ended resumed = run(f, "b", kTwoRanks);
+  ASSERT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr("from step-000002"));
+  EXPECT_EQ(state_of(f.folder() / "a/step-000006").tensors(),
+            state_of(f.folder() / "b/step-000006").tensors());
+
+  // The same run, back to the checkpoint before: the files are the same to the last byte.
+  const fs::path last = f.folder() / "a/step-000006";
+  const std::string sums = read_file(last / "SHA256SUMS");
+  fs::remove_all(last);
+  ASSERT_EQ(run(f, "a", kTwoRanks).code, 0);
+  EXPECT_EQ(read_file(last / "SHA256SUMS"), sums);
+  const Ended from = run(f, "a", kTwoRanks + std::vector<std::string>{"--from", "3"});
+  ASSERT_EQ(from.code, 0) << from.output;
+  EXPECT_EQ(read_file(last / "SHA256SUMS"), sums);
+  EXPECT_EQ(read_file(f.folder() / "a/superseded-1/step-000006/SHA256SUMS"), sums);
+}
+
+TEST_F(TrainRun, GoesOnAfterBeingKilled) {
+  const GateFixture f = make(40);
+  ASSERT_EQ(run(f, "a", kTwoRanks).code, 0);
+  {
+    Process process(CLEARED_TRAIN, run_args(f, "b", kTwoRanks));
+    ASSERT_TRUE(process.wait_for("step-000006")) << process.output();
+    process.send(SIGKILL);
+    process.wait();
+  }
+  const Ended resumed = run(f, "b", kTwoRanks);
+  ASSERT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
+            state_of(f.folder() / "b/step-000040").tensors());
+}
+
+TEST_F(TrainRun, StopsWithACheckpointWhenAsked) {
+  const GateFixture f = make(100'000);
+  Process process(CLEARED_TRAIN, run_args(f, "a", kTwoRanks));
+  ASSERT_TRUE(process.wait_for("step 4/")) << process.output();
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait(), 75) << process.output();
+  EXPECT_THAT(process.output(), HasSubstr("run the same command again"));
+  EXPECT_FALSE(fs::is_empty(f.folder() / "a/outbox"));
+}
+
+// Noise, times and order do not depend on the number of ranks, so the first loss is the same but
+// for the order of its sums.
+TEST_F(TrainRun, SeesTheSameStepOnOneRankAndOnTwo) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "one").code, 0);
+  ASSERT_EQ(run(f, "two", kTwoRanks).code, 0);
+  const State one = state_of(f.folder() / "one/step-000003");
+  const State two = state_of(f.folder() / "two/step-000003");
+  EXPECT_NEAR(one.first_loss(), two.first_loss(), 1e-6);
+  EXPECT_NEAR(one.smooth_loss(), two.smooth_loss(), 1e-4);
+  EXPECT_EQ(read_file(f.folder() / "one/step-000006/totals.txt"),
+            read_file(f.folder() / "two/step-000006/totals.txt"));
+}
+
+TEST_F(TrainRun, RefusesAShardOfWhichOneByteWasChanged) {
+  GateFixture f = make();
+  f.damage(2);
+  const Ended ended = run(f, "a", kTwoRanks);
+  EXPECT_EQ(ended.code, 3) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("sample_changed: sample clip2"));
+  const Ended check = train(std::vector<std::string>{"check"} + gate_args(f));
+  EXPECT_EQ(check.code, 3);
+  EXPECT_THAT(check.output, HasSubstr("sample_changed: sample clip2"));
+
+  const auto facts = outbox(f.folder() / "a");
+  const auto& refusal = facts.back().refusal();
+  EXPECT_EQ(refusal.act(), "train");
+  EXPECT_EQ(refusal.rule(), "sample_changed");
+}
+
+TEST_F(TrainRun, RefusesARevokedLicenceBeforeTheFirstStep) {
+  GateFixture f = make();
+  f.revoke();
+  const Ended ended = run(f, "a", kTwoRanks);
+  EXPECT_EQ(ended.code, 3) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("revoked: licence demo-licence"));
+  EXPECT_EQ(outbox(f.folder() / "a").at(0).refusal().rule(), "revoked");
+}
+
+// Ranks that stopped at different steps would wait for each other until the world's timeout.
+TEST_F(TrainRun, StopsAllRanksAtOneStepWhenARevocationArrives) {
+  GateFixture f = make(100'000);
+  Process process(CLEARED_TRAIN, run_args(f, "a", kTwoRanks));
+  ASSERT_TRUE(process.wait_for("step 5/")) << process.output();
+  f.revoke();
+  EXPECT_EQ(process.wait(), 3) << process.output();
+  EXPECT_THAT(process.output(), HasSubstr("revoked: licence demo-licence"));
+  EXPECT_THAT(process.output(), HasSubstr("stopped after step"));
+  size_t refusals = 0;
+  for (const auto& fact : outbox(f.folder() / "a")) refusals += fact.has_refusal() ? 1 : 0;
+  EXPECT_EQ(refusals, 1u);
+}
+
+TEST_F(TrainRun, RefusesToStartWhatThePermitWouldNotLetItFinish) {
+  GateFixture f = make();
+  f.permit([](ledger::Permit& permit) { permit.mutable_shard(0)->set_max_passes(4); });
+  const Ended ended =
+      run(f, "a");  // 12 slots are 4 passes of 3 samples, and the codec's is one more
+  EXPECT_EQ(ended.code, 3) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("passes_exceeded"));
+  f.permit([](ledger::Permit& permit) { permit.mutable_shard(0)->set_max_passes(5); });
+  EXPECT_EQ(run(f, "a").code, 0);
+}
+
+TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  std::map<uint64_t, ledger::Receipt> receipts;
+  std::map<uint64_t, std::string> notes;
+  std::map<uint64_t, std::vector<Digest>> leaves;
+  uint64_t passes = 0, checkpoints = 0;
+  for (const auto& fact : outbox(f.folder() / "a")) {
+    if (fact.has_receipt()) {
+      ledger::ReceiptText text;
+      ledger::parse_textproto(ledger::parse_note(fact.receipt().note()).text, "receipt", text);
+      receipts[text.receipt().end_step()] = text.receipt();
+      notes[text.receipt().end_step()] = fact.receipt().note();
+    }
+    if (fact.has_consumed()) {
+      passes += fact.consumed().passes();
+      leaves[fact.consumed().end_step()].push_back(
+          ledger::leaf_digest(as_bytes(fact.consumed().SerializeAsString())));
+    }
+    if (fact.has_checkpoint()) ++checkpoints;
+  }
+  ASSERT_EQ(receipts.size(), 2u);
+  EXPECT_EQ(checkpoints, 2u);
+  EXPECT_EQ(passes, 6u * 2 + 2);  // every slot, and two samples for the codec
+  for (const auto& [end, receipt] : receipts) {
+    EXPECT_EQ(receipt.consumed_root(), ledger::digest_name(ledger::root_digest(leaves[end])));
+    const fs::path folder = f.folder() / "a" / ("step-00000" + std::to_string(end));
+    EXPECT_EQ(receipt.steps_root(), ledger::digest_name(parse_span(read_file(folder / "steps.txt"),
+                                                                   receipt.first_step(), "steps")
+                                                            .steps_root()));
+    EXPECT_EQ(receipt.checkpoint(),
+              ledger::digest_name(ledger::sha256(read_file(folder / "weights.safetensors"))));
+  }
+  EXPECT_FALSE(receipts[3].has_previous());
+  EXPECT_EQ(receipts[6].previous(), ledger::digest_name(ledger::sha256(notes[3])));
+}
+
+TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path checkpoint = f.folder() / "a/step-000006", gif = f.folder() / "out.gif";
+  const std::vector<std::string> args = {"sample",    "--checkpoint", checkpoint,  "--out", gif,
+                                         "--caption", "caption 1",    "--threads", "1"};
+  const Ended first =
+      train(args + std::vector<std::string>{"--trust", (f.folder() / "trainer.pub").string()});
+  ASSERT_EQ(first.code, 0) << first.output;
+  const std::string bytes = read_file(gif);
+  EXPECT_EQ(bytes.substr(0, 6), "GIF89a");
+  ASSERT_EQ(train(args).code, 0);
+  EXPECT_EQ(read_file(gif), bytes);  // same seed, same clip
+
+  const Ended stranger = train(args + std::vector<std::string>{"--trust", f.paths().trust});
+  EXPECT_EQ(stranger.code, 65) << stranger.output;
+  write_file(checkpoint / "totals.txt", "");
+  const Ended damaged = train(args);
+  EXPECT_EQ(damaged.code, 65);
+  EXPECT_THAT(damaged.output, HasSubstr("totals.txt was changed"));
+}
+
+TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  write_file(f.folder() / "bad.textproto", tiny_config() + "colour: 1\n");
+  fs::permissions(f.folder() / "trainer.key", fs::perms::group_read, fs::perm_options::add);
+  struct Case {
+    std::vector<std::string> args;
+    int code;
+    const char* says;
+  };
+  auto other_config = run_args(f, "x");
+  *std::find(other_config.begin(), other_config.end(), f.config_path().string()) =
+      f.folder() / "bad.textproto";
+  const Case cases[] = {
+      {{}, 2, "--help"},
+      {{"run"}, 2, "required"},
+      {run_args(f, "x"), 77, "chmod"},
+      {other_config, 78, "bad.textproto:"},
+      {run_args(f, "x", {"--nproc-per-node", "3"}), 78, "batch: 2 samples"},
+      {{"sample", "--checkpoint", f.folder() / "none", "--out", f.folder() / "g"}, 66, "none"},
+  };
+  for (const Case& c : cases) {
+    const Ended ended = train(c.args);
+    EXPECT_EQ(ended.code, c.code) << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr(c.says));
+  }
+}
+
+}  // namespace
+}  // namespace cleared::train
