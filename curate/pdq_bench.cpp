@@ -1,6 +1,6 @@
 // What a fingerprint costs, in the sizes that curation meets. Peer: PyPI's pdqhash 0.2.8, Meta's
-// own C++ behind Python, on the same luma:
-// here 4 times as fast at 512 x 288, 1.2 ms against 5.2 (x86-64 without AVX code, one thread):
+// own C++ behind Python, on the same luma;
+// this is 4 times as fast at 512 x 288, 1.2 ms against 5.2 (x86-64 without AVX code, one thread):
 //   python -m timeit -s 'import numpy, pdqhash; p = numpy.random.default_rng(1).integers(0, 256,
 //     (288, 512, 3), dtype="uint8")' 'pdqhash.compute(p)'
 #include <benchmark/benchmark.h>

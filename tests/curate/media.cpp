@@ -34,8 +34,10 @@ class Writer {
              "test media");
     muxer_.reset(context);
     // Through a file: what muxers do to fill in sizes afterwards needs a real one.
-    av_check(avio_open(&muxer_->pb, (folder_.path() / "media").c_str(), AVIO_FLAG_WRITE),
-             "test media");
+    AVIOContext* file = nullptr;
+    av_check(avio_open(&file, (folder_.path() / "media").c_str(), AVIO_FLAG_WRITE), "test media");
+    file_.reset(file);
+    muxer_->pb = file;
     if (o_.picture) video_ = add_stream(o_.codec, true);
     if (o_.sound) audio_ = add_stream("flac", false);
     av_check(avformat_write_header(muxer_.get(), nullptr), "test media");
@@ -59,7 +61,7 @@ class Writer {
       if (stream->codec) send(*stream, nullptr);
     }
     av_check(av_write_trailer(muxer_.get()), "test media");
-    av_check(avio_closep(&muxer_->pb), "test media");
+    file_.reset();
     return read_file(folder_.path() / "media");
   }
 
@@ -138,6 +140,7 @@ class Writer {
 
   const MediaOptions& o_;
   const TemporaryFolder folder_;
+  Handle<AVIOContext, avio_closep> file_;
   Muxer muxer_;
   Stream video_, audio_;
 };
