@@ -184,19 +184,26 @@ void Gate::check_permit(const Note& note) const {
 
 void Gate::find_shards() {
   std::map<std::string, Manifest> by_root;
+  std::string unreadable;
   for (const auto& entry : fs::directory_iterator(options_.shards)) {
     const fs::path& path = entry.path();
     if (path.extension() != ".manifest") continue;
-    Manifest manifest = read_manifest(fs::path(path).replace_extension());
-    const std::string root = digest_name(shard_root(manifest));
-    by_root.emplace(root, std::move(manifest));
+    try {
+      Manifest manifest = read_manifest(fs::path(path).replace_extension());
+      const std::string root = digest_name(shard_root(manifest));
+      by_root.emplace(root, std::move(manifest));
+    } catch (const Error& error) {
+      // It may be of a shard that this run has no business with; if not, it is missing below.
+      unreadable += std::string("; ") + error.what();
+    }
   }
   for (const auto& shard : permit_.shard()) {
     const auto found = by_root.find(shard.root());
     if (found == by_root.end()) {
-      throw Refused(no("shard_missing",
-                       "no manifest in " + options_.shards.string() + " has the root " +
-                           shard.root() + " that the permit lists: it was changed or not copied"));
+      throw Refused(no("shard_missing", "no manifest in " + options_.shards.string() +
+                                            " has the root " + shard.root() +
+                                            " that the permit lists: it was changed or not copied" +
+                                            unreadable));
     }
     if (found->second.samples.size() != shard.samples()) {
       throw Refused(no("shard_incomplete", "shard " + found->second.name + " has " +

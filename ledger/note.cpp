@@ -19,7 +19,7 @@ using SignContext = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 
 constexpr std::string_view kSignerPrefix = "PRIVATE+KEY+";
 constexpr std::string_view kSignaturePrefix = "\u2014 ";  // em dash, space
-constexpr size_t kMaxNoteBytes = 1'000'000;
+constexpr size_t kLongestNote = 1'000'000;
 constexpr size_t kMaxSignatures = 100;
 constexpr size_t kKeyBytes = 32;
 
@@ -207,7 +207,7 @@ SignerKey new_signer_key(std::string_view name) {
 }
 
 Note parse_note(std::string_view note) {
-  if (note.size() > kMaxNoteBytes) throw Error(Errc::corrupt, "note: longer than 1 MB");
+  if (note.size() > kLongestNote) throw Error(Errc::corrupt, "note: longer than 1 MB");
   if (!is_note_text(note)) {
     throw Error(Errc::corrupt, "note: not UTF-8, or it has control characters");
   }

@@ -5,6 +5,7 @@
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/merkle.h"
 #include "ledger/notes.pb.h"
 #include "ledger/textproto.h"
 
@@ -201,6 +202,11 @@ void add(const Database& db, uint64_t seq, const PermitRecord& record) {
 }
 
 void add(const Database& db, uint64_t seq, const RunRecord& r) {
+  Statement permit(db, "SELECT run FROM permit WHERE digest = ?");
+  if (!permit.with(hex(r.permit(), "permit")).next()) unfit("run", "its permit is not on record");
+  if (!r.name().starts_with(permit.text(0) + "-")) {
+    unfit("run", r.name() + " is no run of " + permit.text(0) + ", which its permit is for");
+  }
   Statement(db, "INSERT INTO run VALUES(?, ?, ?, ?, ?, ?, ?)")
       .with(r.name(), seq, hex(r.permit(), "permit"), hex(r.config_digest(), "config_digest"),
             r.code_version(), r.seed(), r.ranks())
@@ -211,6 +217,10 @@ void add(const Database& db, uint64_t seq, const ReceiptRecord& record) {
   const Note note = parse_note(record.note());
   const Receipt r = parse_noted<ReceiptText>(note, "receipt").receipt();
   if (r.first_step() >= r.end_step()) unfit("receipt", "it covers no step");
+  Statement permit(db, "SELECT 1 FROM permit WHERE digest = ?");
+  if (!permit.with(hex_of_name(r.permit(), "receipt.permit")).next()) {
+    unfit("receipt", "its permit is not on record");
+  }
   Statement(db, "INSERT INTO receipt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .with(to_hex(sha256(record.note())), seq, r.run(),
             require_signer(db, note, "trainer", "", "receipt"), r.first_step(), r.end_step(),
@@ -231,6 +241,35 @@ void add(const Database& db, uint64_t seq, const ConsumedRecord& c) {
       .run();
 }
 
+// A checkpoint closes a span of its run. What the span consumed must be what the trainer signed
+// for: nothing left out, nothing added. Until then exposure does not count it (view consumed_clip).
+void require_consumed(const Database& db, const std::string& run, uint64_t step,
+                      const std::string& weights) {
+  Statement receipt(db, "SELECT note FROM receipt WHERE run = ? AND end_step = ?");
+  if (!receipt.with(run, step).next()) unfit("checkpoint", "there is no run receipt up to it");
+  const Receipt r = parse_noted<ReceiptText>(parse_note(receipt.text(0)), "receipt").receipt();
+  if (hex_of_name(r.checkpoint(), "receipt.checkpoint") != weights) {
+    unfit("checkpoint", "its run receipt is for other weights");
+  }
+  std::vector<Digest> leaves;
+  Statement rows(db,
+                 "SELECT sample, passes, first_step FROM consumed WHERE run = ? AND end_step = ? "
+                 "ORDER BY sample");
+  rows.with(run, step);
+  while (rows.next()) {
+    ConsumedRecord consumed;
+    consumed.set_run(run);
+    consumed.set_end_step(step);
+    consumed.set_sample(std::string(parse_digest(rows.text(0)).value_or(Digest{}).text()));
+    consumed.set_passes(static_cast<uint32_t>(rows.integer(1)));
+    consumed.set_first_step(rows.unsigned_integer(2));
+    leaves.push_back(leaf_digest(as_bytes(consumed.SerializeAsString())));
+  }
+  if (leaves.size() != r.samples() || digest_name(root_digest(leaves)) != r.consumed_root()) {
+    unfit("checkpoint", "the samples recorded as consumed are not those of its run receipt");
+  }
+}
+
 void add(const Database& db, uint64_t seq, const CheckpointRecord& c) {
   const Envelope envelope = parse_envelope(c.statement());
   const TrainingStatement s = parse_statement(envelope.payload);
@@ -238,6 +277,7 @@ void add(const Database& db, uint64_t seq, const CheckpointRecord& c) {
   if (s.run != c.run() || s.step != c.step() || to_hex(s.subjects[0].digest) != digest) {
     unfit("checkpoint", "its statement is about another checkpoint");
   }
+  require_consumed(db, c.run(), c.step(), digest);
   std::string signer;
   for (const VerifierKey& key : keys_of(db, "trainer")) {
     if (signed_by(envelope, key)) signer = key.name;

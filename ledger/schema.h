@@ -271,6 +271,7 @@ CREATE VIEW source_licensor AS
 CREATE VIEW consumed_clip AS
   SELECT u.run, u.end_step, u.first_step, u.passes, p.clip, p.duration_us, c.source
   FROM consumed u
+  JOIN checkpoint k ON k.run = u.run AND k.step = u.end_step
   JOIN (SELECT DISTINCT digest, clip, duration_us FROM sample) p ON p.digest = u.sample
   JOIN clip c ON c.id = p.clip;
 CREATE VIEW exposure AS
