@@ -68,6 +68,11 @@ class Licences(unittest.TestCase):
                     self.assertNotEqual(row.name, "FFmpeg")
                     self.assertFalse(bound_by_gpl(row.spdx), row.spdx)
 
+    def test_train_cannot_open_a_ledger(self):
+        if "train" not in PROGRAMS:
+            self.skipTest("train is not built")
+        self.assertNotIn("SQLite", {row_of(soname).name for soname in PROGRAMS["train"]})
+
     def test_curate_is_seen_to_be_bound_by_gpl(self):
         """The check above can fail: on the program that does link GPL code, it says so."""
         if "curate" not in PROGRAMS:
