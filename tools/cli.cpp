@@ -3,29 +3,38 @@
 #include <cstdio>
 #include <exception>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "ledger/base/error.h"
 
 namespace cleared::tools {
-namespace {
-
 Exit exit_of(Errc code) {
   switch (code) {
-    case Errc::usage: return exit_usage;
-    case Errc::refused: return exit_refused;
-    case Errc::corrupt: return exit_corrupt;
-    case Errc::unsupported: return exit_corrupt;
-    case Errc::not_found: return exit_not_found;
-    case Errc::io: return exit_io;
-    case Errc::busy: return exit_busy;
-    case Errc::permission: return exit_permission;
-    case Errc::config: return exit_config;
+    case Errc::usage:
+      return exit_usage;
+    case Errc::refused:
+      return exit_refused;
+    case Errc::corrupt:
+      return exit_corrupt;
+    case Errc::unsupported:
+      return exit_corrupt;
+    case Errc::not_found:
+      return exit_not_found;
+    case Errc::io:
+      return exit_io;
+    case Errc::busy:
+      return exit_busy;
+    case Errc::permission:
+      return exit_permission;
+    case Errc::config:
+      return exit_config;
   }
   return exit_internal;
 }
 
-}  // namespace
-
 int run_main(const char* program, const std::function<int()>& body) noexcept {
+  // What protobuf has to say reaches the reader through our own errors, with the file's name.
+  google::protobuf::SetLogHandler(nullptr);
   try {
     return body();
   } catch (const Error& error) {

@@ -4,15 +4,17 @@
 
 #include <functional>
 
+#include "ledger/base/error.h"
+
 namespace cleared::tools {
 
 // docs/exit-codes.md. Numbers from 64 up are those of sysexits.h.
 enum Exit {
   exit_ok = 0,
-  exit_no = 1,           // the answer is no: a proof does not verify, a ledger was changed
+  exit_no = 1,  // the answer is no: a proof does not verify, a ledger was changed
   exit_usage = 2,
-  exit_refused = 3,      // by the gate
-  exit_partial = 4,      // some items failed; the rest is done
+  exit_refused = 3,  // by the gate
+  exit_partial = 4,  // some items failed; the rest is done
   exit_corrupt = 65,
   exit_not_found = 66,
   exit_internal = 70,
@@ -21,6 +23,9 @@ enum Exit {
   exit_permission = 77,  // a key or a permission
   exit_config = 78,
 };
+
+// The one table from kinds of error to exit codes.
+Exit exit_of(Errc code);
 
 // Runs `body`, prints an escaping Error as one line on stderr, and returns the exit code.
 int run_main(const char* program, const std::function<int()>& body) noexcept;

@@ -14,6 +14,7 @@
 #include "ledger/digest.h"
 #include "tools/cli.h"
 #include "tools/launch.h"
+#include "train/agree.h"
 #include "train/check.h"
 #include "train/data/config.h"
 #include "train/loop.h"
@@ -211,26 +212,34 @@ bool is_first_rank() {
   return rank == nullptr || std::string(rank) == "0";
 }
 
+// Rank 0 speaks for what all ranks agreed on.
+int do_other_rank(const Options& options) try {
+  using End = train::RunResult::End;
+  const End end = train::run(options.run).end;
+  return end == End::refused       ? tools::exit_refused
+         : end == End::interrupted ? tools::exit_busy
+                                   : tools::exit_ok;
+} catch (const train::AgreedError& error) {
+  return tools::exit_of(error.code());
+}
+
 int do_run(Options& options, char** argv) {
   if (options.dry_run) return do_check(options, false);
+  const train::RunConfig config = train::load_config(options.run.config).config;
   if (std::getenv("RANK") == nullptr && options.ranks > 1) {
     return tools::launch_ranks(options.ranks, argv);
   }
   stop_on_signals();
   Lines lines(options);
-  const uint32_t every = train::load_config(options.run.config).config.log_every();
+  const uint32_t every = config.log_every();
   options.run.stop = &g_stop;
   options.run.on_start = [&](const auto& start) { show_start(lines, start); };
   options.run.on_step = [&](const auto& step) { show_step(lines, step, every); };
   options.run.on_checkpoint = [&](const auto& checkpoint) { show_checkpoint(lines, checkpoint); };
 
-  const train::RunResult result = train::run(options.run);
   using End = train::RunResult::End;
-  if (!is_first_rank()) {
-    return result.end == End::refused       ? tools::exit_refused
-           : result.end == End::interrupted ? tools::exit_busy
-                                            : tools::exit_ok;
-  }
+  if (!is_first_rank()) return do_other_rank(options);
+  const train::RunResult result = train::run(options.run);
   if (result.end == End::refused) {
     if (result.last) {
       lines.lasting("stopped after step " + std::to_string(result.step) + ", checkpoint " +

@@ -64,7 +64,7 @@ Outcome agree(World& world, const Outcome& mine) {
 void agree_or_throw(World& world, const std::function<void()>& body) {
   const Outcome outcome = agree(world, outcome_of(body));
   if (outcome.kind == Outcome::Kind::refused) throw ledger::Refused(outcome.verdict);
-  if (outcome.kind == Outcome::Kind::failed) throw Error(outcome.code, outcome.text);
+  if (outcome.kind == Outcome::Kind::failed) throw AgreedError(outcome);
 }
 
 }  // namespace cleared::train

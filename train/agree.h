@@ -27,7 +27,14 @@ Outcome outcome_of(const std::function<void()>& body);
 // The same answer on every rank. Costs one small reduction when all is good.
 Outcome agree(World& world, const Outcome& mine);
 
-// As agree, for where only good lets the work go on: throws Error or ledger::Refused on every rank.
+// What every rank throws when one of them failed: the same line everywhere, which one need print.
+class AgreedError : public Error {
+ public:
+  explicit AgreedError(const Outcome& outcome) : Error(outcome.code, outcome.text) {}
+};
+
+// As agree, for where only good lets the work go on: throws AgreedError or ledger::Refused on every
+// rank.
 void agree_or_throw(World& world, const std::function<void()>& body);
 
 }  // namespace cleared::train

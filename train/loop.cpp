@@ -45,8 +45,8 @@ Outcome open_gate(World& world, const ledger::GateOptions& options,
   return outcome;
 }
 
-uint32_t slots_of_a_rank(const RunConfig& config, const World& world) {
-  const auto ranks = static_cast<uint32_t>(world.size());
+uint32_t slots_of_a_rank(const RunConfig& config, int world_size) {
+  const auto ranks = static_cast<uint32_t>(world_size);
   if (config.batch() % ranks != 0) {
     throw Error(Errc::config, "batch: ", config.batch(), " samples cannot be shared equally by ",
                 ranks, " ranks");
@@ -79,7 +79,7 @@ class Training {
         world_(world),
         key_(key),
         gate_(std::move(gate)),
-        slots_(slots_of_a_rank(config_, world)),
+        slots_(slots_of_a_rank(config_, world.size())),
         position_(std::move(position)),
         state_(position_.state),
         span_(state_.step()),
@@ -255,7 +255,7 @@ void Training::checkpoint() {
 }
 
 RunResult Training::end(const Outcome& outcome) {
-  if (outcome.kind == Kind::failed) throw Error(outcome.code, outcome.text);
+  if (outcome.kind == Kind::failed) throw AgreedError(outcome);
   checkpoint();
   RunResult result{.end = RunResult::End::finished,
                    .verdict = outcome.verdict,
@@ -288,13 +288,15 @@ RunResult refused_at_the_door(const RunOptions& options, const World& world,
 RunResult run(const RunOptions& options) {
   const Machine machine = prepare_machine(options.threads);
   const LoadedConfig loaded = load_config(options.config);
-  World world(world_from_environment());
-  set_log_rank(world.rank());
+  const WorldOptions where = world_from_environment();
+  set_log_rank(where.rank);
+  World world(where);
+  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
 
   std::unique_ptr<ledger::Gate> gate;
   const Outcome opened = open_gate(world, gate_options(loaded, options.gate), gate);
   if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
-  if (opened.kind == Kind::failed) throw Error(opened.code, opened.text);
+  if (opened.kind == Kind::failed) throw AgreedError(opened);
 
   std::optional<ledger::SignerKey> key;
   Position position;

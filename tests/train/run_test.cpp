@@ -259,7 +259,16 @@ TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {
   const GateFixture f = make();
   ASSERT_EQ(run(f, "a").code, 0);
   write_file(f.folder() / "bad.textproto", tiny_config() + "colour: 1\n");
-  fs::permissions(f.folder() / "trainer.key", fs::perms::group_read, fs::perm_options::add);
+  fs::copy(f.folder() / "trainer.key", f.folder() / "loose.key");
+  fs::permissions(f.folder() / "loose.key", fs::perms::group_read, fs::perm_options::add);
+  auto loose_key = run_args(f, "x", kTwoRanks);
+  *std::find(loose_key.begin(), loose_key.end(), f.trainer_key().string()) =
+      f.folder() / "loose.key";
+  auto other_permit = run_args(f, "x", kTwoRanks);
+  *std::find(other_permit.begin(), other_permit.end(), f.paths().trust.string()) =
+      f.folder() / "trainer.pub";
+  auto no_decoder = run_args(f, "x", kTwoRanks);
+  *std::find(no_decoder.begin(), no_decoder.end(), CLEARED_CURATE) = "/none/curate";
   struct Case {
     std::vector<std::string> args;
     int code;
@@ -271,7 +280,10 @@ TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {
   const Case cases[] = {
       {{}, 2, "--help"},
       {{"run"}, 2, "required"},
-      {run_args(f, "x"), 77, "chmod"},
+      {loose_key, 77, "chmod"},
+      {other_permit, 3, "permit_unsigned"},
+      {no_decoder, 66, "/none/curate"},
+      {run_args(f, "a", {"--from", "4"}), 66, "step-000004"},
       {other_config, 78, "bad.textproto:"},
       {run_args(f, "x", {"--nproc-per-node", "3"}), 78, "batch: 2 samples"},
       {{"sample", "--checkpoint", f.folder() / "none", "--out", f.folder() / "g"}, 66, "none"},
@@ -280,6 +292,7 @@ TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {
     const Ended ended = train(c.args);
     EXPECT_EQ(ended.code, c.code) << ended.output;
     EXPECT_THAT(ended.output, HasSubstr(c.says));
+    EXPECT_EQ(std::count(ended.output.begin(), ended.output.end(), '\n'), 1) << ended.output;
   }
 }
 
