@@ -300,22 +300,28 @@ TEST(Crash, AcknowledgedRecordsSurvive) {
 
 // --- verify ---
 
-// A ledger with a row in every table.
+// A ledger with a row in every table. The run receipt is about two passes of one sample; the bundle
+// says `passes`.
 struct FullWorld : World {
-  FullWorld() {
+  explicit FullWorld(uint32_t passes = 2) {
     fill();
     const std::string permit = permit_note();
     std::vector<Fact> facts(6);
     facts[0].mutable_permit()->set_note(permit);
     RunRecord& run = *facts[1].mutable_run();
-    run.set_name("run-1.abc");
+    run.set_name("run-1-abc");
     run.set_permit(std::string(sha256(permit).text()));
     run.set_config_digest(std::string(sha256("config").text()));
     run.set_code_version("1.0");
     run.set_ranks(2);
+    ConsumedRecord& consumed = *facts[3].mutable_consumed();
+    consumed.set_run("run-1-abc");
+    consumed.set_end_step(2);
+    consumed.set_sample(std::string(manifest.samples[0].digest.text()));
+    consumed.set_passes(2);
     ReceiptText receipt;
     Receipt& r = *receipt.mutable_receipt();
-    r.set_run("run-1.abc");
+    r.set_run("run-1-abc");
     r.set_permit(digest_name(sha256(permit)));
     r.set_origin(log.verifier.name);
     const TreeHead head = Store(ledger, Access::append).sign_head(log);
@@ -325,23 +331,19 @@ struct FullWorld : World {
     r.set_end_step(2);
     r.set_steps_root(digest_name(sha256("steps")));
     r.set_samples(1);
-    r.set_consumed_root(digest_name(sha256("consumed")));
+    r.set_consumed_root(digest_name(leaf_digest(as_bytes(consumed.SerializeAsString()))));
     r.set_checkpoint(digest_name(sha256("weights")));
     const std::string receipt_note = sign_text(format_textproto(receipt), {&trainer});
     facts[2].mutable_receipt()->set_note(receipt_note);
-    ConsumedRecord& consumed = *facts[3].mutable_consumed();
-    consumed.set_run("run-1.abc");
-    consumed.set_end_step(2);
-    consumed.set_sample(std::string(manifest.samples[0].digest.text()));
-    consumed.set_passes(2);
+    consumed.set_passes(passes);
     TrainingStatement s;
     s.subjects = {{"weights", sha256("weights")}};
-    s.run = "run-1.abc";
+    s.run = "run-1-abc";
     s.step = 2;
     s.tree_head = head;
     CheckpointRecord& checkpoint = *facts[4].mutable_checkpoint();
     checkpoint.set_digest(std::string(sha256("weights").text()));
-    checkpoint.set_run("run-1.abc");
+    checkpoint.set_run("run-1-abc");
     checkpoint.set_step(2);
     checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
     facts[5] = refusal("bikes.mp4");
@@ -364,6 +366,12 @@ void edit(const fs::path& ledger, const std::string& sql) {
   const Database db = Database::open(ledger, Access::append);
   db.exec("PRAGMA foreign_keys = OFF");
   db.exec(sql);
+}
+
+// Bundles are unsigned: what they say was consumed must be what the trainer signed for.
+TEST(Store, ACheckpointWhoseConsumedSamplesDoNotAddUpIsRefused) {
+  EXPECT_EQ(error_of([] { FullWorld honest; }), "");
+  EXPECT_THAT(error_of([] { FullWorld forged(5); }), HasSubstr("are not those of its run receipt"));
 }
 
 TEST(Verify, EveryColumnOfEveryProjectedTableIsCompared) {
