@@ -348,7 +348,8 @@ int main(int argc, char** argv) {
     sample->add_option("--scale", o.sample.scale, "pixels for each of the clip's")
         ->check(CLI::Range(1, 16))
         ->capture_default_str();
-    sample->add_option("--threads", o.sample.threads, "0: one for each core");
+    sample->add_option("--threads", o.sample.threads, "0: one for each core")
+        ->capture_default_str();
     add_output(sample, o);
 
     try {

@@ -47,7 +47,7 @@ struct SampleCommand {
   std::optional<int> steps;
   std::optional<double> guidance;
   int scale = 4;
-  int threads = 0;
+  int threads = 1;
   std::function<void(int step, int steps)> progress;
 };
 
