@@ -190,7 +190,7 @@ void print_csv(const Table& table) {
   for (const auto& row : table.rows) line(row);
 }
 
-void print_json(const Table& table) {
+Json to_json(const Table& table) {
   Json out = Json::array();
   for (const auto& row : table.rows) {
     Json object = Json::object();
@@ -200,7 +200,11 @@ void print_json(const Table& table) {
     }
     out.push_back(std::move(object));
   }
-  std::printf("%s\n", out.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  return out;
+}
+
+void print_json(const Json& json) {
+  std::printf("%s\n", json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
 void print_table(const Table& table) {
@@ -228,7 +232,7 @@ void print_table(const Table& table) {
 }
 
 void print(const Table& table, const LedgerOptions& o) {
-  if (o.json) return print_json(table);
+  if (o.json) return print_json(to_json(table));
   if (o.csv) return print_csv(table);
   print_table(table);
 }
@@ -530,7 +534,7 @@ int ledger_verify(const LedgerOptions& o) {
                       {"unsigned_tail", report.unsigned_tail},
                       {"root", to_hex(report.root)},
                       {"findings", findings}};
-    std::printf("%s\n", out.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    print_json(out);
     return report.findings.empty() ? exit_ok : exit_no;
   }
   for (const Finding& f : report.findings) {
@@ -563,16 +567,10 @@ int ledger_status(const LedgerOptions& o) {
   const Table expiring = rows("SELECT * FROM expiring WHERE days_left <= 30");
   const Table refused = rows("SELECT act, rule, COUNT(*) AS times FROM refusal GROUP BY act, rule");
   if (o.json) {
-    LedgerOptions json = o;
-    std::printf("{\"kinds\":");
-    print(kinds, json);
-    std::printf(",\"coverage\":");
-    print(coverage, json);
-    std::printf(",\"expiring\":");
-    print(expiring, json);
-    std::printf(",\"refused\":");
-    print(refused, json);
-    std::printf("}\n");
+    print_json({{"kinds", to_json(kinds)},
+                {"coverage", to_json(coverage)},
+                {"expiring", to_json(expiring)},
+                {"refused", to_json(refused)}});
     return exit_ok;
   }
   const Store store(o.ledger, Access::read);
