@@ -9,6 +9,7 @@
 #include "ledger/notes.pb.h"
 #include "ledger/record.pb.h"
 #include "ledger/textproto.h"
+#include "train/totals.h"
 
 namespace cleared::train {
 namespace {
@@ -90,6 +91,16 @@ TEST(Receipt, IsSignedByTheTrainerAndSaysWhatTheSpanSays) {
   EXPECT_EQ(text.receipt().end_step(), 2u);
   EXPECT_EQ(text.receipt().previous(), ledger::digest_name(kC));
   EXPECT_EQ(text.receipt().checkpoint(), ledger::digest_name(kA));
+}
+
+TEST(Totals, ReadOnlyWhatTheyWrite) {
+  const Totals totals = {{kA, 3}, {kB, 1'000'000'000'000}};
+  EXPECT_EQ(parse_totals(format_totals(totals), "totals"), totals);
+  const std::string hex = to_hex(kA);
+  for (const std::string& text : {hex + " 1", hex + " \n", hex + " x\n", hex + " -1\n", hex + "\n",
+                                  hex + "  1\n", hex + " 1\n" + hex + " 1\n", std::string("\n")}) {
+    EXPECT_THROW(parse_totals(text, "totals"), Error) << text;
+  }
 }
 
 }  // namespace
