@@ -40,6 +40,10 @@ began=$SECONDS
 
 echo "Cleared, $what; follow it with: tail -f try/log.txt"
 step "System packages" have_packages install_packages
+if [ "$torch_set" = cuda ]; then
+  PATH=$PATH:/usr/local/cuda/bin
+  step "CUDA compiler" have_nvcc ask_for_nvcc
+fi
 step "LibTorch ($torch_set) and test programs" have_libtorch install_libtorch
 step "Sample footage" have_footage fetch_footage
 

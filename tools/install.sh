@@ -38,6 +38,13 @@ install_libtorch() {
   python_lists >"$venv/.cleared-$torch_set"
 }
 
+# NVIDIA's compiler is not Debian's to install.
+have_nvcc() { command -v nvcc; }
+ask_for_nvcc() {
+  echo "no nvcc in PATH or in /usr/local/cuda/bin: install NVIDIA's CUDA toolkit 13 and run this again"
+  return 1
+}
+
 build() {
   run cmake --preset "$preset"
   run cmake --build --preset "$preset" "$@"
