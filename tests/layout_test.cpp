@@ -370,15 +370,6 @@ std::set<std::string> listed(const fs::path& file, const std::string& from, cons
   return found;
 }
 
-TEST(Docs, EveryRuleOfTheGateIsExplained) {
-  const auto rules = listed("ledger/gate.cpp", "kRules = {", "};", std::regex(R"re("(\w+)")re"));
-  ASSERT_GT(rules.size(), 20U);
-  const auto explained = in_backticks("docs/rules.md");
-  for (const auto& rule : rules) {
-    EXPECT_TRUE(rule == "cleared" || explained.contains(rule)) << "docs/rules.md lacks " << rule;
-  }
-}
-
 TEST(Docs, EveryExitCodeIsExplained) {
   const auto codes = listed("tools/cli.h", "enum Exit {", "};", std::regex(R"(= (\d+),)"));
   ASSERT_GT(codes.size(), 8U);
