@@ -78,18 +78,16 @@ TEST(Shard, WebdatasetReadsIt) {
   write_shard(folder.path(), "x.tar", samples(), {});
   const std::string python = "../.deps/venv/bin/python";
   if (!fs::exists(python)) GTEST_SKIP() << "no " << python;
-  write_file(folder / "tariterators.py", R"(import sys, importlib.util, types
-try:
-    import webdataset
-except Exception:
-    sys.exit(77)  # it wants a PyTorch that can be loaded
+  // Without CUDA's libraries PyTorch is there but cannot be loaded; webdataset needs none to read.
+  write_file(folder / "read_shard.py", R"(import sys
+sys.modules["torch"] = None
+import webdataset
 seen = [(s["__key__"], s["txt"], s["webm"]) for s in webdataset.WebDataset(sys.argv[1], shardshuffle=False)]
 assert seen == [("a", b"", b"w" * 1000), ("b", b"words", b"v" * 512)], seen
 )");
-  const int status = run(python + " " + (folder / "tariterators.py").string() + " " +
-                         (folder / "x.tar").string() + " 2>/dev/null");
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "webdataset cannot be imported here";
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(run(python + " " + (folder / "read_shard.py").string() + " " +
+                (folder / "x.tar").string()),
+            0);
 }
 
 TEST(Manifest, ParsesOnlyWhatFormatWrites) {
