@@ -135,6 +135,10 @@ TrainingStatement parse_statement(std::string_view text) {
 
 std::string seal_envelope(std::string_view payload_type, std::string_view payload,
                           const SignerKey& key) {
+  if (key.verifier.type != SignatureType::ed25519) {
+    throw Error(Errc::usage, "envelope: key ", key.verifier.name,
+                " of a witness signs tree heads only");
+  }
   const std::string signature =
       sign_bytes(as_bytes(pre_authentication_encoding(payload_type, payload)), key);
   const Json envelope = {
@@ -158,6 +162,7 @@ Envelope parse_envelope(std::string_view text) {
 }
 
 bool signed_by(const Envelope& envelope, const VerifierKey& key) {
+  if (key.type != SignatureType::ed25519) return false;
   const std::string message = pre_authentication_encoding(envelope.payload_type, envelope.payload);
   for (const auto& s : envelope.signatures) {
     if (s.key_id == key_id(key) && verify_bytes(as_bytes(message), s.signature, key)) return true;

@@ -100,7 +100,8 @@ uint32_t key_id(std::string_view name, SignatureType type, std::string_view key)
 struct KeyParts {
   std::string name;
   uint32_t id = 0;
-  std::string data;  // type byte and key or seed
+  SignatureType type = SignatureType::ed25519;
+  std::string data;  // key or seed, 32 bytes
 };
 KeyParts parse_key_parts(std::string_view text, std::string_view what) {
   const size_t first = text.find('+');
@@ -117,10 +118,17 @@ KeyParts parse_key_parts(std::string_view text, std::string_view what) {
     throw Error(Errc::corrupt, what, " ", parts.name, ": the id is not 8 lower-case hex digits");
   }
   const auto data = parse_base64(text.substr(second + 1));
-  if (!data || data->size() != 1 + kKeyBytes) {
-    throw Error(Errc::corrupt, what, " ", parts.name, ": not base64 of a type and 32 bytes");
+  if (!data || data->empty()) {
+    throw Error(Errc::corrupt, what, " ", parts.name, ": not base64 of a type and a key");
   }
-  parts.data = *data;
+  parts.type = static_cast<SignatureType>((*data)[0]);
+  parts.data = data->substr(1);
+  if (parts.type != SignatureType::ed25519 && parts.type != SignatureType::ed25519_cosignature) {
+    throw Error(Errc::unsupported, what, " ", parts.name, ": unknown signature type");
+  }
+  if (parts.data.size() != kKeyBytes) {
+    throw Error(Errc::corrupt, what, " ", parts.name, ": the key is not 32 bytes");
+  }
   return parts;
 }
 
@@ -141,11 +149,12 @@ std::string public_part(std::string_view seed) {
   return out;
 }
 
-SignerKey make_signer(std::string_view name, std::string seed) {
+SignerKey make_signer(std::string_view name, SignatureType type, std::string seed) {
   SignerKey out;
   out.verifier.name = name;
+  out.verifier.type = type;
   out.verifier.key = public_part(seed);
-  out.verifier.id = key_id(name, SignatureType::ed25519, out.verifier.key);
+  out.verifier.id = key_id(name, type, out.verifier.key);
   out.seed = std::move(seed);
   return out;
 }
@@ -157,11 +166,8 @@ VerifierKey parse_verifier_key(std::string_view text) {
   VerifierKey key;
   key.name = parts.name;
   key.id = parts.id;
-  key.type = static_cast<SignatureType>(parts.data[0]);
-  key.key = parts.data.substr(1);
-  if (key.type != SignatureType::ed25519 && key.type != SignatureType::ed25519_cosignature) {
-    throw Error(Errc::unsupported, "verifier key ", key.name, ": unknown signature type");
-  }
+  key.type = parts.type;
+  key.key = parts.data;
   if (key_id(key.name, key.type, key.key) != key.id) {
     throw Error(Errc::corrupt, "verifier key ", key.name, ": the id is not that of the key");
   }
@@ -178,10 +184,7 @@ SignerKey parse_signer_key(std::string_view text) {
     throw Error(Errc::corrupt, "private key: does not start with ", kSignerPrefix);
   }
   const KeyParts parts = parse_key_parts(text.substr(kSignerPrefix.size()), "private key");
-  if (static_cast<SignatureType>(parts.data[0]) != SignatureType::ed25519) {
-    throw Error(Errc::unsupported, "private key ", parts.name, ": unknown signature type");
-  }
-  SignerKey key = make_signer(parts.name, parts.data.substr(1));
+  SignerKey key = make_signer(parts.name, parts.type, parts.data);
   if (key.verifier.id != parts.id) {
     throw Error(Errc::corrupt, "private key ", parts.name, ": the id is not that of the key");
   }
@@ -189,12 +192,12 @@ SignerKey parse_signer_key(std::string_view text) {
 }
 
 std::string format_signer_key(const SignerKey& key) {
-  const std::string data = static_cast<char>(SignatureType::ed25519) + key.seed;
+  const std::string data = static_cast<char>(key.verifier.type) + key.seed;
   return std::string(kSignerPrefix) + key.verifier.name + '+' + hex_id(key.verifier.id) + '+' +
          to_base64(as_bytes(data));
 }
 
-SignerKey new_signer_key(std::string_view name) {
+SignerKey new_signer_key(std::string_view name, SignatureType type) {
   if (!is_key_name(name)) {
     throw Error(Errc::usage, "key name \"", name, "\": must be non-empty, without spaces or '+'");
   }
@@ -203,7 +206,7 @@ SignerKey new_signer_key(std::string_view name) {
       1) {
     throw Error(Errc::io, "new key: the system gave no random bytes");
   }
-  return make_signer(name, std::move(seed));
+  return make_signer(name, type, std::move(seed));
 }
 
 Note parse_note(std::string_view note) {
@@ -257,17 +260,26 @@ std::string format_note(const Note& note) {
 }
 
 NoteSignature sign_note(std::string_view text, const SignerKey& key) {
+  if (key.verifier.type != SignatureType::ed25519) {
+    throw Error(Errc::usage, "sign: key ", key.verifier.name,
+                " of a witness signs tree heads only");
+  }
   return {key.verifier.name, key.verifier.id, sign_bytes(as_bytes(text), key)};
 }
 
 void add_signature(Note& note, const SignerKey& key) {
+  add_signature(note, sign_note(note.text, key));
+}
+
+void add_signature(Note& note, NoteSignature signature) {
   std::erase_if(note.signatures, [&](const NoteSignature& s) {
-    return s.name == key.verifier.name && s.id == key.verifier.id;
+    return s.name == signature.name && s.id == signature.id;
   });
-  note.signatures.push_back(sign_note(note.text, key));
+  note.signatures.push_back(std::move(signature));
 }
 
 bool signed_by(const Note& note, const VerifierKey& key) {
+  if (key.type != SignatureType::ed25519) return false;
   bool found = false;
   for (const NoteSignature& s : note.signatures) {
     if (s.name != key.name || s.id != key.id) continue;
@@ -292,7 +304,7 @@ std::string sign_bytes(ByteView message, const SignerKey& key) {
 }
 
 bool verify_bytes(ByteView message, std::string_view signature, const VerifierKey& key) {
-  if (key.type != SignatureType::ed25519 || signature.size() != 64) return false;
+  if (signature.size() != 64) return false;
   const PrivateKey handle(
       EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, as_uchar(key.key), key.key.size()));
   if (!handle) return false;

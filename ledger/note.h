@@ -14,10 +14,11 @@
 
 namespace cleared::ledger {
 
-// Signature types: the byte before the public key in a verifier key.
+// Signature types: the byte before the public key in a verifier key. Keys of other types are
+// Error{unsupported}; signature lines of other types are lines of a key that nobody asks for.
 enum class SignatureType : uint8_t {
   ed25519 = 1,
-  ed25519_cosignature = 4,
+  ed25519_cosignature = 4,  // of a witness: ledger/cosignature.h
 };
 
 // "name+id+base64(type || key)". `key` is 32 bytes for every type known here.
@@ -38,7 +39,8 @@ struct SignerKey {
 };
 SignerKey parse_signer_key(std::string_view text);
 std::string format_signer_key(const SignerKey& key);
-SignerKey new_signer_key(std::string_view name);  // from the system's random source
+// From the system's random source.
+SignerKey new_signer_key(std::string_view name, SignatureType type = SignatureType::ed25519);
 
 struct NoteSignature {
   std::string name;
@@ -55,16 +57,19 @@ struct Note {
 Note parse_note(std::string_view note);
 std::string format_note(const Note& note);
 
+// Error{usage} for a key of type 04, which may sign only with a time: see ledger/cosignature.h.
 NoteSignature sign_note(std::string_view text, const SignerKey& key);
 
-// Adds a signature, replacing an earlier one by the same key.
+// Adds a signature, replacing earlier ones by the same key.
 void add_signature(Note& note, const SignerKey& key);
+void add_signature(Note& note, NoteSignature signature);
 
-// True when `note` has a signature line of this key and it verifies. A line of this key that does
-// not verify makes the answer false whatever the other lines say.
+// True when `note` has a signature line of this key, of type 01, and it verifies. A line of this
+// key that does not verify makes the answer false whatever the other lines say.
 [[nodiscard]] bool signed_by(const Note& note, const VerifierKey& key);
 
-// Ed25519 (RFC 8032) over any bytes, for formats that are not notes (DSSE).
+// Ed25519 (RFC 8032) over any bytes with a key of any type: the caller keeps the messages of
+// different formats apart. For formats that are not plain notes (DSSE, cosignatures).
 std::string sign_bytes(ByteView message, const SignerKey& key);
 [[nodiscard]] bool verify_bytes(ByteView message, std::string_view signature,
                                 const VerifierKey& key);

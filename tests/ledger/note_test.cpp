@@ -196,14 +196,24 @@ TEST(KeyFile, IsForItsOwnerAlone) {
 TEST(TreeHead, ParsesOnlyWhatFormatWrites) {
   const std::string root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
   const std::string good = "example.com/log\n12\n" + root + "\n";
-  EXPECT_EQ(format_tree_head(parse_tree_head(good)), good);
+  for (const std::string& text : {good, good + "extension\n", good + "a b\n+\n"}) {
+    EXPECT_EQ(format_tree_head(parse_tree_head(text)), text);
+  }
+  EXPECT_EQ(parse_tree_head(good + "a b\n+\n").extensions, (std::vector<std::string>{"a b", "+"}));
   for (const std::string& bad :
-       {std::string(), good + "extension\n", good + "\n", good.substr(0, good.size() - 1),
-        replaced(good, "12", "012"), replaced(good, "12", "-1"), replaced(good, "12", "+1"),
-        replaced(good, "12", ""), replaced(good, "12", "18446744073709551616"),
-        replaced(good, "example.com/log", ""), replaced(good, "47DE", "47D"),
-        replaced(good, "uFU=", "uFV=")}) {
+       {std::string(), good + "extension", good + "\nextension\n", good + "\n",
+        good.substr(0, good.size() - 1), replaced(good, "12", "012"), replaced(good, "12", "-1"),
+        replaced(good, "12", "+1"), replaced(good, "12", ""),
+        replaced(good, "12", "18446744073709551616"), replaced(good, "example.com/log", ""),
+        replaced(good, "47DE", "47D"), replaced(good, "uFU=", "uFV=")}) {
     EXPECT_THAT(error_of([&] { parse_tree_head(bad); }), StartsWith("corrupt")) << bad;
+  }
+}
+
+TEST(TreeHead, IsNotWrittenWithALineTooMany) {
+  for (const TreeHead& bad : {TreeHead{"", 1, {}}, TreeHead{"a\nb", 1, {}},
+                              TreeHead{"a", 1, {}, {""}}, TreeHead{"a", 1, {}, {"b\nc"}}}) {
+    EXPECT_THAT(error_of([&] { static_cast<void>(format_tree_head(bad)); }), StartsWith("usage"));
   }
 }
 
