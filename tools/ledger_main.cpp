@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
 
     CLI::App* append =
         on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
-    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.bundle")
+    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
         ->required();
     add_writing(append, o);
 
@@ -81,6 +81,8 @@ int main(int argc, char** argv) {
     approve->add_option("SHARDS", o.files, "roots of shards, or their names");
     approve->add_flag("--all", o.all, "every shard that is not approved yet");
     approve->add_option("--key", o.key, "approver's private key")->required();
+    approve->add_option("--out", o.out,
+                        "write the approval for others to sign, and append nothing");
     approve->add_option("--comment", o.comment, "kept in the approval");
     approve->add_flag("--json", o.json, "print JSON");
     add_writing(approve, o);
