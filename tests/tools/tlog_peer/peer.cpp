@@ -5,6 +5,12 @@
 //   tlog_peer write SEED      cases on stdout
 //   tlog_peer check           cases on stdin; exit 1 and a line on stderr at the first difference
 //
+// And for tests/tools/python_peers_test.py, a JSON line of answer for each line of stdin:
+//
+//   tlog_peer roots           a record in base64; the root over all records so far, in hex
+//   tlog_peer seal            {"skey", "type", "payload"}; the DSSE envelope
+//   tlog_peer open            {"vkey", "envelope"}; whether the key signed it
+//
 // Kinds: note (a note, maybe damaged, and whether a key signed it), inclusion and consistency (a
 // proof, maybe damaged, and whether it holds), uniform (proofs in trees of up to 2^60 equal
 // leaves), tiles (names and contents of all files that are new between two sizes).
@@ -17,6 +23,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "ledger/attestation.h"
 #include "ledger/base/error.h"
 #include "ledger/merkle.h"
 #include "ledger/note.h"
@@ -341,6 +348,38 @@ int check() {
   return 0;
 }
 
+// --- one answer a line ---
+
+template <class Answer>
+int answer_lines(Answer answer) {
+  std::string line;
+  while (std::getline(std::cin, line)) std::cout << answer(Json::parse(line)) << '\n';
+  return 0;
+}
+
+int roots() {
+  RootBuilder builder;
+  return answer_lines([&](const Json& record) -> Json {
+    builder.add(leaf_digest(as_bytes(bytes_of(record))));
+    return to_hex(builder.root());
+  });
+}
+
+Json seal(const Json& c) {
+  const std::string envelope = seal_envelope(c["type"].get<std::string>(), bytes_of(c["payload"]),
+                                             parse_signer_key(c["skey"].get<std::string>()));
+  return Json::parse(envelope);
+}
+
+Json open(const Json& c) {
+  try {
+    return signed_by(parse_envelope(c["envelope"].get<std::string>()),
+                     parse_verifier_key(c["vkey"].get<std::string>()));
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -350,7 +389,10 @@ int main(int argc, char** argv) try {
     return 0;
   }
   if (mode == "check" && argc == 2) return check();
-  std::cerr << "usage: tlog_peer write SEED | check\n";
+  if (mode == "roots" && argc == 2) return roots();
+  if (mode == "seal" && argc == 2) return answer_lines(seal);
+  if (mode == "open" && argc == 2) return answer_lines(open);
+  std::cerr << "usage: tlog_peer write SEED | check | roots | seal | open\n";
   return 2;
 } catch (const std::exception& error) {
   std::cerr << "tlog_peer: " << error.what() << '\n';
