@@ -195,6 +195,9 @@ TEST(Bundle, ReadsBack) {
   for (const auto& records : cases) EXPECT_EQ(parse_entries(encode_entries(records)), records);
   const std::vector<std::string_view> two = {"abc", ""};
   EXPECT_EQ(encode_entries(two), std::string("\0\3abc\0\0", 7));
+  const std::vector<std::string_view> five = {"red", "", "green", "blue", "cyan"};  // of the page
+  EXPECT_EQ(to_hex(as_bytes(encode_entries(five))),
+            "000372656400000005677265656e0004626c756500046379616e");
 }
 
 TEST(Bundle, RefusesWhatIsNotExact) {

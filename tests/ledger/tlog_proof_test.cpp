@@ -1,11 +1,16 @@
 #include "ledger/tlog_proof.h"
 
+#include <sstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ledger/base/clock.h"
+#include "ledger/base/file.h"
 #include "ledger/cosignature.h"
 #include "ledger/merkle.h"
 #include "ledger/tree_head.h"
+#include "ledger/witness_policy.h"
 #include "tests/ledger/world.h"
 
 namespace cleared::ledger {
@@ -48,6 +53,31 @@ TEST(TlogProof, EveryRecordOfALog) {
     proof.extra = "anything";  // nobody signed it
     EXPECT_TRUE(verify_tlog_proof(proof, as_bytes(record(i)), log.key.verifier));
   }
+}
+
+// The example of docs/formats/proof.md and its neighbours verifies, and the pages show its very
+// lines.
+TEST(TlogProof, TheDocumentedExample) {
+  const std::string text = read_file("ledger/data/example.tlog-proof");
+  const TlogProof proof = parse_tlog_proof(text);
+  const VerifierKey log = parse_verifier_key(
+      "example.studio/ledger+10c7425a+AS7zI7RbjWECq9Q/nqingGFRFvol0X3oBcyYKClqGzQe");
+  EXPECT_TRUE(verify_tlog_proof(proof, as_bytes("blue"), log));
+  const std::string policy = read_file("ledger/data/example.policy");
+  const QuorumAnswer answer = quorum_met(parse_witness_policy(policy), parse_note(proof.head));
+  EXPECT_TRUE(answer.met);
+  ASSERT_EQ(answer.cosigned.size(), 1U);
+  EXPECT_EQ(format_time(answer.cosigned[0].unix_seconds * 1'000'000), "2026-01-01T00:00:00Z");
+  const auto shows = [](const char* page, const std::string& lines) {
+    const std::string shown = read_file(std::string("../docs/formats/") + page);
+    std::istringstream in(lines);
+    for (std::string line; std::getline(in, line);) {
+      EXPECT_THAT(shown, testing::HasSubstr("    " + line + "\n")) << page;
+    }
+  };
+  shows("proof.md", replaced(replaced(text, "\n\n", "\n"), "\n\n", "\n"));
+  shows("cosignature.md", replaced(proof.head, "\n\n", "\n"));
+  shows("witness-policy.md", policy);
 }
 
 TEST(TlogProof, NeedsThisLogsSignature) {
