@@ -4,32 +4,15 @@
 #include <bit>
 #include <cstring>
 
-#include <openssl/sha.h>
-
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "ledger/digest.h"
 
 namespace cleared::ledger {
 namespace {
 
-constexpr std::byte kLeafPrefix{0};
+constexpr std::byte kLeafPrefix[] = {std::byte{0}};
 constexpr std::byte kNodePrefix{1};
-
-// SHA-256 without EVP: a node is 65 bytes, and EVP spends as long on fetching and resetting its
-// context as on the two blocks of it (7.1 against 3.8 million nodes a second on one core). OpenSSL
-// 3 calls the functions deprecated and keeps them; the fallback is ledger/digest.h.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-Digest short_sha256(ByteView head, ByteView tail) {
-  SHA256_CTX context;
-  Digest out;
-  CLEARED_CHECK(SHA256_Init(&context) == 1 &&
-                SHA256_Update(&context, head.data(), head.size()) == 1 &&
-                SHA256_Update(&context, tail.data(), tail.size()) == 1 &&
-                SHA256_Final(reinterpret_cast<unsigned char*>(out.bytes.data()), &context) == 1);
-  return out;
-}
-#pragma GCC diagnostic pop
 
 // How many leaves go left: the largest power of two below n (n > 1).
 uint64_t left_size(uint64_t n) {
@@ -76,7 +59,7 @@ std::vector<Digest> roots_of(std::span<const Digest> leaves, const std::vector<L
 }  // namespace
 
 Digest leaf_digest(ByteView record) {
-  return short_sha256({&kLeafPrefix, 1}, record);
+  return sha256({kLeafPrefix, record});
 }
 
 Digest node_digest(const Digest& left, const Digest& right) {
@@ -84,11 +67,11 @@ Digest node_digest(const Digest& left, const Digest& right) {
   message[0] = kNodePrefix;
   std::memcpy(&message[1], left.bytes.data(), 32);
   std::memcpy(&message[33], right.bytes.data(), 32);
-  return short_sha256(message, {});
+  return sha256(ByteView(message));
 }
 
 Digest root_digest(std::span<const Digest> leaves) {
-  if (leaves.empty()) return short_sha256({}, {});
+  if (leaves.empty()) return sha256(ByteView());
   if (leaves.size() == 1) return leaves[0];
   const uint64_t k = left_size(leaves.size());
   return node_digest(root_digest(leaves.first(k)), root_digest(leaves.subspan(k)));
