@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/cli.h"
+#include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
 
 namespace {
@@ -134,12 +135,21 @@ int main(int argc, char** argv) {
         on_ledger(app, o, "status", "what the ledger holds and what needs attention");
     status->add_flag("--json", o.json, "print JSON");
 
+    cleared::tools::BenchOptions bench_options;
+    CLI::App* bench =
+        app.add_subcommand("bench", "measure this machine's ledger beside what limits it");
+    bench->add_option("--records", bench_options.records, "how many, a multiple of 10000")
+        ->capture_default_str();
+    bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
+    bench->add_flag("--json", bench_options.json, "print JSON");
+
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
     }
     using namespace cleared::tools;
+    if (bench->parsed()) return ledger_bench(bench_options);
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
     if (key_retire->parsed()) return ledger_key_retire(o);
