@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kWitnessApplicationId = 0x434C5757;  // "CLWW"
 constexpr int kWitnessVersion = 1;
-constexpr uint64_t kMaxClockSkew_s = 3600;
+constexpr uint64_t kMaxSkewSeconds = 3600;
 constexpr std::string_view kTextContentType = "text/plain; charset=utf-8";
 constexpr const char* kWitnessSchema = R"(
 CREATE TABLE witness(vkey TEXT NOT NULL) STRICT;
@@ -355,7 +355,7 @@ AskedWitness read_cosignature(const Note& note, const AskWitness& ask, const std
   if (answered.text != note.text) return failed("its answer is not made of signature lines");
   const auto at = cosigned_at(answered, ask.witness);
   if (!at) return failed("its answer holds no cosignature of its key that verifies");
-  if (*at > ask.now_s + kMaxClockSkew_s) return failed("its cosignature is from the future");
+  if (*at > ask.now_s + kMaxSkewSeconds) return failed("its cosignature is from the future");
   AskedWitness out;
   out.cosigned_at = *at;
   for (const NoteSignature& s : answered.signatures) {

@@ -19,7 +19,7 @@
 namespace cleared::tools {
 namespace {
 
-constexpr int kIdleConnection_s = 2;
+constexpr int kIdleSeconds = 2;
 constexpr size_t kRequestsPerConnection = 1000;
 constexpr size_t kServerThreads = 32;  // each waits on one connection
 
@@ -225,7 +225,7 @@ struct HttpServer::Impl {
     server.set_payload_max_length(limits.body_bytes);
     server.set_read_timeout(limits.timeout_s);
     server.set_write_timeout(limits.timeout_s);
-    server.set_keep_alive_timeout(kIdleConnection_s);
+    server.set_keep_alive_timeout(kIdleSeconds);
     server.set_keep_alive_max_count(kRequestsPerConnection);
     server.set_tcp_nodelay(true);
     server.new_task_queue = [] { return new httplib::ThreadPool(kServerThreads); };

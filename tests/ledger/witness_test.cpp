@@ -28,7 +28,7 @@
 namespace cleared::ledger {
 namespace {
 
-constexpr uint64_t kNow_s = 1'800'000'000;
+constexpr uint64_t kNow = 1'800'000'000;
 
 const std::string kSpecification =
     "old 20852014\n"
@@ -84,7 +84,7 @@ struct Bench {
     WitnessState::create(state, key.verifier);
     WitnessState(state, Access::append).add_log(log.key.verifier);
   }
-  Witness open(uint64_t now_s = kNow_s) const {
+  Witness open(uint64_t now_s = kNow) const {
     return Witness(state, key, [now_s] { return now_s * 1'000'000; });
   }
 };
@@ -232,7 +232,7 @@ TEST(Witness, AnswersWithTheStatusOfTheSpecification) {
     const Note note = parse_add_checkpoint(row.body).note;
     const Note answered = parse_note(note.text + "\n" + answer.body);
     EXPECT_EQ(answered.signatures.size(), 1U) << row.what;
-    EXPECT_EQ(cosigned_at(answered, bench.key.verifier), kNow_s) << row.what;
+    EXPECT_EQ(cosigned_at(answered, bench.key.verifier), kNow) << row.what;
   }
 }
 
@@ -281,11 +281,11 @@ TEST(Witness, RemembersAcrossRestartsAndKeepsTheProofOfAFork) {
 TEST(Witness, CosignsNeverEarlierThanBefore) {
   const Log log(3);
   const Bench bench(log);
-  EXPECT_EQ(bench.open(kNow_s).answer(log.body(0, 2)).answer.status, 200);
-  const auto later = bench.open(kNow_s - 1000).answer(log.body(2, 3));
+  EXPECT_EQ(bench.open(kNow).answer(log.body(0, 2)).answer.status, 200);
+  const auto later = bench.open(kNow - 1000).answer(log.body(2, 3));
   EXPECT_EQ(
       cosigned_at(parse_note(log.head(3).text + "\n" + later.answer.body), bench.key.verifier),
-      kNow_s);
+      kNow);
 }
 
 TEST(Witness, ALogMayHaveSeveralKeysAndEachSpeaksForItsOriginAlone) {
@@ -496,12 +496,12 @@ TEST(AskWitness, GetsACosignatureWithWhateverItKnowsOfTheWitness) {
     }
     Note note = log.head(row.size);
     const auto [result, requests] =
-        ask(note, {bench.key.verifier, row.known, kNow_s}, prove,
+        ask(note, {bench.key.verifier, row.known, kNow}, prove,
             [&](const std::string& body) { return witness.answer(body).answer; });
     ASSERT_TRUE(result.cosignature) << row.what << ": " << result.why;
     EXPECT_EQ(requests.size(), row.requests) << row.what;
     add_signature(note, *result.cosignature);
-    EXPECT_EQ(cosigned_at(note, bench.key.verifier), kNow_s) << row.what;
+    EXPECT_EQ(cosigned_at(note, bench.key.verifier), kNow) << row.what;
     EXPECT_TRUE(signed_by(note, log.key.verifier)) << row.what;
   }
 }
@@ -525,7 +525,7 @@ TEST(AskWitness, SeesWhenAWitnessContradictsUs) {
     Witness witness = bench.open();
     ASSERT_EQ(witness.answer(log.body(0, row.cosigned)).answer.status, 200);
     const auto [result, requests] = ask(
-        fork.head(row.size), {bench.key.verifier, 0, kNow_s},
+        fork.head(row.size), {bench.key.verifier, 0, kNow},
         [&](uint64_t from, uint64_t to) { return fork.proof(from, to); },
         [&](const std::string& body) { return witness.answer(body).answer; });
     EXPECT_TRUE(result.contradicts) << row.what;
@@ -542,9 +542,9 @@ TEST(AskWitness, TakesNothingFromAnAnswerThatIsNotACosignature) {
   const auto lines = [&](const std::vector<NoteSignature>& signatures) {
     return format_note({note.text, signatures}).substr(note.text.size() + 1);
   };
-  NoteSignature bad = cosign(note.text, key, kNow_s);
+  NoteSignature bad = cosign(note.text, key, kNow);
   bad.signature[20] ^= 1;
-  const NoteSignature good = cosign(note.text, key, kNow_s);
+  const NoteSignature good = cosign(note.text, key, kNow);
   const std::string size_type(kSizeContentType);
   struct Row {
     const char* what;
@@ -553,18 +553,18 @@ TEST(AskWitness, TakesNothingFromAnAnswerThatIsNotACosignature) {
   };
   const std::vector<Row> rows = {
       {"good", {200, "", lines({good})}, true},
-      {"good among others", {200, "", lines({cosign(note.text, other, kNow_s), good})}, true},
-      {"two times", {200, "", lines({cosign(note.text, key, kNow_s - 9), good})}, true},
-      {"an hour ahead", {200, "", lines({cosign(note.text, key, kNow_s + 3600)})}, true},
-      {"more than an hour ahead", {200, "", lines({cosign(note.text, key, kNow_s + 3601)})}, false},
+      {"good among others", {200, "", lines({cosign(note.text, other, kNow), good})}, true},
+      {"two times", {200, "", lines({cosign(note.text, key, kNow - 9), good})}, true},
+      {"an hour ahead", {200, "", lines({cosign(note.text, key, kNow + 3600)})}, true},
+      {"more than an hour ahead", {200, "", lines({cosign(note.text, key, kNow + 3601)})}, false},
       {"empty", {200, "", ""}, false},
       {"a page", {200, "text/html", "<html>\n"}, false},
       {"cut", {200, "", lines({good}).substr(0, 60)}, false},
       {"without newline", {200, "", lines({good}).substr(0, lines({good}).size() - 1)}, false},
-      {"another key", {200, "", lines({cosign(note.text, other, kNow_s)})}, false},
+      {"another key", {200, "", lines({cosign(note.text, other, kNow)})}, false},
       {"does not verify", {200, "", lines({bad})}, false},
       {"one of two does not", {200, "", lines({good, bad})}, false},
-      {"of another head", {200, "", lines({cosign(log.head(8).text, key, kNow_s)})}, false},
+      {"of another head", {200, "", lines({cosign(log.head(8).text, key, kNow)})}, false},
       {"more text before the lines", {200, "", "more\n\n" + lines({good})}, false},
       {"a blank line before", {200, "", "\n" + lines({good})}, false},
       {"another status with a good body", {201, "", lines({good})}, false},
@@ -583,7 +583,7 @@ TEST(AskWitness, TakesNothingFromAnAnswerThatIsNotACosignature) {
   };
   for (const Row& row : rows) {
     const auto [result, requests] = ask(
-        note, {key.verifier, 0, kNow_s},
+        note, {key.verifier, 0, kNow},
         [&](uint64_t from, uint64_t to) { return log.proof(from, to); },
         [&](const std::string&) { return row.answer; });
     EXPECT_EQ(result.cosignature.has_value(), row.taken) << row.what << ": " << result.why;
@@ -591,7 +591,7 @@ TEST(AskWitness, TakesNothingFromAnAnswerThatIsNotACosignature) {
     EXPECT_FALSE(result.contradicts) << row.what;
     EXPECT_LE(requests.size(), 2U) << row.what;
     if (row.taken) {
-      EXPECT_GE(result.cosigned_at, kNow_s) << row.what;
+      EXPECT_GE(result.cosigned_at, kNow) << row.what;
     }
   }
 }
