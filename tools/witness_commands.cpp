@@ -18,7 +18,6 @@
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/key.h"
-#include "ledger/merkle.h"
 #include "ledger/store.h"
 #include "ledger/tree.h"
 #include "ledger/witness.h"
@@ -194,10 +193,7 @@ WitnessPolicy policy_for(const Store& store, const std::string& text, const std:
 
 ConsistencyProver prover(const Store& store) {
   return [&store](uint64_t old_size, uint64_t new_size) {
-    const Tree tree(store.db());
-    std::vector<Digest> leaves;
-    for (uint64_t seq = 0; seq < new_size; ++seq) leaves.push_back(tree.leaf(seq));
-    return consistency_proof(leaves, old_size);
+    return Tree(store.db()).consistency_proof(old_size, new_size);
   };
 }
 

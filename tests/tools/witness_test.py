@@ -77,6 +77,28 @@ def cosigned(folder, text, raw, vkey):
     return at
 
 
+def root(leaves):
+    """Merkle tree hash of leaf digests, RFC 6962, 2.1."""
+    if len(leaves) == 1:
+        return leaves[0]
+    left = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\x01" + root(leaves[:left]) + root(leaves[left:])).digest()
+
+
+def consistency(old, leaves, whole=True):
+    """SUBPROOF of RFC 6962, 2.1.2."""
+    if old == len(leaves):
+        return [] if whole else [root(leaves)]
+    left = 1 << (len(leaves) - 1).bit_length() - 1
+    if old <= left:
+        return consistency(old, leaves[:left], whole) + [root(leaves[left:])]
+    return consistency(old - left, leaves[left:], False) + [root(leaves[:left])]
+
+
+def size_of(head):
+    return int(head.split("\n")[1])
+
+
 class Organisation:
     """A studio with a ledger and a witness for others."""
 
@@ -209,7 +231,7 @@ class Witnesses(unittest.TestCase):
             self.assertTrue(out.read_text(encoding="utf-8").startswith(log.head()), "the head itself is unchanged")
             status = json.loads(must("witness", "status", witness.state, "--json"))
             (known,) = [one for one in status["logs"] if one["origin"] == f"{log.name}.example/ledger"]
-            self.assertEqual(known["size"], 4)
+            self.assertEqual(known["size"], size_of(log.head()))
             self.assertEqual(known["conflicts"], [])
         for one in (self.a, self.b):
             code, log = one.stop()
@@ -239,34 +261,45 @@ class Witnesses(unittest.TestCase):
         self.b.start()
         self.c.start()
         self.check_cosigned(must("witness", "ask", self.a.db, "--policy", policy), self.a, self.all)
+        # From here on the policy is the ledger's own.
+        self.assertEqual(run("witness", "ask", self.a.db).returncode, 66)
+        before = size_of(self.a.head())
+        must("witness", "add-policy", self.a.db, policy)
+        self.assertGreater(size_of(self.a.head()), before)
+        self.check_cosigned(must("witness", "ask", self.a.db), self.a, self.all)
+        must("witness", "add-policy", self.a.db, self.policy(self.a, [self.c], 1))
+        self.check_cosigned(must("witness", "ask", self.a.db), self.a, [self.c])
+        must("verify", self.a.db)
 
     def test_what_a_stranger_gets_from_a_witness(self):
         self.b.start("--log", self.a.log_vkey)
         head0 = self.a.head()
         self.a.grow(2)
         head2 = self.a.head()
-        # From 1 leaf to 3 the proof of RFC 6962, 2.1.2, is the other two leaves; we hash them here.
+        old, new = size_of(head0), size_of(head2)
         leaves = []
-        for seq in (1, 2):
+        for seq in range(new):
             must("prove", self.a.db, seq, "--out", self.folder / "proof")
             leaves.append(hashlib.sha256(b"\x00" + (self.folder / "proof.record").read_bytes()).digest())
-        lines = "".join(base64.b64encode(leaf).decode() + "\n" for leaf in leaves)
+        self.assertEqual(base64.b64encode(root(leaves)).decode(), head2.splitlines()[2])
+        lines = "".join(base64.b64encode(one).decode() + "\n" for one in consistency(old, leaves))
+        self.assertGreater(len(lines), 45)
         size = "text/x.tlog.size"
         rows = [
             ("not a request", "hello", 400, None),
             ("cut", f"old 0\n\n{head0}"[:-9], 400, None),
             ("not UTF-8", b"old 0\n\n\xff\xfe\n", 400, None),
-            ("old above the size", f"old 5\n\n{head0}", 400, None),
+            ("old above the size", f"old {old + 1}\n\n{head0}", 400, None),
             ("unknown log", f"old 0\n\n{self.c.head()}", 404, None),
             ("signature of another", "old 0\n\n" + "\n\n".join([head0.split("\n\n")[0], self.c.head().split("\n\n")[1]]), 403, None),
-            ("no head cosigned yet", f"old 1\n{lines}\n{head2}", 409, "0\n"),
+            ("no head cosigned yet", f"old {old}\n{lines}\n{head2}", 409, "0\n"),
             ("the first", f"old 0\n\n{head0}", 200, None),
-            ("old is not the size cosigned", f"old 0\n\n{head2}", 409, "1\n"),
-            ("no proof", f"old 1\n\n{head2}", 422, None),
-            ("half a proof", f"old 1\n{lines[:45]}\n{head2}", 422, None),
-            ("a proof", f"old 1\n{lines}\n{head2}", 200, None),
-            ("the same again", f"old 3\n\n{head2}", 200, None),
-            ("back", f"old 1\n\n{head0}", 409, "3\n"),
+            ("old is not the size cosigned", f"old 0\n\n{head2}", 409, f"{old}\n"),
+            ("no proof", f"old {old}\n\n{head2}", 422, None),
+            ("half a proof", f"old {old}\n{lines[:45]}\n{head2}", 422, None),
+            ("a proof", f"old {old}\n{lines}\n{head2}", 200, None),
+            ("the same again", f"old {new}\n\n{head2}", 200, None),
+            ("back", f"old {old}\n\n{head0}", 409, f"{new}\n"),
         ]
         for what, body, status, answer in rows:
             with self.subTest(what):
@@ -281,12 +314,12 @@ class Witnesses(unittest.TestCase):
         self.assertEqual(self.b.post("x" * (1 << 21))[0], 413)
         self.assertEqual(self.b.post("", "/elsewhere")[0], 404)
         self.assertEqual(self.b.post("", method="GET")[0], 405)
-        self.assertEqual(self.b.post(f"old 3\n\n{head2}")[0], 200, "it serves on")
+        self.assertEqual(self.b.post(f"old {new}\n\n{head2}")[0], 200, "it serves on")
 
     def test_one_connection_takes_many_requests(self):
         self.b.start("--log", self.a.log_vkey)
         connection = http.client.HTTPConnection("127.0.0.1", self.b.port, timeout=20)
-        for old in (0, 1, 1, 1, 1, 1, 1, 1):
+        for old in [0] + [size_of(self.a.head())] * 7:
             connection.request("POST", "/add-checkpoint", f"old {old}\n\n{self.a.head()}".encode())
             answer = connection.getresponse()
             self.assertEqual((answer.status, len(answer.read().splitlines())), (200, 1))
@@ -304,7 +337,7 @@ class Witnesses(unittest.TestCase):
         # The administrator puts the old file back and writes another history over the same numbers.
         shutil.rmtree(self.a.folder)
         shutil.copytree(self.folder / "backup", self.a.folder)
-        rows = [(0, "5 records already"), (2, "another root"), (1, "(422)")]
+        rows = [(0, f"{size_of(ours)} records already"), (2, "another root"), (1, "(422)")]
         for more, why in rows:
             if more:
                 self.a.grow(more)
@@ -333,7 +366,7 @@ class Witnesses(unittest.TestCase):
         self.assertEqual(done.returncode, 74, done.stderr)
         self.b.stop(signal.SIGKILL)
         self.b.start()
-        self.assertEqual(self.b.post(f"old 0\n\n{self.a.head()}")[1:], ("text/x.tlog.size", "1\n"))
+        self.assertEqual(self.b.post(f"old 0\n\n{self.a.head()}")[1:], ("text/x.tlog.size", f"{size_of(self.a.head())}\n"))
         must("witness", "add-log", self.b.state, self.c.log_vkey)
         self.assertEqual(self.b.post(f"old 0\n\n{self.c.head()}")[0], 200, "added while it serves")
         self.assertEqual(self.b.stop(signal.SIGINT)[0], 0)
