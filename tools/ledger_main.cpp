@@ -4,6 +4,7 @@
 #include "tools/cli.h"
 #include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
+#include "tools/witness_commands.h"
 
 namespace {
 
@@ -142,6 +143,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
     bench->add_flag("--json", bench_options.json, "print JSON");
+    cleared::tools::WitnessOptions witness;
+    cleared::tools::add_witness_commands(app, witness);
 
     try {
       app.parse(argc, argv);
@@ -150,6 +153,7 @@ int main(int argc, char** argv) {
     }
     using namespace cleared::tools;
     if (bench->parsed()) return ledger_bench(bench_options);
+    if (witness.run) return witness.run(witness);
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
     if (key_retire->parsed()) return ledger_key_retire(o);
