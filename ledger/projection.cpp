@@ -76,11 +76,13 @@ class Row {
     return text(std::string_view(out.data(), out.size()));
   }
   Row& hex(const std::string& raw, std::string_view what) { return hex(raw_digest(raw, what)); }
-  Row& refers(std::string_view what, const Digest& subject,
+  Row& refers(const char* what, const Digest& subject,
               RowCell::Refers refers = RowCell::Refers::one) {
+    CLEARED_CHECK(subject_count_ < subjects_.size());
+    subjects_[subject_count_] = subject;
     RowCell& cell = add(ValueType::integer);
     cell.refers = refers;
-    cell.subject = subject;
+    cell.subject = &subjects_[subject_count_++];
     cell.what = what;
     return *this;
   }
@@ -93,16 +95,21 @@ class Row {
   RowCell& add(ValueType type) {
     CLEARED_CHECK(count_ < cells_.size());
     RowCell& cell = cells_[count_++];
+    cell = RowCell{};
     cell.type = type;
     return cell;
   }
   RowSink& sink_;
   TableId table_;
-  std::array<RowCell, 20> cells_;
+  // Of the thread: making a row costs what its cells cost.
+  static thread_local std::array<RowCell, 20> cells_;
   size_t count_ = 0;
   std::array<std::array<char, 64>, 3> hex_;
   size_t hex_count_ = 0;
+  std::array<Digest, 3> subjects_;
+  size_t subject_count_ = 0;
 };
+thread_local std::array<RowCell, 20> Row::cells_;
 
 struct Projector {
   uint64_t seq;
@@ -135,7 +142,7 @@ struct Projector {
   }
 
   // Of a record that lists several of a kind: one row each.
-  void many(TableId table, std::string_view kind, std::vector<Digest> subjects) const {
+  void many(TableId table, const char* kind, std::vector<Digest> subjects) const {
     std::sort(subjects.begin(), subjects.end());
     if (std::adjacent_find(subjects.begin(), subjects.end()) != subjects.end()) {
       unfit(kind, "is listed twice");

@@ -79,11 +79,12 @@ struct TableShape {
 };
 std::span<const TableShape> tables();
 
-// A value of a projected row, or the subject of another record, whose number goes there.
+// A value of a projected row, or the subject of another record, whose number goes there. Borrowed
+// for the call of RowSink::row, like its bytes.
 struct RowCell : Cell {
   enum class Refers { no, one, first_of_equals } refers = Refers::no;
-  Digest subject{};
-  std::string_view what{};  // for errors: "source", "licence"
+  const Digest* subject = nullptr;
+  const char* what = "";  // for errors: "source", "licence"
 };
 
 class RowSink {

@@ -29,6 +29,7 @@ constexpr uint64_t kMaxWalBytes = uint64_t{64} << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
 constexpr size_t kFactsPerTask = 256;
+constexpr uint64_t kReadBackRecords = 16384;
 
 std::string serialise(const google::protobuf::MessageLite& message) {
   std::string bytes;
@@ -84,30 +85,30 @@ class TableWriter : public RowSink {
   }
 
   void row(TableId table, std::span<const RowCell> cells) override {
-    std::array<Cell, 20> values;
     const uint64_t seq = static_cast<uint64_t>(cells[0].integer);
     for (size_t i = 0; i < cells.size(); ++i) {
-      values[i] = cells[i];
+      values_[i] = cells[i];
       if (cells[i].refers != RowCell::Refers::no) {
-        values[i].integer = static_cast<int64_t>(resolve(cells[i], seq));
+        values_[i].integer = static_cast<int64_t>(resolve(cells[i], seq));
       }
     }
-    inserts_[static_cast<size_t>(table)].with_row(std::span(values).first(cells.size())).run();
+    inserts_[static_cast<size_t>(table)].with_row(std::span(values_).first(cells.size())).run();
   }
 
  private:
   uint64_t resolve(const RowCell& cell, uint64_t seq) {
-    if (cell.subject == last_subject_) return last_seq_;
-    const auto found = map_.find(cell.subject);
+    if (*cell.subject == last_subject_) return last_seq_;
+    const auto found = map_.find(*cell.subject);
     if (found.empty()) {
       if (cell.refers == RowCell::Refers::first_of_equals) return seq;
       throw Error(Errc::corrupt, cell.what, ": what it names is not on record");
     }
-    last_subject_ = cell.subject;
+    last_subject_ = *cell.subject;
     return last_seq_ = found.front();
   }
   const StateMap& map_;
   std::vector<Statement> inserts_;
+  std::array<Cell, 20> values_;
   Digest last_subject_;
   uint64_t last_seq_ = 0;
 };
@@ -167,7 +168,6 @@ struct Store::Memory {
     });
     if (entries.size() == 0) return;
     newest_at_us = parse_record(entries.read(entries.size() - 1)).at_us;
-    newest_at = format_time(newest_at_us);
   }
 
   void note_subject(uint64_t seq, const std::optional<Subject>& subject) {
@@ -200,11 +200,11 @@ struct Store::Memory {
     try {
       admission.admit(seq, fact);
       rows_of(seq, fact, authority, *writer);
-      if (const std::string at = format_time(at_us); seq == 0 || at != newest_at) {
+      if (seq == 0 || at_us / 1'000'000 != newest_at_us / 1'000'000) {
+        const std::string at = format_time(at_us);
         const RowCell cells[] = {{Cell{ValueType::integer, static_cast<int64_t>(seq)}},
                                  {Cell{ValueType::text, 0, 0, at}}};
         writer->row(TableId::moment, cells);
-        newest_at = at;
       }
       newest_at_us = at_us;
     } catch (const Error& error) {
@@ -231,7 +231,6 @@ struct Store::Memory {
   Authority authority;
   Admission admission;
   uint64_t newest_at_us = 0;
-  std::string newest_at;  // the same to the second, as tables show it
   std::unique_ptr<RowSink> writer;
 };
 
@@ -483,7 +482,9 @@ void Store::store_wal(uint64_t above_bytes) const {
   const uint64_t bytes = fs::file_size(path_.string() + "-wal", none);
   if (none || bytes <= above_bytes) return;
   try {
-    db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
+    // In between the file is kept and written again from its start: growing it costs a sync more.
+    db_.integer(above_bytes > 0 ? "PRAGMA wal_checkpoint(PASSIVE)"
+                                : "PRAGMA wal_checkpoint(TRUNCATE)");
   } catch (const Error& error) {
     // A reader holds an old state: nothing is lost, the next append tries again.
     if (error.code() != Errc::busy) throw;
@@ -524,14 +525,31 @@ bool Store::store_intent(const TreeHead& head) const {
 
 // Reads again, through a connection of its own, what is going to be signed, and hashes it again.
 void Store::read_back(uint64_t from, uint64_t size) const {
+  const uint64_t tasks = (size - from + kReadBackRecords - 1) / kReadBackRecords;
+  parallel_for(tasks, [&](size_t task) {
+    const Database db = Database::open(path_, Access::read);
+    Statement tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?");
+    uint64_t tile = UINT64_MAX;
+    const uint64_t begin = from + task * kReadBackRecords;
+    Entries(db).scan(begin, std::min(begin + kReadBackRecords, size),
+                     [&](uint64_t seq, std::string_view bytes) {
+                       if (seq / kBundleRecords != tile) {
+                         tile = seq / kBundleRecords;
+                         if (!tiles.with(tile).next()) tile = UINT64_MAX;
+                       }
+                       const std::string_view digests =
+                           tile == UINT64_MAX ? std::string_view() : tiles.view(0);
+                       const size_t at = seq % kBundleRecords * 32;
+                       if (digests.size() < at + 32 ||
+                           leaf_digest(as_bytes(bytes)).text() != digests.substr(at, 32)) {
+                         throw Error(
+                             Errc::corrupt, path_.string(), ": record ", seq,
+                             " reads back differently from how it was written; run ledger verify");
+                       }
+                     });
+  });
   const Database fresh = Database::open(path_, Access::read);
   const Tree tree(fresh);
-  Entries(fresh).scan(from, size, [&](uint64_t seq, std::string_view bytes) {
-    if (leaf_digest(as_bytes(bytes)) != tree.leaf(seq)) {
-      throw Error(Errc::corrupt, path_.string(), ": record ", seq,
-                  " reads back differently from how it was written; run ledger verify");
-    }
-  });
   Statement last(fresh, "SELECT root FROM tree_head WHERE size = ?");
   if (last.with(from).next() && last.text(0) != tree.root(from).text()) {
     throw Error(Errc::corrupt, path_.string(), ": its first ", from,

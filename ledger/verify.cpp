@@ -317,15 +317,15 @@ class PlainSink : public RowSink {
         std::begin(kPlainTables))];
     cursor.expect(cells, [&](const RowCell& cell, int64_t stored, int column) {
       // Neighbours refer to the same source again and again: the first of them says it all.
-      if (cell.refers == RowCell::Refers::one && cell.subject == last_subject_ &&
+      if (cell.refers == RowCell::Refers::one && *cell.subject == last_subject_ &&
           stored == last_stored_) {
         return;
       }
       if (cell.refers == RowCell::Refers::one) {
-        last_subject_ = cell.subject;
+        last_subject_ = *cell.subject;
         last_stored_ = stored;
       }
-      result_.references.push_back({seq, stored, print_(cell.subject),
+      result_.references.push_back({seq, stored, print_(*cell.subject),
                                     cell.refers == RowCell::Refers::first_of_equals, table,
                                     column});
     });
@@ -903,7 +903,7 @@ class Verifier {
 
    private:
     uint64_t resolve(const RowCell& cell, int64_t seq) const {
-      const auto found = map_.find(cell.subject);
+      const auto found = map_.find(*cell.subject);
       if (!found.empty() && found.front() < static_cast<uint64_t>(seq)) return found.front();
       if (cell.refers == RowCell::Refers::first_of_equals) return static_cast<uint64_t>(seq);
       throw Error(Errc::corrupt, cell.what, ": what it names is not on record");
