@@ -14,6 +14,7 @@
 //                  eio     change N fails: EIO. A failed sync loses the bytes, as Linux does
 //                  enospc  change N fails: ENOSPC, if it needs space, else the next that does
 //                  short   change N, if it is a write, writes half and says so
+//                  unread  read N, counted apart, fails: EIO
 //   FAULTS_AT      N
 //   FAULTS_FOREVER 1: and so does every change after it
 //   FAULTS_SEED    of a cut, see disk.h; 0 loses all that was not synced
@@ -66,6 +67,7 @@ class Shim {
   Act next(Change change, bool grows, uint64_t bytes, const std::string& path) {
     ++count_;
     report(change, bytes, path);
+    if (mode_ == "unread") return Act::go;
     const bool now = count_ == at_ || (forever_ && count_ > at_ && at_ > 0);
     if (mode_ == "enospc") return fails_for_space(grows) ? Act::fail : Act::go;
     if (!now) return Act::go;
@@ -78,6 +80,14 @@ class Shim {
   }
 
   int error() const { return mode_ == "enospc" ? ENOSPC : EIO; }
+
+  // Whether this read fails.
+  bool unreadable(int fd) {
+    if (mode_ != "unread" || !watches(raw::path_of(fd))) return false;
+    const std::scoped_lock lock(mutex);
+    ++reads_;
+    return reads_ == at_ || (forever_ && reads_ > at_);
+  }
 
   [[noreturn]] void cut() {
     disk.cut(seed_);
@@ -119,7 +129,7 @@ class Shim {
                     ? -1
                     : raw::open(setting("FAULTS_REPORT").c_str(),
                                 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  uint64_t count_ = 0;
+  uint64_t count_ = 0, reads_ = 0;
   bool failed_ = false;
 };
 
@@ -180,6 +190,16 @@ ssize_t change_bytes(int fd, const iovec* parts, int count, int64_t offset) {
     all.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
   }
   return change_bytes(fd, all.data(), all.size(), offset);
+}
+
+// `offset` -1: where the descriptor stands.
+ssize_t read_bytes(int fd, void* data, size_t size, int64_t offset) {
+  if (Shim::get().unreadable(fd)) {
+    errno = EIO;
+    return -1;
+  }
+  return offset < 0 ? ::syscall(SYS_read, fd, data, size)
+                    : raw::pread(fd, data, size, static_cast<uint64_t>(offset));
 }
 
 int change_size(int fd, uint64_t size) {
@@ -340,6 +360,16 @@ int creat(const char* path, mode_t mode) {
 }
 int creat64(const char* path, mode_t mode) {
   return open_file(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+}
+
+ssize_t read(int fd, void* data, size_t size) {
+  return read_bytes(fd, data, size, -1);
+}
+ssize_t pread(int fd, void* data, size_t size, off_t offset) {
+  return read_bytes(fd, data, size, offset);
+}
+ssize_t pread64(int fd, void* data, size_t size, off64_t offset) {
+  return read_bytes(fd, data, size, offset);
 }
 
 ssize_t write(int fd, const void* data, size_t size) {
