@@ -19,6 +19,16 @@ std::string folder_of(const std::string& path) {
   return std::filesystem::canonical(folder.empty() ? "." : folder, error).string();
 }
 
+// A folder that was lost takes with it what was stored in it.
+void lose(const std::string& path) {
+  if (raw::unlink(path.c_str()) == 0) return;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    lose(entry.path().string());
+  }
+  (void)raw::rmdir(path.c_str());
+}
+
 // A new file at `path` with the bytes behind `kept`.
 void restore(const std::string& path, int kept) {
   struct stat info {};
@@ -171,9 +181,7 @@ void Disk::cut_names(std::mt19937_64& random, bool nothing) {
   }
   for (auto it = undo.rbegin(); it != undo.rend(); ++it) {
     const Name& name = **it;
-    if (name.kind == Name::make && raw::unlink(name.path.c_str()) != 0) {
-      (void)raw::rmdir(name.path.c_str());
-    }
+    if (name.kind == Name::make) lose(name.path);
     if (name.kind == Name::rename) (void)raw::rename(name.path.c_str(), name.from.c_str());
     if (name.kind != Name::make && name.kept >= 0) restore(name.path, name.kept);
   }

@@ -59,8 +59,6 @@ FAULTS = {
     "short": {"FAULTS": "short"},
     "unread": {"FAULTS": "unread"},
 }
-# What a caller may do after a failure, besides giving up.
-STUBBORN = ("again", "reopen", "skip")
 
 
 def leaf(record):
@@ -227,8 +225,8 @@ def moments(kinds, limit):
     return sorted(chosen + evenly(writes, limit - len(chosen)))
 
 
-class Faults(unittest.TestCase):
-    maxDiff = None
+class OnLedgers(unittest.TestCase):
+    """A small ledger, and copies of it."""
 
     @classmethod
     def setUpClass(cls):
@@ -267,9 +265,15 @@ class Faults(unittest.TestCase):
             print("\n  " + "\n  ".join(life.problems), file=sys.stderr)
         self.assertEqual(len(bad), 0, f"{len(bad)} of {len(lives)} ledgers did not keep a promise")
 
-    def one_case(self, number, words, fault, at, stubborn):
+
+class Faults(OnLedgers):
+    """The driver, and a fault at each change it makes."""
+
+    def one_case(self, number, words, fault, at, stubborn=None, killed_at=None):
         life = Life(self.folder / f"{self._testMethodName}-{number}", self.base)
         told = [stubborn, *words] if stubborn else words
+        if killed_at is not None:  # before that, in another process
+            life.drive("append x 1 append y 20 head append z 1".split(), {"FAULTS": "kill", "FAULTS_AT": str(killed_at)})
         status, err = life.drive(told, {**fault, "FAULTS_AT": str(at)})
         life.expect(status, err, fault)
         life.recover()
@@ -300,6 +304,14 @@ class Faults(unittest.TestCase):
 
     def test_cut_3(self):
         self.all_cases("cut, seed 3, sectors of 4096")
+
+    def test_cut_after_a_kill(self):
+        """The second process finds what the first left halfway, and power goes before it is done with it."""
+        killed_at = range(1, 60, max(60 // CASES, 1) if CASES > 0 else 1)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            self.no_problems(pool.map(
+                lambda at: self.one_case(at, WORK, {"FAULTS": "cut", "FAULTS_SEED": str(at)}, at * 7 % 40 + 1, killed_at=at),
+                killed_at), 10)
 
     def test_io_error(self):
         self.all_cases("eio")
@@ -348,13 +360,14 @@ COMMANDS = {
     "retire": "key retire {db} approver",
     "sign-head": "sign-head {db}",
     "prove": "prove {db} 1 --out {folder}/one.tlog-proof",
+    "key": "key new trainer --role trainer --out {folder}/keys/trainer",
     "publish": "publish {db} {folder}/public",
 }
 # Said by a second go of a command whose first go was done.
-DONE_ALREADY = {"retire": (66,), "init": (IO,)}
+DONE_ALREADY = {"retire": (66,), "init": (IO,), "key": (IO,)}
 
 
-class Commands(Faults):
+class Commands(OnLedgers):
     """The program itself: each command dies or fails, is given again, and the ledger goes on."""
 
     def words(self, name, life):
@@ -378,10 +391,22 @@ class Commands(Faults):
             life.newest = max(life.newest, int(size))
         return status, err
 
-    def case(self, name, before, at, fault):
-        life = self.life(f"{name}-{at}-{FAULTS[fault]['FAULTS']}", before)
+    @staticmethod
+    def missing(life, made):
+        """What is wrong with the files that a command left that said all was done; undisturbed it leaves `made`."""
+        files = contents(life.folder)
+        problems = [f"{name} is empty or has holes" for name, content in files.items()
+                    if name != "ledger.db" and (not content or b"\0" in content)]
+        if len(files) < made:
+            problems.append(f"{made} files were made, and there are {sorted(files)}")
+        return problems
+
+    def case(self, name, before, made, at, fault):
+        life = self.life(f"{name}-{at}-{fault.replace(' ', '-')}", before)
         status, err = self.give(name, life, {**FAULTS[fault], "FAULTS_AT": str(at)})
         life.expect(status, err, FAULTS[fault])
+        for problem in self.missing(life, made) if status == 0 else ():
+            life.problem(problem)
         second, err = self.give(name, life)
         if second != 0 and second not in DONE_ALREADY.get(name, ()):
             life.problem(f"given again: exit {second}: {err.strip()}")
@@ -401,16 +426,19 @@ class Commands(Faults):
                 break
             if earlier != "publish":
                 self.assertEqual(self.give(earlier, before)[0], 0, before.story)
+        if name == "sign-head":
+            self.assertEqual(before.drive("append tail 3".split())[0], 0)
         before.story.clear()
         probe = self.life(f"count-{name}", before)
         kinds = [kind for kind, _ in changes(probe, self.words(name, probe))[0]]
+        made = len(contents(probe.folder))
         faults = list(FAULTS)
         pairs = [(at, fault) for at in moments(kinds, 0) for fault in faults]
-        if CASES > 0:  # each fault in turn, at places all over the command
-            places = moments(kinds, CASES)
-            pairs = [(at, faults[i % len(faults)]) for i, at in enumerate(places)]
+        if CASES > 0:  # each fault in turn, at places all over the command; and power goes right behind it
+            pairs = [(at, faults[i % len(faults)]) for i, at in enumerate(moments(kinds, CASES))]
+            pairs = sorted({*pairs, (len(kinds) + 1, "cut, all unsynced lost")})
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            return list(pool.map(lambda pair: self.case(name, before, *pair), pairs))
+            return list(pool.map(lambda pair: self.case(name, before, made, *pair), pairs))
 
     # The ledger that a killed `init` leaves is in the way of the next `init`, and is no ledger.
     @unittest.expectedFailure
@@ -435,11 +463,14 @@ class Commands(Faults):
     def test_prove(self):
         self.no_problems(self.command("prove"))
 
+    def test_new_key(self):
+        self.no_problems(self.command("key"))
+
     def test_publish(self):
         self.no_problems(self.command("publish"))
 
 
-class Surroundings(Faults):
+class Surroundings(OnLedgers):
     """What no shim plays: kill -9 from outside, a disk that is full, a folder that is read-only, an old copy of the file."""
 
     def test_kill_at_any_time(self):
@@ -622,14 +653,6 @@ def contents(folder):
     """Every file and what it holds, but for SQLite's own and the lock."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
             if path.is_file() and not path.name.endswith(("-wal", "-shm", ".lock"))}
-
-
-def load_tests(loader, _tests, _pattern):
-    """Tests of each class once, though the later ones inherit from the first."""
-    suite = loader.loadTestsFromTestCase(Faults)
-    for case in (Commands, Surroundings):
-        suite.addTests(case(name) for name in vars(case) if name.startswith("test_"))
-    return suite
 
 
 def main():
