@@ -26,6 +26,7 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+// A failed fsync is not tried again: the second would say yes and have stored nothing.
 void sync_folder(const fs::path& folder) {
   Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || ::fsync(fd.get()) != 0) fail("sync", folder, errno);
@@ -136,8 +137,14 @@ void write_all(int fd, std::string_view text, std::string_view what) {
 
 void make_folders(const fs::path& path) {
   std::error_code error;
-  fs::create_directories(path, error);
-  if (error) fail("create folder", path, error.value());
+  if (path.empty() || fs::is_directory(path, error)) return;
+  const fs::path above = folder_of(path);
+  if (above != path) make_folders(above);
+  if (::mkdir(path.c_str(), 0777) == 0) {
+    sync_folder(above);
+  } else if (const int reason = errno; !fs::is_directory(path, error)) {  // others may be as fast
+    fail("create folder", path, reason);
+  }
 }
 
 FileLock::FileLock(const fs::path& path)

@@ -41,7 +41,8 @@ std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = 
 std::string read_range(const std::filesystem::path& path, uint64_t offset, uint64_t size_bytes);
 
 // After it returns the file holds exactly `text` and will after a power cut; when it throws, the
-// old file, or none, is still there. Temporary name, fsync, rename, fsync of the folder.
+// old file, or none, is still there, or, when only the last step failed, the new one; each whole.
+// Temporary name, fsync, rename, fsync of the folder. A killed process leaves PATH.tmp.PID behind.
 void write_file(const std::filesystem::path& path, std::string_view text, unsigned mode = 0644);
 
 // Same promise, but Error{io} when `path` exists already: for keys, which are never overwritten.
@@ -50,6 +51,7 @@ void write_new_file(const std::filesystem::path& path, std::string_view text, un
 // All of `text` to a descriptor, whatever write() returns in between.
 void write_all(int fd, std::string_view text, std::string_view what);
 
+// The folder and those above it that are missing; they will be there after a power cut.
 void make_folders(const std::filesystem::path& path);
 
 // An exclusive advisory lock on `path` (created empty if missing), held for the object's life.
