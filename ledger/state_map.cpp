@@ -18,7 +18,7 @@ constexpr size_t kEntryBytes = 40;
 constexpr size_t kDirectoryBytes = 64;
 // A new run swallows the runs before it that have fewer than this many times its entries, and those
 // too small to be worth a proof of their own.
-constexpr uint64_t kGrowth = 16;
+constexpr uint64_t kGrowth = 8;
 constexpr uint64_t kSmallRun = 4096;
 constexpr size_t kMaxChunksKept = 1024;  // 40 MB
 constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
@@ -251,7 +251,8 @@ StateMap::StateMap(const Database& db) : db_(&db) {
             select.text(4)};
     const auto root = digest_from_raw(select.view(2));
     const uint64_t leaves = run.entries + 1;
-    if (!root || run.filter.empty() || run.filter.size() % 64 != 0 || run.directory.size() % kDirectoryBytes != 0 ||
+    if (!root || run.filter.empty() || run.filter.size() % 64 != 0 ||
+        run.directory.size() % kDirectoryBytes != 0 ||
         chunks_of(run) != (leaves + kChunkEntries - 1) / kChunkEntries) {
       throw Error(Errc::corrupt, db.name(), ": map run ", run.run,
                   " is damaged; run ledger verify");
@@ -305,18 +306,30 @@ std::vector<uint64_t> StateMap::find(const Digest& key) const {
       if (at != entries.end()) break;
     }
   }
-  const size_t before = found.size();
-  if (!slots_.empty()) {
-    size_t slot = word(key, 16) & (slots_.size() - 1);
-    while (slots_[slot] != 0 && pending_[slots_[slot] - 1].key != key) {
-      slot = (slot + 1) & (slots_.size() - 1);
-    }
-    for (uint32_t at = slots_[slot]; at != 0; at = next_[at - 1]) {
-      found.push_back(pending_[at - 1].seq);
-    }
-  }
-  if (found.size() > 1 && found.size() > before) std::sort(found.begin(), found.end());
+  // The runs need not be in the order of their records.
+  if (found.size() > 1) std::sort(found.begin(), found.end());
+  const auto pending = find_pending(key);
+  found.insert(found.end(), pending.begin(), pending.end());
   return found;
+}
+
+std::vector<uint64_t> StateMap::find_pending(const Digest& key) const {
+  std::vector<uint64_t> found;
+  if (slots_.empty()) return found;
+  size_t slot = word(key, 16) & (slots_.size() - 1);
+  while (slots_[slot] != 0 && pending_[slots_[slot] - 1].key != key) {
+    slot = (slot + 1) & (slots_.size() - 1);
+  }
+  for (uint32_t at = slots_[slot]; at != 0; at = next_[at - 1]) {
+    found.push_back(pending_[at - 1].seq);
+  }
+  std::reverse(found.begin(), found.end());
+  return found;
+}
+
+bool StateMap::may_be_in_runs(const Digest& key) const {
+  return std::any_of(runs_.begin(), runs_.end(),
+                     [&](const Run& run) { return RunFilter::may_hold(run.filter, key); });
 }
 
 StateRecord StateMap::flush(uint64_t run, uint64_t size) {

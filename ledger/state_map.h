@@ -55,6 +55,10 @@ class StateMap {
 
   // Numbers of the records about this subject, rising.
   std::vector<uint64_t> find(const Digest& key) const;
+  // The same among what was added since the last flush(), and whether more may be in the file; the
+  // latter from any thread while nothing is flushed.
+  std::vector<uint64_t> find_pending(const Digest& key) const;
+  bool may_be_in_runs(const Digest& key) const;
 
   // Makes what was added a run, named `run`, merges, and says what the file now holds. Inside the
   // caller's transaction.

@@ -1,6 +1,8 @@
 #include "ledger/store.h"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include <openssl/rand.h>
 
@@ -24,11 +26,10 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kMaxHeadBytes = 1 << 20;
-// A longer write-ahead file is moved into the ledger between commits.
-constexpr uint64_t kMaxWalBytes = uint64_t{64} << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
-constexpr size_t kFactsPerTask = 256;
+constexpr size_t kFactsPerTask = 128;
+constexpr size_t kWorthAThread = 512;
 constexpr uint64_t kReadBackRecords = 16384;
 
 std::string serialise(const google::protobuf::MessageLite& message) {
@@ -51,10 +52,11 @@ struct Prepared {
   std::string bytes;  // the record's
   Digest leaf;
   std::optional<Subject> subject;
+  bool may_be_mapped = true;  // false: no run of the map holds the subject
 };
 
 Prepared prepare(const Fact& fact, uint64_t at_us) {
-  Prepared out{&fact, encode_record(at_us, serialise(fact)), {}, {}};
+  Prepared out{&fact, encode_record(at_us, serialise(fact)), {}, {}, true};
   if (out.bytes.size() > kMaxRecordBytes) {
     throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", out.bytes.size(),
                 " bytes, the most is ", kMaxRecordBytes, "; split it");
@@ -64,14 +66,60 @@ Prepared prepare(const Fact& fact, uint64_t at_us) {
   return out;
 }
 
-std::vector<Prepared> prepare_all(const std::vector<Fact>& facts, uint64_t at_us) {
-  std::vector<Prepared> out(facts.size());
-  parallel_for((facts.size() + kFactsPerTask - 1) / kFactsPerTask, [&](size_t task) {
-    const size_t end = std::min((task + 1) * kFactsPerTask, facts.size());
-    for (size_t i = task * kFactsPerTask; i < end; ++i) out[i] = prepare(facts[i], at_us);
-  });
-  return out;
-}
+// Prepares facts in order, on a thread of its own when they are many: hashing beside SQLite's work.
+class Preparation {
+ public:
+  Preparation(const std::vector<Fact>& facts, uint64_t at_us, const StateMap& map)
+      : facts_(facts), at_us_(at_us), map_(map), prepared_(facts.size()) {
+    if (facts.size() >= kWorthAThread) thread_ = std::jthread([this] { run(); });
+  }
+  Preparation(const Preparation&) = delete;
+  Preparation& operator=(const Preparation&) = delete;
+
+  const Prepared& operator[](size_t i) {
+    if (!thread_.joinable()) {
+      prepare_one(i);
+      return prepared_[i];
+    }
+    while (ready_.load(std::memory_order_acquire) <= i) ready_.wait(ready_.load());
+    if (i >= failed_at_) std::rethrow_exception(failure_);
+    return prepared_[i];
+  }
+
+ private:
+  void prepare_one(size_t i) {
+    prepared_[i] = prepare(facts_[i], at_us_);
+    if (prepared_[i].subject) {
+      prepared_[i].may_be_mapped = map_.may_be_in_runs(prepared_[i].subject->key);
+    }
+  }
+  void run() {
+    size_t i = 0;
+    try {
+      for (; i < facts_.size(); ++i) {
+        prepare_one(i);
+        if (i % kFactsPerTask == kFactsPerTask - 1) tell(i + 1);
+      }
+    } catch (...) {
+      failure_ = std::current_exception();
+      failed_at_ = i;
+    }
+    tell(facts_.size());
+  }
+  void tell(size_t ready) {
+    ready_.store(ready, std::memory_order_release);
+    ready_.notify_one();
+  }
+
+  const std::vector<Fact>& facts_;
+  const uint64_t at_us_;
+  const StateMap& map_;
+  std::vector<Prepared> prepared_;
+  std::atomic<size_t> ready_{0};
+  std::exception_ptr failure_;
+  size_t failed_at_ = SIZE_MAX;
+  std::jthread thread_;
+};
 
 // Writes projected rows, with the numbers of the records that they refer to.
 class TableWriter : public RowSink {
@@ -179,7 +227,9 @@ struct Store::Memory {
   // The record that states this fact already, if there is one.
   bool knows(const Prepared& prepared) const {
     if (!prepared.subject) return false;
-    const auto found = map.find(prepared.subject->key);
+    const auto found = prepared.may_be_mapped ? map.find(prepared.subject->key)
+                                              : map.find_pending(prepared.subject->key);
+    if (found.empty()) return false;
     const std::string_view fact = parse_record(prepared.bytes).fact;
     for (const uint64_t seq : found) {
       const std::string known = entries.read(seq);
@@ -297,6 +347,8 @@ Store::Store(const fs::path& path, Access access)
     db_.exec(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; "
         "PRAGMA cache_size = -32768");
+    db_.count_wal_pages(&wal_pages_);
+    checkpointer_ = std::make_unique<Checkpointer>(path_);
   }
   const Authority authority = read_authority(db_);
   if (authority.keys().empty() || authority.keys()[0].role != "log") {
@@ -310,7 +362,9 @@ Store::~Store() {
   if (!lock_) return;
   try {
     memory_.reset();
-    store_wal(0);
+    checkpointer_->finish();
+    checkpointer_.reset();
+    store_wal();
   } catch (const Error& error) {
     log(Level::warn, "ledger.wal", {{"note", error.what()}});
   }
@@ -379,6 +433,7 @@ void Store::in_transaction(const Body& body) {
     throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
   }
   try {
+    checkpointer_->before_transaction(wal_pages_);
     Transaction transaction(db_);
     body(memory());
     memory().flush();
@@ -388,16 +443,17 @@ void Store::in_transaction(const Body& body) {
     broken_ = error.code() == Errc::io;
     throw;
   }
-  store_wal(kMaxWalBytes);
+  checkpointer_->committed(wal_pages_);
 }
 
 Store::Appended Store::append(const std::vector<Fact>& facts) {
   CLEARED_CHECK(lock_.has_value());
   Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
-  const std::vector<Prepared> prepared = prepare_all(facts, at_us);
   in_transaction([&](Memory& memory) {
-    for (const Prepared& record : prepared) {
+    Preparation prepared(facts, at_us, memory.map);
+    for (size_t i = 0; i < facts.size(); ++i) {
+      const Prepared& record = prepared[i];
       if (memory.knows(record)) {
         ++out.present;
         continue;
@@ -471,20 +527,16 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
         .with(licence.front())
         .run();
   });
-  store_wal(0);  // the write-ahead file still holds the old pages
+  checkpointer_->finish();
+  store_wal();  // the write-ahead file still holds the old pages
   return out;
 }
 
 // Moves what is in the write-ahead file into the ledger itself, so that a copy of the one file is a
 // copy of the ledger. SQLite's automatic checkpoints fail in silence; this one says so.
-void Store::store_wal(uint64_t above_bytes) const {
-  std::error_code none;
-  const uint64_t bytes = fs::file_size(path_.string() + "-wal", none);
-  if (none || bytes <= above_bytes) return;
+void Store::store_wal() const {
   try {
-    // In between the file is kept and written again from its start: growing it costs a sync more.
-    db_.integer(above_bytes > 0 ? "PRAGMA wal_checkpoint(PASSIVE)"
-                                : "PRAGMA wal_checkpoint(TRUNCATE)");
+    db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch (const Error& error) {
     // A reader holds an old state: nothing is lost, the next append tries again.
     if (error.code() != Errc::busy) throw;
@@ -531,22 +583,20 @@ void Store::read_back(uint64_t from, uint64_t size) const {
     Statement tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?");
     uint64_t tile = UINT64_MAX;
     const uint64_t begin = from + task * kReadBackRecords;
-    Entries(db).scan(begin, std::min(begin + kReadBackRecords, size),
-                     [&](uint64_t seq, std::string_view bytes) {
-                       if (seq / kBundleRecords != tile) {
-                         tile = seq / kBundleRecords;
-                         if (!tiles.with(tile).next()) tile = UINT64_MAX;
-                       }
-                       const std::string_view digests =
-                           tile == UINT64_MAX ? std::string_view() : tiles.view(0);
-                       const size_t at = seq % kBundleRecords * 32;
-                       if (digests.size() < at + 32 ||
-                           leaf_digest(as_bytes(bytes)).text() != digests.substr(at, 32)) {
-                         throw Error(
-                             Errc::corrupt, path_.string(), ": record ", seq,
-                             " reads back differently from how it was written; run ledger verify");
-                       }
-                     });
+    Entries(db).scan(
+        begin, std::min(begin + kReadBackRecords, size), [&](uint64_t seq, std::string_view bytes) {
+          if (seq / kBundleRecords != tile) {
+            tile = seq / kBundleRecords;
+            if (!tiles.with(tile).next()) tile = UINT64_MAX;
+          }
+          const std::string_view digests = tile == UINT64_MAX ? std::string_view() : tiles.view(0);
+          const size_t at = seq % kBundleRecords * 32;
+          if (digests.size() < at + 32 ||
+              leaf_digest(as_bytes(bytes)).text() != digests.substr(at, 32)) {
+            throw Error(Errc::corrupt, path_.string(), ": record ", seq,
+                        " reads back differently from how it was written; run ledger verify");
+          }
+        });
   });
   const Database fresh = Database::open(path_, Access::read);
   const Tree tree(fresh);

@@ -13,6 +13,7 @@
 #include "ledger/authority.h"
 #include "ledger/base/bytes.h"
 #include "ledger/base/file.h"
+#include "ledger/checkpointer.h"
 #include "ledger/key.h"
 #include "ledger/note.h"
 #include "ledger/record.pb.h"
@@ -96,13 +97,15 @@ class Store {
   void log_state(uint64_t at_us);
   void read_back(uint64_t from, uint64_t size) const;
   bool store_intent(const TreeHead& head) const;
-  void store_wal(uint64_t above_bytes) const;
+  void store_wal() const;
 
   std::filesystem::path path_;
   std::optional<FileLock> lock_;
   Database db_;
   VerifierKey log_key_;
   mutable std::unique_ptr<Memory> memory_;  // what has been read of the file, kept between calls
+  int wal_pages_ = 0;
+  std::unique_ptr<Checkpointer> checkpointer_;
   bool broken_ = false;  // a write failed: what is in memory may differ from the file
 };
 

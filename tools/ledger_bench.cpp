@@ -119,6 +119,11 @@ class Bench {
   int run() {
     log_key_ = new_signer_key("bench.example/log");
     append();
+    if (o_.keep) {
+      const fs::path kept = fs::path(o_.folder) / "bench.db";
+      fs::copy_file(ledger(), kept, fs::copy_options::overwrite_existing);
+      write_file(kept.string() + ".head", read_file(ledger().string() + ".head"));
+    }
     peers();
     single_append();
     full_verify();
@@ -267,8 +272,8 @@ class Bench {
       }
     });
     store.sign_head(log_key_);
-    line("single durable append", appended / kTimes * 1e6, "us",
-         "one write of 32 KB and fdatasync", sync / kTimes * 1e6);
+    line("single durable append", appended / kTimes * 1e6, "us", "one write of 32 KB and fdatasync",
+         sync / kTimes * 1e6);
   }
 
   void full_verify() {

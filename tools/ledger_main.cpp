@@ -72,7 +72,8 @@ int main(int argc, char** argv) {
 
     CLI::App* append =
         on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
-    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
+    append
+        ->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
         ->required();
     add_writing(append, o);
 
@@ -142,6 +143,7 @@ int main(int argc, char** argv) {
     bench->add_option("--records", bench_options.records, "how many, a multiple of 10000")
         ->capture_default_str();
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
+    bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");
     bench->add_flag("--json", bench_options.json, "print JSON");
     cleared::tools::WitnessOptions witness;
     cleared::tools::add_witness_commands(app, witness);

@@ -1,0 +1,66 @@
+#include "ledger/checkpointer.h"
+
+#include "ledger/base/error.h"
+#include "ledger/sqlite.h"
+
+namespace cleared::ledger {
+namespace {
+
+// Pages of 8 KB.
+constexpr int kWorthCopying = 256;
+constexpr int kTooLarge = 6000;
+
+}  // namespace
+
+Checkpointer::~Checkpointer() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  changed_.notify_all();
+}
+
+void Checkpointer::committed(int pages) {
+  if (pages < asked_pages_) asked_pages_ = 0;  // begun anew
+  if (pages - asked_pages_ < kWorthCopying) return;
+  asked_pages_ = pages;
+  const std::lock_guard lock(mutex_);
+  asked_ = true;
+  if (!thread_.joinable()) {
+    thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+  }
+  changed_.notify_all();
+}
+
+void Checkpointer::before_transaction(int pages) {
+  if (pages > kTooLarge) finish();
+}
+
+void Checkpointer::finish() {
+  std::unique_lock lock(mutex_);
+  if (thread_.joinable()) changed_.wait(lock, [&] { return !asked_ && !busy_; });
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void Checkpointer::work(const std::stop_token& stop) {
+  try {
+    const Database db = Database::open(database_, Access::append);
+    db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
+    while (true) {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait(lock, stop, [&] { return asked_; })) return;
+      asked_ = false;
+      busy_ = true;
+      lock.unlock();
+      db.integer("PRAGMA wal_checkpoint(PASSIVE)");
+      lock.lock();
+      busy_ = false;
+      changed_.notify_all();
+    }
+  } catch (const Error&) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+    asked_ = busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace cleared::ledger
