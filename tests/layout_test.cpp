@@ -138,6 +138,7 @@ TEST(Layout, LibrariesAreSeenOnlyByTheirModule) {
       {"SQLite", R"(^sqlite3\.h)", R"(^ledger/sqlite\.(h|cpp)$)"},
       {"OpenSSL", R"(^openssl/)", R"(^(tests/)?ledger/)"},
       {"CLI11", R"(^CLI/)", R"(^tools/)"},
+      {"cpp-httplib", R"(^httplib\.h)", R"(^tools/http\.cpp$)"},
       {"CUDA", R"(^(cuda|nccl))", R"(^(tests/)?kernels/.*cu|^train/model/)"},
   };
   for (const auto& [file, target, quoted] : includes()) {
