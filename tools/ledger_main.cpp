@@ -3,6 +3,7 @@
 
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
+#include "tools/publish_commands.h"
 
 namespace {
 
@@ -132,11 +133,15 @@ int main(int argc, char** argv) {
         on_ledger(app, o, "status", "what the ledger holds and what needs attention");
     status->add_flag("--json", o.json, "print JSON");
 
+    int published = -1;
+    cleared::tools::add_publish_commands(app, published);
+
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
     }
+    if (published >= 0) return published;
     using namespace cleared::tools;
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
