@@ -122,8 +122,9 @@ HttpAnswer exchange(const std::string& url, httplib::Request request, const Http
   httplib::Client client(where.server);
   if (!client.is_valid()) throw Error(Errc::usage, "URL \"", url, "\": malformed");
   client.set_connection_timeout(limits.timeout_s);
-  client.set_read_timeout(limits.timeout_s);
-  client.set_write_timeout(limits.timeout_s);
+  // The library's limits for one read or write each; Deadline is there for the whole, and first.
+  client.set_read_timeout(limits.timeout_s + 1);
+  client.set_write_timeout(limits.timeout_s + 1);
   client.set_follow_location(false);
   client.set_decompress(false);  // or a few bytes could stand for gigabytes
   HttpAnswer answer;
