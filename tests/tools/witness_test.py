@@ -3,18 +3,20 @@
 
     witness_test.py LEDGER
 
-The wire is checked with Python's own HTTP, as client and as server; cosignatures, key ids and proofs
-with the standard library's SHA-256 and base64. Only the Ed25519 check is left to the program.
+The wire is checked with Python's own HTTP and TLS, as client and as server; key ids and proofs are made
+here with SHA-256 and base64; cosignatures are verified by the openssl program over a message made here.
 """
 import base64
 import hashlib
 import http.client
 import http.server
 import json
+import os
 import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -25,8 +27,9 @@ import unittest
 LEDGER = ""
 
 
-def run(*words):
-    return subprocess.run([LEDGER, *map(str, words)], capture_output=True, text=True, check=False)
+def run(*words, **environment):
+    return subprocess.run([LEDGER, *map(str, words)], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})
 
 
 def must(*words):
@@ -34,10 +37,6 @@ def must(*words):
     if done.returncode != 0:
         raise AssertionError(f"{words}: exit {done.returncode}: {done.stderr}")
     return done.stdout
-
-
-def node(left, right):
-    return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def key_id(vkey):
@@ -54,6 +53,28 @@ def signature_lines(note):
         assert dash == "\u2014", line
         lines.setdefault(name, []).append(base64.b64decode(data, validate=True))
     return lines
+
+
+# What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410, section 10.1).
+ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
+
+
+def openssl(*words):
+    return subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def cosigned(folder, text, raw, vkey):
+    """When this cosignature line was made, in seconds since 1970, once openssl has verified it."""
+    key = base64.b64decode(vkey.split("+", 2)[2])
+    at = int.from_bytes(raw[4:12], "big")
+    assert len(raw) == 4 + 8 + 64 and raw[:4] == key_id(vkey) and key[0] == 4
+    (folder / "key.der").write_bytes(ED25519_SPKI + key[1:])
+    (folder / "message").write_bytes(f"cosignature/v1\ntime {at}\n{text}".encode())
+    (folder / "signature").write_bytes(raw[12:])
+    done = openssl("pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", folder / "key.der", "-rawin",
+                   "-in", folder / "message", "-sigfile", folder / "signature")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return at
 
 
 class Organisation:
@@ -172,10 +193,8 @@ class Witnesses(unittest.TestCase):
         self.assertEqual(set(lines), {log.log_vkey.split("+")[0]} | {one.vkey.split("+")[0] for one in witnesses})
         for one in witnesses:
             (raw,) = lines[one.vkey.split("+")[0]]
-            self.assertEqual(len(raw), 4 + 8 + 64)
-            self.assertEqual(raw[:4], key_id(one.vkey))
-            self.assertEqual(base64.b64decode(one.vkey.split("+", 2)[2])[0], 4)
-            self.assertLess(abs(int.from_bytes(raw[4:12], "big") - time.time()), 600)
+            at = cosigned(self.folder, note.split("\n\n")[0] + "\n", raw, one.vkey)
+            self.assertLess(abs(at - time.time()), 600)
 
     def test_two_organisations_cosign_each_other(self):
         self.a.start("--log", self.b.log_vkey)
@@ -226,15 +245,12 @@ class Witnesses(unittest.TestCase):
         head0 = self.a.head()
         self.a.grow(2)
         head2 = self.a.head()
-        # Sizes 1 and 3: the proof is leaves 1 and 2, as RFC 6962 has it; leaf 1 comes from a proof of record 0 ...
-        must("prove", self.a.db, "2", "--out", self.folder / "two")
-        proof = (self.folder / "two").read_text(encoding="utf-8").splitlines()
-        left = base64.b64decode(proof[2])  # the node over records 0 and 1
-        must("prove", self.a.db, "0", "--out", self.folder / "zero")
-        second, third = [base64.b64decode(line) for line in (self.folder / "zero").read_text(encoding="utf-8").splitlines()[2:4]]
-        leaf0 = hashlib.sha256(b"\x00" + (self.folder / "zero.record").read_bytes()).digest()
-        self.assertEqual(node(leaf0, second), left)
-        lines = "".join(base64.b64encode(one).decode() + "\n" for one in (second, third))
+        # From 1 leaf to 3 the proof of RFC 6962, 2.1.2, is the other two leaves; we hash them here.
+        leaves = []
+        for seq in (1, 2):
+            must("prove", self.a.db, seq, "--out", self.folder / "proof")
+            leaves.append(hashlib.sha256(b"\x00" + (self.folder / "proof.record").read_bytes()).digest())
+        lines = "".join(base64.b64encode(leaf).decode() + "\n" for leaf in leaves)
         size = "text/x.tlog.size"
         rows = [
             ("not a request", "hello", 400, None),
@@ -378,11 +394,29 @@ class Witnesses(unittest.TestCase):
                 self.assertIn(why, done.stderr)
                 self.assertEqual(stub.requests[0][0], "/prefix/add-checkpoint")
                 self.assertEqual(stub.requests[0][1].decode(), f"old 0\n\n{self.a.head()}")
+        done = run("witness", "ask", self.a.db, "--policy", self.policy(self.a, [self.b], 1, {"beta": "ftp://127.0.0.1/"}))
+        self.assertEqual(done.returncode, 75, done.stderr)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             policy = self.policy(self.a, [self.b], 1, {"beta": f"http://127.0.0.1:{silent.getsockname()[1]}"})
             done = run("witness", "ask", self.a.db, "--policy", policy, "--timeout", 1)
             self.assertEqual(done.returncode, 75, done.stderr)
             self.assertIn("within 1 s", done.stderr)
+
+    def test_tls_is_checked(self):
+        for name, subject in (("right", "IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example")):
+            done = openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", self.folder / f"{name}.key",
+                           "-out", self.folder / f"{name}.pem", "-subj", "/CN=test", "-addext", f"subjectAltName={subject}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        rows = [("right", "right", "status 503"), ("right", "wrong", "certificate"), ("wrong", "wrong", "certificate")]
+        for served, trusted, why in rows:
+            with self.subTest(served=served, trusted=trusted), Stub(503, "text/plain", b"") as stub:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(self.folder / f"{served}.pem", self.folder / f"{served}.key")
+                stub.socket = context.wrap_socket(stub.socket, server_side=True)
+                policy = self.policy(self.a, [self.b], 1, {"beta": stub.url.replace("http:", "https:")})
+                done = run("witness", "ask", self.a.db, "--policy", policy, SSL_CERT_FILE=str(self.folder / f"{trusted}.pem"))
+                self.assertEqual(done.returncode, 75, done.stderr)
+                self.assertIn(why, done.stderr)
 
 
 if __name__ == "__main__":
