@@ -283,7 +283,7 @@ Witness::Answered Witness::judge(const AddCheckpoint& request) {
   const TreeHead head = parse_tree_head(request.note.text);
   const std::vector<VerifierKey> keys = state_.log_keys(head.origin);
   if (keys.empty()) return refuse({}, 404, "unknown log");
-  Answered out{{}, head.origin, head.size, ""};
+  Answered out{{}, head.origin, head.size, "", false};
   if (!signed_by_log(request.note, keys)) {
     return refuse(std::move(out), 403, "not signed by a key of the log");
   }
@@ -304,6 +304,7 @@ Witness::Answered Witness::compare(const AddCheckpoint& request, WitnessState::H
   if (next.head.size == size && next.head.root != root) {
     if (newest) state_.keep_conflict(next.head, next.note);
     transaction.commit();
+    out.fork = newest.has_value();
     return conflict(std::move(out), size, "another root for the size cosigned last");
   }
   if (request.old_size != size) {

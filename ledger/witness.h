@@ -98,6 +98,7 @@ class Witness {
     std::string origin;  // of a known log, else empty: what strangers send is not for log files
     uint64_t size = 0;   // of the head that was sent
     std::string why;     // of a refusal, in words of ours
+    bool fork = false;   // the log signed two roots of one size
   };
   // The answer to POST .../add-checkpoint, with the status codes of the specification. What it says
   // with status 200 is durable. Errors are those of the disk and of the state file; nothing was

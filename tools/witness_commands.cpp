@@ -84,14 +84,18 @@ void add_logs(WitnessState& state, const std::vector<VerifierKey>& keys) {
 }
 
 void log_answer(const Witness::Answered& answered) {
-  if (answered.answer.status == 200) {
+  const int status = answered.answer.status;
+  if (status == 200) {
     log(Level::info, "witness.cosigned", {{"log", answered.origin}, {"size", answered.size}});
   } else if (answered.origin.empty()) {
-    log(Level::warn, "witness.refused",
-        {{"status", answered.answer.status}, {"why", answered.why}});
+    log(Level::warn, "witness.refused", {{"status", status}, {"why", answered.why}});
   } else {
-    log(Level::warn, "witness.refused",
-        {{"status", answered.answer.status},
+    // That somebody asks from another size than ours is how he learns ours.
+    log(answered.fork   ? Level::error
+        : status == 409 ? Level::info
+                        : Level::warn,
+        answered.fork ? "witness.fork" : "witness.refused",
+        {{"status", status},
          {"log", answered.origin},
          {"size", answered.size},
          {"why", answered.why}});

@@ -219,13 +219,15 @@ TEST(Witness, AnswersWithTheStatusOfTheSpecification) {
       {"to the end", log.body(10, 20), 200, ""},
   };
   for (const Row& row : rows) {
-    const auto [answer, origin, size, why] = witness.answer(row.body);
+    const auto [answer, origin, size, why, is_fork] = witness.answer(row.body);
     EXPECT_EQ(answer.status, row.status) << row.what << ": " << answer.body;
     EXPECT_EQ(answer.content_type == kSizeContentType, row.status == 409) << row.what;
     if (row.status == 409) {
       EXPECT_EQ(answer.body, row.size) << row.what;
     }
     EXPECT_EQ(why.empty(), row.status == 200) << row.what;
+    EXPECT_EQ(is_fork, std::string_view(row.what).starts_with("same size, another")) << row.what;
+    EXPECT_EQ(origin.empty(), row.status == 404 || row.body.find("\n\n") == row.body.npos);
     if (row.status != 200) continue;
     const Note note = parse_add_checkpoint(row.body).note;
     const Note answered = parse_note(note.text + "\n" + answer.body);

@@ -313,6 +313,7 @@ class Witnesses(unittest.TestCase):
                 self.assertEqual(done.returncode, 65, done.stderr)
                 self.assertIn(why, done.stderr)
                 self.assertEqual(done.stdout, "")
+        self.assertEqual(self.b.stop()[1].count("witness.fork"), 2)
         done = run("witness", "status", self.b.state, "--json")
         self.assertEqual(done.returncode, 1)
         (log,) = json.loads(done.stdout)["logs"]
