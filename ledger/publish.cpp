@@ -327,7 +327,7 @@ PublishReport publish(const fs::path& path, const LogSource& source,
   if (report.there.size == report.head.size && !report.note_there.empty()) {
     report.note = joined(report.note, report.note_there);
   }
-  report.note = with_quorum(report.note, report.head, options);
+  if (!options.dry_run) report.note = with_quorum(report.note, report.head, options);
   const bool same = report.note == report.note_there;
   report.files = staging.files() + (same ? 0 : 1);
   report.bytes = staging.bytes() + (same ? 0 : report.note.size());

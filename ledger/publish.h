@@ -45,7 +45,7 @@ struct PublishOptions {
   // Goes over all records and not only the new ones: writes what is missing, names what differs.
   bool all = false;
   // The head replaces `checkpoint` only with the quorum of this policy: without it Error{busy} that
-  // names the witnesses, and `checkpoint` stays.
+  // names the witnesses, and `checkpoint` stays. A dry run does not look at it.
   const WitnessPolicy* policy = nullptr;
   // Asks the witnesses, once all tiles are on the disk: takes the note, gives it with more lines.
   std::function<std::string(const std::string& note)> cosign;

@@ -1,5 +1,6 @@
 #include "ledger/tile_reader.h"
 
+#include <bit>
 #include <memory>
 
 #include "ledger/base/check.h"
@@ -158,6 +159,30 @@ Digest TileReader::root(uint64_t size) {
     if (width > 0) partial[level] = first_digests(tile(level, count_at(size, level + 1)), width);
   }
   return TileEdge(size, std::move(partial)).root();
+}
+
+// Root over the leaves of a node: a complete subtree, or what is ragged up to the right edge.
+Digest TileReader::range(uint64_t begin, uint64_t end) {
+  const uint64_t n = end - begin;
+  if (!std::has_single_bit(n)) {
+    const uint64_t middle = begin + std::bit_floor(n);
+    const Digest left = range(begin, middle);
+    return node_digest(left, range(middle, end));
+  }
+  const auto height = static_cast<unsigned>(std::countr_zero(n));
+  const unsigned level = height / kTileHeight;
+  const uint64_t first = begin >> level * kTileHeight;
+  const auto count = 1U << height % kTileHeight;
+  const std::string& digests = tile(level, first / kFullTileWidth);
+  return tile_root(digests.substr(first % kFullTileWidth * sizeof(Digest), count * sizeof(Digest)));
+}
+
+std::vector<Digest> TileReader::consistency_proof(uint64_t size) {
+  std::vector<Digest> proof;
+  for (const LeafRange& leaves : consistency_path(size, head_.size)) {
+    proof.push_back(range(leaves.begin, leaves.end));
+  }
+  return proof;
 }
 
 std::vector<std::string> TileReader::records(uint64_t index) {

@@ -74,10 +74,13 @@ class TileReader {
   const std::string& tile(unsigned level, uint64_t index);
   // Root of the first `size` records, size <= head.size. Costs at most two tiles a level.
   Digest root(uint64_t size);
+  // RFC 6962 proof that they are the beginning of the tree; 0 < size <= head.size.
+  std::vector<Digest> consistency_proof(uint64_t size);
   // The records [256 index, ...) that the tree has there, each proven to be its leaf.
   std::vector<std::string> records(uint64_t index);
 
  private:
+  Digest range(uint64_t begin, uint64_t end);
   std::string fetch_tile(unsigned level, uint64_t index, unsigned width);
 
   Fetch fetch_;

@@ -21,6 +21,7 @@ namespace {
 
 constexpr int kIdleConnection_s = 2;
 constexpr size_t kRequestsPerConnection = 1000;
+constexpr size_t kServerThreads = 32;  // each waits on one connection
 
 struct Url {
   std::string server;  // "http://host:port"
@@ -122,8 +123,9 @@ HttpAnswer exchange(const std::string& url, httplib::Request request, const Http
   httplib::Client client(where.server);
   if (!client.is_valid()) throw Error(Errc::usage, "URL \"", url, "\": malformed");
   client.set_connection_timeout(limits.timeout_s);
-  client.set_read_timeout(limits.timeout_s);
-  client.set_write_timeout(limits.timeout_s);
+  // The library's limits for one read or write each; Deadline is there for the whole, and first.
+  client.set_read_timeout(limits.timeout_s + 1);
+  client.set_write_timeout(limits.timeout_s + 1);
   client.set_follow_location(false);
   client.set_decompress(false);  // or a few bytes could stand for gigabytes
   HttpAnswer answer;
@@ -149,17 +151,20 @@ HttpAnswer exchange(const std::string& url, httplib::Request request, const Http
   return answer;
 }
 
-// The body of a POST, or the status that says why not.
+// The body of a POST, or the status that says why not. The library counts no chunked body, and its
+// time limit is for one read.
 int read_body(const httplib::Request& request, const httplib::ContentReader& reader,
-              uint64_t limit_bytes, std::string& body) {
+              const HttpLimits& limits, std::string& body) {
   if (request.is_multipart_form_data()) return 400;
-  bool too_long = false;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(limits.timeout_s);
+  int status = 200;
   const bool all = reader([&](const char* data, size_t size) {
-    too_long = body.size() + size > limit_bytes;  // the library counts no chunked body
-    if (!too_long) body.append(data, size);
-    return !too_long;
+    if (body.size() + size > limits.body_bytes) status = 413;
+    if (std::chrono::steady_clock::now() > end) status = 408;
+    if (status == 200) body.append(data, size);
+    return status == 200;
   });
-  return too_long ? 413 : all ? 200 : 400;
+  return all || status != 200 ? status : 400;
 }
 
 void reply(const HttpHandler& handler, const HttpRequest& request, httplib::Response& response) {
@@ -209,7 +214,7 @@ struct HttpServer::Impl {
     server.Post(".*", [this](const httplib::Request& request, httplib::Response& response,
                              const httplib::ContentReader& reader) {
       HttpRequest ours = {"POST", request.path, ""};
-      const int status = read_body(request, reader, limits.body_bytes, ours.body);
+      const int status = read_body(request, reader, limits, ours.body);
       // A length above the limit is noticed by the library, with a status of its own.
       if (status != 200) response.status = std::max(status, response.status);
       if (status == 200) reply(handler, ours, response);
@@ -223,6 +228,7 @@ struct HttpServer::Impl {
     server.set_keep_alive_timeout(kIdleConnection_s);
     server.set_keep_alive_max_count(kRequestsPerConnection);
     server.set_tcp_nodelay(true);
+    server.new_task_queue = [] { return new httplib::ThreadPool(kServerThreads); };
     // Not the library's SO_REUSEPORT, by which two servers would share a port without a word.
     server.set_socket_options([](int socket) {
       const int yes = 1;

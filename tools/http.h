@@ -12,7 +12,7 @@ namespace cleared::tools {
 
 struct HttpLimits {
   uint64_t body_bytes = 1 << 20;  // the longest body that is taken in, in either direction
-  int timeout_s = 10;  // of a whole exchange for the client, of one read or write for the server
+  int timeout_s = 10;             // of a whole exchange for the client; for the server, of a body
 };
 
 struct HttpAnswer {

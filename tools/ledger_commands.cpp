@@ -304,7 +304,8 @@ int ledger_init(const LedgerOptions& o) {
 }
 
 int ledger_key_new(const LedgerOptions& o) {
-  const SignerKey key = new_signer_key(o.name);
+  const SignerKey key = new_signer_key(
+      o.name, o.role == "witness" ? SignatureType::ed25519_cosignature : SignatureType::ed25519);
   const fs::path stem = o.out;
   if (stem.has_parent_path()) make_folders(stem.parent_path());
   write_key_pair(stem, o.role, key);

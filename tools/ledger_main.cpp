@@ -4,6 +4,7 @@
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
 #include "tools/publish_commands.h"
+#include "tools/witness_commands.h"
 
 namespace {
 
@@ -133,16 +134,19 @@ int main(int argc, char** argv) {
         on_ledger(app, o, "status", "what the ledger holds and what needs attention");
     status->add_flag("--json", o.json, "print JSON");
 
-    int published = -1;
-    cleared::tools::add_publish_commands(app, published);
+    std::function<int()> publishing;
+    cleared::tools::add_publish_commands(app, publishing);
+    cleared::tools::WitnessOptions witness;
+    cleared::tools::add_witness_commands(app, witness);
 
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
     }
-    if (published >= 0) return published;
+    if (publishing) return publishing();
     using namespace cleared::tools;
+    if (witness.run) return witness.run(witness);
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
     if (key_retire->parsed()) return ledger_key_retire(o);

@@ -18,8 +18,11 @@
 #include "ledger/key.h"
 #include "ledger/publish.h"
 #include "ledger/store.h"
+#include "ledger/tile_reader.h"
+#include "ledger/witness.h"
 #include "ledger/witness_policy.h"
 #include "tools/cli.h"
+#include "tools/gather.h"
 #include "tools/http.h"
 
 namespace cleared::tools {
@@ -29,13 +32,50 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Number = unsigned long long;
 
+constexpr uint64_t kMaxPolicyBytes = 1 << 20;
+
+WitnessPolicy parse_policy(const std::string& text, const std::string& where) try {
+  return parse_witness_policy(text);
+} catch (const Error& error) {
+  throw Error(error.code(), where, ": ", error.what());
+}
+
 std::optional<WitnessPolicy> read_policy(const std::string& path) {
   if (path.empty()) return std::nullopt;
+  return parse_policy(read_file(path, kMaxPolicyBytes), path);
+}
+
+// The file's, else the newest that the ledger holds, else none.
+std::optional<WitnessPolicy> policy_for(const Store& store, const std::string& path) {
+  if (!path.empty()) return read_policy(path);
+  Statement table(store.db(), "SELECT 1 FROM sqlite_master WHERE name = 'witness_policy'");
+  if (!table.next()) return std::nullopt;
+  Statement newest(store.db(), "SELECT text FROM witness_policy ORDER BY seq DESC LIMIT 1");
+  if (!newest.next()) return std::nullopt;
+  return parse_policy(newest.text(0), store.path().string());
+}
+
+// Asks the witnesses of the policy; what they need to see is proven out of the folder's own tiles.
+std::string cosigned(const WitnessPolicy& policy, const std::string& folder,
+                     const std::string& text) {
+  const Fetch fetch = fetch_from_folder(folder);
+  const Note note = parse_note(text);
+  TileReader tiles(fetch, parse_tree_head(note.text));
+  const ConsistencyProver prove = [&](uint64_t old_size, uint64_t) {
+    return tiles.consistency_proof(old_size);
+  };
+  GatherOptions options;
   try {
-    return parse_witness_policy(read_file(path, 1 << 20));
+    options.previous = fetch(kHeadFile, kMaxHeadFileBytes);
   } catch (const Error& error) {
-    throw Error(error.code(), path, ": ", error.what());
+    if (error.code() != Errc::not_found) throw;  // the first publication
   }
+  const Gathered gathered = gather_cosignatures(policy, note, prove, options);
+  require_quorum(gathered);
+  for (const auto& failure : gathered.failures) {
+    log(Level::warn, "publish.witness", {{"witness", failure.witness}, {"why", failure.why}});
+  }
+  return format_note(gathered.note);
 }
 
 VerifierKey read_log_key(const std::string& path) {
@@ -152,12 +192,15 @@ void print_follow(const FollowReport& report, const FollowArguments& o) {
 }  // namespace
 
 int ledger_publish(const PublishArguments& o) {
-  const std::optional<WitnessPolicy> policy = read_policy(o.policy);
   const Store store(o.ledger, Access::read);
+  const std::optional<WitnessPolicy> policy = policy_for(store, o.policy);
   PublishOptions options;
   options.dry_run = o.dry_run;
   options.all = o.all;
-  options.policy = policy ? &*policy : nullptr;
+  if (policy) {
+    options.policy = &*policy;
+    options.cosign = [&](const std::string& note) { return cosigned(*policy, o.folder, note); };
+  }
   options.progress = progress_line(o.dry_run ? "checked" : "published");
   const PublishReport report = publish(o.folder, source_of(store), options);
   const uint64_t waiting = store.size() - report.head.size;
@@ -218,16 +261,16 @@ int ledger_follow(const FollowArguments& o) {
   }
 }
 
-void add_publish_commands(CLI::App& app, int& exit_code) {
+void add_publish_commands(CLI::App& app, std::function<int()>& run) {
   const auto p = std::make_shared<PublishArguments>();
   CLI::App* publish = app.add_subcommand("publish", "write the log as static files for the web");
   publish->add_option("LEDGER", p->ledger, "the ledger file")->required();
   publish->add_option("DIR", p->folder, "folder that a web server serves")->required();
-  publish->add_option("--policy", p->policy, "witness policy whose quorum the tree head needs");
+  publish->add_option("--policy", p->policy, "witness policy (default: the ledger's own)");
   publish->add_flag("--all", p->all, "go over all files there, not only the new ones");
   publish->add_flag("--dry-run", p->dry_run, "check everything, write nothing");
   publish->add_flag("--json", p->json, "print JSON");
-  publish->callback([p, &exit_code] { exit_code = ledger_publish(*p); });
+  publish->callback([p, &run] { run = [p] { return ledger_publish(*p); }; });
 
   const auto f = std::make_shared<FollowArguments>();
   CLI::App* follow = app.add_subcommand("follow", "check a published log from outside");
@@ -239,7 +282,7 @@ void add_publish_commands(CLI::App& app, int& exit_code) {
   follow->add_option("--interval", f->interval_s, "look again every so many seconds")
       ->check(CLI::Range(1, 86'400));
   follow->add_flag("--json", f->json, "print JSON, one object a look");
-  follow->callback([f, &exit_code] { exit_code = ledger_follow(*f); });
+  follow->callback([f, &run] { run = [f] { return ledger_follow(*f); }; });
 }
 
 }  // namespace cleared::tools

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace CLI {
@@ -12,7 +13,7 @@ class App;
 namespace cleared::tools {
 
 struct PublishArguments {
-  std::string ledger, folder, policy;
+  std::string ledger, folder, policy;  // no policy: the ledger's own, if it has one
   bool dry_run = false, all = false, json = false;
 };
 struct FollowArguments {
@@ -22,8 +23,8 @@ struct FollowArguments {
   bool json = false;
 };
 
-// Adds both to the program; `exit_code` receives what the one that is called returns.
-void add_publish_commands(CLI::App& app, int& exit_code);
+// Adds both to the program; `run` is the one that was parsed, else it stays empty.
+void add_publish_commands(CLI::App& app, std::function<int()>& run);
 
 int ledger_publish(const PublishArguments& o);
 int ledger_follow(const FollowArguments& o);

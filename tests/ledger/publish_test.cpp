@@ -508,7 +508,11 @@ TEST(Follow, GoesFromEverySizeToEveryLargerOne) {
   const std::vector<uint64_t> sizes = {1,   2,   3,   255,    256,    257,   511,
                                        512, 513, 769, 65'279, 65'536, 66'000};
   std::map<uint64_t, std::string> heads;
-  for (const uint64_t size : sizes) heads[size] = log.head(size);
+  std::map<uint64_t, Digest> roots;
+  for (const uint64_t size : sizes) {
+    heads[size] = log.head(size);
+    roots[size] = open_head(heads[size], log.key.verifier, "").root;
+  }
   for (const uint64_t now : sizes) {
     const Files files = with_head(log.tree_files(now), heads[now]);
     for (const uint64_t before : sizes) {
@@ -517,6 +521,9 @@ TEST(Follow, GoesFromEverySizeToEveryLargerOne) {
       write_file(follower.options.state, heads[before]);
       EXPECT_EQ(follower.look(fetch_from(files)), before == now ? "same" : "grown");
       EXPECT_EQ(follower.state(), heads[now]);
+      TileReader tiles(fetch_from(files), open_head(heads[now], log.key.verifier, ""));
+      EXPECT_TRUE(verify_consistency(before, roots[before], now, roots[now],
+                                     tiles.consistency_proof(before)));
       EXPECT_LE(follower.report.tiles, 6U) << before << " " << now;  // two a level
     }
   }

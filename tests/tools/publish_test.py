@@ -400,6 +400,50 @@ class Follow(WithWorld):
         self.expect(w.follow(w.web), 0, "from 300 to 600")
 
 
+class Witnessed(WithWorld):
+    """A head is published only with the cosignature that the policy asks for, and followed only with it."""
+
+    def serve(self, listen):
+        child = subprocess.Popen([LEDGER, "witness", "serve", self.witness_state, "--key", self.world.folder / "witness.key",
+                                  "--listen", listen], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        child.stdout.readline()
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        return child, child.stdout.readline().rsplit(" ", 1)[1].strip()
+
+    def test_fails_closed(self):
+        w = self.world
+        self.witness_state = w.folder / "witness.db"
+        must(LEDGER, "key", "new", "w.example/witness", "--role", "witness", "--out", w.folder / "witness")
+        must(LEDGER, "witness", "init", self.witness_state, "--key", w.folder / "witness.key")
+        must(LEDGER, "witness", "add-log", self.witness_state, w.trust)
+        child, url = self.serve("127.0.0.1:0")
+        log_key, key = (must("cat", path).split()[1] for path in (w.trust, w.folder / "witness.pub"))
+        policy = w.folder / "policy"
+        policy.write_text(f"log {log_key}\nwitness W {key} {url}\nquorum W\n", encoding="utf-8")
+        w.grow_to(300)
+        self.expect(w.publish("--policy", policy), 0, "300 records")
+        self.assertEqual((w.web / "checkpoint").read_text(encoding="utf-8").count("\n\u2014 "), 2)
+        self.expect(w.follow(w.web, "--policy", policy), 0, "first contact")
+        self.expect(w.publish("--policy", policy), 0, " 0 files")
+        child.kill()
+        child.wait()
+        w.grow_to(600)
+        before = (w.web / "checkpoint").read_bytes()
+        self.expect(w.publish("--policy", policy), 75, "W: ")
+        self.assertEqual((w.web / "checkpoint").read_bytes(), before)
+        self.expect(w.follow(w.web, "--policy", policy), 0, "still 300")
+        self.serve(url.removeprefix("http://"))
+        self.expect(w.publish("--policy", policy), 0, "600 records")
+        self.expect(w.follow(w.web, "--policy", policy), 0, "from 300 to 600")
+        # Without the witness the log's own signature is not enough for who asks for more.
+        plain = w.folder / "plain"
+        w.grow_to(610)
+        self.expect(w.publish(web=plain), 0)
+        self.expect(w.follow(plain, "--policy", policy), 1, "no cosignature of W")
+
+
 class BadInput(WithWorld):
     def test_each_has_its_exit_code(self):
         w = self.world
@@ -423,7 +467,7 @@ class BadInput(WithWorld):
             ("publish: a file for a folder", w.publish(web=w.trust), 65, "in the way"),
             ("publish: policy is none", w.publish("--policy", w.trust), 65, "policy"),
             ("publish: policy missing", w.publish("--policy", w.folder / "none"), 66, "none"),
-            ("publish: no quorum", w.publish("--policy", policy), 75, "no cosignature of A, B"),
+            ("publish: no quorum", w.publish("--policy", policy), 75, "A: the policy names no URL"),
             ("publish: no folder named", run(LEDGER, "publish", w.db), 2, None),
             ("follow: no state named", run(LEDGER, "follow", w.web, "--trust", w.trust), 2, None),
             ("follow: interval 0", w.follow(w.web, "--interval", "0"), 2, None),

@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""Two organisations cosign each other's ledgers: `ledger witness`, from outside.
+
+    witness_test.py LEDGER
+
+The wire is checked with Python's own HTTP and TLS, as client and as server; key ids and proofs are made
+here with SHA-256 and base64; cosignatures are verified by the openssl program over a message made here.
+"""
+import base64
+import hashlib
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+LEDGER = ""
+
+
+def run(*words, **environment):
+    return subprocess.run([LEDGER, *map(str, words)], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})
+
+
+def must(*words):
+    done = run(*words)
+    if done.returncode != 0:
+        raise AssertionError(f"{words}: exit {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def key_id(vkey):
+    """The id that a verifier key must have, from its name and key."""
+    name, _, data = vkey.split("+", 2)
+    return hashlib.sha256(name.encode() + b"\n" + base64.b64decode(data)).digest()[:4]
+
+
+def signature_lines(note):
+    """{key name: [raw signature with its id]} of a signed note."""
+    lines = {}
+    for line in note.split("\n\n", 1)[1].splitlines():
+        dash, name, data = line.split(" ")
+        assert dash == "\u2014", line
+        lines.setdefault(name, []).append(base64.b64decode(data, validate=True))
+    return lines
+
+
+# What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410, section 10.1).
+ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
+
+
+def openssl(*words):
+    return subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def cosigned(folder, text, raw, vkey):
+    """When this cosignature line was made, in seconds since 1970, once openssl has verified it."""
+    key = base64.b64decode(vkey.split("+", 2)[2])
+    at = int.from_bytes(raw[4:12], "big")
+    assert len(raw) == 4 + 8 + 64 and raw[:4] == key_id(vkey) and key[0] == 4
+    (folder / "key.der").write_bytes(ED25519_SPKI + key[1:])
+    (folder / "message").write_bytes(f"cosignature/v1\ntime {at}\n{text}".encode())
+    (folder / "signature").write_bytes(raw[12:])
+    done = openssl("pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", folder / "key.der", "-rawin",
+                   "-in", folder / "message", "-sigfile", folder / "signature")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return at
+
+
+class Organisation:
+    """A studio with a ledger and a witness for others."""
+
+    def __init__(self, folder, name):
+        self.name = name
+        self.folder = folder / name
+        self.db = self.folder / "film.db"
+        self.state = self.folder / "witness.db"
+        self.key = self.folder / "witness.key"
+        self.process = None
+        self.port = 0
+        must("key", "new", f"{name}.example/witness", "--role", "witness", "--out", self.folder / "witness")
+        must("init", self.db, "--origin", f"{name}.example/ledger")
+        must("sign-head", self.db)
+        must("witness", "init", self.state, "--key", self.key)
+        self.vkey = (self.folder / "witness.pub").read_text(encoding="utf-8").split()[1]
+        self.log_vkey = pathlib.Path(f"{self.db}.pub").read_text(encoding="utf-8").split()[1]
+
+    def start(self, *options):
+        self.process = subprocess.Popen(
+            [LEDGER, "witness", "serve", self.state, "--key", self.key, "--listen", f"127.0.0.1:{self.port}", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if line.startswith("listening on "):
+                self.port = int(line.rsplit(":", 1)[1])
+                return
+        raise AssertionError(self.process.stderr.read())
+
+    def stop(self, number=signal.SIGTERM):
+        """Its exit code and what it logged."""
+        self.process.send_signal(number)
+        _, log = self.process.communicate(timeout=60)
+        code, self.process = self.process.returncode, None
+        return code, log
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def grow(self, count=1):
+        """Appends keys as records, and signs the head."""
+        for _ in range(count):
+            self.grown = getattr(self, "grown", 0) + 1
+            stem = self.folder / f"curator{self.grown}"
+            must("key", "new", f"{self.name}-{self.grown}", "--role", "curator", "--out", stem)
+            must("append", self.db, f"{stem}.pub")
+
+    def head(self):
+        return pathlib.Path(f"{self.db}.head").read_text(encoding="utf-8")
+
+    def post(self, body, path="/add-checkpoint", method="POST"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request(method, path, body if isinstance(body, bytes) else body.encode())
+        with connection.getresponse() as answer:
+            got = answer.status, answer.getheader("Content-Type"), answer.read().decode()
+        connection.close()
+        return got
+
+
+class Stub(http.server.ThreadingHTTPServer):
+    """A witness that answers as it is told."""
+
+    def __init__(self, status, content_type, body):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.server.requests.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class Witnesses(unittest.TestCase):
+    def setUp(self):
+        self.top = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self.top.name)
+        self.a = Organisation(self.folder, "alpha")
+        self.b = Organisation(self.folder, "beta")
+        self.c = Organisation(self.folder, "gamma")
+        self.all = (self.a, self.b, self.c)
+
+    def tearDown(self):
+        for one in self.all:
+            if one.process:
+                one.process.kill()
+                one.process.communicate()
+        self.top.cleanup()
+
+    def policy(self, log, witnesses, quorum=2, urls=None):
+        lines = [f"log {log.log_vkey}"]
+        for index, one in enumerate(witnesses):
+            lines.append(f"witness {one.name} {one.vkey} {(urls or {}).get(one.name, one.url)}")
+        lines += [f"group all-of-them {quorum} " + " ".join(one.name for one in witnesses), "quorum all-of-them"]
+        path = self.folder / "policy.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def check_cosigned(self, note, log, witnesses):
+        """Every line that should be there, in the bytes of the specification, and the log's own."""
+        lines = signature_lines(note)
+        self.assertEqual(set(lines), {log.log_vkey.split("+")[0]} | {one.vkey.split("+")[0] for one in witnesses})
+        for one in witnesses:
+            (raw,) = lines[one.vkey.split("+")[0]]
+            at = cosigned(self.folder, note.split("\n\n")[0] + "\n", raw, one.vkey)
+            self.assertLess(abs(at - time.time()), 600)
+
+    def test_two_organisations_cosign_each_other(self):
+        self.a.start("--log", self.b.log_vkey)
+        self.b.start("--log", f"{self.a.db}.pub")
+        for log, witness in ((self.a, self.b), (self.b, self.a)):
+            policy = self.policy(log, [witness], 1)
+            self.check_cosigned(must("witness", "ask", log.db, "--policy", policy), log, [witness])
+            log.grow(3)
+            out = self.folder / "cosigned"
+            must("witness", "ask", log.db, "--policy", policy, "--out", out)
+            self.check_cosigned(out.read_text(encoding="utf-8"), log, [witness])
+            self.assertTrue(out.read_text(encoding="utf-8").startswith(log.head()), "the head itself is unchanged")
+            status = json.loads(must("witness", "status", witness.state, "--json"))
+            (known,) = [one for one in status["logs"] if one["origin"] == f"{log.name}.example/ledger"]
+            self.assertEqual(known["size"], 4)
+            self.assertEqual(known["conflicts"], [])
+        for one in (self.a, self.b):
+            code, log = one.stop()
+            self.assertEqual(code, 0)
+            self.assertEqual(log.count("witness.cosigned"), 2)
+
+    def test_quorum_of_two_of_three(self):
+        for one in self.all:
+            one.start("--log", self.a.log_vkey)
+        policy = self.policy(self.a, self.all)
+        self.check_cosigned(must("witness", "ask", self.a.db, "--policy", policy), self.a, self.all)
+        self.a.grow()
+        self.c.stop(signal.SIGKILL)
+        done = run("witness", "ask", self.a.db, "--policy", policy, "--timeout", 2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_cosigned(done.stdout, self.a, (self.a, self.b))
+        self.assertIn("witness=gamma", done.stderr)
+        self.b.stop(signal.SIGKILL)
+        self.a.grow()
+        out = self.folder / "none"
+        done = run("witness", "ask", self.a.db, "--policy", policy, "--timeout", 2, "--out", out)
+        self.assertEqual(done.returncode, 75, done.stderr)
+        self.assertFalse(out.exists())
+        for name in ("beta: ", "gamma: "):
+            self.assertIn(name, done.stderr)
+        self.assertNotIn("alpha: ", done.stderr)
+        self.b.start()
+        self.c.start()
+        self.check_cosigned(must("witness", "ask", self.a.db, "--policy", policy), self.a, self.all)
+
+    def test_what_a_stranger_gets_from_a_witness(self):
+        self.b.start("--log", self.a.log_vkey)
+        head0 = self.a.head()
+        self.a.grow(2)
+        head2 = self.a.head()
+        # From 1 leaf to 3 the proof of RFC 6962, 2.1.2, is the other two leaves; we hash them here.
+        leaves = []
+        for seq in (1, 2):
+            must("prove", self.a.db, seq, "--out", self.folder / "proof")
+            leaves.append(hashlib.sha256(b"\x00" + (self.folder / "proof.record").read_bytes()).digest())
+        lines = "".join(base64.b64encode(leaf).decode() + "\n" for leaf in leaves)
+        size = "text/x.tlog.size"
+        rows = [
+            ("not a request", "hello", 400, None),
+            ("cut", f"old 0\n\n{head0}"[:-9], 400, None),
+            ("not UTF-8", b"old 0\n\n\xff\xfe\n", 400, None),
+            ("old above the size", f"old 5\n\n{head0}", 400, None),
+            ("unknown log", f"old 0\n\n{self.c.head()}", 404, None),
+            ("signature of another", "old 0\n\n" + "\n\n".join([head0.split("\n\n")[0], self.c.head().split("\n\n")[1]]), 403, None),
+            ("no head cosigned yet", f"old 1\n{lines}\n{head2}", 409, "0\n"),
+            ("the first", f"old 0\n\n{head0}", 200, None),
+            ("old is not the size cosigned", f"old 0\n\n{head2}", 409, "1\n"),
+            ("no proof", f"old 1\n\n{head2}", 422, None),
+            ("half a proof", f"old 1\n{lines[:45]}\n{head2}", 422, None),
+            ("a proof", f"old 1\n{lines}\n{head2}", 200, None),
+            ("the same again", f"old 3\n\n{head2}", 200, None),
+            ("back", f"old 1\n\n{head0}", 409, "3\n"),
+        ]
+        for what, body, status, answer in rows:
+            with self.subTest(what):
+                got = self.b.post(body)
+                self.assertEqual(got[0], status, got)
+                self.assertEqual(got[1] == size, status == 409, got)
+                if answer:
+                    self.assertEqual(got[2], answer)
+                if status == 200:
+                    self.check_cosigned(body.split("\n\n", 1)[1].split("\n\n")[0] + "\n\n" + head0.split("\n\n")[1] + got[2],
+                                        self.a, [self.b])
+        self.assertEqual(self.b.post("x" * (1 << 21))[0], 413)
+        self.assertEqual(self.b.post("", "/elsewhere")[0], 404)
+        self.assertEqual(self.b.post("", method="GET")[0], 405)
+        self.assertEqual(self.b.post(f"old 3\n\n{head2}")[0], 200, "it serves on")
+
+    def test_one_connection_takes_many_requests(self):
+        self.b.start("--log", self.a.log_vkey)
+        connection = http.client.HTTPConnection("127.0.0.1", self.b.port, timeout=20)
+        for old in (0, 1, 1, 1, 1, 1, 1, 1):
+            connection.request("POST", "/add-checkpoint", f"old {old}\n\n{self.a.head()}".encode())
+            answer = connection.getresponse()
+            self.assertEqual((answer.status, len(answer.read().splitlines())), (200, 1))
+            self.assertNotEqual(answer.getheader("Connection"), "close")
+        connection.close()
+
+    def test_a_fork_is_refused_and_kept_as_evidence(self):
+        self.b.start("--log", self.a.log_vkey)
+        policy = self.policy(self.a, [self.b], 1)
+        self.a.grow(2)
+        shutil.copytree(self.a.folder, self.folder / "backup")
+        self.a.grow(2)
+        must("witness", "ask", self.a.db, "--policy", policy)
+        ours = self.a.head()
+        # The administrator puts the old file back and writes another history over the same numbers.
+        shutil.rmtree(self.a.folder)
+        shutil.copytree(self.folder / "backup", self.a.folder)
+        rows = [(0, "5 records already"), (2, "another root"), (1, "(422)")]
+        for more, why in rows:
+            if more:
+                self.a.grow(more)
+            with self.subTest(why):
+                done = run("witness", "ask", self.a.db, "--policy", policy)
+                self.assertEqual(done.returncode, 65, done.stderr)
+                self.assertIn(why, done.stderr)
+                self.assertEqual(done.stdout, "")
+        self.assertEqual(self.b.stop()[1].count("witness.fork"), 2)
+        done = run("witness", "status", self.b.state, "--json")
+        self.assertEqual(done.returncode, 1)
+        (log,) = json.loads(done.stdout)["logs"]
+        self.assertTrue(log["note"].startswith(ours.split("\n\n")[0]))
+        (other,) = log["conflicts"]
+        self.assertEqual(other.splitlines()[:2], ours.splitlines()[:2], "same log, same size")
+        self.assertNotEqual(other.splitlines()[2], ours.splitlines()[2], "another root")
+        self.assertEqual(run("witness", "status", self.b.state).returncode, 1)
+
+    def test_restarts_kills_and_second_processes(self):
+        self.b.start("--log", self.a.log_vkey)
+        self.assertEqual(self.b.post(f"old 0\n\n{self.a.head()}")[0], 200)
+        done = run("witness", "serve", self.b.state, "--key", self.b.key, "--listen", "127.0.0.1:0")
+        self.assertEqual(done.returncode, 75, done.stderr)
+        self.c.port = self.b.port
+        done = run("witness", "serve", self.c.state, "--key", self.c.key, "--listen", f"127.0.0.1:{self.b.port}")
+        self.assertEqual(done.returncode, 74, done.stderr)
+        self.b.stop(signal.SIGKILL)
+        self.b.start()
+        self.assertEqual(self.b.post(f"old 0\n\n{self.a.head()}")[1:], ("text/x.tlog.size", "1\n"))
+        must("witness", "add-log", self.b.state, self.c.log_vkey)
+        self.assertEqual(self.b.post(f"old 0\n\n{self.c.head()}")[0], 200, "added while it serves")
+        self.assertEqual(self.b.stop(signal.SIGINT)[0], 0)
+
+    def test_bad_command_lines_and_files(self):
+        (self.folder / "broken.db").write_text("hello", encoding="utf-8")
+        (self.folder / "bad-policy").write_text("quorum nobody\n", encoding="utf-8")
+        serve = ("witness", "serve", self.b.state, "--key", self.b.key)
+        rows = [
+            (2, ("witness",)),
+            (2, ("witness", "serve", self.b.state)),
+            (2, (*serve, "--listen", "8080")),
+            (2, (*serve, "--listen", "127.0.0.1:")),
+            (2, (*serve, "--listen", "127.0.0.1:65536")),
+            (2, (*serve, "--listen", "127.0.0.1:http")),
+            (74, (*serve, "--listen", "203.0.113.1:0")),
+            (65, (*serve, "--log", "no-key")),
+            (2, (*serve, "--log", self.a.vkey)),
+            (2, (*serve, "--log", self.a.folder / "witness.pub")),
+            (66, ("witness", "serve", self.folder / "none.db", "--key", self.b.key)),
+            (65, ("witness", "serve", self.folder / "broken.db", "--key", self.b.key)),
+            (65, ("witness", "serve", self.b.db, "--key", self.b.key)),
+            (77, ("witness", "serve", self.b.state, "--key", self.a.key)),
+            (74, ("witness", "init", self.b.state, "--key", self.b.key)),
+            (2, ("witness", "init", self.folder / "new.db", "--key", f"{self.a.db}.key")),
+            (66, ("witness", "status", self.folder / "none.db")),
+            (66, ("witness", "ask", self.a.db, "--policy", self.folder / "none")),
+            (65, ("witness", "ask", self.a.db, "--policy", self.folder / "bad-policy")),
+            (78, ("witness", "ask", self.a.db, "--policy", self.policy(self.b, [self.b], 1))),
+            (65, ("witness", "add-policy", self.a.db, self.folder / "bad-policy")),
+            (78, ("witness", "add-policy", self.a.db, self.policy(self.b, [self.b], 1))),
+        ]
+        for code, words in rows:
+            with self.subTest(" ".join(map(str, words))):
+                done = run(*words)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertTrue(done.stderr)
+        self.assertFalse((self.folder / "none.db").exists())
+        self.assertFalse((self.folder / "new.db").exists())
+
+    def test_witnesses_that_answer_badly(self):
+        a_key = "\u2014 " + self.b.vkey.split("+")[0] + " " + base64.b64encode(key_id(self.b.vkey) + bytes(72)).decode() + "\n"
+        rows = [
+            ("an empty answer", 200, "text/plain", b"", "not made of signature lines"),
+            ("a page", 200, "text/html", b"<html>", "not made of signature lines"),
+            ("a forged line", 200, "text/plain", a_key.encode(), "no cosignature of its key"),
+            ("an endless answer", 200, "text/plain", b"x" * (1 << 17), "longer than"),
+            ("409 for ever", 409, "text/x.tlog.size", b"0\n", "(409)"),
+            ("a larger tree", 409, "text/x.tlog.size", b"99\n", "99 records already"),
+            ("a 409 of something else", 409, "text/html", b"99\n", "names no size"),
+            ("a redirect", 302, "text/plain", b"", "status 302"),
+            ("an error", 503, "text/plain", b"", "status 503"),
+        ]
+        for what, status, content_type, body, why in rows:
+            with self.subTest(what), Stub(status, content_type, body) as stub:
+                policy = self.policy(self.a, [self.b], 1, {"beta": stub.url + "/prefix/"})
+                done = run("witness", "ask", self.a.db, "--policy", policy)
+                self.assertEqual(done.returncode, 65 if "already" in why else 75, done.stderr)
+                self.assertIn(why, done.stderr)
+                self.assertEqual(stub.requests[0][0], "/prefix/add-checkpoint")
+                self.assertEqual(stub.requests[0][1].decode(), f"old 0\n\n{self.a.head()}")
+        done = run("witness", "ask", self.a.db, "--policy", self.policy(self.a, [self.b], 1, {"beta": "ftp://127.0.0.1/"}))
+        self.assertEqual(done.returncode, 75, done.stderr)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            policy = self.policy(self.a, [self.b], 1, {"beta": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+            done = run("witness", "ask", self.a.db, "--policy", policy, "--timeout", 1)
+            self.assertEqual(done.returncode, 75, done.stderr)
+            self.assertIn("within 1 s", done.stderr)
+
+    def test_tls_is_checked(self):
+        for name, subject in (("right", "IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example")):
+            done = openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", self.folder / f"{name}.key",
+                           "-out", self.folder / f"{name}.pem", "-subj", "/CN=test", "-addext", f"subjectAltName={subject}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        rows = [("right", "right", "status 503"), ("right", "wrong", "certificate"), ("wrong", "wrong", "certificate")]
+        for served, trusted, why in rows:
+            with self.subTest(served=served, trusted=trusted), Stub(503, "text/plain", b"") as stub:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(self.folder / f"{served}.pem", self.folder / f"{served}.key")
+                stub.socket = context.wrap_socket(stub.socket, server_side=True)
+                policy = self.policy(self.a, [self.b], 1, {"beta": stub.url.replace("http:", "https:")})
+                done = run("witness", "ask", self.a.db, "--policy", policy, SSL_CERT_FILE=str(self.folder / f"{trusted}.pem"))
+                self.assertEqual(done.returncode, 75, done.stderr)
+                self.assertIn(why, done.stderr)
+
+
+if __name__ == "__main__":
+    LEDGER = sys.argv.pop(1)
+    unittest.main(verbosity=2)
