@@ -3,7 +3,7 @@
 //
 //	tlog-tiles VKEY PREFIX [OLD_HEAD]
 //
-// PREFIX is a folder or an http:// address. Every record is read and proven to be in the tree that
+// PREFIX is a folder, an http:// or an https:// address. Every record is read and proven to be in the tree that
 // VKEY signed; OLD_HEAD, a file with an older signed tree head, is proven to be its beginning.
 // Exit 0 and one line, or exit 1 and why.
 package main
@@ -130,7 +130,7 @@ func checkRecords(log site, tree tlog.Tree, hashes tlog.HashReader) (int64, erro
 type site string
 
 func (s site) read(path string) ([]byte, error) {
-	if !strings.HasPrefix(string(s), "http://") {
+	if !strings.HasPrefix(string(s), "http://") && !strings.HasPrefix(string(s), "https://") {
 		return os.ReadFile(filepath.Join(string(s), filepath.FromSlash(path)))
 	}
 	answer, err := http.Get(strings.TrimSuffix(string(s), "/") + "/" + path)
