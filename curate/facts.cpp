@@ -198,7 +198,7 @@ void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key) {
 
 DuplicateIndex read_index(const ledger::Store& store) {
   DuplicateIndex index;
-  ledger::Statement sources(store.db(), "SELECT digest, chromaprint FROM source ORDER BY seq");
+  ledger::Statement sources(store.db(), "SELECT digest, chromaprint, seq FROM source ORDER BY seq");
   ledger::Statement prints(store.db(),
                            "SELECT pts_us, pdq, quality FROM fingerprint WHERE source = ? "
                            "ORDER BY first_frame");
@@ -207,7 +207,7 @@ DuplicateIndex read_index(const ledger::Store& store) {
     CLEARED_CHECK(digest.has_value());
     Footage footage{
         .digest = *digest, .pts_us = {}, .prints = {}, .sound = parse_chromaprint(sources.text(1))};
-    prints.with(sources.text(0));
+    prints.with(sources.integer(2));
     while (prints.next()) {
       const std::string pts = prints.text(0), pdq = prints.text(1), quality = prints.text(2);
       CLEARED_CHECK(pts.size() == 8 * quality.size() && pdq.size() == 32 * quality.size());

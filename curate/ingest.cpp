@@ -10,6 +10,7 @@
 #include "curate/worker.pb.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "ledger/projection.h"
 
 namespace cleared::curate {
 namespace {
@@ -124,8 +125,8 @@ class Ingest {
   void record_again(const JudgedSource& source, FileReport& file) {
     const std::string digest = to_hex(source.digest);
     file.outcome = Outcome::already;
-    ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE digest = ?");
-    CLEARED_CHECK(row.with(digest).next());
+    ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
+    CLEARED_CHECK(row.with(source_record(digest)).next());
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
@@ -150,8 +151,8 @@ class Ingest {
     std::vector<FoundMatch> matches;
     for (const Match& match : index_.find(footage, config_.duplicates())) {
       const Digest& of = index_.footage(match.of).digest;
-      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE digest = ?");
-      CLEARED_CHECK(row.with(to_hex(of)).next());
+      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
+      CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
       matches.push_back({.match = match,
                          .of = of,
                          .of_path = row.text(0),
@@ -191,12 +192,19 @@ class Ingest {
     return text;
   }
 
+  uint64_t source_record(const std::string& digest) const {
+    const auto raw = parse_digest(digest);
+    CLEARED_CHECK(raw.has_value());
+    const auto found = store_.find(ledger::subject_key_of("source", raw->text()));
+    CLEARED_CHECK(!found.empty());
+    return found.front();
+  }
   // Of a recorded source.
   std::string licensor_of(const std::string& digest) const {
     ledger::Statement row(store_.db(),
                           "SELECT l.licensor FROM source_licence s JOIN licence l "
-                          "ON l.ref = s.licence WHERE s.source = ? ORDER BY l.ref");
-    return row.with(digest).next() ? row.text(0) : "";
+                          "ON l.seq = s.licence WHERE s.seq = ? ORDER BY l.ref");
+    return row.with(source_record(digest)).next() ? row.text(0) : "";
   }
   bool claimed_by_others(const JudgedSource& source, const std::string& earlier) const {
     return licensor_of(earlier) != source.rights.licensor;

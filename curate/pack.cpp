@@ -37,8 +37,8 @@ struct CutTask {
 };
 
 constexpr const char* kClipColumns =
-    "SELECT c.id, c.source, s.path, c.caption, c.start_us, c.end_us "
-    "FROM clip c JOIN source s ON s.digest = c.source ";
+    "SELECT c.id, s.digest, s.path, c.caption, c.start_us, c.end_us "
+    "FROM clip c JOIN source s ON s.seq = c.source ";
 
 PackedClip clip_of(const ledger::Statement& row) {
   return {.id = row.text(0),
@@ -97,14 +97,14 @@ class Pack {
   // Shards of the config's name that the ledger has, in the order in which they were made.
   std::vector<PlannedShard> recorded_shards() const {
     std::vector<PlannedShard> shards;
-    ledger::Statement row(store_.db(), "SELECT name, root FROM shard ORDER BY seq");
+    ledger::Statement row(store_.db(), "SELECT name, root, seq FROM shard ORDER BY seq");
     ledger::Statement clips(store_.db(), std::string(kClipColumns) +
-                                             "JOIN sample p ON p.clip = c.id WHERE p.shard = ? "
+                                             "JOIN sample p ON p.clip = c.seq WHERE p.shard = ? "
                                              "ORDER BY p.position");
     while (row.next()) {
       PlannedShard shard{.name = row.text(0), .root = row.text(1), .clips = {}};
       if (!shard.name.starts_with(config_.shards().name() + "-")) continue;
-      for (clips.with(shard.root); clips.next();) shard.clips.push_back(clip_of(clips));
+      for (clips.with(row.integer(2)); clips.next();) shard.clips.push_back(clip_of(clips));
       shards.push_back(std::move(shard));
     }
     return shards;
@@ -140,7 +140,7 @@ class Pack {
             "duplicate d "
             "WHERE d.verdict = 'conflict' AND ((d.of = c.source AND d.of_start_us < c.end_us AND "
             "c.start_us < d.of_end_us) OR (d.source = c.source AND d.start_us < c.end_us AND "
-            "c.start_us < d.end_us))) ORDER BY s.path, c.source, c.start_us");
+            "c.start_us < d.end_us))) ORDER BY s.path, s.digest, c.start_us");
     std::vector<PackedClip> kept, clips;
     while (row.next()) kept.push_back(clip_of(row));
     for (PackedClip& clip : kept) {  // judging may append: the ledger is read to the end before

@@ -146,10 +146,11 @@ std::string html_report(const ledger::Store& store) {
            {"Clips kept", Cell::number}},
           "SELECT l.ref, l.licensor, l.valid_from || ' to ' || l.valid_to, l.attribution, "
           "COUNT(s.digest), COALESCE(SUM(s.duration_us), 0), "
-          "COALESCE(SUM((SELECT COUNT(*) FROM clip c WHERE c.source = s.digest AND "
-          "c.verdict = 'kept' AND s.status = 'kept')), 0) "
-          "FROM licence l LEFT JOIN source_licence x ON x.licence = l.ref "
-          "LEFT JOIN source s ON s.digest = x.source GROUP BY l.ref ORDER BY l.ref");
+          "COALESCE(SUM(k.clips) FILTER (WHERE s.status = 'kept'), 0) "
+          "FROM licence l LEFT JOIN source_licence x ON x.licence = l.seq "
+          "LEFT JOIN source s ON s.seq = x.seq "
+          "LEFT JOIN (SELECT source, COUNT(*) AS clips FROM clip WHERE verdict = 'kept' "
+          "GROUP BY source) k ON k.source = s.seq GROUP BY l.seq ORDER BY l.ref");
   section(
       out, db, "Refused",
       "What was delivered and not taken, by rule. Nothing of a file refused at ingest was decoded.",
@@ -167,8 +168,9 @@ std::string html_report(const ledger::Store& store) {
            {"Caption"},
            {"Problem"},
            {"Digest", Cell::digest}},
-          "SELECT s.path, s.status, (SELECT GROUP_CONCAT(licence, ', ') FROM source_licence x "
-          "WHERE x.source = s.digest), s.video_codec || ' ' || s.width || ' x ' || s.height || "
+          "SELECT s.path, s.status, (SELECT GROUP_CONCAT(l.ref, ', ') FROM source_licence x "
+          "JOIN licence l ON l.seq = x.licence WHERE x.seq = s.seq), s.video_codec || ' ' || "
+          "s.width || ' x ' || s.height || "
           "CASE s.variable_frame_rate WHEN 1 THEN ', variable rate' ELSE '' END, s.audio_codec, "
           "s.duration_us, s.frames, s.shots, s.caption, s.problem, s.digest FROM source s "
           "ORDER BY s.path, s.seq");
@@ -188,7 +190,7 @@ std::string html_report(const ledger::Store& store) {
           "SELECT a.path, d.start_us, d.end_us, b.path, d.of_start_us, d.of_end_us, "
           "printf('%.1f', d.distance), CASE WHEN d.audio_match < 0 THEN 'none' ELSE "
           "printf('%.0f %%', 100 * d.audio_match) END, d.verdict FROM duplicate d "
-          "JOIN source a ON a.digest = d.source JOIN source b ON b.digest = d.of ORDER BY d.seq");
+          "JOIN source a ON a.seq = d.source JOIN source b ON b.seq = d.of ORDER BY d.seq");
   section(
       out, db, "Clips", "The spans that were cut, and those that were looked at and left out.",
       {{"Source"},
@@ -203,8 +205,8 @@ std::string html_report(const ledger::Store& store) {
        {"Clip", Cell::digest}},
       "SELECT s.path, c.start_us, c.end_us, c.shot, c.verdict, printf('%.0f', c.luma), "
       "printf('%.0f', c.sharpness), printf('%.2f', c.motion), "
-      "COALESCE((SELECT GROUP_CONCAT(h.name, ', ') FROM sample p JOIN shard h ON h.root = p.shard "
-      "WHERE p.clip = c.id), ''), c.id FROM clip c JOIN source s ON s.digest = c.source "
+      "COALESCE((SELECT GROUP_CONCAT(h.name, ', ') FROM sample p JOIN shard h ON h.seq = p.shard "
+      "WHERE p.clip = c.seq), ''), c.id FROM clip c JOIN source s ON s.seq = c.source "
       "ORDER BY s.path, c.start_us");
   section(out, db, "Shards", "The files that training may be given, once they are approved.",
           {{"Shard"},
@@ -212,8 +214,9 @@ std::string html_report(const ledger::Store& store) {
            {"Bytes", Cell::number},
            {"Licences"},
            {"Root", Cell::digest}},
-          "SELECT h.name, h.samples, h.size_bytes, (SELECT GROUP_CONCAT(licence, ', ') FROM "
-          "shard_licence x WHERE x.shard = h.root), h.root FROM shard h ORDER BY h.seq");
+          "SELECT h.name, h.samples, h.size_bytes, (SELECT GROUP_CONCAT(l.ref, ', ') FROM "
+          "shard_licence x JOIN licence l ON l.seq = x.licence WHERE x.seq = h.seq), h.root FROM "
+          "shard h ORDER BY h.seq");
   out << "</body></html>\n";
   return std::move(out).str();
 }

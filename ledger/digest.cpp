@@ -1,34 +1,40 @@
 #include "ledger/digest.h"
 
-#include <openssl/evp.h>
+// The functions are deprecated in favour of EVP, which is slower here and gives the same bytes.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include "ledger/base/check.h"
+#include "ledger/base/error.h"
 
 namespace cleared::ledger {
 namespace {
 constexpr std::string_view kNamePrefix = "sha256:";
-}
 
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  CLEARED_CHECK(context_ != nullptr);
-  CLEARED_CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+SHA256_CTX* context(std::array<std::byte, 112>& state) {
+  static_assert(sizeof(SHA256_CTX) == sizeof state && alignof(SHA256_CTX) <= 8);
+  return reinterpret_cast<SHA256_CTX*>(state.data());
+}
+}  // namespace
+
+Sha256::Sha256() {
+  CLEARED_CHECK(SHA256_Init(context(state_)) == 1);
 }
 
 void Sha256::update(ByteView part) {
-  CLEARED_CHECK(EVP_DigestUpdate(context_.get(), part.data(), part.size()) == 1);
+  CLEARED_CHECK(SHA256_Update(context(state_), part.data(), part.size()) == 1);
 }
 
 Digest Sha256::finish() {
   Digest out;
-  CLEARED_CHECK(EVP_DigestFinal_ex(context_.get(),
-                                   reinterpret_cast<unsigned char*>(out.bytes.data()),
-                                   nullptr) == 1);
-  CLEARED_CHECK(EVP_DigestInit_ex(context_.get(), nullptr, nullptr) == 1);
+  CLEARED_CHECK(SHA256_Final(reinterpret_cast<unsigned char*>(out.bytes.data()), context(state_)) ==
+                1);
+  CLEARED_CHECK(SHA256_Init(context(state_)) == 1);
   return out;
 }
 
 Digest sha256(std::initializer_list<ByteView> parts) {
-  thread_local Sha256 hasher;
+  Sha256 hasher;
   for (ByteView part : parts) hasher.update(part);
   return hasher.finish();
 }
@@ -40,6 +46,14 @@ std::string digest_name(const Digest& digest) {
 std::optional<Digest> parse_digest_name(std::string_view text) {
   if (!text.starts_with(kNamePrefix)) return std::nullopt;
   return parse_digest(text.substr(kNamePrefix.size()));
+}
+
+Digest require_digest_name(std::string_view text, std::string_view what) {
+  const auto digest = parse_digest_name(text);
+  if (!digest) {
+    throw Error(Errc::corrupt, what, ": \"", text, "\" is not sha256: and 64 hex digits");
+  }
+  return *digest;
 }
 
 }  // namespace cleared::ledger

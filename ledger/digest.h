@@ -1,14 +1,12 @@
-// SHA-256 (FIPS 180-4) through OpenSSL with a context that is kept: its one-shot call is three
-// times slower. One hasher per thread; distinct hashers from any thread.
+// SHA-256 (FIPS 180-4) by OpenSSL's own state and compression function: for the 65 bytes of a tree
+// node EVP's dispatch costs as much as the hashing (docs/design/0006-ledger-at-scale.md has the
+// numbers). One hasher per thread; distinct hashers from any thread.
 #pragma once
 
+#include <array>
 #include <initializer_list>
 
 #include "ledger/base/bytes.h"
-#include "ledger/base/handle.h"
-
-struct evp_md_ctx_st;
-extern "C" void EVP_MD_CTX_free(evp_md_ctx_st*);
 
 namespace cleared::ledger {
 
@@ -20,7 +18,7 @@ class Sha256 {
   Digest finish();
 
  private:
-  Handle<evp_md_ctx_st, EVP_MD_CTX_free> context_;
+  alignas(8) std::array<std::byte, 112> state_;  // OpenSSL's SHA256_CTX
 };
 
 // Digest of the concatenated parts.
@@ -35,5 +33,7 @@ inline Digest sha256(std::string_view text) {
 // "sha256:" and the hex digits, the form that notes use; nothing when `text` is anything else.
 std::string digest_name(const Digest& digest);
 std::optional<Digest> parse_digest_name(std::string_view text);
+// The same, or Error{corrupt} that begins with `what`.
+Digest require_digest_name(std::string_view text, std::string_view what);
 
 }  // namespace cleared::ledger

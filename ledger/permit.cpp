@@ -5,7 +5,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
-#include "ledger/projection.h"
+#include "ledger/merkle.h"
 #include "ledger/tree_head.h"
 
 namespace cleared::ledger {
@@ -25,31 +25,33 @@ TreeHead newest_head(const Store& store) {
 
 std::vector<std::string> approved_shards(const Store& store, Use use) {
   std::vector<std::string> roots;
-  Statement select(store.db(), "SELECT DISTINCT shard FROM approval WHERE use = ? ORDER BY seq");
+  Statement select(store.db(),
+                   "SELECT h.root FROM approved_shard s JOIN approval a ON a.seq = s.seq "
+                   "JOIN shard h ON h.seq = s.shard WHERE a.use = ? "
+                   "GROUP BY h.seq ORDER BY MIN(a.seq), h.seq");
   select.with(Use_Name(use));
   while (select.next()) roots.push_back(select.text(0));
   return roots;
 }
 
 // How often runs of this model line have consumed the most consumed sample of the shard.
-uint64_t passes_used(const Store& store, const std::string& root, const std::string& model) {
+uint64_t passes_used(const Store& store, uint64_t shard, const std::string& model) {
   Statement select(
       store.db(),
       "SELECT COALESCE(MAX(total), 0) FROM (SELECT SUM(u.passes) AS total "
-      "FROM consumed u JOIN run r ON r.name = u.run JOIN permit t ON t.digest = r.permit "
-      "JOIN sample p ON p.digest = u.sample WHERE p.shard = ? AND t.model = ? "
-      "GROUP BY p.position)");
-  select.with(root, model).next();
+      "FROM sample p JOIN consumed u ON u.sample = p.first JOIN receipt c ON c.seq = u.receipt "
+      "JOIN run r ON r.seq = c.run JOIN permit t ON t.seq = r.permit "
+      "WHERE p.shard = ? AND t.model = ? GROUP BY p.position)");
+  select.with(shard, model).next();
   return select.unsigned_integer(0);
 }
 
 // A permit that has not ended may still be spent, so its passes are not given away twice.
-bool is_reserved(const Store& store, const std::string& root, const std::string& model,
-                 uint64_t now) {
+bool is_reserved(const Store& store, uint64_t shard, const std::string& model, uint64_t now) {
   Statement select(store.db(),
-                   "SELECT 1 FROM permit_shard ps JOIN permit p ON p.digest = ps.permit "
+                   "SELECT 1 FROM permit_shard ps JOIN permit p ON p.seq = ps.seq "
                    "WHERE ps.shard = ? AND p.model = ? AND p.expires_at > ?");
-  return select.with(root, model, format_time(now)).next();
+  return select.with(shard, model, format_time(now)).next();
 }
 
 // The passes that limits leave for the shard: nothing when no licence of it counts passes.
@@ -63,13 +65,13 @@ std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
     least = std::min(least.value_or(UINT64_MAX), uint64_t{terms->limits().max_passes()});
   }
   if (!least) return least;
-  if (is_reserved(store, shard.root, model, now)) {
+  if (is_reserved(store, shard.seq, model, now)) {
     throw Refused(
         no("passes_reserved", "shard " + shard.root +
                                   " counts passes, and an earlier permit for model line " + model +
                                   " has not ended yet"));
   }
-  const uint64_t used = passes_used(store, shard.root, model);
+  const uint64_t used = passes_used(store, shard.seq, model);
   return *least > used ? *least - used : 0;
 }
 
@@ -162,24 +164,43 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     out->set_max_passes(static_cast<uint32_t>(*left));
   }
   for (const std::string role : {"approver", "licensor"}) {
-    for (const VerifierKey& key : keys_of(store.db(), role)) {
+    for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
       permit.add_revoker(format_verifier_key(key));
     }
   }
   return text;
 }
 
-ApprovalText make_approval(const Store& store, const Rights& rights, const std::string& root,
-                           Use use, const std::string& comment) {
-  const ShardStanding shard = judge_shard(store, rights, root, Act{use});
-  if (!shard.verdict.cleared) throw Refused(shard.verdict);
-  ApprovalText text;
-  Approval& approval = *text.mutable_approval();
-  approval.set_shard("sha256:" + root);
+Batch make_approval(const Store& store, const Rights& rights, const std::vector<std::string>& roots,
+                    Use use, const std::string& comment) {
+  Batch out;
+  for (const std::string& root : roots) {
+    const ShardStanding shard = judge_shard(store, rights, root, Act{use});
+    if (!shard.verdict.cleared) throw Refused(shard.verdict);
+    out.shards.push_back(*parse_digest(root));
+  }
+  std::sort(out.shards.begin(), out.shards.end());
+  out.shards.erase(std::unique(out.shards.begin(), out.shards.end()), out.shards.end());
+  Approval& approval = *out.text.mutable_approval();
+  approval.set_root(digest_name(batch_root(out.shards)));
+  approval.set_shards(static_cast<uint32_t>(out.shards.size()));
   approval.set_at(format_time(judging_time_us(store)));
   approval.set_use(use);
   if (!comment.empty()) approval.set_comment(comment);
-  return text;
+  return out;
+}
+
+Digest batch_root(std::span<const Digest> shards) {
+  std::vector<Digest> leaves;
+  for (const Digest& shard : shards) leaves.push_back(leaf_digest(shard.bytes));
+  return root_digest(leaves);
+}
+
+Fact approval_fact(const std::string& note, std::span<const Digest> shards) {
+  Fact fact;
+  fact.mutable_approval()->set_note(note);
+  for (const Digest& shard : shards) fact.mutable_approval()->add_shard(std::string(shard.text()));
+  return fact;
 }
 
 }  // namespace cleared::ledger

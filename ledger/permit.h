@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,18 @@ struct PermitRequest {
 // one.
 PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
 
-// The text of an approval of `root` (hex) for `use`, after judging the shard.
-ApprovalText make_approval(const Store& store, const Rights& rights, const std::string& root,
-                           Use use, const std::string& comment);
+// One approval for several shards: what is to be signed, and the batch that it is about, sorted.
+struct Batch {
+  ApprovalText text;
+  std::vector<Digest> shards;  // roots
+};
+constexpr size_t kMaxBatch = 1500;  // shards that a record can list
+
+// Judges every shard (roots in hex) for `use`; Refused at the first that may not be used.
+Batch make_approval(const Store& store, const Rights& rights, const std::vector<std::string>& roots,
+                    Use use, const std::string& comment);
+// Merkle root (RFC 6962) over the roots of shards: what an approval signs.
+Digest batch_root(std::span<const Digest> shards);
+Fact approval_fact(const std::string& note, std::span<const Digest> shards);
 
 }  // namespace cleared::ledger

@@ -1,13 +1,13 @@
 #include "ledger/projection.h"
 
-#include "ledger/attestation.h"
+#include <algorithm>
+#include <array>
+
+#include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
-#include "ledger/key.h"
-#include "ledger/merkle.h"
-#include "ledger/notes.pb.h"
-#include "ledger/textproto.h"
+#include "ledger/state_map.h"
 
 namespace cleared::ledger {
 namespace {
@@ -16,331 +16,525 @@ namespace {
   throw Error(Errc::corrupt, what, ": ", why);
 }
 
-// A raw digest field as the tables show it.
-std::string hex(const std::string& raw, std::string_view what) {
+Digest raw_digest(const std::string& raw, std::string_view what) {
   const auto digest = digest_from_raw(raw);
   if (!digest) unfit(what, "must be 32 bytes");
-  return to_hex(*digest);
+  return *digest;
 }
 
-// "sha256:<hex>" of a note, as the tables show it.
-std::string hex_of_name(const std::string& name, std::string_view what) {
-  const auto digest = parse_digest_name(name);
-  if (!digest) unfit(what, "\"" + name + "\" is not sha256: and 64 hex digits");
-  return to_hex(*digest);
-}
-
-void require_time(const std::string& text, std::string_view what) {
+const std::string& require_time(const std::string& text, std::string_view what) {
   if (!parse_time(text)) unfit(what, "\"" + text + "\" is not a time like 2026-01-31T23:59:59Z");
-}
-
-template <class Text>
-Text parse_noted(const Note& note, std::string_view what) {
-  Text text;
-  parse_textproto(note.text, what, text);
   return text;
 }
 
-void add(const Database& db, uint64_t seq, const KeyRecord& key) {
-  const VerifierKey parsed = parse_verifier_key(key.vkey());
-  if (parsed.name != key.name()) unfit("key", "its name differs from the verifier key's");
-  if (!is_role(key.role())) unfit("key", "unknown role \"" + key.role() + "\"");
-  if (key.retired()) {
-    Statement known(db, "SELECT 1 FROM key WHERE vkey = ? AND retired_seq IS NULL");
-    if (!known.with(key.vkey()).next()) unfit("key", key.name() + " is not there to be retired");
-    Statement(db, "UPDATE key SET retired_seq = ? WHERE vkey = ?").with(seq, key.vkey()).run();
-    return;
+std::string big_endian(uint64_t value) {
+  std::string out(8, '\0');
+  for (int i = 7; i >= 0; --i, value >>= 8) {
+    out[static_cast<size_t>(i)] = static_cast<char>(value & 0xFFU);
   }
-  if ((key.role() == "log") != (seq == 0)) {
-    unfit("key", "the log's own key is the first record, and only that");
+  return out;
+}
+
+// A row, column by column; emit() hands it over.
+class Row {
+ public:
+  Row(RowSink& sink, TableId table, uint64_t seq) : sink_(sink), table_(table) {
+    integer(static_cast<int64_t>(seq));
   }
-  // A note names its signer, so a name in use cannot be given to another key.
-  Statement taken(db, "SELECT role FROM key WHERE name = ? AND retired_seq IS NULL");
-  if (taken.with(key.name()).next()) {
-    unfit("key", "the name " + key.name() + " is taken; retire the other key first");
+  Row& integer(uint64_t value) { return integer(static_cast<int64_t>(value)); }
+  Row& integer(uint32_t value) { return integer(static_cast<int64_t>(value)); }
+  Row& integer(int64_t value) {
+    RowCell& cell = add(ValueType::integer);
+    cell.integer = value;
+    return *this;
   }
-  Statement(db, "INSERT INTO key(vkey, seq, name, role) VALUES(?, ?, ?, ?)")
-      .with(key.vkey(), seq, key.name(), key.role())
-      .run();
-}
-
-void add(const Database& db, uint64_t seq, const LicenceRecord& l) {
-  Statement before(db, "SELECT COALESCE(MAX(version), 0) FROM licence WHERE id = ?");
-  before.with(l.id()).next();
-  if (before.unsigned_integer(0) >= l.version()) {
-    unfit("licence", l.id() + " has version " + before.text(0) + " already");
+  Row& real(float value) {
+    add(ValueType::real).real = double{value};
+    return *this;
   }
-  Statement(db, "INSERT INTO licence VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(l.id() + "@" + std::to_string(l.version()), seq, l.id(), l.version(), l.licensor(),
-            l.licensee(), l.valid_from(), l.valid_to(), l.attribution(),
-            hex(l.document_digest(), "document_digest"))
-      .run();
-}
-
-void add(const Database& db, uint64_t seq, const SourceRecord& s) {
-  const std::string digest = hex(s.digest(), "digest");
-  Statement(db, "INSERT INTO source VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(digest, seq, s.path(), s.size_bytes(), s.container(), s.video_codec(), s.audio_codec(),
-            s.width(), s.height(), s.duration_us(), s.frames(), s.shots(), s.caption(),
-            s.caption_origin(), s.chromaprint(), s.problem(), s.status(), s.variable_frame_rate())
-      .run();
-  Statement licence(db, "INSERT INTO source_licence VALUES(?, ?, ?)");
-  for (const std::string& ref : s.licence()) licence.with(digest, ref, seq).run();
-}
-
-void add(const Database& db, uint64_t seq, const FingerprintRecord& f) {
-  const auto frames = static_cast<size_t>(f.pts_us_size());
-  if (frames == 0 || f.pdq().size() != 32 * frames || f.quality().size() != frames) {
-    unfit("fingerprint", "its lists differ in length");
+  Row& text(std::string_view value) {
+    add(ValueType::text).bytes = value;
+    return *this;
   }
-  std::string pts;  // little-endian, 8 bytes each
-  for (const uint64_t value : f.pts_us()) {
-    for (int shift = 0; shift < 64; shift += 8) pts += static_cast<char>(value >> shift & 255U);
+  Row& blob(std::string_view value) {
+    add(ValueType::blob).bytes = value;
+    return *this;
   }
-  Statement(db, "INSERT INTO fingerprint VALUES(?, ?, ?, ?, ?, ?, ?)")
-      .with(hex(f.source(), "source"), f.first_frame(), seq, frames, Blob{pts}, Blob{f.pdq()},
-            Blob{f.quality()})
-      .run();
-}
-
-void add(const Database& db, uint64_t seq, const ClipRecord& c) {
-  Statement(db, "INSERT INTO clip VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(hex(c.id(), "id"), seq, hex(c.source(), "source"), c.start_us(), c.end_us(), c.shot(),
-            c.verdict(), double{c.luma()}, double{c.sharpness()}, double{c.motion()}, c.caption())
-      .run();
-}
-
-void add(const Database& db, uint64_t seq, const DuplicateRecord& d) {
-  Statement(db, "INSERT INTO duplicate VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(seq, hex(d.source(), "source"), hex(d.of(), "of"), d.start_us(), d.end_us(),
-            d.of_start_us(), d.of_end_us(), double{d.distance()}, double{d.audio_match()},
-            d.verdict())
-      .run();
-}
-
-void add(const Database& db, uint64_t seq, const ShardRecord& s) {
-  const std::string root = hex(s.root(), "root");
-  Statement(db, "INSERT INTO shard VALUES(?, ?, ?, ?, ?, ?)")
-      .with(root, seq, s.name(), hex(s.digest(), "digest"), s.size_bytes(), s.samples())
-      .run();
-  Statement licence(db, "INSERT INTO shard_licence VALUES(?, ?, ?)");
-  for (const std::string& ref : s.licence()) licence.with(root, ref, seq).run();
-}
-
-void add(const Database& db, uint64_t seq, const SampleRecord& s) {
-  Statement(db, "INSERT INTO sample VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(hex(s.shard(), "shard"), s.index(), seq, s.key(), hex(s.digest(), "digest"),
-            hex(s.clip(), "clip"), s.duration_us(), s.size_bytes())
-      .run();
-}
-
-void add(const Database& db, uint64_t seq, const ApprovalRecord& record) {
-  const Note note = parse_note(record.note());
-  const Approval a = parse_noted<ApprovalText>(note, "approval").approval();
-  require_time(a.at(), "approval.at");
-  Statement(db, "INSERT INTO approval VALUES(?, ?, ?, ?, ?, ?)")
-      .with(seq, hex_of_name(a.shard(), "approval.shard"),
-            require_signer(db, note, "approver", "", "approval"), a.at(), Use_Name(a.use()),
-            record.note())
-      .run();
-}
-
-// The licensor of a licence may take it back, and an approver anything.
-std::string revocation_signer(const Database& db, const Note& note, const Revocation& r) {
-  if (r.has_licence()) {
-    Statement licensor(db, "SELECT DISTINCT licensor FROM licence WHERE id = ?");
-    licensor.with(r.licence());
-    bool known = false;
-    while (licensor.next()) {
-      known = true;
-      for (const VerifierKey& key : keys_of(db, "licensor")) {
-        if (key.name == licensor.text(0) && signed_by(note, key)) return key.name;
-      }
+  Row& null() {
+    add(ValueType::null);
+    return *this;
+  }
+  Row& hex(const Digest& digest) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    CLEARED_CHECK(hex_count_ < hex_.size());
+    auto& out = hex_[hex_count_++];
+    for (size_t i = 0; i < 32; ++i) {
+      const auto byte = static_cast<unsigned char>(digest.bytes[i]);
+      out[2 * i] = kDigits[byte >> 4];
+      out[2 * i + 1] = kDigits[byte & 15];
     }
-    if (!known) unfit("revocation", "there is no licence " + r.licence());
+    return text(std::string_view(out.data(), out.size()));
   }
-  return require_signer(db, note, "approver", "", "revocation");
-}
-
-void add(const Database& db, uint64_t seq, const RevocationRecord& record) {
-  const Note note = parse_note(record.note());
-  const Revocation r = parse_noted<RevocationText>(note, "revocation").revocation();
-  if (r.has_licence() == r.has_shard()) unfit("revocation", "must name a licence or a shard");
-  require_time(r.at(), "revocation.at");
-  const std::string signer = revocation_signer(db, note, r);
-  Statement insert(db, "INSERT INTO revocation VALUES(?, ?, ?, ?, ?, ?, ?)");
-  if (r.has_licence()) {
-    insert.with(seq, r.licence(), nullptr, signer, r.at(), r.reason(), record.note()).run();
-  } else {
-    insert
-        .with(seq, nullptr, hex_of_name(r.shard(), "revocation.shard"), signer, r.at(), r.reason(),
-              record.note())
-        .run();
+  Row& hex(const std::string& raw, std::string_view what) { return hex(raw_digest(raw, what)); }
+  Row& refers(std::string_view what, const Digest& subject,
+              RowCell::Refers refers = RowCell::Refers::one) {
+    RowCell& cell = add(ValueType::integer);
+    cell.refers = refers;
+    cell.subject = subject;
+    cell.what = what;
+    return *this;
   }
-}
+  void emit() {
+    CLEARED_CHECK(static_cast<int>(count_) == tables()[static_cast<size_t>(table_)].columns);
+    sink_.row(table_, std::span(cells_).first(count_));
+  }
 
-void add(const Database& db, uint64_t seq, const PermitRecord& record) {
-  const Note note = parse_note(record.note());
-  const Permit p = parse_noted<PermitText>(note, "permit").permit();
-  require_time(p.issued_at(), "permit.issued_at");
-  require_time(p.expires_at(), "permit.expires_at");
-  const std::string digest = to_hex(sha256(record.note()));
-  Statement(db, "INSERT INTO permit VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(digest, seq, p.run(), p.purpose().model(),
-            require_signer(db, note, "approver", "", "permit"), p.issued_at(), p.expires_at(),
-            p.tree_size(), record.note())
-      .run();
-  Statement shard(db, "INSERT INTO permit_shard VALUES(?, ?, ?, ?)");
-  for (const auto& s : p.shard()) {
-    const std::string root = hex_of_name(s.root(), "permit.shard.root");
-    if (s.has_max_passes()) {
-      shard.with(digest, root, seq, s.max_passes()).run();
+ private:
+  RowCell& add(ValueType type) {
+    CLEARED_CHECK(count_ < cells_.size());
+    RowCell& cell = cells_[count_++];
+    cell.type = type;
+    return cell;
+  }
+  RowSink& sink_;
+  TableId table_;
+  std::array<RowCell, 20> cells_;
+  size_t count_ = 0;
+  std::array<std::array<char, 64>, 3> hex_;
+  size_t hex_count_ = 0;
+};
+
+struct Projector {
+  uint64_t seq;
+  const Authority& authority;
+  RowSink& sink;
+
+  Row row(TableId table) const { return Row(sink, table, seq); }
+  std::string signers(const auto& signed_thing) const {
+    return joined(authority.signers(signed_thing, "", seq));
+  }
+
+  void operator()(const KeyRecord& k) const {
+    const VerifierKey parsed = parse_verifier_key(k.vkey());
+    if (parsed.name != k.name()) unfit("key", "its name differs from the verifier key's");
+    if (k.retired()) {
+      row(TableId::retirement).refers("key", subject_key_of("key", k.vkey())).emit();
     } else {
-      shard.with(digest, root, seq, nullptr).run();
+      row(TableId::key).text(k.name()).text(k.role()).text(k.vkey()).emit();
     }
   }
-}
 
-void add(const Database& db, uint64_t seq, const RunRecord& r) {
-  Statement permit(db, "SELECT run FROM permit WHERE digest = ?");
-  if (!permit.with(hex(r.permit(), "permit")).next()) unfit("run", "its permit is not on record");
-  if (!r.name().starts_with(permit.text(0) + "-")) {
-    unfit("run", r.name() + " is no run of " + permit.text(0) + ", which its permit is for");
+  void operator()(const LicenceRecord& l) const {
+    const std::string ref = l.id() + "@" + std::to_string(l.version());
+    Row out = row(TableId::licence);
+    out.text(ref).text(l.id()).integer(l.version()).text(l.licensor()).text(l.licensee());
+    out.text(l.valid_from()).text(l.valid_to()).text(l.attribution());
+    out.hex(l.document_digest(), "document_digest");
+    l.fields_root().empty() ? out.text("") : out.hex(l.fields_root(), "fields_root");
+    out.emit();
   }
-  Statement(db, "INSERT INTO run VALUES(?, ?, ?, ?, ?, ?, ?)")
-      .with(r.name(), seq, hex(r.permit(), "permit"), hex(r.config_digest(), "config_digest"),
-            r.code_version(), r.seed(), r.ranks())
-      .run();
-}
 
-void add(const Database& db, uint64_t seq, const ReceiptRecord& record) {
-  const Note note = parse_note(record.note());
-  const Receipt r = parse_noted<ReceiptText>(note, "receipt").receipt();
-  if (r.first_step() >= r.end_step()) unfit("receipt", "it covers no step");
-  Statement permit(db, "SELECT 1 FROM permit WHERE digest = ?");
-  if (!permit.with(hex_of_name(r.permit(), "receipt.permit")).next()) {
-    unfit("receipt", "its permit is not on record");
+  // Of a record that lists several of a kind: one row each.
+  void many(TableId table, std::string_view kind, std::vector<Digest> subjects) const {
+    std::sort(subjects.begin(), subjects.end());
+    if (std::adjacent_find(subjects.begin(), subjects.end()) != subjects.end()) {
+      unfit(kind, "is listed twice");
+    }
+    for (const Digest& subject : subjects) row(table).refers(kind, subject).emit();
   }
-  Statement(db, "INSERT INTO receipt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .with(to_hex(sha256(record.note())), seq, r.run(),
-            require_signer(db, note, "trainer", "", "receipt"), r.first_step(), r.end_step(),
-            r.samples(), hex_of_name(r.checkpoint(), "receipt.checkpoint"), record.note())
-      .run();
-}
+  void licences(TableId table, const auto& refs) const {
+    std::vector<Digest> subjects;
+    for (const std::string& ref : refs) subjects.push_back(subject_key_of("licence", ref));
+    many(table, "licence", std::move(subjects));
+  }
 
-void add(const Database& db, uint64_t seq, const ConsumedRecord& c) {
-  const std::string sample = hex(c.sample(), "sample");
-  Statement permitted(db,
-                      "SELECT 1 FROM run JOIN permit_shard ps USING(permit) JOIN sample p "
-                      "ON p.shard = ps.shard WHERE run.name = ? AND p.digest = ?");
-  if (!permitted.with(c.run(), sample).next()) {
-    unfit("consumed", "run " + c.run() + " had no permit for sample " + sample);
+  void operator()(const SourceRecord& s) const {
+    Row out = row(TableId::source);
+    out.hex(s.digest(), "digest").text(s.path()).integer(s.size_bytes()).text(s.container());
+    out.text(s.video_codec()).text(s.audio_codec()).integer(s.width()).integer(s.height());
+    out.integer(s.duration_us()).integer(s.frames()).integer(s.shots()).text(s.caption());
+    out.text(s.caption_origin()).text(s.chromaprint()).text(s.problem()).text(s.status());
+    out.integer(uint32_t{s.variable_frame_rate()}).emit();
+    licences(TableId::source_licence, s.licence());
   }
-  Statement(db, "INSERT INTO consumed VALUES(?, ?, ?, ?, ?, ?)")
-      .with(c.run(), c.end_step(), sample, seq, c.passes(), c.first_step())
-      .run();
-}
 
-// A checkpoint closes a span of its run. What the span consumed must be what the trainer signed
-// for: nothing left out, nothing added. Until then exposure does not count it (view consumed_clip).
-void require_consumed(const Database& db, const std::string& run, uint64_t step,
-                      const std::string& weights) {
-  Statement receipt(db, "SELECT note FROM receipt WHERE run = ? AND end_step = ?");
-  if (!receipt.with(run, step).next()) unfit("checkpoint", "there is no run receipt up to it");
-  const Receipt r = parse_noted<ReceiptText>(parse_note(receipt.text(0)), "receipt").receipt();
-  if (hex_of_name(r.checkpoint(), "receipt.checkpoint") != weights) {
-    unfit("checkpoint", "its run receipt is for other weights");
+  void operator()(const FingerprintRecord& f) const {
+    const auto frames = static_cast<size_t>(f.pts_us_size());
+    if (frames == 0 || f.pdq().size() != 32 * frames || f.quality().size() != frames) {
+      unfit("fingerprint", "its lists differ in length");
+    }
+    std::string pts;  // little-endian, 8 bytes each
+    for (const uint64_t value : f.pts_us()) {
+      for (int shift = 0; shift < 64; shift += 8) pts += static_cast<char>(value >> shift & 255U);
+    }
+    row(TableId::fingerprint)
+        .refers("source", subject_key_of("source", f.source()))
+        .integer(f.first_frame())
+        .integer(uint64_t{frames})
+        .blob(pts)
+        .blob(f.pdq())
+        .blob(f.quality())
+        .emit();
   }
-  std::vector<Digest> leaves;
-  Statement rows(db,
-                 "SELECT sample, passes, first_step FROM consumed WHERE run = ? AND end_step = ? "
-                 "ORDER BY sample");
-  rows.with(run, step);
-  while (rows.next()) {
-    ConsumedRecord consumed;
-    consumed.set_run(run);
-    consumed.set_end_step(step);
-    consumed.set_sample(std::string(parse_digest(rows.text(0)).value_or(Digest{}).text()));
-    consumed.set_passes(static_cast<uint32_t>(rows.integer(1)));
-    consumed.set_first_step(rows.unsigned_integer(2));
-    leaves.push_back(leaf_digest(as_bytes(consumed.SerializeAsString())));
-  }
-  if (leaves.size() != r.samples() || digest_name(root_digest(leaves)) != r.consumed_root()) {
-    unfit("checkpoint", "the samples recorded as consumed are not those of its run receipt");
-  }
-}
 
-void add(const Database& db, uint64_t seq, const CheckpointRecord& c) {
-  const Envelope envelope = parse_envelope(c.statement());
-  const TrainingStatement s = parse_statement(envelope.payload);
-  const std::string digest = hex(c.digest(), "digest");
-  if (s.run != c.run() || s.step != c.step() || to_hex(s.subjects[0].digest) != digest) {
-    unfit("checkpoint", "its statement is about another checkpoint");
+  void operator()(const ClipRecord& c) const {
+    Row out = row(TableId::clip);
+    out.hex(c.id(), "id").refers("source", subject_key_of("source", c.source()));
+    out.integer(c.start_us()).integer(c.end_us()).integer(c.shot()).text(c.verdict());
+    out.real(c.luma()).real(c.sharpness()).real(c.motion()).text(c.caption()).emit();
   }
-  require_consumed(db, c.run(), c.step(), digest);
-  std::string signer;
-  for (const VerifierKey& key : keys_of(db, "trainer")) {
-    if (signed_by(envelope, key)) signer = key.name;
-  }
-  if (signer.empty()) {
-    throw Error(Errc::permission, "checkpoint ", digest,
-                ": its statement is signed by no trainer's key of this ledger");
-  }
-  Statement(db, "INSERT INTO checkpoint VALUES(?, ?, ?, ?, ?, ?, ?)")
-      .with(c.run(), c.step(), seq, digest, c.parent().empty() ? "" : hex(c.parent(), "parent"),
-            signer, c.statement())
-      .run();
-}
 
-void add(const Database& db, uint64_t seq, const RefusalRecord& r) {
-  Statement(db, "INSERT INTO refusal VALUES(?, ?, ?, ?, ?)")
-      .with(seq, r.act(), r.subject(), r.rule(), r.fact())
-      .run();
-}
+  void operator()(const DuplicateRecord& d) const {
+    Row out = row(TableId::duplicate);
+    out.refers("source", subject_key_of("source", d.source()));
+    out.refers("of", subject_key_of("source", d.of()));
+    out.integer(d.start_us()).integer(d.end_us()).integer(d.of_start_us()).integer(d.of_end_us());
+    out.real(d.distance()).real(d.audio_match()).text(d.verdict()).emit();
+  }
 
-void add_fact(const Database& db, uint64_t seq, const Fact& fact) {
+  void operator()(const ShardRecord& s) const {
+    row(TableId::shard)
+        .hex(s.root(), "root")
+        .text(s.name())
+        .hex(s.digest(), "digest")
+        .integer(s.size_bytes())
+        .integer(s.samples())
+        .emit();
+    licences(TableId::shard_licence, s.licence());
+  }
+
+  void operator()(const SampleRecord& s) const {
+    Row out = row(TableId::sample);
+    out.refers("shard", subject_key_of("shard", s.shard())).integer(s.index()).text(s.key());
+    out.hex(s.digest(), "digest").refers("clip", subject_key_of("clip", s.clip()));
+    out.refers("sample", subject_key_of("sample", s.digest()), RowCell::Refers::first_of_equals);
+    out.integer(s.duration_us()).integer(s.size_bytes()).emit();
+  }
+
+  void operator()(const PolicyRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Policy p = parse_noted<PolicyText>(note, "policy").policy();
+    row(TableId::policy)
+        .integer(p.version())
+        .text(signers(note))
+        .text(require_time(p.at(), "policy.at"))
+        .text(record.note())
+        .emit();
+  }
+
+  void operator()(const WitnessPolicyRecord& record) const {
+    row(TableId::witness_policy).text(record.text()).emit();
+  }
+
+  void operator()(const ApprovalRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Approval a = parse_noted<ApprovalText>(note, "approval").approval();
+    row(TableId::approval)
+        .hex(require_digest_name(a.root(), "approval.root"))
+        .integer(a.shards())
+        .text(signers(note))
+        .text(require_time(a.at(), "approval.at"))
+        .text(Use_Name(a.use()))
+        .text(record.note())
+        .emit();
+    std::vector<Digest> subjects;
+    for (const std::string& root : record.shard()) {
+      subjects.push_back(subject_key_of("shard", root));
+    }
+    many(TableId::approved_shard, "shard", std::move(subjects));
+  }
+
+  void operator()(const RevocationRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Revocation r = parse_noted<RevocationText>(note, "revocation").revocation();
+    if (r.has_licence() == r.has_shard()) unfit("revocation", "must name a licence or a shard");
+    Row out = row(TableId::revocation);
+    if (r.has_licence()) {
+      out.text(r.licence()).null();
+    } else {
+      const Digest root = require_digest_name(r.shard(), "revocation.shard");
+      out.null().refers("shard", subject_key_of("shard", root.text()));
+    }
+    const std::string names = signers(note);
+    out.text(names).text(require_time(r.at(), "revocation.at")).text(r.reason());
+    out.text(record.note()).emit();
+  }
+
+  void operator()(const PermitRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Permit p = parse_noted<PermitText>(note, "permit").permit();
+    row(TableId::permit)
+        .hex(sha256(record.note()))
+        .text(p.run())
+        .text(p.purpose().model())
+        .text(signers(note))
+        .text(require_time(p.issued_at(), "permit.issued_at"))
+        .text(require_time(p.expires_at(), "permit.expires_at"))
+        .integer(p.tree_size())
+        .text(record.note())
+        .emit();
+    std::vector<std::pair<Digest, const Permit::Shard*>> shards;
+    for (const auto& shard : p.shard()) {
+      const Digest root = require_digest_name(shard.root(), "permit.shard.root");
+      shards.emplace_back(subject_key_of("shard", root.text()), &shard);
+    }
+    for (const auto& [subject, shard] : shards) {
+      Row out = row(TableId::permit_shard);
+      out.refers("shard", subject);
+      shard->has_max_passes() ? out.integer(shard->max_passes()) : out.null();
+      out.emit();
+    }
+  }
+
+  void operator()(const RunRecord& r) const {
+    row(TableId::run)
+        .text(r.name())
+        .refers("permit", subject_key_of("permit", r.permit()))
+        .hex(r.config_digest(), "config_digest")
+        .text(r.code_version())
+        .integer(r.seed())
+        .integer(r.ranks())
+        .emit();
+  }
+
+  void operator()(const ReceiptRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Receipt r = parse_noted<ReceiptText>(note, "receipt").receipt();
+    row(TableId::receipt)
+        .hex(sha256(record.note()))
+        .refers("run", subject_key_of("run", r.run()))
+        .text(signers(note))
+        .integer(r.first_step())
+        .integer(r.end_step())
+        .integer(r.samples())
+        .hex(require_digest_name(r.checkpoint(), "receipt.checkpoint"))
+        .text(record.note())
+        .emit();
+  }
+
+  void operator()(const ConsumedRecord& c) const {
+    row(TableId::consumed)
+        .refers("receipt", step_key("receipt", c.run(), c.end_step()))
+        .refers("sample", subject_key_of("sample", c.sample()), RowCell::Refers::first_of_equals)
+        .integer(c.passes())
+        .integer(c.first_step())
+        .emit();
+  }
+
+  void operator()(const CheckpointRecord& c) const {
+    const Envelope envelope = parse_envelope(c.statement());
+    Row out = row(TableId::checkpoint);
+    out.refers("run", subject_key_of("run", c.run()));
+    out.refers("receipt", step_key("receipt", c.run(), c.step()));
+    out.integer(c.step()).hex(c.digest(), "digest");
+    c.parent().empty() ? out.text("") : out.hex(c.parent(), "parent");
+    const std::string names = signers(envelope);
+    out.text(names).text(c.statement()).emit();
+  }
+
+  void operator()(const RefusalRecord& r) const {
+    row(TableId::refusal).text(r.act()).text(r.subject()).text(r.rule()).text(r.fact()).emit();
+  }
+
+  void operator()(const ErasureRecord& e) const {
+    row(TableId::erasure)
+        .refers("licence", subject_key_of("licence", e.licence()))
+        .text(e.reason())
+        .emit();
+  }
+
+  void operator()(const StateRecord& s) const {
+    uint64_t entries = 0;
+    for (const auto& run : s.run()) {
+      entries += run.entries();
+      raw_digest(run.root(), "state.run.root");
+    }
+    row(TableId::state)
+        .integer(entries)
+        .integer(static_cast<int64_t>(s.run_size()))
+        .hex(state_root(s))
+        .emit();
+  }
+};
+
+// Calls `body` with the record inside the fact.
+template <class Body>
+auto visit(const Fact& fact, const Body& body) {
   switch (fact.kind_case()) {
     case Fact::kKey:
-      return add(db, seq, fact.key());
+      return body(fact.key());
     case Fact::kLicence:
-      return add(db, seq, fact.licence());
+      return body(fact.licence());
     case Fact::kSource:
-      return add(db, seq, fact.source());
+      return body(fact.source());
     case Fact::kFingerprint:
-      return add(db, seq, fact.fingerprint());
+      return body(fact.fingerprint());
     case Fact::kClip:
-      return add(db, seq, fact.clip());
+      return body(fact.clip());
     case Fact::kDuplicate:
-      return add(db, seq, fact.duplicate());
+      return body(fact.duplicate());
     case Fact::kShard:
-      return add(db, seq, fact.shard());
+      return body(fact.shard());
     case Fact::kSample:
-      return add(db, seq, fact.sample());
+      return body(fact.sample());
     case Fact::kApproval:
-      return add(db, seq, fact.approval());
+      return body(fact.approval());
     case Fact::kRevocation:
-      return add(db, seq, fact.revocation());
+      return body(fact.revocation());
     case Fact::kPermit:
-      return add(db, seq, fact.permit());
+      return body(fact.permit());
     case Fact::kRun:
-      return add(db, seq, fact.run());
+      return body(fact.run());
     case Fact::kReceipt:
-      return add(db, seq, fact.receipt());
+      return body(fact.receipt());
     case Fact::kConsumed:
-      return add(db, seq, fact.consumed());
+      return body(fact.consumed());
     case Fact::kCheckpoint:
-      return add(db, seq, fact.checkpoint());
+      return body(fact.checkpoint());
     case Fact::kRefusal:
-      return add(db, seq, fact.refusal());
+      return body(fact.refusal());
+    case Fact::kState:
+      return body(fact.state());
+    case Fact::kPolicy:
+      return body(fact.policy());
+    case Fact::kWitnessPolicy:
+      return body(fact.witness_policy());
+    case Fact::kErasure:
+      return body(fact.erasure());
     case Fact::KIND_NOT_SET:
       break;
   }
   throw Error(Errc::unsupported, "a kind of record that this version does not know");
 }
 
+Subject one(const Digest& key) {
+  return {key, true, {}};
+}
+Subject any(const Digest& key) {
+  return {key, false, {}};
+}
+
+struct Subjects {
+  std::optional<Subject> operator()(const KeyRecord& k) const {
+    return one(subject_key_of(k.retired() ? "retirement" : "key", k.vkey()));
+  }
+  std::optional<Subject> operator()(const LicenceRecord& l) const {
+    return one(subject_key_of("licence", l.id() + "@" + std::to_string(l.version())));
+  }
+  std::optional<Subject> operator()(const SourceRecord& s) const {
+    return one(subject_key_of("source", s.digest()));
+  }
+  std::optional<Subject> operator()(const FingerprintRecord& f) const {
+    return one(subject_key("fingerprint", {f.source(), big_endian(f.first_frame())}));
+  }
+  std::optional<Subject> operator()(const ClipRecord& c) const {
+    return one(subject_key_of("clip", c.id()));
+  }
+  std::optional<Subject> operator()(const DuplicateRecord& d) const {
+    return any(subject_key("duplicate", {d.source(), d.of()}));
+  }
+  std::optional<Subject> operator()(const ShardRecord& s) const {
+    return one(subject_key_of("shard", s.root()));
+  }
+  std::optional<Subject> operator()(const SampleRecord& s) const {
+    return any(subject_key_of("sample", s.digest()));
+  }
+  std::optional<Subject> operator()(const PolicyRecord& p) const {
+    const auto text = parse_noted<PolicyText>(parse_note(p.note()), "policy");
+    return one(subject_key_of("policy", std::to_string(text.policy().version())));
+  }
+  std::optional<Subject> operator()(const WitnessPolicyRecord&) const {
+    return any(subject_key_of("witness_policy", ""));
+  }
+  std::optional<Subject> operator()(const ApprovalRecord& a) const {
+    const auto text = parse_noted<ApprovalText>(parse_note(a.note()), "approval");
+    const Digest root = require_digest_name(text.approval().root(), "approval.root");
+    Subject out = any(subject_key_of("approval", root.text()));
+    for (const std::string& shard : a.shard())
+      out.also.push_back(subject_key_of("approved", shard));
+    return out;
+  }
+  std::optional<Subject> operator()(const RevocationRecord& record) const {
+    const Revocation r =
+        parse_noted<RevocationText>(parse_note(record.note()), "revocation").revocation();
+    if (r.has_licence()) return any(subject_key_of("revocation", r.licence()));
+    return any(
+        subject_key_of("revocation", require_digest_name(r.shard(), "revocation.shard").text()));
+  }
+  std::optional<Subject> operator()(const PermitRecord& p) const {
+    return one(subject_key_of("permit", sha256(p.note()).text()));
+  }
+  std::optional<Subject> operator()(const RunRecord& r) const {
+    return one(subject_key_of("run", r.name()));
+  }
+  std::optional<Subject> operator()(const ReceiptRecord& record) const {
+    const Receipt r = parse_noted<ReceiptText>(parse_note(record.note()), "receipt").receipt();
+    return one(step_key("receipt", r.run(), r.end_step()));
+  }
+  std::optional<Subject> operator()(const ConsumedRecord& c) const {
+    return one(subject_key("consumed", {c.run(), big_endian(c.end_step()), c.sample()}));
+  }
+  std::optional<Subject> operator()(const CheckpointRecord& c) const {
+    return one(step_key("checkpoint", c.run(), c.step()));
+  }
+  std::optional<Subject> operator()(const RefusalRecord& r) const {
+    return any(subject_key_of("refusal", r.subject()));
+  }
+  std::optional<Subject> operator()(const ErasureRecord& e) const {
+    return one(subject_key_of("erasure", e.licence()));
+  }
+  std::optional<Subject> operator()(const StateRecord&) const { return std::nullopt; }
+};
+
+uint64_t take_varint(std::string_view& bytes) {
+  uint64_t value = 0;
+  for (int shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    value |= uint64_t{byte & 0x7FU} << shift;
+    if (byte < 0x80) return value;
+  }
+  unfit("record", "does not parse");
+}
+
+void put_varint(std::string& out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80U);
+  out += static_cast<char>(value);
+}
+
+constexpr char kTimeTag = 0x08;  // field 1, varint
+constexpr char kFactTag = 0x12;  // field 2, bytes
+
 }  // namespace
 
-std::string kind_name(const Fact& fact) {
+std::string encode_record(uint64_t at_us, std::string_view fact_bytes) {
+  std::string out;
+  out.reserve(fact_bytes.size() + 16);
+  out += kTimeTag;
+  put_varint(out, at_us);
+  out += kFactTag;
+  put_varint(out, fact_bytes.size());
+  out += fact_bytes;
+  return out;
+}
+
+RecordView parse_record(std::string_view bytes) {
+  RecordView out;
+  std::string_view rest = bytes;
+  if (rest.empty() || rest.front() != kTimeTag) unfit("record", "does not begin with its time");
+  rest.remove_prefix(1);
+  out.at_us = take_varint(rest);
+  if (rest.empty() || rest.front() != kFactTag) unfit("record", "has no fact after its time");
+  rest.remove_prefix(1);
+  if (take_varint(rest) != rest.size()) unfit("record", "does not end with its fact");
+  out.fact = rest;
+  if (encode_record(out.at_us, out.fact).size() != bytes.size()) {
+    unfit("record", "has a number in more bytes than it needs");
+  }
+  return out;
+}
+
+std::string_view kind_name(const Fact& fact) {
   const auto* field =
       fact.kind_case() == Fact::KIND_NOT_SET
           ? nullptr
@@ -351,49 +545,40 @@ std::string kind_name(const Fact& fact) {
   return field->name();
 }
 
-Digest fact_identity(std::string_view fact_bytes) {
-  return sha256(fact_bytes);
+std::span<const TableShape> tables() {
+  static constexpr TableShape kTables[] = {
+      {"moment", 2, false},       {"key", 4, false},
+      {"retirement", 2, false},   {"licence", 11, false},
+      {"source", 18, false},      {"source_licence", 2, true},
+      {"fingerprint", 7, false},  {"clip", 11, false},
+      {"duplicate", 10, false},   {"shard", 6, false},
+      {"shard_licence", 2, true}, {"sample", 9, false},
+      {"policy", 5, false},       {"witness_policy", 2, false},
+      {"approval", 7, false},     {"approved_shard", 2, true},
+      {"revocation", 7, false},   {"permit", 9, false},
+      {"permit_shard", 3, true},  {"run", 7, false},
+      {"receipt", 9, false},      {"consumed", 5, false},
+      {"checkpoint", 8, false},   {"refusal", 5, false},
+      {"erasure", 3, false},      {"state", 4, false},
+  };
+  static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);
+  return kTables;
 }
 
-void project(const Database& db, uint64_t seq, std::string_view record_bytes) {
-  Record record;
-  Fact fact;
-  if (!record.ParseFromArray(record_bytes.data(), static_cast<int>(record_bytes.size())) ||
-      !fact.ParseFromString(record.fact())) {
-    throw Error(Errc::corrupt, "record ", seq, ": does not parse");
-  }
-  try {
-    Statement(db, "INSERT INTO record VALUES(?, ?, ?, ?)")
-        .with(seq, format_time(record.at_us()), kind_name(fact),
-              Blob{fact_identity(record.fact()).text()})
-        .run();
-    add_fact(db, seq, fact);
-  } catch (const Error& error) {
-    throw Error(error.code(), "record ", seq, " (",
-                fact.kind_case() == Fact::KIND_NOT_SET ? "unknown" : kind_name(fact),
-                "): ", error.what());
-  }
+Digest subject_key_of(std::string_view kind, std::string_view id) {
+  return subject_key(kind, {id});
 }
 
-std::string require_signer(const Database& db, const Note& note, std::string_view role,
-                           std::string_view name, std::string_view what) {
-  for (const VerifierKey& key : keys_of(db, role)) {
-    if ((name.empty() || key.name == name) && signed_by(note, key)) return key.name;
-  }
-  std::ostringstream signers;
-  for (const NoteSignature& s : note.signatures) signers << ' ' << s.name;
-  throw Error(
-      Errc::permission, what, ": not signed by ",
-      name.empty() ? "any " + std::string(role) : std::string(name) + " as " + std::string(role),
-      " whose key is in the ledger and not retired (signature lines:", signers.str(), ")");
+Digest step_key(std::string_view kind, std::string_view run, uint64_t step) {
+  return subject_key(kind, {run, big_endian(step)});
 }
 
-std::vector<VerifierKey> keys_of(const Database& db, std::string_view role) {
-  std::vector<VerifierKey> out;
-  Statement select(db, "SELECT vkey FROM key WHERE role = ? AND retired_seq IS NULL ORDER BY seq");
-  select.with(role);
-  while (select.next()) out.push_back(parse_verifier_key(select.text(0)));
-  return out;
+std::optional<Subject> subject_of(const Fact& fact) {
+  return visit(fact, Subjects{});
+}
+
+void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink) {
+  visit(fact, Projector{seq, authority, sink});
 }
 
 }  // namespace cleared::ledger

@@ -1,39 +1,107 @@
-// The tables of a ledger as a function of its log, and of nothing else: appending and verifying
-// call the same project(), so an edited row cannot agree with the log. One thread per database.
+// The tables of a ledger as a function of its log, and of nothing else. Appending writes the rows
+// that rows_of() makes, verifying compares them, so an edited row cannot agree with the log.
+//
+// What a record must be to be taken is ledger/admission.h's to say; what a record is about, and so
+// where the map has it, is said here. Pure; any thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "ledger/note.h"
+#include "ledger/authority.h"
+#include "ledger/base/bytes.h"
 #include "ledger/record.pb.h"
 #include "ledger/sqlite.h"
+#include "ledger/textproto.h"
 
 namespace cleared::ledger {
 
-// The longest record that C2SP tlog-tiles can carry.
-constexpr size_t kMaxRecordBytes = 65535;
-
 // "licence", "source", ...: the name of the kind's table. Error{unsupported} for a kind that this
 // build does not know.
-std::string kind_name(const Fact& fact);
+std::string_view kind_name(const Fact& fact);
 
-// Digest of the serialised fact: the same fact twice is one record.
-Digest fact_identity(std::string_view fact_bytes);
+// A record as it is stored: its time and the serialised fact. Error{corrupt} unless it is in the
+// form that encode_record() writes, which is what protobuf writes too.
+struct RecordView {
+  uint64_t at_us = 0;
+  std::string_view fact;
+};
+RecordView parse_record(std::string_view bytes);
+std::string encode_record(uint64_t at_us, std::string_view fact_bytes);
 
-// Adds what record `seq` says to the tables. Throws Error naming the record: corrupt when it does
-// not parse or does not fit what came before, permission when a note is not signed by the key that
-// its kind asks for.
-void project(const Database& db, uint64_t seq, std::string_view record_bytes);
+// What the record is about, the key of the state map (ledger/state_map.h). Nothing for a `state`
+// record, which is about the map.
+struct Subject {
+  Digest key;
+  bool unique = true;        // at most one record of this key: a second one must be the same fact
+  std::vector<Digest> also;  // further keys that lead to it: the shards of an approval
+};
+std::optional<Subject> subject_of(const Fact& fact);
+Digest subject_key_of(std::string_view kind, std::string_view id);  // see docs/formats/state.md
+Digest step_key(std::string_view kind, std::string_view run, uint64_t step);
 
-// Names the first key of this role that signed and is not retired; Error{permission} when none did.
-// `name` empty: any key of the role.
-std::string require_signer(const Database& db, const Note& note, std::string_view role,
-                           std::string_view name, std::string_view what);
+enum class TableId {
+  moment,
+  key,
+  retirement,
+  licence,
+  source,
+  source_licence,
+  fingerprint,
+  clip,
+  duplicate,
+  shard,
+  shard_licence,
+  sample,
+  policy,
+  witness_policy,
+  approval,
+  approved_shard,
+  revocation,
+  permit,
+  permit_shard,
+  run,
+  receipt,
+  consumed,
+  checkpoint,
+  refusal,
+  erasure,
+  state,
+};
+struct TableShape {
+  std::string_view name;
+  int columns;
+  bool many;  // several rows a record, ordered by their second column
+};
+std::span<const TableShape> tables();
 
-// Every key of these roles that is not retired.
-std::vector<VerifierKey> keys_of(const Database& db, std::string_view role);
+// A value of a projected row, or the subject of another record, whose number goes there.
+struct RowCell : Cell {
+  enum class Refers { no, one, first_of_equals } refers = Refers::no;
+  Digest subject{};
+  std::string_view what{};  // for errors: "source", "licence"
+};
+
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  virtual void row(TableId table, std::span<const RowCell> cells) = 0;
+};
+
+// The rows of record `seq`. `authority` must know the records before it. Error{corrupt} when a
+// field has not the form that its column asks for.
+void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink);
+
+// The text of a note, strictly read.
+template <class Text>
+Text parse_noted(const Note& note, std::string_view what) {
+  Text text;
+  parse_textproto(note.text, what, text);
+  return text;
+}
 
 }  // namespace cleared::ledger

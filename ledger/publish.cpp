@@ -10,6 +10,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/base/folder.h"
+#include "ledger/entries.h"
 #include "ledger/merkle.h"
 #include "ledger/tile_reader.h"
 #include "ledger/tiles.h"
@@ -267,27 +268,14 @@ LogSource source_of(const Store& store) {
   source.root = [&store](uint64_t size) { return Tree(store.db()).root(size); };
   source.records = [&store](uint64_t begin, uint64_t end,
                             const std::function<void(std::string_view)>& each) {
-    // In short reads, so that a writer never waits for us.
     const Tree tree(store.db());
-    Statement select(store.db(),
-                     "SELECT seq, bytes FROM leaf WHERE seq >= ? AND seq < ?"
-                     " ORDER BY seq");
-    for (uint64_t seq = begin; seq < end;) {
-      select.with(seq, std::min(end, seq + kFullTileWidth));
-      const uint64_t first = seq;
-      for (; select.next(); ++seq) {
-        const std::string bytes = select.text(1);
-        if (select.unsigned_integer(0) != seq || leaf_digest(as_bytes(bytes)) != tree.leaf(seq)) {
-          throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
-                      " is not what its leaf says; run ledger verify");
-        }
-        each(bytes);
-      }
-      if (seq == first) {
+    Entries(store.db()).scan(begin, end, [&](uint64_t seq, std::string_view record) {
+      if (leaf_digest(as_bytes(record)) != tree.leaf(seq)) {
         throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
-                    " is missing; run ledger verify");
+                    " is not what its leaf says; run ledger verify");
       }
-    }
+      each(record);
+    });
   };
   return source;
 }

@@ -4,6 +4,7 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
+#include "ledger/projection.h"
 #include "ledger/store.h"
 
 namespace cleared::ledger {
@@ -82,6 +83,13 @@ uint64_t find_record(const Store& store, const std::string& what) {
   const bool is_hex = what.size() >= kLeastPrefix &&
                       what.find_first_not_of("0123456789abcdef") == std::string::npos;
   std::vector<uint64_t> found;
+  // A whole digest is looked up in the map; a part of one, or a name, in the tables.
+  if (const auto digest = parse_digest(what)) {
+    for (const char* kind : {"clip", "source", "shard", "sample", "permit"}) {
+      const auto records = store.find(subject_key_of(kind, digest->text()));
+      if (!records.empty()) return records.back();
+    }
+  }
   for (const Place& place : kPlaces) {
     const bool prefix = place.digest && is_hex;
     const std::string match = prefix ? " GLOB ?" : " = ?";

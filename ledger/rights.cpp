@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
+#include "ledger/projection.h"
 #include "ledger/verify.h"
 
 namespace cleared::ledger {
@@ -71,12 +73,13 @@ const LicenceText* Rights::terms_of(std::string_view ref) const {
 namespace {
 
 // The samples as the ledger records them must add up to the root that names the shard.
-Verdict check_samples(const Store& store, const std::string& root, uint32_t expected) {
+Verdict check_samples(const Store& store, uint64_t shard, const std::string& root,
+                      uint32_t expected) {
   Manifest manifest;
   Statement select(store.db(),
-                   "SELECT key, digest, clip, duration_us, size_bytes FROM sample "
-                   "WHERE shard = ? ORDER BY position");
-  select.with(root);
+                   "SELECT p.key, p.digest, c.id, p.duration_us, p.size_bytes FROM sample p "
+                   "JOIN clip c ON c.seq = p.clip WHERE p.shard = ? ORDER BY p.position");
+  select.with(shard);
   while (select.next()) {
     manifest.samples.push_back({select.text(0), 0, select.unsigned_integer(4),
                                 parse_digest(select.text(1)).value_or(Digest{}),
@@ -92,14 +95,14 @@ Verdict check_samples(const Store& store, const std::string& root, uint32_t expe
 
 // A licence on record for a source, whose document was erased, can say nothing, and so clears
 // nothing: else erasing the strictest of several would lift its terms.
-Verdict check_documents(const Store& store, const std::string& root) {
+Verdict check_documents(const Store& store, uint64_t shard, const std::string& root) {
   Statement select(store.db(),
-                   "SELECT n.ref FROM sample p JOIN clip c ON c.id = p.clip "
-                   "JOIN source_licence sl ON sl.source = c.source "
-                   "JOIN licence l ON l.ref = sl.licence JOIN licence n ON n.id = l.id "
+                   "SELECT n.ref FROM sample p JOIN clip c ON c.seq = p.clip "
+                   "JOIN source_licence sl ON sl.seq = c.source "
+                   "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
                    "WHERE p.shard = ? AND n.document_digest NOT IN (SELECT digest FROM document) "
                    "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1");
-  if (select.with(root).next()) {
+  if (select.with(shard).next()) {
     return no("no_licence", "the document of licence " + select.text(0) + ", which shard " + root +
                                 " was made under, is no longer kept");
   }
@@ -108,33 +111,38 @@ Verdict check_documents(const Store& store, const std::string& root) {
 
 }  // namespace
 
+uint64_t shard_record(const Store& store, const std::string& root) {
+  const auto digest = parse_digest(root);
+  const auto found =
+      digest ? store.find(subject_key_of("shard", digest->text())) : std::vector<uint64_t>();
+  if (found.empty()) throw Error(Errc::not_found, "shard ", root, ": is not in the ledger");
+  return found.front();
+}
+
 ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
                           const Act& act) {
   ShardStanding out;
   out.root = root;
-  Statement shard(
-      store.db(),
-      "SELECT samples, (SELECT reason || ', at ' || at FROM revocation WHERE shard = root "
-      "LIMIT 1) FROM shard WHERE root = ?");
-  if (!shard.with(root).next()) {
-    throw Error(Errc::not_found, "shard ", root, ": is not in the ledger");
-  }
+  const uint64_t seq = out.seq = shard_record(store, root);
+  Statement shard(store.db(),
+                  "SELECT samples, (SELECT r.reason || ', at ' || r.at FROM revocation r "
+                  "WHERE r.shard = h.seq LIMIT 1) FROM shard h WHERE h.seq = ?");
+  CLEARED_CHECK(shard.with(seq).next());
   out.samples = static_cast<uint32_t>(shard.integer(0));
-  out.verdict = check_samples(store, root, out.samples);
+  out.verdict = check_samples(store, seq, root, out.samples);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
-  refuse(check_documents(store, root));
+  refuse(check_documents(store, seq, root));
   if (shard.type(1) != ValueType::null) {
     refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
   }
-  Statement sources(
-      store.db(),
-      "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key, "
-      "c.id IN (SELECT clip FROM conflicted_clip) "
-      "FROM sample p JOIN clip c ON c.id = p.clip JOIN source s ON s.digest = c.source "
-      "WHERE p.shard = ? ORDER BY p.position");
-  sources.with(root);
+  Statement sources(store.db(),
+                    "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key, "
+                    "c.seq IN (SELECT clip FROM conflicted_clip) "
+                    "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
+                    "WHERE p.shard = ? ORDER BY p.position");
+  sources.with(seq);
   while (sources.next()) {
     const SourceVerdict source =
         rights.judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}), act);

@@ -47,9 +47,13 @@ class Rights {
   std::string day_;
 };
 
+// Number of the record of the shard with this root, hex. Error{not_found} when there is none.
+uint64_t shard_record(const Store& store, const std::string& root);
+
 // A shard as the ledger knows it, judged for an act: complete, not revoked, every source allowed.
 struct ShardStanding {
   Verdict verdict;
+  uint64_t seq = 0;  // its record
   std::string root;  // hex
   uint32_t samples = 0;
   std::set<std::string> licences;    // "id@version"

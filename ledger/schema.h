@@ -6,14 +6,18 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
-// What is kept: the log, its tree, the signed tree heads, and documents that stay outside the log.
+// What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
+// the map from what a record is about to its number (ledger/state_map.h).
 constexpr std::string_view kLogSchema = R"sql(
+CREATE TABLE bundle(
+  number INTEGER PRIMARY KEY,
+  entries BLOB NOT NULL
+) STRICT;
 CREATE TABLE leaf(
   seq INTEGER PRIMARY KEY,
-  bytes BLOB NOT NULL,
-  digest BLOB NOT NULL
+  bytes BLOB NOT NULL
 ) STRICT;
 CREATE TABLE node(
   level INTEGER NOT NULL,
@@ -31,26 +35,41 @@ CREATE TABLE document(
   salt BLOB NOT NULL,
   note TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE map_run(
+  run INTEGER PRIMARY KEY,
+  entries INTEGER NOT NULL,
+  root BLOB NOT NULL,
+  directory BLOB NOT NULL,
+  filter BLOB NOT NULL
+) STRICT;
+CREATE TABLE map_chunk(
+  run INTEGER NOT NULL REFERENCES map_run,
+  chunk INTEGER NOT NULL,
+  entries BLOB NOT NULL,
+  PRIMARY KEY(run, chunk)
+) STRICT, WITHOUT ROWID;
 )sql";
 
-// What is derived: rebuilt from the log alone by project().
+// What is derived: rows_of() in ledger/projection.h makes them from the log alone. Each row of a
+// record has its number as `seq`; a column that refers to another record holds that number.
 constexpr std::string_view kProjectionSchema = R"sql(
-CREATE TABLE record(
+CREATE TABLE moment(
   seq INTEGER PRIMARY KEY,
-  at TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  identity BLOB NOT NULL UNIQUE
+  at TEXT NOT NULL
 ) STRICT;
 CREATE TABLE key(
-  vkey TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY,
   name TEXT NOT NULL,
   role TEXT NOT NULL,
-  retired_seq INTEGER
+  vkey TEXT NOT NULL
+) STRICT;
+CREATE TABLE retirement(
+  seq INTEGER PRIMARY KEY,
+  key INTEGER NOT NULL REFERENCES key
 ) STRICT;
 CREATE TABLE licence(
-  ref TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY,
+  ref TEXT NOT NULL,
   id TEXT NOT NULL,
   version INTEGER NOT NULL,
   licensor TEXT NOT NULL,
@@ -58,12 +77,12 @@ CREATE TABLE licence(
   valid_from TEXT NOT NULL,
   valid_to TEXT NOT NULL,
   attribution TEXT NOT NULL,
-  document_digest TEXT NOT NULL UNIQUE,
-  UNIQUE(id, version)
+  document_digest TEXT NOT NULL,
+  fields_root TEXT NOT NULL
 ) STRICT;
 CREATE TABLE source(
-  digest TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY,
+  digest TEXT NOT NULL,
   path TEXT NOT NULL,
   size_bytes INTEGER NOT NULL,
   container TEXT NOT NULL,
@@ -82,25 +101,24 @@ CREATE TABLE source(
   variable_frame_rate INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE source_licence(
-  source TEXT NOT NULL REFERENCES source,
-  licence TEXT NOT NULL REFERENCES licence,
-  seq INTEGER NOT NULL,
-  PRIMARY KEY(source, licence)
+  seq INTEGER NOT NULL REFERENCES source,
+  licence INTEGER NOT NULL REFERENCES licence,
+  PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE fingerprint(
-  source TEXT NOT NULL REFERENCES source,
+  seq INTEGER PRIMARY KEY,
+  source INTEGER NOT NULL REFERENCES source,
   first_frame INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
   frames INTEGER NOT NULL,
   pts_us BLOB NOT NULL,
   pdq BLOB NOT NULL,
-  quality BLOB NOT NULL,
-  PRIMARY KEY(source, first_frame)
-) STRICT, WITHOUT ROWID;
+  quality BLOB NOT NULL
+) STRICT;
+CREATE INDEX fingerprint_source ON fingerprint(source, first_frame);
 CREATE TABLE clip(
-  id TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
-  source TEXT NOT NULL REFERENCES source,
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL,
+  source INTEGER NOT NULL REFERENCES source,
   start_us INTEGER NOT NULL,
   end_us INTEGER NOT NULL,
   shot INTEGER NOT NULL,
@@ -110,11 +128,10 @@ CREATE TABLE clip(
   motion REAL NOT NULL,
   caption TEXT NOT NULL
 ) STRICT;
-CREATE INDEX clip_source ON clip(source);
 CREATE TABLE duplicate(
   seq INTEGER PRIMARY KEY,
-  source TEXT NOT NULL REFERENCES source,
-  of TEXT NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source,
+  of INTEGER NOT NULL REFERENCES source,
   start_us INTEGER NOT NULL,
   end_us INTEGER NOT NULL,
   of_start_us INTEGER NOT NULL,
@@ -124,108 +141,124 @@ CREATE TABLE duplicate(
   verdict TEXT NOT NULL
 ) STRICT;
 CREATE TABLE shard(
-  root TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY,
+  root TEXT NOT NULL,
   name TEXT NOT NULL,
   digest TEXT NOT NULL,
   size_bytes INTEGER NOT NULL,
   samples INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE shard_licence(
-  shard TEXT NOT NULL REFERENCES shard,
-  licence TEXT NOT NULL REFERENCES licence,
-  seq INTEGER NOT NULL,
-  PRIMARY KEY(shard, licence)
+  seq INTEGER NOT NULL REFERENCES shard,
+  licence INTEGER NOT NULL REFERENCES licence,
+  PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sample(
-  shard TEXT NOT NULL REFERENCES shard,
+  seq INTEGER PRIMARY KEY,
+  shard INTEGER NOT NULL REFERENCES shard,
   position INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
   key TEXT NOT NULL,
   digest TEXT NOT NULL,
-  clip TEXT NOT NULL REFERENCES clip,
+  clip INTEGER NOT NULL REFERENCES clip,
+  first INTEGER NOT NULL REFERENCES sample,
   duration_us INTEGER NOT NULL,
-  size_bytes INTEGER NOT NULL,
-  PRIMARY KEY(shard, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX sample_digest ON sample(digest);
+  size_bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sample_shard ON sample(shard, position);
 CREATE INDEX sample_clip ON sample(clip);
+CREATE INDEX sample_first ON sample(first);
+CREATE TABLE policy(
+  seq INTEGER PRIMARY KEY,
+  version INTEGER NOT NULL,
+  signers TEXT NOT NULL,
+  at TEXT NOT NULL,
+  note TEXT NOT NULL
+) STRICT;
+CREATE TABLE witness_policy(
+  seq INTEGER PRIMARY KEY,
+  text TEXT NOT NULL
+) STRICT;
 CREATE TABLE approval(
   seq INTEGER PRIMARY KEY,
-  shard TEXT NOT NULL REFERENCES shard,
-  signer TEXT NOT NULL,
+  root TEXT NOT NULL,
+  shards INTEGER NOT NULL,
+  signers TEXT NOT NULL,
   at TEXT NOT NULL,
   use TEXT NOT NULL,
   note TEXT NOT NULL
 ) STRICT;
+CREATE TABLE approved_shard(
+  seq INTEGER NOT NULL REFERENCES approval,
+  shard INTEGER NOT NULL REFERENCES shard,
+  PRIMARY KEY(seq, shard)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE revocation(
   seq INTEGER PRIMARY KEY,
   licence TEXT,
-  shard TEXT REFERENCES shard,
-  signer TEXT NOT NULL,
+  shard INTEGER REFERENCES shard,
+  signers TEXT NOT NULL,
   at TEXT NOT NULL,
   reason TEXT NOT NULL,
   note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE permit(
-  digest TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY,
+  digest TEXT NOT NULL,
   run TEXT NOT NULL,
   model TEXT NOT NULL,
-  signer TEXT NOT NULL,
+  signers TEXT NOT NULL,
   issued_at TEXT NOT NULL,
   expires_at TEXT NOT NULL,
   tree_size INTEGER NOT NULL,
   note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE permit_shard(
-  permit TEXT NOT NULL REFERENCES permit,
-  shard TEXT NOT NULL REFERENCES shard,
-  seq INTEGER NOT NULL,
+  seq INTEGER NOT NULL REFERENCES permit,
+  shard INTEGER NOT NULL REFERENCES shard,
   max_passes INTEGER,
-  PRIMARY KEY(permit, shard)
+  PRIMARY KEY(seq, shard)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX permit_of_shard ON permit_shard(shard);
 CREATE TABLE run(
-  name TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
-  permit TEXT NOT NULL REFERENCES permit,
+  seq INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  permit INTEGER NOT NULL REFERENCES permit,
   config_digest TEXT NOT NULL,
   code_version TEXT NOT NULL,
   seed INTEGER NOT NULL,
   ranks INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE receipt(
-  digest TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,
-  run TEXT NOT NULL REFERENCES run,
-  signer TEXT NOT NULL,
+  seq INTEGER PRIMARY KEY,
+  digest TEXT NOT NULL,
+  run INTEGER NOT NULL REFERENCES run,
+  signers TEXT NOT NULL,
   first_step INTEGER NOT NULL,
   end_step INTEGER NOT NULL,
   samples INTEGER NOT NULL,
   checkpoint TEXT NOT NULL,
-  note TEXT NOT NULL,
-  UNIQUE(run, end_step)
+  note TEXT NOT NULL
 ) STRICT;
+CREATE INDEX receipt_run ON receipt(run, end_step);
 CREATE TABLE consumed(
-  run TEXT NOT NULL,
-  end_step INTEGER NOT NULL,
-  sample TEXT NOT NULL,
-  seq INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY,
+  receipt INTEGER NOT NULL REFERENCES receipt,
+  sample INTEGER NOT NULL REFERENCES sample,
   passes INTEGER NOT NULL,
-  first_step INTEGER NOT NULL,
-  PRIMARY KEY(run, end_step, sample),
-  FOREIGN KEY(run, end_step) REFERENCES receipt(run, end_step)
-) STRICT, WITHOUT ROWID;
+  first_step INTEGER NOT NULL
+) STRICT;
+CREATE INDEX consumed_receipt ON consumed(receipt);
+CREATE INDEX consumed_sample ON consumed(sample);
 CREATE TABLE checkpoint(
-  run TEXT NOT NULL REFERENCES run,
+  seq INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run,
+  receipt INTEGER NOT NULL REFERENCES receipt,
   step INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
   digest TEXT NOT NULL,
   parent TEXT NOT NULL,
-  signer TEXT NOT NULL,
-  statement TEXT NOT NULL,
-  PRIMARY KEY(run, step)
-) STRICT, WITHOUT ROWID;
+  signers TEXT NOT NULL,
+  statement TEXT NOT NULL
+) STRICT;
 CREATE TABLE refusal(
   seq INTEGER PRIMARY KEY,
   act TEXT NOT NULL,
@@ -233,75 +266,118 @@ CREATE TABLE refusal(
   rule TEXT NOT NULL,
   fact TEXT NOT NULL
 ) STRICT;
+CREATE TABLE erasure(
+  seq INTEGER PRIMARY KEY,
+  licence INTEGER NOT NULL REFERENCES licence,
+  reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE state(
+  seq INTEGER PRIMARY KEY,
+  entries INTEGER NOT NULL,
+  runs INTEGER NOT NULL,
+  root TEXT NOT NULL
+) STRICT;
+)sql";
 
+// Readable views. They are made over the tables above; for a point in time they are made again over
+// the rows of the records before it (ledger/query.h), with its day as `today`.
+constexpr std::string_view kTodayView = "CREATE VIEW today AS SELECT date('now') AS day;\n";
+constexpr std::string_view kViews = R"sql(
+-- When each kind of record was made: `at` is that of the newest moment not after it.
+CREATE VIEW record AS
+  SELECT seq, (SELECT m.at FROM moment m WHERE m.seq <= r.seq ORDER BY m.seq DESC LIMIT 1) AS at,
+         kind
+  FROM (SELECT seq, 'key' AS kind FROM key UNION ALL SELECT seq, 'retirement' FROM retirement
+        UNION ALL SELECT seq, 'licence' FROM licence UNION ALL SELECT seq, 'source' FROM source
+        UNION ALL SELECT seq, 'fingerprint' FROM fingerprint UNION ALL SELECT seq, 'clip' FROM clip
+        UNION ALL SELECT seq, 'duplicate' FROM duplicate UNION ALL SELECT seq, 'shard' FROM shard
+        UNION ALL SELECT seq, 'sample' FROM sample UNION ALL SELECT seq, 'policy' FROM policy
+        UNION ALL SELECT seq, 'witness_policy' FROM witness_policy
+        UNION ALL SELECT seq, 'approval' FROM approval
+        UNION ALL SELECT seq, 'revocation' FROM revocation UNION ALL SELECT seq, 'permit' FROM permit
+        UNION ALL SELECT seq, 'run' FROM run UNION ALL SELECT seq, 'receipt' FROM receipt
+        UNION ALL SELECT seq, 'consumed' FROM consumed
+        UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
+        UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
+        UNION ALL SELECT seq, 'state' FROM state) r;
 -- Licences in force: not superseded by a later version, not revoked, today within their dates.
 CREATE VIEW licence_in_force AS
   SELECT l.* FROM licence l
   WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
-    AND date('now') BETWEEN l.valid_from AND l.valid_to;
+    AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
 -- Clips of a span that two licensors claim: quarantined, whichever came first.
 CREATE VIEW conflicted_clip AS
-  SELECT DISTINCT c.id AS clip FROM duplicate d JOIN clip c
+  SELECT DISTINCT c.seq AS clip FROM duplicate d JOIN clip c
     ON (c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us)
     OR (c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us)
   WHERE d.verdict = 'conflict';
 CREATE VIEW cleared AS
   SELECT c.id AS clip, s.path, c.start_us, c.end_us, l.ref AS licence, l.licensor, l.valid_to,
-         p.shard
-  FROM clip c
-  JOIN source s ON s.digest = c.source
-  JOIN source_licence sl ON sl.source = s.digest
-  JOIN licence_in_force l ON l.ref = sl.licence
-  JOIN sample p ON p.clip = c.id
+         h.root AS shard
+  FROM sample p
+  JOIN shard h ON h.seq = p.shard
+  JOIN clip c ON c.seq = p.clip
+  JOIN source s ON s.seq = c.source
+  JOIN source_licence sl ON sl.seq = s.seq
+  JOIN licence_in_force l ON l.seq = sl.licence
   WHERE c.verdict = 'kept'
-    AND c.id NOT IN (SELECT clip FROM conflicted_clip)
-    AND EXISTS (SELECT 1 FROM approval a WHERE a.shard = p.shard)
-    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.shard = p.shard);
+    AND c.seq NOT IN (SELECT clip FROM conflicted_clip)
+    AND h.seq IN (SELECT shard FROM approved_shard)
+    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq);
 CREATE VIEW refused AS
-  SELECT r.seq, e.at, r.act, r.subject, r.rule, r.fact
-  FROM refusal r JOIN record e ON e.seq = r.seq;
+  SELECT r.seq,
+         (SELECT m.at FROM moment m WHERE m.seq <= r.seq ORDER BY m.seq DESC LIMIT 1) AS at,
+         r.act, r.subject, r.rule, r.fact
+  FROM refusal r;
 CREATE VIEW expiring AS
   SELECT ref AS licence, licensor, valid_to,
-         CAST(julianday(valid_to) - julianday(date('now')) AS INTEGER) AS days_left
+         CAST(julianday(valid_to) - julianday((SELECT day FROM today)) AS INTEGER) AS days_left
   FROM licence_in_force ORDER BY valid_to;
 CREATE VIEW source_licensor AS
-  SELECT DISTINCT sl.source, l.licensor
-  FROM source_licence sl JOIN licence l ON l.ref = sl.licence;
+  SELECT DISTINCT sl.seq AS source, l.licensor
+  FROM source_licence sl JOIN licence l ON l.seq = sl.licence;
+-- What runs consumed, once a checkpoint closed the span: until then nobody vouches for it.
 CREATE VIEW consumed_clip AS
-  SELECT u.run, u.end_step, u.first_step, u.passes, p.clip, p.duration_us, c.source
-  FROM consumed u
-  JOIN checkpoint k ON k.run = u.run AND k.step = u.end_step
-  JOIN (SELECT DISTINCT digest, clip, duration_us FROM sample) p ON p.digest = u.sample
-  JOIN clip c ON c.id = p.clip;
-CREATE VIEW exposure AS
-  SELECT sl.licensor, u.run, COUNT(DISTINCT u.clip) AS clips, SUM(u.passes) AS passes,
-         SUM(u.passes * u.duration_us) / 1e6 AS sample_seconds
-  FROM consumed_clip u JOIN source_licensor sl ON sl.source = u.source
-  GROUP BY sl.licensor, u.run;
-CREATE VIEW provenance AS
-  SELECT k.run, k.step, k.digest AS checkpoint, s.path, s.digest AS source, u.clip,
-         sl.licence, SUM(u.passes) AS passes
+  SELECT t.run, t.end_step, u.first_step, u.passes, p.clip, p.duration_us, c.source
   FROM checkpoint k
+  JOIN receipt t ON t.seq = k.receipt
+  JOIN consumed u ON u.receipt = t.seq
+  JOIN sample p ON p.seq = u.sample
+  JOIN clip c ON c.seq = p.clip;
+CREATE VIEW exposure AS
+  SELECT sl.licensor, r.name AS run, COUNT(DISTINCT u.clip) AS clips, SUM(u.passes) AS passes,
+         SUM(u.passes * u.duration_us) / 1e6 AS sample_seconds
+  FROM consumed_clip u JOIN source_licensor sl ON sl.source = u.source JOIN run r ON r.seq = u.run
+  GROUP BY sl.licensor, r.name;
+CREATE VIEW provenance AS
+  SELECT r.name AS run, k.step, k.digest AS checkpoint, s.path, s.digest AS source, c.id AS clip,
+         l.ref AS licence, SUM(u.passes) AS passes
+  FROM checkpoint k
+  JOIN run r ON r.seq = k.run
   JOIN consumed_clip u ON u.run = k.run AND u.end_step <= k.step
-  JOIN source s ON s.digest = u.source
-  JOIN source_licence sl ON sl.source = s.digest
-  GROUP BY k.run, k.step, u.clip, sl.licence;
+  JOIN clip c ON c.seq = u.clip
+  JOIN source s ON s.seq = u.source
+  JOIN source_licence sl ON sl.seq = s.seq
+  JOIN licence l ON l.seq = sl.licence
+  GROUP BY k.seq, u.clip, l.seq;
 CREATE VIEW revoked_clip AS
-  SELECT c.id AS clip, r.licence AS revoked, r.at, r.reason
+  SELECT c.seq AS clip, r.licence AS revoked, r.at, r.reason
   FROM revocation r
   JOIN licence l ON l.id = r.licence
-  JOIN source_licence sl ON sl.licence = l.ref
-  JOIN clip c ON c.source = sl.source
+  JOIN source_licence sl ON sl.licence = l.seq
+  JOIN clip c ON c.source = sl.seq
   UNION
-  SELECT p.clip, r.shard, r.at, r.reason FROM revocation r JOIN sample p ON p.shard = r.shard;
+  SELECT p.clip, h.root, r.at, r.reason
+  FROM revocation r JOIN shard h ON h.seq = r.shard JOIN sample p ON p.shard = r.shard;
 CREATE VIEW touched AS
-  SELECT k.run, k.step, k.digest AS checkpoint, v.revoked, COUNT(DISTINCT u.clip) AS clips,
-         MIN(u.first_step) AS first_step
+  SELECT t.name AS run, k.step, k.digest AS checkpoint, v.revoked,
+         COUNT(DISTINCT u.clip) AS clips, MIN(u.first_step) AS first_step
   FROM checkpoint k
+  JOIN run t ON t.seq = k.run
   JOIN consumed_clip u ON u.run = k.run AND u.end_step <= k.step
   JOIN revoked_clip v ON v.clip = u.clip
-  GROUP BY k.run, k.step, v.revoked;
+  GROUP BY k.seq, v.revoked;
 )sql";
 
 }  // namespace cleared::ledger

@@ -4,15 +4,19 @@
 
 #include <openssl/rand.h>
 
+#include "ledger/admission.h"
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/log.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/schema.h"
+#include "ledger/tlog_proof.h"
 #include "ledger/tree.h"
 
 namespace cleared::ledger {
@@ -20,6 +24,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kMaxHeadBytes = 1 << 20;
+// A longer write-ahead file is moved into the ledger between commits.
+constexpr uint64_t kMaxWalBytes = uint64_t{64} << 20;
+// As many subjects in memory before the map is written, head or no head.
+constexpr size_t kMaxPending = 1 << 18;
+constexpr size_t kFactsPerTask = 256;
 
 std::string serialise(const google::protobuf::MessageLite& message) {
   std::string bytes;
@@ -35,38 +44,73 @@ Fact key_fact(const VerifierKey& key, const std::string& role) {
   return fact;
 }
 
-// Adds one fact to the open transaction; false when it is there already.
-bool append_fact(const Database& db, Tree& tree, uint64_t seq, uint64_t at_us, const Fact& fact) {
-  Record record;
-  record.set_at_us(at_us);
-  record.set_fact(serialise(fact));
-  Statement known(db, "SELECT 1 FROM record WHERE identity = ?");
-  if (known.with(Blob{fact_identity(record.fact()).text()}).next()) return false;
-  const std::string bytes = serialise(record);
-  if (bytes.size() > kMaxRecordBytes) {
-    throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", bytes.size(),
+// What can be said of a fact before it is known which record it will be.
+struct Prepared {
+  const Fact* fact = nullptr;
+  std::string bytes;  // the record's
+  Digest leaf;
+  std::optional<Subject> subject;
+};
+
+Prepared prepare(const Fact& fact, uint64_t at_us) {
+  Prepared out{&fact, encode_record(at_us, serialise(fact)), {}, {}};
+  if (out.bytes.size() > kMaxRecordBytes) {
+    throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", out.bytes.size(),
                 " bytes, the most is ", kMaxRecordBytes, "; split it");
   }
-  const Digest digest = leaf_digest(as_bytes(bytes));
-  Statement(db, "INSERT INTO leaf VALUES(?, ?, ?)")
-      .with(seq, Blob{bytes}, Blob{digest.text()})
-      .run();
-  project(db, seq, bytes);
-  tree.append(seq, digest);
-  return true;
+  out.leaf = leaf_digest(as_bytes(out.bytes));
+  out.subject = subject_of(fact);
+  return out;
 }
 
-uint64_t size_of(const Database& db) {
-  return static_cast<uint64_t>(db.integer("SELECT COALESCE(MAX(seq) + 1, 0) FROM leaf"));
+std::vector<Prepared> prepare_all(const std::vector<Fact>& facts, uint64_t at_us) {
+  std::vector<Prepared> out(facts.size());
+  parallel_for((facts.size() + kFactsPerTask - 1) / kFactsPerTask, [&](size_t task) {
+    const size_t end = std::min((task + 1) * kFactsPerTask, facts.size());
+    for (size_t i = task * kFactsPerTask; i < end; ++i) out[i] = prepare(facts[i], at_us);
+  });
+  return out;
 }
 
-VerifierKey first_key(const Database& db) {
-  Statement select(db, "SELECT vkey FROM key WHERE seq = 0");
-  if (!select.next()) {
-    throw Error(Errc::corrupt, db.name(), ": has no log key; it is no ledger or was emptied");
+// Writes projected rows, with the numbers of the records that they refer to.
+class TableWriter : public RowSink {
+ public:
+  TableWriter(const Database& db, const StateMap& map) : map_(map) {
+    for (const TableShape& table : tables()) {
+      std::string sql = "INSERT INTO " + std::string(table.name) + " VALUES(?";
+      for (int i = 1; i < table.columns; ++i) sql += ", ?";
+      inserts_.emplace_back(db, sql + ")");
+    }
   }
-  return parse_verifier_key(select.text(0));
-}
+
+  void row(TableId table, std::span<const RowCell> cells) override {
+    std::array<Cell, 20> values;
+    const uint64_t seq = static_cast<uint64_t>(cells[0].integer);
+    for (size_t i = 0; i < cells.size(); ++i) {
+      values[i] = cells[i];
+      if (cells[i].refers != RowCell::Refers::no) {
+        values[i].integer = static_cast<int64_t>(resolve(cells[i], seq));
+      }
+    }
+    inserts_[static_cast<size_t>(table)].with_row(std::span(values).first(cells.size())).run();
+  }
+
+ private:
+  uint64_t resolve(const RowCell& cell, uint64_t seq) {
+    if (cell.subject == last_subject_) return last_seq_;
+    const auto found = map_.find(cell.subject);
+    if (found.empty()) {
+      if (cell.refers == RowCell::Refers::first_of_equals) return seq;
+      throw Error(Errc::corrupt, cell.what, ": what it names is not on record");
+    }
+    last_subject_ = cell.subject;
+    return last_seq_ = found.front();
+  }
+  const StateMap& map_;
+  std::vector<Statement> inserts_;
+  Digest last_subject_;
+  uint64_t last_seq_ = 0;
+};
 
 std::optional<FileLock> lock_for(const fs::path& path, Access access) {
   if (access == Access::read) return std::nullopt;
@@ -81,13 +125,115 @@ TreeHead read_head(const std::string& text, const VerifierKey& log_key, std::str
     throw Error(Errc::corrupt, where, ": is not signed by the log's key ", log_key.name);
   }
   TreeHead head = parse_tree_head(note.text);
-  if (head.origin != log_key.name) {
+  if (head.origin != log_key.name || !head.extensions.empty()) {
     throw Error(Errc::corrupt, where, ": is about the log ", head.origin);
   }
   return head;
 }
 
+std::string random_salt() {
+  std::string salt(32, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) !=
+      1) {
+    throw Error(Errc::io, "append licence: the system gave no random bytes");
+  }
+  return salt;
+}
+
+Fact parse_fact(std::string_view bytes, const Database& db, uint64_t seq) {
+  Fact fact;
+  if (!fact.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    throw Error(Errc::corrupt, db.name(), ": record ", seq, " does not parse; run ledger verify");
+  }
+  return fact;
+}
+
 }  // namespace
+
+// What is read once and then kept up to date while records are appended. A failed transaction
+// throws it away.
+struct Store::Memory {
+  explicit Memory(const Database& db)
+      : entries(db),
+        tree(db),
+        map(db),
+        authority(read_authority(db)),
+        admission(
+            db, [this](const Digest& key) { return map.find(key); }, authority) {
+    const uint64_t mapped =
+        static_cast<uint64_t>(db.integer("SELECT COALESCE(MAX(run) + 1, 0) FROM map_run"));
+    entries.scan(mapped, entries.size(), [&](uint64_t seq, std::string_view bytes) {
+      note_subject(seq, subject_of(parse_fact(parse_record(bytes).fact, db, seq)));
+    });
+    if (entries.size() == 0) return;
+    newest_at_us = parse_record(entries.read(entries.size() - 1)).at_us;
+    newest_at = format_time(newest_at_us);
+  }
+
+  void note_subject(uint64_t seq, const std::optional<Subject>& subject) {
+    if (!subject) return;
+    map.add(subject->key, seq);
+    for (const Digest& key : subject->also) map.add(key, seq);
+  }
+
+  // The record that states this fact already, if there is one.
+  bool knows(const Prepared& prepared) const {
+    if (!prepared.subject) return false;
+    const auto found = map.find(prepared.subject->key);
+    const std::string_view fact = parse_record(prepared.bytes).fact;
+    for (const uint64_t seq : found) {
+      const std::string known = entries.read(seq);
+      if (parse_record(known).fact == fact) return true;
+      if (prepared.subject->unique) {
+        throw Error(Errc::corrupt, kind_name(*prepared.fact), ": record ", seq,
+                    " is about the same and says something else");
+      }
+    }
+    return false;
+  }
+
+  // Adds the record to the open transaction.
+  void append(const Database& db, const Prepared& prepared, uint64_t at_us) {
+    if (!writer) writer = std::make_unique<TableWriter>(db, map);
+    const uint64_t seq = entries.size();
+    const Fact& fact = *prepared.fact;
+    try {
+      admission.admit(seq, fact);
+      rows_of(seq, fact, authority, *writer);
+      if (const std::string at = format_time(at_us); seq == 0 || at != newest_at) {
+        const RowCell cells[] = {{Cell{ValueType::integer, static_cast<int64_t>(seq)}},
+                                 {Cell{ValueType::text, 0, 0, at}}};
+        writer->row(TableId::moment, cells);
+        newest_at = at;
+      }
+      newest_at_us = at_us;
+    } catch (const Error& error) {
+      throw Error(error.code(), "record ", seq, " (", kind_name(fact), "): ", error.what());
+    }
+    entries.append(prepared.bytes);
+    tree.append(seq, prepared.leaf);
+    note_subject(seq, prepared.subject);
+    if (fact.has_key()) authority.add(seq, fact.key());
+    if (fact.has_policy()) {
+      authority.add(seq,
+                    parse_noted<PolicyText>(parse_note(fact.policy().note()), "policy").policy());
+    }
+  }
+
+  void flush() {
+    entries.flush();
+    tree.flush();
+  }
+
+  Entries entries;
+  Tree tree;
+  StateMap map;
+  Authority authority;
+  Admission admission;
+  uint64_t newest_at_us = 0;
+  std::string newest_at;  // the same to the second, as tables show it
+  std::unique_ptr<RowSink> writer;
+};
 
 fs::path head_path(const fs::path& ledger) {
   return ledger.string() + ".head";
@@ -101,16 +247,46 @@ uint64_t judging_time_us(const Store& store) {
   return std::max(now_us(), store.newest_at_us());
 }
 
+Digest document_digest(std::string_view salt, std::string_view note) {
+  return sha256({as_bytes(salt), as_bytes(note)});
+}
+
+Authority read_authority(const Database& db) {
+  Authority authority;
+  Statement keys(db,
+                 "SELECT k.seq, k.name, k.role, k.vkey, r.seq FROM key k "
+                 "LEFT JOIN retirement r ON r.key = k.seq ORDER BY k.seq");
+  while (keys.next()) {
+    KeyRecord key;
+    key.set_name(keys.text(1));
+    key.set_role(keys.text(2));
+    key.set_vkey(keys.text(3));
+    authority.add(keys.unsigned_integer(0), key);
+    if (keys.type(4) == ValueType::null) continue;
+    key.set_retired(true);
+    authority.add(keys.unsigned_integer(4), key);
+  }
+  Statement policies(db, "SELECT seq, note FROM policy ORDER BY seq");
+  while (policies.next()) {
+    authority.add(policies.unsigned_integer(0),
+                  parse_noted<PolicyText>(parse_note(policies.text(1)), "policy").policy());
+  }
+  return authority;
+}
+
 void Store::create(const fs::path& path, const VerifierKey& log_key) {
   const Database db = Database::create(path);
-  db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  db.exec("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
   Transaction transaction(db);
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
-  db.exec(std::string(kLogSchema) + std::string(kProjectionSchema));
-  Tree tree(db);
-  append_fact(db, tree, 0, now_us(), key_fact(log_key, "log"));
-  tree.flush();
+  db.exec(std::string(kLogSchema) + std::string(kProjectionSchema) + std::string(kTodayView) +
+          std::string(kViews));
+  Memory memory(db);
+  const Fact key = key_fact(log_key, "log");
+  const uint64_t at_us = now_us();
+  memory.append(db, prepare(key, at_us), at_us);
+  memory.flush();
   transaction.commit();
 }
 
@@ -118,10 +294,34 @@ Store::Store(const fs::path& path, Access access)
     : path_(path), lock_(lock_for(path, access)), db_(Database::open(path, access)) {
   check_version();
   if (access == Access::append) {
-    db_.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
+    // References are checked when records are admitted, at the record that they name.
+    db_.exec(
+        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; "
+        "PRAGMA cache_size = -32768");
   }
-  log_key_ = first_key(db_);
+  const Authority authority = read_authority(db_);
+  if (authority.keys().empty() || authority.keys()[0].role != "log") {
+    throw Error(Errc::corrupt, path_.string(), ": has no log key; it is no ledger or was emptied");
+  }
+  log_key_ = authority.keys()[0].key;
   check_published_head();
+}
+
+Store::~Store() {
+  if (!lock_) return;
+  try {
+    memory_.reset();
+    store_wal(0);
+  } catch (const Error& error) {
+    log(Level::warn, "ledger.wal", {{"note", error.what()}});
+  }
+}
+
+Store::Memory& Store::memory() const {
+  // Someone else may be writing to a ledger that is open for reading.
+  if (memory_ && !lock_ && Entries(db_).size() != memory_->entries.size()) memory_.reset();
+  if (!memory_) memory_ = std::make_unique<Memory>(db_);
+  return *memory_;
 }
 
 void Store::check_version() const {
@@ -129,9 +329,10 @@ void Store::check_version() const {
     throw Error(Errc::corrupt, "open ", path_.string(), ": is not a ledger");
   }
   const int64_t version = db_.integer("PRAGMA user_version");
-  if (version > kSchemaVersion) {
+  if (version != kSchemaVersion) {
     throw Error(Errc::unsupported, "open ", path_.string(), ": is of version ", version,
-                ", this program knows ", kSchemaVersion, "; use a newer program");
+                ", this program knows ", kSchemaVersion, "; use ",
+                version > kSchemaVersion ? "a newer program" : "the program that made it");
   }
 }
 
@@ -140,48 +341,73 @@ void Store::check_published_head() const {
   if (!fs::exists(published)) return;
   const TreeHead head =
       read_head(read_file(published, kMaxHeadBytes), log_key_, published.string());
-  if (head.size > size() || Tree(db_).root(head.size) != head.root) {
+  const uint64_t records = Entries(db_).size();
+  if (head.size > records || Tree(db_).root(head.size) != head.root) {
     throw Error(Errc::corrupt, "open ", path_.string(), ": the tree head ", published.string(),
                 " says ", head.size, " records, and this file ",
-                head.size > size() ? "has only " + std::to_string(size()) : "holds others",
+                head.size > records ? "has only " + std::to_string(records) : "holds others",
                 "; it was rolled back or replaced: restore it");
   }
 }
 
 uint64_t Store::size() const {
-  return size_of(db_);
+  return memory_ && lock_ ? memory_->entries.size() : Entries(db_).size();
 }
 
 uint64_t Store::newest_at_us() const {
-  Record record;
-  const std::string bytes = record_bytes(size() - 1);
-  if (!record.ParseFromString(bytes)) {
-    throw Error(Errc::corrupt, path_.string(), ": the newest record does not parse");
-  }
-  return record.at_us();
+  return memory().newest_at_us;
 }
 
 std::string Store::record_bytes(uint64_t seq) const {
-  Statement select(db_, "SELECT bytes FROM leaf WHERE seq = ?");
-  if (!select.with(seq).next()) {
-    throw Error(Errc::not_found, path_.string(), ": has no record ", seq);
+  if (seq >= size()) throw Error(Errc::not_found, path_.string(), ": has no record ", seq);
+  return memory().entries.read(seq);
+}
+
+std::vector<uint64_t> Store::find(const Digest& subject) const {
+  return memory().map.find(subject);
+}
+
+const Authority& Store::authority() const {
+  return memory().authority;
+}
+
+// All of `body` or nothing. After a failure nothing that is in memory is trusted; after a failed
+// write neither is the connection, since SQLite and the system may disagree about what is on disk.
+template <class Body>
+void Store::in_transaction(const Body& body) {
+  CLEARED_CHECK(lock_.has_value());
+  if (broken_) {
+    throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
   }
-  return select.text(0);
+  try {
+    Transaction transaction(db_);
+    body(memory());
+    memory().flush();
+    transaction.commit();
+  } catch (const Error& error) {
+    memory_.reset();
+    broken_ = error.code() == Errc::io;
+    throw;
+  }
+  store_wal(kMaxWalBytes);
 }
 
 Store::Appended Store::append(const std::vector<Fact>& facts) {
   CLEARED_CHECK(lock_.has_value());
-  Transaction transaction(db_);
   Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
-  Tree tree(db_);
-  for (const Fact& fact : facts) {
-    const bool added = append_fact(db_, tree, out.first + out.added, at_us, fact);
-    ++(added ? out.added : out.present);
-  }
-  tree.flush();
-  transaction.commit();
-  store_wal();
+  const std::vector<Prepared> prepared = prepare_all(facts, at_us);
+  in_transaction([&](Memory& memory) {
+    for (const Prepared& record : prepared) {
+      if (memory.knows(record)) {
+        ++out.present;
+        continue;
+      }
+      memory.append(db_, record, at_us);
+      ++out.added;
+    }
+    if (memory.map.pending() > kMaxPending) log_state(at_us);
+  });
   return out;
 }
 
@@ -190,22 +416,19 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   const Note note = parse_note(text);
   const LicenceText terms = parse_licence(note.text, where);
   const Licence& licence = terms.licence();
-  Statement known(db_,
-                  "SELECT d.note FROM licence l JOIN document d ON d.digest = l.document_digest "
-                  "WHERE l.ref = ?");
-  if (known.with(licence_ref(terms)).next()) {
-    if (known.text(0) == text) return {size(), 0, 1};
+  const auto known = find(subject_key_of("licence", licence_ref(terms)));
+  if (!known.empty()) {
+    Statement document(db_,
+                       "SELECT d.note FROM licence l JOIN document d ON d.digest = "
+                       "l.document_digest WHERE l.seq = ?");
+    if (document.with(known.front()).next() && document.text(0) == text) return {size(), 0, 1};
     throw Error(Errc::corrupt, where, ": the ledger has another document of ", licence_ref(terms),
                 "; an amendment needs a new version");
   }
-  require_signer(db_, note, "licensor", licence.licensor(), where);
-  require_signer(db_, note, "licensee", licence.licensee(), where);
-  std::string salt(32, '\0');
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) !=
-      1) {
-    throw Error(Errc::io, "append licence: the system gave no random bytes");
-  }
-  const Digest document = sha256({as_bytes(salt), as_bytes(text)});
+  authority().require(note, "licensor", licence.licensor(), size(), where);
+  authority().require(note, "licensee", licence.licensee(), size(), where);
+  const std::string salt = random_salt();
+  const Digest document = document_digest(salt, text);
   Fact fact;
   LicenceRecord& record = *fact.mutable_licence();
   record.set_id(licence.id());
@@ -218,22 +441,47 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   record.set_attribution(terms.output().attribution());
   record.set_document_digest(std::string(document.text()));
 
-  Transaction transaction(db_);
   const Appended out{size(), 1, 0};
-  Tree tree(db_);
-  append_fact(db_, tree, out.first, judging_time_us(*this), fact);
-  tree.flush();
-  Statement(db_, "INSERT INTO document VALUES(?, ?, ?)")
-      .with(to_hex(document), Blob{salt}, text)
-      .run();
-  transaction.commit();
-  store_wal();
+  const uint64_t at_us = judging_time_us(*this);
+  in_transaction([&](Memory& memory) {
+    memory.append(db_, prepare(fact, at_us), at_us);
+    Statement(db_, "INSERT INTO document VALUES(?, ?, ?)")
+        .with(to_hex(document), Blob{salt}, text)
+        .run();
+  });
+  return out;
+}
+
+Store::Appended Store::erase_document(const std::string& ref, const std::string& reason) {
+  const auto licence = find(subject_key_of("licence", ref));
+  if (licence.empty()) throw Error(Errc::not_found, path_.string(), ": has no licence ", ref);
+  Fact fact;
+  fact.mutable_erasure()->set_licence(ref);
+  fact.mutable_erasure()->set_reason(reason);
+  const Appended out{size(), 1, 0};
+  const uint64_t at_us = judging_time_us(*this);
+  db_.exec("PRAGMA secure_delete = ON");
+  in_transaction([&](Memory& memory) {
+    if (!memory.map.find(subject_key_of("erasure", ref)).empty()) {
+      throw Error(Errc::corrupt, "erase ", ref, ": its document was erased before");
+    }
+    memory.append(db_, prepare(fact, at_us), at_us);
+    Statement(db_,
+              "DELETE FROM document WHERE digest = (SELECT document_digest FROM licence "
+              "WHERE seq = ?)")
+        .with(licence.front())
+        .run();
+  });
+  store_wal(0);  // the write-ahead file still holds the old pages
   return out;
 }
 
 // Moves what is in the write-ahead file into the ledger itself, so that a copy of the one file is a
 // copy of the ledger. SQLite's automatic checkpoints fail in silence; this one says so.
-void Store::store_wal() const {
+void Store::store_wal(uint64_t above_bytes) const {
+  std::error_code none;
+  const uint64_t bytes = fs::file_size(path_.string() + "-wal", none);
+  if (none || bytes <= above_bytes) return;
   try {
     db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch (const Error& error) {
@@ -241,6 +489,15 @@ void Store::store_wal() const {
     if (error.code() != Errc::busy) throw;
     log(Level::warn, "ledger.wal", {{"note", error.what()}});
   }
+}
+
+// Adds the record that says what the tables hold, and writes the map. In the open transaction.
+void Store::log_state(uint64_t at_us) {
+  Memory& memory = this->memory();
+  const uint64_t size = memory.entries.size();
+  Fact fact;
+  *fact.mutable_state() = memory.map.flush(size, size);
+  memory.append(db_, prepare(fact, at_us), at_us);
 }
 
 // Records what is about to be signed; false when it is signed already.
@@ -265,34 +522,37 @@ bool Store::store_intent(const TreeHead& head) const {
   return true;
 }
 
+// Reads again, through a connection of its own, what is going to be signed, and hashes it again.
+void Store::read_back(uint64_t from, uint64_t size) const {
+  const Database fresh = Database::open(path_, Access::read);
+  const Tree tree(fresh);
+  Entries(fresh).scan(from, size, [&](uint64_t seq, std::string_view bytes) {
+    if (leaf_digest(as_bytes(bytes)) != tree.leaf(seq)) {
+      throw Error(Errc::corrupt, path_.string(), ": record ", seq,
+                  " reads back differently from how it was written; run ledger verify");
+    }
+  });
+  Statement last(fresh, "SELECT root FROM tree_head WHERE size = ?");
+  if (last.with(from).next() && last.text(0) != tree.root(from).text()) {
+    throw Error(Errc::corrupt, path_.string(), ": its first ", from,
+                " records are not those that were signed; run ledger verify");
+  }
+}
+
 TreeHead Store::sign_head(const SignerKey& log_key) {
   CLEARED_CHECK(lock_.has_value());
   if (log_key.verifier != log_key_) {
     throw Error(Errc::permission, "sign tree head: the key ", log_key.verifier.name,
                 " is not the key of this log, ", log_key_.name);
   }
-  // Read back and hash again what is going to be signed, from the last signed head on.
+  const bool stated =
+      parse_fact(parse_record(record_bytes(size() - 1)).fact, db_, size() - 1).has_state();
+  if (!stated) in_transaction([&](Memory&) { log_state(judging_time_us(*this)); });
   const uint64_t size = this->size();
-  Tree tree(db_);
   const auto signed_size = static_cast<uint64_t>(
       db_.integer("SELECT COALESCE(MAX(size), 0) FROM tree_head WHERE note IS NOT NULL"));
-  Statement leaves(db_, "SELECT seq, bytes FROM leaf WHERE seq >= ? ORDER BY seq");
-  leaves.with(signed_size);
-  while (leaves.next()) {
-    const auto seq = leaves.unsigned_integer(0);
-    if (leaf_digest(as_bytes(leaves.text(1))) != tree.leaf(seq)) {
-      throw Error(Errc::corrupt, path_.string(), ": record ", seq,
-                  " reads back differently from how it was written; run ledger verify");
-    }
-  }
-  {
-    Statement last(db_, "SELECT root FROM tree_head WHERE size = ?");
-    if (last.with(signed_size).next() && last.text(0) != tree.root(signed_size).text()) {
-      throw Error(Errc::corrupt, path_.string(), ": its first ", signed_size,
-                  " records are not those that were signed; run ledger verify");
-    }
-  }
-  const TreeHead head{origin(), size, tree.root(size)};
+  read_back(signed_size, size);
+  const TreeHead head{origin(), size, Tree(db_).root(size), {}};
 
   if (!store_intent(head)) return head;
   Note note{format_tree_head(head), {}};
@@ -303,7 +563,6 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
     Statement(db_, "UPDATE tree_head SET note = ? WHERE size = ?").with(text, size).run();
     transaction.commit();
   }
-  store_wal();
   write_file(head_path(path_), text);
   return head;
 }
@@ -321,11 +580,18 @@ std::string Store::prove(uint64_t seq) const {
     throw Error(Errc::not_found, path_.string(), ": record ", seq,
                 " is under no signed tree head yet; sign one with ledger sign-head");
   }
-  std::string out = "c2sp.org/tlog-proof@v1\nindex " + std::to_string(seq) + "\n";
-  for (const Digest& digest : Tree(db_).inclusion_proof(seq, head.size)) {
-    out += to_base64(digest.bytes) + "\n";
+  return format_tlog_proof({std::nullopt, seq, Tree(db_).inclusion_proof(seq, head.size), note});
+}
+
+Store::StateProof Store::prove_subject(const Digest& subject) const {
+  const std::string note = newest_head_note();
+  const TreeHead head = note.empty() ? TreeHead{} : parse_tree_head(parse_note(note).text);
+  if (head.size == 0 || head.size != size()) {
+    throw Error(Errc::not_found, path_.string(),
+                ": records were appended since the newest signed tree head; sign one with "
+                "ledger sign-head");
   }
-  return out + "\n" + note;
+  return {head.size - 1, memory().map.prove(subject)};
 }
 
 }  // namespace cleared::ledger

@@ -5,16 +5,19 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "ledger/authority.h"
 #include "ledger/base/bytes.h"
 #include "ledger/base/file.h"
 #include "ledger/key.h"
 #include "ledger/note.h"
 #include "ledger/record.pb.h"
 #include "ledger/sqlite.h"
+#include "ledger/state_map.h"
 #include "ledger/tree_head.h"
 
 namespace cleared::ledger {
@@ -27,6 +30,9 @@ class Store {
 
   // Refuses a file that is behind the tree head published beside it.
   Store(const std::filesystem::path& path, Access access);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
 
   const std::string& origin() const { return log_key_.name; }
   const VerifierKey& log_key() const { return log_key_; }
@@ -39,16 +45,21 @@ class Store {
     uint64_t present = 0;  // facts that were there already
   };
   // Appends every fact that is not there yet, in order and in one transaction: all or none. Each is
-  // checked against the state before it, signatures included. When it returns they are durable.
+  // checked against the state before it, signatures included. When it returns they are durable, by
+  // one fdatasync.
   Appended append(const std::vector<Fact>& facts);
 
   // Keeps a licence document beside the log and appends its public facts. The text is strictly
   // parsed, and both parties must have signed it with keys that are in the ledger.
   Appended append_licence(const std::string& note, std::string_view where);
 
-  // Signs the present size and root and publishes the head as PATH.head. Crash-safe: what is going
-  // to be signed is stored first, so there are never two roots for one size. A head of the present
-  // size that is signed already is returned as it is.
+  // Deletes a licence's document and salt for ever and records that. Its digests stay, so the log
+  // verifies as before; nothing can be cleared under the licence any more. `ref` is "id@version".
+  Appended erase_document(const std::string& ref, const std::string& reason);
+
+  // Logs the state of the tables, signs size and root and publishes the head as PATH.head.
+  // Crash-safe: what is going to be signed is stored first, so there are never two roots for one
+  // size. Without records since the newest signed head, that head is returned as it is.
   TreeHead sign_head(const SignerKey& log_key);
   // The newest signed head as a note, empty before the first.
   std::string newest_head_note() const;
@@ -56,22 +67,43 @@ class Store {
   std::string record_bytes(uint64_t seq) const;
   uint64_t newest_at_us() const;
 
+  // Numbers of the records about a subject (ledger/projection.h: subject_key_of), rising.
+  std::vector<uint64_t> find(const Digest& subject) const;
+  // Who may sign what after the newest record.
+  const Authority& authority() const;
+
   // C2SP tlog-proof (https://c2sp.org/tlog-proof) of a record under the newest signed head.
   std::string prove(uint64_t seq) const;
+
+  // The newest logged state that a signed head covers, and what the map says of `subject` there.
+  // Error{not_found} when records have been appended since.
+  struct StateProof {
+    uint64_t state_seq = 0;
+    std::vector<StateMap::RunProof> runs;
+  };
+  StateProof prove_subject(const Digest& subject) const;
 
   // For reading the projected tables and views.
   const Database& db() const { return db_; }
 
  private:
+  struct Memory;
+  Memory& memory() const;
+  template <class Body>
+  void in_transaction(const Body& body);
   void check_version() const;
   void check_published_head() const;
+  void log_state(uint64_t at_us);
+  void read_back(uint64_t from, uint64_t size) const;
   bool store_intent(const TreeHead& head) const;
-  void store_wal() const;
+  void store_wal(uint64_t above_bytes) const;
 
   std::filesystem::path path_;
   std::optional<FileLock> lock_;
   Database db_;
   VerifierKey log_key_;
+  mutable std::unique_ptr<Memory> memory_;  // what has been read of the file, kept between calls
+  bool broken_ = false;  // a write failed: what is in memory may differ from the file
 };
 
 // Where the head of a ledger is published, and where its log key lies unless told otherwise.
@@ -81,5 +113,11 @@ std::filesystem::path default_log_key_path(const std::filesystem::path& ledger);
 // The time by which terms are judged: never before the newest record, whatever the host's clock
 // says.
 uint64_t judging_time_us(const Store& store);
+
+// SHA-256(salt || the signed note): how the log knows a document that it does not hold.
+Digest document_digest(std::string_view salt, std::string_view note);
+
+// The keys and policies that the log holds.
+Authority read_authority(const Database& db);
 
 }  // namespace cleared::ledger

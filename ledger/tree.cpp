@@ -1,10 +1,9 @@
 #include "ledger/tree.h"
 
+#include <algorithm>
 #include <bit>
 
-#include "ledger/base/check.h"
 #include "ledger/base/error.h"
-#include "ledger/merkle.h"
 
 namespace cleared::ledger {
 namespace {
@@ -12,27 +11,38 @@ namespace {
 constexpr uint64_t kTileWidth = 256;
 constexpr unsigned kTileHeight = 8;
 constexpr size_t kDigestBytes = 32;
-constexpr size_t kMaxTilesKept = 4096;
+constexpr size_t kMaxTilesKept = 8192;  // 16 KB each
 
-Digest digest_in(const std::string& tile, uint64_t position) {
-  return *digest_from_raw(std::string_view(tile).substr(position * kDigestBytes, kDigestBytes));
+// Where the nodes of this height begin in Subtrees::nodes.
+constexpr size_t offset_of(unsigned height) {
+  return 2 * kTileWidth - (2 * kTileWidth >> height);
 }
 
-// Root of the complete subtree over `count` digests, a power of two, from `position` of a tile.
-Digest fold(const std::string& tile, uint64_t position, uint64_t count) {
-  if (count == 1) return digest_in(tile, position);
-  return node_digest(fold(tile, position, count / 2), fold(tile, position + count / 2, count / 2));
+// `digests` and the nodes over every complete pair of them.
+std::vector<Digest> nodes_over(std::string_view digests) {
+  std::vector<Digest> out(2 * kTileWidth - 1);
+  const size_t width = digests.size() / kDigestBytes;
+  for (size_t i = 0; i < width; ++i) {
+    out[i] = *digest_from_raw(digests.substr(i * kDigestBytes, kDigestBytes));
+  }
+  for (unsigned height = 1; height <= kTileHeight; ++height) {
+    const size_t below = offset_of(height - 1);
+    for (size_t i = 0; i < width >> height; ++i) {
+      out[offset_of(height) + i] = node_digest(out[below + 2 * i], out[below + 2 * i + 1]);
+    }
+  }
+  return out;
 }
 
 }  // namespace
 
-const std::string& Tree::tile(Place place) const {
-  const auto found = tiles_.find(place);
-  if (found != tiles_.end()) return found->second;
-  if (tiles_.size() > kMaxTilesKept && changed_.empty()) tiles_.clear();
+std::string Tree::read_tile(uint64_t level, uint64_t tile) const {
+  if (const auto at = edge_.find(level); at != edge_.end() && at->second.first == tile) {
+    return at->second.second;
+  }
+  if (const auto at = changed_.find({level, tile}); at != changed_.end()) return at->second;
   Statement select(*db_, "SELECT digests FROM node WHERE level = ? AND tile = ?");
-  select.with(place.first, place.second);
-  return tiles_[place] = select.next() ? select.text(0) : std::string();
+  return select.with(level, tile).next() ? select.text(0) : std::string();
 }
 
 void Tree::append(uint64_t seq, const Digest& leaf) {
@@ -40,40 +50,56 @@ void Tree::append(uint64_t seq, const Digest& leaf) {
 }
 
 void Tree::append_at(uint64_t level, uint64_t index, const Digest& digest) {
-  const Place place{level, index / kTileWidth};
-  tile(place);
-  std::string& digests = tiles_[place];
+  const uint64_t tile = index / kTileWidth;
+  auto at = edge_.find(level);
+  if (at == edge_.end() || at->second.first != tile) {
+    const std::string digests = read_tile(level, tile);
+    at = edge_.insert_or_assign(level, std::pair(tile, digests)).first;
+  }
+  std::string& digests = at->second.second;
   if (digests.size() != index % kTileWidth * kDigestBytes) {
-    throw Error(Errc::corrupt, db_->name(), ": tile ", place.second, " of level ", level,
+    throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
                 " does not end where the log ends; run ledger verify");
   }
-  if (changed_.empty() || changed_.back() != place) changed_.push_back(place);
   digests += digest.text();
-  if (digests.size() == kTileWidth * kDigestBytes) {
-    append_at(level + 1, index / kTileWidth, fold(digests, 0, kTileWidth));
-  }
+  subtrees_.erase(level << 56 | tile);
+  if (digests.size() < kTileWidth * kDigestBytes) return;
+  const Digest root = nodes_over(digests).back();
+  changed_[{level, tile}] = std::move(digests);
+  edge_.erase(at);
+  append_at(level + 1, index / kTileWidth, root);
 }
 
 void Tree::flush() {
   Statement write(*db_, "INSERT OR REPLACE INTO node(level, tile, digests) VALUES(?, ?, ?)");
-  for (const Place& place : changed_) {
-    write.with(place.first, place.second, Blob{tiles_[place]}).run();
+  for (const auto& [place, digests] : changed_) {
+    write.with(place.first, place.second, Blob{digests}).run();
   }
+  for (const auto& [level, tile] : edge_) write.with(level, tile.first, Blob{tile.second}).run();
   changed_.clear();
+}
+
+const Tree::Subtrees& Tree::subtrees(uint64_t level, uint64_t tile) const {
+  const uint64_t place = level << 56 | tile;
+  const auto found = subtrees_.find(place);
+  if (found != subtrees_.end()) return found->second;
+  if (subtrees_.size() >= kMaxTilesKept) subtrees_.clear();
+  const std::string digests = read_tile(level, tile);
+  return subtrees_[place] = {digests.size() / kDigestBytes, nodes_over(digests)};
 }
 
 // The complete subtree of 2^height leaves number index * 2^height and up.
 Digest Tree::node(unsigned height, uint64_t index) const {
   const uint64_t level = height / kTileHeight;
-  const uint64_t count = uint64_t{1} << height % kTileHeight;
-  const uint64_t first = index * count;
-  const std::string& digests = tile({level, first / kTileWidth});
-  const uint64_t position = first % kTileWidth;
-  if (digests.size() < (position + count) * kDigestBytes) {
-    throw Error(Errc::corrupt, db_->name(), ": tile ", first / kTileWidth, " of level ", level,
+  const unsigned inner = height % kTileHeight;
+  const uint64_t tile = index >> (kTileHeight - inner);
+  const Subtrees& in = subtrees(level, tile);
+  const uint64_t position = index & ((kTileWidth >> inner) - 1);
+  if ((position + 1) << inner > in.width) {
+    throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
                 " is missing or short; run ledger verify");
   }
-  return fold(digests, position, count);
+  return in.nodes[offset_of(inner) + position];
 }
 
 Digest Tree::range(uint64_t begin, uint64_t end) const {
@@ -89,22 +115,23 @@ Digest Tree::root(uint64_t size) const {
   return size == 0 ? root_digest({}) : range(0, size);
 }
 
+std::vector<Digest> Tree::digests_of(const std::vector<LeafRange>& path) const {
+  std::vector<Digest> out;
+  out.reserve(path.size());
+  for (const LeafRange& part : path) out.push_back(range(part.begin, part.end));
+  return out;
+}
+
 std::vector<Digest> Tree::inclusion_proof(uint64_t seq, uint64_t size) const {
-  if (seq >= size) throw Error(Errc::usage, "inclusion proof: no leaf ", seq, " of ", size);
-  std::vector<Digest> proof;
-  uint64_t begin = 0;
-  uint64_t end = size;
-  while (end - begin > 1) {  // from the root down: the farthest sibling first
-    const uint64_t middle = begin + std::bit_floor(end - begin - 1);
-    if (seq < middle) {
-      proof.push_back(range(middle, end));
-      end = middle;
-    } else {
-      proof.push_back(range(begin, middle));
-      begin = middle;
-    }
-  }
-  return {proof.rbegin(), proof.rend()};
+  return digests_of(inclusion_path(seq, size));
+}
+
+std::vector<Digest> Tree::consistency_proof(uint64_t old_size, uint64_t new_size) const {
+  return digests_of(consistency_path(old_size, new_size));
+}
+
+std::vector<Digest> Tree::range_proof(uint64_t begin, uint64_t end, uint64_t size) const {
+  return digests_of(range_path(begin, end, size));
 }
 
 }  // namespace cleared::ledger

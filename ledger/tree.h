@@ -1,16 +1,18 @@
 // The Merkle tree as it lies in the ledger file: tiles of 256 digests, as in C2SP tlog-tiles
 // (https://c2sp.org/tlog-tiles). Tile t of level l holds the roots of the complete subtrees of
-// 256^l leaves number 256 t and up. Appending costs one digest a leaf; any root, 2 log2 n reads.
-// One thread per database.
+// 256^l leaves number 256 t and up. Appending costs one node digest a leaf; a proof, one look-up a
+// sibling once the tiles on its way are in memory. One thread per database.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "ledger/base/bytes.h"
+#include "ledger/merkle.h"
 #include "ledger/sqlite.h"
 
 namespace cleared::ledger {
@@ -26,19 +28,28 @@ class Tree {
   // Of the first `size` leaves, which must be there. Error{corrupt} naming the tile that is
   // missing.
   Digest root(uint64_t size) const;
-  std::vector<Digest> inclusion_proof(uint64_t seq, uint64_t size) const;
   Digest leaf(uint64_t seq) const { return node(0, seq); }
+  std::vector<Digest> inclusion_proof(uint64_t seq, uint64_t size) const;
+  std::vector<Digest> consistency_proof(uint64_t old_size, uint64_t new_size) const;
+  std::vector<Digest> range_proof(uint64_t begin, uint64_t end, uint64_t size) const;
 
  private:
-  using Place = std::pair<uint64_t, uint64_t>;  // level, tile
+  // A tile and every complete node over its digests: 256, 128, ..., 1.
+  struct Subtrees {
+    uint64_t width = 0;  // digests in the tile
+    std::vector<Digest> nodes;
+  };
   Digest node(unsigned height, uint64_t index) const;
   Digest range(uint64_t begin, uint64_t end) const;
-  const std::string& tile(Place place) const;
+  std::vector<Digest> digests_of(const std::vector<LeafRange>& path) const;
+  const Subtrees& subtrees(uint64_t level, uint64_t tile) const;
+  std::string read_tile(uint64_t level, uint64_t tile) const;
   void append_at(uint64_t level, uint64_t index, const Digest& digest);
 
   const Database* db_;
-  mutable std::map<Place, std::string> tiles_;  // read or appended to
-  std::vector<Place> changed_;
+  std::map<uint64_t, std::pair<uint64_t, std::string>> edge_;  // level: tile that grows, digests
+  std::map<std::pair<uint64_t, uint64_t>, std::string> changed_;
+  mutable std::unordered_map<uint64_t, Subtrees> subtrees_;  // by level << 56 | tile
 };
 
 }  // namespace cleared::ledger

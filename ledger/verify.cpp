@@ -1,18 +1,32 @@
 #include "ledger/verify.h"
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <map>
+#include <mutex>
 #include <set>
+#include <unordered_set>
 
+#include <google/protobuf/arena.h>
+#include <openssl/rand.h>
+
+#include "ledger/admission.h"
 #include "ledger/attestation.h"
+#include "ledger/base/check.h"
+#include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
 #include "ledger/notes.pb.h"
 #include "ledger/projection.h"
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
+#include "ledger/state_map.h"
 #include "ledger/store.h"
 #include "ledger/textproto.h"
 #include "ledger/tree.h"
@@ -22,22 +36,31 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMaxFindings = 1000;
+constexpr uint64_t kTaskBundles = 16;
+constexpr uint64_t kTaskChunks = 16;
+constexpr uint64_t kLeavesPerTile = kBundleRecords;
 
-// One value of a row as a person would read it.
-std::string shown(const Statement& row, int column) {
+// A value as a person would read it.
+std::string shown(const Cell& cell) {
   constexpr size_t kMost = 60;
   std::string out;
-  switch (row.type(column)) {
+  switch (cell.type) {
     case ValueType::null:
       return "NULL";
     case ValueType::blob:
-      out = "x'" + to_hex(as_bytes(row.text(column))) + "'";
+      out = "x'" + to_hex(as_bytes(cell.bytes.substr(0, kMost))) + "'";
       break;
     case ValueType::text:
-      out = "'" + row.text(column) + "'";
+      out = "'" + std::string(cell.bytes) + "'";
       break;
-    default:
-      out = row.text(column);
+    case ValueType::integer:
+      out = std::to_string(cell.integer);
+      break;
+    case ValueType::real: {
+      std::ostringstream text;
+      text << cell.real;
+      out = text.str();
+    }
   }
   for (char& c : out) {
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
@@ -45,13 +68,276 @@ std::string shown(const Statement& row, int column) {
   return out.size() <= kMost ? out : out.substr(0, kMost) + "...";
 }
 
-bool same_value(const Statement& a, const Statement& b, int column) {
-  return a.type(column) == b.type(column) && a.text(column) == b.text(column);
+bool same_value(const Cell& a, const Cell& b) {
+  if (a.type != b.type) return false;
+  if (a.type == ValueType::integer) return a.integer == b.integer;
+  if (a.type == ValueType::real) return a.real == b.real;
+  return a.bytes == b.bytes;
 }
 
 std::string record_name(uint64_t seq) {
   return "record " + std::to_string(seq);
 }
+std::string record_name(int64_t seq) {
+  return "record " + std::to_string(seq);
+}
+
+// What was found, from any thread.
+class Findings {
+ public:
+  void add(std::string where, std::string what) {
+    const std::lock_guard lock(mutex_);
+    if (list_.size() < kMaxFindings) list_.push_back({std::move(where), std::move(what)});
+  }
+  // A record that was changed or fits no more: no word about its rows.
+  void doubt(uint64_t seq) {
+    const std::lock_guard lock(mutex_);
+    doubted_.insert(seq);
+  }
+  bool is_doubted(int64_t seq) const {
+    const std::lock_guard lock(mutex_);
+    return seq >= 0 && doubted_.contains(static_cast<uint64_t>(seq));
+  }
+  bool any_doubt() const {
+    const std::lock_guard lock(mutex_);
+    return !doubted_.empty();
+  }
+  size_t count() const {
+    const std::lock_guard lock(mutex_);
+    return list_.size();
+  }
+  // Damage that SQLite or a parser notices ends a step, not the verification.
+  template <class Step>
+  void guarded(const std::string& where, const Step& step) {
+    try {
+      step();
+    } catch (const Error& error) {
+      add(where, error.what());
+    }
+  }
+  std::vector<Finding> take() { return std::move(list_); }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Finding> list_;
+  std::set<uint64_t> doubted_;
+};
+
+// Subject keys in 8 bytes that nobody can aim at: a universal hash with a secret of this run.
+class KeyPrint {
+ public:
+  KeyPrint() {
+    CLEARED_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(secret_.data()), sizeof secret_) ==
+                  1);
+    for (uint64_t& word : secret_) word |= 1;
+  }
+  uint64_t operator()(const Digest& key) const {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < 4; ++i) {
+      uint64_t word = 0;
+      std::copy_n(key.bytes.begin() + static_cast<ptrdiff_t>(8 * i), 8,
+                  reinterpret_cast<std::byte*>(&word));
+      // High bits of a product depend on all bits of its factors.
+      const auto product = static_cast<unsigned __int128>(word) * secret_[i];
+      sum += static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
+    }
+    return sum == 0 ? 1 : sum;
+  }
+
+ private:
+  std::array<uint64_t, 4> secret_{};
+};
+
+// Kinds whose rows follow from the record alone: compared in parallel. All others are rare, or ask
+// for the state before them, and are compared in order.
+bool is_plain(const Fact& fact) {
+  return fact.has_clip() || fact.has_sample() || fact.has_fingerprint() || fact.has_duplicate() ||
+         fact.has_refusal();
+}
+constexpr TableId kPlainTables[] = {TableId::fingerprint, TableId::clip, TableId::duplicate,
+                                    TableId::sample, TableId::refusal};
+bool is_plain(TableId table) {
+  return std::find(std::begin(kPlainTables), std::end(kPlainTables), table) !=
+         std::end(kPlainTables);
+}
+
+// The stored rows of one table in a range of records, walked beside the expected ones.
+class TableCursor {
+ public:
+  TableCursor(const Database& db, TableId table, Findings& findings)
+      : shape_(tables()[static_cast<size_t>(table)]),
+        findings_(findings),
+        select_(db, "SELECT * FROM \"" + std::string(shape_.name) +
+                        "\" WHERE seq >= ? AND seq < ? ORDER BY seq" + (shape_.many ? ", 2" : "")) {
+  }
+
+  void begin(int64_t first, int64_t end) {
+    select_.with(first, end);
+    advance();
+  }
+
+  // `check` says whether the stored value of a column that refers to a record is right.
+  template <class Check>
+  void expect(std::span<const RowCell> cells, const Check& check) {
+    while (has_row_ && before(cells)) {
+      extra();
+      advance();
+    }
+    ++rows_;
+    if (!has_row_ || after(cells)) {
+      findings_.add(where(cells[0].integer),
+                    "the row of this record is missing" +
+                        (shape_.many ? ": " + shown(cells[1]) : std::string()));
+      return;
+    }
+    for (size_t i = shape_.many ? 2 : 1; i < cells.size(); ++i) {
+      const Cell stored = select_.cell(static_cast<int>(i));
+      if (cells[i].refers == RowCell::Refers::no) {
+        if (same_value(stored, cells[i])) continue;
+        changed(cells[0].integer, i, shown(stored), shown(cells[i]));
+      } else if (stored.type != ValueType::integer) {
+        changed(cells[0].integer, i, shown(stored), "the number of a record");
+      } else {
+        check(cells[i], stored.integer, static_cast<int>(i));
+      }
+    }
+    advance();
+  }
+
+  void finish() {
+    for (; has_row_; advance()) extra();
+  }
+  void changed(int64_t seq, size_t column, const std::string& is, const std::string& should) const {
+    findings_.add(where(seq) + "." + select_.column_name(static_cast<int>(column)),
+                  "is " + is + ", the log says " + should);
+  }
+  std::string column_name(int column) const { return select_.column_name(column); }
+  uint64_t rows() const { return rows_; }
+
+ private:
+  void advance() { has_row_ = select_.next(); }
+  bool before(std::span<const RowCell> cells) const {
+    if (select_.integer(0) != cells[0].integer) return select_.integer(0) < cells[0].integer;
+    return shape_.many && select_.integer(1) < cells[1].integer;
+  }
+  bool after(std::span<const RowCell> cells) const {
+    if (select_.integer(0) != cells[0].integer) return select_.integer(0) > cells[0].integer;
+    return shape_.many && select_.integer(1) > cells[1].integer;
+  }
+  std::string where(int64_t seq) const {
+    return record_name(seq) + ", " + std::string(shape_.name);
+  }
+  void extra() {
+    const int64_t seq = select_.integer(0);
+    if (findings_.is_doubted(seq)) return;
+    findings_.add(where(seq), "a row that no record makes" +
+                                  (shape_.many ? ": " + shown(select_.cell(1)) : std::string()));
+  }
+
+  const TableShape& shape_;
+  Findings& findings_;
+  Statement select_;
+  bool has_row_ = false;
+  uint64_t rows_ = 0;
+};
+
+// A reference of a stored row that is judged when all records have been seen.
+struct Reference {
+  uint64_t seq;
+  int64_t stored;
+  uint64_t print;
+  bool first_of_equals;
+  TableId table;
+  int column;
+};
+
+// What one thread needs of its own.
+struct Context {
+  Context(const fs::path& path, Findings& findings)
+      : db(Database::open(path, Access::read)),
+        bundles(db, "SELECT entries FROM bundle WHERE number = ?"),
+        leaves(db, "SELECT bytes FROM leaf WHERE seq = ?"),
+        tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?") {
+    for (const TableId table : kPlainTables) cursors.emplace_back(db, table, findings);
+  }
+  Database db;
+  Statement bundles, leaves, tiles;
+  std::vector<TableCursor> cursors;  // of kPlainTables
+};
+
+// Contexts for as many threads as ask at once.
+class Contexts {
+ public:
+  Contexts(const fs::path& path, Findings& findings) : path_(path), findings_(findings) {}
+  std::unique_ptr<Context> take() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        auto context = std::move(free_.back());
+        free_.pop_back();
+        return context;
+      }
+    }
+    return std::make_unique<Context>(path_, findings_);
+  }
+  void put(std::unique_ptr<Context> context) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(context));
+  }
+
+ private:
+  const fs::path& path_;
+  Findings& findings_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Context>> free_;
+};
+
+// What the records [begin, end) say, found by one task.
+struct TaskResult {
+  std::vector<Digest> tile_roots;  // of full tiles
+  std::string last_tile;           // digests of the tile that is not full
+  std::vector<uint64_t> in_order;  // records that are not plain
+  std::vector<MapEntry> also;      // further keys of records
+  std::vector<MapEntry> pending;   // keys of records that no run of the map holds yet
+  std::vector<Reference> references;
+  std::vector<std::pair<uint64_t, uint64_t>> moments;  // record, time: where the second changes
+  uint64_t last_at_us = 0;
+  uint64_t subjects = 0;
+  uint64_t rows = 0;
+};
+
+class PlainSink : public RowSink {
+ public:
+  PlainSink(Context& context, TaskResult& result, const KeyPrint& print)
+      : context_(context), result_(result), print_(print) {}
+  void row(TableId table, std::span<const RowCell> cells) override {
+    const auto seq = static_cast<uint64_t>(cells[0].integer);
+    TableCursor& cursor = context_.cursors[static_cast<size_t>(
+        std::find(std::begin(kPlainTables), std::end(kPlainTables), table) -
+        std::begin(kPlainTables))];
+    cursor.expect(cells, [&](const RowCell& cell, int64_t stored, int column) {
+      // Neighbours refer to the same source again and again: the first of them says it all.
+      if (cell.refers == RowCell::Refers::one && cell.subject == last_subject_ &&
+          stored == last_stored_) {
+        return;
+      }
+      if (cell.refers == RowCell::Refers::one) {
+        last_subject_ = cell.subject;
+        last_stored_ = stored;
+      }
+      result_.references.push_back({seq, stored, print_(cell.subject),
+                                    cell.refers == RowCell::Refers::first_of_equals, table,
+                                    column});
+    });
+  }
+
+ private:
+  Context& context_;
+  TaskResult& result_;
+  const KeyPrint& print_;
+  Digest last_subject_;
+  int64_t last_stored_ = -1;
+};
 
 class Verifier {
  public:
@@ -59,37 +345,28 @@ class Verifier {
       : path_(path),
         options_(options),
         db_(Database::open(path, Access::read)),
-        fresh_(Database::in_memory()),
-        fresh_tree_(fresh_) {}
+        contexts_(path, findings_) {}
 
   VerifyReport run() {
     check_file();
-    fresh_.exec(std::string(kLogSchema) + std::string(kProjectionSchema));
     check_schema();
-    rebuild();
-    check_nodes();
+    findings_.guarded("log", [&] { read_log(); });
+    findings_.guarded("node", [&] { check_nodes(); });
+    findings_.guarded("map", [&] { check_map(); });
+    findings_.guarded("log", [&] { check_equals(); });
+    check_references();
+    findings_.guarded("log", [&] { check_in_order(); });
     check_heads();
     check_documents();
-    check_tables();
-    check_anchors();
+    if (options_.deep) findings_.guarded("state", [&] { check_states(); });
+    for (const Anchor& anchor : options_.anchors) check_anchor(anchor);
+    report_.findings = findings_.take();
     return std::move(report_);
   }
 
  private:
   void found(std::string where, std::string what) {
-    if (report_.findings.size() < kMaxFindings) {
-      report_.findings.push_back({std::move(where), std::move(what)});
-    }
-  }
-
-  // Damage that SQLite itself notices ends a step, not the verification.
-  template <class Step>
-  void guarded(std::string_view where, Step step) {
-    try {
-      step();
-    } catch (const Error& error) {
-      found(std::string(where), error.what());
-    }
+    findings_.add(std::move(where), std::move(what));
   }
 
   // A file that is no database, or of a newer version, cannot be judged: Error, and no finding.
@@ -104,24 +381,36 @@ class Verifier {
       found("file header, application_id", "is not that of a ledger");
     }
     if (version != kSchemaVersion) found("file header, user_version", "is not a known version");
-    guarded("file", [&] {
-      Statement check(db_, "PRAGMA integrity_check(20)");
-      while (check.next()) {
-        if (check.text(0) != "ok") found("file", check.text(0));
-      }
+    // Every row of every table is read below. What is left is whether indexes agree with tables.
+    findings_.guarded("file", [&] {
+      if (options_.deep) return check_integrity("");
+      Statement indexed(db_, "SELECT DISTINCT tbl_name FROM sqlite_schema WHERE type = 'index'");
+      while (indexed.next()) check_integrity("'" + indexed.text(0) + "', ");
     });
+  }
+  void check_integrity(const std::string& table) {
+    Statement check(db_, table.empty()
+                             ? "PRAGMA integrity_check(20)"
+                             : "PRAGMA integrity_check(" + table.substr(0, table.size() - 2) + ")");
+    while (check.next()) {
+      if (check.text(0) != "ok") found("file", check.text(0));
+    }
   }
 
   void check_schema() {
-    guarded("schema", [&] {
+    findings_.guarded("schema", [&] {
       const auto objects = [](const Database& db) {
         std::map<std::string, std::string> out;
         Statement select(db, "SELECT type || ' ' || name, COALESCE(sql, '') FROM sqlite_schema");
         while (select.next()) out[select.text(0)] = select.text(1);
         return out;
       };
+      const Database fresh = Database::in_memory();
+      fresh.exec(std::string(kLogSchema) + std::string(kProjectionSchema) +
+                 std::string(kTodayView) + std::string(kViews));
       const auto stored = objects(db_);
-      for (const auto& [name, sql] : objects(fresh_)) {
+      const auto expected = objects(fresh);
+      for (const auto& [name, sql] : expected) {
         const auto at = stored.find(name);
         if (at == stored.end()) {
           found("schema, " + name, "is missing");
@@ -129,108 +418,580 @@ class Verifier {
           found("schema, " + name, "its definition was changed");
         }
       }
-      const auto expected = objects(fresh_);
       for (const auto& [name, sql] : stored) {
         if (!expected.contains(name)) found("schema, " + name, "does not belong to a ledger");
       }
     });
   }
 
-  // The log again, into a database of our own: tree and tables as they must be.
-  void rebuild() {
-    guarded("log", [&] {
-      fresh_.exec("PRAGMA foreign_keys = OFF");  // a record that was changed leaves gaps
-      const Tree stored_tree(db_);
-      Statement leaves(db_, "SELECT seq, bytes, digest FROM leaf ORDER BY seq");
-      Transaction transaction(fresh_);
-      while (leaves.next()) {
-        const uint64_t seq = report_.records;
-        if (leaves.unsigned_integer(0) != seq) {
-          found(record_name(seq), "is missing from the log");
-          transaction.commit();
-          return;
+  // The log, a range of bundles a task: leaves hashed, records parsed, rows of plain kinds
+  // compared.
+  void read_log() {
+    const auto bundles =
+        static_cast<uint64_t>(db_.integer("SELECT COALESCE(MAX(number) + 1, 0) FROM bundle"));
+    report_.records = Entries(db_).size();
+    if (report_.records == 0) found("log", "is empty");
+    mapped_ = static_cast<uint64_t>(db_.integer("SELECT COALESCE(MAX(run) + 1, 0) FROM map_run"));
+    prints_.assign(report_.records, 0);
+    const uint64_t all = (report_.records + kLeavesPerTile - 1) / kLeavesPerTile;
+    const size_t tasks = std::max<uint64_t>(1, (all + kTaskBundles - 1) / kTaskBundles);
+    std::vector<TaskResult> results(tasks);
+    parallel_for(tasks, [&](size_t task) {
+      auto context = contexts_.take();
+      findings_.guarded("log", [&] {
+        const uint64_t first = task * kTaskBundles;
+        const uint64_t end = std::min(first + kTaskBundles, all);
+        for (TableCursor& cursor : context->cursors) {
+          cursor.begin(task == 0 ? INT64_MIN : static_cast<int64_t>(first * kLeavesPerTile),
+                       task + 1 == tasks ? INT64_MAX : static_cast<int64_t>(end * kLeavesPerTile));
         }
-        const std::string bytes = leaves.text(1);
-        fresh_tree_.append(seq, judge_leaf(seq, bytes, leaves.text(2), stored_tree));
-        ++report_.records;
-        try {
-          project(fresh_, seq, bytes);
-        } catch (const Error& error) {
-          // After a changed record others may not fit for that reason alone.
-          if (unknown_.empty()) found(record_name(seq), error.what());
-          unknown_.insert(seq);
+        PlainSink sink(*context, results[task], print_);
+        for (uint64_t number = first; number < end; ++number) {
+          read_bundle(*context, number, number < bundles, sink, results[task]);
+        }
+        for (TableCursor& cursor : context->cursors) cursor.finish();
+      });
+      contexts_.put(std::move(context));
+    });
+    merge(std::move(results));
+    Statement stray(db_, "SELECT seq FROM leaf WHERE seq < ? LIMIT 20");
+    stray.with(bundles * kLeavesPerTile);
+    while (stray.next()) {
+      found(record_name(stray.integer(0)) + ", leaf", "does not belong to the log");
+    }
+    Statement early(db_, "SELECT number FROM bundle WHERE number < 0 LIMIT 20");
+    while (early.next()) found("bundle " + early.text(0), "does not belong to the log");
+  }
+
+  void read_bundle(Context& context, uint64_t number, bool full, PlainSink& sink,
+                   TaskResult& result) {
+    const uint64_t begin = number * kLeavesPerTile;
+    const uint64_t end = std::min(begin + kLeavesPerTile, report_.records);
+    std::string_view bundle;
+    std::vector<std::string_view> records;
+    std::vector<std::string> kept;
+    bool missing = false;
+    if (full) {
+      if (!context.bundles.with(number).next()) {
+        found(record_name(begin),
+              "is missing from the log, with its bundle " + std::to_string(number));
+        missing = true;
+      } else {
+        const std::string where = "record " + std::to_string(begin) + " to " +
+                                  std::to_string(end - 1) + ", bundle.entries";
+        findings_.guarded(where, [&] {
+          records = split_bundle(context.bundles.view(0), "bundle " + std::to_string(number));
+        });
+        if (records.size() != end - begin) {
+          found(where, "hold " + std::to_string(records.size()) + " records and not 256");
         }
       }
-      fresh_tree_.flush();
-      transaction.commit();
-      complete_ = true;
-      if (report_.records == 0) found("log", "is empty");
-      report_.root = fresh_tree_.root(report_.records);
-    });
-  }
-
-  // A record's digest stands in three places: its bytes, its row and the tree. Two of them against
-  // the third say what was changed, and which digest to go on with.
-  Digest judge_leaf(uint64_t seq, std::string_view bytes, const std::string& column,
-                    const Tree& stored_tree) {
-    const Digest of_bytes = leaf_digest(as_bytes(bytes));
-    const Digest in_row = digest_from_raw(column).value_or(Digest{});
-    Digest in_tree = of_bytes;
-    guarded(record_name(seq) + ", node", [&] { in_tree = stored_tree.leaf(seq); });
-    if (of_bytes == in_row && of_bytes == in_tree) return of_bytes;
-    if (in_row == in_tree) {
-      found(record_name(seq) + ", leaf.bytes", "were changed: their digest is " + to_hex(of_bytes) +
-                                                   ", the tree has " + to_hex(in_tree));
-      unknown_.insert(seq);
-      return in_tree;
+    } else {
+      for (uint64_t seq = begin; seq < end; ++seq) {
+        if (!context.leaves.with(seq).next()) {
+          found(record_name(seq), "is missing from the log");
+          missing = true;
+          break;
+        }
+        kept.push_back(context.leaves.text(0));
+      }
+      records.assign(kept.begin(), kept.end());
     }
-    if (of_bytes == in_tree) {
-      found(record_name(seq) + ", leaf.digest", "is not the digest of the record's bytes");
-      return of_bytes;
-    }
-    found(record_name(seq) + ", leaf.bytes and leaf.digest",
-          "were changed together, or node.digests was: the tree has " + to_hex(in_tree));
-    return of_bytes;
-  }
-
-  void check_nodes() {
-    guarded("node", [&] {
-      const std::string sql = "SELECT level, tile, digests FROM node ORDER BY level, tile";
-      compare(sql, sql, [&](const Statement& row, std::string_view how) {
-        found("node level " + row.text(0) + ", tile " + row.text(1) + ", node.digests",
-              std::string(how));
+    if (missing) complete_ = false;
+    std::string tile;
+    if (context.tiles.with(number).next()) tile = context.tiles.text(0);
+    std::string digests;
+    digests.reserve(kLeavesPerTile * 32);
+    // One arena a bundle: its messages are freed together.
+    alignas(16) thread_local std::array<char, 1 << 18> block;
+    google::protobuf::ArenaOptions arena_options;
+    arena_options.initial_block = block.data();
+    arena_options.initial_block_size = block.size();
+    google::protobuf::Arena arena(arena_options);
+    for (uint64_t seq = begin; seq < end; ++seq) {
+      const size_t at = seq - begin;
+      const std::string_view in_tree =
+          std::string_view(tile).substr(std::min(tile.size(), 32 * at), 32);
+      if (at >= records.size()) {
+        digests += in_tree.size() == 32 ? std::string(in_tree) : std::string(32, '\0');
+        findings_.doubt(seq);
+        continue;
+      }
+      const Digest leaf = leaf_digest(as_bytes(records[at]));
+      if (leaf.text() != in_tree) {
+        found(record_name(seq) + (full ? ", bundle.entries" : ", leaf.bytes"),
+              "give the digest " + to_hex(leaf) + ", node.digests has " +
+                  (in_tree.empty() ? "none" : to_hex(as_bytes(in_tree))) +
+                  ": one of the two was changed");
+        findings_.doubt(seq);
+        digests += in_tree.size() == 32 ? in_tree : leaf.text();
+        continue;
+      }
+      digests += leaf.text();
+      findings_.guarded(record_name(seq), [&] {
+        try {
+          read_record(seq, records[at], arena, sink, result);
+        } catch (const Error&) {
+          findings_.doubt(seq);
+          throw;
+        }
       });
+    }
+    if (tile.size() > digests.size()) {
+      found("node level 0, tile " + std::to_string(number) + ", node.digests",
+            "holds more than the log");
+    }
+    if (digests.size() == 32 * kLeavesPerTile) {
+      result.tile_roots.push_back(root_of(digests));
+    } else {
+      result.last_tile = std::move(digests);
+    }
+  }
+
+  void read_record(uint64_t seq, std::string_view bytes, google::protobuf::Arena& arena,
+                   PlainSink& sink, TaskResult& result) {
+    const RecordView record = parse_record(bytes);
+    if (record.at_us < result.last_at_us) {
+      throw Error(Errc::corrupt, "its time is before that of the record before it");
+    }
+    if (result.moments.empty() || record.at_us / 1'000'000 != result.last_at_us / 1'000'000) {
+      result.moments.emplace_back(seq, record.at_us);
+    }
+    result.last_at_us = record.at_us;
+    Fact& fact = *google::protobuf::Arena::CreateMessage<Fact>(&arena);
+    if (!fact.ParseFromArray(record.fact.data(), static_cast<int>(record.fact.size()))) {
+      throw Error(Errc::corrupt, "does not parse");
+    }
+    const auto subject = subject_of(fact);
+    if (subject) {
+      prints_[seq] = print_(subject->key);
+      result.subjects += 1 + subject->also.size();
+      for (const Digest& key : subject->also) result.also.push_back({key, seq});
+      if (seq >= mapped_) {
+        result.pending.push_back({subject->key, seq});
+        for (const Digest& key : subject->also) result.pending.push_back({key, seq});
+      }
+    }
+    if (is_plain(fact)) {
+      rows_of(seq, fact, nobody_, sink);
+    } else {
+      result.in_order.push_back(seq);
+    }
+  }
+
+  static Digest root_of(std::string_view digests) {
+    RootBuilder root;
+    for (; !digests.empty(); digests.remove_prefix(32)) {
+      root.add(*digest_from_raw(digests.substr(0, 32)));
+    }
+    return root.root();
+  }
+
+  void merge(std::vector<TaskResult> results) {
+    uint64_t last_at_us = 0;
+    for (TaskResult& result : results) {
+      tile_roots_.insert(tile_roots_.end(), result.tile_roots.begin(), result.tile_roots.end());
+      last_tile_ += result.last_tile;
+      in_order_.insert(in_order_.end(), result.in_order.begin(), result.in_order.end());
+      for (const MapEntry& entry : result.also) also_.emplace(entry.seq, print_(entry.key));
+      pending_.insert(pending_.end(), result.pending.begin(), result.pending.end());
+      references_.insert(references_.end(), result.references.begin(), result.references.end());
+      subjects_ += result.subjects;
+      for (const auto& [seq, at_us] : result.moments) {
+        if (at_us < last_at_us) {
+          found(record_name(seq), "its time is before that of the record before it");
+        }
+        if (moments_.empty() || at_us / 1'000'000 != last_at_us / 1'000'000) {
+          moments_.emplace_back(seq, at_us);
+        }
+        last_at_us = at_us;
+      }
+      last_at_us = std::max(last_at_us, result.last_at_us);
+    }
+  }
+
+  // The tree over the records, compared tile by tile.
+  void check_nodes() {
+    std::vector<Digest> digests;  // of this level, complete subtrees
+    for (const Digest& root : tile_roots_) digests.push_back(root);
+    std::map<std::pair<uint64_t, uint64_t>, std::string> expected;
+    for (uint64_t tile = 0; tile < tile_roots_.size(); ++tile) expected[{0, tile}];
+    if (!last_tile_.empty()) expected[{0, tile_roots_.size()}];
+    for (uint64_t level = 1; !digests.empty(); ++level) {
+      std::vector<Digest> above;
+      for (size_t i = 0; i < digests.size(); i += kLeavesPerTile) {
+        const auto part =
+            std::span(digests).subspan(i, std::min(kLeavesPerTile, digests.size() - i));
+        std::string& tile = expected[{level, i / kLeavesPerTile}];
+        for (const Digest& digest : part) tile += digest.text();
+        if (part.size() == kLeavesPerTile) above.push_back(root_digest(part));
+      }
+      digests = std::move(above);
+    }
+    Statement stored(db_, "SELECT level, tile, length(digests), digests FROM node ORDER BY 1, 2");
+    while (stored.next()) {
+      const std::pair<uint64_t, uint64_t> place{stored.unsigned_integer(0),
+                                                stored.unsigned_integer(1)};
+      const std::string where = "node level " + std::to_string(stored.integer(0)) + ", tile " +
+                                std::to_string(stored.integer(1)) + ", node.digests";
+      const auto at = expected.find(place);
+      if (at == expected.end()) {
+        found(where, "does not belong to the tree");
+        continue;
+      }
+      if (place.first > 0 && stored.view(3) != at->second) {
+        found(where, "is not what the records give");
+      }
+      expected.erase(at);
+    }
+    for (const auto& [place, digests_of] : expected) {
+      found("node level " + std::to_string(place.first) + ", tile " + std::to_string(place.second) +
+                ", node.digests",
+            "is missing");
+    }
+  }
+
+  // The root of the first `size` records, from the leaves as they were read.
+  Digest root(uint64_t size) {
+    RootBuilder out;
+    std::vector<Digest> leaves;
+    const uint64_t full = size / kLeavesPerTile;
+    // A complete tile is a complete subtree, so it can stand for its leaves.
+    RootBuilder tiles;
+    if (size % kLeavesPerTile == 0) {
+      for (uint64_t i = 0; i < full; ++i) tiles.add(tile_roots_[i]);
+      return tiles.root();
+    }
+    std::string rest = last_tile_;
+    if (full < tile_roots_.size()) {
+      Statement tile(db_, "SELECT digests FROM node WHERE level = 0 AND tile = ?");
+      rest = tile.with(full).next() ? tile.text(0) : std::string();
+    }
+    if (rest.size() < size % kLeavesPerTile * 32) {
+      throw Error(Errc::corrupt, "the tree is cut short");
+    }
+    rest.resize(size % kLeavesPerTile * 32);
+    std::vector<Digest> nodes(tile_roots_.begin(),
+                              tile_roots_.begin() + static_cast<ptrdiff_t>(full));
+    nodes.push_back(root_of(rest));
+    return root_digest(nodes);
+  }
+
+  // The map: every entry is the subject of its record, in order, under the root of its run.
+  void check_map() {
+    if (!complete_) return;
+    const StateMap map(db_);
+    std::atomic<uint64_t> entries{0};
+    for (const StateMap::Run& run : map.runs()) entries += check_run(run);
+    if (entries + pending_.size() != subjects_ && !findings_.any_doubt()) {
+      found("map_chunk", "hold " + std::to_string(entries) + " entries, the log makes " +
+                             std::to_string(subjects_ - pending_.size()));
+    }
+    Statement stray(db_,
+                    "SELECT run, chunk FROM map_chunk WHERE run NOT IN (SELECT run FROM map_run)");
+    while (stray.next()) {
+      found("map run " + stray.text(0) + ", map_chunk", "belongs to no run");
+    }
+    newest_runs_ = map.runs();
+  }
+
+  uint64_t check_run(const StateMap::Run& run) {
+    const std::string where = "map run " + std::to_string(run.run);
+    const uint64_t chunks = run.directory.size() / 64;
+    std::vector<Digest> roots(chunks);
+    std::vector<uint64_t> filter(run.filter.size() / 8, 0);
+    std::atomic<uint64_t> entries{0};
+    parallel_for((chunks + kTaskChunks - 1) / kTaskChunks, [&](size_t task) {
+      auto context = contexts_.take();
+      findings_.guarded(where, [&] {
+        Statement select(context->db, "SELECT entries FROM map_chunk WHERE run = ? AND chunk = ?");
+        for (uint64_t chunk = task * kTaskChunks;
+             chunk < std::min((task + 1) * kTaskChunks, chunks); ++chunk) {
+          if (!select.with(run.run, chunk).next()) {
+            throw Error(Errc::corrupt, "chunk ", chunk, " is missing");
+          }
+          const auto list = parse_chunk(select.view(0), "chunk " + std::to_string(chunk));
+          const std::string_view next =
+              chunk + 1 < chunks ? std::string_view(run.directory).substr(64 * (chunk + 1), 32)
+                                 : std::string_view();
+          Digest high;
+          high.bytes.fill(std::byte{0xFF});
+          if (!next.empty()) high = *digest_from_raw(next);
+          roots[chunk] = chunk_root(list, high);
+          if (std::string_view(run.directory).substr(64 * chunk, 32) != list[0].key.text() ||
+              std::string_view(run.directory).substr(64 * chunk + 32, 32) != roots[chunk].text()) {
+            found(where + ", map_run.directory", "is not that of chunk " + std::to_string(chunk));
+          }
+          entries += check_entries(where, chunk, list, high, filter);
+        }
+      });
+      contexts_.put(std::move(context));
+    });
+    if (entries != run.entries) found(where + ", map_run.entries", "is not their number");
+    if (root_digest(roots) != run.root) found(where + ", map_run.root", "is not their root");
+    RunFilter sized(run.entries);
+    if (sized.bytes().size() != run.filter.size() ||
+        std::string_view(reinterpret_cast<const char*>(filter.data()), run.filter.size()) !=
+            run.filter) {
+      found(where + ", map_run.filter", "is not that of its entries");
+    }
+    return entries;
+  }
+
+  uint64_t check_entries(const std::string& where, uint64_t chunk,
+                         const std::vector<MapEntry>& list, const Digest& high,
+                         std::vector<uint64_t>& filter) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < list.size(); ++i) {
+      const MapEntry& entry = list[i];
+      const bool first = chunk == 0 && i == 0;
+      if (first && entry == MapEntry{Digest{}, kNoRecord}) continue;
+      ++count;
+      const bool sorted = i == 0 || list[i - 1].key < entry.key ||
+                          (list[i - 1].key == entry.key &&
+                           (list[i - 1].seq < entry.seq || list[i - 1].seq == kNoRecord));
+      const bool below = i + 1 < list.size() || entry.key <= high;
+      const uint64_t print = print_(entry.key);
+      const bool right = entry.seq < prints_.size() &&
+                         (prints_[entry.seq] == print || also_.contains({entry.seq, print}));
+      if ((!right && !findings_.is_doubted(static_cast<int64_t>(entry.seq))) || !sorted || !below ||
+          first) {
+        found(
+            where + ", map_chunk.entries",
+            "chunk " + std::to_string(chunk) + ", entry " + std::to_string(i) +
+                (right ? " is out of order" : " is not the subject of " + record_name(entry.seq)));
+      }
+      RunFilter::for_each_bit(filter.size() * 64, entry.key, [&](size_t bit) {
+        std::atomic_ref<uint64_t> word(filter[bit / 64]);
+        const uint64_t mask = uint64_t{1} << bit % 64;
+        if ((word.load(std::memory_order_relaxed) & mask) == 0) word.fetch_or(mask);
+      });
+    }
+    return count;
+  }
+
+  // Records about the same subject: the later ones of a kind that allows one are findings.
+  void check_equals() {
+    std::vector<uint64_t> sorted(prints_);
+    std::sort(sorted.begin(), sorted.end());
+    std::unordered_set<uint64_t> twice;
+    for (size_t i = 1; i < sorted.size(); ++i) {
+      if (sorted[i] == sorted[i - 1] && sorted[i] != 0) twice.insert(sorted[i]);
+    }
+    if (twice.empty()) return;
+    std::unordered_set<uint64_t> seen;
+    const Entries entries(db_);
+    for (uint64_t seq = 0; seq < prints_.size(); ++seq) {
+      if (prints_[seq] == 0 || !twice.contains(prints_[seq])) continue;
+      if (seen.insert(prints_[seq]).second) continue;
+      later_equals_.insert(seq);
+      Fact fact;
+      const std::string bytes = entries.read(seq);
+      const std::string_view in = parse_record(bytes).fact;
+      if (fact.ParseFromArray(in.data(), static_cast<int>(in.size())) && subject_of(fact)->unique) {
+        found(record_name(seq), "is about the same as a record before it");
+      }
+    }
+  }
+
+  bool refers_rightly(const Reference& r) const {
+    if (r.stored < 0 || static_cast<uint64_t>(r.stored) >= prints_.size()) return false;
+    const auto stored = static_cast<uint64_t>(r.stored);
+    if (!r.first_of_equals) return stored < r.seq && prints_[stored] == r.print;
+    return stored <= r.seq && prints_[stored] == r.print && !later_equals_.contains(stored);
+  }
+
+  void check_references() {
+    for (const Reference& r : references_) {
+      if (refers_rightly(r)) continue;
+      if (findings_.is_doubted(r.stored) || !complete_) continue;
+      const TableCursor cursor(db_, r.table, findings_);
+      found(record_name(r.seq) + ", " + std::string(tables()[static_cast<size_t>(r.table)].name) +
+                "." + cursor.column_name(r.column),
+            "is " + std::to_string(r.stored) + ", the log names another record");
+    }
+  }
+
+  // Records whose rows depend on those before them, and whether they may be there at all.
+  void check_in_order() {
+    if (!complete_) return;
+    InOrder in_order(*this);
+    const Entries entries(db_);
+    size_t moment = 0;
+    for (const uint64_t seq : in_order_) {
+      for (; moment < moments_.size() && moments_[moment].first <= seq; ++moment) {
+        in_order.moment(moments_[moment]);
+      }
+      const std::string bytes = entries.read(seq);
+      try {
+        in_order.record(seq, parse_record(bytes).fact);
+      } catch (const Error& error) {
+        // After a changed record others may not fit for that reason alone.
+        if (!findings_.any_doubt()) found(record_name(seq), error.what());
+        findings_.doubt(seq);
+      }
+    }
+    for (; moment < moments_.size(); ++moment) in_order.moment(moments_[moment]);
+    in_order.finish();
+    authority_ = in_order.authority();
+  }
+
+  class InOrder : public RowSink {
+   public:
+    explicit InOrder(Verifier& verifier)
+        : verifier_(verifier),
+          map_(verifier.db_),
+          admission_(
+              verifier.db_, [this](const Digest& key) { return map_.find(key); }, authority_) {
+      for (const MapEntry& entry : verifier.pending_) map_.add(entry.key, entry.seq);
+      for (size_t i = 0; i < tables().size(); ++i) {
+        const auto table = static_cast<TableId>(i);
+        if (is_plain(table)) continue;
+        cursors_.try_emplace(table, verifier.db_, table, verifier.findings_);
+        cursors_.at(table).begin(INT64_MIN, INT64_MAX);
+      }
+    }
+
+    void moment(const std::pair<uint64_t, uint64_t>& moment) {
+      const std::string at = format_time(moment.second);
+      const RowCell cells[] = {
+          {Cell{ValueType::integer, static_cast<int64_t>(moment.first), 0, {}}},
+          {Cell{ValueType::text, 0, 0, at}}};
+      cursors_.at(TableId::moment).expect(cells, [](const RowCell&, int64_t, int) {});
+    }
+
+    void record(uint64_t seq, std::string_view bytes) {
+      Fact fact;
+      if (!fact.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+        throw Error(Errc::corrupt, "does not parse");
+      }
+      rows_of(seq, fact, authority_, *this);
+      flush_many();
+      if (fact.has_state()) verifier_.newest_state_ = fact.state();
+      if (fact.has_key()) authority_.add(seq, fact.key());
+      if (fact.has_policy()) {
+        authority_.add(
+            seq, parse_noted<PolicyText>(parse_note(fact.policy().note()), "policy").policy());
+      }
+      admission_.admit(seq, fact);
+    }
+
+    void row(TableId table, std::span<const RowCell> cells) override {
+      if (tables()[static_cast<size_t>(table)].many) {
+        std::vector<RowCell> kept(cells.begin(), cells.end());
+        kept[1].integer = static_cast<int64_t>(resolve(kept[1], kept[0].integer));
+        kept[1].refers = RowCell::Refers::no;
+        many_.emplace_back(table, std::move(kept));
+        return;
+      }
+      TableCursor& cursor = cursors_.at(table);
+      cursor.expect(cells, [&](const RowCell& cell, int64_t stored, int column) {
+        const uint64_t should = resolve(cell, cells[0].integer);
+        if (static_cast<uint64_t>(stored) == should) return;
+        cursor.changed(cells[0].integer, static_cast<size_t>(column), std::to_string(stored),
+                       std::to_string(should));
+      });
+    }
+
+    void finish() {
+      for (auto& [table, cursor] : cursors_) {
+        cursor.finish();
+        verifier_.report_.rows += cursor.rows();
+      }
+    }
+    const Authority& authority() const { return authority_; }
+
+   private:
+    uint64_t resolve(const RowCell& cell, int64_t seq) const {
+      const auto found = map_.find(cell.subject);
+      if (!found.empty() && found.front() < static_cast<uint64_t>(seq)) return found.front();
+      if (cell.refers == RowCell::Refers::first_of_equals) return static_cast<uint64_t>(seq);
+      throw Error(Errc::corrupt, cell.what, ": what it names is not on record");
+    }
+    void flush_many() {
+      std::sort(many_.begin(), many_.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.first, a.second[1].integer) < std::pair(b.first, b.second[1].integer);
+      });
+      for (const auto& [table, cells] : many_) {
+        cursors_.at(table).expect(cells, [](const RowCell&, int64_t, int) {});
+      }
+      many_.clear();
+    }
+
+    Verifier& verifier_;
+    StateMap map_;
+    Authority authority_;
+    Admission admission_;
+    std::map<TableId, TableCursor> cursors_;
+    std::vector<std::pair<TableId, std::vector<RowCell>>> many_;
+  };
+
+  // The state that was logged last is the one that the map in the file has.
+  void check_newest_state() {
+    if (!complete_ || findings_.any_doubt()) return;
+    const auto& runs = newest_runs_;
+    bool same = static_cast<size_t>(newest_state_.run_size()) == runs.size();
+    for (size_t i = 0; same && i < runs.size(); ++i) {
+      const auto& logged = newest_state_.run(static_cast<int>(i));
+      same = logged.entries() == runs[i].entries && logged.root() == runs[i].root.text();
+    }
+    if (!same) found("map_run", "is not the state that the log holds");
+  }
+
+  // Every state that was ever logged, by making the map again.
+  void check_states() {
+    if (!complete_) return;
+    const Database fresh = Database::in_memory();
+    fresh.exec(std::string(kLogSchema));
+    StateMap map(fresh);
+    Entries(db_).scan(0, report_.records, [&](uint64_t seq, std::string_view bytes) {
+      Fact fact;
+      const std::string_view in = parse_record(bytes).fact;
+      if (!fact.ParseFromArray(in.data(), static_cast<int>(in.size()))) return;
+      if (const auto subject = subject_of(fact)) {
+        map.add(subject->key, seq);
+        for (const Digest& key : subject->also) map.add(key, seq);
+      }
+      if (fact.has_state() &&
+          map.flush(seq, seq).SerializeAsString() != fact.state().SerializeAsString()) {
+        found(record_name(seq) + ", state", "is not the state of the records before it");
+      }
     });
   }
 
   void check_heads() {
-    guarded("tree_head", [&] {
-      Statement key(fresh_, "SELECT vkey FROM key WHERE seq = 0");
-      if (!key.next()) return;
-      const VerifierKey log_key = parse_verifier_key(key.text(0));
+    findings_.guarded("tree_head", [&] {
+      check_newest_state();
+      if (!complete_ || report_.records == 0) return;
+      report_.root = root(report_.records);
+      const auto& keys = authority_.keys();
+      if (keys.empty() || keys[0].role != "log" || keys[0].from_seq != 0) {
+        found("record 0", "is not the log's own key");
+        return;
+      }
+      const VerifierKey& log_key = keys[0].key;
       check_log_key(log_key);
       uint64_t newest = 0;
       Statement heads(db_, "SELECT size, root, note FROM tree_head ORDER BY size");
       while (heads.next()) {
         const std::string where = "tree_head of size " + heads.text(0);
-        if (heads.unsigned_integer(0) > report_.records) {
+        if (heads.integer(0) < 0 || heads.unsigned_integer(0) > report_.records) {
           found(where, "the log has only " + std::to_string(report_.records) + " records");
           continue;
         }
-        const Digest root = fresh_tree_.root(heads.unsigned_integer(0));
-        if (heads.text(1) != root.text()) found(where + ", root", "is not the root of the log");
+        const uint64_t size = heads.unsigned_integer(0);
+        const Digest expected = root(size);
+        if (heads.text(1) != expected.text()) found(where + ", root", "is not the root of the log");
         if (heads.type(2) == ValueType::null) continue;  // stored, not signed yet
-        if (check_head_note(where + ", note", heads.text(2), log_key, root,
-                            heads.unsigned_integer(0))) {
-          newest = heads.unsigned_integer(0);
+        if (check_head_note(where + ", note", heads.text(2), log_key, expected, size)) {
+          newest = size;
           ++report_.heads;
         }
       }
       report_.unsigned_tail = report_.records - newest;
-      if (fs::exists(head_path(path_))) {
-        const Anchor published = read_anchor(head_path(path_));
-        check_anchor(published);
-      }
+    });
+    findings_.guarded("published head", [&] {
+      if (fs::exists(head_path(path_))) check_anchor(read_anchor(head_path(path_)));
     });
   }
 
@@ -245,188 +1006,97 @@ class Verifier {
 
   bool check_head_note(const std::string& where, const std::string& text,
                        const VerifierKey& log_key, const Digest& root, uint64_t size) {
-    const size_t before = report_.findings.size();
-    guarded(where, [&] {
+    const size_t before = findings_.count();
+    findings_.guarded(where, [&] {
       const Note note = parse_note(text);
       const TreeHead head = parse_tree_head(note.text);
       if (!signed_by(note, log_key)) found(where, "is not signed by the log's key");
       if (head.origin != log_key.name) found(where, "names another origin");
       if (head.size != size || head.root != root) found(where, "is about another tree");
     });
-    return report_.findings.size() == before;
+    return findings_.count() == before;
   }
 
+  // Documents, and that both parties of each had signed it when it was taken.
   void check_documents() {
-    guarded("document", [&] {
-      Statement documents(db_, "SELECT digest, salt, note FROM document ORDER BY digest");
-      Statement licence(fresh_, "SELECT seq, ref FROM licence WHERE document_digest = ?");
+    findings_.guarded("document", [&] {
+      Statement documents(
+          db_,
+          "SELECT d.digest, d.salt, d.note, l.seq, l.ref, l.licensor, l.licensee FROM document d "
+          "LEFT JOIN licence l ON l.document_digest = d.digest ORDER BY d.digest");
       while (documents.next()) {
         const std::string digest = documents.text(0);
-        if (!licence.with(digest).next()) {
-          if (unknown_.empty()) found("document " + digest, "belongs to no licence");
+        if (documents.type(3) == ValueType::null) {
+          if (!findings_.any_doubt()) found("document " + digest, "belongs to no licence");
           continue;
         }
-        const std::string where =
-            record_name(licence.unsigned_integer(0)) + " (" + licence.text(1) + "), document.";
-        const std::string salt = documents.text(1);
-        const std::string note = documents.text(2);
-        if (to_hex(sha256({as_bytes(salt), as_bytes(note)})) != digest) {
+        const uint64_t seq = documents.unsigned_integer(3);
+        const std::string where = record_name(seq) + " (" + documents.text(4) + "), document.";
+        if (to_hex(document_digest(documents.text(1), documents.text(2))) != digest) {
           found(where + "note or document.salt",
                 "were changed: they do not give the digest on record");
+          continue;
         }
+        findings_.guarded(where + "note", [&] {
+          const Note note = parse_note(documents.text(2));
+          authority_.require(note, "licensor", documents.text(5), seq, "it");
+          authority_.require(note, "licensee", documents.text(6), seq, "it");
+        });
+      }
+      Statement missing(db_,
+                        "SELECT l.seq, l.ref FROM licence l WHERE l.document_digest NOT IN "
+                        "(SELECT digest FROM document) AND l.seq NOT IN (SELECT licence FROM "
+                        "erasure)");
+      while (missing.next()) {
+        found(record_name(missing.unsigned_integer(0)) + " (" + missing.text(1) + "), document",
+              "is missing, and no erasure is on record");
       }
     });
   }
 
-  void check_tables() {
-    if (!complete_) return;  // the log itself is broken, and said so
-    Statement tables(fresh_,
-                     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN "
-                     "('leaf', 'node', 'tree_head', 'document') ORDER BY rowid");
-    while (tables.next()) {
-      const std::string table = tables.text(0);
-      guarded("table " + table, [&] { check_table(table); });
-    }
-  }
-
-  void check_table(const std::string& table) {
-    // Key columns first, so that rows of both sides can be matched; then the rest in their order.
-    std::string keys;
-    std::string columns;
-    Statement info(fresh_, "SELECT name, pk FROM pragma_table_info(?) ORDER BY pk = 0, pk, cid");
-    info.with(table);
-    int key_count = 0;
-    int seq_column = 0;  // every projected table has one
-    int count = 0;
-    while (info.next()) {
-      const std::string name = "\"" + info.text(0) + "\"";
-      if (info.text(0) == "seq") seq_column = count;
-      ++count;
-      columns += (columns.empty() ? "" : ", ") + name;
-      if (info.integer(1) == 0) continue;
-      ++key_count;
-      keys += (keys.empty() ? "" : ", ") + name;
-    }
-    const std::string sql = "SELECT " + columns + " FROM \"" + table + "\" ORDER BY " + keys;
-    Statement stored(db_, sql);
-    Statement expected(fresh_, sql);
-    const auto where = [&](const Statement& row) {
-      return (seq_column >= 0 ? record_name(row.integer(seq_column)) + ", " : std::string()) +
-             table;
-    };
-    const auto unknown = [&](const Statement& row) {
-      return unknown_.contains(row.unsigned_integer(seq_column));
-    };
-    bool has_stored = stored.next();
-    bool has_expected = expected.next();
-    while (has_stored || has_expected) {
-      const int order = !has_stored     ? 1
-                        : !has_expected ? -1
-                                        : compare_keys(stored, expected, key_count);
-      if (order < 0) {
-        if (!unknown(stored)) {
-          found(where(stored), "a row that no record makes: " + key_text(stored, key_count));
-        }
-        has_stored = stored.next();
-        continue;
-      }
-      ++report_.rows;
-      if (order > 0) {
-        if (!unknown(expected)) {
-          found(where(expected),
-                "the row of this record is missing: " + key_text(expected, key_count));
-        }
-        has_expected = expected.next();
-        continue;
-      }
-      for (int column = key_count; column < count && !unknown(expected); ++column) {
-        if (same_value(stored, expected, column)) continue;
-        found(where(expected) + "." + expected.column_name(column),
-              "is " + shown(stored, column) + ", the log says " + shown(expected, column) +
-                  " (row " + key_text(expected, key_count) + ")");
-      }
-      has_stored = stored.next();
-      has_expected = expected.next();
-    }
-  }
-
-  static std::string key_text(const Statement& row, int key_count) {
-    std::string out;
-    for (int i = 0; i < key_count; ++i) {
-      out += (i > 0 ? ", " : "") + row.column_name(i) + " " + shown(row, i);
-    }
-    return out;
-  }
-
-  // In the order SQLite sorts: integers by value, text and blobs by bytes.
-  static int compare_keys(const Statement& a, const Statement& b, int key_count) {
-    for (int i = 0; i < key_count; ++i) {
-      if (a.type(i) != b.type(i)) return a.type(i) < b.type(i) ? -1 : 1;
-      if (a.type(i) == ValueType::integer) {
-        if (a.integer(i) != b.integer(i)) return a.integer(i) < b.integer(i) ? -1 : 1;
-      } else if (const int order = a.text(i).compare(b.text(i)); order != 0) {
-        return order;
-      }
-    }
-    return 0;
-  }
-
-  // Rows of two queries, keys in the first two columns, both integers.
-  template <class Report>
-  void compare(const std::string& stored_sql, const std::string& expected_sql, Report report) {
-    Statement stored(db_, stored_sql);
-    Statement expected(fresh_, expected_sql);
-    bool has_stored = stored.next();
-    bool has_expected = expected.next();
-    while (has_stored || has_expected) {
-      const int order = !has_stored ? 1 : !has_expected ? -1 : compare_keys(stored, expected, 2);
-      if (order < 0) {
-        report(stored, "does not belong to the tree");
-        has_stored = stored.next();
-      } else if (order > 0) {
-        report(expected, "is missing");
-        has_expected = expected.next();
-      } else {
-        if (stored.text(2) != expected.text(2)) report(stored, "is not what the records give");
-        has_stored = stored.next();
-        has_expected = expected.next();
-      }
-    }
-  }
-
   void check_anchor(const Anchor& anchor) {
-    Statement key(fresh_, "SELECT name FROM key WHERE seq = 0");
-    const std::string origin = key.next() ? key.text(0) : "";
-    if (anchor.head.origin != origin) {
-      found("anchor " + anchor.where,
-            "is about the log " + anchor.head.origin + ", this is " + origin);
-    } else if (anchor.head.size > report_.records) {
-      found("anchor " + anchor.where, "saw " + std::to_string(anchor.head.size) +
-                                          " records, the log has " +
-                                          std::to_string(report_.records) + ": it was rolled back");
-    } else if (fresh_tree_.root(anchor.head.size) != anchor.head.root) {
-      found("anchor " + anchor.where, "saw another root at " + std::to_string(anchor.head.size) +
-                                          " records: the log was rewritten or forked");
-    } else {
-      ++report_.anchors;
-    }
-  }
-
-  void check_anchors() {
-    for (const Anchor& anchor : options_.anchors) {
-      guarded("anchor " + anchor.where, [&] { check_anchor(anchor); });
-    }
+    findings_.guarded("anchor " + anchor.where, [&] {
+      const auto& keys = authority_.keys();
+      const std::string origin = keys.empty() ? "" : keys[0].key.name;
+      if (anchor.head.origin != origin) {
+        found("anchor " + anchor.where,
+              "is about the log " + anchor.head.origin + ", this is " + origin);
+      } else if (anchor.head.size > report_.records) {
+        found("anchor " + anchor.where,
+              "saw " + std::to_string(anchor.head.size) + " records, the log has " +
+                  std::to_string(report_.records) + ": it was rolled back");
+      } else if (root(anchor.head.size) != anchor.head.root) {
+        found("anchor " + anchor.where, "saw another root at " + std::to_string(anchor.head.size) +
+                                            " records: the log was rewritten or forked");
+      } else {
+        ++report_.anchors;
+      }
+    });
   }
 
   fs::path path_;
   const VerifyOptions& options_;
+  Findings findings_;
   Database db_;
-  Database fresh_;
-  Tree fresh_tree_;
+  Contexts contexts_;
   VerifyReport report_;
-  std::set<uint64_t>
-      unknown_;  // records that were changed or fit no more: no word about their rows
-  bool complete_ = false;
+  const KeyPrint print_;
+  const Authority nobody_;
+  std::vector<uint64_t> prints_;  // by record; 0: it has no subject
+  std::set<std::pair<uint64_t, uint64_t>> also_;
+  std::vector<MapEntry> pending_;
+  std::vector<Reference> references_;
+  std::vector<uint64_t> in_order_;
+  std::vector<std::pair<uint64_t, uint64_t>> moments_;
+  std::vector<Digest> tile_roots_;
+  std::string last_tile_;
+  std::unordered_set<uint64_t> later_equals_;
+  std::vector<StateMap::Run> newest_runs_;
+  StateRecord newest_state_;
+  Authority authority_;
+  uint64_t mapped_ = 0;
+  uint64_t subjects_ = 0;
+  bool complete_ = true;  // no record is missing
 };
 
 TreeHead head_of(const std::string& origin, uint64_t size, const std::string& root,

@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <sstream>
 
 #include <google/protobuf/util/json_util.h>
 #include <nlohmann/json.hpp>
 
+#include "ledger/authority.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -63,16 +65,40 @@ std::string signed_text(const std::string& text, const SignerKey& key) {
   return format_note(note);
 }
 
-Fact approval_fact(const std::string& note) {
-  Fact fact;
-  fact.mutable_approval()->set_note(note);
-  return fact;
-}
-
 Fact revocation_fact(const std::string& note) {
   Fact fact;
   fact.mutable_revocation()->set_note(note);
   return fact;
+}
+
+Fact policy_fact(const std::string& note) {
+  Fact fact;
+  fact.mutable_policy()->set_note(note);
+  return fact;
+}
+
+// Beside an approval that others sign too: the shards of its batch, one root a line, hex.
+std::vector<Digest> read_shard_list(const std::string& path) {
+  std::vector<Digest> shards;
+  std::istringstream lines(read_file(path));
+  for (std::string line; std::getline(lines, line);) {
+    const auto root = parse_digest(line);
+    if (!root) throw Error(Errc::corrupt, path, ": \"", line, "\" is not the root of a shard");
+    shards.push_back(*root);
+  }
+  return shards;
+}
+
+int write_approval(const LedgerOptions& o, const std::string& note,
+                   const std::vector<Digest>& shards) {
+  std::string list;
+  for (const Digest& shard : shards) list += to_hex(shard) + "\n";
+  write_file(o.out + ".shards", list);
+  write_file(o.out, note);
+  std::printf(
+      "%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
+      o.out.c_str(), shards.size(), shards.size() == 1 ? "" : "s");
+  return exit_ok;
 }
 
 Fact permit_fact(const std::string& note) {
@@ -98,10 +124,13 @@ Store::Appended append_file(Store& store, const std::string& path) {
   if (kind == ".pub") return store.append(key_facts(path));
   if (kind == ".licence") return store.append_licence(read_file(path), path);
   if (kind == ".bundle") return store.append(read_bundle(path));
-  if (kind == ".approval") return store.append({approval_fact(read_file(path))});
+  if (kind == ".approval") {
+    return store.append({approval_fact(read_file(path), read_shard_list(path + ".shards"))});
+  }
+  if (kind == ".policy") return store.append({policy_fact(read_file(path))});
   if (kind == ".revocation") return store.append({revocation_fact(read_file(path))});
   throw Error(Errc::usage, "append ", path,
-              ": the name must end in .pub .licence .approval .revocation or .bundle");
+              ": the name must end in .pub .licence .approval .revocation .policy or .bundle");
 }
 
 // What a dry run can say of a file without a ledger that it may write to.
@@ -253,16 +282,18 @@ bool has_licence(const Store& store, const std::string& id) {
 
 // The fact that a key in use counts no more.
 Fact retirement_fact(const Store& store, const std::string& name) {
-  Statement select(store.db(), "SELECT role, vkey FROM key WHERE name = ? AND retired_seq IS NULL");
-  if (!select.with(name).next()) {
-    throw Error(Errc::not_found, store.path().string(), ": has no key ", name, " in use");
+  // The older of two: the newer one replaces it.
+  for (const KnownKey& known : store.authority().keys()) {
+    const std::string vkey = format_verifier_key(known.key);
+    if (!known.valid_at(store.size()) || (known.key.name != name && vkey != name)) continue;
+    Fact fact;
+    fact.mutable_key()->set_name(known.key.name);
+    fact.mutable_key()->set_role(known.role);
+    fact.mutable_key()->set_vkey(vkey);
+    fact.mutable_key()->set_retired(true);
+    return fact;
   }
-  Fact fact;
-  fact.mutable_key()->set_name(name);
-  fact.mutable_key()->set_role(select.text(0));
-  fact.mutable_key()->set_vkey(select.text(1));
-  fact.mutable_key()->set_retired(true);
-  return fact;
+  throw Error(Errc::not_found, store.path().string(), ": has no key ", name, " in use");
 }
 
 std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptions& o) {
@@ -276,7 +307,7 @@ std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptio
   }
   Statement select(
       store.db(),
-      "SELECT root FROM shard WHERE root NOT IN (SELECT shard FROM approval) ORDER BY seq");
+      "SELECT root FROM shard WHERE seq NOT IN (SELECT shard FROM approved_shard) ORDER BY seq");
   while (select.next()) roots.push_back(select.text(0));
   return roots;
 }
@@ -368,12 +399,17 @@ int ledger_approve(const LedgerOptions& o) {
   const Rights rights(store);
   const std::vector<std::string> roots = shards_to_approve(store, o);
   std::vector<Fact> facts;
-  for (const std::string& root : roots) {
+  for (size_t first = 0; first < roots.size(); first += kMaxBatch) {
+    const std::vector<std::string> part(
+        roots.begin() + static_cast<ptrdiff_t>(first),
+        roots.begin() + static_cast<ptrdiff_t>(std::min(first + kMaxBatch, roots.size())));
     try {
-      const ApprovalText text = make_approval(store, rights, root, TRAIN, o.comment);
-      facts.push_back(approval_fact(signed_text(format_textproto(text), key)));
+      const Batch batch = make_approval(store, rights, part, TRAIN, o.comment);
+      const std::string note = signed_text(format_textproto(batch.text), key);
+      if (!o.out.empty()) return write_approval(o, note, batch.shards);
+      facts.push_back(approval_fact(note, batch.shards));
     } catch (const Refused& refused) {
-      return record_refusal(store, o, "approve", root, refused.verdict());
+      return record_refusal(store, o, "approve", joined(part), refused.verdict());
     }
   }
   if (o.json) {
@@ -484,7 +520,7 @@ int ledger_log(const LedgerOptions& o) {
   uint64_t printed = 0;
   for (uint64_t seq = o.from; seq < store.size() && (o.limit == 0 || printed < o.limit); ++seq) {
     const ParsedRecord parsed = read_record(store, seq);
-    const std::string kind = kind_name(parsed.fact);
+    const std::string kind(kind_name(parsed.fact));
     if (!o.role.empty() && kind != o.role) continue;
     ++printed;
     if (o.json) {
@@ -557,14 +593,13 @@ int ledger_verify(const LedgerOptions& o) {
 int ledger_status(const LedgerOptions& o) {
   const auto rows = [&](const std::string& sql) { return query_sql(o.ledger, sql); };
   const Table kinds =
-      rows("SELECT kind, COUNT(*) AS records FROM record GROUP BY kind ORDER BY 2 DESC");
+      rows("SELECT kind, COUNT(*) AS records FROM record GROUP BY kind ORDER BY 2 DESC, 1");
   const Table coverage = rows(
-      "SELECT l.ref AS licence, l.licensor, l.valid_to, COUNT(DISTINCT s.digest) AS sources, "
+      "SELECT l.ref AS licence, l.licensor, l.valid_to, COUNT(s.seq) AS sources, "
       "ROUND(SUM(s.duration_us) / 1e6, 1) AS seconds, "
       "EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) AS revoked FROM licence l "
-      "LEFT JOIN source_licence sl ON sl.licence = l.ref LEFT JOIN source s ON s.digest = "
-      "sl.source "
-      "GROUP BY l.ref ORDER BY l.ref");
+      "LEFT JOIN source_licence sl ON sl.licence = l.seq LEFT JOIN source s ON s.seq = sl.seq "
+      "GROUP BY l.seq ORDER BY l.ref");
   const Table expiring = rows("SELECT * FROM expiring WHERE days_left <= 30");
   const Table refused = rows("SELECT act, rule, COUNT(*) AS times FROM refusal GROUP BY act, rule");
   if (o.json) {

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/cli.h"
+#include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
 #include "tools/publish_commands.h"
 #include "tools/witness_commands.h"
@@ -72,7 +73,7 @@ int main(int argc, char** argv) {
 
     CLI::App* append =
         on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
-    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.bundle")
+    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
         ->required();
     add_writing(append, o);
 
@@ -83,6 +84,8 @@ int main(int argc, char** argv) {
     approve->add_option("SHARDS", o.files, "roots of shards, or their names");
     approve->add_flag("--all", o.all, "every shard that is not approved yet");
     approve->add_option("--key", o.key, "approver's private key")->required();
+    approve->add_option("--out", o.out,
+                        "write the approval for others to sign, and append nothing");
     approve->add_option("--comment", o.comment, "kept in the approval");
     approve->add_flag("--json", o.json, "print JSON");
     add_writing(approve, o);
@@ -138,6 +141,13 @@ int main(int argc, char** argv) {
     cleared::tools::add_publish_commands(app, publishing);
     cleared::tools::WitnessOptions witness;
     cleared::tools::add_witness_commands(app, witness);
+    cleared::tools::BenchOptions bench_options;
+    CLI::App* bench =
+        app.add_subcommand("bench", "measure this machine's ledger beside what limits it");
+    bench->add_option("--records", bench_options.records, "how many, a multiple of 10000")
+        ->capture_default_str();
+    bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
+    bench->add_flag("--json", bench_options.json, "print JSON");
 
     try {
       app.parse(argc, argv);
@@ -147,6 +157,7 @@ int main(int argc, char** argv) {
     if (publishing) return publishing();
     using namespace cleared::tools;
     if (witness.run) return witness.run(witness);
+    if (bench->parsed()) return ledger_bench(bench_options);
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
     if (key_retire->parsed()) return ledger_key_retire(o);

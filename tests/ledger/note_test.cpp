@@ -64,6 +64,50 @@ TEST(Note, EveryChangedByteOfTheTextIsNoticed) {
   }
 }
 
+// Whatever byte of a note is changed to whatever other, left out or put in, it is refused or its
+// key has no longer signed it. The one exception is the line of another key, which nobody asks
+// about.
+TEST(Note, EveryDamageToANoteIsNoticed) {
+  const VerifierKey peter = parse_verifier_key(kPeter);
+  const std::string good = std::string(kText) + "\n" + std::string(kPeterLine);
+  const auto holds = [&](const std::string& text) {
+    try {
+      return signed_by(parse_note(text), peter);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::corrupt);
+      return false;
+    }
+  };
+  ASSERT_TRUE(holds(good));
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::vector<char> others = {'\n', ' ', '+', '=', 'A', '\x80'};
+    for (int bit = 0; bit < 8; ++bit) others.push_back(static_cast<char>(good[i] ^ 1 << bit));
+    for (const char other : others) {
+      std::string bad = good;
+      bad[i] = other;
+      EXPECT_EQ(holds(bad), bad == good) << int{other} << " at " << i;
+    }
+    std::string bad = good;
+    bad.erase(i, 1);
+    EXPECT_FALSE(holds(bad)) << "left out at " << i;
+    bad = good;
+    bad.insert(i, 1, bad[i]);
+    EXPECT_FALSE(holds(bad)) << "doubled at " << i;
+  }
+}
+
+TEST(Note, TakesLinesOfUnknownTypes) {
+  // 16 signatures of 5,000 bytes, as post-quantum ones may be.
+  Note note{std::string(kText), {}};
+  for (uint32_t i = 0; i < 16; ++i) {
+    note.signatures.push_back({"pq.example", i, std::string(5000, static_cast<char>(i))});
+  }
+  add_signature(note, parse_signer_key(kPeterSecret));
+  const Note again = parse_note(format_note(note));
+  EXPECT_EQ(again.signatures.size(), 17U);
+  EXPECT_TRUE(signed_by(again, parse_verifier_key(kPeter)));
+}
+
 TEST(Note, ABadLineOfAKeySpoilsItsGoodOne) {
   const VerifierKey peter = parse_verifier_key(kPeter);
   Note note = parse_note(both());
@@ -157,6 +201,9 @@ TEST(Key, RefusesWhatIsMalformed) {
       {replaced(good, "PeterNeumann", ""), "corrupt"},
       {replaced(good, "ARpc", "BRpc"), "unsupported"},  // type 5
       {replaced(good, "ARpc2", "ARpc3"), "corrupt"},
+      {"PeterNeumann+c74f20a3+", "corrupt"},
+      {"PeterNeumann+c74f20a3+AQ==", "corrupt"},      // a type and no key
+      {"PeterNeumann+c74f20a3+Bg==", "unsupported"},  // type 6 has longer keys
   };
   for (const auto& [text, code] : cases) {
     EXPECT_THAT(error_of([&, t = text] { parse_verifier_key(t); }), StartsWith(code)) << text;

@@ -76,7 +76,7 @@ TEST(Rights, OfALedgerThatWasEditedAreNone) {
       "UPDATE licence SET valid_to = '2200-01-01'",
       "UPDATE document SET note = replace(note, 'max_passes: 4', 'max_passes: 9')",
       "UPDATE clip SET verdict = 'kept', caption = 'x'", "DELETE FROM revocation",
-      "INSERT INTO approval SELECT 99, shard, signer, at, use, note FROM approval"};
+      "INSERT INTO approval SELECT 99, root, shards, signers, at, use, note FROM approval"};
   for (const char* sql : edits) {
     World world;
     world.fill();
@@ -103,10 +103,7 @@ TEST(Rights, AnErasedLicenceClearsNothing) {
   world.append({world.approval()});
   Store(world.ledger, Access::append).sign_head(world.log);
   ASSERT_THAT(permit_error(world), StartsWith("refused: height_above_limit"));
-  {
-    const Database db = Database::open(world.ledger, Access::append);
-    db.exec("DELETE FROM document WHERE note LIKE '%LIC-2%'");
-  }
+  Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
   EXPECT_THAT(permit_error(world), StartsWith("refused: no_licence"));
 }
 
@@ -162,7 +159,7 @@ TEST(Shard, IncompleteWhenASampleIsNotOnRecord) {
   Store(world.ledger, Access::append).sign_head(world.log);
   EXPECT_THAT(permit_error(world), StartsWith("refused: shard_incomplete"));
   const Store store(world.ledger, Access::read);
-  EXPECT_THAT(error_of([&] { make_approval(store, Rights(store), world.root_hex(), TRAIN, ""); }),
+  EXPECT_THAT(error_of([&] { make_approval(store, Rights(store), {world.root_hex()}, TRAIN, ""); }),
               StartsWith("refused: shard_incomplete"));
 }
 

@@ -85,9 +85,9 @@ import webdataset
 seen = [(s["__key__"], s["txt"], s["webm"]) for s in webdataset.WebDataset(sys.argv[1], shardshuffle=False)]
 assert seen == [("a", b"", b"w" * 1000), ("b", b"words", b"v" * 512)], seen
 )");
-  EXPECT_EQ(run(python + " " + (folder / "read_shard.py").string() + " " +
-                (folder / "x.tar").string()),
-            0);
+  EXPECT_EQ(
+      run(python + " " + (folder / "read_shard.py").string() + " " + (folder / "x.tar").string()),
+      0);
 }
 
 TEST(Manifest, ParsesOnlyWhatFormatWrites) {

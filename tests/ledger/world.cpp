@@ -206,12 +206,12 @@ std::vector<Fact> World::footage(const std::string& licence_ref) {
 
 Fact World::approval() const {
   ApprovalText text;
-  text.mutable_approval()->set_shard("sha256:" + root_hex());
+  const Digest shard = shard_root(manifest);
+  text.mutable_approval()->set_root(digest_name(batch_root({&shard, 1})));
+  text.mutable_approval()->set_shards(1);
   text.mutable_approval()->set_at("2026-01-02T03:04:05Z");
   text.mutable_approval()->set_use(TRAIN);
-  Fact fact;
-  fact.mutable_approval()->set_note(sign_text(format_textproto(text), {&approver}));
-  return fact;
+  return approval_fact(sign_text(format_textproto(text), {&approver}), {&shard, 1});
 }
 
 Fact World::revocation(const std::string& field, const std::string& value,

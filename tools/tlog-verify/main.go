@@ -138,13 +138,18 @@ func parseProof(text string) (proof, error) {
 	return p, nil
 }
 
-// parseTreeHead reads the text of a https://c2sp.org/tlog-checkpoint without extension lines, whose
-// origin must be the name of the key that signed it.
+// parseTreeHead reads the text of a https://c2sp.org/tlog-checkpoint, whose origin must be the name of
+// the key that signed it. Extension lines say nothing about the tree.
 func parseTreeHead(text, origin string) (tlog.Tree, error) {
 	var tree tlog.Tree
 	lines := strings.Split(text, "\n")
-	if len(lines) != 4 || lines[3] != "" {
+	if len(lines) < 4 || lines[len(lines)-1] != "" {
 		return tree, errors.New("not three lines: origin, size, root")
+	}
+	for _, extension := range lines[3 : len(lines)-1] {
+		if extension == "" {
+			return tree, errors.New("an empty extension line")
+		}
 	}
 	if lines[0] != origin {
 		return tree, fmt.Errorf("origin is %q, the key is for %q", lines[0], origin)

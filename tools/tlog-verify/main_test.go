@@ -90,6 +90,41 @@ func TestTakesAGoodProof(t *testing.T) {
 	}
 }
 
+// The example of docs/formats/proof.md, made by this project.
+func TestTakesTheDocumentedExample(t *testing.T) {
+	text, err := os.ReadFile("../../tests/ledger/data/example.tlog-proof")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vkey := "example.studio/ledger+10c7425a+AS7zI7RbjWECq9Q/nqingGFRFvol0X3oBcyYKClqGzQe"
+	if err := (example{vkey, string(text), "blue"}).verify(t); err != nil {
+		t.Error(err)
+	}
+	if err := (example{vkey, string(text), "cyan"}).verify(t); err == nil {
+		t.Error("accepted for another record")
+	}
+}
+
+func TestTreeHeads(t *testing.T) {
+	const good = "example.com/log\n12\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
+	for text, ok := range map[string]bool{
+		good:                    true,
+		good + "extension\n":    true,
+		good + "a b\n+\n":       true,
+		good + "extension":      false,
+		good + "\n":             false,
+		good + "\nextension\n":  false,
+		good[:len(good)-1]:      false,
+		"example.com/log\n12\n": false,
+		strings.ToUpper(good):   false,
+		strings.TrimPrefix(good, "example.com/log"): false,
+	} {
+		if _, err := parseTreeHead(text, "example.com/log"); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestRefusesEverythingElse(t *testing.T) {
 	good := makeExample(t)
 	lines := strings.Split(good.proof, "\n")

@@ -1,0 +1,246 @@
+#include "ledger/admission.h"
+
+#include <algorithm>
+
+#include "ledger/attestation.h"
+#include "ledger/base/error.h"
+#include "ledger/digest.h"
+#include "ledger/key.h"
+#include "ledger/merkle.h"
+#include "ledger/projection.h"
+#include "ledger/witness_policy.h"
+
+namespace cleared::ledger {
+namespace {
+
+[[noreturn]] void reject(std::string_view what, std::string_view why) {
+  throw Error(Errc::corrupt, what, ": ", why);
+}
+
+}  // namespace
+
+uint64_t Admission::one(const Digest& key, uint64_t seq, std::string_view what) const {
+  const auto found = find_(key);
+  if (found.empty() || found.front() >= seq) reject(what, "is not on record");
+  return found.front();
+}
+
+void Admission::admit(uint64_t seq, const Fact& fact) const {
+  switch (fact.kind_case()) {
+    case Fact::kKey:
+      return check(seq, fact.key());
+    case Fact::kLicence:
+      return check(seq, fact.licence());
+    case Fact::kApproval:
+      return check(seq, fact.approval());
+    case Fact::kRevocation:
+      return check(seq, fact.revocation());
+    case Fact::kPermit:
+      return check(seq, fact.permit());
+    case Fact::kRun:
+      return check(seq, fact.run());
+    case Fact::kReceipt:
+      return check(seq, fact.receipt());
+    case Fact::kConsumed:
+      return check(seq, fact.consumed());
+    case Fact::kCheckpoint:
+      return check(seq, fact.checkpoint());
+    case Fact::kPolicy:
+      return check(seq, fact.policy());
+    case Fact::kWitnessPolicy:
+      return check(seq, fact.witness_policy());
+    case Fact::kState:
+      if (fact.state().size() != seq) reject("state", "is of another number of records");
+      return;
+    // Their rows say all: what they refer to must be there.
+    case Fact::kSource:
+    case Fact::kFingerprint:
+    case Fact::kClip:
+    case Fact::kDuplicate:
+    case Fact::kShard:
+    case Fact::kSample:
+    case Fact::kRefusal:
+    case Fact::kErasure:
+      return;
+    case Fact::KIND_NOT_SET:
+      break;
+  }
+  throw Error(Errc::unsupported, "a kind of record that this version does not know");
+}
+
+void Admission::check(uint64_t seq, const KeyRecord& key) const {
+  if (!is_role(key.role())) reject("key", "unknown role \"" + key.role() + "\"");
+  if (key.retired()) {
+    const KnownKey* known = authority_.find(key.vkey(), seq);
+    if (known == nullptr) reject("key", key.name() + " is not there to be retired");
+    if (known->role == "log") reject("key", "the log's own key cannot be retired");
+    return;
+  }
+  if ((key.role() == "log") != (seq == 0)) {
+    reject("key", "the log's own key is the first record, and only that");
+  }
+  // A note names its signer. A second key of a name replaces the first one in time, and so has its
+  // role.
+  for (const KnownKey& known : authority_.keys()) {
+    if (known.valid_at(seq) && known.key.name == key.name() && known.role != key.role()) {
+      reject("key",
+             "the name " + key.name() + " is taken by a " + known.role + "; retire that key first");
+    }
+  }
+  if (!authority_.has_rule(Policy::ENROL_KEY, seq)) return;
+  const Note note = parse_note(key.note());
+  if (note.text != key.role() + " " + key.vkey() + "\n") {
+    reject("key", "what was signed for " + key.name() + " is not \"role vkey\" of this key");
+  }
+  authority_.require(note, Policy::ENROL_KEY, seq, "key " + key.name());
+}
+
+void Admission::check(uint64_t seq, const LicenceRecord& licence) const {
+  Statement before(db_, "SELECT COALESCE(MAX(version), 0) FROM licence WHERE id = ? AND seq < ?");
+  before.with(licence.id(), seq).next();
+  if (before.unsigned_integer(0) >= licence.version()) {
+    reject("licence", licence.id() + " has version " + before.text(0) + " already");
+  }
+}
+
+void Admission::check(uint64_t seq, const ApprovalRecord& record) const {
+  const Note note = parse_note(record.note());
+  const Approval a = parse_noted<ApprovalText>(note, "approval").approval();
+  std::vector<Digest> leaves;
+  for (const std::string& root : record.shard()) {
+    if (!digest_from_raw(root)) reject("approval", "a shard's root must be 32 bytes");
+    leaves.push_back(leaf_digest(as_bytes(root)));
+  }
+  if (leaves.empty() || leaves.size() != a.shards() ||
+      !std::is_sorted(record.shard().begin(), record.shard().end()) ||
+      root_digest(leaves) != require_digest_name(a.root(), "approval.root")) {
+    reject("approval", "its shards are not the batch that was signed");
+  }
+  authority_.require(note, Policy::APPROVE, seq, "approval");
+}
+
+// The licensor of a licence may take it back; anything else needs what the policy says.
+void Admission::check(uint64_t seq, const RevocationRecord& record) const {
+  const Note note = parse_note(record.note());
+  const Revocation r = parse_noted<RevocationText>(note, "revocation").revocation();
+  if (r.has_licence()) {
+    Statement licensor(db_, "SELECT DISTINCT licensor FROM licence WHERE id = ? AND seq < ?");
+    licensor.with(r.licence(), seq);
+    bool known = false;
+    while (licensor.next()) {
+      known = true;
+      if (!authority_.signers(note, "licensor", seq, licensor.view(0)).empty()) return;
+    }
+    if (!known) reject("revocation", "there is no licence " + r.licence());
+  }
+  authority_.require(note, Policy::REVOKE, seq, "revocation");
+}
+
+void Admission::check(uint64_t seq, const PermitRecord& record) const {
+  authority_.require(parse_note(record.note()), Policy::PERMIT, seq, "permit");
+}
+
+void Admission::check(uint64_t seq, const RunRecord& run) const {
+  const uint64_t permit = one(subject_key_of("permit", run.permit()), seq, "the run's permit");
+  Statement select(db_, "SELECT run FROM permit WHERE seq = ?");
+  if (!select.with(permit).next()) reject("run", "its permit is not on record");
+  if (!run.name().starts_with(select.text(0) + "-")) {
+    reject("run", run.name() + " is no run of " + select.text(0) + ", which its permit is for");
+  }
+}
+
+void Admission::check(uint64_t seq, const ReceiptRecord& record) const {
+  const Note note = parse_note(record.note());
+  const Receipt r = parse_noted<ReceiptText>(note, "receipt").receipt();
+  if (r.first_step() >= r.end_step()) reject("receipt", "it covers no step");
+  one(subject_key_of("permit", require_digest_name(r.permit(), "receipt.permit").text()), seq,
+      "the receipt's permit");
+  authority_.require(note, "trainer", "", seq, "receipt");
+}
+
+void Admission::check(uint64_t seq, const ConsumedRecord& consumed) const {
+  const uint64_t run = one(subject_key_of("run", consumed.run()), seq, "consumed: the run");
+  Statement permitted(db_,
+                      "SELECT 1 FROM run r JOIN permit_shard ps ON ps.seq = r.permit "
+                      "JOIN sample p ON p.shard = ps.shard WHERE r.seq = ? AND p.seq = ?");
+  for (const uint64_t sample : find_(subject_key_of("sample", consumed.sample()))) {
+    if (sample < seq && permitted.with(run, sample).next()) return;
+  }
+  reject("consumed", "run " + consumed.run() + " had no permit for sample " +
+                         to_hex(as_bytes(consumed.sample())));
+}
+
+// A checkpoint closes a span of its run. What the span consumed must be what the trainer signed
+// for: nothing left out, nothing added. Until then exposure does not count it (view consumed_clip).
+void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const {
+  const uint64_t receipt =
+      one(step_key("receipt", checkpoint.run(), checkpoint.step()), seq, "the run receipt");
+  Statement select(db_, "SELECT note FROM receipt WHERE seq = ?");
+  if (!select.with(receipt).next()) reject("checkpoint", "there is no run receipt up to it");
+  const Receipt r = parse_noted<ReceiptText>(parse_note(select.text(0)), "receipt").receipt();
+  if (require_digest_name(r.checkpoint(), "receipt.checkpoint").text() != checkpoint.digest()) {
+    reject("checkpoint", "its run receipt is for other weights");
+  }
+  std::vector<Digest> leaves;
+  Statement rows(db_,
+                 "SELECT p.digest, u.passes, u.first_step FROM consumed u "
+                 "JOIN sample p ON p.seq = u.sample WHERE u.receipt = ? AND u.seq < ? "
+                 "ORDER BY p.digest");
+  rows.with(receipt, seq);
+  while (rows.next()) {
+    ConsumedRecord consumed;
+    consumed.set_run(checkpoint.run());
+    consumed.set_end_step(checkpoint.step());
+    consumed.set_sample(std::string(parse_digest(rows.view(0)).value_or(Digest{}).text()));
+    consumed.set_passes(static_cast<uint32_t>(rows.integer(1)));
+    consumed.set_first_step(rows.unsigned_integer(2));
+    leaves.push_back(leaf_digest(as_bytes(consumed.SerializeAsString())));
+  }
+  if (leaves.size() != r.samples() || digest_name(root_digest(leaves)) != r.consumed_root()) {
+    reject("checkpoint", "the samples recorded as consumed are not those of its run receipt");
+  }
+}
+
+void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
+  const Envelope envelope = parse_envelope(checkpoint.statement());
+  const TrainingStatement s = parse_statement(envelope.payload);
+  if (s.run != checkpoint.run() || s.step != checkpoint.step() ||
+      s.subjects[0].digest.text() != checkpoint.digest()) {
+    reject("checkpoint", "its statement is about another checkpoint");
+  }
+  check_consumed(seq, checkpoint);
+  if (authority_.signers(envelope, "trainer", seq).empty()) {
+    throw Error(Errc::permission, "checkpoint ", to_hex(as_bytes(checkpoint.digest())),
+                ": its statement is signed by no trainer's key of this ledger");
+  }
+}
+
+void Admission::check(uint64_t seq, const PolicyRecord& record) const {
+  const Note note = parse_note(record.note());
+  const Policy p = parse_noted<PolicyText>(note, "policy").policy();
+  if (p.version() != authority_.policy_version(seq) + 1) {
+    reject("policy", "must have version " + std::to_string(authority_.policy_version(seq) + 1));
+  }
+  for (const auto& rule : p.rule()) {
+    const std::string what =
+        Policy::Act_Name(rule.act()) + " by " + std::to_string(rule.need()) + " " + rule.role();
+    if (!is_role(rule.role()) || rule.role() == "log" || rule.need() < 1) {
+      reject("policy", what + ": no such role, or none needed");
+    }
+    std::vector<std::string> names;
+    for (const VerifierKey& key : authority_.keys_of(rule.role(), seq)) names.push_back(key.name);
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    if (names.size() < rule.need()) {
+      reject("policy", what + ": the ledger has keys of " + std::to_string(names.size()) +
+                           " names of that role, so nobody could ever meet it");
+    }
+  }
+  authority_.require(note, Policy::CHANGE_POLICY, seq, "policy");
+}
+
+void Admission::check(uint64_t, const WitnessPolicyRecord& record) const {
+  parse_witness_policy(record.text());
+}
+
+}  // namespace cleared::ledger

@@ -1,0 +1,51 @@
+// What must hold when a record is appended: its notes are signed by whom the policy asks for, what
+// it refers to is there, what a run consumed was permitted and adds up. Appending asks before it
+// writes, verifying asks again for every record. One thread per database.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "ledger/authority.h"
+#include "ledger/record.pb.h"
+#include "ledger/sqlite.h"
+
+namespace cleared::ledger {
+
+class Admission {
+ public:
+  // Records about a subject, rising (StateMap::find).
+  using Find = std::function<std::vector<uint64_t>(const Digest& key)>;
+
+  Admission(const Database& db, Find find, const Authority& authority)
+      : db_(db), find_(std::move(find)), authority_(authority) {}
+
+  // Error{corrupt} or Error{permission} when the fact may not be record `seq`. The tables must hold
+  // the rows of all records before it; rows of later ones are not looked at.
+  void admit(uint64_t seq, const Fact& fact) const;
+
+  // The record about `key` before `seq`, the first one. Error{corrupt} naming `what` without one.
+  uint64_t one(const Digest& key, uint64_t seq, std::string_view what) const;
+
+ private:
+  void check(uint64_t seq, const KeyRecord& key) const;
+  void check(uint64_t seq, const LicenceRecord& licence) const;
+  void check(uint64_t seq, const ApprovalRecord& record) const;
+  void check(uint64_t seq, const RevocationRecord& record) const;
+  void check(uint64_t seq, const PermitRecord& record) const;
+  void check(uint64_t seq, const RunRecord& run) const;
+  void check(uint64_t seq, const ReceiptRecord& record) const;
+  void check(uint64_t seq, const ConsumedRecord& consumed) const;
+  void check(uint64_t seq, const CheckpointRecord& checkpoint) const;
+  void check(uint64_t seq, const PolicyRecord& record) const;
+  void check(uint64_t seq, const WitnessPolicyRecord& record) const;
+  void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const;
+
+  const Database& db_;
+  Find find_;
+  const Authority& authority_;
+};
+
+}  // namespace cleared::ledger

@@ -1,0 +1,453 @@
+#include "ledger/state_map.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <memory>
+
+#include "ledger/base/check.h"
+#include "ledger/base/error.h"
+#include "ledger/base/parallel.h"
+#include "ledger/digest.h"
+#include "ledger/merkle.h"
+
+namespace cleared::ledger {
+namespace {
+
+constexpr size_t kEntryBytes = 40;
+constexpr size_t kDirectoryBytes = 64;
+// A new run swallows the runs before it that have fewer than this many times its entries, and those
+// too small to be worth a proof of their own.
+constexpr uint64_t kGrowth = 16;
+constexpr uint64_t kSmallRun = 4096;
+constexpr size_t kMaxChunksKept = 1024;  // 40 MB
+constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
+
+void put_u64(char* out, uint64_t value) {
+  for (int i = 7; i >= 0; --i, value >>= 8) out[i] = static_cast<char>(value & 0xFFU);
+}
+
+uint64_t get_u64(const char* in) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | static_cast<unsigned char>(in[i]);
+  return value;
+}
+
+uint64_t word(const Digest& key, size_t at) {
+  uint64_t value = 0;
+  std::memcpy(&value, key.bytes.data() + at, sizeof value);
+  return value;
+}
+
+const MapEntry kFirst{Digest{}, kNoRecord};
+
+Digest last_key() {
+  Digest key;
+  key.bytes.fill(std::byte{0xFF});
+  return key;
+}
+
+void put_entry(std::string& out, const MapEntry& entry) {
+  char bytes[kEntryBytes];
+  std::memcpy(bytes, entry.key.bytes.data(), 32);
+  put_u64(bytes + 32, entry.seq);
+  out.append(bytes, sizeof bytes);
+}
+
+// The entries of runs in order, one chunk in memory each.
+class RunReader {
+ public:
+  RunReader(const Database& db, uint64_t run)
+      : where_("map run " + std::to_string(run)),
+        select_(std::make_unique<Statement>(
+            db, "SELECT entries FROM map_chunk WHERE run = ? ORDER BY chunk")) {
+    select_->with(run);
+    advance();
+    if (entry() != nullptr && *entry() == kFirst) next();
+  }
+  const MapEntry* entry() const { return at_ < chunk_.size() ? &chunk_[at_] : nullptr; }
+  void next() {
+    if (++at_ == chunk_.size()) advance();
+  }
+
+ private:
+  void advance() {
+    at_ = 0;
+    chunk_.clear();
+    if (select_->next()) chunk_ = parse_chunk(select_->view(0), where_);
+  }
+  std::string where_;
+  std::unique_ptr<Statement> select_;
+  std::vector<MapEntry> chunk_;
+  size_t at_ = 0;
+};
+
+// Takes the entries of a new run in order, and writes its chunks a block at a time.
+class RunWriter {
+ public:
+  RunWriter(const Database& db, uint64_t run, uint64_t entries)
+      : insert_(db, "INSERT INTO map_chunk VALUES(?, ?, ?)"), filter_(entries) {
+    out_.run = run;
+    block_.reserve(kBlockChunks * kChunkEntries + 1);
+    block_.push_back(kFirst);
+  }
+
+  void add(const MapEntry& entry) {
+    filter_.add(entry.key);
+    ++out_.entries;
+    block_.push_back(entry);
+    // One more than the block: the last leaf needs the key that follows it.
+    if (block_.size() > kBlockChunks * kChunkEntries) {
+      write_block(kBlockChunks * kChunkEntries, entry.key);
+    }
+  }
+
+  StateMap::Run finish(const Database& db) {
+    write_block(block_.size(), last_key());
+    out_.root = root_digest(roots_);
+    out_.filter = filter_.bytes();
+    Statement(db, "INSERT INTO map_run VALUES(?, ?, ?, ?, ?)")
+        .with(out_.run, out_.entries, Blob{out_.root.text()}, Blob{out_.directory},
+              Blob{out_.filter})
+        .run();
+    return std::move(out_);
+  }
+
+ private:
+  void write_block(size_t count, const Digest& high) {
+    const size_t chunks = (count + kChunkEntries - 1) / kChunkEntries;
+    std::vector<Digest> roots(chunks);
+    parallel_for(chunks, [&](size_t i) {
+      const size_t begin = i * kChunkEntries;
+      const size_t end = std::min(begin + kChunkEntries, count);
+      const bool last = end == count;
+      roots[i] =
+          chunk_root(std::span(block_).subspan(begin, end - begin), last ? high : block_[end].key);
+    });
+    std::string bytes;
+    for (size_t i = 0; i < chunks; ++i) {
+      const size_t begin = i * kChunkEntries;
+      const size_t end = std::min(begin + kChunkEntries, count);
+      bytes.clear();
+      for (size_t j = begin; j < end; ++j) put_entry(bytes, block_[j]);
+      insert_.with(out_.run, roots_.size(), Blob{bytes}).run();
+      out_.directory.append(block_[begin].key.text()).append(roots[i].text());
+      roots_.push_back(roots[i]);
+    }
+    block_.erase(block_.begin(), block_.begin() + static_cast<ptrdiff_t>(count));
+  }
+
+  Statement insert_;
+  RunFilter filter_;
+  StateMap::Run out_;
+  std::vector<MapEntry> block_;
+  std::vector<Digest> roots_;
+};
+
+Digest directory_key(const StateMap::Run& run, uint64_t chunk) {
+  return *digest_from_raw(std::string_view(run.directory).substr(chunk * kDirectoryBytes, 32));
+}
+
+Digest directory_root(const StateMap::Run& run, uint64_t chunk) {
+  return *digest_from_raw(std::string_view(run.directory).substr(chunk * kDirectoryBytes + 32, 32));
+}
+
+uint64_t chunks_of(const StateMap::Run& run) {
+  return run.directory.size() / kDirectoryBytes;
+}
+
+// The last chunk whose first key is not above `key`... or, for equal keys that begin in the chunk
+// before, the one before it.
+uint64_t first_chunk_of(const StateMap::Run& run, const Digest& key) {
+  uint64_t low = 0;
+  uint64_t high = chunks_of(run);
+  while (high - low > 1) {
+    const uint64_t middle = (low + high) / 2;
+    (directory_key(run, middle) < key ? low : high) = middle;
+  }
+  return low;
+}
+
+}  // namespace
+
+Digest subject_key(std::string_view kind, std::initializer_list<std::string_view> parts) {
+  Sha256 hasher;
+  hasher.update(as_bytes(kind));
+  hasher.update(as_bytes(std::string_view("\0", 1)));
+  for (std::string_view part : parts) {
+    char length[4];
+    for (int i = 0; i < 4; ++i) length[i] = static_cast<char>(part.size() >> (24 - 8 * i) & 0xFFU);
+    hasher.update(as_bytes(std::string_view(length, 4)));
+    hasher.update(as_bytes(part));
+  }
+  return hasher.finish();
+}
+
+std::string interval_bytes(const MapEntry& low, const Digest& high) {
+  std::string out;
+  out.reserve(kEntryBytes + 32);
+  put_entry(out, low);
+  out += high.text();
+  return out;
+}
+
+Digest state_root(const StateRecord& state) {
+  std::vector<Digest> leaves;
+  for (const auto& run : state.run()) {
+    std::string leaf(8, '\0');
+    put_u64(leaf.data(), run.entries());
+    leaves.push_back(leaf_digest(as_bytes(leaf + run.root())));
+  }
+  return root_digest(leaves);
+}
+
+std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where) {
+  if (bytes.empty() || bytes.size() % kEntryBytes != 0 ||
+      bytes.size() > kChunkEntries * kEntryBytes) {
+    throw Error(Errc::corrupt, where, ": a chunk is cut short");
+  }
+  std::vector<MapEntry> out(bytes.size() / kEntryBytes);
+  for (size_t i = 0; i < out.size(); ++i) {
+    std::memcpy(out[i].key.bytes.data(), bytes.data() + i * kEntryBytes, 32);
+    out[i].seq = get_u64(bytes.data() + i * kEntryBytes + 32);
+  }
+  return out;
+}
+
+Digest chunk_root(std::span<const MapEntry> entries, const Digest& high) {
+  std::vector<Digest> leaves(entries.size());
+  char bytes[kEntryBytes + 32];
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Digest& next = i + 1 < entries.size() ? entries[i + 1].key : high;
+    std::memcpy(bytes, entries[i].key.bytes.data(), 32);
+    put_u64(bytes + 32, entries[i].seq);
+    std::memcpy(bytes + kEntryBytes, next.bytes.data(), 32);
+    leaves[i] = leaf_digest(as_bytes(std::string_view(bytes, sizeof bytes)));
+  }
+  return root_digest(leaves);
+}
+
+// A blocked Bloom filter (Putze, Sanders, Singler, 2007): 7 bits in one block of 64 bytes, 12 bits
+// an entry. Keys are digests, so their own bits are the hash functions.
+RunFilter::RunFilter(uint64_t entries) : bytes_((entries * 12 / 512 + 1) * 64, '\0') {}
+
+void RunFilter::add(const Digest& key) {
+  for_each_bit(bytes_.size() * 8, key, [&](size_t bit) {
+    bytes_[bit / 8] = static_cast<char>(bytes_[bit / 8] | 1 << bit % 8);
+  });
+}
+
+bool RunFilter::may_hold(std::string_view bytes, const Digest& key) {
+  bool all = true;
+  for_each_bit(bytes.size() * 8, key,
+               [&](size_t bit) { all = all && (bytes[bit / 8] >> bit % 8 & 1) != 0; });
+  return all;
+}
+
+StateMap::StateMap(const Database& db) : db_(&db) {
+  Statement select(db, "SELECT run, entries, root, directory, filter FROM map_run ORDER BY run");
+  while (select.next()) {
+    Run run{select.unsigned_integer(0), select.unsigned_integer(1), Digest{}, select.text(3),
+            select.text(4)};
+    const auto root = digest_from_raw(select.view(2));
+    const uint64_t leaves = run.entries + 1;
+    if (!root || run.filter.empty() || run.filter.size() % 64 != 0 || run.directory.size() % kDirectoryBytes != 0 ||
+        chunks_of(run) != (leaves + kChunkEntries - 1) / kChunkEntries) {
+      throw Error(Errc::corrupt, db.name(), ": map run ", run.run,
+                  " is damaged; run ledger verify");
+    }
+    run.root = *root;
+    runs_.push_back(std::move(run));
+  }
+}
+
+void StateMap::grow() {
+  slots_.assign(std::max<size_t>(1024, slots_.size() * 2), 0);
+  std::fill(next_.begin(), next_.end(), 0);
+  const std::vector<MapEntry> entries = std::move(pending_);
+  pending_.clear();
+  next_.clear();
+  for (const MapEntry& entry : entries) add(entry.key, entry.seq);
+}
+
+void StateMap::add(const Digest& key, uint64_t seq) {
+  if ((pending_.size() + 1) * 2 > slots_.size()) grow();
+  size_t slot = word(key, 16) & (slots_.size() - 1);
+  while (slots_[slot] != 0 && pending_[slots_[slot] - 1].key != key) {
+    slot = (slot + 1) & (slots_.size() - 1);
+  }
+  next_.push_back(slots_[slot]);
+  pending_.push_back({key, seq});
+  slots_[slot] = static_cast<uint32_t>(pending_.size());
+}
+
+const StateMap::Chunk& StateMap::chunk(const Run& run, uint64_t number) const {
+  const auto found = chunks_.find({run.run, number});
+  if (found != chunks_.end()) return found->second;
+  if (chunks_.size() >= kMaxChunksKept) chunks_.clear();
+  Statement select(*db_, "SELECT entries FROM map_chunk WHERE run = ? AND chunk = ?");
+  if (!select.with(run.run, number).next()) {
+    throw Error(Errc::corrupt, db_->name(), ": map run ", run.run, ": chunk ", number,
+                " is missing; run ledger verify");
+  }
+  return chunks_[{run.run, number}] =
+             parse_chunk(select.view(0), db_->name() + ": map run " + std::to_string(run.run));
+}
+
+std::vector<uint64_t> StateMap::find(const Digest& key) const {
+  std::vector<uint64_t> found;
+  for (const Run& run : runs_) {
+    if (!RunFilter::may_hold(run.filter, key)) continue;
+    for (uint64_t number = first_chunk_of(run, key); number < chunks_of(run); ++number) {
+      const Chunk& entries = chunk(run, number);
+      auto at = std::lower_bound(entries.begin(), entries.end(), MapEntry{key, 0});
+      for (; at != entries.end() && at->key == key; ++at) found.push_back(at->seq);
+      if (at != entries.end()) break;
+    }
+  }
+  const size_t before = found.size();
+  if (!slots_.empty()) {
+    size_t slot = word(key, 16) & (slots_.size() - 1);
+    while (slots_[slot] != 0 && pending_[slots_[slot] - 1].key != key) {
+      slot = (slot + 1) & (slots_.size() - 1);
+    }
+    for (uint32_t at = slots_[slot]; at != 0; at = next_[at - 1]) {
+      found.push_back(pending_[at - 1].seq);
+    }
+  }
+  if (found.size() > 1 && found.size() > before) std::sort(found.begin(), found.end());
+  return found;
+}
+
+StateRecord StateMap::flush(uint64_t run, uint64_t size) {
+  if (!pending_.empty()) {
+    std::sort(pending_.begin(), pending_.end());
+    uint64_t total = pending_.size();
+    size_t first = runs_.size();
+    while (first > 0 &&
+           (runs_[first - 1].entries < kGrowth * total || runs_[first - 1].entries < kSmallRun)) {
+      total += runs_[--first].entries;
+    }
+    std::vector<RunReader> readers;
+    for (size_t i = first; i < runs_.size(); ++i) readers.emplace_back(*db_, runs_[i].run);
+    RunWriter writer(*db_, run, total);
+    size_t at = 0;
+    while (true) {
+      const MapEntry* least = at < pending_.size() ? &pending_[at] : nullptr;
+      RunReader* from = nullptr;
+      for (RunReader& reader : readers) {
+        if (reader.entry() != nullptr && (least == nullptr || *reader.entry() < *least)) {
+          least = reader.entry();
+          from = &reader;
+        }
+      }
+      if (least == nullptr) break;
+      writer.add(*least);
+      from == nullptr ? static_cast<void>(++at) : from->next();
+    }
+    readers.clear();
+    Run merged = writer.finish(*db_);
+    CLEARED_CHECK(merged.entries == total);
+    for (size_t i = first; i < runs_.size(); ++i) {
+      Statement(*db_, "DELETE FROM map_chunk WHERE run = ?").with(runs_[i].run).run();
+      Statement(*db_, "DELETE FROM map_run WHERE run = ?").with(runs_[i].run).run();
+    }
+    runs_.resize(first);
+    runs_.push_back(std::move(merged));
+    pending_.clear();
+    next_.clear();
+    std::fill(slots_.begin(), slots_.end(), 0);
+    chunks_.clear();
+  }
+  StateRecord state;
+  state.set_size(size);
+  for (const Run& r : runs_) {
+    StateRecord::Run* out = state.add_run();
+    out->set_entries(r.entries);
+    out->set_root(std::string(r.root.text()));
+  }
+  return state;
+}
+
+std::vector<StateMap::RunProof> StateMap::prove(const Digest& key) const {
+  CLEARED_CHECK(pending_.empty());
+  std::vector<RunProof> proofs;
+  for (const Run& run : runs_) {
+    // The first entry that is not below the key, and the one before it.
+    uint64_t number = first_chunk_of(run, key);
+    const Chunk* entries = &chunk(run, number);
+    size_t at = static_cast<size_t>(
+        std::lower_bound(entries->begin(), entries->end(), MapEntry{key, 0}) - entries->begin());
+    if (at == entries->size() && number + 1 < chunks_of(run) &&
+        directory_key(run, number + 1) == key) {
+      entries = &chunk(run, ++number);
+      at = 0;
+    } else if (at == entries->size() || (*entries)[at].key != key) {
+      CLEARED_CHECK(at > 0);
+      --at;
+    }
+    RunProof proof;
+    proof.low = (*entries)[at];
+    proof.high = at + 1 < entries->size()      ? (*entries)[at + 1].key
+                 : number + 1 < chunks_of(run) ? directory_key(run, number + 1)
+                                               : last_key();
+    proof.index = number * kChunkEntries + at;
+    const uint64_t size = run.entries + 1;
+    std::vector<Digest> leaves;
+    for (size_t i = 0; i < entries->size(); ++i) {
+      const Digest high = i + 1 < entries->size()       ? (*entries)[i + 1].key
+                          : number + 1 < chunks_of(run) ? directory_key(run, number + 1)
+                                                        : last_key();
+      leaves.push_back(leaf_digest(as_bytes(interval_bytes((*entries)[i], high))));
+    }
+    std::vector<Digest> roots;
+    for (uint64_t i = 0; i < chunks_of(run); ++i) roots.push_back(directory_root(run, i));
+    for (const LeafRange& range : inclusion_path(proof.index, size)) {
+      const uint64_t begin = number * kChunkEntries;
+      const bool inside = range.begin >= begin && range.end <= begin + leaves.size();
+      proof.path.push_back(
+          inside
+              ? root_digest(std::span(leaves).subspan(range.begin - begin, range.end - range.begin))
+              : root_digest(std::span(roots).subspan(
+                    range.begin / kChunkEntries, (range.end + kChunkEntries - 1) / kChunkEntries -
+                                                     range.begin / kChunkEntries)));
+    }
+    proofs.push_back(std::move(proof));
+  }
+  return proofs;
+}
+
+namespace {
+
+bool verify_interval(const StateMap::RunProof& proof, const StateRecord::Run& run) {
+  const auto root = digest_from_raw(run.root());
+  return root && run.entries() < kNoRecord &&
+         verify_inclusion(leaf_digest(as_bytes(interval_bytes(proof.low, proof.high))), proof.index,
+                          run.entries() + 1, proof.path, *root);
+}
+
+}  // namespace
+
+bool verify_absence(const Digest& key, std::span<const StateMap::RunProof> proof,
+                    const StateRecord& state) {
+  if (proof.size() != static_cast<size_t>(state.run_size())) return false;
+  for (size_t i = 0; i < proof.size(); ++i) {
+    if (!(proof[i].low.key < key && key < proof[i].high)) return false;
+    if (!verify_interval(proof[i], state.run(static_cast<int>(i)))) return false;
+  }
+  return true;
+}
+
+bool verify_presence(const Digest& key, uint64_t seq, std::span<const StateMap::RunProof> proof,
+                     const StateRecord& state) {
+  if (proof.size() != static_cast<size_t>(state.run_size())) return false;
+  for (size_t i = 0; i < proof.size(); ++i) {
+    if (proof[i].low == MapEntry{key, seq} &&
+        verify_interval(proof[i], state.run(static_cast<int>(i)))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace cleared::ledger

@@ -1,0 +1,129 @@
+// The map from what a record is about (its subject: a clip's id, a licence's name) to the number of
+// that record. It answers "is this clip in the ledger" at once, and its root in a signed tree head
+// makes the answer provable, also when it is no (docs/formats/state.md).
+//
+// It lies in the file as a few sorted runs. Adding fills a table in memory; flush(), at each tree
+// head, makes it a run and merges it with the runs before it that are not much larger, so that each
+// entry is written a few times and a commit costs the same at any size (the log-structured merge
+// tree of O'Neil and others, 1996). Every run is a Merkle tree (RFC 6962) over intervals:
+//
+//   leaf = key (32 bytes) || seq (8, big-endian) || the next key of the run (32)
+//
+// so one inclusion proof shows an entry, or that there is none between two neighbours. The first
+// leaf begins at a key of zeros and has no record (seq all ones); the last one ends at all ones.
+//
+// One thread per database.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+#include "ledger/record.pb.h"
+#include "ledger/sqlite.h"
+
+namespace cleared::ledger {
+
+// SHA-256(kind || 0 || each part behind its length, 4 bytes big-endian): the key of a subject.
+Digest subject_key(std::string_view kind, std::initializer_list<std::string_view> parts);
+
+struct MapEntry {
+  Digest key;
+  uint64_t seq = 0;
+  auto operator<=>(const MapEntry&) const = default;
+};
+constexpr uint64_t kNoRecord = UINT64_MAX;
+
+// What is hashed as a leaf of a run.
+std::string interval_bytes(const MapEntry& low, const Digest& high);
+// The root over the runs, oldest first: RFC 6962 over leaves entries (8, big-endian) || root.
+Digest state_root(const StateRecord& state);
+
+class StateMap {
+ public:
+  // What the file holds. `pending_from` on, records are not in a run yet: add() them.
+  explicit StateMap(const Database& db);
+
+  void add(const Digest& key, uint64_t seq);
+
+  // Numbers of the records about this subject, rising.
+  std::vector<uint64_t> find(const Digest& key) const;
+
+  // Makes what was added a run, named `run`, merges, and says what the file now holds. Inside the
+  // caller's transaction.
+  StateRecord flush(uint64_t run, uint64_t size);
+  size_t pending() const { return pending_.size(); }
+
+  // Why a key is, or is not, in one run: a leaf and its place (RFC 6962 inclusion).
+  struct RunProof {
+    MapEntry low;
+    Digest high;
+    uint64_t index = 0;
+    std::vector<Digest> path;
+  };
+  // For each run in order: the interval that `key` lies in, or an entry of it. Only when nothing is
+  // pending, so that it speaks of a state that was logged.
+  std::vector<RunProof> prove(const Digest& key) const;
+
+  // The entries of one run of the file, by chunk; for verification.
+  struct Run {
+    uint64_t run = 0;
+    uint64_t entries = 0;
+    Digest root;
+    std::string directory;  // per chunk: its first key, the root over its leaves
+    std::string filter;     // blocked Bloom filter
+  };
+  const std::vector<Run>& runs() const { return runs_; }
+
+ private:
+  using Chunk = std::vector<MapEntry>;
+  const Chunk& chunk(const Run& run, uint64_t number) const;
+  void grow();
+
+  const Database* db_;
+  std::vector<Run> runs_;  // oldest first
+  std::vector<MapEntry> pending_;
+  std::vector<uint32_t> slots_;  // open addressing: index into pending_, plus one
+  std::vector<uint32_t> next_;   // older entry of the same key, plus one
+  mutable std::map<std::pair<uint64_t, uint64_t>, Chunk> chunks_;
+};
+
+// Building blocks that verification shares.
+constexpr uint64_t kChunkEntries = 1024;  // leaves under one node of a run's tree
+std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where);
+Digest chunk_root(std::span<const MapEntry> entries, const Digest& high);
+class RunFilter {
+ public:
+  explicit RunFilter(uint64_t entries);
+  void add(const Digest& key);
+  const std::string& bytes() const { return bytes_; }
+  static bool may_hold(std::string_view bytes, const Digest& key);
+  // The bits of a filter of this many that stand for `key`.
+  template <class Body>
+  static void for_each_bit(size_t bits, const Digest& key, const Body& body) {
+    uint64_t words[2];
+    std::memcpy(words, key.bytes.data(), sizeof words);
+    const size_t block = words[0] % (bits / 512) * 512;
+    for (int i = 0; i < 7; ++i, words[1] >>= 9) body(block + (words[1] & 511));
+  }
+
+ private:
+  std::string bytes_;
+};
+
+// Does `proof` show under `state` that no record is about `key`? One RunProof a run.
+[[nodiscard]] bool verify_absence(const Digest& key, std::span<const StateMap::RunProof> proof,
+                                  const StateRecord& state);
+// Does it show that record `seq` is about `key`?
+[[nodiscard]] bool verify_presence(const Digest& key, uint64_t seq,
+                                   std::span<const StateMap::RunProof> proof,
+                                   const StateRecord& state);
+
+}  // namespace cleared::ledger
