@@ -401,12 +401,13 @@ TEST(Publish, OfALedgerChecksEachRecordAgainstItsLeaf) {
     const Store store(world.ledger, Access::read);
     publish(folder / "web", source_of(store));
     Files expected;
-    std::string& bundle = expected["tile/entries/000.p/5"];
+    const auto width = static_cast<unsigned>(store.size());
+    std::string& bundle = expected[entries_path(0, width)];
     for (uint64_t seq = 0; seq < store.size(); ++seq) {
       const std::string bytes = store.record_bytes(seq);
       bundle += std::string{static_cast<char>(bytes.size() >> 8), static_cast<char>(bytes.size())};
       bundle += bytes;
-      expected["tile/0/000.p/5"] += leaf_digest(as_bytes(bytes)).text();
+      expected[tile_path(0, 0, width)] += leaf_digest(as_bytes(bytes)).text();
     }
     EXPECT_EQ(files_of(folder / "web"), with_head(expected, store.newest_head_note()));
   }
