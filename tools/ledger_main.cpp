@@ -4,6 +4,7 @@
 #include "tools/cli.h"
 #include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
+#include "tools/publish_commands.h"
 #include "tools/witness_commands.h"
 
 namespace {
@@ -137,6 +138,10 @@ int main(int argc, char** argv) {
         on_ledger(app, o, "status", "what the ledger holds and what needs attention");
     status->add_flag("--json", o.json, "print JSON");
 
+    std::function<int()> publishing;
+    cleared::tools::add_publish_commands(app, publishing);
+    cleared::tools::WitnessOptions witness;
+    cleared::tools::add_witness_commands(app, witness);
     cleared::tools::BenchOptions bench_options;
     CLI::App* bench =
         app.add_subcommand("bench", "measure this machine's ledger beside what limits it");
@@ -153,6 +158,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
     }
+    if (publishing) return publishing();
     using namespace cleared::tools;
     if (bench->parsed()) return ledger_bench(bench_options);
     if (witness.run) return witness.run(witness);
