@@ -29,8 +29,12 @@ void write_key_pair(const fs::path& stem, std::string_view role, const SignerKey
                 "\": must be licensor, licensee, curator, approver, trainer, log or witness");
   }
   write_new_file(stem.string() + ".key", format_signer_key(key) + '\n', 0600);
-  write_new_file(stem.string() + ".pub",
-                 std::string(role) + ' ' + format_verifier_key(key.verifier) + '\n', 0644);
+  write_public_key(stem, role, key.verifier);
+}
+
+void write_public_key(const fs::path& stem, std::string_view role, const VerifierKey& key) {
+  write_new_file(stem.string() + ".pub", std::string(role) + ' ' + format_verifier_key(key) + '\n',
+                 0644);
 }
 
 SignerKey read_signer_key(const fs::path& path) {

@@ -22,6 +22,10 @@ struct PublicKey {
 // Writes `stem`.key (0600) and `stem`.pub. Error{io} when either is there already.
 void write_key_pair(const std::filesystem::path& stem, std::string_view role, const SignerKey& key);
 
+// The second of them alone.
+void write_public_key(const std::filesystem::path& stem, std::string_view role,
+                      const VerifierKey& key);
+
 // Error{permission} when group or others may read the file: the message gives the chmod to run.
 SignerKey read_signer_key(const std::filesystem::path& path);
 

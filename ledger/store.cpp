@@ -324,6 +324,18 @@ Authority read_authority(const Database& db) {
 }
 
 void Store::create(const fs::path& path, const VerifierKey& log_key) {
+  if (fs::exists(path)) {
+    throw Error(Errc::io, "create ", path.string(), ": a file of that name is there already");
+  }
+  // Whole or absent: a ledger gets its name when it is one.
+  const fs::path unfinished = path.string() + ".new";
+  fs::remove(unfinished);
+  fs::remove(unfinished.string() + "-wal");
+  fill_new(unfinished, log_key);
+  publish_file(unfinished, path);
+}
+
+void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   const Database db = Database::create(path);
   db.exec("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
   Transaction transaction(db);
@@ -553,8 +565,8 @@ void Store::log_state(uint64_t at_us) {
   memory.append(db_, prepare(fact, at_us), at_us);
 }
 
-// Records what is about to be signed; false when it is signed already.
-bool Store::store_intent(const TreeHead& head) const {
+// Records what is about to be signed, and returns what was signed already, or nothing.
+std::string Store::store_intent(const TreeHead& head) const {
   {
     Statement intent(db_, "SELECT root, note FROM tree_head WHERE size = ?");
     if (intent.with(head.size).next()) {
@@ -562,9 +574,7 @@ bool Store::store_intent(const TreeHead& head) const {
         throw Error(Errc::corrupt, path_.string(), ": a tree head of size ", head.size,
                     " with another root was about to be signed; run ledger verify");
       }
-      // A crash between signing and publishing leaves an older file, or none.
-      return intent.type(1) == ValueType::null || !fs::exists(head_path(path_)) ||
-             read_file(head_path(path_), kMaxHeadBytes) != intent.text(1);
+      return intent.text(1);
     }
   }
   Transaction transaction(db_);
@@ -572,7 +582,7 @@ bool Store::store_intent(const TreeHead& head) const {
       .with(head.size, Blob{head.root.text()})
       .run();
   transaction.commit();
-  return true;
+  return {};
 }
 
 // Reads again, through a connection of its own, what is going to be signed, and hashes it again.
@@ -622,7 +632,11 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
   read_back(signed_size, size);
   const TreeHead head{origin(), size, Tree(db_).root(size), {}};
 
-  if (!store_intent(head)) return head;
+  if (const std::string signed_before = store_intent(head); !signed_before.empty()) {
+    // A crash between signing and publishing leaves an older file, or one that is not durable yet.
+    write_file(head_path(path_), signed_before);
+    return head;
+  }
   Note note{format_tree_head(head), {}};
   add_signature(note, log_key);
   const std::string text = format_note(note);

@@ -89,6 +89,7 @@ class Store {
 
  private:
   struct Memory;
+  static void fill_new(const std::filesystem::path& path, const VerifierKey& log_key);
   Memory& memory() const;
   template <class Body>
   void in_transaction(const Body& body);
@@ -96,7 +97,7 @@ class Store {
   void check_published_head() const;
   void log_state(uint64_t at_us);
   void read_back(uint64_t from, uint64_t size) const;
-  bool store_intent(const TreeHead& head) const;
+  std::string store_intent(const TreeHead& head) const;
   void store_wal() const;
 
   std::filesystem::path path_;

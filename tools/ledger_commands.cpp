@@ -312,6 +312,23 @@ std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptio
   return roots;
 }
 
+// A new key pair for the log, or the one that an init left that did not come to its end.
+SignerKey log_key_of_init(const LedgerOptions& o) {
+  const std::string file = o.ledger + ".key";
+  if (!fs::exists(file)) {
+    const SignerKey key = new_signer_key(o.origin);
+    write_key_pair(o.ledger, "log", key);
+    return key;
+  }
+  const SignerKey key = read_signer_key(file);
+  if (key.verifier.name != o.origin) {
+    throw Error(Errc::io, "init ", o.ledger, ": ", file, " is there already, the key of ",
+                key.verifier.name, "; move it away");
+  }
+  if (!fs::exists(o.ledger + ".pub")) write_public_key(o.ledger, "log", key.verifier);
+  return key;
+}
+
 }  // namespace
 
 std::string version_text() {
@@ -319,11 +336,10 @@ std::string version_text() {
 }
 
 int ledger_init(const LedgerOptions& o) {
-  const SignerKey key = new_signer_key(o.origin);
   if (fs::exists(o.ledger)) {
     throw Error(Errc::io, "init ", o.ledger, ": a file of that name is there already");
   }
-  write_key_pair(o.ledger, "log", key);
+  const SignerKey key = log_key_of_init(o);
   Store::create(o.ledger, key.verifier);
   Store store(o.ledger, Access::append);
   store.sign_head(key);

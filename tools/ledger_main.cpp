@@ -150,8 +150,6 @@ int main(int argc, char** argv) {
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
     bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");
     bench->add_flag("--json", bench_options.json, "print JSON");
-    cleared::tools::WitnessOptions witness;
-    cleared::tools::add_witness_commands(app, witness);
 
     try {
       app.parse(argc, argv);

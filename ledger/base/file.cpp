@@ -115,6 +115,13 @@ void write_file(const fs::path& path, std::string_view text, unsigned mode) {
   sync_folder(folder_of(path));
 }
 
+void publish_file(const fs::path& temporary, const fs::path& path) {
+  const Fd fd = open_read(temporary);
+  if (::fsync(fd.get()) != 0) fail("write", temporary, errno);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail("write", path, errno);
+  sync_folder(folder_of(path));
+}
+
 void write_new_file(const fs::path& path, std::string_view text, unsigned mode) {
   const fs::path temporary = write_temporary(path, text, mode);
   const int linked = ::link(temporary.c_str(), path.c_str());

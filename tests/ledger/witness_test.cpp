@@ -48,11 +48,11 @@ const std::string kSpecification =
     "V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=\n";
 
 // A log in memory. Two with another `branch` agree in their first `fork_at` leaves.
-struct Log {
+struct TestLog {
   SignerKey key = new_signer_key("log.example/film");
   std::vector<Digest> leaves;
 
-  explicit Log(uint64_t size, const std::string& branch = "", uint64_t fork_at = 0) {
+  explicit TestLog(uint64_t size, const std::string& branch = "", uint64_t fork_at = 0) {
     for (uint64_t i = 0; i < size; ++i) {
       leaves.push_back(sha256((i < fork_at ? "" : branch) + std::to_string(i)));
     }
@@ -80,7 +80,7 @@ struct Bench {
   std::filesystem::path state = folder / "witness.db";
   SignerKey key = new_signer_key("witness.example/w1", SignatureType::ed25519_cosignature);
 
-  explicit Bench(const Log& log) {
+  explicit Bench(const TestLog& log) {
     WitnessState::create(state, key.verifier);
     WitnessState(state, Access::append).add_log(log.key.verifier);
   }
@@ -157,14 +157,14 @@ TEST(AddCheckpoint, MalformedRequestsAreRefused) {
 }
 
 TEST(Witness, AnswersWithTheStatusOfTheSpecification) {
-  const Log log(20), fork(20, "x", 5), stranger(20);
-  Log other = log;
+  const TestLog log(20), fork(20, "x", 5), stranger(20);
+  TestLog other = log;
   other.key = new_signer_key("log.example/film");  // same name, another key
   const Bench bench(log);
   Witness witness = bench.open();
   ASSERT_EQ(witness.answer(log.body(0, 7)).answer.status, 200);
 
-  Log forked = fork;
+  TestLog forked = fork;
   forked.key = log.key;
   Note extended{format_tree_head({log.key.verifier.name, 9, root_digest(log.first(9)), {"extra"}}),
                 {}};
@@ -237,7 +237,7 @@ TEST(Witness, AnswersWithTheStatusOfTheSpecification) {
 }
 
 TEST(Witness, TheFirstHeadNeedsNoProofAndMayBeOfAnEmptyLog) {
-  const Log log(3);
+  const TestLog log(3);
   AddCheckpoint with_proof = log.request(0, 2);
   with_proof.proof.push_back(Digest{});
   Note wrong{format_tree_head({log.key.verifier.name, 0, Digest{}, {}}), {}};
@@ -252,7 +252,7 @@ TEST(Witness, TheFirstHeadNeedsNoProofAndMayBeOfAnEmptyLog) {
 }
 
 TEST(Witness, ABodyOfAnyLengthCutAnywhereIsRefused) {
-  const Log log(9);
+  const TestLog log(9);
   const Bench bench(log);
   Witness witness = bench.open();
   const std::string body = log.body(4, 9);
@@ -262,8 +262,8 @@ TEST(Witness, ABodyOfAnyLengthCutAnywhereIsRefused) {
 }
 
 TEST(Witness, RemembersAcrossRestartsAndKeepsTheProofOfAFork) {
-  const Log log(9);
-  Log fork(9, "x", 2);
+  const TestLog log(9);
+  TestLog fork(9, "x", 2);
   fork.key = log.key;
   const Bench bench(log);
   EXPECT_EQ(bench.open().answer(log.body(0, 5)).answer.status, 200);
@@ -279,7 +279,7 @@ TEST(Witness, RemembersAcrossRestartsAndKeepsTheProofOfAFork) {
 }
 
 TEST(Witness, CosignsNeverEarlierThanBefore) {
-  const Log log(3);
+  const TestLog log(3);
   const Bench bench(log);
   EXPECT_EQ(bench.open(kNow).answer(log.body(0, 2)).answer.status, 200);
   const auto later = bench.open(kNow - 1000).answer(log.body(2, 3));
@@ -289,8 +289,8 @@ TEST(Witness, CosignsNeverEarlierThanBefore) {
 }
 
 TEST(Witness, ALogMayHaveSeveralKeysAndEachSpeaksForItsOriginAlone) {
-  const Log log(4);
-  Log second = log;
+  const TestLog log(4);
+  TestLog second = log;
   second.key = new_signer_key(log.key.verifier.name);
   const Bench bench(log);
   Witness witness = bench.open();
@@ -303,7 +303,7 @@ TEST(Witness, ALogMayHaveSeveralKeysAndEachSpeaksForItsOriginAlone) {
 }
 
 TEST(Witness, WrongKeysAndSecondWitnessesAreRefused) {
-  const Log log(2);
+  const TestLog log(2);
   const Bench bench(log);
   const Witness first = bench.open();
   EXPECT_TRUE(error_of([&] { (void)bench.open(); }).starts_with("busy"));
@@ -323,8 +323,8 @@ TEST(Witness, WrongKeysAndSecondWitnessesAreRefused) {
 }
 
 TEST(Witness, ADamagedStateIsRefusedAndNotReset) {
-  const Log log(6);
-  Log fork(6, "x", 1);
+  const TestLog log(6);
+  TestLog fork(6, "x", 1);
   fork.key = log.key;
   const Note forged = fork.head(4);  // signed by the log, never cosigned
   struct Row {
@@ -364,7 +364,7 @@ TEST(Witness, ADamagedStateIsRefusedAndNotReset) {
 }
 
 TEST(Witness, DamageFoundWhileServingEndsIt) {
-  const Log log(6);
+  const TestLog log(6);
   const Bench bench(log);
   Witness witness = bench.open();
   ASSERT_EQ(witness.answer(log.body(0, 4)).answer.status, 200);
@@ -377,10 +377,10 @@ TEST(Witness, DamageFoundWhileServingEndsIt) {
 
 TEST(Witness, OfTwoHistoriesThatRaceOneIsCosigned) {
   constexpr uint64_t kRounds = 25;
-  const Log log(2 * kRounds + 1);
+  const TestLog log(2 * kRounds + 1);
   const Bench bench(log);
   Witness witness = bench.open();
-  std::array<Log, 2> sides = {log, log};
+  std::array<TestLog, 2> sides = {log, log};
   ASSERT_EQ(witness.answer(log.body(0, 1)).answer.status, 200);
   for (uint64_t size = 1; size < kRounds; ++size) {
     for (size_t side : {0U, 1U}) {
@@ -402,7 +402,7 @@ TEST(Witness, OfTwoHistoriesThatRaceOneIsCosigned) {
 
 // Cosigns one record after the other from `start`, says each size, and after each tries to have
 // another history cosigned: that would be said as size 0.
-[[noreturn]] void cosign_until_killed(const Bench& bench, const Log& log, const Log& fork,
+[[noreturn]] void cosign_until_killed(const Bench& bench, const TestLog& log, const TestLog& fork,
                                       uint64_t start, int out) {
   Witness witness = bench.open();
   for (uint64_t size = start; size + 1 < log.leaves.size(); ++size) {
@@ -430,8 +430,8 @@ std::vector<uint64_t> read_and_kill(int in, pid_t child, int lines, int wait_us)
 }
 
 TEST(Witness, KilledAtAnyMomentItForgetsNothingItAnswered) {
-  const Log log(200);
-  Log fork(200, "x", 0);
+  const TestLog log(200);
+  TestLog fork(200, "x", 0);
   fork.key = log.key;
   const Bench bench(log);
   uint64_t newest = 0;
@@ -472,7 +472,7 @@ Asked ask(const Note& note, const AskWitness& how, const ConsistencyProver& prov
 }
 
 TEST(AskWitness, GetsACosignatureWithWhateverItKnowsOfTheWitness) {
-  const Log log(30);
+  const TestLog log(30);
   const auto prove = [&](uint64_t from, uint64_t to) { return log.proof(from, to); };
   struct Row {
     const char* what;
@@ -507,8 +507,8 @@ TEST(AskWitness, GetsACosignatureWithWhateverItKnowsOfTheWitness) {
 }
 
 TEST(AskWitness, SeesWhenAWitnessContradictsUs) {
-  const Log log(30);
-  Log fork(30, "x", 4);
+  const TestLog log(30);
+  TestLog fork(30, "x", 4);
   fork.key = log.key;
   struct Row {
     const char* what;
@@ -535,7 +535,7 @@ TEST(AskWitness, SeesWhenAWitnessContradictsUs) {
 }
 
 TEST(AskWitness, TakesNothingFromAnAnswerThatIsNotACosignature) {
-  const Log log(10);
+  const TestLog log(10);
   const SignerKey key = new_signer_key("witness.example/w1", SignatureType::ed25519_cosignature);
   const SignerKey other = new_signer_key("witness.example/w1", SignatureType::ed25519_cosignature);
   const Note note = log.head(9);
