@@ -99,7 +99,8 @@ std::string kind_of(const Store& store, uint64_t seq) {
     throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
                 " does not parse; run ledger verify");
   }
-  return std::string(kind_name(fact));
+  // Its row has a table of its own.
+  return fact.key().retired() ? "retirement" : std::string(kind_name(fact));
 }
 
 // Fills the temporary table `about` with the records of the story.
@@ -213,6 +214,9 @@ constexpr ChapterPlan kChapters[] = {
      "SELECT k.seq AS record, k.name, k.role, CASE WHEN r.seq IS NULL THEN 'in use' ELSE "
      "'retired by record ' || r.seq END AS standing FROM key k LEFT JOIN retirement r "
      "ON r.key = k.seq WHERE k.seq IN {key} ORDER BY 1"},
+    {"retirement",
+     "SELECT r.seq AS record, k.name, k.role FROM retirement r JOIN key k "
+     "ON k.seq = r.key WHERE r.seq IN {retirement} ORDER BY 1"},
     {"policy", "SELECT seq AS record, version, at, note FROM policy WHERE seq IN {policy}",
      Signed::note, Policy::CHANGE_POLICY},
     {"witness_policy",
