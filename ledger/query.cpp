@@ -5,30 +5,97 @@
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
 #include "ledger/projection.h"
+#include "ledger/schema.h"
 #include "ledger/store.h"
 
 namespace cleared::ledger {
 namespace fs = std::filesystem;
 namespace {
 
-Table rows_of(const Database& db, const std::string& sql) {
-  Statement select(db, sql);
-  Table out;
-  for (int i = 0; i < select.columns(); ++i) out.columns.push_back(select.column_name(i));
-  out.numeric.assign(out.columns.size(), true);
-  while (select.next()) {
-    auto& row = out.rows.emplace_back();
-    for (int i = 0; i < select.columns(); ++i) {
-      const ValueType type = select.type(i);
-      row.push_back(type == ValueType::blob ? to_hex(as_bytes(select.text(i))) : select.text(i));
-      const bool number = type == ValueType::integer || type == ValueType::real;
-      if (!number) out.numeric[static_cast<size_t>(i)] = false;
+// The ledger as it was before record `at`: a view of each table's rows until then, and the readable
+// views over those. The file itself lies under a name that nobody can guess, so that no SQL gets
+// past the views; an authorizer could not tell, for it is not told why a table is counted.
+class Past {
+ public:
+  Past(const Store& store, uint64_t at) : db_(open(store, at)) {
+    db_.exec("PRAGMA temp_store = MEMORY");
+    for (const TableShape& table : tables()) {
+      const std::string name = '"' + std::string(table.name) + '"';
+      db_.exec("CREATE TEMP VIEW " + name + " AS SELECT * FROM " + schema_ + "." + name +
+               " WHERE seq < " + std::to_string(at));
     }
+    db_.exec(
+        "CREATE TEMP VIEW today AS SELECT substr(at, 1, 10) AS day FROM moment "
+        "ORDER BY seq DESC LIMIT 1");
+    constexpr std::string_view kCreate = "CREATE VIEW ";
+    std::string views(kViews);
+    for (size_t from = 0; (from = views.find(kCreate, from)) != std::string::npos; ++from) {
+      views.replace(from, kCreate.size(), "CREATE TEMP VIEW ");
+    }
+    db_.exec(views);
   }
-  return out;
+  const Database& db() const { return db_; }
+  bool has(const std::string& view) const {
+    return Statement(db_, "SELECT 1 FROM temp.sqlite_schema WHERE name = ?").with(view).next();
+  }
+  // What a statement must not read: where the name of the file's tables is, and what has no past.
+  std::vector<std::string> hidden() const {
+    std::vector<std::string> out = {"sqlite_schema", "sqlite_master", "sqlite_temp_schema",
+                                    "sqlite_temp_master"};
+    Statement rest(db_,
+                   "SELECT name FROM " + schema_ +
+                       ".sqlite_schema WHERE name NOT IN (SELECT name FROM temp.sqlite_schema)");
+    while (rest.next()) out.push_back(rest.text(0));
+    return out;
+  }
+
+ private:
+  Database open(const Store& store, uint64_t at) {
+    if (at == 0 || at > store.size()) {
+      throw Error(Errc::usage, "--at ", at, ": ", store.path().string(), " has ", store.size(),
+                  " records; give a number from 1 to that");
+    }
+    Statement random(store.db(), "SELECT 'log_' || lower(hex(randomblob(16)))");
+    random.next();
+    schema_ = random.text(0);
+    return Database::open_beside(store.path(), schema_);
+  }
+  std::string schema_;
+  Database db_;
+};
+
+std::string names_text(const fs::path& ledger) {
+  std::string names;
+  for (const std::string& name : view_names(ledger)) names += " " + name;
+  return names;
 }
 
 }  // namespace
+
+Table read_table(const Database& db, const std::string& sql, uint64_t limit) {
+  Statement select(db, sql);
+  Table out;
+  for (int i = 0; i < select.columns(); ++i) out.columns.push_back(select.column_name(i));
+  std::vector<bool> any_number(out.columns.size()), any_other(out.columns.size());
+  while (select.next()) {
+    if (limit > 0 && out.rows.size() == limit) {
+      out.more = true;
+      break;
+    }
+    auto& row = out.rows.emplace_back();
+    for (int i = 0; i < select.columns(); ++i) {
+      const ValueType type = select.type(i);
+      row.push_back(type == ValueType::blob ? to_hex(as_bytes(select.view(i))) : select.text(i));
+      const bool number = type == ValueType::integer || type == ValueType::real;
+      if (number) any_number[static_cast<size_t>(i)] = true;
+      if (!number && type != ValueType::null) any_other[static_cast<size_t>(i)] = true;
+    }
+  }
+  for (size_t i = 0; i < out.columns.size(); ++i) {
+    out.numeric.push_back(any_number[i] && !any_other[i]);
+  }
+  return out;
+}
 
 std::vector<std::string> view_names(const fs::path& ledger) {
   const Store store(ledger, Access::read);
@@ -38,26 +105,37 @@ std::vector<std::string> view_names(const fs::path& ledger) {
   return names;
 }
 
-Table query_view(const fs::path& ledger, const std::string& view) {
+Table query_view(const fs::path& ledger, const std::string& view, const QueryOptions& options) {
   const Store store(ledger, Access::read);
   Statement known(store.db(),
                   "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'table') AND name = ?");
   if (!known.with(view).next()) {
-    std::string names;
-    for (const std::string& name : view_names(ledger)) names += " " + name;
-    throw Error(Errc::usage, "query: there is no view \"", view, "\"; the views are:", names);
+    throw Error(Errc::usage, "query: there is no view \"", view,
+                "\"; the views are:", names_text(ledger));
   }
-  return rows_of(store.db(), "SELECT * FROM \"" + view + "\"");
+  const std::string all = "SELECT * FROM \"" + view + '"';
+  if (!options.at) return read_table(store.db(), all, options.limit);
+  const Past past(store, *options.at);
+  if (!past.has(view)) {
+    throw Error(
+        Errc::usage, "query: ", view,
+        " is how the file keeps its records, and has no past; the views are:", names_text(ledger));
+  }
+  return read_table(past.db(), all, options.limit);
 }
 
-Table query_sql(const fs::path& ledger, const std::string& sql) {
+Table query_sql(const fs::path& ledger, const std::string& sql, const QueryOptions& options) {
   const Store store(ledger, Access::read);
-  store.db().guard_reading();
+  std::optional<Past> past;
+  if (options.at) past.emplace(store, *options.at);
+  const Database& db = past ? past->db() : store.db();
+  db.guard_reading(past ? past->hidden() : std::vector<std::string>());
   try {
-    return rows_of(store.db(), sql);
+    return read_table(db, sql, options.limit);
   } catch (const Error& error) {
-    throw Error(error.code() == Errc::permission ? Errc::usage : error.code(), error.what(),
-                error.code() == Errc::permission ? "; --sql reads and does nothing else" : "");
+    if (error.code() != Errc::permission) throw;
+    throw Error(Errc::usage, error.what(), "; --sql reads and does nothing else",
+                past ? ", and with --at no table that the records lie in" : "");
   }
 }
 

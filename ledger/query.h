@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,17 +14,32 @@ namespace cleared::ledger {
 struct Table {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;  // blobs as hex, NULL as an empty text
-  std::vector<bool> numeric;                   // a column whose values are all numbers
+  std::vector<bool> numeric;  // a column whose values are all numbers or NULL, and not all NULL
+  bool more = false;          // there were rows beyond the limit
+};
+
+struct QueryOptions {
+  // Answers as they were when the log had this many records: rows of records before it alone, and
+  // the day of the newest of them for today. Only what the log determines can be asked then, so
+  // not the tables that the records lie in. Error{usage} for 0 or more than there are.
+  std::optional<uint64_t> at = std::nullopt;
+  uint64_t limit = 0;  // rows at most; 0: all
 };
 
 // "cleared", "refused", "expiring", "exposure", "provenance", "touched", ...
 std::vector<std::string> view_names(const std::filesystem::path& ledger);
 
 // Every row of a view or table. Error{usage} names those there are.
-Table query_view(const std::filesystem::path& ledger, const std::string& view);
+Table query_view(const std::filesystem::path& ledger, const std::string& view,
+                 const QueryOptions& options = {});
 
-// One SELECT. Error{usage} for anything that would do more than read.
-Table query_sql(const std::filesystem::path& ledger, const std::string& sql);
+// One SELECT. Error{usage} for anything that would do more than read, or with `at` for anything
+// that would see records after it.
+Table query_sql(const std::filesystem::path& ledger, const std::string& sql,
+                const QueryOptions& options = {});
+
+// One statement of the program's own.
+Table read_table(const Database& db, const std::string& sql, uint64_t limit = 0);
 
 // The record that `what` names: its number, or an id, digest (from 8 hex digits on), path, key or
 // name in one of the tables. Error{not_found}; Error{usage} when several records fit.

@@ -128,6 +128,7 @@ CREATE TABLE clip(
   motion REAL NOT NULL,
   caption TEXT NOT NULL
 ) STRICT;
+CREATE INDEX clip_source ON clip(source);
 CREATE TABLE duplicate(
   seq INTEGER PRIMARY KEY,
   source INTEGER NOT NULL REFERENCES source,
@@ -140,6 +141,7 @@ CREATE TABLE duplicate(
   audio_match REAL NOT NULL,
   verdict TEXT NOT NULL
 ) STRICT;
+CREATE INDEX duplicate_conflict ON duplicate(seq) WHERE verdict = 'conflict';
 CREATE TABLE shard(
   seq INTEGER PRIMARY KEY,
   root TEXT NOT NULL,
@@ -308,9 +310,12 @@ CREATE VIEW licence_in_force AS
     AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
 -- Clips of a span that two licensors claim: quarantined, whichever came first.
 CREATE VIEW conflicted_clip AS
-  SELECT DISTINCT c.seq AS clip FROM duplicate d JOIN clip c
-    ON (c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us)
-    OR (c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us)
+  SELECT c.seq AS clip FROM duplicate d CROSS JOIN clip c
+    ON c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us
+  WHERE d.verdict = 'conflict'
+  UNION
+  SELECT c.seq FROM duplicate d CROSS JOIN clip c
+    ON c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us
   WHERE d.verdict = 'conflict';
 CREATE VIEW cleared AS
   SELECT c.id AS clip, s.path, c.start_us, c.end_us, l.ref AS licence, l.licensor, l.valid_to,

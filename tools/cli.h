@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <string_view>
 
 #include "ledger/base/error.h"
 
@@ -26,6 +28,12 @@ enum Exit {
 
 // The one table from kinds of error to exit codes.
 Exit exit_of(Errc code);
+
+// `text` with a ? for each byte or character that would rewrite the reader's terminal: C0 and C1
+// controls, changes of the direction of reading, bytes that are no UTF-8. printable_lines() keeps
+// newlines.
+std::string printable(std::string_view text);
+std::string printable_lines(std::string_view text);
 
 // Runs `body`, prints an escaping Error as one line on stderr, and returns the exit code.
 int run_main(const char* program, const std::function<int()>& body) noexcept;

@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include <google/protobuf/util/json_util.h>
-#include <nlohmann/json.hpp>
 
 #include "ledger/authority.h"
 #include "ledger/base/clock.h"
@@ -25,14 +24,13 @@
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tools/cli.h"
+#include "tools/output.h"
 #include "train/data/config.h"
 
 namespace cleared::tools {
 namespace fs = std::filesystem;
 using namespace cleared::ledger;
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // Signs the new tree head when the log's key is at hand, and says so when it is not.
 void sign_if_possible(Store& store, const LedgerOptions& o) {
@@ -191,79 +189,6 @@ std::string summary(const Fact& fact) {
   const size_t brace = text.find("{ ");
   if (brace != std::string::npos) text = text.substr(brace + 2);
   return text.size() <= 100 ? text : text.substr(0, 100) + "...";
-}
-
-// Control characters would let a hostile name rewrite the reader's terminal.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return text;
-}
-
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
-void print_csv(const Table& table) {
-  const auto line = [](const std::vector<std::string>& fields) {
-    for (size_t i = 0; i < fields.size(); ++i) {
-      std::printf("%s%s", i > 0 ? "," : "", csv_field(fields[i]).c_str());
-    }
-    std::printf("\r\n");  // RFC 4180
-  };
-  line(table.columns);
-  for (const auto& row : table.rows) line(row);
-}
-
-Json to_json(const Table& table) {
-  Json out = Json::array();
-  for (const auto& row : table.rows) {
-    Json object = Json::object();
-    for (size_t i = 0; i < row.size(); ++i) {
-      object[table.columns[i]] =
-          table.numeric[i] ? Json::parse(row[i], nullptr, false) : Json(row[i]);
-    }
-    out.push_back(std::move(object));
-  }
-  return out;
-}
-
-void print_json(const Json& json) {
-  std::printf("%s\n", json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-}
-
-void print_table(const Table& table) {
-  constexpr size_t kWidest = 40;
-  const auto cut = [](std::string text) {
-    text = printable(std::move(text));
-    return text.size() <= kWidest ? text : text.substr(0, kWidest - 3) + "...";
-  };
-  std::vector<size_t> widths;
-  for (const std::string& name : table.columns) widths.push_back(name.size());
-  for (const auto& row : table.rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], cut(row[i]).size());
-  }
-  const auto line = [&](const std::vector<std::string>& fields, bool heading) {
-    for (size_t i = 0; i < fields.size(); ++i) {
-      const int width = static_cast<int>(widths[i]);
-      const bool right = table.numeric[i] && !heading;
-      std::printf("%s%*s", i > 0 ? "  " : "", right ? width : -width, cut(fields[i]).c_str());
-    }
-    std::printf("\n");
-  };
-  line(table.columns, true);
-  for (const auto& row : table.rows) line(row, false);
-  std::printf("(%zu row%s)\n", table.rows.size(), table.rows.size() == 1 ? "" : "s");
-}
-
-void print(const Table& table, const LedgerOptions& o) {
-  if (o.json) return print_json(to_json(table));
-  if (o.csv) return print_csv(table);
-  print_table(table);
 }
 
 // Root of the shard that a root, a prefix of one, or a name stands for.
@@ -514,16 +439,17 @@ int ledger_show(const LedgerOptions& o) {
   const uint64_t seq = find_record(store, o.name);
   const ParsedRecord parsed = read_record(store, seq);
   if (o.json) {
-    std::printf("%s\n", to_json(parsed, seq).dump(2).c_str());
+    print_json(to_json(parsed, seq));
     return exit_ok;
   }
   std::printf("record %llu, %s\n%s", static_cast<unsigned long long>(seq),
-              format_time(parsed.record.at_us()).c_str(), format_textproto(parsed.fact).c_str());
+              format_time(parsed.record.at_us()).c_str(),
+              printable_lines(format_textproto(parsed.fact)).c_str());
   if (parsed.fact.has_licence()) {
     Statement document(store.db(), "SELECT note FROM document WHERE digest = ?");
     const std::string& digest = parsed.fact.licence().document_digest();
     if (document.with(to_hex(as_bytes(digest))).next()) {
-      std::printf("\n%s", document.text(0).c_str());
+      std::printf("\n%s", printable_lines(document.text(0)).c_str());
     } else {
       std::printf("\nits document was erased\n");
     }
@@ -540,23 +466,13 @@ int ledger_log(const LedgerOptions& o) {
     if (!o.role.empty() && kind != o.role) continue;
     ++printed;
     if (o.json) {
-      std::printf("%s\n", to_json(parsed, seq).dump().c_str());
+      print_json_line(to_json(parsed, seq));
     } else {
       std::printf("%6llu  %s  %-11s  %s\n", static_cast<unsigned long long>(seq),
                   format_time(parsed.record.at_us()).c_str(), kind.c_str(),
                   printable(summary(parsed.fact)).c_str());
     }
   }
-  return exit_ok;
-}
-
-int ledger_query(const LedgerOptions& o) {
-  if (o.name.empty() == o.sql.empty()) {
-    std::string names;
-    for (const std::string& name : view_names(o.ledger)) names += " " + name;
-    throw Error(Errc::usage, "query: name a view or give --sql; the views are:", names);
-  }
-  print(o.sql.empty() ? query_view(o.ledger, o.name) : query_sql(o.ledger, o.sql), o);
   return exit_ok;
 }
 
@@ -604,40 +520,6 @@ int ledger_verify(const LedgerOptions& o) {
                 static_cast<unsigned long long>(report.unsigned_tail));
   }
   return report.findings.empty() ? exit_ok : exit_no;
-}
-
-int ledger_status(const LedgerOptions& o) {
-  const auto rows = [&](const std::string& sql) { return query_sql(o.ledger, sql); };
-  const Table kinds =
-      rows("SELECT kind, COUNT(*) AS records FROM record GROUP BY kind ORDER BY 2 DESC, 1");
-  const Table coverage = rows(
-      "SELECT l.ref AS licence, l.licensor, l.valid_to, COUNT(s.seq) AS sources, "
-      "ROUND(SUM(s.duration_us) / 1e6, 1) AS seconds, "
-      "EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) AS revoked FROM licence l "
-      "LEFT JOIN source_licence sl ON sl.licence = l.seq LEFT JOIN source s ON s.seq = sl.seq "
-      "GROUP BY l.seq ORDER BY l.ref");
-  const Table expiring = rows("SELECT * FROM expiring WHERE days_left <= 30");
-  const Table refused = rows("SELECT act, rule, COUNT(*) AS times FROM refusal GROUP BY act, rule");
-  if (o.json) {
-    print_json({{"kinds", to_json(kinds)},
-                {"coverage", to_json(coverage)},
-                {"expiring", to_json(expiring)},
-                {"refused", to_json(refused)}});
-    return exit_ok;
-  }
-  const Store store(o.ledger, Access::read);
-  std::printf("log %s, %llu records\n\n", store.origin().c_str(),
-              static_cast<unsigned long long>(store.size()));
-  const auto section = [](const char* title, const Table& table) {
-    std::printf("%s\n", title);
-    print_table(table);
-    std::printf("\n");
-  };
-  section("records by kind", kinds);
-  section("licences and what they cover", coverage);
-  section("licences that end within 30 days", expiring);
-  section("refused by the gate", refused);
-  return exit_ok;
 }
 
 }  // namespace cleared::tools

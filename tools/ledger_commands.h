@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ struct LedgerOptions {
   std::string ledger, origin, name, role, file, key, out, log_key, comment, sql, trust;
   std::vector<std::string> files;
   uint64_t hours = 24, from = 0, limit = 0;
+  std::optional<uint64_t> at, rows;  // of a query: at which size, how many at most
   bool all = false, json = false, csv = false, dry_run = false, leave_out = false;
 };
 
@@ -26,10 +28,8 @@ int ledger_permit(const LedgerOptions& o);
 int ledger_revoke(const LedgerOptions& o);
 int ledger_show(const LedgerOptions& o);
 int ledger_log(const LedgerOptions& o);
-int ledger_query(const LedgerOptions& o);
 int ledger_prove(const LedgerOptions& o);
 int ledger_verify(const LedgerOptions& o);
-int ledger_status(const LedgerOptions& o);
 
 std::string version_text();
 

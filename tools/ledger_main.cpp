@@ -5,6 +5,7 @@
 #include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
 #include "tools/publish_commands.h"
+#include "tools/query_commands.h"
 #include "tools/witness_commands.h"
 
 namespace {
@@ -18,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   ledger approve film.db --all --key keys/approver.key
   ledger permit film.db --run configs/nano.textproto --key keys/approver.key --out nano.permit
   ledger query film.db exposure --csv
+  ledger why film.db CLIP
   ledger verify film.db --against nano.permit
 
 Exit codes: 0 done, 1 the answer is no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input,
@@ -120,8 +122,23 @@ int main(int argc, char** argv) {
     CLI::App* query = on_ledger(app, o, "query", "print a view or the answer to your own SQL");
     query->add_option("VIEW", o.name, "cleared refused expiring exposure provenance touched ...");
     query->add_option("--sql", o.sql, "one SELECT; nothing that writes is accepted");
+    query->add_option("--at", o.at, "answer as when the log had so many records");
+    query->add_option("--limit", o.rows,
+                      "rows at most, 0: all (default: 200 on a terminal, else all)");
     query->add_flag("--json", o.json, "print JSON");
     query->add_flag("--csv", o.csv, "print CSV");
+
+    CLI::App* why = on_ledger(
+        app, o, "why", "from footage to licence to approval, and whether it may be used today");
+    why->add_option("WHAT", o.name, "a clip, or any other number, digest, path, key or name")
+        ->required();
+    why->add_option("--limit", o.rows, "records of a kind at most, 0: all (default: 10)");
+    why->add_flag("--json", o.json, "print JSON");
+
+    CLI::App* history = on_ledger(
+        app, o, "history", "every record about it, what it was made from and what was made of it");
+    history->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
+    history->add_flag("--json", o.json, "print JSON");
 
     CLI::App* prove = on_ledger(app, o, "prove", "write a proof that a record is in the log");
     prove->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
@@ -172,6 +189,8 @@ int main(int argc, char** argv) {
     if (show->parsed()) return ledger_show(o);
     if (log->parsed()) return ledger_log(o);
     if (query->parsed()) return ledger_query(o);
+    if (why->parsed()) return ledger_why(o);
+    if (history->parsed()) return ledger_history(o);
     if (prove->parsed()) return ledger_prove(o);
     if (verify->parsed()) return ledger_verify(o);
     return ledger_status(o);

@@ -3,7 +3,9 @@
 
 #include <csignal>
 #include <fstream>
+#include <map>
 #include <random>
+#include <set>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -20,7 +22,7 @@
 #include "ledger/query.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
-#include "tests/ledger/world.h"
+#include "tests/ledger/full_world.h"
 
 namespace cleared::ledger {
 namespace {
@@ -28,14 +30,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-Fact refusal(const std::string& subject) {
-  Fact fact;
-  fact.mutable_refusal()->set_act("ingest");
-  fact.mutable_refusal()->set_subject(subject);
-  fact.mutable_refusal()->set_rule("no_licence");
-  return fact;
-}
 
 // "where: what" of every finding, one a line.
 std::string findings(const fs::path& ledger, const VerifyOptions& options = {}) {
@@ -159,10 +153,9 @@ TEST(Licences, TheirDocumentsMayBeErased) {
   Store(world.ledger, Access::append).erase_document("LIC-1@1", "asked for");
   EXPECT_EQ(findings(world.ledger), "");
   EXPECT_EQ(read_file(world.ledger).find("Every field once"), std::string::npos);
-  EXPECT_THAT(error_of([&] {
-                Store(world.ledger, Access::append).erase_document("LIC-1@1", "again");
-              }),
-              StartsWith("corrupt"));
+  EXPECT_THAT(
+      error_of([&] { Store(world.ledger, Access::append).erase_document("LIC-1@1", "again"); }),
+      StartsWith("corrupt"));
 }
 
 TEST(Licences, ADocumentThatVanishesWithoutARecordIsMissed) {
@@ -312,85 +305,6 @@ TEST(Crash, AcknowledgedRecordsSurvive) {
 }
 
 // --- verify ---
-
-// A ledger with a row in every table. The run receipt is about two passes of one sample; the bundle
-// says `passes`.
-struct FullWorld : World {
-  explicit FullWorld(uint32_t passes = 2) {
-    fill();
-    const std::string permit = permit_note();
-    std::vector<Fact> facts(6);
-    facts[0].mutable_permit()->set_note(permit);
-    RunRecord& run = *facts[1].mutable_run();
-    run.set_name("run-1-abc");
-    run.set_permit(std::string(sha256(permit).text()));
-    run.set_config_digest(std::string(sha256("config").text()));
-    run.set_code_version("1.0");
-    run.set_ranks(2);
-    ConsumedRecord& consumed = *facts[3].mutable_consumed();
-    consumed.set_run("run-1-abc");
-    consumed.set_end_step(2);
-    consumed.set_sample(std::string(manifest.samples[0].digest.text()));
-    consumed.set_passes(2);
-    ReceiptText receipt;
-    Receipt& r = *receipt.mutable_receipt();
-    r.set_run("run-1-abc");
-    r.set_permit(digest_name(sha256(permit)));
-    r.set_origin(log.verifier.name);
-    const TreeHead head = Store(ledger, Access::append).sign_head(log);
-    r.set_tree_size(head.size);
-    r.set_tree_root(digest_name(head.root));
-    r.set_first_step(0);
-    r.set_end_step(2);
-    r.set_steps_root(digest_name(sha256("steps")));
-    r.set_samples(1);
-    r.set_consumed_root(digest_name(leaf_digest(as_bytes(consumed.SerializeAsString()))));
-    r.set_checkpoint(digest_name(sha256("weights")));
-    const std::string receipt_note = sign_text(format_textproto(receipt), {&trainer});
-    facts[2].mutable_receipt()->set_note(receipt_note);
-    consumed.set_passes(passes);
-    TrainingStatement s;
-    s.subjects = {{"weights", sha256("weights")}};
-    s.run = "run-1-abc";
-    s.step = 2;
-    s.tree_head = head;
-    CheckpointRecord& checkpoint = *facts[4].mutable_checkpoint();
-    checkpoint.set_digest(std::string(sha256("weights").text()));
-    checkpoint.set_run("run-1-abc");
-    checkpoint.set_step(2);
-    checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
-    facts[5] = refusal("bikes.mp4");
-    Fact duplicate;
-    duplicate.mutable_duplicate()->set_source(std::string(sha256("source a").text()));
-    duplicate.mutable_duplicate()->set_of(std::string(sha256("source a").text()));
-    duplicate.mutable_duplicate()->set_verdict("duplicate");
-    facts.push_back(duplicate);
-    facts.push_back(revocation("shard", "sha256:" + root_hex(), approver));
-    append(facts);
-    add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
-    Store(ledger, Access::append).erase_document("LIC-2@1", "asked for");
-    append_keepers();
-    Store(ledger, Access::append).sign_head(log);
-    write_file(folder / "a.permit", permit);
-    write_file(folder / "a.receipt", receipt_note);
-    write_file(folder / "a.statement", checkpoint.statement());
-  }
-
-  // A policy, a witness policy, and a key that is replaced and retired.
-  void append_keepers() {
-    std::vector<Fact> facts(4);
-    facts[0].mutable_policy()->set_note(
-        sign_text("policy {\n  version: 1\n  at: \"2026-01-02T03:04:05Z\"\n  rule {\n    act: "
-                  "APPROVE\n    role: \"approver\"\n    need: 1\n  }\n}\n",
-                  {&approver}));
-    facts[1].mutable_witness_policy()->set_text("log " + format_verifier_key(log.verifier) +
-                                                "\nquorum none\n");
-    facts[2] = key(new_signer_key("example-studio"), "licensee");
-    facts[3] = key(licensee, "licensee");
-    facts[3].mutable_key()->set_retired(true);
-    append(facts);
-  }
-};
 
 // As someone with write access and sqlite3: without foreign keys, without our checks.
 void edit(const fs::path& ledger, const std::string& sql) {
@@ -567,6 +481,137 @@ TEST(Query, ReadsAndDoesNothingElse) {
   }
   EXPECT_EQ(query_sql(world.ledger, "SELECT 1; DELETE FROM leaf").rows.size(), 1U);
   EXPECT_EQ(findings(world.ledger), "");
+}
+
+std::vector<std::vector<std::string>> sorted_rows(Table table) {
+  std::sort(table.rows.begin(), table.rows.end());
+  table.rows.push_back(table.columns);
+  return table.rows;
+}
+
+// Every view and projected table, at every size of which a copy of the file was kept.
+TEST(QueryAt, AnswersAsTheFileDidWhenItHadThatManyRecords) {
+  const std::string day = date_of(now_us());
+  std::map<uint64_t, fs::path> copies;
+  int stages = 0;
+  const FullWorld world(2, [&](const World& growing) {
+    if (stages++ % 2 != 0) return;
+    const uint64_t size = Store(growing.ledger, Access::read).size();
+    const fs::path copy = growing.folder / ("at-" + std::to_string(size) + ".db");
+    write_file(copy, read_file(growing.ledger));
+    copies[size] = copy;
+  });
+  ASSERT_GT(copies.size(), 4U);
+  std::vector<std::string> names = view_names(world.ledger);
+  for (const TableShape& table : tables()) names.emplace_back(table.name);
+  std::map<std::string, std::set<std::vector<std::vector<std::string>>>> answers;
+  for (const auto& [size, copy] : copies) {
+    for (const std::string& name : names) {
+      const auto then = sorted_rows(query_view(copy, name));
+      EXPECT_EQ(sorted_rows(query_view(world.ledger, name, {.at = size})), then)
+          << name << " at " << size;
+      answers[name].insert(then);
+    }
+    for (const char* sql : {"SELECT * FROM cleared", "SELECT count(*), max(seq) FROM clip"}) {
+      EXPECT_EQ(query_sql(world.ledger, sql, {.at = size}).rows, query_sql(copy, sql).rows)
+          << sql << " at " << size;
+    }
+  }
+  if (date_of(now_us()) != day) GTEST_SKIP() << "a day ended meanwhile: `today` differs";
+  // Most of them change while this ledger grows.
+  for (const char* name : {"record", "cleared", "licence_in_force", "touched", "clip", "sample",
+                           "exposure", "approved_shard", "permit_shard", "source_licence"}) {
+    EXPECT_GT(answers[name].size(), 1U) << name;
+  }
+}
+
+TEST(QueryAt, TodayIsTheDayOfTheNewestRecord) {
+  FullWorld world;
+  edit(world.ledger, "UPDATE moment SET at = '2020-02-29T23:59:59Z'");
+  const auto day = [&](std::optional<uint64_t> at) {
+    return query_view(world.ledger, "today", {.at = at}).rows[0][0];
+  };
+  EXPECT_EQ(day(3), "2020-02-29");
+  EXPECT_EQ(query_view(world.ledger, "licence_in_force", {.at = 8}).rows.size(), 0U);  // not yet
+  EXPECT_NE(day(std::nullopt), "2020-02-29");
+}
+
+TEST(QueryAt, WhatCameLaterCannotBeReached) {
+  const FullWorld world;
+  constexpr uint64_t kSize = 7;
+  const auto ask = [&](const std::string& sql) {
+    return error_of([&] { query_sql(world.ledger, sql, {.at = kSize}); });
+  };
+  for (const char* sql : {
+           "SELECT * FROM main.clip",
+           "SELECT count(*) FROM main.clip",
+           "SELECT 1 FROM MAIN.clip",
+           "SELECT main.clip.id FROM main.clip",
+           "SELECT * FROM clip JOIN main.source",
+           "SELECT (SELECT max(seq) FROM main.clip)",
+           "SELECT * FROM main.cleared",
+           "SELECT * FROM main.today",
+           "SELECT * FROM licence WHERE seq IN (SELECT seq FROM main.licence)",
+           // A WITH clause named as a view is no view.
+           "WITH clip AS (SELECT * FROM main.clip) SELECT * FROM clip",
+           "WITH today AS (SELECT * FROM main.clip) SELECT * FROM today",
+           "WITH RECURSIVE record(x) AS (SELECT seq FROM main.clip UNION SELECT x FROM record) "
+           "SELECT * FROM record",
+           "SELECT * FROM (SELECT * FROM main.clip) AS clip",
+           "SELECT * FROM bundle",
+           "SELECT count(*) FROM leaf",
+           "SELECT count(*) FROM LEAF",
+           "SELECT * FROM tree_head",
+           "SELECT * FROM document",
+           "SELECT * FROM map_run",
+           // Where the names of the shadows are.
+           "SELECT sql FROM sqlite_temp_schema",
+           "SELECT sql FROM temp.sqlite_schema",
+           "SELECT sql FROM sqlite_temp_master",
+           "SELECT sql FROM sqlite_schema",
+           "SELECT count(*) FROM sqlite_master",
+           "SELECT * FROM pragma_database_list",
+           "SELECT * FROM pragma_table_list",
+           "SELECT * FROM dbstat",
+           "SELECT * FROM sqlite_dbpage",
+           "DROP VIEW temp.clip",
+           "CREATE TEMP VIEW x AS SELECT 1",
+           "DETACH main",
+           "ATTACH 'x' AS y",
+       }) {
+    EXPECT_THAT(ask(sql), StartsWith("usage")) << sql;
+  }
+  for (const char* sql : {
+           "SELECT count(*) FROM clip",
+           "SELECT * FROM temp.clip",
+           "WITH c AS (SELECT * FROM clip) SELECT count(*) FROM c",
+           "WITH clip AS (SELECT 1) SELECT * FROM clip",
+           "SELECT k.name FROM key k JOIN record r ON r.seq = k.seq",
+       }) {
+    EXPECT_EQ(ask(sql), "") << sql;
+  }
+  for (const uint64_t size : {uint64_t{0}, uint64_t{1000}, UINT64_MAX}) {
+    EXPECT_THAT(error_of([&] { query_view(world.ledger, "key", {.at = size}); }),
+                StartsWith("usage"));
+  }
+  for (const char* table : {"bundle", "leaf", "document", "tree_head", "sqlite_schema", "none"}) {
+    EXPECT_THAT(error_of([&] { query_view(world.ledger, table, {.at = kSize}); }),
+                StartsWith("usage"))
+        << table;
+  }
+}
+
+TEST(Query, KnowsNumbersFromTextAndStopsAtALimit) {
+  const FullWorld world;
+  const auto ask = [&](const std::string& sql) {
+    return query_sql(world.ledger, sql, {.limit = 2});
+  };
+  const Table table =
+      ask("SELECT 1 AS a, NULL AS b, 'x' AS c, x'0aff' AS d UNION ALL SELECT NULL, NULL, 2, x''");
+  EXPECT_EQ(table.numeric, (std::vector<bool>{true, false, false, false}));
+  EXPECT_EQ(table.rows[0][3], "0aff");
+  EXPECT_FALSE(table.more);
+  EXPECT_TRUE(ask("SELECT 1 UNION SELECT 2 UNION SELECT 3").more);
 }
 
 }  // namespace

@@ -1,0 +1,422 @@
+#include "ledger/story.h"
+
+#include <algorithm>
+
+#include "ledger/attestation.h"
+#include "ledger/base/check.h"
+#include "ledger/base/error.h"
+#include "ledger/projection.h"
+#include "ledger/rights.h"
+
+namespace cleared::ledger {
+namespace {
+
+// "{clip}": the numbers of the clips that the story is about.
+std::string with_sets(std::string_view sql) {
+  std::string out;
+  for (const char c : sql) {
+    if (c == '{') {
+      out += "(SELECT seq FROM about WHERE kind = '";
+    } else if (c == '}') {
+      out += "')";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+struct Step {
+  std::string_view kind, select;
+};
+
+// From where a story starts down to the clips that it is about.
+constexpr Step kDown[] = {
+    {"source",
+     "SELECT source FROM duplicate WHERE seq IN {duplicate} "
+     "UNION SELECT of FROM duplicate WHERE seq IN {duplicate}"},
+    {"source", "SELECT source FROM fingerprint WHERE seq IN {fingerprint}"},
+    {"key", "SELECT key FROM retirement WHERE seq IN {retirement}"},
+    {"licence", "SELECT licence FROM erasure WHERE seq IN {erasure}"},
+    {"licence",
+     "SELECT l.seq FROM licence l JOIN revocation r ON r.licence = l.id WHERE r.seq IN "
+     "{revocation}"},
+    {"shard", "SELECT shard FROM revocation WHERE seq IN {revocation} AND shard IS NOT NULL"},
+    {"shard", "SELECT shard FROM approved_shard WHERE seq IN {approval}"},
+    {"shard", "SELECT shard FROM permit_shard WHERE seq IN {permit}"},
+    {"receipt",
+     "SELECT t.seq FROM receipt t JOIN checkpoint k ON t.run = k.run AND t.end_step <= k.step "
+     "WHERE k.seq IN {checkpoint}"},
+    {"receipt", "SELECT seq FROM receipt WHERE run IN {run}"},
+    {"consumed", "SELECT seq FROM consumed WHERE receipt IN {receipt}"},
+    {"sample", "SELECT sample FROM consumed WHERE seq IN {consumed}"},
+    {"source", "SELECT seq FROM source_licence WHERE licence IN {licence}"},
+    {"sample", "SELECT seq FROM sample WHERE shard IN {shard}"},
+    {"clip", "SELECT clip FROM sample WHERE seq IN {sample}"},
+    {"clip", "SELECT seq FROM clip WHERE source IN {source}"},
+};
+
+// What those were made from, and what was made of them. A kind that the way down has found already
+// is not widened: the story of a shard is not that of other shards with the same clips.
+constexpr Step kUp[] = {
+    {"source", "SELECT source FROM clip WHERE seq IN {clip}"},
+    {"sample", "SELECT seq FROM sample WHERE clip IN {clip}"},
+    {"shard", "SELECT shard FROM sample WHERE seq IN {sample}"},
+    {"licence", "SELECT licence FROM source_licence WHERE seq IN {source}"},
+    {"licence",
+     "SELECT n.seq FROM licence l JOIN licence n ON n.id = l.id WHERE l.seq IN {licence}"},
+    {"duplicate", "SELECT seq FROM duplicate WHERE source IN {source} OR of IN {source}"},
+    {"fingerprint", "SELECT seq FROM fingerprint WHERE source IN {source}"},
+    {"approval", "SELECT seq FROM approved_shard WHERE shard IN {shard}"},
+    {"consumed",
+     "SELECT seq FROM consumed WHERE sample IN (SELECT first FROM sample WHERE seq IN {sample})"},
+    {"receipt", "SELECT receipt FROM consumed WHERE seq IN {consumed}"},
+    {"run", "SELECT run FROM receipt WHERE seq IN {receipt}"},
+    {"checkpoint",
+     "SELECT k.seq FROM checkpoint k JOIN receipt t ON t.run = k.run AND t.end_step <= k.step "
+     "WHERE t.seq IN {receipt}"},
+    {"permit", "SELECT permit FROM run WHERE seq IN {run}"},
+    {"permit", "SELECT seq FROM permit_shard WHERE shard IN {shard}"},
+    {"revocation",
+     "SELECT seq FROM revocation WHERE shard IN {shard} "
+     "OR licence IN (SELECT id FROM licence WHERE seq IN {licence})"},
+    {"erasure", "SELECT seq FROM erasure WHERE licence IN {licence}"},
+    {"refusal",
+     "SELECT seq FROM refusal WHERE subject IN (SELECT path FROM source WHERE seq IN {source} "
+     "UNION SELECT digest FROM source WHERE seq IN {source} "
+     "UNION SELECT root FROM shard WHERE seq IN {shard})"},
+    {"key",
+     "SELECT k.seq FROM key k JOIN licence l ON (k.role = 'licensor' AND k.name = l.licensor) "
+     "OR (k.role = 'licensee' AND k.name = l.licensee) WHERE l.seq IN {licence}"},
+    {"retirement", "SELECT seq FROM retirement WHERE key IN {key}"},
+};
+
+std::string kind_of(const Store& store, uint64_t seq) {
+  const std::string bytes = store.record_bytes(seq);
+  Fact fact;
+  const std::string_view stored = parse_record(bytes).fact;
+  if (!fact.ParseFromArray(stored.data(), static_cast<int>(stored.size()))) {
+    throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
+                " does not parse; run ledger verify");
+  }
+  // Its row has a table of its own.
+  return fact.key().retired() ? "retirement" : std::string(kind_name(fact));
+}
+
+// Fills the temporary table `about` with the records of the story.
+void gather(const Database& db, const std::string& kind, uint64_t seq) {
+  db.exec(
+      "PRAGMA temp_store = MEMORY; DROP TABLE IF EXISTS about; "
+      "CREATE TEMP TABLE about(kind TEXT, seq INTEGER, PRIMARY KEY(kind, seq)) WITHOUT ROWID");
+  Statement(db, "INSERT INTO about VALUES(?, ?)").with(kind, seq).run();
+  const auto take = [&](const Step& step) {
+    Statement(db, "INSERT OR IGNORE INTO about SELECT ?, * FROM (" + with_sets(step.select) + ")")
+        .with(step.kind)
+        .run();
+  };
+  for (const Step& step : kDown) take(step);
+  std::vector<std::string> found;
+  Statement kinds(db, "SELECT DISTINCT kind FROM about WHERE kind NOT IN ('source', 'licence')");
+  while (kinds.next()) found.push_back(kinds.text(0));
+  for (const Step& step : kUp) {
+    if (std::find(found.begin(), found.end(), step.kind) == found.end()) take(step);
+  }
+}
+
+// How the last column of a chapter, what was signed, is told.
+enum class Signed { nothing, note, envelope };
+
+struct ChapterPlan {
+  std::string_view title, select;
+  Signed what = Signed::nothing;
+  std::optional<Policy::Act> act{};  // whose rules say who had to sign
+};
+
+// ?1 is the day.
+constexpr ChapterPlan kChapters[] = {
+    {"source",
+     "SELECT seq AS record, path, digest, round(duration_us / 1e6, 3) AS seconds, status, "
+     "CASE problem WHEN '' THEN 'none' ELSE problem END AS trouble, "
+     "CASE variable_frame_rate WHEN 0 THEN 'no' ELSE 'yes' END AS variable_frame_rate "
+     "FROM source WHERE seq IN {source} ORDER BY 1"},
+    {"clip",
+     "SELECT c.seq AS record, c.id AS clip, s.path, round(c.start_us / 1e6, 3) AS from_s, "
+     "round(c.end_us / 1e6, 3) AS to_s, c.shot, c.verdict, "
+     "CASE WHEN c.seq IN (SELECT clip FROM conflicted_clip) THEN 'claimed by two licensors' "
+     "ELSE 'no' END AS conflict FROM clip c JOIN source s ON s.seq = c.source "
+     "WHERE c.seq IN {clip} ORDER BY 1"},
+    {"duplicate",
+     "SELECT d.seq AS record, d.verdict, s.path AS of_this, round(d.start_us / 1e6, 3) AS from_s, "
+     "round(d.end_us / 1e6, 3) AS to_s, o.path AS and_this, round(d.of_start_us / 1e6, 3) AS "
+     "and_from_s, round(d.of_end_us / 1e6, 3) AS and_to_s, round(d.distance, 2) AS distance "
+     "FROM duplicate d JOIN source s ON s.seq = d.source JOIN source o ON o.seq = d.of "
+     "WHERE d.seq IN {duplicate} ORDER BY 1"},
+    {"refusal",
+     "SELECT seq AS record, act, subject, rule, fact FROM refusal "
+     "WHERE seq IN {refusal} ORDER BY 1"},
+    {"licence",
+     "SELECT l.seq AS record, l.ref AS licence, l.licensor, l.licensee, l.valid_from, l.valid_to, "
+     "CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) THEN 'revoked' "
+     "WHEN EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version) "
+     "THEN 'superseded by a later version' "
+     "WHEN ?1 < l.valid_from THEN 'not yet valid' WHEN ?1 > l.valid_to THEN 'expired' "
+     "ELSE 'in force' END AS standing, "
+     "CASE WHEN d.digest IS NULL THEN 'erased' ELSE 'kept' END AS document, d.note "
+     "FROM licence l LEFT JOIN document d ON d.digest = l.document_digest "
+     "WHERE l.seq IN {licence} ORDER BY 1",
+     Signed::note},
+    {"sample",
+     "SELECT p.seq AS record, p.key AS sample, h.name AS shard, p.position, p.digest, "
+     "round(p.duration_us / 1e6, 3) AS seconds FROM sample p JOIN shard h ON h.seq = p.shard "
+     "WHERE p.seq IN {sample} ORDER BY 1"},
+    {"shard",
+     "SELECT seq AS record, name AS shard, root, samples, size_bytes FROM shard "
+     "WHERE seq IN {shard} ORDER BY 1"},
+    {"approval",
+     "SELECT seq AS record, use, at, (SELECT count(*) FROM approved_shard s WHERE s.seq = a.seq "
+     "AND s.shard IN {shard}) || ' of ' || shards || ' in its batch' AS shards, note "
+     "FROM approval a WHERE seq IN {approval} ORDER BY 1",
+     Signed::note, Policy::APPROVE},
+    {"permit",
+     "SELECT seq AS record, run, model, issued_at, expires_at, tree_size, note FROM permit "
+     "WHERE seq IN {permit} ORDER BY 1",
+     Signed::note, Policy::PERMIT},
+    {"run",
+     "SELECT r.seq AS record, r.name AS run, r.code_version, r.seed, r.ranks, "
+     "(SELECT sum(u.passes) FROM consumed u JOIN receipt t ON t.seq = u.receipt "
+     "WHERE t.run = r.seq AND u.seq IN {consumed}) AS passes, "
+     "(SELECT min(u.first_step) FROM consumed u JOIN receipt t ON t.seq = u.receipt "
+     "WHERE t.run = r.seq AND u.seq IN {consumed}) AS first_step "
+     "FROM run r WHERE r.seq IN {run} ORDER BY 1"},
+    {"receipt",
+     "SELECT t.seq AS record, r.name AS run, t.first_step, t.end_step, "
+     "(SELECT sum(u.passes) FROM consumed u WHERE u.receipt = t.seq AND u.seq IN {consumed}) "
+     "AS passes, (SELECT min(u.first_step) FROM consumed u WHERE u.receipt = t.seq "
+     "AND u.seq IN {consumed}) AS consumed_first_at, t.note FROM receipt t "
+     "JOIN run r ON r.seq = t.run WHERE t.seq IN {receipt} ORDER BY 1",
+     Signed::note},
+    {"checkpoint",
+     "SELECT k.seq AS record, r.name AS run, k.step, k.digest, "
+     "(SELECT sum(u.passes) FROM consumed u JOIN receipt t ON t.seq = u.receipt "
+     "WHERE t.run = k.run AND t.end_step <= k.step AND u.seq IN {consumed}) AS passes, "
+     "k.statement FROM checkpoint k JOIN run r ON r.seq = k.run "
+     "WHERE k.seq IN {checkpoint} ORDER BY 1",
+     Signed::envelope},
+    {"revocation",
+     "SELECT r.seq AS record, CASE WHEN r.shard IS NULL THEN 'licence ' || r.licence "
+     "ELSE 'shard ' || h.name END AS revoked, r.at, r.reason, r.note FROM revocation r "
+     "LEFT JOIN shard h ON h.seq = r.shard WHERE r.seq IN {revocation} ORDER BY 1",
+     Signed::note},
+    {"erasure",
+     "SELECT e.seq AS record, l.ref AS licence, e.reason FROM erasure e "
+     "JOIN licence l ON l.seq = e.licence WHERE e.seq IN {erasure} ORDER BY 1"},
+    {"key",
+     "SELECT k.seq AS record, k.name, k.role, CASE WHEN r.seq IS NULL THEN 'in use' ELSE "
+     "'retired by record ' || r.seq END AS standing FROM key k LEFT JOIN retirement r "
+     "ON r.key = k.seq WHERE k.seq IN {key} ORDER BY 1"},
+    {"retirement",
+     "SELECT r.seq AS record, k.name, k.role FROM retirement r JOIN key k "
+     "ON k.seq = r.key WHERE r.seq IN {retirement} ORDER BY 1"},
+    {"policy", "SELECT seq AS record, version, at, note FROM policy WHERE seq IN {policy}",
+     Signed::note, Policy::CHANGE_POLICY},
+    {"witness_policy",
+     "SELECT seq AS record, text FROM witness_policy WHERE seq IN {witness_policy}"},
+    {"state", "SELECT seq AS record, entries, runs, root FROM state WHERE seq IN {state}"},
+};
+
+// "example-stock (licensor, key of record 1)" of every key whose signature verifies.
+std::string verified_keys(const Authority& authority, const std::string& text, Signed what,
+                          uint64_t seq) {
+  std::vector<std::string> names;
+  for (const KnownKey& known : authority.keys()) {
+    if (!known.valid_at(seq)) continue;
+    const bool verifies = what == Signed::note ? signed_by(parse_note(text), known.key)
+                                               : signed_by(parse_envelope(text), known.key);
+    if (!verifies) continue;
+    names.push_back(known.key.name + " (" + known.role + ", key of record " +
+                    std::to_string(known.from_seq) + ")");
+  }
+  return names.empty() ? "nobody" : joined(names);
+}
+
+std::string asked_for(const Authority& authority, Policy::Act act, uint64_t seq) {
+  std::vector<std::string> needs;
+  for (const Authority::Need& need : authority.needs(act, seq)) {
+    needs.push_back(std::to_string(need.count) + " " + need.role);
+  }
+  return joined(needs);
+}
+
+Chapter read_chapter(const Store& store, const ChapterPlan& plan, const std::string& day) {
+  Chapter out{std::string(plan.title), {}};
+  std::string sql = with_sets(plan.select);
+  for (size_t at; (at = sql.find("?1")) != std::string::npos;) sql.replace(at, 2, "'" + day + "'");
+  out.table = read_table(store.db(), sql);
+  if (plan.what == Signed::nothing) return out;
+  out.table.columns.back() = "signed_by";
+  out.table.numeric.back() = false;
+  if (plan.act) {
+    out.table.columns.emplace_back("signatures_asked_for");
+    out.table.numeric.push_back(false);
+  }
+  for (auto& row : out.table.rows) {
+    const uint64_t seq = std::stoull(row[0]);
+    row.back() = row.back().empty() ? "cannot be checked: the document was erased"
+                                    : verified_keys(store.authority(), row.back(), plan.what, seq);
+    if (plan.act) row.push_back(asked_for(store.authority(), *plan.act, seq));
+  }
+  return out;
+}
+
+// The approval that a shard stands on, if there is one.
+std::optional<uint64_t> approval_of(const Store& store, uint64_t shard) {
+  Statement select(store.db(),
+                   "SELECT min(a.seq) FROM approved_shard s JOIN approval a ON a.seq = s.seq "
+                   "WHERE s.shard = ? AND a.use = 'TRAIN'");
+  select.with(shard).next();
+  if (select.type(0) == ValueType::null) return std::nullopt;
+  return select.unsigned_integer(0);
+}
+
+Verdict judge_one(const Store& store, const Rights& rights, const std::string& root) {
+  const ShardStanding shard = judge_shard(store, rights, root, Act{TRAIN});
+  if (!shard.verdict.cleared) return shard.verdict;
+  const auto approval = approval_of(store, shard.seq);
+  if (!approval) return no("not_approved", "nobody approved shard " + root);
+  std::string licences;
+  for (const std::string& ref : shard.licences) licences += " " + ref;
+  return {true, "cleared",
+          "training is allowed by" + licences + ", and record " + std::to_string(*approval) +
+              " approves shard " + root};
+}
+
+// One yes is enough where `any`; else one no decides.
+Verdict judge_shards(const Store& store, const Rights& rights, bool any) {
+  std::optional<Verdict> out;
+  Statement select(store.db(),
+                   with_sets("SELECT root FROM shard WHERE seq IN {shard} ORDER BY seq"));
+  while (select.next()) {
+    const Verdict verdict = judge_one(store, rights, select.text(0));
+    if (verdict.cleared == any) return verdict;
+    if (!out) out = verdict;
+  }
+  return out ? *out : no("not_approved", "it is in no shard, so nobody can have approved it");
+}
+
+Verdict judge_licence(const Store& store, const Rights& rights, uint64_t seq) {
+  Statement select(store.db(),
+                   "SELECT ref, id, (SELECT r.reason || ', at ' || r.at FROM revocation r "
+                   "WHERE r.licence = l.id LIMIT 1) FROM licence l WHERE seq = ?");
+  CLEARED_CHECK(select.with(seq).next());
+  const std::string ref = select.text(0);
+  if (select.type(2) != ValueType::null) {
+    return no("revoked", "licence " + ref + " was revoked (" + select.text(2) + ")");
+  }
+  const LicenceText* terms = rights.terms_of(ref);
+  if (terms == nullptr) {
+    return no("no_licence", "licence " + ref + " is superseded, or its document is not kept");
+  }
+  Verdict verdict = judge(*terms, Act{TRAIN}, rights.day());
+  if (verdict.cleared) verdict.fact = "licence " + ref + " allows training";
+  return verdict;
+}
+
+// What the footage itself is refused for comes before what its shards are.
+std::optional<Verdict> judge_footage(const Store& store, const Rights& rights) {
+  Statement select(store.db(),
+                   with_sets("SELECT path, digest, status FROM source WHERE seq IN {source} "
+                             "ORDER BY seq"));
+  while (select.next()) {
+    const SourceVerdict source = rights.judge_source(
+        select.text(0), parse_digest(select.text(1)).value_or(Digest{}), Act{TRAIN});
+    if (!source.verdict.cleared) {
+      return no(source.verdict.rule, select.text(0) + ": " + source.verdict.fact);
+    }
+  }
+  Statement clips(
+      store.db(),
+      with_sets("SELECT id, verdict, seq IN (SELECT clip FROM conflicted_clip) FROM clip "
+                "WHERE seq IN {clip}"));
+  std::optional<Verdict> first;
+  while (clips.next()) {
+    const std::string clip = "clip " + clips.text(0);
+    if (clips.text(1) == "kept" && clips.integer(2) == 0) return std::nullopt;
+    if (first) continue;
+    first = clips.integer(2) != 0 ? no("title_conflict", clip + ": two licensors claim it")
+                                  : no("superseded_clip", clip + " is not kept: " + clips.text(1));
+  }
+  return first;
+}
+
+std::optional<Verdict> judge_story(const Store& store, const Rights& rights,
+                                   const std::string& kind, uint64_t seq) {
+  if (kind == "licence") return judge_licence(store, rights, seq);
+  if (kind == "clip" || kind == "source" || kind == "duplicate" || kind == "fingerprint") {
+    if (auto verdict = judge_footage(store, rights)) return verdict;
+    return judge_shards(store, rights, true);
+  }
+  Statement shards(store.db(), with_sets("SELECT 1 FROM about WHERE kind = 'shard' LIMIT 1"));
+  if (!shards.next()) return std::nullopt;
+  return judge_shards(store, rights, false);
+}
+
+}  // namespace
+
+Story tell_story(const Store& store, uint64_t seq) {
+  Story out;
+  out.seq = seq;
+  out.kind = kind_of(store, seq);
+  const Rights rights(store);
+  out.day = rights.day();
+  gather(store.db(), out.kind, seq);
+  for (const ChapterPlan& plan : kChapters) {
+    Chapter chapter = read_chapter(store, plan, out.day);
+    if (!chapter.table.rows.empty()) out.chapters.push_back(std::move(chapter));
+  }
+  out.verdict = judge_story(store, rights, out.kind, seq);
+  return out;
+}
+
+Table history_of(const Store& store, uint64_t seq) {
+  gather(store.db(), kind_of(store, seq), seq);
+  std::string rows;
+  const auto add = [&](std::string_view kind, std::string_view signers, std::string_view what) {
+    rows += (rows.empty() ? "" : " UNION ALL ") + ("SELECT t.seq, '" + std::string(kind) + "', ") +
+            std::string(signers) + ", " + std::string(what) + " FROM \"" + std::string(kind) +
+            "\" t WHERE t.seq IN {" + std::string(kind) + "}";
+  };
+  add("key", "''", "t.role || ' ' || t.name");
+  add("retirement", "''", "'key of record ' || t.key");
+  add("licence", "t.licensor || ', ' || t.licensee",
+      "t.ref || ', ' || t.valid_from || ' to ' || t.valid_to");
+  add("source", "''", "t.path || ', ' || t.status");
+  add("fingerprint", "''", "t.frames || ' frames from frame ' || t.first_frame");
+  add("clip", "''",
+      "t.id || ', ' || round(t.start_us / 1e6, 3) || ' s to ' || round(t.end_us / 1e6, 3) || "
+      "' s, ' || t.verdict");
+  add("duplicate", "''", "t.verdict || ': sources of records ' || t.source || ' and ' || t.of");
+  add("shard", "''", "t.name || ', root ' || t.root");
+  add("sample", "''", "t.key || ' of the shard of record ' || t.shard");
+  add("policy", "t.signers", "'version ' || t.version");
+  add("witness_policy", "''", "''");
+  add("approval", "t.signers", "t.shards || ' shards for ' || t.use");
+  add("revocation", "t.signers",
+      "coalesce('licence ' || t.licence, 'shard of record ' || t.shard) || ': ' || t.reason");
+  add("permit", "t.signers", "'for run ' || t.run || ' until ' || t.expires_at");
+  add("run", "''", "t.name");
+  add("receipt", "t.signers", "'steps ' || t.first_step || ' to ' || t.end_step");
+  add("consumed", "''",
+      "'sample of record ' || t.sample || ', ' || t.passes || ' passes from step ' || "
+      "t.first_step");
+  add("checkpoint", "t.signers", "'step ' || t.step || ', ' || t.digest");
+  add("refusal", "''", "t.act || ' ' || t.subject || ': ' || t.rule || ': ' || t.fact");
+  add("erasure", "''", "'licence of record ' || t.licence || ': ' || t.reason");
+  add("state", "''", "t.entries || ' entries, root ' || t.root");
+  return read_table(store.db(),
+                    "WITH h(record, kind, signers, what) AS (" + with_sets(rows) +
+                        ") SELECT h.record, (SELECT m.at FROM moment m WHERE m.seq <= h.record "
+                        "ORDER BY m.seq DESC LIMIT 1) AS at, h.kind, h.signers, h.what FROM h "
+                        "ORDER BY h.record");
+}
+
+}  // namespace cleared::ledger

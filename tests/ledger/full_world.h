@@ -1,0 +1,120 @@
+// A ledger with at least one record of every kind, for tests of all tables and views.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ledger/attestation.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/merkle.h"
+#include "ledger/textproto.h"
+#include "tests/ledger/world.h"
+
+namespace cleared::ledger {
+
+inline Fact refusal(const std::string& subject) {
+  Fact fact;
+  fact.mutable_refusal()->set_act("ingest");
+  fact.mutable_refusal()->set_subject(subject);
+  fact.mutable_refusal()->set_rule("no_licence");
+  return fact;
+}
+
+// A ledger with a row in every table. The run receipt is about two passes of one sample; the bundle
+// says `passes`.
+struct FullWorld : World {
+  // Calls `staged` again and again while the ledger grows, with the file closed.
+  explicit FullWorld(uint32_t passes = 2,
+                     const std::function<void(const World&)>& staged = nullptr) {
+    const auto stage = [&] {
+      if (staged) staged(*this);
+    };
+    stage();
+    fill();
+    stage();
+    const std::string permit = permit_note();
+    std::vector<Fact> facts(6);
+    facts[0].mutable_permit()->set_note(permit);
+    RunRecord& run = *facts[1].mutable_run();
+    run.set_name("run-1-abc");
+    run.set_permit(std::string(sha256(permit).text()));
+    run.set_config_digest(std::string(sha256("config").text()));
+    run.set_code_version("1.0");
+    run.set_ranks(2);
+    ConsumedRecord& consumed = *facts[3].mutable_consumed();
+    consumed.set_run("run-1-abc");
+    consumed.set_end_step(2);
+    consumed.set_sample(std::string(manifest.samples[0].digest.text()));
+    consumed.set_passes(2);
+    ReceiptText receipt;
+    Receipt& r = *receipt.mutable_receipt();
+    r.set_run("run-1-abc");
+    r.set_permit(digest_name(sha256(permit)));
+    r.set_origin(log.verifier.name);
+    const TreeHead head = Store(ledger, Access::append).sign_head(log);
+    r.set_tree_size(head.size);
+    r.set_tree_root(digest_name(head.root));
+    r.set_first_step(0);
+    r.set_end_step(2);
+    r.set_steps_root(digest_name(sha256("steps")));
+    r.set_samples(1);
+    r.set_consumed_root(digest_name(leaf_digest(as_bytes(consumed.SerializeAsString()))));
+    r.set_checkpoint(digest_name(sha256("weights")));
+    const std::string receipt_note = sign_text(format_textproto(receipt), {&trainer});
+    facts[2].mutable_receipt()->set_note(receipt_note);
+    consumed.set_passes(passes);
+    TrainingStatement s;
+    s.subjects = {{"weights", sha256("weights")}};
+    s.run = "run-1-abc";
+    s.step = 2;
+    s.tree_head = head;
+    CheckpointRecord& checkpoint = *facts[4].mutable_checkpoint();
+    checkpoint.set_digest(std::string(sha256("weights").text()));
+    checkpoint.set_run("run-1-abc");
+    checkpoint.set_step(2);
+    checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
+    facts[5] = refusal("bikes.mp4");
+    Fact duplicate;
+    duplicate.mutable_duplicate()->set_source(std::string(sha256("source a").text()));
+    duplicate.mutable_duplicate()->set_of(std::string(sha256("source a").text()));
+    duplicate.mutable_duplicate()->set_verdict("duplicate");
+    facts.push_back(duplicate);
+    facts.push_back(revocation("shard", "sha256:" + root_hex(), approver));
+    // The receipt, what it lists and its checkpoint must come together.
+    for (const auto& [first, end] :
+         {std::pair<size_t, size_t>{0, 1}, {1, 2}, {2, 5}, {5, 6}, {6, 7}, {7, 8}}) {
+      append({facts.begin() + static_cast<ptrdiff_t>(first),
+              facts.begin() + static_cast<ptrdiff_t>(end)});
+      stage();
+    }
+    add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
+    stage();
+    Store(ledger, Access::append).erase_document("LIC-2@1", "asked for");
+    append_keepers();
+    Store(ledger, Access::append).sign_head(log);
+    stage();
+    write_file(folder / "a.permit", permit);
+    write_file(folder / "a.receipt", receipt_note);
+    write_file(folder / "a.statement", checkpoint.statement());
+  }
+
+  // A policy, a witness policy, and a key that is replaced and retired.
+  void append_keepers() {
+    std::vector<Fact> facts(4);
+    facts[0].mutable_policy()->set_note(
+        sign_text("policy {\n  version: 1\n  at: \"2026-01-02T03:04:05Z\"\n  rule {\n    act: "
+                  "APPROVE\n    role: \"approver\"\n    need: 1\n  }\n}\n",
+                  {&approver}));
+    facts[1].mutable_witness_policy()->set_text("log " + format_verifier_key(log.verifier) +
+                                                "\nquorum none\n");
+    facts[2] = key(new_signer_key("example-studio"), "licensee");
+    facts[3] = key(licensee, "licensee");
+    facts[3].mutable_key()->set_retired(true);
+    append(facts);
+  }
+};
+
+}  // namespace cleared::ledger
