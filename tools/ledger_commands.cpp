@@ -30,11 +30,6 @@
 namespace cleared::tools {
 namespace fs = std::filesystem;
 using namespace cleared::ledger;
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-// Signs the new tree head when the log's key is at hand, and says so when it is not.
 void sign_if_possible(Store& store, const LedgerOptions& o) {
   const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
   if (o.log_key.empty() && !fs::exists(key)) {
@@ -46,6 +41,17 @@ void sign_if_possible(Store& store, const LedgerOptions& o) {
   std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
               to_hex(head.root).c_str());
 }
+
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return text;
+}
+
+namespace {
+
+using Json = nlohmann::ordered_json;
 
 void print_appended(const std::string& what, const Store::Appended& appended) {
   if (appended.added == 0) {
@@ -191,14 +197,6 @@ std::string summary(const Fact& fact) {
   const size_t brace = text.find("{ ");
   if (brace != std::string::npos) text = text.substr(brace + 2);
   return text.size() <= 100 ? text : text.substr(0, 100) + "...";
-}
-
-// Control characters would let a hostile name rewrite the reader's terminal.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return text;
 }
 
 std::string csv_field(const std::string& text) {
@@ -540,17 +538,6 @@ int ledger_query(const LedgerOptions& o) {
     throw Error(Errc::usage, "query: name a view or give --sql; the views are:", names);
   }
   print(o.sql.empty() ? query_view(o.ledger, o.name) : query_sql(o.ledger, o.sql), o);
-  return exit_ok;
-}
-
-int ledger_prove(const LedgerOptions& o) {
-  const Store store(o.ledger, Access::read);
-  const uint64_t seq = find_record(store, o.name);
-  write_file(o.out, store.prove(seq));
-  write_file(o.out + ".record", store.record_bytes(seq));
-  std::printf("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
-              o.out.c_str(), static_cast<unsigned long long>(seq), store.origin().c_str(),
-              o.out.c_str());
   return exit_ok;
 }
 

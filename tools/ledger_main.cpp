@@ -3,6 +3,7 @@
 
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
+#include "tools/proof_commands.h"
 
 namespace {
 
@@ -70,7 +71,8 @@ int main(int argc, char** argv) {
 
     CLI::App* append =
         on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
-    append->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
+    append
+        ->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
         ->required();
     add_writing(append, o);
 
@@ -119,10 +121,8 @@ int main(int argc, char** argv) {
     query->add_flag("--json", o.json, "print JSON");
     query->add_flag("--csv", o.csv, "print CSV");
 
-    CLI::App* prove = on_ledger(app, o, "prove", "write a proof that a record is in the log");
-    prove->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
-    prove->add_option("--out", o.out, "the proof (C2SP tlog-proof); its record goes to OUT.record")
-        ->required();
+    cleared::tools::ProofOptions proof;
+    cleared::tools::add_proof_commands(app, proof);
 
     CLI::App* verify = on_ledger(app, o, "verify", "name everything in the file that was changed");
     verify->add_option("--against", o.files,
@@ -140,6 +140,7 @@ int main(int argc, char** argv) {
       return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
     }
     using namespace cleared::tools;
+    if (proof.run) return proof.run(proof);
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
     if (key_retire->parsed()) return ledger_key_retire(o);
@@ -152,7 +153,6 @@ int main(int argc, char** argv) {
     if (show->parsed()) return ledger_show(o);
     if (log->parsed()) return ledger_log(o);
     if (query->parsed()) return ledger_query(o);
-    if (prove->parsed()) return ledger_prove(o);
     if (verify->parsed()) return ledger_verify(o);
     return ledger_status(o);
   });
