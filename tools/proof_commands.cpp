@@ -219,28 +219,32 @@ std::string erasure_note(const ProofOptions& o, const std::string& ref) {
   return format_note(note);
 }
 
-void print_loss(const Store& store, const KnownLicence& licence, const char* tense) {
-  Statement document(store.db(),
-                     "SELECT length(CAST(d.note AS BLOB)) FROM licence l JOIN document d ON "
-                     "d.digest = l.document_digest WHERE l.seq = ?");
-  const int64_t bytes = document.with(licence.seq).next() ? document.integer(0) : 0;
+// What erasing costs, read before it is done.
+struct Loss {
+  uint64_t bytes = 0, sources = 0, clips = 0, shards = 0;
+};
+Loss loss_of(const Store& store, const KnownLicence& licence) {
   const auto count = [&](const char* sql) {
     Statement select(store.db(), sql);
-    return select.with(licence.seq).next() ? number(select.unsigned_integer(0)) : 0;
+    return select.with(licence.seq).next() ? select.unsigned_integer(0) : 0;
   };
+  return {count("SELECT length(CAST(d.note AS BLOB)) FROM licence l JOIN document d ON "
+                "d.digest = l.document_digest WHERE l.seq = ?"),
+          count("SELECT COUNT(*) FROM source_licence WHERE licence = ?"),
+          count("SELECT COUNT(*) FROM clip WHERE source IN "
+                "(SELECT seq FROM source_licence WHERE licence = ?)"),
+          count("SELECT COUNT(*) FROM shard_licence WHERE licence = ?")};
+}
+
+void print_loss(const KnownLicence& licence, const Loss& loss, const char* tense) {
   std::printf(
-      "%s: for ever gone from %s %s its document (%lld bytes) and salt: no term can be read, "
-      "disclosed or checked again\n",
-      licence.ref.c_str(), store.path().c_str(), tense, static_cast<long long>(bytes));
-  std::printf("cleared no more: %llu sources, %llu clips, %llu shards\n",
-              count("SELECT COUNT(*) FROM source_licence WHERE licence = ?"),
-              count("SELECT COUNT(*) FROM clip WHERE source IN "
-                    "(SELECT seq FROM source_licence WHERE licence = ?)"),
-              count("SELECT COUNT(*) FROM shard_licence WHERE licence = ?"));
-  std::printf(
+      "%s: %s for ever: its document (%llu bytes) and salt; no term can be read, disclosed or "
+      "checked again\n"
+      "cleared no more: %llu sources, %llu clips, %llu shards\n"
       "what stays: the public facts and two digests in record %llu, and every copy that is not in "
       "this file: backups, the delivered note, disclosures made before\n",
-      number(licence.seq));
+      licence.ref.c_str(), tense, number(loss.bytes), number(loss.sources), number(loss.clips),
+      number(loss.shards), number(licence.seq));
 }
 
 int erase(const ProofOptions& o) {
@@ -261,16 +265,17 @@ int erase(const ProofOptions& o) {
                 o.out.c_str());
     return exit_ok;
   }
+  const Loss loss = loss_of(store, licence);
   if (o.dry_run) {
-    print_loss(store, licence, "would be");
+    print_loss(licence, loss, "would be lost");
     return exit_ok;
   }
-  print_loss(store, licence, "are");
   const Store::Appended done = store.erase_document(licence.ref, reason, note);
   if (done.added == 0) {
     std::printf("%s: erased before\n", licence.ref.c_str());
     return exit_ok;
   }
+  print_loss(licence, loss, "lost");
   std::printf("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
   LedgerOptions signing;
   signing.log_key = o.log_key;
