@@ -49,6 +49,8 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
       return check(seq, fact.policy());
     case Fact::kWitnessPolicy:
       return check(seq, fact.witness_policy());
+    case Fact::kErasure:
+      return check(seq, fact.erasure());
     case Fact::kState:
       if (fact.state().size() != seq) reject("state", "is of another number of records");
       return;
@@ -60,7 +62,6 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
     case Fact::kShard:
     case Fact::kSample:
     case Fact::kRefusal:
-    case Fact::kErasure:
       return;
     case Fact::KIND_NOT_SET:
       break;
@@ -101,6 +102,21 @@ void Admission::check(uint64_t seq, const LicenceRecord& licence) const {
   if (before.unsigned_integer(0) >= licence.version()) {
     reject("licence", licence.id() + " has version " + before.text(0) + " already");
   }
+}
+
+void Admission::check(uint64_t seq, const ErasureRecord& record) const {
+  one(subject_key_of("licence", record.licence()), seq, "licence " + record.licence());
+  if (record.note().empty()) {
+    if (!authority_.has_rule(Policy::ERASE, seq)) return;
+    throw Error(Errc::permission, "erase ", record.licence(),
+                ": the policy asks for a signed note; make one with ledger erase --key --out");
+  }
+  const Note note = parse_note(record.note());
+  const Erasure e = parse_noted<ErasureText>(note, "erasure").erasure();
+  if (e.licence() != record.licence() || e.reason() != record.reason()) {
+    reject("erasure", "what was signed is another licence or reason");
+  }
+  authority_.require(note, Policy::ERASE, seq, "erasure");
 }
 
 void Admission::check(uint64_t seq, const ApprovalRecord& record) const {

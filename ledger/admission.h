@@ -41,6 +41,7 @@ class Admission {
   void check(uint64_t seq, const CheckpointRecord& checkpoint) const;
   void check(uint64_t seq, const PolicyRecord& record) const;
   void check(uint64_t seq, const WitnessPolicyRecord& record) const;
+  void check(uint64_t seq, const ErasureRecord& record) const;
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const;
 
   const Database& db_;

@@ -347,6 +347,8 @@ struct Projector {
     row(TableId::erasure)
         .refers("licence", subject_key_of("licence", e.licence()))
         .text(e.reason())
+        .text(e.note().empty() ? "" : signers(parse_note(e.note())))
+        .text(e.note())
         .emit();
   }
 
@@ -566,7 +568,7 @@ std::span<const TableShape> tables() {
       {"permit_shard", 3, true},  {"run", 7, false},
       {"receipt", 9, false},      {"consumed", 5, false},
       {"checkpoint", 8, false},   {"refusal", 5, false},
-      {"erasure", 3, false},      {"state", 4, false},
+      {"erasure", 5, false},      {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);
   return kTables;

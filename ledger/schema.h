@@ -271,7 +271,9 @@ CREATE TABLE refusal(
 CREATE TABLE erasure(
   seq INTEGER PRIMARY KEY,
   licence INTEGER NOT NULL REFERENCES licence,
-  reason TEXT NOT NULL
+  reason TEXT NOT NULL,
+  signers TEXT NOT NULL,
+  note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE state(
   seq INTEGER PRIMARY KEY,

@@ -168,9 +168,17 @@ uint64_t first_chunk_of(const StateMap::Run& run, const Digest& key) {
   return low;
 }
 
+// The first entry of a chunk whose key is not below `key`. The leaf that a run begins with stands
+// before every entry, one of the same key too.
+size_t first_entry_of(const std::vector<MapEntry>& entries, const Digest& key) {
+  const auto begin = entries.begin() + (entries.front() == kFirst ? 1 : 0);
+  return static_cast<size_t>(std::lower_bound(begin, entries.end(), MapEntry{key, 0}) -
+                             entries.begin());
+}
+
 }  // namespace
 
-Digest subject_key(std::string_view kind, std::initializer_list<std::string_view> parts) {
+Digest subject_key(std::string_view kind, std::span<const std::string_view> parts) {
   Sha256 hasher;
   hasher.update(as_bytes(kind));
   hasher.update(as_bytes(std::string_view("\0", 1)));
@@ -301,7 +309,7 @@ std::vector<uint64_t> StateMap::find(const Digest& key) const {
     if (!RunFilter::may_hold(run.filter, key)) continue;
     for (uint64_t number = first_chunk_of(run, key); number < chunks_of(run); ++number) {
       const Chunk& entries = chunk(run, number);
-      auto at = std::lower_bound(entries.begin(), entries.end(), MapEntry{key, 0});
+      auto at = entries.begin() + static_cast<ptrdiff_t>(first_entry_of(entries, key));
       for (; at != entries.end() && at->key == key; ++at) found.push_back(at->seq);
       if (at != entries.end()) break;
     }
@@ -389,8 +397,7 @@ std::vector<StateMap::RunProof> StateMap::prove(const Digest& key) const {
     // The first entry that is not below the key, and the one before it.
     uint64_t number = first_chunk_of(run, key);
     const Chunk* entries = &chunk(run, number);
-    size_t at = static_cast<size_t>(
-        std::lower_bound(entries->begin(), entries->end(), MapEntry{key, 0}) - entries->begin());
+    size_t at = first_entry_of(*entries, key);
     if (at == entries->size() && number + 1 < chunks_of(run) &&
         directory_key(run, number + 1) == key) {
       entries = &chunk(run, ++number);
@@ -451,16 +458,11 @@ bool verify_absence(const Digest& key, std::span<const StateMap::RunProof> proof
   return true;
 }
 
-bool verify_presence(const Digest& key, uint64_t seq, std::span<const StateMap::RunProof> proof,
+bool verify_presence(const Digest& key, uint64_t seq, uint64_t run, const StateMap::RunProof& proof,
                      const StateRecord& state) {
-  if (proof.size() != static_cast<size_t>(state.run_size())) return false;
-  for (size_t i = 0; i < proof.size(); ++i) {
-    if (proof[i].low == MapEntry{key, seq} &&
-        verify_interval(proof[i], state.run(static_cast<int>(i)))) {
-      return true;
-    }
-  }
-  return false;
+  return run < static_cast<uint64_t>(state.run_size()) && seq != kNoRecord &&
+         proof.low == MapEntry{key, seq} &&
+         verify_interval(proof, state.run(static_cast<int>(run)));
 }
 
 }  // namespace cleared::ledger

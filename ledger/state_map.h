@@ -11,6 +11,7 @@
 //
 // so one inclusion proof shows an entry, or that there is none between two neighbours. The first
 // leaf begins at a key of zeros and has no record (seq all ones); the last one ends at all ones.
+// These two keys, which no subject will ever have, can be found and proven but never disproven.
 //
 // One thread per database.
 #pragma once
@@ -32,7 +33,10 @@
 namespace cleared::ledger {
 
 // SHA-256(kind || 0 || each part behind its length, 4 bytes big-endian): the key of a subject.
-Digest subject_key(std::string_view kind, std::initializer_list<std::string_view> parts);
+Digest subject_key(std::string_view kind, std::span<const std::string_view> parts);
+inline Digest subject_key(std::string_view kind, std::initializer_list<std::string_view> parts) {
+  return subject_key(kind, std::span(parts.begin(), parts.size()));
+}
 
 struct MapEntry {
   Digest key;
@@ -122,12 +126,11 @@ class RunFilter {
   std::string bytes_;
 };
 
-// Does `proof` show under `state` that no record is about `key`? One RunProof a run.
+// Does `proof`, one RunProof a run in order, show under `state` that no record is about `key`?
 [[nodiscard]] bool verify_absence(const Digest& key, std::span<const StateMap::RunProof> proof,
                                   const StateRecord& state);
-// Does it show that record `seq` is about `key`?
-[[nodiscard]] bool verify_presence(const Digest& key, uint64_t seq,
-                                   std::span<const StateMap::RunProof> proof,
-                                   const StateRecord& state);
+// Does `proof`, of run number `run` (from 0) of `state`, show that record `seq` is about `key`?
+[[nodiscard]] bool verify_presence(const Digest& key, uint64_t seq, uint64_t run,
+                                   const StateMap::RunProof& proof, const StateRecord& state);
 
 }  // namespace cleared::ledger

@@ -13,6 +13,7 @@
 #include "ledger/base/log.h"
 #include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/disclosure.h"
 #include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
@@ -180,6 +181,27 @@ TreeHead read_head(const std::string& text, const VerifierKey& log_key, std::str
   return head;
 }
 
+// While it lives SQLite overwrites with zeros what it deletes or moves.
+class SecureDelete {
+ public:
+  explicit SecureDelete(const Database& db) : db_(db), before_(db.integer("PRAGMA secure_delete")) {
+    db_.integer("PRAGMA secure_delete = ON");
+  }
+  ~SecureDelete() {
+    try {
+      db_.integer("PRAGMA secure_delete = " + std::to_string(before_));
+    } catch (const Error& error) {
+      log(Level::warn, "ledger.secure_delete", {{"note", error.what()}});
+    }
+  }
+  SecureDelete(const SecureDelete&) = delete;
+  SecureDelete& operator=(const SecureDelete&) = delete;
+
+ private:
+  const Database& db_;
+  int64_t before_;
+};
+
 std::string random_salt() {
   std::string salt(32, '\0');
   if (RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) !=
@@ -294,10 +316,6 @@ fs::path default_log_key_path(const fs::path& ledger) {
 
 uint64_t judging_time_us(const Store& store) {
   return std::max(now_us(), store.newest_at_us());
-}
-
-Digest document_digest(std::string_view salt, std::string_view note) {
-  return sha256({as_bytes(salt), as_bytes(note)});
 }
 
 Authority read_authority(const Database& db) {
@@ -460,6 +478,14 @@ void Store::in_transaction(const Body& body) {
 
 Store::Appended Store::append(const std::vector<Fact>& facts) {
   CLEARED_CHECK(lock_.has_value());
+  for (const Fact& fact : facts) {
+    // Whoever hands in a bundle could else say what the tables hold, or have the document of an
+    // erased licence stay.
+    if (!fact.has_state() && !fact.has_erasure()) continue;
+    throw Error(Errc::permission, "append ", kind_name(fact),
+                ": only the ledger itself makes such a record",
+                fact.has_erasure() ? "; use ledger erase" : "");
+  }
   Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
@@ -507,7 +533,9 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   record.set_valid_to(licence.valid_to());
   record.set_attribution(terms.output().attribution());
   record.set_document_digest(std::string(document.text()));
+  record.set_fields_root(std::string(fields_root(salt, terms).text()));
 
+  const SecureDelete secure(db_);  // a page that is split leaves no copy behind
   const Appended out{size(), 1, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
@@ -519,29 +547,66 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   return out;
 }
 
-Store::Appended Store::erase_document(const std::string& ref, const std::string& reason) {
+Store::Appended Store::erase_document(const std::string& ref, const std::string& reason,
+                                      const std::string& note) {
+  CLEARED_CHECK(lock_.has_value());
   const auto licence = find(subject_key_of("licence", ref));
   if (licence.empty()) throw Error(Errc::not_found, path_.string(), ": has no licence ", ref);
+  const SecureDelete secure(db_);
+  empty_wal("erase " + ref + ": nothing is erased yet");
   Fact fact;
   fact.mutable_erasure()->set_licence(ref);
   fact.mutable_erasure()->set_reason(reason);
-  const Appended out{size(), 1, 0};
+  fact.mutable_erasure()->set_note(note);
+  Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
-  db_.exec("PRAGMA secure_delete = ON");
   in_transaction([&](Memory& memory) {
-    if (!memory.map.find(subject_key_of("erasure", ref)).empty()) {
-      throw Error(Errc::corrupt, "erase ", ref, ": its document was erased before");
+    if (memory.map.find(subject_key_of("erasure", ref)).empty()) {
+      memory.append(db_, prepare(fact, at_us), at_us);
+      out.added = 1;
+    } else {
+      out.present = 1;
     }
-    memory.append(db_, prepare(fact, at_us), at_us);
-    Statement(db_,
-              "DELETE FROM document WHERE digest = (SELECT document_digest FROM licence "
-              "WHERE seq = ?)")
-        .with(licence.front())
-        .run();
+    Statement digest(db_, "SELECT document_digest FROM licence WHERE seq = ?");
+    CLEARED_CHECK(digest.with(licence.front()).next());
+    rewrite_documents(digest.text(0));
   });
   checkpointer_->finish();
-  store_wal();  // the write-ahead file still holds the old pages
+  empty_wal("erase " + ref + ": it is on record, but the write-ahead file still holds the text");
   return out;
+}
+
+// Empties the table and fills it again, so that no free space within its pages, whatever wrote
+// them, holds a copy of a row that is gone. In the open transaction, with secure_delete on.
+void Store::rewrite_documents(const std::string& without) const {
+  struct Document {
+    std::string digest, salt, note;
+  };
+  std::vector<Document> kept;
+  {
+    Statement select(db_, "SELECT digest, salt, note FROM document WHERE digest <> ?");
+    select.with(without);
+    while (select.next()) kept.push_back({select.text(0), select.text(1), select.text(2)});
+  }
+  Statement(db_, "DELETE FROM document").run();
+  Statement insert(db_, "INSERT INTO document VALUES(?, ?, ?)");
+  for (const Document& d : kept) insert.with(d.digest, Blob{d.salt}, d.note).run();
+}
+
+// Moves the whole write-ahead file into the ledger and cuts it to nothing; Error{busy} that begins
+// with `what` when a reader is in the way.
+void Store::empty_wal(const std::string& what) const {
+  bool busy = false;
+  try {
+    busy = db_.integer("PRAGMA wal_checkpoint(TRUNCATE)") != 0;
+  } catch (const Error& error) {
+    if (error.code() != Errc::busy) throw;
+    busy = true;
+  }
+  if (busy) {
+    throw Error(Errc::busy, what, ", since another program is reading ", path_.string(),
+                "; close it and run the command again");
+  }
 }
 
 // Moves what is in the write-ahead file into the ledger itself, so that a copy of the one file is a

@@ -55,8 +55,13 @@ class Store {
   Appended append_licence(const std::string& note, std::string_view where);
 
   // Deletes a licence's document and salt for ever and records that. Its digests stay, so the log
-  // verifies as before; nothing can be cleared under the licence any more. `ref` is "id@version".
-  Appended erase_document(const std::string& ref, const std::string& reason);
+  // verifies as before; nothing can be cleared under the licence any more. `ref` is "id@version";
+  // `note` (docs/formats/disclosure.md) is needed where the policy has a rule for ERASE. When it
+  // returns, no byte of the text is left in the ledger or its write-ahead file. Error{busy} while
+  // another program reads the ledger and so holds the old state; a second call for an erased
+  // document records nothing and finishes what was interrupted.
+  Appended erase_document(const std::string& ref, const std::string& reason,
+                          const std::string& note = {});
 
   // Logs the state of the tables, signs size and root and publishes the head as PATH.head.
   // Crash-safe: what is going to be signed is stored first, so there are never two roots for one
@@ -99,6 +104,8 @@ class Store {
   void read_back(uint64_t from, uint64_t size) const;
   std::string store_intent(const TreeHead& head) const;
   void store_wal() const;
+  void empty_wal(const std::string& what) const;
+  void rewrite_documents(const std::string& without) const;
 
   std::filesystem::path path_;
   std::optional<FileLock> lock_;
@@ -117,9 +124,6 @@ std::filesystem::path default_log_key_path(const std::filesystem::path& ledger);
 // The time by which terms are judged: never before the newest record, whatever the host's clock
 // says.
 uint64_t judging_time_us(const Store& store);
-
-// SHA-256(salt || the signed note): how the log knows a document that it does not hold.
-Digest document_digest(std::string_view salt, std::string_view note);
 
 // The keys and policies that the log holds.
 Authority read_authority(const Database& db);

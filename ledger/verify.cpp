@@ -19,6 +19,7 @@
 #include "ledger/base/file.h"
 #include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/disclosure.h"
 #include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
@@ -1022,7 +1023,8 @@ class Verifier {
     findings_.guarded("document", [&] {
       Statement documents(
           db_,
-          "SELECT d.digest, d.salt, d.note, l.seq, l.ref, l.licensor, l.licensee FROM document d "
+          "SELECT d.digest, d.salt, d.note, l.seq, l.ref, l.licensor, l.licensee, l.fields_root, "
+          "l.seq IN (SELECT licence FROM erasure) FROM document d "
           "LEFT JOIN licence l ON l.document_digest = d.digest ORDER BY d.digest");
       while (documents.next()) {
         const std::string digest = documents.text(0);
@@ -1041,7 +1043,15 @@ class Verifier {
           const Note note = parse_note(documents.text(2));
           authority_.require(note, "licensor", documents.text(5), seq, "it");
           authority_.require(note, "licensee", documents.text(6), seq, "it");
+          const LicenceText terms = parse_licence(note.text, "it");
+          if (to_hex(fields_root(documents.text(1), terms)) != documents.text(7)) {
+            found(record_name(seq) + " (" + documents.text(4) + "), licence.fields_root",
+                  "is not the root over the fields of its document");
+          }
         });
+        if (documents.integer(8) != 0) {
+          found(where + "note", "is still there, and its erasure is on record");
+        }
       }
       Statement missing(db_,
                         "SELECT l.seq, l.ref FROM licence l WHERE l.document_digest NOT IN "

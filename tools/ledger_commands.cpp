@@ -30,9 +30,6 @@
 namespace cleared::tools {
 namespace fs = std::filesystem;
 using namespace cleared::ledger;
-namespace {
-
-// Signs the new tree head when the log's key is at hand, and says so when it is not.
 void sign_if_possible(Store& store, const LedgerOptions& o) {
   const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
   if (o.log_key.empty() && !fs::exists(key)) {
@@ -44,6 +41,10 @@ void sign_if_possible(Store& store, const LedgerOptions& o) {
   std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
               to_hex(head.root).c_str());
 }
+
+namespace {
+
+using Json = nlohmann::ordered_json;
 
 void print_appended(const std::string& what, const Store::Appended& appended) {
   if (appended.added == 0) {
@@ -473,17 +474,6 @@ int ledger_log(const LedgerOptions& o) {
                   printable(summary(parsed.fact)).c_str());
     }
   }
-  return exit_ok;
-}
-
-int ledger_prove(const LedgerOptions& o) {
-  const Store store(o.ledger, Access::read);
-  const uint64_t seq = find_record(store, o.name);
-  write_file(o.out, store.prove(seq));
-  write_file(o.out + ".record", store.record_bytes(seq));
-  std::printf("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
-              o.out.c_str(), static_cast<unsigned long long>(seq), store.origin().c_str(),
-              o.out.c_str());
   return exit_ok;
 }
 

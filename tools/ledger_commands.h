@@ -7,6 +7,10 @@
 #include <string>
 #include <vector>
 
+namespace cleared::ledger {
+class Store;
+}
+
 namespace cleared::tools {
 
 struct LedgerOptions {
@@ -28,9 +32,13 @@ int ledger_permit(const LedgerOptions& o);
 int ledger_revoke(const LedgerOptions& o);
 int ledger_show(const LedgerOptions& o);
 int ledger_log(const LedgerOptions& o);
-int ledger_prove(const LedgerOptions& o);
 int ledger_verify(const LedgerOptions& o);
 
 std::string version_text();
+
+// Signs the new tree head when the log's key is at hand, and says so when it is not.
+void sign_if_possible(ledger::Store& store, const LedgerOptions& o);
+// Control characters would let a hostile name rewrite the reader's terminal.
+std::string printable(std::string text);
 
 }  // namespace cleared::tools

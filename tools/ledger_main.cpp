@@ -4,6 +4,7 @@
 #include "tools/cli.h"
 #include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
+#include "tools/proof_commands.h"
 #include "tools/publish_commands.h"
 #include "tools/query_commands.h"
 #include "tools/witness_commands.h"
@@ -140,10 +141,8 @@ int main(int argc, char** argv) {
     history->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
     history->add_flag("--json", o.json, "print JSON");
 
-    CLI::App* prove = on_ledger(app, o, "prove", "write a proof that a record is in the log");
-    prove->add_option("WHAT", o.name, "number, digest, path, key or name")->required();
-    prove->add_option("--out", o.out, "the proof (C2SP tlog-proof); its record goes to OUT.record")
-        ->required();
+    cleared::tools::ProofOptions proof;
+    cleared::tools::add_proof_commands(app, proof);
 
     CLI::App* verify = on_ledger(app, o, "verify", "name everything in the file that was changed");
     verify->add_option("--against", o.files,
@@ -177,6 +176,7 @@ int main(int argc, char** argv) {
     using namespace cleared::tools;
     if (bench->parsed()) return ledger_bench(bench_options);
     if (witness.run) return witness.run(witness);
+    if (proof.run) return proof.run(proof);
     if (init->parsed()) return ledger_init(o);
     if (key_new->parsed()) return ledger_key_new(o);
     if (key_retire->parsed()) return ledger_key_retire(o);
@@ -191,7 +191,6 @@ int main(int argc, char** argv) {
     if (query->parsed()) return ledger_query(o);
     if (why->parsed()) return ledger_why(o);
     if (history->parsed()) return ledger_history(o);
-    if (prove->parsed()) return ledger_prove(o);
     if (verify->parsed()) return ledger_verify(o);
     return ledger_status(o);
   });

@@ -98,8 +98,7 @@ std::string verdict_text(const Story& story) {
 
 Json to_json(const Story& story) {
   Json out = {{"record", story.seq}, {"kind", story.kind}, {"day", story.day}};
-  for (const Chapter& chapter : story.chapters)
-    out[chapter.title] = tools::to_json(chapter.table);
+  for (const Chapter& chapter : story.chapters) out[chapter.title] = tools::to_json(chapter.table);
   if (!story.verdict) return out;
   out["may_be_used_today"] = story.verdict->cleared;
   out["rule"] = story.verdict->rule;
