@@ -6,18 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "ledger/store.h"
+
 namespace cleared::tools {
 
 struct LedgerOptions {
   std::string ledger, origin, name, role, file, key, out, log_key, comment, sql, trust;
   std::vector<std::string> files;
   uint64_t hours = 24, from = 0, limit = 0;
-  bool all = false, json = false, csv = false, dry_run = false, leave_out = false;
+  bool all = false, json = false, csv = false, dry_run = false, leave_out = false, draft = false,
+       approval = false;
 };
 
 int ledger_init(const LedgerOptions& o);
 int ledger_key_new(const LedgerOptions& o);
-int ledger_key_retire(const LedgerOptions& o);
 int ledger_sign(const LedgerOptions& o);
 int ledger_append(const LedgerOptions& o);
 int ledger_sign_head(const LedgerOptions& o);
@@ -32,5 +34,10 @@ int ledger_verify(const LedgerOptions& o);
 int ledger_status(const LedgerOptions& o);
 
 std::string version_text();
+
+// Signs the new tree head when the log's key is at hand, and says so when it is not.
+void sign_if_possible(ledger::Store& store, const LedgerOptions& o);
+// "WHAT: record 7", or that it was there already.
+void print_appended(const std::string& what, const ledger::Store::Appended& appended);
 
 }  // namespace cleared::tools
