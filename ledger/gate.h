@@ -88,9 +88,9 @@ class ClearedSample {
 
 // One sample that the permit lists, by position: what the data order is a function of.
 struct PermittedSample {
-  size_t shard = 0;  // index into Gate::permit().shard
-  size_t index = 0;  // in its manifest
-  std::string key;
+  size_t shard = 0;      // index into Gate::permit().shard
+  size_t index = 0;      // in its manifest
+  std::string_view key;  // lives as long as the gate
   Digest digest;
   Digest clip;
   uint64_t duration_us = 0;
@@ -114,6 +114,8 @@ class Gate {
   // finds every shard of the permit by the root of its manifest. A shard of 10,000 samples costs
   // some milliseconds (ledger/gate_bench.cpp).
   explicit Gate(const GateOptions& options);
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
 
   const Permit& permit() const { return permit_; }
   const Digest& permit_digest() const { return permit_digest_; }  // of the note, byte for byte

@@ -61,13 +61,19 @@ void append_member(std::string& tar, std::string_view name, std::string_view byt
   tar.resize((tar.size() + kBlock - 1) / kBlock * kBlock, '\0');
 }
 
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (const char c : std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                       "0123456789_-")) {
+    plain[static_cast<size_t>(c)] = true;
+  }
+  return plain;
+}();
+
 bool is_plain_name(std::string_view name, std::string_view extra) {
-  constexpr std::string_view kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
   return !name.empty() && name.size() <= kMaxName &&
          std::all_of(name.begin(), name.end(), [&](char c) {
-           return kLetters.find(c) != std::string_view::npos ||
-                  extra.find(c) != std::string_view::npos;
+           return kPlain[static_cast<unsigned char>(c)] || extra.find(c) != std::string_view::npos;
          });
 }
 
@@ -112,13 +118,13 @@ class LineWords {
     const std::string_view hex = word();
     Digest out;
     int wrong = hex.size() == 64 ? 0 : -1;
-    for (size_t i = 0; wrong == 0 && i < 32; ++i) {
+    for (size_t i = 0; i < 32 && hex.size() == 64; ++i) {
       const int high = kHexValues[static_cast<unsigned char>(hex[2 * i])];
       const int low = kHexValues[static_cast<unsigned char>(hex[2 * i + 1])];
-      wrong = (high | low) < 0 ? -1 : 0;
-      out.bytes[i] = static_cast<std::byte>((high & 15) << 4 | (low & 15));
+      wrong |= high | low;  // -1 has the sign bit, which stays
+      out.bytes[i] = static_cast<std::byte>((high << 4 | low) & 255);
     }
-    if (wrong != 0) bad("has \"" + std::string(hex) + "\", which is not 64 hex digits");
+    if (wrong < 0) bad("has \"" + std::string(hex) + "\", which is not 64 hex digits");
     return out;
   }
   void end() {
@@ -139,6 +145,16 @@ constexpr size_t kEndBytes = 2 * kBlock;  // of a tar, after its last member
 
 // Lines handed to a thread at once: a complete subtree of the shard's tree.
 constexpr size_t kChunkLines = 1024;
+
+// leaf_digest() of a line and the newline that lies behind it, in one call of the hash: three cost
+// a fifth more.
+Digest line_leaf(std::string_view line) {
+  std::array<char, 320> message;  // a valid line has at most 271 bytes
+  CLEARED_CHECK(line.size() + 2 <= message.size());
+  message[0] = '\0';
+  std::memcpy(&message[1], line.data(), line.size() + 1);
+  return sha256(std::string_view(message.data(), line.size() + 2));
+}
 
 ManifestSample parse_manifest_line(LineWords words) {
   ManifestSample out;
@@ -163,8 +179,7 @@ std::vector<ManifestSample> parse_manifest_lines(const std::vector<std::string_v
     const size_t end = std::min(lines.size(), (chunk + 1) * kChunkLines);
     for (size_t i = chunk * kChunkLines; i < end; ++i) {
       samples[i] = parse_manifest_line(LineWords(lines[i], where, first + i));
-      // The newline, which the view leaves out, is there and is hashed.
-      if (root != nullptr) tree.add(leaf_digest(as_bytes({lines[i].data(), lines[i].size() + 1})));
+      if (root != nullptr) tree.add(line_leaf(lines[i]));
     }
     subtrees[chunk] = tree.root();
   });
@@ -255,7 +270,9 @@ std::string format_manifest(const Manifest& manifest) {
 }
 
 Manifest parse_manifest(std::string_view text, std::string_view where, Digest* root) {
+  constexpr size_t kUsualLine = 150;
   std::vector<std::string_view> lines;
+  lines.reserve(text.size() / kUsualLine);
   for (size_t at = 0; at < text.size();) {
     const size_t end = text.find('\n', at);
     if (end == std::string_view::npos) {

@@ -165,7 +165,6 @@ int main(int argc, char** argv) {
     std::function<int()> approving;
     cleared::tools::add_approval_commands(app, approving);
 
-
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
