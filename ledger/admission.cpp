@@ -1,6 +1,7 @@
 #include "ledger/admission.h"
 
 #include <algorithm>
+#include <string>
 
 #include "ledger/attestation.h"
 #include "ledger/base/error.h"
@@ -71,12 +72,7 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
 
 void Admission::check(uint64_t seq, const KeyRecord& key) const {
   if (!is_role(key.role())) reject("key", "unknown role \"" + key.role() + "\"");
-  if (key.retired()) {
-    const KnownKey* known = authority_.find(key.vkey(), seq);
-    if (known == nullptr) reject("key", key.name() + " is not there to be retired");
-    if (known->role == "log") reject("key", "the log's own key cannot be retired");
-    return;
-  }
+  if (key.retired()) return check_retirement(seq, key);
   if ((key.role() == "log") != (seq == 0)) {
     reject("key", "the log's own key is the first record, and only that");
   }
@@ -88,12 +84,39 @@ void Admission::check(uint64_t seq, const KeyRecord& key) const {
              "the name " + key.name() + " is taken by a " + known.role + "; retire that key first");
     }
   }
-  if (!authority_.has_rule(Policy::ENROL_KEY, seq)) return;
-  const Note note = parse_note(key.note());
-  if (note.text != key.role() + " " + key.vkey() + "\n") {
-    reject("key", "what was signed for " + key.name() + " is not \"role vkey\" of this key");
+  check_endorsed(seq, key, Policy::ENROL_KEY, "");
+}
+
+// Two ways to make a policy worthless are closed here: nobody can retire keys until a rule cannot
+// be met any more, nor, where a rule says so, without having been told to.
+void Admission::check_retirement(uint64_t seq, const KeyRecord& key) const {
+  const KnownKey* known = authority_.find(key.vkey(), seq);
+  if (known == nullptr) reject("key", key.name() + " is not there to be retired");
+  if (known->role == "log") reject("key", "the log's own key cannot be retired");
+  if (known->role != key.role()) reject("key", key.name() + " is a " + known->role + "'s");
+  if (const std::string rule = authority_.rule_that_needs(*known, seq); !rule.empty()) {
+    throw Error(Errc::permission, "key ", key.name(), ": without it nobody could meet the policy (",
+                rule, "); enrol the key that replaces it first, or change the policy");
   }
-  authority_.require(note, Policy::ENROL_KEY, seq, "key " + key.name());
+  check_endorsed(seq, key, Policy::RETIRE_KEY, "retire ");
+}
+
+// Without a rule for `act`, whoever may append may do it; a note that is there must fit all the
+// same.
+void Admission::check_endorsed(uint64_t seq, const KeyRecord& key, Policy::Act act,
+                               std::string_view before) const {
+  const bool needed = authority_.has_rule(act, seq);
+  if (!needed && key.note().empty()) return;
+  if (key.note().empty()) {
+    throw Error(Errc::permission, "key ", key.name(), ": the policy has a rule for ", act_word(act),
+                ", so \"", before, "role vkey\" must come as a signed note");
+  }
+  const Note note = parse_note(key.note());
+  if (note.text != std::string(before) + key.role() + " " + key.vkey() + "\n") {
+    reject("key", "what was signed for " + key.name() + " is not \"" + std::string(before) +
+                      "role vkey\" of this key");
+  }
+  if (needed) authority_.require(note, act, seq, "key " + key.name());
 }
 
 void Admission::check(uint64_t seq, const LicenceRecord& licence) const {
@@ -234,23 +257,8 @@ void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
 void Admission::check(uint64_t seq, const PolicyRecord& record) const {
   const Note note = parse_note(record.note());
   const Policy p = parse_noted<PolicyText>(note, "policy").policy();
-  if (p.version() != authority_.policy_version(seq) + 1) {
-    reject("policy", "must have version " + std::to_string(authority_.policy_version(seq) + 1));
-  }
-  for (const auto& rule : p.rule()) {
-    const std::string what =
-        Policy::Act_Name(rule.act()) + " by " + std::to_string(rule.need()) + " " + rule.role();
-    if (!is_role(rule.role()) || rule.role() == "log" || rule.need() < 1) {
-      reject("policy", what + ": no such role, or none needed");
-    }
-    std::vector<std::string> names;
-    for (const VerifierKey& key : authority_.keys_of(rule.role(), seq)) names.push_back(key.name);
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    if (names.size() < rule.need()) {
-      reject("policy", what + ": the ledger has keys of " + std::to_string(names.size()) +
-                           " names of that role, so nobody could ever meet it");
-    }
+  if (const std::string problem = authority_.problem_of(p, seq); !problem.empty()) {
+    reject("policy", problem);
   }
   authority_.require(note, Policy::CHANGE_POLICY, seq, "policy");
 }

@@ -31,6 +31,9 @@ class Admission {
 
  private:
   void check(uint64_t seq, const KeyRecord& key) const;
+  void check_retirement(uint64_t seq, const KeyRecord& key) const;
+  void check_endorsed(uint64_t seq, const KeyRecord& key, Policy::Act act,
+                      std::string_view before) const;
   void check(uint64_t seq, const LicenceRecord& licence) const;
   void check(uint64_t seq, const ApprovalRecord& record) const;
   void check(uint64_t seq, const RevocationRecord& record) const;

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "ledger/base/error.h"
+#include "ledger/trust.h"
 
 namespace cleared::ledger {
 namespace {
@@ -25,7 +26,9 @@ void sort_unique(std::vector<std::string>& names) {
 void Authority::add(uint64_t seq, const KeyRecord& record) {
   if (record.retired()) {
     for (KnownKey& known : keys_) {
-      if (format_verifier_key(known.key) == record.vkey()) known.retired_seq = seq;
+      if (known.valid_at(seq) && format_verifier_key(known.key) == record.vkey()) {
+        known.retired_seq = seq;
+      }
     }
     return;
   }
@@ -95,10 +98,9 @@ std::vector<std::string> Authority::require(const Note& note, Policy::Act act, u
   for (const Need& need : needs(act, seq)) {
     const auto names = signers(note, need.role, seq);
     if (names.size() < need.count) {
-      refuse(note, what,
-             need.count == 1 ? "any " + need.role
-                             : std::to_string(need.count) + " different names of role " +
-                                   need.role + " (it has " + std::to_string(names.size()) + ")");
+      refuse(
+          note, what,
+          need.count == 1 ? "any " + need.role : missing_names(need.count, need.role, names) + ",");
     }
     all.insert(all.end(), names.begin(), names.end());
   }
@@ -126,11 +128,65 @@ std::vector<VerifierKey> Authority::keys_of(std::string_view role, uint64_t seq)
   return out;
 }
 
+size_t Authority::names_of(std::string_view role, uint64_t seq, std::string_view without) const {
+  std::vector<std::string> names;
+  for (const VerifierKey& key : keys_of(role, seq)) {
+    if (without.empty() || format_verifier_key(key) != without) names.push_back(key.name);
+  }
+  sort_unique(names);
+  return names.size();
+}
+
+std::string Authority::problem_of(const Policy& policy, uint64_t seq) const {
+  if (policy.version() != policy_version(seq) + 1) {
+    return "must have version " + std::to_string(policy_version(seq) + 1);
+  }
+  for (const auto& rule : policy.rule()) {
+    if (!is_role(rule.role()) || rule.role() == "log" || rule.need() < 1) {
+      return describe(rule) + ": no such role, or none needed";
+    }
+    const size_t names = names_of(rule.role(), seq);
+    if (names < rule.need()) {
+      return describe(rule) + ": the ledger has keys of " + std::to_string(names) +
+             " names of that role, so nobody could ever meet it";
+    }
+    const auto same = [&](const auto& other) {
+      return other.act() == rule.act() && other.role() == rule.role();
+    };
+    if (std::count_if(policy.rule().begin(), policy.rule().end(), same) > 1) {
+      return describe(rule) + ": there are two rules for this act and role";
+    }
+  }
+  return "";
+}
+
+std::string Authority::rule_that_needs(const KnownKey& key, uint64_t seq) const {
+  const Policy* policy = policy_at(seq);
+  if (policy == nullptr) return "";
+  const std::string vkey = format_verifier_key(key.key);
+  for (const auto& rule : policy->rule()) {
+    if (rule.role() == key.role && names_of(key.role, seq, vkey) < rule.need()) {
+      return describe(rule);
+    }
+  }
+  return "";
+}
+
 const KnownKey* Authority::find(std::string_view vkey, uint64_t seq) const {
   for (const KnownKey& known : keys_) {
     if (known.valid_at(seq) && format_verifier_key(known.key) == vkey) return &known;
   }
   return nullptr;
+}
+
+std::string act_word(Policy::Act act) {
+  std::string out = Policy::Act_Name(act);
+  for (char& c : out) c = c == '_' ? '-' : static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+std::string describe(const Policy::Rule& rule) {
+  return act_word(rule.act()) + " needs " + std::to_string(rule.need()) + " " + rule.role();
 }
 
 std::string joined(const std::vector<std::string>& names) {

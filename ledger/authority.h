@@ -55,14 +55,27 @@ class Authority {
 
   const std::vector<KnownKey>& keys() const { return keys_; }
   std::vector<VerifierKey> keys_of(std::string_view role, uint64_t seq) const;
+  // How many names have a valid key of `role` at `seq`, not counting the key `without`.
+  size_t names_of(std::string_view role, uint64_t seq, std::string_view without = {}) const;
+
+  // What is wrong with a policy that is to be in force after `seq`, in words, or nothing: its
+  // version, a role that is none, a rule that nobody could ever meet.
+  std::string problem_of(const Policy& policy, uint64_t seq) const;
+  // The first rule of the policy in force that could not be met without this key, or nothing.
+  std::string rule_that_needs(const KnownKey& key, uint64_t seq) const;
   const KnownKey* find(std::string_view vkey, uint64_t seq) const;
   uint32_t policy_version(uint64_t seq) const;
+  const Policy* policy_at(uint64_t seq) const;  // null: there is none yet
 
  private:
-  const Policy* policy_at(uint64_t seq) const;
   std::vector<KnownKey> keys_;
   std::vector<std::pair<uint64_t, Policy>> policies_;
 };
+
+// "approve needs 2 approver".
+std::string describe(const Policy::Rule& rule);
+// "approve", "permit", "revoke", "change-policy", "enrol-key", "erase", "retire-key".
+std::string act_word(Policy::Act act);
 
 // "a, b": how tables show who signed.
 std::string joined(const std::vector<std::string>& names);

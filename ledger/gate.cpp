@@ -10,13 +10,14 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/shard_proof.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array<std::string_view, 35> kRules = {
+constexpr std::array<std::string_view, 36> kRules = {
     "cleared",
     // of the footage
     "no_licence", "revoked", "superseded_clip", "title_conflict", "duplicate",
@@ -27,7 +28,8 @@ constexpr std::array<std::string_view, 35> kRules = {
     // of limits
     "passes_exceeded", "passes_reserved", "share_exceeded",
     // of shards
-    "not_approved", "shard_incomplete", "shard_missing", "sample_changed", "nothing_permitted",
+    "not_approved", "shard_incomplete", "shard_missing", "shard_unproven", "sample_changed",
+    "nothing_permitted",
     // of permits
     "permit_unsigned", "permit_expired", "permit_not_yet_valid", "permit_too_long",
     "permit_other_run", "permit_other_config", "permit_other_purpose", "permits_differ",
@@ -142,20 +144,19 @@ Gate::Gate(const GateOptions& options) : options_(options) {
   PermitText parsed;
   parse_textproto(note.text, options.permit.string(), parsed);
   permit_ = parsed.permit();
-  check_permit(note);
+  const Trust trust = read_trust(options.trust);
+  check_permit(note, trust);
+  check_proofs(trust);
   find_shards();
   if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
 }
 
-void Gate::check_permit(const Note& note) const {
+void Gate::check_permit(const Note& note, const Trust& trust) const {
   const std::string name = "permit " + options_.permit.string();
-  const auto keys = read_public_keys(options_.trust);
-  const bool signed_by_approver = std::any_of(keys.begin(), keys.end(), [&](const PublicKey& key) {
-    return key.role == "approver" && signed_by(note, key.key);
-  });
-  if (!signed_by_approver) {
-    throw Refused(no("permit_unsigned", name + " is not signed by an approver that " +
-                                            options_.trust.string() + " trusts"));
+  if (const auto answer = trust.ask(note, "permit"); !answer.missing.empty()) {
+    throw Refused(no("permit_unsigned", name + " must be signed by keys that " +
+                                            options_.trust.string() +
+                                            " trusts: " + answer.missing));
   }
   const uint64_t issued = require_time(permit_.issued_at(), name);
   const uint64_t expires = require_time(permit_.expires_at(), name);
@@ -182,6 +183,23 @@ void Gate::check_permit(const Note& note) const {
   }
 }
 
+// Without a log key there is nothing to hold a proof against: the approvers' word is all.
+void Gate::check_proofs(const Trust& trust) const {
+  if (trust.keys_of("log").empty()) return;
+  const fs::path path = proofs_path(options_.permit);
+  std::string text;
+  try {
+    text = read_file(path, kMaxNoteBytes);
+  } catch (const Error& error) {
+    throw Refused(no("shard_unproven", std::string(error.what()) + "; " + options_.trust.string() +
+                                           " has the log's key, so the proofs must lie there"));
+  }
+  if (Verdict verdict = check_shard_proofs(text, permit_, trust); !verdict.cleared) {
+    verdict.fact = path.string() + ": " + verdict.fact;
+    throw Refused(verdict);
+  }
+}
+
 void Gate::find_shards() {
   std::map<std::string, Manifest> by_root;
   std::string unreadable;
@@ -189,9 +207,9 @@ void Gate::find_shards() {
     const fs::path& path = entry.path();
     if (path.extension() != ".manifest") continue;
     try {
-      Manifest manifest = read_manifest(fs::path(path).replace_extension());
-      const std::string root = digest_name(shard_root(manifest));
-      by_root.emplace(root, std::move(manifest));
+      Digest root;
+      Manifest manifest = read_manifest(fs::path(path).replace_extension(), &root);
+      by_root.emplace(digest_name(root), std::move(manifest));
     } catch (const Error& error) {
       // It may be of a shard that this run has no business with; if not, it is missing below.
       unreadable += std::string("; ") + error.what();
@@ -212,7 +230,9 @@ void Gate::find_shards() {
                                                std::to_string(shard.samples())));
     }
     const size_t index = manifests_.size();
-    manifests_.push_back(found->second);
+    manifests_.push_back(std::move(found->second));
+    by_root.erase(found);  // a permit that lists a shard twice is not one that we write
+    samples_.reserve(samples_.size() + manifests_[index].samples.size());
     for (size_t i = 0; i < manifests_[index].samples.size(); ++i) {
       const ManifestSample& s = manifests_[index].samples[i];
       samples_.push_back({index, i, s.key, s.digest, s.clip, s.duration_us});

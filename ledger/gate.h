@@ -25,6 +25,8 @@
 
 namespace cleared::ledger {
 
+struct Trust;
+
 // An ordinary answer. `rule` is "cleared" or one of rules(); `fact` is what decided, in words,
 // naming the licence, the shard or the sample.
 struct Verdict {
@@ -86,17 +88,18 @@ class ClearedSample {
 
 // One sample that the permit lists, by position: what the data order is a function of.
 struct PermittedSample {
-  size_t shard = 0;  // index into Gate::permit().shard
-  size_t index = 0;  // in its manifest
-  std::string key;
+  size_t shard = 0;      // index into Gate::permit().shard
+  size_t index = 0;      // in its manifest
+  std::string_view key;  // lives as long as the gate
   Digest digest;
   Digest clip;
   uint64_t duration_us = 0;
 };
 
 struct GateOptions {
-  std::filesystem::path permit;   // signed note
-  std::filesystem::path trust;    // public keys, "role vkey" lines: an approver's is needed
+  std::filesystem::path permit;   // signed note; its proofs are beside it (ledger/shard_proof.h)
+  std::filesystem::path trust;    // ledger/trust.h: an approver's key is needed; with a log's key
+                                  // every shard must be proven to be in the log
   std::filesystem::path shards;   // folder of tars and manifests
   std::filesystem::path notices;  // folder of signed revocations, *.revocation; must exist
   std::string run;                // name, as in the permit
@@ -107,9 +110,12 @@ struct GateOptions {
 // A training node's gate. Every refusal is thrown as Refused.
 class Gate {
  public:
-  // Checks signature, dates, run, config and purpose, then finds every shard of the permit by the
-  // root of its manifest.
+  // Checks signatures, dates, run, config and purpose, that the shards are in the log, and then
+  // finds every shard of the permit by the root of its manifest. A shard of 10,000 samples costs
+  // some milliseconds (ledger/gate_bench.cpp).
   explicit Gate(const GateOptions& options);
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
 
   const Permit& permit() const { return permit_; }
   const Digest& permit_digest() const { return permit_digest_; }  // of the note, byte for byte
@@ -125,7 +131,8 @@ class Gate {
   ClearedSample clear(size_t sample, uint64_t passes) const;
 
  private:
-  void check_permit(const Note& note) const;
+  void check_permit(const Note& note, const Trust& trust) const;
+  void check_proofs(const Trust& trust) const;
   void find_shards();
   Verdict check_time() const;
   Verdict read_notices();

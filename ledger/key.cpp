@@ -33,8 +33,7 @@ void write_key_pair(const fs::path& stem, std::string_view role, const SignerKey
 }
 
 void write_public_key(const fs::path& stem, std::string_view role, const VerifierKey& key) {
-  write_new_file(stem.string() + ".pub", std::string(role) + ' ' + format_verifier_key(key) + '\n',
-                 0644);
+  write_new_file(stem.string() + ".pub", format_public_key({std::string(role), key}) + '\n', 0644);
 }
 
 SignerKey read_signer_key(const fs::path& path) {
@@ -54,6 +53,24 @@ SignerKey read_signer_key(const fs::path& path) {
   }
 }
 
+PublicKey parse_public_key(std::string_view line, std::string_view where) {
+  const size_t space = line.find(' ');
+  const std::string_view role = line.substr(0, space);
+  if (space == std::string_view::npos || !is_role(role)) {
+    throw Error(Errc::corrupt, where,
+                ": expected a role and a verifier key, \"approver name+id+key\"");
+  }
+  try {
+    return {std::string(role), parse_verifier_key(line.substr(space + 1))};
+  } catch (const Error& error) {
+    throw Error(error.code(), where, ": ", error.what());
+  }
+}
+
+std::string format_public_key(const PublicKey& key) {
+  return key.role + " " + format_verifier_key(key.key);
+}
+
 std::vector<PublicKey> read_public_keys(const fs::path& path) {
   const std::string text = read_file(path, kMaxKeyFileBytes);
   std::vector<PublicKey> out;
@@ -62,17 +79,7 @@ std::vector<PublicKey> read_public_keys(const fs::path& path) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     if (line.empty() || line.front() == '#') continue;
-    const size_t space = line.find(' ');
-    const std::string_view role = line.substr(0, space);
-    if (space == std::string_view::npos || !is_role(role)) {
-      throw Error(Errc::corrupt, path.string(), ":", number,
-                  ": expected a role and a verifier key, \"approver name+id+key\"");
-    }
-    try {
-      out.push_back({std::string(role), parse_verifier_key(line.substr(space + 1))});
-    } catch (const Error& error) {
-      throw Error(error.code(), path.string(), ":", number, ": ", error.what());
-    }
+    out.push_back(parse_public_key(line, path.string() + ":" + std::to_string(number)));
   }
   if (out.empty()) throw Error(Errc::corrupt, path.string(), ": holds no public key");
   return out;

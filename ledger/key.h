@@ -29,6 +29,10 @@ void write_public_key(const std::filesystem::path& stem, std::string_view role,
 // Error{permission} when group or others may read the file: the message gives the chmod to run.
 SignerKey read_signer_key(const std::filesystem::path& path);
 
+// "role vkey", without a newline; `where` begins an error.
+PublicKey parse_public_key(std::string_view line, std::string_view where);
+std::string format_public_key(const PublicKey& key);
+
 // Every non-empty line that is not a comment (#): "role vkey".
 std::vector<PublicKey> read_public_keys(const std::filesystem::path& path);
 

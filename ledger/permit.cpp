@@ -6,6 +6,9 @@
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
+#include "ledger/projection.h"
+#include "ledger/shard_proof.h"
+#include "ledger/tree.h"
 #include "ledger/tree_head.h"
 
 namespace cleared::ledger {
@@ -75,6 +78,32 @@ std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
   return *least > used ? *least - used : 0;
 }
 
+// Proofs of a permit are under the head that it names, so the head must cover its shards.
+void require_covered(const ShardStanding& shard, const TreeHead& head) {
+  if (shard.seq < head.size) return;
+  throw Error(Errc::not_found, "shard ", shard.root,
+              ": is under no signed tree head yet; run ledger sign-head where the log's key is");
+}
+
+// The signed tree head of exactly this size.
+std::string head_of_size(const Store& store, uint64_t size) {
+  Statement select(store.db(), "SELECT note FROM tree_head WHERE size = ? AND note IS NOT NULL");
+  if (!select.with(size).next()) {
+    throw Error(Errc::corrupt, store.path().string(), ": has no signed tree head of size ", size);
+  }
+  return select.text(0);
+}
+
+// The fact of a record that the log is known to hold.
+Fact fact_of(const Store& store, uint64_t seq) {
+  Record record;
+  Fact fact;
+  if (!record.ParseFromString(store.record_bytes(seq)) || !fact.ParseFromString(record.fact())) {
+    throw Error(Errc::corrupt, store.path().string(), ": record ", seq, " does not parse");
+  }
+  return fact;
+}
+
 // The largest share a licensor can have of what `draws` draws consume: whole epochs hold every
 // sample once, and a last part of one may hold all of this licensor's and nothing else.
 void check_shares(const Rights& rights, const std::vector<ShardStanding>& shards, uint64_t draws) {
@@ -134,6 +163,7 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
   for (const std::string& root : approved_shards(store, request.purpose.use())) {
     ShardStanding shard = judge_shard(store, rights, root, act);
     if (shard.verdict.cleared) {
+      require_covered(shard, head);
       shards.push_back(std::move(shard));
     } else if (!request.leave_out_refused) {
       throw Refused(shard.verdict);
@@ -169,6 +199,99 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     }
   }
   return text;
+}
+
+void check_permit(const Store& store, const Rights& rights, const Permit& permit) {
+  const uint64_t now = judging_time_us(store);
+  const auto time = [](const std::string& text) { return parse_time(text).value_or(0); };
+  if (time(permit.expires_at()) <= now) {
+    throw Refused(no("permit_expired", "permit for run " + permit.run() + " ended at " +
+                                           permit.expires_at() + ": make a new one"));
+  }
+  if (time(permit.issued_at()) > now || permit.origin() != store.origin() ||
+      parse_note(head_of_size(store, permit.tree_size())).text !=
+          format_tree_head({permit.origin(),
+                            permit.tree_size(),
+                            require_digest_name(permit.tree_root(), "permit.tree_root"),
+                            {}})) {
+    throw Error(Errc::corrupt, "permit for run ", permit.run(),
+                ": names no tree head of this ledger");
+  }
+  const auto approved = approved_shards(store, permit.purpose().use());
+  const Act act{permit.purpose().use(), 0, &permit.purpose()};
+  for (const Permit::Shard& shard : permit.shard()) {
+    const std::string root = to_hex(require_digest_name(shard.root(), "permit.shard.root"));
+    if (std::find(approved.begin(), approved.end(), root) == approved.end()) {
+      throw Refused(no("not_approved", "shard " + root));
+    }
+    const ShardStanding standing = judge_shard(store, rights, root, act);
+    if (!standing.verdict.cleared) throw Refused(standing.verdict);
+    if (shard.samples() != standing.samples || shard.valid_from() != standing.valid_from ||
+        shard.valid_to() != standing.valid_to ||
+        !std::equal(shard.licence().begin(), shard.licence().end(), standing.licences.begin(),
+                    standing.licences.end())) {
+      throw Error(Errc::corrupt, "permit for run ", permit.run(), ": its terms for shard ", root,
+                  " are not those that the ledger has now; make a new one");
+    }
+    const auto left = passes_left(store, rights, standing, permit.purpose().model(), now);
+    if (left && (!shard.has_max_passes() || shard.max_passes() > *left)) {
+      throw Refused(
+          no("passes_exceeded", std::to_string(*left) + " passes are left for shard " + root));
+    }
+  }
+}
+
+std::string shard_proofs(const Store& store, const Permit& permit) {
+  const std::string head = head_of_size(store, permit.tree_size());
+  const Tree tree(store.db());
+  std::vector<TlogProof> proofs;
+  for (const Permit::Shard& shard : permit.shard()) {
+    const uint64_t seq =
+        shard_record(store, to_hex(require_digest_name(shard.root(), "permit.shard.root")));
+    proofs.push_back(
+        {store.record_bytes(seq), seq, tree.inclusion_proof(seq, permit.tree_size()), head});
+  }
+  return format_shard_proofs(proofs);
+}
+
+ApprovalProof prove_approval(const Store& store, uint64_t what) {
+  Statement select(store.db(),
+                   "SELECT a.seq, p.shard, p.position, h.root FROM sample p "
+                   "JOIN approved_shard a ON a.shard = p.shard JOIN shard h ON h.seq = p.shard "
+                   "WHERE p.clip = ? OR p.seq = ? ORDER BY a.seq, p.seq LIMIT 1");
+  if (!select.with(what, what).next()) {
+    throw Error(Errc::not_found, store.path().string(), ": record ", what,
+                " is no clip or sample of a shard that was approved");
+  }
+  const uint64_t approval = select.unsigned_integer(0);
+  ApprovalProof out;
+  out.sample_index = select.unsigned_integer(2);
+  out.shard = require_digest_name("sha256:" + select.text(3), "shard.root");
+
+  const Manifest manifest = recorded_samples(store, select.unsigned_integer(1));
+  std::vector<Digest> leaves;
+  for (const ManifestSample& s : manifest.samples) {
+    leaves.push_back(leaf_digest(as_bytes(sample_line(s))));
+  }
+  if (out.sample_index >= leaves.size() || root_digest(leaves) != out.shard) {
+    throw Error(Errc::corrupt, "shard ", to_hex(out.shard), ": its samples do not add up to it");
+  }
+  out.sample = manifest.samples[out.sample_index];
+  out.samples = leaves.size();
+  out.sample_path = inclusion_proof(leaves, out.sample_index);
+
+  const Fact fact = fact_of(store, approval);
+  out.approval = fact.approval().note();
+  leaves.clear();
+  for (const std::string& root : fact.approval().shard()) {
+    if (root == out.shard.text()) out.shard_index = leaves.size();
+    leaves.push_back(leaf_digest(as_bytes(root)));
+  }
+  out.shards = leaves.size();
+  out.shard_path = inclusion_proof(leaves, out.shard_index);
+  Statement policy(store.db(), "SELECT note FROM policy WHERE seq < ? ORDER BY seq DESC LIMIT 1");
+  if (policy.with(approval).next()) out.policy = policy.text(0);
+  return out;
 }
 
 Batch make_approval(const Store& store, const Rights& rights, const std::vector<std::string>& roots,

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ledger/approval_proof.h"
 #include "ledger/rights.h"
 
 namespace cleared::ledger {
@@ -26,6 +27,14 @@ struct PermitRequest {
 // one.
 PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
 
+// May this permit, which others have signed since it was made, still be recorded: the same terms,
+// passes that nobody else was given, a tree head of this ledger. Refused, or Error{corrupt} when
+// the ledger would write it differently now.
+void check_permit(const Store& store, const Rights& rights, const Permit& permit);
+
+// What a training node that knows the log's key asks for beside the permit (ledger/shard_proof.h).
+std::string shard_proofs(const Store& store, const Permit& permit);
+
 // One approval for several shards: what is to be signed, and the batch that it is about, sorted.
 struct Batch {
   ApprovalText text;
@@ -38,6 +47,9 @@ Batch make_approval(const Store& store, const Rights& rights, const std::vector<
                     Use use, const std::string& comment);
 // Merkle root (RFC 6962) over the roots of shards: what an approval signs.
 Digest batch_root(std::span<const Digest> shards);
+// The proof of the oldest approval of a clip or a sample; `what` is the number of its record.
+// Error{not_found} when it was never approved.
+ApprovalProof prove_approval(const Store& store, uint64_t what);
 Fact approval_fact(const std::string& note, std::span<const Digest> shards);
 
 }  // namespace cleared::ledger

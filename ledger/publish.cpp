@@ -126,7 +126,7 @@ void stage_records(Staging& staging, TileEdge& edge, uint64_t size, const LogSou
 }
 
 // The note with the signature lines of `more` too, as far as that is about the same text.
-std::string joined(const std::string& base, const std::string& more) {
+std::string with_signatures_of(const std::string& base, const std::string& more) {
   Note note = parse_note(base);
   const Note other = parse_note(more);
   if (other.text != note.text) return base;
@@ -144,7 +144,7 @@ std::string joined(const std::string& base, const std::string& more) {
 std::string with_quorum(const std::string& note, const TreeHead& head,
                         const PublishOptions& options) {
   if (options.policy == nullptr || quorum_gap(*options.policy, note).empty()) return note;
-  const std::string more = options.cosign ? joined(note, options.cosign(note)) : note;
+  const std::string more = options.cosign ? with_signatures_of(note, options.cosign(note)) : note;
   const std::string gap = quorum_gap(*options.policy, more);
   if (gap.empty()) return more;
   throw Error(Errc::busy, "publish: the tree head of ", head.size,
@@ -313,7 +313,7 @@ PublishReport publish(const fs::path& path, const LogSource& source,
   if (!options.dry_run) staging.place();
 
   if (report.there.size == report.head.size && !report.note_there.empty()) {
-    report.note = joined(report.note, report.note_there);
+    report.note = with_signatures_of(report.note, report.note_there);
   }
   if (!options.dry_run) report.note = with_quorum(report.note, report.head, options);
   const bool same = report.note == report.note_there;

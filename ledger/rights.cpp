@@ -70,11 +70,7 @@ const LicenceText* Rights::terms_of(std::string_view ref) const {
   return nullptr;
 }
 
-namespace {
-
-// The samples as the ledger records them must add up to the root that names the shard.
-Verdict check_samples(const Store& store, uint64_t shard, const std::string& root,
-                      uint32_t expected) {
+Manifest recorded_samples(const Store& store, uint64_t shard) {
   Manifest manifest;
   Statement select(store.db(),
                    "SELECT p.key, p.digest, c.id, p.duration_us, p.size_bytes FROM sample p "
@@ -86,6 +82,15 @@ Verdict check_samples(const Store& store, uint64_t shard, const std::string& roo
                                 parse_digest(select.text(2)).value_or(Digest{}),
                                 select.unsigned_integer(3)});
   }
+  return manifest;
+}
+
+namespace {
+
+// The samples as the ledger records them must add up to the root that names the shard.
+Verdict check_samples(const Store& store, uint64_t shard, const std::string& root,
+                      uint32_t expected) {
+  const Manifest manifest = recorded_samples(store, shard);
   if (manifest.samples.size() != expected || to_hex(shard_root(manifest)) != root) {
     return no("shard_incomplete",
               "the samples recorded for shard " + root + " do not add up to it");

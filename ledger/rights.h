@@ -50,6 +50,9 @@ class Rights {
 // Number of the record of the shard with this root, hex. Error{not_found} when there is none.
 uint64_t shard_record(const Store& store, const std::string& root);
 
+// The samples of the shard that is record `shard`, as recorded, in order; their offsets are 0.
+Manifest recorded_samples(const Store& store, uint64_t shard);
+
 // A shard as the ledger knows it, judged for an act: complete, not revoked, every source allowed.
 struct ShardStanding {
   Verdict verdict;

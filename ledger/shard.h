@@ -34,14 +34,21 @@ struct Manifest {
   std::vector<ManifestSample> samples;
 };
 
+// "KEY DIGEST CLIP DURATION_US SIZE_BYTES\n", digests in hex: the leaf of a sample. Parsing leaves
+// the offset at 0.
+std::string sample_line(const ManifestSample& sample);
+ManifestSample parse_sample_line(std::string_view line, std::string_view where);
+
 // Merkle root (RFC 6962) over one leaf a sample; what approvals and permits name.
 Digest shard_root(const Manifest& manifest);
 
 // Text form, strict: parse accepts exactly what format writes; `where` names the file in errors.
+// With `root`, it also gets the shard's root, hashed from the lines as they stand: on all cores,
+// for a run waits for it.
 std::string format_manifest(const Manifest& manifest);
-Manifest parse_manifest(std::string_view text, std::string_view where);
+Manifest parse_manifest(std::string_view text, std::string_view where, Digest* root = nullptr);
 // FOLDER/NAME.tar has its manifest at FOLDER/NAME.tar.manifest.
-Manifest read_manifest(const std::filesystem::path& tar_path);
+Manifest read_manifest(const std::filesystem::path& tar_path, Digest* root = nullptr);
 
 struct SampleMembers {
   std::string key;

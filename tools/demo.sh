@@ -65,17 +65,20 @@ shard() {
 
 # A permit lives for 24 hours; one that has half of them left is good for resuming.
 have_permit() {
+  [ -e "$work/$run_name.permit.proofs" ] && [ -e "$work/trust" ] &&
   [ -n "$(find "$work/$run_name.permit" -mmin -720)" ] &&
     grep -q "$(sha256sum "$config" | cut -d ' ' -f 1)" "$work/$run_name.permit"
 }
 permit() {
+  # What a training node is told to believe: the approver's permits, and the log that its shards must be in.
+  cat "$keys/approver.pub" "$db.pub" >"$work/trust"
   run ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$work/$run_name.permit"
 }
 
 have_checkpoint() { [ -e "$work/.trained" ]; }
 train_model() {
   mkdir -p "$work/notices"
-  run train run --config "$config" --permit "$work/$run_name.permit" --trust "$keys/approver.pub" \
+  run train run --config "$config" --permit "$work/$run_name.permit" --trust "$work/trust" \
     --shards "$work/shards" --notices "$work/notices" --key "$keys/trainer.key" \
     --out "$work/runs/$run_name" --nproc-per-node "$ranks"
   run ledger append "$db" "$work/runs/$run_name"/outbox/*.bundle

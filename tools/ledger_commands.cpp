@@ -20,9 +20,12 @@
 #include "ledger/permit.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/shard_proof.h"
 #include "ledger/store.h"
 #include "ledger/textproto.h"
+#include "ledger/trust.h"
 #include "ledger/verify.h"
+#include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/output.h"
 #include "train/data/config.h"
@@ -30,33 +33,9 @@
 namespace cleared::tools {
 namespace fs = std::filesystem;
 using namespace cleared::ledger;
-void sign_if_possible(Store& store, const LedgerOptions& o) {
-  const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
-  if (o.log_key.empty() && !fs::exists(key)) {
-    std::printf("tree head not signed: no log key at %s; run ledger sign-head where it is\n",
-                key.c_str());
-    return;
-  }
-  const TreeHead head = store.sign_head(read_signer_key(key));
-  std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
-              to_hex(head.root).c_str());
-}
-
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-void print_appended(const std::string& what, const Store::Appended& appended) {
-  if (appended.added == 0) {
-    std::printf("%s: in the ledger already\n", what.c_str());
-  } else if (appended.added == 1) {
-    std::printf("%s: record %llu\n", what.c_str(), static_cast<unsigned long long>(appended.first));
-  } else {
-    std::printf("%s: records %llu to %llu\n", what.c_str(),
-                static_cast<unsigned long long>(appended.first),
-                static_cast<unsigned long long>(appended.first + appended.added - 1));
-  }
-}
 
 std::string signed_text(const std::string& text, const SignerKey& key) {
   Note note{text, {}};
@@ -67,12 +46,6 @@ std::string signed_text(const std::string& text, const SignerKey& key) {
 Fact revocation_fact(const std::string& note) {
   Fact fact;
   fact.mutable_revocation()->set_note(note);
-  return fact;
-}
-
-Fact policy_fact(const std::string& note) {
-  Fact fact;
-  fact.mutable_policy()->set_note(note);
   return fact;
 }
 
@@ -106,18 +79,6 @@ Fact permit_fact(const std::string& note) {
   return fact;
 }
 
-std::vector<Fact> key_facts(const std::string& path) {
-  std::vector<Fact> facts;
-  for (const PublicKey& key : read_public_keys(path)) {
-    if (key.role == "log") continue;  // the log's own key is its first record
-    Fact& fact = facts.emplace_back();
-    fact.mutable_key()->set_name(key.key.name);
-    fact.mutable_key()->set_role(key.role);
-    fact.mutable_key()->set_vkey(format_verifier_key(key.key));
-  }
-  return facts;
-}
-
 Store::Appended append_file(Store& store, const std::string& path) {
   const std::string kind = fs::path(path).extension();
   if (kind == ".pub") return store.append(key_facts(path));
@@ -126,17 +87,17 @@ Store::Appended append_file(Store& store, const std::string& path) {
   if (kind == ".approval") {
     return store.append({approval_fact(read_file(path), read_shard_list(path + ".shards"))});
   }
-  if (kind == ".policy") return store.append({policy_fact(read_file(path))});
-  if (kind == ".revocation") return store.append({revocation_fact(read_file(path))});
+  if (is_signed_kind(kind)) return store.append(signed_facts(store, path));
   throw Error(Errc::usage, "append ", path,
-              ": the name must end in .pub .licence .approval .revocation .policy or .bundle");
+              ": the name must end in .pub .licence .approval .revocation .policy .permit "
+              ".retirement or .bundle");
 }
 
 // What a dry run can say of a file without a ledger that it may write to.
 void check_file(const std::string& path) {
   const std::string kind = fs::path(path).extension();
   if (kind == ".pub") {
-    read_public_keys(path);
+    key_facts(path);
   } else if (kind == ".licence") {
     parse_licence(parse_note(read_file(path)).text, path);
   } else if (kind == ".bundle") {
@@ -206,22 +167,6 @@ bool has_licence(const Store& store, const std::string& id) {
   return select.with(id).next();
 }
 
-// The fact that a key in use counts no more.
-Fact retirement_fact(const Store& store, const std::string& name) {
-  // The older of two: the newer one replaces it.
-  for (const KnownKey& known : store.authority().keys()) {
-    const std::string vkey = format_verifier_key(known.key);
-    if (!known.valid_at(store.size()) || (known.key.name != name && vkey != name)) continue;
-    Fact fact;
-    fact.mutable_key()->set_name(known.key.name);
-    fact.mutable_key()->set_role(known.role);
-    fact.mutable_key()->set_vkey(vkey);
-    fact.mutable_key()->set_retired(true);
-    return fact;
-  }
-  throw Error(Errc::not_found, store.path().string(), ": has no key ", name, " in use");
-}
-
 std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptions& o) {
   std::vector<std::string> roots;
   if (o.all == !o.files.empty()) {
@@ -257,6 +202,30 @@ SignerKey log_key_of_init(const LedgerOptions& o) {
 
 }  // namespace
 
+void sign_if_possible(Store& store, const LedgerOptions& o) {
+  const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
+  if (o.log_key.empty() && !fs::exists(key)) {
+    std::printf("tree head not signed: no log key at %s; run ledger sign-head where it is\n",
+                key.c_str());
+    return;
+  }
+  const TreeHead head = store.sign_head(read_signer_key(key));
+  std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
+              to_hex(head.root).c_str());
+}
+
+void print_appended(const std::string& what, const Store::Appended& appended) {
+  if (appended.added == 0) {
+    std::printf("%s: in the ledger already\n", what.c_str());
+  } else if (appended.added == 1) {
+    std::printf("%s: record %llu\n", what.c_str(), static_cast<unsigned long long>(appended.first));
+  } else {
+    std::printf("%s: records %llu to %llu\n", what.c_str(),
+                static_cast<unsigned long long>(appended.first),
+                static_cast<unsigned long long>(appended.first + appended.added - 1));
+  }
+}
+
 std::string version_text() {
   return "cleared " CLEARED_VERSION;
 }
@@ -284,15 +253,6 @@ int ledger_key_new(const LedgerOptions& o) {
   write_key_pair(stem, o.role, key);
   std::printf("%s.key (private)\n%s.pub: %s %s\n", o.out.c_str(), o.out.c_str(), o.role.c_str(),
               format_verifier_key(key.verifier).c_str());
-  return exit_ok;
-}
-
-int ledger_key_retire(const LedgerOptions& o) {
-  Store store(o.ledger, Access::append);
-  const Fact fact = retirement_fact(store, o.name);
-  if (o.dry_run) return exit_ok;
-  print_appended("key " + o.name + " retired", store.append({fact}));
-  sign_if_possible(store, o);
   return exit_ok;
 }
 
@@ -396,9 +356,16 @@ int ledger_permit(const LedgerOptions& o) {
               permit.shard_size(), static_cast<unsigned long long>(samples),
               permit.expires_at().c_str());
   if (o.dry_run) return exit_ok;
-  store.append({permit_fact(note)});
+  const std::string proofs = shard_proofs(store, permit);
+  if (!o.draft) store.append({permit_fact(note)});
+  write_file(proofs_path(o.out), proofs);
   write_file(o.out, note);
-  sign_if_possible(store, o);
+  if (o.draft) {
+    std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
+                o.out.c_str());
+  } else {
+    sign_if_possible(store, o);
+  }
   return exit_ok;
 }
 
@@ -417,6 +384,12 @@ int ledger_revoke(const LedgerOptions& o) {
   const std::string note = signed_text(format_textproto(text), key);
   if (o.dry_run) {
     std::printf("%s", note.c_str());
+    return exit_ok;
+  }
+  if (!o.file.empty()) {
+    write_file(o.file, note);
+    std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
+                o.file.c_str());
     return exit_ok;
   }
   print_appended("revoked " + o.name, store.append({revocation_fact(note)}));
@@ -480,7 +453,7 @@ int ledger_log(const LedgerOptions& o) {
 int ledger_verify(const LedgerOptions& o) {
   VerifyOptions options;
   for (const std::string& path : o.files) options.anchors.push_back(read_anchor(path));
-  if (!o.trust.empty()) options.log_keys = read_public_keys(o.trust);
+  if (!o.trust.empty()) options.log_keys = read_trust(o.trust).keys;
   const VerifyReport report = verify_ledger(o.ledger, options);
   if (o.json) {
     Json findings = Json::array();

@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace cleared::ledger {
-class Store;
-}
+#include "ledger/store.h"
 
 namespace cleared::tools {
 
@@ -18,12 +16,11 @@ struct LedgerOptions {
   std::vector<std::string> files;
   uint64_t hours = 24, from = 0, limit = 0;
   std::optional<uint64_t> at, rows;  // of a query: at which size, how many at most
-  bool all = false, json = false, csv = false, dry_run = false, leave_out = false;
+  bool all = false, json = false, csv = false, dry_run = false, leave_out = false, draft = false;
 };
 
 int ledger_init(const LedgerOptions& o);
 int ledger_key_new(const LedgerOptions& o);
-int ledger_key_retire(const LedgerOptions& o);
 int ledger_sign(const LedgerOptions& o);
 int ledger_append(const LedgerOptions& o);
 int ledger_sign_head(const LedgerOptions& o);
@@ -38,7 +35,7 @@ std::string version_text();
 
 // Signs the new tree head when the log's key is at hand, and says so when it is not.
 void sign_if_possible(ledger::Store& store, const LedgerOptions& o);
-// Control characters would let a hostile name rewrite the reader's terminal.
-std::string printable(std::string text);
+// "WHAT: record 7", or that it was there already.
+void print_appended(const std::string& what, const ledger::Store::Appended& appended);
 
 }  // namespace cleared::tools

@@ -1,6 +1,7 @@
 // The `ledger` program: command-line definitions. What each command does is in ledger_commands.cpp.
 #include <CLI/CLI.hpp>
 
+#include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
@@ -65,7 +66,11 @@ int main(int argc, char** argv) {
     key_new->add_option("--out", o.out, "path of the pair, without .key")->required();
     CLI::App* key_retire = key->add_subcommand("retire", "record that a key counts no more");
     key_retire->add_option("LEDGER", o.ledger, "the ledger file")->required();
-    key_retire->add_option("NAME", o.name, "name of the key")->required();
+    key_retire->add_option("NAME", o.name, "name of the key, or the verifier key itself")
+        ->required();
+    key_retire->add_option("--out", o.out,
+                           "write it, NAME.retirement, for others to sign, and append nothing");
+    key_retire->add_option("--key", o.key, "private key to sign --out with");
     add_writing(key_retire, o);
 
     CLI::App* sign = app.add_subcommand("sign", "sign a licence, or add a signature to a note");
@@ -77,7 +82,9 @@ int main(int argc, char** argv) {
     CLI::App* append =
         on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
     append
-        ->add_option("FILES", o.files, "*.pub *.licence *.approval *.revocation *.policy *.bundle")
+        ->add_option(
+            "FILES", o.files,
+            "*.pub *.licence *.approval *.revocation *.policy *.permit *.retirement *.bundle")
         ->required();
     add_writing(append, o);
 
@@ -99,6 +106,7 @@ int main(int argc, char** argv) {
     permit->add_option("--key", o.key, "approver's private key")->required();
     permit->add_option("--out", o.out, "where the permit goes")->required();
     permit->add_option("--hours", o.hours, "how long it holds, 1 to 168")->capture_default_str();
+    permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
     add_writing(permit, o);
 
@@ -106,6 +114,8 @@ int main(int argc, char** argv) {
     revoke->add_option("WHAT", o.name, "id of a licence, or root of a shard")->required();
     revoke->add_option("--reason", o.comment, "in a few words")->required();
     revoke->add_option("--key", o.key, "private key of the licensor or of an approver")->required();
+    revoke->add_option("--draft", o.file,
+                       "write it, NAME.revocation, for others to sign, and append nothing");
     revoke->add_option("--notices", o.out,
                        "folder that training runs watch: the notice goes there too");
     add_writing(revoke, o);
@@ -166,6 +176,8 @@ int main(int argc, char** argv) {
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
     bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");
     bench->add_flag("--json", bench_options.json, "print JSON");
+    std::function<int()> approving;
+    cleared::tools::add_approval_commands(app, approving);
 
     try {
       app.parse(argc, argv);
@@ -173,6 +185,8 @@ int main(int argc, char** argv) {
       return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
     }
     if (publishing) return publishing();
+    if (approving) return approving();
+
     using namespace cleared::tools;
     if (bench->parsed()) return ledger_bench(bench_options);
     if (witness.run) return witness.run(witness);

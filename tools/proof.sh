@@ -47,11 +47,11 @@ line() {
 fresh_copy() {
   rm -rf "$copy"
   mkdir -p "$copy"
-  cp -a "$work"/ledger.db* "$work/keys" "$work/shards" "$work/notices" "$work/runs" "$work"/*.permit "$copy"
+  cp -a "$work"/ledger.db* "$work/keys" "$work/shards" "$work/notices" "$work/runs" "$work"/*.permit "$work"/*.permit.proofs "$work/trust" "$copy"
 }
 
 train_on_copy() {
-  train "$1" --config "$config" --permit "$copy/$run_name.permit" --trust "$keys/approver.pub" \
+  train "$1" --config "$config" --permit "$copy/$run_name.permit" --trust "$copy/trust" \
     --shards "$copy/shards" --notices "$copy/notices" "${@:2}"
 }
 run_on_copy() { train_on_copy run --key "$keys/trainer.key" --out "$run" --nproc-per-node "$ranks"; }

@@ -16,6 +16,7 @@
 #include "ledger/store.h"
 #include "ledger/subject_proof.h"
 #include "ledger/textproto.h"
+#include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
 
@@ -188,6 +189,7 @@ int prove_subject(const ProofOptions& o) {
 int prove(const ProofOptions& o) {
   const int ways = !o.name.empty() + !o.present.empty() + !o.absent.empty();
   if (ways != 1) throw Error(Errc::usage, "prove: name a record, or give --present or --absent");
+  if (o.approval) return prove_approved(o.ledger, o.name, o.out);
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
 
@@ -318,6 +320,8 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
       ->add_option("--absent", o.absent,
                    "KIND ID: no record is about this. KIND: " + subject_kinds())
       ->expected(2);
+  proving->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
+      ->needs("WHAT");
   proving->add_option("--out", o.out, "where the proof goes")->required();
 
   CLI::App* checking =

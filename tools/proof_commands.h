@@ -15,7 +15,7 @@ namespace cleared::tools {
 struct ProofOptions {
   std::string ledger, name, file, out, trust, field, reason, key, note, log_key;
   std::vector<std::string> present, absent;  // kind and id of a subject
-  bool list = false, dry_run = false;
+  bool approval = false, list = false, dry_run = false;
   std::function<int(const ProofOptions&)> run;  // the command that was named, if it is one of these
 };
 

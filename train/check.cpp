@@ -52,10 +52,11 @@ void check_passes(const ledger::Gate& gate, const Order& order, const std::vecto
     const uint64_t passes = before[i] + order.passes(i, end_step);
     if (!shard.has_max_passes() || passes <= shard.max_passes()) continue;
     throw ledger::Refused(ledger::no(
-        "passes_exceeded",
-        "sample " + sample.key + " may be consumed " + std::to_string(shard.max_passes()) +
-            " times by this run, and its " + std::to_string(end_step) + " steps would consume it " +
-            std::to_string(passes) + " times: lower steps, or permit more samples"));
+        "passes_exceeded", "sample " + std::string(sample.key) + " may be consumed " +
+                               std::to_string(shard.max_passes()) + " times by this run, and its " +
+                               std::to_string(end_step) + " steps would consume it " +
+                               std::to_string(passes) +
+                               " times: lower steps, or permit more samples"));
   }
 }
 

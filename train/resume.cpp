@@ -7,6 +7,7 @@
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/trust.h"
 #include "train/check.h"
 #include "train/data/config.h"
 #include "train/loop.h"
@@ -40,7 +41,7 @@ void start_run(const RunOptions& options, State& state) {
 
 Checkpoint load(const fs::path& folder, const RunOptions& options, const LoadedConfig& loaded,
                 const ledger::SignerKey& trainer) {
-  auto trusted = ledger::read_public_keys(options.gate.trust);
+  auto trusted = ledger::read_trust(options.gate.trust).keys;
   trusted.push_back({"trainer", trainer.verifier});
   Checkpoint checkpoint = read_checkpoint(folder, trusted);
   if (checkpoint.state.config() != ledger::digest_name(loaded.digest)) {

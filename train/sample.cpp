@@ -7,6 +7,7 @@
 
 #include "ledger/base/file.h"
 #include "ledger/key.h"
+#include "ledger/trust.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
 #include "train/model/flow.h"
@@ -56,7 +57,7 @@ Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& con
 SampleReport sample_command(const SampleCommand& command) {
   prepare_machine(command.threads);
   const auto trusted = command.trust.empty() ? std::vector<ledger::PublicKey>{}
-                                             : ledger::read_public_keys(command.trust);
+                                             : ledger::read_trust(command.trust).keys;
   const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trusted);
   const RunConfig config =
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string());

@@ -1,5 +1,6 @@
 #include "ledger/base/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -70,6 +71,10 @@ Fd open_read(const fs::path& path) {
 std::string read_file(const fs::path& path, uint64_t limit_bytes) {
   const Fd fd = open_read(path);
   std::string out;
+  struct stat info {};
+  if (::fstat(fd.get(), &info) == 0 && info.st_size > 0) {
+    out.reserve(std::min(static_cast<uint64_t>(info.st_size), limit_bytes));
+  }
   char buffer[65536];
   for (;;) {
     const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Two approvers, from outside: a policy, approvals, a permit and a revocation that two must sign, and proofs checked with keys alone.
+
+    approval_test.py LEDGER CONFIG      configs/nano.textproto
+"""
+import hashlib
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+LEDGER, CONFIG = "", ""
+
+LICENCE = """
+licence { id: "TEST-1" version: 1 licensor: "licensor" licensee: "studio"
+          valid_from: "2020-01-01" valid_to: "2099-12-31" after_term: KEEP_WEIGHTS }
+covers { delivery: "**" }
+allows { use: [INGEST, ENCODE, TRAIN] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] }
+clearances { talent: NONE_VISIBLE minors: false voice: NONE music: NONE }
+"""
+RULES = [f"{act}:approver:2" for act in ("approve", "permit", "revoke", "enrol-key", "retire-key", "change-policy")]
+
+
+def varint(value):
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def message(*fields):
+    """Protobuf's wire format by hand: (number, int) or (number, bytes or text), zeros left out."""
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value) if value else b""
+        else:
+            value = value.encode() if isinstance(value, str) else value
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def merkle_root(leaves):
+    """RFC 6962, 2.1."""
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0])
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return sha256(b"\1" + merkle_root(leaves[:k]) + merkle_root(leaves[k:]))
+
+
+def shard_bundle(samples=5):
+    """The facts of a source, its clips and a shard of them, as workers hand them in; and the clips' ids."""
+    source = sha256(b"source")
+    facts = [message((4, message((1, source), (2, "a.webm"), (3, 1000), (4, "TEST-1@1"), (5, "webm"), (10, 9), (17, "kept"))))]
+    clips = [sha256(b"clip %d" % i) for i in range(samples)]
+    digests = [sha256(b"sample %d" % i) for i in range(samples)]
+    for i, clip in enumerate(clips):
+        facts.append(message((6, message((1, clip), (2, source), (3, i), (4, i + 1), (6, "kept")))))
+    lines = [b"s%d %s %s 1000000 1024\n" % (i, digests[i].hex().encode(), clips[i].hex().encode()) for i in range(samples)]
+    root = merkle_root(lines)
+    facts.append(message((8, message((1, root), (2, "shard.tar"), (3, source), (4, 1024 * samples + 1024), (5, samples), (6, "TEST-1@1")))))
+    for i in range(samples):
+        facts.append(message((9, message((1, root), (2, i), (3, f"s{i}"), (4, digests[i]), (5, clips[i]), (6, 1000000), (7, 1024)))))
+    return message(*((1, fact) for fact in facts)), [clip.hex() for clip in clips], root.hex()
+
+
+class TwoApprovers(unittest.TestCase):
+    def setUp(self):
+        self.top = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self.top.name)
+        self.db = self.folder / "ledger.db"
+
+    def tearDown(self):
+        self.top.cleanup()
+
+    def ledger(self, *words, code=0, says=""):
+        done = subprocess.run([LEDGER, *map(str, words)], capture_output=True, text=True, check=False, cwd=self.folder)
+        said = done.stdout + done.stderr
+        self.assertEqual(done.returncode, code, f"{words}: {said}")
+        self.assertIn(says, said)
+        return said
+
+    def key(self, name, role):
+        self.ledger("key", "new", name, "--role", role, "--out", self.folder / "keys" / name)
+        return self.folder / "keys" / f"{name}.pub"
+
+    def endorse(self, name, *signers, role="approver"):
+        """The public key of a new pair as a note, signed by others."""
+        pub = self.key(name, role)
+        out = self.folder / f"{name}.pub"
+        self.ledger("sign", pub, "--key", f"keys/{signers[0]}.key", "--out", out)
+        for signer in signers[1:]:
+            self.ledger("sign", out, "--key", f"keys/{signer}.key")
+        return out
+
+    def make_ledger(self):
+        pubs = [self.key(n, r) for n, r in (("licensor", "licensor"), ("studio", "licensee"), ("ann", "approver"), ("bob", "approver"))]
+        self.ledger("init", self.db, "--origin", "test.example/ledger")
+        self.ledger("append", self.db, *pubs)
+        (self.folder / "terms").write_text(LICENCE, encoding="utf-8")
+        self.ledger("sign", "terms", "--key", "keys/licensor.key", "--out", "a.licence")
+        self.ledger("sign", "a.licence", "--key", "keys/studio.key")
+        self.ledger("append", self.db, "a.licence")
+        bundle, clips, root = shard_bundle()
+        path = self.folder / f"{sha256(bundle).hex()}.bundle"
+        path.write_bytes(bundle)
+        self.ledger("append", self.db, path)
+        return clips, root
+
+    def make_policy(self):
+        self.ledger("policy", self.db, says="no policy yet")
+        self.ledger("policy", self.db, *(w for r in RULES for w in ("--rule", r)), "--key", "keys/ann.key", "--out", "one.policy")
+        self.ledger("append", self.db, "one.policy", says="record")
+        self.ledger("policy", self.db, says="approve needs 2 approver")
+
+    def trust(self, *names, needs=(), log=True):
+        lines = [(self.folder / "keys" / f"{name}.pub").read_text(encoding="utf-8") for name in names]
+        if log:
+            lines.append((self.folder / "ledger.db.pub").read_text(encoding="utf-8"))
+        path = self.folder / "trust"
+        path.write_text("".join(f"need {need}\n" for need in needs) + "".join(lines), encoding="utf-8")
+        return path
+
+    def test_the_whole_way(self):
+        clips, root = self.make_ledger()
+        self.make_policy()
+
+        # One approver is not enough; two are, each with a key of their own.
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", code=77, says="2 different names of role approver")
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", "--out", "b.approval")
+        self.ledger("append", self.db, "b.approval", code=77)
+        self.ledger("sign", "b.approval", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "b.approval", says="record")
+
+        # The proof of a clip is checked with keys alone.
+        self.ledger("prove", self.db, clips[3], "--approval", "--out", "clip.proof")
+        proof = self.folder / "clip.proof"
+        self.assertLess(proof.stat().st_size, 3000)
+        trust = self.trust("ann", "bob")
+        said = self.ledger("approved", "clip.proof", "--trust", trust, "--need", 2, says=f"approved: clip {clips[3]}")
+        self.assertIn("by ann, bob", said)
+        self.assertIn(root, said)
+        self.ledger("approved", "clip.proof", "--trust", trust, "--need", 3, code=1, says="NOT APPROVED")
+        self.ledger("approved", "clip.proof", "--trust", self.trust("ann"), code=1, says="NOT APPROVED")
+        text = proof.read_text(encoding="utf-8")
+        proof.write_text(text.replace(clips[3], clips[2]), encoding="utf-8")
+        self.ledger("approved", "clip.proof", "--trust", self.trust("ann", "bob"), code=1, says="not under the root")
+        proof.write_text(text + "x", encoding="utf-8")
+        self.ledger("approved", "clip.proof", "--trust", trust, code=65)
+
+        # A permit counts when both have signed; its proofs lie beside it from the start.
+        self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "run.permit", code=77)
+        self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "run.permit", "--draft")
+        self.ledger("append", self.db, "run.permit", code=77, says="not signed by 2 different names")
+        self.ledger("sign", "run.permit", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "run.permit", says="record")
+        self.ledger("append", self.db, "run.permit", says="in the ledger already")
+        proofs = (self.folder / "run.permit.proofs").read_text(encoding="utf-8")
+        self.assertTrue(proofs.startswith("c2sp.org/tlog-proof@v1\nextra "))
+        self.assertLess(len(proofs), 3000)
+
+        # A key is replaced while the old one still signs; the last one of a name stays.
+        bob = (self.folder / "keys/bob.pub").read_text(encoding="utf-8").split()[1]
+        (self.folder / "keys/bob.key").rename(self.folder / "keys/old.key")
+        (self.folder / "keys/bob.pub").rename(self.folder / "keys/old.pub")
+        self.ledger("append", self.db, self.endorse("bob", "ann", "old"), says="record")
+        self.ledger("key", "retire", self.db, "bob", code=77, says="must come as a signed note")
+        self.ledger("key", "retire", self.db, bob, "--out", "bob.retirement", "--key", "keys/ann.key")
+        self.ledger("append", self.db, "bob.retirement", code=77)
+        self.ledger("sign", "bob.retirement", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "bob.retirement", says="record")
+        self.ledger("key", "retire", self.db, "ann", "--out", "ann.retirement", "--key", "keys/ann.key")
+        self.ledger("sign", "ann.retirement", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "ann.retirement", code=77, says="without it nobody could meet the policy")
+
+        # Revoking needs two as well; and a permit signed by then is not recorded any more.
+        self.ledger("revoke", self.db, root, "--reason", "test", "--key", "keys/ann.key", code=77)
+        self.ledger("revoke", self.db, root, "--reason", "test", "--key", "keys/ann.key", "--draft", "a.revocation")
+        self.ledger("sign", "a.revocation", "--key", "keys/old.key")
+        self.ledger("append", self.db, "a.revocation", code=77)
+        self.ledger("sign", "a.revocation", "--key", "keys/bob.key")
+        self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "late.permit", "--draft")
+        self.ledger("sign", "late.permit", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "a.revocation", says="record")
+        self.ledger("append", self.db, "late.permit", code=3, says="revoked")
+        self.ledger("verify", self.db, "--trust", self.trust("ann", needs=["permit 1 approver"]), says="intact")
+
+    def test_nobody_outvotes_the_others_with_keys_of_his_own(self):
+        self.make_ledger()
+        self.make_policy()
+        self.ledger("append", self.db, self.key("eve1", "approver"), code=77, says="must come as a signed note")
+        self.ledger("append", self.db, self.endorse("eve2", "eve1"), code=77)
+        self.ledger("append", self.db, self.endorse("eve3", "ann", "eve1"), code=77)
+        self.ledger("key", "retire", self.db, "bob", code=77)
+        self.ledger("append", self.db, self.endorse("carol", "ann", "bob"), says="record")
+        self.ledger("policy", self.db, "--rule", "approve:approver:1", "--key", "keys/eve1.key", "--out", "eve.policy")
+        self.ledger("append", self.db, "eve.policy", code=77)
+        self.ledger("verify", self.db, says="intact")
+
+    def test_a_policy_that_nobody_could_meet_is_not_even_written(self):
+        self.make_ledger()
+        for rule, code in (("approve:approver:3", 2), ("approve:approver:0", 2), ("approve:boss:1", 2), ("dance:approver:1", 2),
+                           ("approve:approver", 2), ("approve", 2), ("approve:approver:-1", 2), (":", 2), ("", 2)):
+            self.ledger("policy", self.db, "--rule", rule, "--key", "keys/ann.key", "--out", "bad.policy", code=code)
+        self.assertFalse((self.folder / "bad.policy").exists())
+        self.assertIsNone(re.search("policy 1", self.ledger("policy", self.db)))
+
+
+if __name__ == "__main__":
+    LEDGER, CONFIG = (str(pathlib.Path(word).resolve()) for word in sys.argv[1:])
+    unittest.main(argv=sys.argv[:1], verbosity=2)
