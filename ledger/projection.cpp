@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
@@ -33,6 +34,38 @@ std::string big_endian(uint64_t value) {
     out[static_cast<size_t>(i)] = static_cast<char>(value & 0xFFU);
   }
   return out;
+}
+
+// Keys of one kind of subject. The last one is remembered: neighbouring clips share their source,
+// samples their shard, and hashing it again would cost as much as all else about their row.
+class LastKey {
+ public:
+  const Digest& operator()(std::string_view kind, const std::string& id) {
+    if (!set_ || id != id_) {
+      key_ = subject_key_of(kind, id);
+      id_ = id;
+      set_ = true;
+    }
+    return key_;
+  }
+
+ private:
+  bool set_ = false;
+  std::string id_;
+  Digest key_;
+};
+const Digest& source_key(const std::string& id) {
+  thread_local LastKey last;
+  return last("source", id);
+}
+const Digest& shard_key(const std::string& id) {
+  thread_local LastKey last;
+  return last("shard", id);
+}
+// Of a sample, which is both what its record is about and what the record refers to.
+const Digest& sample_key(const std::string& id) {
+  thread_local LastKey last;
+  return last("sample", id);
 }
 
 // A row, column by column; emit() hands it over.
@@ -175,7 +208,7 @@ struct Projector {
       for (int shift = 0; shift < 64; shift += 8) pts += static_cast<char>(value >> shift & 255U);
     }
     row(TableId::fingerprint)
-        .refers("source", subject_key_of("source", f.source()))
+        .refers("source", source_key(f.source()))
         .integer(f.first_frame())
         .integer(uint64_t{frames})
         .blob(pts)
@@ -186,14 +219,14 @@ struct Projector {
 
   void operator()(const ClipRecord& c) const {
     Row out = row(TableId::clip);
-    out.hex(c.id(), "id").refers("source", subject_key_of("source", c.source()));
+    out.hex(c.id(), "id").refers("source", source_key(c.source()));
     out.integer(c.start_us()).integer(c.end_us()).integer(c.shot()).text(c.verdict());
     out.real(c.luma()).real(c.sharpness()).real(c.motion()).text(c.caption()).emit();
   }
 
   void operator()(const DuplicateRecord& d) const {
     Row out = row(TableId::duplicate);
-    out.refers("source", subject_key_of("source", d.source()));
+    out.refers("source", source_key(d.source()));
     out.refers("of", subject_key_of("source", d.of()));
     out.integer(d.start_us()).integer(d.end_us()).integer(d.of_start_us()).integer(d.of_end_us());
     out.real(d.distance()).real(d.audio_match()).text(d.verdict()).emit();
@@ -212,9 +245,9 @@ struct Projector {
 
   void operator()(const SampleRecord& s) const {
     Row out = row(TableId::sample);
-    out.refers("shard", subject_key_of("shard", s.shard())).integer(s.index()).text(s.key());
+    out.refers("shard", shard_key(s.shard())).integer(s.index()).text(s.key());
     out.hex(s.digest(), "digest").refers("clip", subject_key_of("clip", s.clip()));
-    out.refers("sample", subject_key_of("sample", s.digest()), RowCell::Refers::first_of_equals);
+    out.refers("sample", sample_key(s.digest()), RowCell::Refers::first_of_equals);
     out.integer(s.duration_us()).integer(s.size_bytes()).emit();
   }
 
@@ -446,7 +479,7 @@ struct Subjects {
     return one(subject_key_of("shard", s.root()));
   }
   std::optional<Subject> operator()(const SampleRecord& s) const {
-    return any(subject_key_of("sample", s.digest()));
+    return any(sample_key(s.digest()));
   }
   std::optional<Subject> operator()(const PolicyRecord& p) const {
     const auto text = parse_noted<PolicyText>(parse_note(p.note()), "policy");
@@ -511,6 +544,10 @@ void put_varint(std::string& out, uint64_t value) {
   out += static_cast<char>(value);
 }
 
+size_t varint_bytes(uint64_t value) {
+  return (static_cast<size_t>(std::bit_width(value | 1)) + 6) / 7;
+}
+
 constexpr char kTimeTag = 0x08;  // field 1, varint
 constexpr char kFactTag = 0x12;  // field 2, bytes
 
@@ -537,7 +574,7 @@ RecordView parse_record(std::string_view bytes) {
   rest.remove_prefix(1);
   if (take_varint(rest) != rest.size()) unfit("record", "does not end with its fact");
   out.fact = rest;
-  if (encode_record(out.at_us, out.fact).size() != bytes.size()) {
+  if (2 + varint_bytes(out.at_us) + varint_bytes(rest.size()) + rest.size() != bytes.size()) {
     unfit("record", "has a number in more bytes than it needs");
   }
   return out;

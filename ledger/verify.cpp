@@ -25,6 +25,7 @@
 #include "ledger/merkle.h"
 #include "ledger/notes.pb.h"
 #include "ledger/projection.h"
+#include "ledger/raw_table.h"
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
 #include "ledger/state_map.h"
@@ -162,29 +163,39 @@ bool is_plain(TableId table) {
          std::end(kPlainTables);
 }
 
-// The stored rows of one table in a range of records, walked beside the expected ones.
+// The stored rows of one table in a range of records, walked beside the expected ones. Where they
+// lie in the file when `raw` says so, and from the first row that this does not find as it should
+// be, by SQL, which names what is wrong.
 class TableCursor {
  public:
-  TableCursor(const Database& db, TableId table, Findings& findings)
+  enum class Raw { no, yes };
+  TableCursor(const Database& db, TableId table, Findings& findings, Raw raw)
       : shape_(tables()[static_cast<size_t>(table)]),
         findings_(findings),
         select_(db, "SELECT * FROM \"" + std::string(shape_.name) +
-                        "\" WHERE seq >= ? AND seq < ? ORDER BY seq" + (shape_.many ? ", 2" : "")) {
+                        "\" WHERE seq >= ? AND seq <= ? ORDER BY seq" +
+                        (shape_.many ? ", 2" : "")) {
+    if (raw == Raw::yes && !shape_.many) raw_.emplace(db, shape_.name);
   }
 
-  void begin(int64_t first, int64_t end) {
-    select_.with(first, end);
-    advance();
+  void begin(int64_t first, int64_t last) {
+    next_ = first;
+    last_ = last;
+    use_sql_ = false;
+    has_row_ = false;
+    raw_ ? raw_->begin(first, last) : use_sql();
   }
 
   // `check` says whether the stored value of a column that refers to a record is right.
   template <class Check>
   void expect(std::span<const RowCell> cells, const Check& check) {
+    ++rows_;
+    if (!use_sql_ && take_raw(cells, check)) return;
+    use_sql();
     while (has_row_ && before(cells)) {
       extra();
       advance();
     }
-    ++rows_;
     if (!has_row_ || after(cells)) {
       findings_.add(where(cells[0].integer),
                     "the row of this record is missing" +
@@ -206,7 +217,8 @@ class TableCursor {
   }
 
   void finish() {
-    for (; has_row_; advance()) extra();
+    if (!use_sql_ && raw_->at_end()) return;
+    for (use_sql(); has_row_; advance()) extra();
   }
   void changed(int64_t seq, size_t column, const std::string& is, const std::string& should) const {
     findings_.add(where(seq) + "." + select_.column_name(static_cast<int>(column)),
@@ -217,6 +229,26 @@ class TableCursor {
 
  private:
   void advance() { has_row_ = select_.next(); }
+  // Rows before next_ are done with.
+  void use_sql() {
+    if (use_sql_) return;
+    use_sql_ = true;
+    select_.with(next_, last_);
+    advance();
+  }
+  template <class Check>
+  bool take_raw(std::span<const RowCell> cells, const Check& check) {
+    std::array<int64_t, 3> stored{};
+    if (!raw_->take(cells, stored)) return false;
+    next_ = cells[0].integer + 1;
+    size_t at = 0;
+    for (size_t i = 1; i < cells.size(); ++i) {
+      if (cells[i].refers != RowCell::Refers::no) {
+        check(cells[i], stored[at++], static_cast<int>(i));
+      }
+    }
+    return true;
+  }
   bool before(std::span<const RowCell> cells) const {
     if (select_.integer(0) != cells[0].integer) return select_.integer(0) < cells[0].integer;
     return shape_.many && select_.integer(1) < cells[1].integer;
@@ -238,6 +270,10 @@ class TableCursor {
   const TableShape& shape_;
   Findings& findings_;
   Statement select_;
+  std::optional<RawTable> raw_;
+  int64_t next_ = 0;
+  int64_t last_ = 0;
+  bool use_sql_ = false;
   bool has_row_ = false;
   uint64_t rows_ = 0;
 };
@@ -254,12 +290,19 @@ struct Reference {
 
 // What one thread needs of its own.
 struct Context {
-  Context(const fs::path& path, Findings& findings)
-      : db(Database::open(path, Access::read)),
+  Context(const fs::path& path, Findings& findings, TableCursor::Raw raw)
+      : db(reading(path)),
         bundles(db, "SELECT entries FROM bundle WHERE number = ?"),
         leaves(db, "SELECT bytes FROM leaf WHERE seq = ?"),
         tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?") {
-    for (const TableId table : kPlainTables) cursors.emplace_back(db, table, findings);
+    for (const TableId table : kPlainTables) cursors.emplace_back(db, table, findings, raw);
+  }
+  // All that a context reads is of one moment.
+  static Database reading(const fs::path& path) {
+    Database db = Database::open(path, Access::read);
+    db.exec("BEGIN");
+    db.integer("SELECT COUNT(*) FROM sqlite_schema");
+    return db;
   }
   Database db;
   Statement bundles, leaves, tiles;
@@ -270,6 +313,8 @@ struct Context {
 class Contexts {
  public:
   Contexts(const fs::path& path, Findings& findings) : path_(path), findings_(findings) {}
+  // Before the first take(): tables may be read where they lie.
+  void set_raw() { raw_ = TableCursor::Raw::yes; }
   std::unique_ptr<Context> take() {
     {
       const std::lock_guard lock(mutex_);
@@ -279,7 +324,7 @@ class Contexts {
         return context;
       }
     }
-    return std::make_unique<Context>(path_, findings_);
+    return std::make_unique<Context>(path_, findings_, raw_);
   }
   void put(std::unique_ptr<Context> context) {
     const std::lock_guard lock(mutex_);
@@ -289,6 +334,7 @@ class Contexts {
  private:
   const fs::path& path_;
   Findings& findings_;
+  TableCursor::Raw raw_ = TableCursor::Raw::no;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Context>> free_;
 };
@@ -399,6 +445,7 @@ class Verifier {
   }
 
   void check_schema() {
+    const size_t before = findings_.count();
     findings_.guarded("schema", [&] {
       const auto objects = [](const Database& db) {
         std::map<std::string, std::string> out;
@@ -423,6 +470,7 @@ class Verifier {
         if (!expected.contains(name)) found("schema, " + name, "does not belong to a ledger");
       }
     });
+    if (findings_.count() == before && options_.raw) contexts_.set_raw();
   }
 
   // The log, a range of bundles a task: leaves hashed, records parsed, rows of plain kinds
@@ -443,8 +491,9 @@ class Verifier {
         const uint64_t first = task * kTaskBundles;
         const uint64_t end = std::min(first + kTaskBundles, all);
         for (TableCursor& cursor : context->cursors) {
-          cursor.begin(task == 0 ? INT64_MIN : static_cast<int64_t>(first * kLeavesPerTile),
-                       task + 1 == tasks ? INT64_MAX : static_cast<int64_t>(end * kLeavesPerTile));
+          cursor.begin(
+              task == 0 ? INT64_MIN : static_cast<int64_t>(first * kLeavesPerTile),
+              task + 1 == tasks ? INT64_MAX : static_cast<int64_t>(end * kLeavesPerTile) - 1);
         }
         PlainSink sink(*context, results[task], print_);
         for (uint64_t number = first; number < end; ++number) {
@@ -559,10 +608,7 @@ class Verifier {
       result.moments.emplace_back(seq, record.at_us);
     }
     result.last_at_us = record.at_us;
-    Fact& fact = *google::protobuf::Arena::CreateMessage<Fact>(&arena);
-    if (!fact.ParseFromArray(record.fact.data(), static_cast<int>(record.fact.size()))) {
-      throw Error(Errc::corrupt, "does not parse");
-    }
+    const Fact& fact = parse_fact(record.fact, arena);
     const auto subject = subject_of(fact);
     if (subject) {
       prints_[seq] = print_(subject->key);
@@ -578,6 +624,40 @@ class Verifier {
     } else {
       result.in_order.push_back(seq);
     }
+  }
+
+  // Clips and samples are nearly all of a ledger: those of a thread take turns in one message,
+  // whose strings keep their memory. Valid until the next call.
+  static const Fact& parse_fact(std::string_view bytes, google::protobuf::Arena& arena) {
+    thread_local Fact clip;
+    thread_local Fact sample;
+    Fact* fact = nullptr;
+    google::protobuf::MessageLite* inside = nullptr;
+    if (const auto in = only_field(bytes, Fact::kClipFieldNumber)) {
+      bytes = *in;
+      inside = clip.mutable_clip();
+      fact = &clip;
+    } else if (const auto in = only_field(bytes, Fact::kSampleFieldNumber)) {
+      bytes = *in;
+      inside = sample.mutable_sample();
+      fact = &sample;
+    } else {
+      inside = fact = google::protobuf::Arena::CreateMessage<Fact>(&arena);
+    }
+    if (!inside->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      throw Error(Errc::corrupt, "does not parse");
+    }
+    return *fact;
+  }
+  // What is in field `number`, when the message is that field and nothing else. Lengths above 14
+  // bits are left to protobuf.
+  static std::optional<std::string_view> only_field(std::string_view bytes, int number) {
+    const auto at = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
+    if (bytes.size() < 3 || at(0) != (number << 3 | 2)) return std::nullopt;
+    const size_t prefix = at(1) < 0x80 ? 2 : 3;
+    const size_t size = at(1) < 0x80 ? at(1) : size_t{at(1)} & 0x7F | size_t{at(2)} << 7;
+    if (prefix == 3 && at(2) >= 0x80) return std::nullopt;
+    return size == bytes.size() - prefix ? std::optional(bytes.substr(prefix)) : std::nullopt;
   }
 
   static Digest root_of(std::string_view digests) {
@@ -806,7 +886,7 @@ class Verifier {
     for (const Reference& r : references_) {
       if (refers_rightly(r)) continue;
       if (findings_.is_doubted(r.stored) || !complete_) continue;
-      const TableCursor cursor(db_, r.table, findings_);
+      const TableCursor cursor(db_, r.table, findings_, TableCursor::Raw::no);
       found(record_name(r.seq) + ", " + std::string(tables()[static_cast<size_t>(r.table)].name) +
                 "." + cursor.column_name(r.column),
             "is " + std::to_string(r.stored) + ", the log names another record");
@@ -848,7 +928,7 @@ class Verifier {
       for (size_t i = 0; i < tables().size(); ++i) {
         const auto table = static_cast<TableId>(i);
         if (is_plain(table)) continue;
-        cursors_.try_emplace(table, verifier.db_, table, verifier.findings_);
+        cursors_.try_emplace(table, verifier.db_, table, verifier.findings_, TableCursor::Raw::no);
         cursors_.at(table).begin(INT64_MIN, INT64_MAX);
       }
     }
