@@ -12,17 +12,11 @@
 namespace cleared::curate {
 namespace {
 
-constexpr uint32_t kNone = UINT32_MAX;
-constexpr size_t kValues = 65536;           // of a word
 constexpr uint64_t kQueryStepUs = 100'000;  // frames looked up: ten a second are enough to vote
 constexpr int64_t kOffsetBinUs = 50'000;    // votes for about the same offset
 constexpr uint64_t kNearUs = 60'000;        // frames that are compared along an offset
 constexpr uint64_t kGapUs = 1'000'000;      // a run survives so long without alike frames
 constexpr double kSoundAgrees = 0.8;        // share of equal bits; unrelated sound has about 0.5
-
-uint16_t word_of(const Pdq& bits, size_t word) {
-  return static_cast<uint16_t>(bits[2 * word] << 8 | bits[2 * word + 1]);
-}
 
 uint64_t frame_us(const Footage& footage) {
   const size_t n = footage.pts_us.size();
@@ -91,65 +85,37 @@ std::optional<Match> longest_run(const Footage& later, const Footage& earlier, i
 
 }  // namespace
 
-DuplicateIndex::DuplicateIndex() : newest_(kWords * kValues, kNone) {}
-
 void DuplicateIndex::add(Footage footage) {
   CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
   for (size_t frame = 0; frame < footage.prints.size(); ++frame) {
     if (footage.prints[frame].quality < kFeatureless) continue;
-    const auto entry = static_cast<uint32_t>(entries_.size());
     entries_.push_back({static_cast<uint32_t>(footage_.size()), static_cast<uint32_t>(frame)});
-    auto& before = before_.emplace_back();
-    for (size_t word = 0; word < kWords; ++word) {
-      uint32_t& newest = newest_[word * kValues + word_of(footage.prints[frame].bits, word)];
-      before[word] = newest;
-      newest = entry;
-    }
+    frames_.add(footage.prints[frame].bits);
   }
   footage_.push_back(std::move(footage));
-}
-
-// Calls visit(entry, bits) once for every entry within kAlike bits.
-template <class Visit>
-void DuplicateIndex::alike(const Pdq& bits, const Visit& visit) const {
-  for (size_t word = 0; word < kWords; ++word) {
-    const uint16_t value = word_of(bits, word);
-    for (int flip = -1; flip < 16; ++flip) {
-      const auto near = static_cast<uint16_t>(flip < 0 ? value : value ^ (1u << flip));
-      for (uint32_t at = newest_[word * kValues + near]; at != kNone; at = before_[at][word]) {
-        const Entry& entry = entries_[at];
-        const Pdq& other = footage_[entry.footage].prints[entry.frame].bits;
-        // Several words may lead to one entry: the first that does counts.
-        bool seen = false;
-        for (size_t w = 0; w < word && !seen; ++w) {
-          const auto differs = static_cast<uint16_t>(word_of(bits, w) ^ word_of(other, w));
-          seen = (differs & (differs - 1)) == 0;
-        }
-        if (seen) continue;
-        if (const int d = distance(bits, other); d <= kAlike) visit(entry, d);
-      }
-    }
-  }
 }
 
 std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates& rules) const {
   CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
   std::map<std::pair<uint32_t, int64_t>, Votes> votes;  // by earlier source and offset
   uint64_t next_us = 0;
+  std::vector<Near> alike;
   for (size_t frame = 0; frame < footage.prints.size(); ++frame) {
     if (footage.prints[frame].quality < kFeatureless || footage.pts_us[frame] < next_us) continue;
     next_us = footage.pts_us[frame] + kQueryStepUs;
-    alike(footage.prints[frame].bits, [&](const Entry& entry, int bits) {
+    frames_.near(footage.prints[frame].bits, alike);
+    for (const Near& near : alike) {
+      const Entry& entry = entries_[near.id];
       const Footage& earlier = footage_[entry.footage];
-      if (earlier.digest == footage.digest) return;
+      if (earlier.digest == footage.digest) continue;
       const int64_t offset = static_cast<int64_t>(earlier.pts_us[entry.frame]) -
                              static_cast<int64_t>(footage.pts_us[frame]);
       const int64_t bin = offset >= 0 ? offset / kOffsetBinUs : (offset + 1) / kOffsetBinUs - 1;
       Votes& at = votes[{entry.footage, bin}];
       ++at.count;
-      at.distance += bits;
+      at.distance += near.distance;
       at.offset_us += offset;
-    });
+    }
   }
 
   // Per earlier source the bin with the most votes; of equals the one whose frames are closer.
