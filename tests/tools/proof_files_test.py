@@ -7,6 +7,7 @@ us, and the intervals checked by Go's sumdb/tlog.
 import base64
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,25 +32,40 @@ def must(*command):
 
 
 class ProofFiles(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """One ledger, of which each test gets a copy."""
+        cls.base = tempfile.TemporaryDirectory()
+        cls.fill(pathlib.Path(cls.base.name))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.base.cleanup()
+
     def setUp(self):
         self.top = tempfile.TemporaryDirectory()
         self.folder = pathlib.Path(self.top.name)
+        shutil.copytree(self.base.name, self.folder, dirs_exist_ok=True)
         self.db = self.folder / "ledger.db"
-        must(LEDGER, "init", self.db, "--origin", "test.example/ledger")
-        for name, role in [("demo-licensor", "licensor"), ("demo-studio", "licensee"), *((f"c{n}", "curator") for n in range(KEYS))]:
-            must(LEDGER, "key", "new", name, "--role", role, "--out", self.folder / name)
-        licence = self.folder / "a.licence"
-        # Above SQLite's page, so that it is spread over several.
-        text = pathlib.Path(LICENCE).read_text(encoding="utf-8") + "# as agreed in confidence\n" * 1000
-        (self.folder / "text").write_text(text, encoding="utf-8")
-        must(LEDGER, "sign", self.folder / "text", "--key", self.folder / "demo-licensor.key", "--out", licence)
-        must(LEDGER, "sign", licence, "--key", self.folder / "demo-studio.key")
-        keys = [path for path in self.folder.glob("*.pub") if path.name != "ledger.db.pub"]
-        must(LEDGER, "append", self.db, *keys, licence)
-        (self.folder / "text").unlink()
-        licence.unlink()
         self.ref = must(LEDGER, "query", self.db, "--sql", "SELECT ref FROM licence", "--csv").split()[1]
         self.log = proof_files.log_key(f"{self.db}.pub")
+
+    @staticmethod
+    def fill(folder):
+        db = folder / "ledger.db"
+        must(LEDGER, "init", db, "--origin", "test.example/ledger")
+        for name, role in [("demo-licensor", "licensor"), ("demo-studio", "licensee"), *((f"c{n}", "curator") for n in range(KEYS))]:
+            must(LEDGER, "key", "new", name, "--role", role, "--out", folder / name)
+        licence = folder / "a.licence"
+        # Above SQLite's page, so that it is spread over several.
+        text = pathlib.Path(LICENCE).read_text(encoding="utf-8") + "# as agreed in confidence\n" * 1000
+        (folder / "text").write_text(text, encoding="utf-8")
+        must(LEDGER, "sign", folder / "text", "--key", folder / "demo-licensor.key", "--out", licence)
+        must(LEDGER, "sign", licence, "--key", folder / "demo-studio.key")
+        keys = [path for path in folder.glob("*.pub") if path.name != "ledger.db.pub"]
+        must(LEDGER, "append", db, *keys, licence)
+        (folder / "text").unlink()
+        licence.unlink()
 
     def tearDown(self):
         self.top.cleanup()
