@@ -633,12 +633,14 @@ class Verifier {
     thread_local Fact sample;
     Fact* fact = nullptr;
     google::protobuf::MessageLite* inside = nullptr;
-    if (const auto in = only_field(bytes, Fact::kClipFieldNumber)) {
-      bytes = *in;
+    const auto in_clip = only_field(bytes, Fact::kClipFieldNumber);
+    const auto in_sample = only_field(bytes, Fact::kSampleFieldNumber);
+    if (in_clip) {
+      bytes = *in_clip;
       inside = clip.mutable_clip();
       fact = &clip;
-    } else if (const auto in = only_field(bytes, Fact::kSampleFieldNumber)) {
-      bytes = *in;
+    } else if (in_sample) {
+      bytes = *in_sample;
       inside = sample.mutable_sample();
       fact = &sample;
     } else {
@@ -655,7 +657,7 @@ class Verifier {
     const auto at = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() < 3 || at(0) != (number << 3 | 2)) return std::nullopt;
     const size_t prefix = at(1) < 0x80 ? 2 : 3;
-    const size_t size = at(1) < 0x80 ? at(1) : size_t{at(1)} & 0x7F | size_t{at(2)} << 7;
+    const size_t size = at(1) < 0x80 ? at(1) : (size_t{at(1)} & 0x7F) | size_t{at(2)} << 7;
     if (prefix == 3 && at(2) >= 0x80) return std::nullopt;
     return size == bytes.size() - prefix ? std::optional(bytes.substr(prefix)) : std::nullopt;
   }

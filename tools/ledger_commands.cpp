@@ -6,6 +6,8 @@
 #include <iostream>
 #include <sstream>
 
+#include <nlohmann/json.hpp>
+
 #include <google/protobuf/util/json_util.h>
 
 #include "ledger/authority.h"
