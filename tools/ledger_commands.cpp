@@ -6,9 +6,8 @@
 #include <iostream>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 #include <google/protobuf/util/json_util.h>
+#include <nlohmann/json.hpp>
 
 #include "ledger/authority.h"
 #include "ledger/base/clock.h"

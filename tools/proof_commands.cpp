@@ -320,7 +320,8 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
       ->add_option("--absent", o.absent,
                    "KIND ID: no record is about this. KIND: " + subject_kinds())
       ->expected(2);
-  proving->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
+  proving
+      ->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
       ->needs("WHAT");
   proving->add_option("--out", o.out, "where the proof goes")->required();
 
