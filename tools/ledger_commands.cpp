@@ -6,9 +6,8 @@
 #include <iostream>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 #include <google/protobuf/util/json_util.h>
+#include <nlohmann/json.hpp>
 
 #include "ledger/authority.h"
 #include "ledger/base/clock.h"
@@ -316,15 +315,15 @@ int ledger_approve(const LedgerOptions& o) {
       return record_refusal(store, o, "approve", joined(part), refused.verdict());
     }
   }
+  if (!o.dry_run && !facts.empty()) store.append(facts);
   if (o.json) {
     std::printf("%s\n", Json(roots).dump().c_str());
   } else {
-    for (const std::string& root : roots) std::printf("approved %s\n", root.c_str());
+    const char* done = o.dry_run ? "would approve" : "approved";
+    for (const std::string& root : roots) std::printf("%s %s\n", done, root.c_str());
     if (roots.empty()) std::printf("every shard is approved already\n");
   }
-  if (o.dry_run || facts.empty()) return exit_ok;
-  store.append(facts);
-  if (!o.json) sign_if_possible(store, o);
+  if (!o.dry_run && !o.json && !facts.empty()) sign_if_possible(store, o);
   return exit_ok;
 }
 
@@ -474,12 +473,13 @@ int ledger_verify(const LedgerOptions& o) {
   for (const Finding& f : report.findings) {
     std::printf("changed: %s: %s\n", printable(f.where).c_str(), printable(f.what).c_str());
   }
-  std::printf("%s: %llu records, %llu rows, %llu signed tree heads, %llu anchors; root %s\n",
+  std::printf("%s: %llu records, %llu rows, %llu signed tree heads, %llu anchor%s; root %s\n",
               report.findings.empty() ? "intact" : "NOT INTACT",
               static_cast<unsigned long long>(report.records),
               static_cast<unsigned long long>(report.rows),
               static_cast<unsigned long long>(report.heads),
-              static_cast<unsigned long long>(report.anchors), to_hex(report.root).c_str());
+              static_cast<unsigned long long>(report.anchors), report.anchors == 1 ? "" : "s",
+              to_hex(report.root).c_str());
   if (report.unsigned_tail > 0) {
     std::printf("note: the last %llu records are under no signed tree head yet\n",
                 static_cast<unsigned long long>(report.unsigned_tail));
