@@ -148,7 +148,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                     "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
                     "WHERE p.shard = ? ORDER BY p.position");
   sources.with(seq);
-  while (sources.next()) {
+  uint32_t judged = 0;
+  for (; sources.next(); ++judged) {
     const SourceVerdict source =
         rights.judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}), act);
     const std::string what =
@@ -163,6 +164,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.duration_us += duration_us;
     out.duration_by_licensor_us[source.licensor] += duration_us;
     out.licences.insert(source.licences.begin(), source.licences.end());
+  }
+  if (judged != out.samples) {
+    refuse(no("shard_incomplete", std::to_string(judged) + " of the " +
+                                      std::to_string(out.samples) + " samples of shard " + root +
+                                      " lead to a source"));
   }
   for (const std::string& ref : out.licences) {
     const LicenceText* terms = rights.terms_of(ref);
