@@ -304,11 +304,13 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'state' FROM state) r;
--- Licences in force: not superseded by a later version, not revoked, today within their dates.
+-- Licences in force: not superseded by a later version, not revoked, their document not erased, today
+-- within their dates.
 CREATE VIEW licence_in_force AS
   SELECT l.* FROM licence l
   WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
+    AND l.seq NOT IN (SELECT licence FROM erasure)
     AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
 -- Clips of a span that two licensors claim: quarantined, whichever came first.
 CREATE VIEW conflicted_clip AS

@@ -194,6 +194,11 @@ int prove(const ProofOptions& o) {
 }
 
 int proven(const ProofOptions& o) {
+  if (read_file(o.file, kMaxProofBytes).starts_with("c2sp.org/tlog-proof@v1\n")) {
+    throw Error(Errc::usage, "proven ", o.file,
+                ": this is the proof of a record, which tools/tlog-verify checks; proven checks "
+                "those of --present and --absent");
+  }
   return first_trusted(o, [](const std::string& text, const VerifierKey& key) {
     const SubjectProof proof = parse_subject_proof(text);
     const ProvenSubject p = verify_subject_proof(proof, key);
