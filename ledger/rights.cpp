@@ -1,6 +1,7 @@
 #include "ledger/rights.h"
 
 #include <algorithm>
+#include <map>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
@@ -149,9 +150,10 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                     "WHERE p.shard = ? ORDER BY p.position");
   sources.with(seq);
   // Each source once: a shard has many samples of one, and a ledger may have thousands of licences.
-  std::map<std::string, SourceVerdict> judged;
-  while (sources.next()) {
-    const auto [at, first] = judged.try_emplace(sources.text(1) + sources.text(0));
+  std::map<std::string, SourceVerdict> verdicts;
+  uint32_t judged = 0;
+  for (; sources.next(); ++judged) {
+    const auto [at, first] = verdicts.try_emplace(sources.text(1) + sources.text(0));
     if (first) {
       at->second = rights.judge_source(sources.text(0),
                                        parse_digest(sources.text(1)).value_or(Digest{}), act);
@@ -169,6 +171,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.duration_us += duration_us;
     out.duration_by_licensor_us[source.licensor] += duration_us;
     out.licences.insert(source.licences.begin(), source.licences.end());
+  }
+  if (judged != out.samples) {
+    refuse(no("shard_incomplete", std::to_string(judged) + " of the " +
+                                      std::to_string(out.samples) + " samples of shard " + root +
+                                      " lead to a source"));
   }
   for (const std::string& ref : out.licences) {
     const LicenceText* terms = rights.terms_of(ref);

@@ -630,6 +630,25 @@ class Surroundings(OnLedgers):
         self.assertGreaterEqual(tried, 12)
         self.assertEqual(life.run([LEDGER, "verify", life.db, "--against", f"{life.db}.head"])[0], 1)
 
+    # Records never go back in time, whatever the host says, and what has ended has ended.
+    def test_a_clock_set_back_a_year(self):
+        life = self.life("clock")
+        self.assertEqual(life.drive("append before 2 head".split())[0], 0)
+        env = os.environ | {"LD_PRELOAD": str(pathlib.Path(SHIM).with_name("libclock_shift.so")), "CLOCK_SHIFT_S": str(-365 * 86400)}
+        day = subprocess.run(["date", "+%Y"], env=env, capture_output=True, text=True, check=True).stdout
+        self.assertLess(int(day), time.gmtime().tm_year)
+        done = subprocess.run([DRIVER, life.db, *"append after 3 head".split()], env=env, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = subprocess.run([LEDGER, "verify", life.db], env=env, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        done = subprocess.run([LEDGER, "query", life.db, "--sql", "SELECT min(at), max(at), (SELECT group_concat(at) FROM moment) = "
+                               "(SELECT group_concat(at) FROM (SELECT at FROM moment ORDER BY at)) FROM moment", "--csv"],
+                              capture_output=True, text=True, check=True)
+        first, last, in_order = done.stdout.split()[-1].split(",")
+        self.assertEqual(first[:4], time.strftime("%Y", time.gmtime(time.time() - 3600)), done.stdout)
+        self.assertGreaterEqual(last, first)
+        self.assertEqual(in_order, "1")
+
     # Each failed open or make is "no such file" to SQLite.
     def test_a_failure_is_told_as_io(self):
         for name in ("eio", "enospc"):
