@@ -114,7 +114,7 @@ class Gate {
  public:
   // Checks signatures, dates, run, config and purpose, that the shards are in the log, and then
   // finds every shard of the permit by the root of its manifest. A shard of 10,000 samples costs
-  // some milliseconds (ledger/gate_bench.cpp).
+  // some milliseconds (`ledger bench`).
   explicit Gate(const GateOptions& options);
 
   const Permit& permit() const { return permit_; }

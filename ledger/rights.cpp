@@ -1,6 +1,7 @@
 #include "ledger/rights.h"
 
 #include <algorithm>
+#include <map>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
@@ -148,10 +149,16 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                     "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
                     "WHERE p.shard = ? ORDER BY p.position");
   sources.with(seq);
+  // Each source once: a shard has many samples of one, and a ledger may have thousands of licences.
+  std::map<std::string, SourceVerdict> verdicts;
   uint32_t judged = 0;
   for (; sources.next(); ++judged) {
-    const SourceVerdict source =
-        rights.judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}), act);
+    const auto [at, first] = verdicts.try_emplace(sources.text(1) + sources.text(0));
+    if (first) {
+      at->second = rights.judge_source(sources.text(0),
+                                       parse_digest(sources.text(1)).value_or(Digest{}), act);
+    }
+    const SourceVerdict& source = at->second;
     const std::string what =
         "sample " + sources.text(6) + " of shard " + root + " (" + sources.text(0) + "): ";
     if (!source.verdict.cleared) refuse(no(source.verdict.rule, what + source.verdict.fact));

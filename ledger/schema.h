@@ -80,6 +80,7 @@ CREATE TABLE licence(
   document_digest TEXT NOT NULL,
   fields_root TEXT NOT NULL
 ) STRICT;
+CREATE INDEX licence_version ON licence(id, version);
 CREATE TABLE source(
   seq INTEGER PRIMARY KEY,
   digest TEXT NOT NULL,
@@ -105,6 +106,7 @@ CREATE TABLE source_licence(
   licence INTEGER NOT NULL REFERENCES licence(seq),
   PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX source_of_licence ON source_licence(licence);
 CREATE TABLE fingerprint(
   seq INTEGER PRIMARY KEY,
   source INTEGER NOT NULL REFERENCES source(seq),
@@ -203,6 +205,8 @@ CREATE TABLE revocation(
   reason TEXT NOT NULL,
   note TEXT NOT NULL
 ) STRICT;
+CREATE INDEX revoked_licence ON revocation(licence) WHERE licence IS NOT NULL;
+CREATE INDEX revoked_shard ON revocation(shard) WHERE shard IS NOT NULL;
 CREATE TABLE permit(
   seq INTEGER PRIMARY KEY,
   digest TEXT NOT NULL,
@@ -261,6 +265,7 @@ CREATE TABLE checkpoint(
   signers TEXT NOT NULL,
   statement TEXT NOT NULL
 ) STRICT;
+CREATE INDEX checkpoint_receipt ON checkpoint(receipt);
 CREATE TABLE refusal(
   seq INTEGER PRIMARY KEY,
   act TEXT NOT NULL,
@@ -346,46 +351,60 @@ CREATE VIEW expiring AS
 CREATE VIEW source_licensor AS
   SELECT DISTINCT sl.seq AS source, l.licensor
   FROM source_licence sl JOIN licence l ON l.seq = sl.licence;
--- What runs consumed, once a checkpoint closed the span: until then nobody vouches for it.
+-- What runs consumed, once a checkpoint closed the span: until then nobody vouches for it. From the
+-- clip's side, so that a question about some clips looks at those alone.
 CREATE VIEW consumed_clip AS
-  SELECT t.run, t.end_step, u.first_step, u.passes, p.clip, p.duration_us, c.source
-  FROM checkpoint k
-  JOIN receipt t ON t.seq = k.receipt
-  JOIN consumed u ON u.receipt = t.seq
-  JOIN sample p ON p.seq = u.sample
-  JOIN clip c ON c.seq = p.clip;
+  SELECT p.clip, t.run, t.end_step, u.seq, u.passes, u.first_step
+  FROM sample p CROSS JOIN consumed u ON u.sample = p.seq CROSS JOIN receipt t ON t.seq = u.receipt
+  WHERE EXISTS (SELECT 1 FROM checkpoint k WHERE k.receipt = t.seq);
+-- Summed by sample before samples and clips are looked up: in the order of their numbers, and once.
 CREATE VIEW exposure AS
-  SELECT sl.licensor, r.name AS run, COUNT(DISTINCT u.clip) AS clips, SUM(u.passes) AS passes,
-         SUM(u.passes * u.duration_us) / 1e6 AS sample_seconds
-  FROM consumed_clip u JOIN source_licensor sl ON sl.source = u.source JOIN run r ON r.seq = u.run
+  WITH by_sample AS MATERIALIZED (
+    SELECT t.run, u.sample, SUM(u.passes) AS passes
+    FROM checkpoint k JOIN receipt t ON t.seq = k.receipt JOIN consumed u ON u.receipt = t.seq
+    GROUP BY t.run, u.sample),
+  by_source AS MATERIALIZED (
+    SELECT b.run, c.source, COUNT(DISTINCT c.seq) AS clips, SUM(b.passes) AS passes,
+           SUM(b.passes * p.duration_us) AS duration_us
+    FROM by_sample b CROSS JOIN sample p ON p.seq = b.sample CROSS JOIN clip c ON c.seq = p.clip
+    GROUP BY b.run, c.source)
+  SELECT sl.licensor, r.name AS run, SUM(b.clips) AS clips, SUM(b.passes) AS passes,
+         SUM(b.duration_us) / 1e6 AS sample_seconds
+  FROM by_source b JOIN source_licensor sl ON sl.source = b.source JOIN run r ON r.seq = b.run
   GROUP BY sl.licensor, r.name;
+-- A clip has a row where the run first consumed it, so the first rows are there at once.
 CREATE VIEW provenance AS
   SELECT r.name AS run, k.step, k.digest AS checkpoint, s.path, s.digest AS source, c.id AS clip,
-         l.ref AS licence, SUM(u.passes) AS passes
+         l.ref AS licence,
+         (SELECT SUM(f.passes) FROM consumed_clip f
+          WHERE f.clip = c.seq AND f.run = k.run AND f.end_step <= k.step) AS passes
   FROM checkpoint k
-  JOIN run r ON r.seq = k.run
-  JOIN consumed_clip u ON u.run = k.run AND u.end_step <= k.step
-  JOIN clip c ON c.seq = u.clip
-  JOIN source s ON s.seq = u.source
-  JOIN source_licence sl ON sl.seq = s.seq
-  JOIN licence l ON l.seq = sl.licence
-  GROUP BY k.seq, u.clip, l.seq;
+  CROSS JOIN run r ON r.seq = k.run
+  CROSS JOIN receipt t ON t.run = k.run AND t.end_step <= k.step
+  CROSS JOIN consumed u ON u.receipt = t.seq
+  CROSS JOIN sample p ON p.seq = u.sample
+  CROSS JOIN clip c ON c.seq = p.clip
+  CROSS JOIN source s ON s.seq = c.source
+  CROSS JOIN source_licence sl ON sl.seq = s.seq
+  CROSS JOIN licence l ON l.seq = sl.licence
+  WHERE u.seq = (SELECT MIN(f.seq) FROM consumed_clip f
+                 WHERE f.clip = p.clip AND f.run = k.run AND f.end_step <= k.step);
 CREATE VIEW revoked_clip AS
   SELECT c.seq AS clip, r.licence AS revoked, r.at, r.reason
   FROM revocation r
-  JOIN licence l ON l.id = r.licence
-  JOIN source_licence sl ON sl.licence = l.seq
-  JOIN clip c ON c.source = sl.seq
+  CROSS JOIN licence l ON l.id = r.licence
+  CROSS JOIN source_licence sl ON sl.licence = l.seq
+  CROSS JOIN clip c ON c.source = sl.seq
   UNION
   SELECT p.clip, h.root, r.at, r.reason
-  FROM revocation r JOIN shard h ON h.seq = r.shard JOIN sample p ON p.shard = r.shard;
+  FROM revocation r CROSS JOIN shard h ON h.seq = r.shard CROSS JOIN sample p ON p.shard = r.shard;
 CREATE VIEW touched AS
-  SELECT t.name AS run, k.step, k.digest AS checkpoint, v.revoked,
-         COUNT(DISTINCT u.clip) AS clips, MIN(u.first_step) AS first_step
-  FROM checkpoint k
-  JOIN run t ON t.seq = k.run
-  JOIN consumed_clip u ON u.run = k.run AND u.end_step <= k.step
-  JOIN revoked_clip v ON v.clip = u.clip
+  SELECT r.name AS run, k.step, k.digest AS checkpoint, v.revoked,
+         COUNT(DISTINCT v.clip) AS clips, MIN(u.first_step) AS first_step
+  FROM revoked_clip v
+  CROSS JOIN consumed_clip u ON u.clip = v.clip
+  CROSS JOIN checkpoint k ON k.run = u.run AND k.step >= u.end_step
+  CROSS JOIN run r ON r.seq = k.run
   GROUP BY k.seq, v.revoked;
 )sql";
 

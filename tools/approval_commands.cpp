@@ -129,8 +129,8 @@ int approved(const std::string& path, const std::string& trust, uint32_t need) {
     return exit_no;
   }
   std::printf("approved: clip %s\n", to_hex(proof.sample.clip).c_str());
-  std::printf("  sample %s, digest %s, number %llu of %llu of shard %s\n", printable(proof.sample.key).c_str(),
-              to_hex(proof.sample.digest).c_str(),
+  std::printf("  sample %s, digest %s, number %llu of %llu of shard %s\n",
+              printable(proof.sample.key).c_str(), to_hex(proof.sample.digest).c_str(),
               static_cast<unsigned long long>(proof.sample_index),
               static_cast<unsigned long long>(proof.samples), to_hex(proof.shard).c_str());
   std::printf("  for %s at %s by %s\n", Use_Name(answer.approval.use()).c_str(),

@@ -19,6 +19,7 @@
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
 #include "ledger/digest.h"
+#include "ledger/entries.h"
 #include "ledger/gate.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
@@ -132,14 +133,18 @@ struct ParsedRecord {
   Record record;
   Fact fact;
 };
-ParsedRecord read_record(const Store& store, uint64_t seq) {
+ParsedRecord parse_stored(const Store& store, uint64_t seq, std::string_view bytes) {
   ParsedRecord out;
-  if (!out.record.ParseFromString(store.record_bytes(seq)) ||
+  if (!out.record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
       !out.fact.ParseFromString(out.record.fact())) {
     throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
                 " does not parse; run ledger verify");
   }
   return out;
+}
+
+ParsedRecord read_record(const Store& store, uint64_t seq) {
+  return parse_stored(store, seq, store.record_bytes(seq));
 }
 
 // As protobuf's own JSON: bytes in base64, 64-bit numbers as text.
@@ -469,12 +474,16 @@ int ledger_show(const LedgerOptions& o) {
 
 int ledger_log(const LedgerOptions& o) {
   check_kind(o.role);
+  constexpr uint64_t kAtOnce = 16 * kBundleRecords;
   const Store store(o.ledger, Access::read);
+  const Entries entries(store.db());
   uint64_t printed = 0;
-  for (uint64_t seq = o.from; seq < store.size() && (o.limit == 0 || printed < o.limit); ++seq) {
-    const ParsedRecord parsed = read_record(store, seq);
+  const auto done = [&] { return o.limit != 0 && printed == o.limit; };
+  const auto use = [&](uint64_t seq, std::string_view bytes) {
+    if (done()) return;
+    const ParsedRecord parsed = parse_stored(store, seq, bytes);
     const std::string kind(kind_name(parsed.fact));
-    if (!o.role.empty() && kind != o.role) continue;
+    if (!o.role.empty() && kind != o.role) return;
     ++printed;
     if (o.json) {
       print_json_line(to_json(parsed, seq));
@@ -483,6 +492,9 @@ int ledger_log(const LedgerOptions& o) {
                   format_time(parsed.record.at_us()).c_str(), kind.c_str(),
                   printable(summary(parsed.fact)).c_str());
     }
+  };
+  for (uint64_t seq = o.from; seq < store.size() && !done(); seq += kAtOnce) {
+    entries.scan(seq, std::min(store.size(), seq + kAtOnce), use);
   }
   return exit_ok;
 }

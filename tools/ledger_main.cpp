@@ -166,6 +166,7 @@ int main(int argc, char** argv) {
 
     CLI::App* status =
         on_ledger(app, o, "status", "what the ledger holds and what needs attention");
+    status->add_option("--limit", o.rows, "lines of a table at most, 0: all (default: 30)");
     status->add_flag("--json", o.json, "print JSON");
 
     std::function<int()> publishing;
@@ -176,6 +177,8 @@ int main(int argc, char** argv) {
     CLI::App* bench =
         app.add_subcommand("bench", "measure this machine's ledger beside what limits it");
     bench->add_option("--records", bench_options.records, "how many, a multiple of 10000")
+        ->capture_default_str();
+    bench->add_option("--sources", bench_options.sources, "that the clips are of")
         ->capture_default_str();
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
     bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");

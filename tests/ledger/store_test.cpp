@@ -438,7 +438,7 @@ TEST(Verify, DeepMakesEveryStateAgain) {
     store.append({refusal("a")});
     store.sign_head(world.log);
   }
-  const VerifyOptions deep{.anchors = {}, .log_keys = {}, .deep = true};
+  const VerifyOptions deep{.deep = true};
   EXPECT_EQ(findings(world.ledger, deep), "");
   std::string file = read_file(world.ledger);
   file.replace(file.find(root), root.size(), root.size(), 'x');
