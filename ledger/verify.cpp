@@ -420,7 +420,6 @@ class Verifier {
     check_header();
     findings_.guarded("file", [&] { hold_one_moment(); });
     check_schema();
-    check_trees();
     findings_.guarded("log", [&] { read_log(); });
     findings_.guarded("node", [&] { check_nodes(); });
     findings_.guarded("map", [&] { check_map(); });
@@ -472,23 +471,23 @@ class Verifier {
   // Every row of every table is read below, in order. What is left is whether a search finds the
   // same rows: through the indexes, and down the tree of a table, whose inner pages hold numbers
   // that are not those of rows.
-  void check_trees() {
-    std::vector<std::string> checks = {"integrity_check(20)"};
+  std::vector<std::string> tree_checks() {
+    if (options_.deep) return {"integrity_check(20)"};
+    std::vector<std::string> checks;
     findings_.guarded("file", [&] {
-      if (options_.deep) return;
-      checks.clear();
       Statement names(db_, "SELECT name FROM sqlite_schema WHERE type = 'table'");
       while (names.next()) checks.push_back("integrity_check(" + quoted(names.text(0)) + ")");
     });
-    parallel_for(checks.size(), [&](size_t i) {
-      findings_.guarded("file", [&] {
-        auto context = contexts_.take();
-        Statement check(context->db, "PRAGMA " + checks[i]);
-        while (check.next()) {
-          if (check.text(0) != "ok") found("file", check.text(0));
-        }
-        contexts_.put(std::move(context));
-      });
+    return checks;
+  }
+  void check_tree(const std::string& check) {
+    findings_.guarded("file", [&] {
+      auto context = contexts_.take();
+      Statement lines(context->db, "PRAGMA " + check);
+      while (lines.next()) {
+        if (lines.text(0) != "ok") found("file", lines.text(0));
+      }
+      contexts_.put(std::move(context));
     });
   }
   static std::string quoted(const std::string& name) {
@@ -527,7 +526,7 @@ class Verifier {
   }
 
   // The log, a range of bundles a task: leaves hashed, records parsed, rows of plain kinds
-  // compared.
+  // compared. Beside it the trees, the longest task first.
   void read_log() {
     const uint64_t bundles = end_of("bundle", "number", 0);
     report_.records =
@@ -538,7 +537,10 @@ class Verifier {
     const uint64_t all = (report_.records + kLeavesPerTile - 1) / kLeavesPerTile;
     const size_t tasks = std::max<uint64_t>(1, (all + kTaskBundles - 1) / kTaskBundles);
     std::vector<TaskResult> results(tasks);
-    parallel_for(tasks, [&](size_t task) {
+    const std::vector<std::string> checks = tree_checks();
+    parallel_for(checks.size() + tasks, [&](size_t i) {
+      if (i < checks.size()) return check_tree(checks[i]);
+      const size_t task = i - checks.size();
       auto context = contexts_.take();
       findings_.guarded("log", [&] {
         const uint64_t first = task * kTaskBundles;
@@ -706,12 +708,14 @@ class Verifier {
     thread_local Fact sample;
     Fact* fact = nullptr;
     google::protobuf::MessageLite* inside = nullptr;
-    if (const auto in = only_field(bytes, Fact::kClipFieldNumber)) {
-      bytes = *in;
+    const auto in_clip = only_field(bytes, Fact::kClipFieldNumber);
+    const auto in_sample = only_field(bytes, Fact::kSampleFieldNumber);
+    if (in_clip) {
+      bytes = *in_clip;
       inside = clip.mutable_clip();
       fact = &clip;
-    } else if (const auto in = only_field(bytes, Fact::kSampleFieldNumber)) {
-      bytes = *in;
+    } else if (in_sample) {
+      bytes = *in_sample;
       inside = sample.mutable_sample();
       fact = &sample;
     } else {
@@ -728,7 +732,7 @@ class Verifier {
     const auto at = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() < 3 || at(0) != (number << 3 | 2)) return std::nullopt;
     const size_t prefix = at(1) < 0x80 ? 2 : 3;
-    const size_t size = at(1) < 0x80 ? at(1) : size_t{at(1)} & 0x7F | size_t{at(2)} << 7;
+    const size_t size = at(1) < 0x80 ? at(1) : (size_t{at(1)} & 0x7F) | size_t{at(2)} << 7;
     if (prefix == 3 && at(2) >= 0x80) return std::nullopt;
     return size == bytes.size() - prefix ? std::optional(bytes.substr(prefix)) : std::nullopt;
   }
@@ -931,14 +935,30 @@ class Verifier {
     return count;
   }
 
+  std::unordered_set<uint64_t> prints_given_twice() const {
+    // Prints are spread evenly, so their first bits divide them into parts of one size.
+    constexpr int kParts = 16;
+    std::array<std::vector<uint64_t>, kParts> parts;
+    for (auto& part : parts) part.reserve(prints_.size() / kParts * 9 / 8);
+    for (const uint64_t print : prints_) {
+      if (print != 0) parts[print >> 60].push_back(print);
+    }
+    std::unordered_set<uint64_t> twice;
+    std::mutex mutex;
+    parallel_for(kParts, [&](size_t i) {
+      std::vector<uint64_t>& part = parts[i];
+      std::sort(part.begin(), part.end());
+      for (auto at = part.begin(); (at = std::adjacent_find(at, part.end())) != part.end(); ++at) {
+        const std::lock_guard lock(mutex);
+        twice.insert(*at);
+      }
+    });
+    return twice;
+  }
+
   // Records about the same subject: the later ones of a kind that allows one are findings.
   void check_equals() {
-    std::vector<uint64_t> sorted(prints_);
-    std::sort(sorted.begin(), sorted.end());
-    std::unordered_set<uint64_t> twice;
-    for (size_t i = 1; i < sorted.size(); ++i) {
-      if (sorted[i] == sorted[i - 1] && sorted[i] != 0) twice.insert(sorted[i]);
-    }
+    const std::unordered_set<uint64_t> twice = prints_given_twice();
     if (twice.empty()) return;
     std::unordered_set<uint64_t> seen;
     const Entries entries(db_);
@@ -1111,7 +1131,7 @@ class Verifier {
   void check_states() {
     if (!complete_) return;
     const Database fresh = Database::in_memory();
-    fresh.exec(std::string(kLogSchema));
+    fresh.exec("PRAGMA foreign_keys = OFF;" + std::string(kLogSchema));
     StateMap map(fresh);
     Entries(db_).scan(0, report_.records, [&](uint64_t seq, std::string_view bytes) {
       Fact fact;

@@ -6,6 +6,8 @@
 #include <iostream>
 #include <sstream>
 
+#include <nlohmann/json.hpp>
+
 #include <google/protobuf/util/json_util.h>
 
 #include "ledger/authority.h"
@@ -452,6 +454,7 @@ int ledger_log(const LedgerOptions& o) {
 
 int ledger_verify(const LedgerOptions& o) {
   VerifyOptions options;
+  options.deep = o.deep;
   for (const std::string& path : o.files) options.anchors.push_back(read_anchor(path));
   if (!o.trust.empty()) options.log_keys = read_trust(o.trust).keys;
   const VerifyReport report = verify_ledger(o.ledger, options);

@@ -158,6 +158,7 @@ int main(int argc, char** argv) {
     verify->add_option("--against", o.files,
                        "heads kept elsewhere: permits, receipts, statements, tree heads");
     verify->add_option("--trust", o.trust, "public key file that must hold the log's key");
+    verify->add_flag("--deep", o.deep, "also every state that was ever logged; takes minutes");
     verify->add_flag("--json", o.json, "print JSON");
 
     CLI::App* status =

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "tools/cli.h"

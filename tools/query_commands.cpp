@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "ledger/base/bytes.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"

@@ -29,6 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 // "where: what" of every finding, one a line.
@@ -422,6 +423,29 @@ TEST(Verify, FindsAHexEditOfAnyRecord) {
     EXPECT_THAT(findings(world.folder / "bad.db"), HasSubstr("record " + std::to_string(seq)))
         << seq;
   }
+}
+
+TEST(Verify, DeepMakesEveryStateAgain) {
+  World world;
+  std::string root;  // of the first state, which the second replaced
+  {
+    Store store(world.ledger, Access::append);
+    store.sign_head(world.log);
+    const std::string bytes = store.record_bytes(store.size() - 1);
+    Fact first;
+    ASSERT_TRUE(first.ParseFromString(std::string(parse_record(bytes).fact)) && first.has_state());
+    root = first.state().run(0).root();
+    store.append({refusal("a")});
+    store.sign_head(world.log);
+  }
+  const VerifyOptions deep{.anchors = {}, .log_keys = {}, .deep = true};
+  EXPECT_EQ(findings(world.ledger, deep), "");
+  std::string file = read_file(world.ledger);
+  file.replace(file.find(root), root.size(), root.size(), 'x');
+  write_file(world.folder / "bad.db", file);
+  constexpr auto kFalse = "state: is not the state of the records before it";
+  EXPECT_THAT(findings(world.folder / "bad.db", deep), HasSubstr(kFalse));
+  EXPECT_THAT(findings(world.folder / "bad.db"), Not(HasSubstr(kFalse)));
 }
 
 TEST(Verify, SurvivesRandomDamage) {
