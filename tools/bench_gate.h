@@ -23,7 +23,7 @@ class BenchNode {
 
  private:
   void write_permit(const ledger::Manifest& manifest);
-  ledger::Digest write_proofs(const ledger::Manifest& manifest, const ledger::SignerKey& log);
+  Digest write_proofs(const ledger::Manifest& manifest, const ledger::SignerKey& log);
 
   BenchFolder folder_;
 };
