@@ -43,7 +43,7 @@ CREATE TABLE map_run(
   filter BLOB NOT NULL
 ) STRICT;
 CREATE TABLE map_chunk(
-  run INTEGER NOT NULL REFERENCES map_run,
+  run INTEGER NOT NULL REFERENCES map_run(run),
   chunk INTEGER NOT NULL,
   entries BLOB NOT NULL,
   PRIMARY KEY(run, chunk)
@@ -65,7 +65,7 @@ CREATE TABLE key(
 ) STRICT;
 CREATE TABLE retirement(
   seq INTEGER PRIMARY KEY,
-  key INTEGER NOT NULL REFERENCES key
+  key INTEGER NOT NULL REFERENCES key(seq)
 ) STRICT;
 CREATE TABLE licence(
   seq INTEGER PRIMARY KEY,
@@ -102,14 +102,14 @@ CREATE TABLE source(
   variable_frame_rate INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE source_licence(
-  seq INTEGER NOT NULL REFERENCES source,
-  licence INTEGER NOT NULL REFERENCES licence,
+  seq INTEGER NOT NULL REFERENCES source(seq),
+  licence INTEGER NOT NULL REFERENCES licence(seq),
   PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX source_of_licence ON source_licence(licence);
 CREATE TABLE fingerprint(
   seq INTEGER PRIMARY KEY,
-  source INTEGER NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source(seq),
   first_frame INTEGER NOT NULL,
   frames INTEGER NOT NULL,
   pts_us BLOB NOT NULL,
@@ -120,7 +120,7 @@ CREATE INDEX fingerprint_source ON fingerprint(source, first_frame);
 CREATE TABLE clip(
   seq INTEGER PRIMARY KEY,
   id TEXT NOT NULL,
-  source INTEGER NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source(seq),
   start_us INTEGER NOT NULL,
   end_us INTEGER NOT NULL,
   shot INTEGER NOT NULL,
@@ -133,8 +133,8 @@ CREATE TABLE clip(
 CREATE INDEX clip_source ON clip(source);
 CREATE TABLE duplicate(
   seq INTEGER PRIMARY KEY,
-  source INTEGER NOT NULL REFERENCES source,
-  of INTEGER NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source(seq),
+  of INTEGER NOT NULL REFERENCES source(seq),
   start_us INTEGER NOT NULL,
   end_us INTEGER NOT NULL,
   of_start_us INTEGER NOT NULL,
@@ -153,18 +153,18 @@ CREATE TABLE shard(
   samples INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE shard_licence(
-  seq INTEGER NOT NULL REFERENCES shard,
-  licence INTEGER NOT NULL REFERENCES licence,
+  seq INTEGER NOT NULL REFERENCES shard(seq),
+  licence INTEGER NOT NULL REFERENCES licence(seq),
   PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sample(
   seq INTEGER PRIMARY KEY,
-  shard INTEGER NOT NULL REFERENCES shard,
+  shard INTEGER NOT NULL REFERENCES shard(seq),
   position INTEGER NOT NULL,
   key TEXT NOT NULL,
   digest TEXT NOT NULL,
-  clip INTEGER NOT NULL REFERENCES clip,
-  first INTEGER NOT NULL REFERENCES sample,
+  clip INTEGER NOT NULL REFERENCES clip(seq),
+  first INTEGER NOT NULL REFERENCES sample(seq),
   duration_us INTEGER NOT NULL,
   size_bytes INTEGER NOT NULL
 ) STRICT;
@@ -192,14 +192,14 @@ CREATE TABLE approval(
   note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE approved_shard(
-  seq INTEGER NOT NULL REFERENCES approval,
-  shard INTEGER NOT NULL REFERENCES shard,
+  seq INTEGER NOT NULL REFERENCES approval(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
   PRIMARY KEY(seq, shard)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE revocation(
   seq INTEGER PRIMARY KEY,
   licence TEXT,
-  shard INTEGER REFERENCES shard,
+  shard INTEGER REFERENCES shard(seq),
   signers TEXT NOT NULL,
   at TEXT NOT NULL,
   reason TEXT NOT NULL,
@@ -219,8 +219,8 @@ CREATE TABLE permit(
   note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE permit_shard(
-  seq INTEGER NOT NULL REFERENCES permit,
-  shard INTEGER NOT NULL REFERENCES shard,
+  seq INTEGER NOT NULL REFERENCES permit(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
   max_passes INTEGER,
   PRIMARY KEY(seq, shard)
 ) STRICT, WITHOUT ROWID;
@@ -228,7 +228,7 @@ CREATE INDEX permit_of_shard ON permit_shard(shard);
 CREATE TABLE run(
   seq INTEGER PRIMARY KEY,
   name TEXT NOT NULL,
-  permit INTEGER NOT NULL REFERENCES permit,
+  permit INTEGER NOT NULL REFERENCES permit(seq),
   config_digest TEXT NOT NULL,
   code_version TEXT NOT NULL,
   seed INTEGER NOT NULL,
@@ -237,7 +237,7 @@ CREATE TABLE run(
 CREATE TABLE receipt(
   seq INTEGER PRIMARY KEY,
   digest TEXT NOT NULL,
-  run INTEGER NOT NULL REFERENCES run,
+  run INTEGER NOT NULL REFERENCES run(seq),
   signers TEXT NOT NULL,
   first_step INTEGER NOT NULL,
   end_step INTEGER NOT NULL,
@@ -248,8 +248,8 @@ CREATE TABLE receipt(
 CREATE INDEX receipt_run ON receipt(run, end_step);
 CREATE TABLE consumed(
   seq INTEGER PRIMARY KEY,
-  receipt INTEGER NOT NULL REFERENCES receipt,
-  sample INTEGER NOT NULL REFERENCES sample,
+  receipt INTEGER NOT NULL REFERENCES receipt(seq),
+  sample INTEGER NOT NULL REFERENCES sample(seq),
   passes INTEGER NOT NULL,
   first_step INTEGER NOT NULL
 ) STRICT;
@@ -257,8 +257,8 @@ CREATE INDEX consumed_receipt ON consumed(receipt);
 CREATE INDEX consumed_sample ON consumed(sample);
 CREATE TABLE checkpoint(
   seq INTEGER PRIMARY KEY,
-  run INTEGER NOT NULL REFERENCES run,
-  receipt INTEGER NOT NULL REFERENCES receipt,
+  run INTEGER NOT NULL REFERENCES run(seq),
+  receipt INTEGER NOT NULL REFERENCES receipt(seq),
   step INTEGER NOT NULL,
   digest TEXT NOT NULL,
   parent TEXT NOT NULL,
@@ -275,7 +275,7 @@ CREATE TABLE refusal(
 ) STRICT;
 CREATE TABLE erasure(
   seq INTEGER PRIMARY KEY,
-  licence INTEGER NOT NULL REFERENCES licence,
+  licence INTEGER NOT NULL REFERENCES licence(seq),
   reason TEXT NOT NULL,
   signers TEXT NOT NULL,
   note TEXT NOT NULL
@@ -309,11 +309,13 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'state' FROM state) r;
--- Licences in force: not superseded by a later version, not revoked, today within their dates.
+-- Licences in force: not superseded by a later version, not revoked, their document not erased, today
+-- within their dates.
 CREATE VIEW licence_in_force AS
   SELECT l.* FROM licence l
   WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
+    AND l.seq NOT IN (SELECT licence FROM erasure)
     AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
 -- Clips of a span that two licensors claim: quarantined, whichever came first.
 CREATE VIEW conflicted_clip AS

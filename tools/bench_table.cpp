@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 namespace cleared::tools {
 namespace {
 
@@ -31,6 +33,19 @@ bool is_met(const Measured& m) {
   return m.goal == Measured::Goal::at_least ? m.value >= m.wanted : m.value <= m.wanted;
 }
 
+nlohmann::ordered_json to_json(const Measured& m) {
+  nlohmann::ordered_json row = {{"what", m.what}, {"value", m.value}, {"unit", m.unit}};
+  if (m.goal != Measured::Goal::none) {
+    row["goal"] = {{m.goal == Measured::Goal::at_least ? "at_least" : "at_most", m.wanted}};
+    row["met"] = is_met(m);
+  }
+  if (m.beside != 0) {
+    row["limit"] = {{"what", m.limit}, {"value", m.beside}};
+    row["ratio"] = m.value / m.beside;
+  }
+  return row;
+}
+
 }  // namespace
 
 double monotonic_s() {
@@ -46,17 +61,7 @@ void BenchTable::title(const std::string& text) const {
 }
 
 void BenchTable::line(const Measured& m) {
-  const double ratio = m.beside == 0 ? 0 : m.value / m.beside;
-  nlohmann::ordered_json row = {{"what", m.what}, {"value", m.value}, {"unit", m.unit}};
-  if (m.goal != Measured::Goal::none) {
-    row["goal"] = {{m.goal == Measured::Goal::at_least ? "at_least" : "at_most", m.wanted}};
-    row["met"] = is_met(m);
-  }
-  if (m.beside != 0) {
-    row["limit"] = {{"what", m.limit}, {"value", m.beside}};
-    row["ratio"] = ratio;
-  }
-  rows_.push_back(row);
+  rows_.push_back(m);
   if (quiet_) return;
   const char* met = m.goal == Measured::Goal::none ? "" : is_met(m) ? "met" : "NOT";
   std::string out(256, ' ');
@@ -64,7 +69,7 @@ void BenchTable::line(const Measured& m) {
                                                m.what.c_str(), number_text(m.value).c_str(),
                                                m.unit.c_str(), goal_text(m).c_str(), met)));
   if (m.beside != 0) {
-    out += " " + number_text(ratio) + " of " + number_text(m.beside) + ": " + m.limit;
+    out += " " + number_text(m.value / m.beside) + " of " + number_text(m.beside) + ": " + m.limit;
   }
   out.erase(out.find_last_not_of(' ') + 1);
   std::printf("%s\n", out.c_str());
@@ -72,7 +77,10 @@ void BenchTable::line(const Measured& m) {
 }
 
 void BenchTable::finish() const {
-  if (quiet_) std::printf("%s\n", rows_.dump(2).c_str());
+  if (!quiet_) return;
+  auto json = nlohmann::ordered_json::array();
+  for (const Measured& m : rows_) json.push_back(to_json(m));
+  std::printf("%s\n", json.dump(2).c_str());
 }
 
 }  // namespace cleared::tools

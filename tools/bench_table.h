@@ -3,8 +3,7 @@
 #pragma once
 
 #include <string>
-
-#include <nlohmann/json.hpp>
+#include <vector>
 
 namespace cleared::tools {
 
@@ -29,7 +28,7 @@ class BenchTable {
 
  private:
   bool quiet_;
-  nlohmann::ordered_json rows_ = nlohmann::ordered_json::array();
+  std::vector<Measured> rows_;
 };
 
 double monotonic_s();

@@ -23,8 +23,11 @@ constexpr const char* kExamples = R"(Examples:
   ledger query film.db exposure --csv
   ledger why film.db CLIP
   ledger verify film.db --against nano.permit
+docs/ledger.md shows every command at work.
 
-Exit codes: 0 done, 1 the answer is no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input,
+)";
+constexpr const char* kExitCodes =
+    R"(Exit codes: 0 done, 1 the answer is no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input,
 74 I/O, 75 locked, 77 key or permission, 78 bad config.)";
 
 // A command whose first argument is the ledger file.
@@ -47,7 +50,7 @@ int main(int argc, char** argv) {
   return cleared::tools::run_main("ledger", [&]() -> int {
     LedgerOptions o;
     CLI::App app("What may be used, and proof that it never changed.", "ledger");
-    app.footer(kExamples);
+    app.footer(kExitCodes);  // which each command inherits as it is added
     app.require_subcommand(1);
     app.set_version_flag("--version", cleared::tools::version_text());
 
@@ -183,6 +186,7 @@ int main(int argc, char** argv) {
     std::function<int()> approving;
     cleared::tools::add_approval_commands(app, approving);
 
+    app.footer(std::string(kExamples) + kExitCodes);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -113,7 +113,8 @@ void print_table(const Table& table) {
   line(table.columns, true);
   for (const auto& row : table.rows) line(row, false);
   if (table.more) {
-    std::printf("(the first %zu rows; --limit 0 shows all)\n", table.rows.size());
+    std::printf("(the first %zu row%s; --limit 0 shows all)\n", table.rows.size(),
+                table.rows.size() == 1 ? "" : "s");
   } else {
     std::printf("(%zu row%s)\n", table.rows.size(), table.rows.size() == 1 ? "" : "s");
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs docs/ledger.md as a stranger would: every command of its ```sh blocks, in order, in one shell and an empty folder.
 
-    guide_test.py ROOT LEDGER CURATE FOLDER      Go's build cache lies in FOLDER
+    guide_test.py LEDGER CURATE FOLDER      Go's build cache lies in FOLDER
 
 A command must exit with 0, or with N where its line ends in "# exit N". Each line "#> words" after it must be a line of what it printed,
 in order; a … there stands for anything.
@@ -14,7 +14,9 @@ import sys
 import tempfile
 import unittest
 
-ROOT, LEDGER, CURATE, BUILD_FOLDER = "", "", "", ""
+HERE = pathlib.Path(__file__).resolve().parent
+PAGE = (HERE.parents[1] / "docs/ledger.md").read_text(encoding="utf-8")
+LEDGER, CURATE, BUILD_FOLDER = (pathlib.Path(),) * 3
 
 
 class Command:
@@ -79,35 +81,41 @@ def missing(says, printed):
     return None
 
 
+def run(page, top, programs, cache):
+    """What is not as `page` says, empty if all is, after its commands were run in top/guide with these programs on the PATH."""
+    found = commands(page)
+    folder, out, bin_folder = (pathlib.Path(top) / name for name in ("guide", "out", "bin"))
+    for made in (folder, out, bin_folder, cache):
+        made.mkdir(parents=True, exist_ok=True)
+    for program in programs:
+        (bin_folder / program.name).symlink_to(program)
+    (folder / ".go-cache").symlink_to(cache)
+    environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "CLEARED": str(HERE.parents[1]), "OUT": str(out), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["bash", "-c", script(found)], cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    for n, command in enumerate(found):
+        where = f"docs/ledger.md:{command.number}: {command.lines[0]}"
+        if not (out / f"{n}.code").exists():
+            return f"{where}: was not run; {done.stderr}"
+        code = int((out / f"{n}.code").read_text())
+        printed = (out / f"{n}.out").read_text(encoding="utf-8", errors="replace")
+        lacks = missing(command.says, printed)
+        if code != command.code or lacks is not None:
+            return f"{where}\nexit {code}, expected {command.code}; {'' if lacks is None else 'lacks: ' + lacks}\n{printed}"
+    return ""
+
+
 class Guide(unittest.TestCase):
     def test_every_command_does_what_the_page_says(self):
-        found = commands((ROOT / "docs/ledger.md").read_text(encoding="utf-8"))
-        self.assertGreater(len(found), 80)
+        self.assertGreater(len(commands(PAGE)), 80)
         with tempfile.TemporaryDirectory() as top:
-            folder, out, bin_folder = (pathlib.Path(top) / name for name in ("guide", "out", "bin"))
-            for made in (folder, out, bin_folder):
-                made.mkdir()
-            (bin_folder / "ledger").symlink_to(LEDGER)
-            (bin_folder / "curate").symlink_to(CURATE)
-            cache = BUILD_FOLDER / ".go-cache"
-            cache.mkdir(exist_ok=True)
-            (folder / ".go-cache").symlink_to(cache)
-            environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "CLEARED": str(ROOT), "OUT": str(out), "LC_ALL": "C.UTF-8"}
-            done = subprocess.run(["bash", "-c", script(found)], cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False)
-            for n, command in enumerate(found):
-                where = f"docs/ledger.md:{command.number}: {command.lines[0]}"
-                self.assertTrue((out / f"{n}.code").exists(), f"{where}: was not run; {done.stderr}")
-                code = int((out / f"{n}.code").read_text())
-                printed = (out / f"{n}.out").read_text(encoding="utf-8", errors="replace")
-                self.assertEqual(code, command.code, f"{where}\n{printed}")
-                self.assertIsNone(missing(command.says, printed), f"{where}\n{printed}")
+            self.assertEqual(run(PAGE, top, [LEDGER, CURATE], BUILD_FOLDER / ".go-cache"), "")
 
 
 class Reader(unittest.TestCase):
-    PAGE = "```sh\na # b\n#> one … three\nc   # exit 4\ncat <<'END'\n#> no\nEND\n```\n    d\n```sh\ne\n```\n"
+    SMALL = "```sh\na # b\n#> one … three\nc   # exit 4\ncat <<'END'\n#> no\nEND\n```\n    d\n```sh\ne\n```\n"
 
     def test_reads_commands_codes_and_what_they_say(self):
-        found = [(c.number, c.text, c.code, c.says) for c in commands(self.PAGE)]
+        found = [(c.number, c.text, c.code, c.says) for c in commands(self.SMALL)]
         self.assertEqual(found, [(2, "a # b", 0, ["one … three"]), (4, "c   # exit 4", 4, []), (5, "cat <<'END'\n#> no\nEND", 0, []),
                                  (11, "e", 0, [])])
 
@@ -118,5 +126,5 @@ class Reader(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    ROOT, LEDGER, CURATE, BUILD_FOLDER = (pathlib.Path(word).resolve() for word in sys.argv[1:])
+    LEDGER, CURATE, BUILD_FOLDER = (pathlib.Path(word).resolve() for word in sys.argv[1:])
     unittest.main(argv=sys.argv[:1], verbosity=2)
