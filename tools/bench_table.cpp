@@ -1,21 +1,26 @@
 #include "tools/bench_table.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 namespace cleared::tools {
 namespace {
 
-// Three digits or all of them: "0.52", "18.3", "42,363".
+// "0.52", "18.3", "42,363".
 std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", value < 10 ? 2 : value < 100 ? 1 : 0, value);
-  std::string out = text;
-  const size_t whole = std::min(out.find('.'), out.size());
-  for (size_t at = whole; at > 3; at -= 3) out.insert(at - 3, ",");
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.*f", value < 10 ? 2 : value < 100 ? 1 : 0, value);
+  const std::string_view text(digits);
+  const size_t whole = std::min(text.find('.'), text.size());
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (i > 0 && i < whole && (whole - i) % 3 == 0) out += ',';
+    out += text[i];
+  }
   return out;
 }
 

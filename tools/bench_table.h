@@ -8,9 +8,9 @@
 namespace cleared::tools {
 
 struct Measured {
-  std::string what;
+  std::string what = {};
   double value = 0;
-  std::string unit;
+  std::string unit = {};
   enum class Goal { none, at_least, at_most } goal = Goal::none;
   double wanted = 0;       // the goal, in `unit`
   double beside = 0;       // the limit or peer, in `unit`; 0: none

@@ -167,8 +167,10 @@ double hashing_seconds(const fs::path& ledger) {
 }
 
 double verify_seconds(const fs::path& ledger, bool raw) {
+  VerifyOptions options;
+  options.raw = raw;
   VerifyReport report;
-  const double took = seconds_of([&] { report = verify_ledger(ledger, {.raw = raw}); });
+  const double took = seconds_of([&] { report = verify_ledger(ledger, options); });
   if (!report.findings.empty()) {
     throw Error(Errc::corrupt, "bench: ", report.findings[0].where, ": ", report.findings[0].what);
   }
