@@ -81,9 +81,9 @@ void analyse(Reader& reader, Analysis& out) {
       out.set_height(static_cast<uint32_t>(size.height));
     }
     Picture luma = pictures.luma(frame, rotation, kMeasuredPixels);
-    // PDQ hardly filters a small picture before it samples it: a copy at another size would look
+    // PDQ samples a small picture without filtering it: a copy at another size would look
     // different.
-    const bool small = std::max(luma.width, luma.height) < kFilteredPixels;
+    const bool small = std::max(luma.width, luma.height) < kMeasuredPixels;
     const Picture hashed =
         small ? enlarged.luma(frame, rotation, kMeasuredPixels, true) : Picture{};
     const Picture& seen = small ? hashed : luma;

@@ -17,9 +17,6 @@ class Cut;
 // Longer side of the pictures that are measured: what PDQ's own reader scales to, and small enough
 // that measuring costs less than decoding.
 inline constexpr int kMeasuredPixels = 512;
-// A picture with a longer side below this is enlarged for its fingerprint. Shrinking never makes
-// one.
-inline constexpr int kFilteredPixels = 256;
 
 // One pass: fingerprint and measures of every frame, fingerprint of the sound.
 void analyse(Reader& reader, Analysis& out);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "kernels/shrink.h"
 #include "ledger/base/error.h"
 
 namespace cleared::curate {
@@ -82,21 +81,6 @@ bool is_full_range(const AVFrame& frame) {
   return frame.color_range == AVCOL_RANGE_JPEG || plain_format(frame) != frame.format;
 }
 
-// Luma as a plane of its own, whole samples of 8 to 16 bits: then no scaler is needed to shrink it.
-const AVComponentDescriptor* plain_luma(const AVFrame& frame) {
-  const AVPixFmtDescriptor* format = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
-  constexpr uint64_t kOther = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BE |
-                              AV_PIX_FMT_FLAG_BITSTREAM | AV_PIX_FMT_FLAG_HWACCEL |
-                              AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_FLOAT;
-  if (format == nullptr || (format->flags & kOther) != 0) return nullptr;
-  const AVComponentDescriptor& luma = format->comp[0];
-  const bool whole = luma.plane == 0 && luma.offset == 0 && luma.shift == 0 && luma.depth >= 8 &&
-                     luma.depth <= 16 && luma.step == (luma.depth == 8 ? 1 : 2);
-  return whole ? &luma : nullptr;
-}
-
-constexpr int kGreatestFactor = 64;
-
 }  // namespace
 
 Size display_size(const AVFrame& frame, int rotation) {
@@ -143,37 +127,11 @@ Picture PictureMaker::scale(const AVFrame& frame, int width, int height, AVPixel
 }
 
 Picture PictureMaker::luma(const AVFrame& frame, int rotation, int longest, bool enlarge) {
-  const int side = std::max(frame.width, frame.height);
-  const int shrunk_by = (side + longest - 1) / longest;
-  const AVComponentDescriptor* plain = plain_luma(frame);
-  const bool fits = std::min(frame.width, frame.height) >= shrunk_by;
-  if (plain != nullptr && fits && shrunk_by <= kGreatestFactor && (!enlarge || side == longest)) {
-    return turned(shrink(frame, *plain, shrunk_by), rotation);
-  }
-  const double scaled = double(longest) / side;
+  const double scaled = double(longest) / std::max(frame.width, frame.height);
   const double factor = enlarge ? scaled : std::min(1.0, scaled);
   const int width = std::max(1, static_cast<int>(std::lround(frame.width * factor)));
   const int height = std::max(1, static_cast<int>(std::lround(frame.height * factor)));
   return turned(scale(frame, width, height, AV_PIX_FMT_GRAY8), rotation);
-}
-
-Picture PictureMaker::shrink(const AVFrame& frame, const AVComponentDescriptor& luma, int factor) {
-  Picture out{
-      .width = frame.width / factor, .height = frame.height / factor, .channels = 1, .pixels = {}};
-  out.pixels.resize(static_cast<size_t>(out.width) * static_cast<size_t>(out.height));
-  const bool full = is_full_range(frame);
-  kernels::shrink({.plane = frame.data[0],
-                   .stride = frame.linesize[0],
-                   .width = out.width,
-                   .height = out.height,
-                   .factor = factor,
-                   .bytes = luma.step,
-                   .depth = luma.depth,
-                   .black = full ? 0 : 16,
-                   .white = full ? 255 : 235,
-                   .out = out.pixels.data()},
-                  sums_);
-  return out;
 }
 
 Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int height) {

@@ -1,5 +1,5 @@
-// From a decoded frame of any size and pixel format to plain pictures, upright. Whole numbers
-// throughout, FFmpeg's scaler in its bit-exact mode: the same everywhere. One object per thread.
+// From a decoded frame of any size and pixel format to plain pictures, upright. Arithmetic of
+// FFmpeg's scaler in its bit-exact mode. One object per thread.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +17,15 @@ struct Picture {
 
 class PictureMaker {
  public:
-  // Luma, upright, the longer side at most `longest` pixels. A frame whose luma is a plane is
-  // shrunk by a whole factor, the least that fits; a rest of less than that at its right and lower
-  // edge is left out. Smaller frames keep their size unless they are to be enlarged.
+  // Luma, upright, the longer side at most `longest` pixels; smaller frames keep their size unless
+  // they are to be enlarged.
   Picture luma(const AVFrame& frame, int rotation, int longest, bool enlarge = false);
   // RGB, upright, scaled to cover width x height and cropped around the centre.
   Picture rgb(const AVFrame& frame, int rotation, int width, int height);
 
  private:
-  Picture shrink(const AVFrame& frame, const AVComponentDescriptor& luma, int factor);
   Picture scale(const AVFrame& frame, int width, int height, AVPixelFormat format);
   Scaler scaler_;
-  std::vector<uint32_t> sums_;
 };
 
 // Displayed size of a frame: square pixels, upright. Never below 1.
