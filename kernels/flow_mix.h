@@ -19,9 +19,7 @@ struct FlowMix {
   int64_t b;
   int64_t m;
 
-  CLEARED_HD void at(int64_t i) const {
-    z_BM[i] = x_BM[i] + t_B[i / m] * (noise_BM[i] - x_BM[i]);
-  }
+  CLEARED_HD void at(int64_t i) const { z_BM[i] = x_BM[i] + t_B[i / m] * (noise_BM[i] - x_BM[i]); }
 };
 
 void flow_mix_cpu(const FlowMix& op);

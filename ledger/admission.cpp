@@ -1,6 +1,7 @@
 #include "ledger/admission.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "ledger/attestation.h"
@@ -176,7 +177,44 @@ void Admission::check(uint64_t seq, const RevocationRecord& record) const {
 }
 
 void Admission::check(uint64_t seq, const PermitRecord& record) const {
-  authority_.require(parse_note(record.note()), Policy::PERMIT, seq, "permit");
+  const Note note = parse_note(record.note());
+  authority_.require(note, Policy::PERMIT, seq, "permit");
+  check_permitted(seq, parse_noted<PermitText>(note, "permit").permit());
+}
+
+// Whoever may permit, with one key or with tables that were edited for a moment, cannot stand in
+// for those who approve: what is permitted was approved, and not revoked, by records before.
+void Admission::check_permitted(uint64_t seq, const Permit& permit) const {
+  std::set<uint64_t> approved;
+  Statement approvals(db_,
+                      "SELECT s.shard FROM approved_shard s JOIN approval a ON a.seq = s.seq "
+                      "WHERE a.use = ? AND s.seq < ?");
+  approvals.with(Use_Name(permit.purpose().use()), seq);
+  while (approvals.next()) approved.insert(approvals.unsigned_integer(0));
+  std::set<uint64_t> revoked_shards;
+  std::set<std::string> revoked_licences;
+  Statement revocations(db_, "SELECT licence, shard FROM revocation WHERE seq < ?");
+  revocations.with(seq);
+  while (revocations.next()) {
+    if (revocations.type(1) == ValueType::null) {
+      revoked_licences.insert(revocations.text(0));
+    } else {
+      revoked_shards.insert(revocations.unsigned_integer(1));
+    }
+  }
+  for (const Permit::Shard& shard : permit.shard()) {
+    const Digest root = require_digest_name(shard.root(), "permit.shard.root");
+    const uint64_t record = one(subject_key_of("shard", root.text()), seq, "the permit's shard");
+    const std::string what = "shard " + shard.root();
+    if (!approved.contains(record)) {
+      reject("permit", what + " was not approved for " + Use_Name(permit.purpose().use()));
+    }
+    if (revoked_shards.contains(record)) reject("permit", what + " was revoked");
+    for (const std::string& ref : shard.licence()) {
+      const std::string id = ref.substr(0, ref.rfind('@'));
+      if (revoked_licences.contains(id)) reject("permit", "licence " + id + " was revoked");
+    }
+  }
 }
 
 void Admission::check(uint64_t seq, const RunRecord& run) const {

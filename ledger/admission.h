@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ledger/authority.h"
+#include "ledger/notes.pb.h"
 #include "ledger/record.pb.h"
 #include "ledger/sqlite.h"
 
@@ -38,6 +39,7 @@ class Admission {
   void check(uint64_t seq, const ApprovalRecord& record) const;
   void check(uint64_t seq, const RevocationRecord& record) const;
   void check(uint64_t seq, const PermitRecord& record) const;
+  void check_permitted(uint64_t seq, const Permit& permit) const;
   void check(uint64_t seq, const RunRecord& run) const;
   void check(uint64_t seq, const ReceiptRecord& record) const;
   void check(uint64_t seq, const ConsumedRecord& consumed) const;

@@ -215,6 +215,7 @@ void Gate::find_shards() {
       unreadable += std::string("; ") + error.what();
     }
   }
+  std::vector<Manifest> manifests;
   for (const auto& shard : permit_.shard()) {
     const auto found = by_root.find(shard.root());
     if (found == by_root.end()) {
@@ -229,15 +230,18 @@ void Gate::find_shards() {
                                                " samples, the permit lists " +
                                                std::to_string(shard.samples())));
     }
-    const size_t index = manifests_.size();
-    manifests_.push_back(std::move(found->second));
+    manifests.push_back(std::move(found->second));
     by_root.erase(found);  // a permit that lists a shard twice is not one that we write
-    samples_.reserve(samples_.size() + manifests_[index].samples.size());
-    for (size_t i = 0; i < manifests_[index].samples.size(); ++i) {
-      const ManifestSample& s = manifests_[index].samples[i];
-      samples_.push_back({index, i, s.key, s.digest, s.clip, s.duration_us});
+  }
+  for (size_t shard = 0; shard < manifests.size(); ++shard) {
+    const auto& in_shard = manifests[shard].samples;
+    samples_.reserve(samples_.size() + in_shard.size());
+    for (size_t i = 0; i < in_shard.size(); ++i) {
+      const ManifestSample& s = in_shard[i];
+      samples_.push_back({shard, i, s.key, s.digest, s.clip, s.duration_us});
     }
   }
+  manifests_ = std::make_shared<const std::vector<Manifest>>(std::move(manifests));
 }
 
 Verdict Gate::check_time() const {
@@ -330,7 +334,7 @@ ClearedSample Gate::clear(size_t sample, uint64_t passes) const {
   CLEARED_CHECK(sample < samples_.size());
   const PermittedSample& permitted = samples_[sample];
   const auto& shard = permit_.shard(static_cast<int>(permitted.shard));
-  const Manifest& manifest = manifests_[permitted.shard];
+  const Manifest& manifest = (*manifests_)[permitted.shard];
   const ManifestSample& expected = manifest.samples[permitted.index];
   if (Verdict verdict = check_time(); !verdict.cleared) throw Refused(verdict);
   if (!notices_.cleared) throw Refused(notices_);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -107,15 +108,14 @@ struct GateOptions {
   Purpose purpose;                // what the run declares
 };
 
-// A training node's gate. Every refusal is thrown as Refused.
+// A training node's gate. Every refusal is thrown as Refused. One thread; another gets a copy,
+// which shares the manifests.
 class Gate {
  public:
   // Checks signatures, dates, run, config and purpose, that the shards are in the log, and then
   // finds every shard of the permit by the root of its manifest. A shard of 10,000 samples costs
-  // some milliseconds (ledger/gate_bench.cpp).
+  // some milliseconds (`ledger bench`).
   explicit Gate(const GateOptions& options);
-  Gate(const Gate&) = delete;
-  Gate& operator=(const Gate&) = delete;
 
   const Permit& permit() const { return permit_; }
   const Digest& permit_digest() const { return permit_digest_; }  // of the note, byte for byte
@@ -140,7 +140,8 @@ class Gate {
   GateOptions options_;
   Permit permit_;
   Digest permit_digest_;
-  std::vector<Manifest> manifests_;  // in the order of the permit's shards
+  // In the order of the permit's shards; not changed once they are read, samples_ points into them.
+  std::shared_ptr<const std::vector<Manifest>> manifests_;
   std::vector<PermittedSample> samples_;
   Verdict notices_ = yes();       // what the notices read so far say
   int64_t notices_seen_ns_ = -1;  // newest change of the folder that has been read

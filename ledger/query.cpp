@@ -18,7 +18,7 @@ namespace {
 class Past {
  public:
   Past(const Store& store, uint64_t at) : db_(open(store, at)) {
-    db_.exec("PRAGMA temp_store = MEMORY");
+    keep_pages(db_);
     for (const TableShape& table : tables()) {
       const std::string name = '"' + std::string(table.name) + '"';
       db_.exec("CREATE TEMP VIEW " + name + " AS SELECT * FROM " + schema_ + "." + name +
@@ -72,23 +72,34 @@ std::string names_text(const fs::path& ledger) {
 
 }  // namespace
 
-Table read_table(const Database& db, const std::string& sql, uint64_t limit) {
+void keep_pages(const Database& db) {
+  db.exec("PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY");
+}
+
+Table read_table(const Database& db, const std::string& sql, const QueryOptions& options) {
   Statement select(db, sql);
   Table out;
   for (int i = 0; i < select.columns(); ++i) out.columns.push_back(select.column_name(i));
+  if (options.each) options.each(out.columns);
   std::vector<bool> any_number(out.columns.size()), any_other(out.columns.size());
-  while (select.next()) {
-    if (limit > 0 && out.rows.size() == limit) {
+  for (uint64_t read = 0; select.next(); ++read) {
+    if (options.limit > 0 && read == options.limit) {
       out.more = true;
       break;
     }
-    auto& row = out.rows.emplace_back();
+    std::vector<std::string> row;
+    row.reserve(out.columns.size());
     for (int i = 0; i < select.columns(); ++i) {
       const ValueType type = select.type(i);
       row.push_back(type == ValueType::blob ? to_hex(as_bytes(select.view(i))) : select.text(i));
       const bool number = type == ValueType::integer || type == ValueType::real;
       if (number) any_number[static_cast<size_t>(i)] = true;
       if (!number && type != ValueType::null) any_other[static_cast<size_t>(i)] = true;
+    }
+    if (options.each) {
+      options.each(row);
+    } else {
+      out.rows.push_back(std::move(row));
     }
   }
   for (size_t i = 0; i < out.columns.size(); ++i) {
@@ -107,6 +118,7 @@ std::vector<std::string> view_names(const fs::path& ledger) {
 
 Table query_view(const fs::path& ledger, const std::string& view, const QueryOptions& options) {
   const Store store(ledger, Access::read);
+  keep_pages(store.db());
   Statement known(store.db(),
                   "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'table') AND name = ?");
   if (!known.with(view).next()) {
@@ -114,24 +126,25 @@ Table query_view(const fs::path& ledger, const std::string& view, const QueryOpt
                 "\"; the views are:", names_text(ledger));
   }
   const std::string all = "SELECT * FROM \"" + view + '"';
-  if (!options.at) return read_table(store.db(), all, options.limit);
+  if (!options.at) return read_table(store.db(), all, options);
   const Past past(store, *options.at);
   if (!past.has(view)) {
     throw Error(
         Errc::usage, "query: ", view,
         " is how the file keeps its records, and has no past; the views are:", names_text(ledger));
   }
-  return read_table(past.db(), all, options.limit);
+  return read_table(past.db(), all, options);
 }
 
 Table query_sql(const fs::path& ledger, const std::string& sql, const QueryOptions& options) {
   const Store store(ledger, Access::read);
+  keep_pages(store.db());
   std::optional<Past> past;
   if (options.at) past.emplace(store, *options.at);
   const Database& db = past ? past->db() : store.db();
   db.guard_reading(past ? past->hidden() : std::vector<std::string>());
   try {
-    return read_table(db, sql, options.limit);
+    return read_table(db, sql, options);
   } catch (const Error& error) {
     if (error.code() != Errc::permission) throw;
     throw Error(Errc::usage, error.what(), "; --sql reads and does nothing else",

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct QueryOptions {
   // not the tables that the records lie in. Error{usage} for 0 or more than there are.
   std::optional<uint64_t> at = std::nullopt;
   uint64_t limit = 0;  // rows at most; 0: all
+  // Given: the names of the columns go there and then each row as it is read, none into the table.
+  std::function<void(const std::vector<std::string>& fields)> each = nullptr;
 };
 
 // "cleared", "refused", "expiring", "exposure", "provenance", "touched", ...
@@ -38,8 +41,12 @@ Table query_view(const std::filesystem::path& ledger, const std::string& view,
 Table query_sql(const std::filesystem::path& ledger, const std::string& sql,
                 const QueryOptions& options = {});
 
-// One statement of the program's own.
-Table read_table(const Database& db, const std::string& sql, uint64_t limit = 0);
+// One statement of the program's own. `options.at` is not looked at.
+Table read_table(const Database& db, const std::string& sql, const QueryOptions& options = {});
+
+// For a connection that will be asked about the whole ledger: look-ups by number go back and forth,
+// and SQLite's own 2 MB of pages make it read each many times.
+void keep_pages(const Database& db);
 
 // The record that `what` names: its number, or an id, digest (from 8 hex digits on), path, key or
 // name in one of the tables. Error{not_found}; Error{usage} when several records fit.

@@ -72,6 +72,11 @@ std::optional<double> real_of(uint64_t type, std::string_view value) {
   return static_cast<double>(*integer);
 }
 
+// Bit for bit, but that SQLite keeps 0.0 of a -0.0.
+bool same_real(std::optional<double> stored, double expected) {
+  return stored && std::bit_cast<uint64_t>(*stored) == std::bit_cast<uint64_t>(expected + 0.0);
+}
+
 bool same_value(const Cell& cell, uint64_t type, std::string_view value) {
   switch (cell.type) {
     case ValueType::null:
@@ -79,7 +84,7 @@ bool same_value(const Cell& cell, uint64_t type, std::string_view value) {
     case ValueType::integer:
       return integer_of(type, value) == cell.integer;
     case ValueType::real:
-      return real_of(type, value) == cell.real;  // never so for a NaN
+      return same_real(real_of(type, value), cell.real);
     case ValueType::text:
       return type >= 13 && type % 2 == 1 && value == cell.bytes;
     case ValueType::blob:

@@ -1,6 +1,7 @@
 #include "ledger/rights.h"
 
 #include <algorithm>
+#include <map>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
@@ -148,9 +149,16 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                     "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
                     "WHERE p.shard = ? ORDER BY p.position");
   sources.with(seq);
-  while (sources.next()) {
-    const SourceVerdict source =
-        rights.judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}), act);
+  // Each source once: a shard has many samples of one, and a ledger may have thousands of licences.
+  std::map<std::string, SourceVerdict> verdicts;
+  uint32_t judged = 0;
+  for (; sources.next(); ++judged) {
+    const auto [at, first] = verdicts.try_emplace(sources.text(1) + sources.text(0));
+    if (first) {
+      at->second = rights.judge_source(sources.text(0),
+                                       parse_digest(sources.text(1)).value_or(Digest{}), act);
+    }
+    const SourceVerdict& source = at->second;
     const std::string what =
         "sample " + sources.text(6) + " of shard " + root + " (" + sources.text(0) + "): ";
     if (!source.verdict.cleared) refuse(no(source.verdict.rule, what + source.verdict.fact));
@@ -163,6 +171,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.duration_us += duration_us;
     out.duration_by_licensor_us[source.licensor] += duration_us;
     out.licences.insert(source.licences.begin(), source.licences.end());
+  }
+  if (judged != out.samples) {
+    refuse(no("shard_incomplete", std::to_string(judged) + " of the " +
+                                      std::to_string(out.samples) + " samples of shard " + root +
+                                      " lead to a source"));
   }
   for (const std::string& ref : out.licences) {
     const LicenceText* terms = rights.terms_of(ref);

@@ -43,7 +43,7 @@ CREATE TABLE map_run(
   filter BLOB NOT NULL
 ) STRICT;
 CREATE TABLE map_chunk(
-  run INTEGER NOT NULL REFERENCES map_run,
+  run INTEGER NOT NULL REFERENCES map_run(run),
   chunk INTEGER NOT NULL,
   entries BLOB NOT NULL,
   PRIMARY KEY(run, chunk)
@@ -65,7 +65,7 @@ CREATE TABLE key(
 ) STRICT;
 CREATE TABLE retirement(
   seq INTEGER PRIMARY KEY,
-  key INTEGER NOT NULL REFERENCES key
+  key INTEGER NOT NULL REFERENCES key(seq)
 ) STRICT;
 CREATE TABLE licence(
   seq INTEGER PRIMARY KEY,
@@ -80,6 +80,7 @@ CREATE TABLE licence(
   document_digest TEXT NOT NULL,
   fields_root TEXT NOT NULL
 ) STRICT;
+CREATE INDEX licence_version ON licence(id, version);
 CREATE TABLE source(
   seq INTEGER PRIMARY KEY,
   digest TEXT NOT NULL,
@@ -101,13 +102,14 @@ CREATE TABLE source(
   variable_frame_rate INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE source_licence(
-  seq INTEGER NOT NULL REFERENCES source,
-  licence INTEGER NOT NULL REFERENCES licence,
+  seq INTEGER NOT NULL REFERENCES source(seq),
+  licence INTEGER NOT NULL REFERENCES licence(seq),
   PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX source_of_licence ON source_licence(licence);
 CREATE TABLE fingerprint(
   seq INTEGER PRIMARY KEY,
-  source INTEGER NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source(seq),
   first_frame INTEGER NOT NULL,
   frames INTEGER NOT NULL,
   pts_us BLOB NOT NULL,
@@ -118,7 +120,7 @@ CREATE INDEX fingerprint_source ON fingerprint(source, first_frame);
 CREATE TABLE clip(
   seq INTEGER PRIMARY KEY,
   id TEXT NOT NULL,
-  source INTEGER NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source(seq),
   start_us INTEGER NOT NULL,
   end_us INTEGER NOT NULL,
   shot INTEGER NOT NULL,
@@ -131,8 +133,8 @@ CREATE TABLE clip(
 CREATE INDEX clip_source ON clip(source);
 CREATE TABLE duplicate(
   seq INTEGER PRIMARY KEY,
-  source INTEGER NOT NULL REFERENCES source,
-  of INTEGER NOT NULL REFERENCES source,
+  source INTEGER NOT NULL REFERENCES source(seq),
+  of INTEGER NOT NULL REFERENCES source(seq),
   start_us INTEGER NOT NULL,
   end_us INTEGER NOT NULL,
   of_start_us INTEGER NOT NULL,
@@ -151,18 +153,18 @@ CREATE TABLE shard(
   samples INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE shard_licence(
-  seq INTEGER NOT NULL REFERENCES shard,
-  licence INTEGER NOT NULL REFERENCES licence,
+  seq INTEGER NOT NULL REFERENCES shard(seq),
+  licence INTEGER NOT NULL REFERENCES licence(seq),
   PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sample(
   seq INTEGER PRIMARY KEY,
-  shard INTEGER NOT NULL REFERENCES shard,
+  shard INTEGER NOT NULL REFERENCES shard(seq),
   position INTEGER NOT NULL,
   key TEXT NOT NULL,
   digest TEXT NOT NULL,
-  clip INTEGER NOT NULL REFERENCES clip,
-  first INTEGER NOT NULL REFERENCES sample,
+  clip INTEGER NOT NULL REFERENCES clip(seq),
+  first INTEGER NOT NULL REFERENCES sample(seq),
   duration_us INTEGER NOT NULL,
   size_bytes INTEGER NOT NULL
 ) STRICT;
@@ -190,19 +192,21 @@ CREATE TABLE approval(
   note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE approved_shard(
-  seq INTEGER NOT NULL REFERENCES approval,
-  shard INTEGER NOT NULL REFERENCES shard,
+  seq INTEGER NOT NULL REFERENCES approval(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
   PRIMARY KEY(seq, shard)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE revocation(
   seq INTEGER PRIMARY KEY,
   licence TEXT,
-  shard INTEGER REFERENCES shard,
+  shard INTEGER REFERENCES shard(seq),
   signers TEXT NOT NULL,
   at TEXT NOT NULL,
   reason TEXT NOT NULL,
   note TEXT NOT NULL
 ) STRICT;
+CREATE INDEX revoked_licence ON revocation(licence) WHERE licence IS NOT NULL;
+CREATE INDEX revoked_shard ON revocation(shard) WHERE shard IS NOT NULL;
 CREATE TABLE permit(
   seq INTEGER PRIMARY KEY,
   digest TEXT NOT NULL,
@@ -215,8 +219,8 @@ CREATE TABLE permit(
   note TEXT NOT NULL
 ) STRICT;
 CREATE TABLE permit_shard(
-  seq INTEGER NOT NULL REFERENCES permit,
-  shard INTEGER NOT NULL REFERENCES shard,
+  seq INTEGER NOT NULL REFERENCES permit(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
   max_passes INTEGER,
   PRIMARY KEY(seq, shard)
 ) STRICT, WITHOUT ROWID;
@@ -224,7 +228,7 @@ CREATE INDEX permit_of_shard ON permit_shard(shard);
 CREATE TABLE run(
   seq INTEGER PRIMARY KEY,
   name TEXT NOT NULL,
-  permit INTEGER NOT NULL REFERENCES permit,
+  permit INTEGER NOT NULL REFERENCES permit(seq),
   config_digest TEXT NOT NULL,
   code_version TEXT NOT NULL,
   seed INTEGER NOT NULL,
@@ -233,7 +237,7 @@ CREATE TABLE run(
 CREATE TABLE receipt(
   seq INTEGER PRIMARY KEY,
   digest TEXT NOT NULL,
-  run INTEGER NOT NULL REFERENCES run,
+  run INTEGER NOT NULL REFERENCES run(seq),
   signers TEXT NOT NULL,
   first_step INTEGER NOT NULL,
   end_step INTEGER NOT NULL,
@@ -244,8 +248,8 @@ CREATE TABLE receipt(
 CREATE INDEX receipt_run ON receipt(run, end_step);
 CREATE TABLE consumed(
   seq INTEGER PRIMARY KEY,
-  receipt INTEGER NOT NULL REFERENCES receipt,
-  sample INTEGER NOT NULL REFERENCES sample,
+  receipt INTEGER NOT NULL REFERENCES receipt(seq),
+  sample INTEGER NOT NULL REFERENCES sample(seq),
   passes INTEGER NOT NULL,
   first_step INTEGER NOT NULL
 ) STRICT;
@@ -253,14 +257,15 @@ CREATE INDEX consumed_receipt ON consumed(receipt);
 CREATE INDEX consumed_sample ON consumed(sample);
 CREATE TABLE checkpoint(
   seq INTEGER PRIMARY KEY,
-  run INTEGER NOT NULL REFERENCES run,
-  receipt INTEGER NOT NULL REFERENCES receipt,
+  run INTEGER NOT NULL REFERENCES run(seq),
+  receipt INTEGER NOT NULL REFERENCES receipt(seq),
   step INTEGER NOT NULL,
   digest TEXT NOT NULL,
   parent TEXT NOT NULL,
   signers TEXT NOT NULL,
   statement TEXT NOT NULL
 ) STRICT;
+CREATE INDEX checkpoint_receipt ON checkpoint(receipt);
 CREATE TABLE refusal(
   seq INTEGER PRIMARY KEY,
   act TEXT NOT NULL,
@@ -270,7 +275,7 @@ CREATE TABLE refusal(
 ) STRICT;
 CREATE TABLE erasure(
   seq INTEGER PRIMARY KEY,
-  licence INTEGER NOT NULL REFERENCES licence,
+  licence INTEGER NOT NULL REFERENCES licence(seq),
   reason TEXT NOT NULL,
   signers TEXT NOT NULL,
   note TEXT NOT NULL
@@ -304,11 +309,13 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'state' FROM state) r;
--- Licences in force: not superseded by a later version, not revoked, today within their dates.
+-- Licences in force: not superseded by a later version, not revoked, their document not erased, today
+-- within their dates.
 CREATE VIEW licence_in_force AS
   SELECT l.* FROM licence l
   WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
+    AND l.seq NOT IN (SELECT licence FROM erasure)
     AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
 -- Clips of a span that two licensors claim: quarantined, whichever came first.
 CREATE VIEW conflicted_clip AS
@@ -344,46 +351,60 @@ CREATE VIEW expiring AS
 CREATE VIEW source_licensor AS
   SELECT DISTINCT sl.seq AS source, l.licensor
   FROM source_licence sl JOIN licence l ON l.seq = sl.licence;
--- What runs consumed, once a checkpoint closed the span: until then nobody vouches for it.
+-- What runs consumed, once a checkpoint closed the span: until then nobody vouches for it. From the
+-- clip's side, so that a question about some clips looks at those alone.
 CREATE VIEW consumed_clip AS
-  SELECT t.run, t.end_step, u.first_step, u.passes, p.clip, p.duration_us, c.source
-  FROM checkpoint k
-  JOIN receipt t ON t.seq = k.receipt
-  JOIN consumed u ON u.receipt = t.seq
-  JOIN sample p ON p.seq = u.sample
-  JOIN clip c ON c.seq = p.clip;
+  SELECT p.clip, t.run, t.end_step, u.seq, u.passes, u.first_step
+  FROM sample p CROSS JOIN consumed u ON u.sample = p.seq CROSS JOIN receipt t ON t.seq = u.receipt
+  WHERE EXISTS (SELECT 1 FROM checkpoint k WHERE k.receipt = t.seq);
+-- Summed by sample before samples and clips are looked up: in the order of their numbers, and once.
 CREATE VIEW exposure AS
-  SELECT sl.licensor, r.name AS run, COUNT(DISTINCT u.clip) AS clips, SUM(u.passes) AS passes,
-         SUM(u.passes * u.duration_us) / 1e6 AS sample_seconds
-  FROM consumed_clip u JOIN source_licensor sl ON sl.source = u.source JOIN run r ON r.seq = u.run
+  WITH by_sample AS MATERIALIZED (
+    SELECT t.run, u.sample, SUM(u.passes) AS passes
+    FROM checkpoint k JOIN receipt t ON t.seq = k.receipt JOIN consumed u ON u.receipt = t.seq
+    GROUP BY t.run, u.sample),
+  by_source AS MATERIALIZED (
+    SELECT b.run, c.source, COUNT(DISTINCT c.seq) AS clips, SUM(b.passes) AS passes,
+           SUM(b.passes * p.duration_us) AS duration_us
+    FROM by_sample b CROSS JOIN sample p ON p.seq = b.sample CROSS JOIN clip c ON c.seq = p.clip
+    GROUP BY b.run, c.source)
+  SELECT sl.licensor, r.name AS run, SUM(b.clips) AS clips, SUM(b.passes) AS passes,
+         SUM(b.duration_us) / 1e6 AS sample_seconds
+  FROM by_source b JOIN source_licensor sl ON sl.source = b.source JOIN run r ON r.seq = b.run
   GROUP BY sl.licensor, r.name;
+-- A clip has a row where the run first consumed it, so the first rows are there at once.
 CREATE VIEW provenance AS
   SELECT r.name AS run, k.step, k.digest AS checkpoint, s.path, s.digest AS source, c.id AS clip,
-         l.ref AS licence, SUM(u.passes) AS passes
+         l.ref AS licence,
+         (SELECT SUM(f.passes) FROM consumed_clip f
+          WHERE f.clip = c.seq AND f.run = k.run AND f.end_step <= k.step) AS passes
   FROM checkpoint k
-  JOIN run r ON r.seq = k.run
-  JOIN consumed_clip u ON u.run = k.run AND u.end_step <= k.step
-  JOIN clip c ON c.seq = u.clip
-  JOIN source s ON s.seq = u.source
-  JOIN source_licence sl ON sl.seq = s.seq
-  JOIN licence l ON l.seq = sl.licence
-  GROUP BY k.seq, u.clip, l.seq;
+  CROSS JOIN run r ON r.seq = k.run
+  CROSS JOIN receipt t ON t.run = k.run AND t.end_step <= k.step
+  CROSS JOIN consumed u ON u.receipt = t.seq
+  CROSS JOIN sample p ON p.seq = u.sample
+  CROSS JOIN clip c ON c.seq = p.clip
+  CROSS JOIN source s ON s.seq = c.source
+  CROSS JOIN source_licence sl ON sl.seq = s.seq
+  CROSS JOIN licence l ON l.seq = sl.licence
+  WHERE u.seq = (SELECT MIN(f.seq) FROM consumed_clip f
+                 WHERE f.clip = p.clip AND f.run = k.run AND f.end_step <= k.step);
 CREATE VIEW revoked_clip AS
   SELECT c.seq AS clip, r.licence AS revoked, r.at, r.reason
   FROM revocation r
-  JOIN licence l ON l.id = r.licence
-  JOIN source_licence sl ON sl.licence = l.seq
-  JOIN clip c ON c.source = sl.seq
+  CROSS JOIN licence l ON l.id = r.licence
+  CROSS JOIN source_licence sl ON sl.licence = l.seq
+  CROSS JOIN clip c ON c.source = sl.seq
   UNION
   SELECT p.clip, h.root, r.at, r.reason
-  FROM revocation r JOIN shard h ON h.seq = r.shard JOIN sample p ON p.shard = r.shard;
+  FROM revocation r CROSS JOIN shard h ON h.seq = r.shard CROSS JOIN sample p ON p.shard = r.shard;
 CREATE VIEW touched AS
-  SELECT t.name AS run, k.step, k.digest AS checkpoint, v.revoked,
-         COUNT(DISTINCT u.clip) AS clips, MIN(u.first_step) AS first_step
-  FROM checkpoint k
-  JOIN run t ON t.seq = k.run
-  JOIN consumed_clip u ON u.run = k.run AND u.end_step <= k.step
-  JOIN revoked_clip v ON v.clip = u.clip
+  SELECT r.name AS run, k.step, k.digest AS checkpoint, v.revoked,
+         COUNT(DISTINCT v.clip) AS clips, MIN(u.first_step) AS first_step
+  FROM revoked_clip v
+  CROSS JOIN consumed_clip u ON u.clip = v.clip
+  CROSS JOIN checkpoint k ON k.run = u.run AND k.step >= u.end_step
+  CROSS JOIN run r ON r.seq = k.run
   GROUP BY k.seq, v.revoked;
 )sql";
 

@@ -22,6 +22,7 @@ constexpr uint64_t kGrowth = 8;
 constexpr uint64_t kSmallRun = 4096;
 constexpr size_t kMaxChunksKept = 1024;  // 40 MB
 constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
+constexpr uint64_t kMaxEntries = uint64_t{1} << 48;
 
 void put_u64(char* out, uint64_t value) {
   for (int i = 7; i >= 0; --i, value >>= 8) out[i] = static_cast<char>(value & 0xFFU);
@@ -259,7 +260,7 @@ StateMap::StateMap(const Database& db) : db_(&db) {
             select.text(4)};
     const auto root = digest_from_raw(select.view(2));
     const uint64_t leaves = run.entries + 1;
-    if (!root || run.filter.empty() || run.filter.size() % 64 != 0 ||
+    if (!root || run.entries >= kMaxEntries || run.filter.empty() || run.filter.size() % 64 != 0 ||
         run.directory.size() % kDirectoryBytes != 0 ||
         chunks_of(run) != (leaves + kChunkEntries - 1) / kChunkEntries) {
       throw Error(Errc::corrupt, db.name(), ": map run ", run.run,
@@ -299,8 +300,16 @@ const StateMap::Chunk& StateMap::chunk(const Run& run, uint64_t number) const {
     throw Error(Errc::corrupt, db_->name(), ": map run ", run.run, ": chunk ", number,
                 " is missing; run ledger verify");
   }
-  return chunks_[{run.run, number}] =
-             parse_chunk(select.view(0), db_->name() + ": map run " + std::to_string(run.run));
+  const std::string where = db_->name() + ": map run " + std::to_string(run.run);
+  Chunk entries = parse_chunk(select.view(0), where);
+  const uint64_t leaves = run.entries + 1 - number * kChunkEntries;
+  if (entries.size() != std::min(leaves, kChunkEntries) ||
+      entries.front().key != directory_key(run, number) ||
+      (number == 0 && entries.front() != kFirst)) {
+    throw Error(Errc::corrupt, where, ": chunk ", number,
+                " is not the one that its directory lists; run ledger verify");
+  }
+  return chunks_[{run.run, number}] = std::move(entries);
 }
 
 std::vector<uint64_t> StateMap::find(const Digest& key) const {
@@ -368,7 +377,10 @@ StateRecord StateMap::flush(uint64_t run, uint64_t size) {
     }
     readers.clear();
     Run merged = writer.finish(*db_);
-    CLEARED_CHECK(merged.entries == total);
+    if (merged.entries != total) {
+      throw Error(Errc::corrupt, db_->name(), ": the map holds ", merged.entries,
+                  " entries and not ", total, "; run ledger verify");
+    }
     for (size_t i = first; i < runs_.size(); ++i) {
       Statement(*db_, "DELETE FROM map_chunk WHERE run = ?").with(runs_[i].run).run();
       Statement(*db_, "DELETE FROM map_run WHERE run = ?").with(runs_[i].run).run();

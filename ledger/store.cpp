@@ -348,14 +348,15 @@ void Store::create(const fs::path& path, const VerifierKey& log_key) {
   // Whole or absent: a ledger gets its name when it is one.
   const fs::path unfinished = path.string() + ".new";
   fs::remove(unfinished);
-  fs::remove(unfinished.string() + "-wal");
+  for (const char* rest : {"-journal", "-wal"}) fs::remove(unfinished.string() + rest);
   fill_new(unfinished, log_key);
   publish_file(unfinished, path);
 }
 
 void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   const Database db = Database::create(path);
-  db.exec("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  // A write-ahead file does not follow its database to another name, so there is none before that.
+  db.exec("PRAGMA page_size = 8192; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
   Transaction transaction(db);
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
@@ -367,6 +368,7 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   memory.append(db, prepare(key, at_us), at_us);
   memory.flush();
   transaction.commit();
+  db.exec("PRAGMA journal_mode = WAL");
 }
 
 Store::Store(const fs::path& path, Access access)

@@ -105,8 +105,9 @@ std::string kind_of(const Store& store, uint64_t seq) {
 
 // Fills the temporary table `about` with the records of the story.
 void gather(const Database& db, const std::string& kind, uint64_t seq) {
+  keep_pages(db);
   db.exec(
-      "PRAGMA temp_store = MEMORY; DROP TABLE IF EXISTS about; "
+      "DROP TABLE IF EXISTS about; "
       "CREATE TEMP TABLE about(kind TEXT, seq INTEGER, PRIMARY KEY(kind, seq)) WITHOUT ROWID");
   Statement(db, "INSERT INTO about VALUES(?, ?)").with(kind, seq).run();
   const auto take = [&](const Step& step) {

@@ -85,6 +85,10 @@ const Tree::Subtrees& Tree::subtrees(uint64_t level, uint64_t tile) const {
   if (found != subtrees_.end()) return found->second;
   if (subtrees_.size() >= kMaxTilesKept) subtrees_.clear();
   const std::string digests = read_tile(level, tile);
+  if (digests.size() > kTileWidth * kDigestBytes || digests.size() % kDigestBytes != 0) {
+    throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
+                " is of no size that a tile has; run ledger verify");
+  }
   return subtrees_[place] = {digests.size() / kDigestBytes, nodes_over(digests)};
 }
 

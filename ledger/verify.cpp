@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <map>
 #include <mutex>
 #include <set>
@@ -73,7 +74,10 @@ std::string shown(const Cell& cell) {
 bool same_value(const Cell& a, const Cell& b) {
   if (a.type != b.type) return false;
   if (a.type == ValueType::integer) return a.integer == b.integer;
-  if (a.type == ValueType::real) return a.real == b.real;
+  // The log may say -0.0, of which SQLite keeps 0.0; nothing else stands for anything else.
+  if (a.type == ValueType::real) {
+    return std::bit_cast<uint64_t>(a.real) == std::bit_cast<uint64_t>(b.real + 0.0);
+  }
   return a.bytes == b.bytes;
 }
 
@@ -114,6 +118,7 @@ class Findings {
     try {
       step();
     } catch (const Error& error) {
+      if (error.code() == Errc::busy) throw;  // says nothing about the file
       add(where, error.what());
     }
   }
@@ -290,24 +295,25 @@ struct Reference {
 
 // What one thread needs of its own.
 struct Context {
-  Context(const fs::path& path, Findings& findings, TableCursor::Raw raw)
-      : db(reading(path)),
+  Context(Database reading, Findings& findings, TableCursor::Raw raw)
+      : db(std::move(reading)),
         bundles(db, "SELECT entries FROM bundle WHERE number = ?"),
         leaves(db, "SELECT bytes FROM leaf WHERE seq = ?"),
         tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?") {
     for (const TableId table : kPlainTables) cursors.emplace_back(db, table, findings, raw);
   }
-  // All that a context reads is of one moment.
-  static Database reading(const fs::path& path) {
-    Database db = Database::open(path, Access::read);
-    db.exec("BEGIN");
-    db.integer("SELECT COUNT(*) FROM sqlite_schema");
-    return db;
-  }
   Database db;
   Statement bundles, leaves, tiles;
   std::vector<TableCursor> cursors;  // of kPlainTables
 };
+
+// A connection that goes on seeing the file as it is now.
+Database reading(const fs::path& path) {
+  Database db = Database::open(path, Access::read);
+  db.exec("BEGIN");
+  db.integer("SELECT COUNT(*) FROM sqlite_schema");
+  return db;
+}
 
 // Contexts for as many threads as ask at once.
 class Contexts {
@@ -315,7 +321,13 @@ class Contexts {
   Contexts(const fs::path& path, Findings& findings) : path_(path), findings_(findings) {}
   // Before the first take(): tables may be read where they lie.
   void set_raw() { raw_ = TableCursor::Raw::yes; }
+  // Connections for all threads there can be, before the first take(); instead of those before.
+  void connect() {
+    connections_.clear();
+    for (size_t i = 0; i < core_count(); ++i) connections_.push_back(reading(path_));
+  }
   std::unique_ptr<Context> take() {
+    std::optional<Database> db;
     {
       const std::lock_guard lock(mutex_);
       if (!free_.empty()) {
@@ -323,8 +335,12 @@ class Contexts {
         free_.pop_back();
         return context;
       }
+      if (!connections_.empty()) {
+        db.emplace(std::move(connections_.back()));
+        connections_.pop_back();
+      }
     }
-    return std::make_unique<Context>(path_, findings_, raw_);
+    return std::make_unique<Context>(db ? std::move(*db) : reading(path_), findings_, raw_);
   }
   void put(std::unique_ptr<Context> context) {
     const std::lock_guard lock(mutex_);
@@ -336,6 +352,7 @@ class Contexts {
   Findings& findings_;
   TableCursor::Raw raw_ = TableCursor::Raw::no;
   std::mutex mutex_;
+  std::vector<Database> connections_;
   std::vector<std::unique_ptr<Context>> free_;
 };
 
@@ -395,7 +412,13 @@ class Verifier {
         contexts_(path, findings_) {}
 
   VerifyReport run() {
-    check_file();
+    // Before the file: the head that is published later may be about records that we do not see.
+    std::optional<Anchor> published;
+    findings_.guarded("published head", [&] {
+      if (fs::exists(head_path(path_))) published = read_anchor(head_path(path_));
+    });
+    check_header();
+    findings_.guarded("file", [&] { hold_one_moment(); });
     check_schema();
     findings_.guarded("log", [&] { read_log(); });
     findings_.guarded("node", [&] { check_nodes(); });
@@ -404,6 +427,7 @@ class Verifier {
     check_references();
     findings_.guarded("log", [&] { check_in_order(); });
     check_heads();
+    if (published) check_anchor(*published);
     check_documents();
     if (options_.deep) findings_.guarded("state", [&] { check_states(); });
     for (const Anchor& anchor : options_.anchors) check_anchor(anchor);
@@ -416,8 +440,22 @@ class Verifier {
     findings_.add(std::move(where), std::move(what));
   }
 
+  // All connections see the same records, whoever appends meanwhile.
+  void hold_one_moment() {
+    constexpr int kMostTries = 100;
+    const Database probe = Database::open(path_, Access::read);
+    for (int i = 0; i < kMostTries; ++i) {
+      const int64_t before = probe.integer("PRAGMA data_version");
+      db_ = reading(path_);
+      contexts_.connect();
+      if (probe.integer("PRAGMA data_version") == before) return;
+    }
+    throw Error(Errc::busy, "verify ", path_.string(),
+                ": is written to without a pause; try again");
+  }
+
   // A file that is no database, or of a newer version, cannot be judged: Error, and no finding.
-  void check_file() {
+  void check_header() {
     const int64_t application = db_.integer("PRAGMA application_id");
     const int64_t version = db_.integer("PRAGMA user_version");
     if (version > kSchemaVersion) {
@@ -428,20 +466,34 @@ class Verifier {
       found("file header, application_id", "is not that of a ledger");
     }
     if (version != kSchemaVersion) found("file header, user_version", "is not a known version");
-    // Every row of every table is read below. What is left is whether indexes agree with tables.
+  }
+
+  // Every row of every table is read below, in order. What is left is whether a search finds the
+  // same rows: through the indexes, and down the tree of a table, whose inner pages hold numbers
+  // that are not those of rows.
+  std::vector<std::string> tree_checks() {
+    if (options_.deep) return {"integrity_check(20)"};
+    std::vector<std::string> checks;
     findings_.guarded("file", [&] {
-      if (options_.deep) return check_integrity("");
-      Statement indexed(db_, "SELECT DISTINCT tbl_name FROM sqlite_schema WHERE type = 'index'");
-      while (indexed.next()) check_integrity("'" + indexed.text(0) + "', ");
+      Statement names(db_, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+      while (names.next()) checks.push_back("integrity_check(" + quoted(names.text(0)) + ")");
+    });
+    return checks;
+  }
+  void check_tree(const std::string& check) {
+    findings_.guarded("file", [&] {
+      auto context = contexts_.take();
+      Statement lines(context->db, "PRAGMA " + check);
+      while (lines.next()) {
+        if (lines.text(0) != "ok") found("file", lines.text(0));
+      }
+      contexts_.put(std::move(context));
     });
   }
-  void check_integrity(const std::string& table) {
-    Statement check(db_, table.empty()
-                             ? "PRAGMA integrity_check(20)"
-                             : "PRAGMA integrity_check(" + table.substr(0, table.size() - 2) + ")");
-    while (check.next()) {
-      if (check.text(0) != "ok") found("file", check.text(0));
-    }
+  static std::string quoted(const std::string& name) {
+    std::string out = "'";
+    for (const char c : name) out += c == '\'' ? "''" : std::string(1, c);
+    return out + "'";
   }
 
   void check_schema() {
@@ -450,7 +502,7 @@ class Verifier {
       const auto objects = [](const Database& db) {
         std::map<std::string, std::string> out;
         Statement select(db, "SELECT type || ' ' || name, COALESCE(sql, '') FROM sqlite_schema");
-        while (select.next()) out[select.text(0)] = select.text(1);
+        while (select.next()) out[select.text(0)] += select.text(1);  // of two by one name, both
         return out;
       };
       const Database fresh = Database::in_memory();
@@ -474,18 +526,21 @@ class Verifier {
   }
 
   // The log, a range of bundles a task: leaves hashed, records parsed, rows of plain kinds
-  // compared.
+  // compared. Beside it the trees, the longest task first.
   void read_log() {
-    const auto bundles =
-        static_cast<uint64_t>(db_.integer("SELECT COALESCE(MAX(number) + 1, 0) FROM bundle"));
-    report_.records = Entries(db_).size();
+    const uint64_t bundles = end_of("bundle", "number", 0);
+    report_.records =
+        std::max(bundles * kLeavesPerTile, end_of("leaf", "seq", bundles * kLeavesPerTile));
     if (report_.records == 0) found("log", "is empty");
     mapped_ = static_cast<uint64_t>(db_.integer("SELECT COALESCE(MAX(run) + 1, 0) FROM map_run"));
     prints_.assign(report_.records, 0);
     const uint64_t all = (report_.records + kLeavesPerTile - 1) / kLeavesPerTile;
     const size_t tasks = std::max<uint64_t>(1, (all + kTaskBundles - 1) / kTaskBundles);
     std::vector<TaskResult> results(tasks);
-    parallel_for(tasks, [&](size_t task) {
+    const std::vector<std::string> checks = tree_checks();
+    parallel_for(checks.size() + tasks, [&](size_t i) {
+      if (i < checks.size()) return check_tree(checks[i]);
+      const size_t task = i - checks.size();
       auto context = contexts_.take();
       findings_.guarded("log", [&] {
         const uint64_t first = task * kTaskBundles;
@@ -511,6 +566,26 @@ class Verifier {
     }
     Statement early(db_, "SELECT number FROM bundle WHERE number < 0 LIMIT 20");
     while (early.next()) found("bundle " + early.text(0), "does not belong to the log");
+  }
+
+  // One more than the greatest number in a table whose numbers rise by one from `first`. Numbers
+  // far beyond what its rows can be are findings, and not counted up to.
+  uint64_t end_of(const std::string& table, const std::string& column, uint64_t first) {
+    constexpr uint64_t kSlack = 4096;
+    const auto rows = static_cast<uint64_t>(db_.integer("SELECT COUNT(*) FROM " + table));
+    const uint64_t bound = first + 2 * rows + kSlack;
+    Statement beyond(db_, "SELECT " + column + " FROM " + table + " WHERE " + column + " >= ?");
+    beyond.with(bound);
+    for (int i = 0; i < 20 && beyond.next(); ++i) {
+      found((table == "leaf" ? record_name(beyond.integer(0)) + ", leaf"
+                             : "bundle " + beyond.text(0)),
+            "does not belong to the log");
+    }
+    Statement last(db_, "SELECT MAX(" + column + ") FROM " + table + " WHERE " + column + " < ?");
+    last.with(bound);
+    return last.next() && last.type(0) != ValueType::null && last.integer(0) >= 0
+               ? last.unsigned_integer(0) + 1
+               : 0;
   }
 
   void read_bundle(Context& context, uint64_t number, bool full, PlainSink& sink,
@@ -633,12 +708,14 @@ class Verifier {
     thread_local Fact sample;
     Fact* fact = nullptr;
     google::protobuf::MessageLite* inside = nullptr;
-    if (const auto in = only_field(bytes, Fact::kClipFieldNumber)) {
-      bytes = *in;
+    const auto in_clip = only_field(bytes, Fact::kClipFieldNumber);
+    const auto in_sample = only_field(bytes, Fact::kSampleFieldNumber);
+    if (in_clip) {
+      bytes = *in_clip;
       inside = clip.mutable_clip();
       fact = &clip;
-    } else if (const auto in = only_field(bytes, Fact::kSampleFieldNumber)) {
-      bytes = *in;
+    } else if (in_sample) {
+      bytes = *in_sample;
       inside = sample.mutable_sample();
       fact = &sample;
     } else {
@@ -655,7 +732,7 @@ class Verifier {
     const auto at = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() < 3 || at(0) != (number << 3 | 2)) return std::nullopt;
     const size_t prefix = at(1) < 0x80 ? 2 : 3;
-    const size_t size = at(1) < 0x80 ? at(1) : size_t{at(1)} & 0x7F | size_t{at(2)} << 7;
+    const size_t size = at(1) < 0x80 ? at(1) : (size_t{at(1)} & 0x7F) | size_t{at(2)} << 7;
     if (prefix == 3 && at(2) >= 0x80) return std::nullopt;
     return size == bytes.size() - prefix ? std::optional(bytes.substr(prefix)) : std::nullopt;
   }
@@ -768,10 +845,17 @@ class Verifier {
       found("map_chunk", "hold " + std::to_string(entries) + " entries, the log makes " +
                              std::to_string(subjects_ - pending_.size()));
     }
-    Statement stray(db_,
-                    "SELECT run, chunk FROM map_chunk WHERE run NOT IN (SELECT run FROM map_run)");
-    while (stray.next()) {
-      found("map run " + stray.text(0) + ", map_chunk", "belongs to no run");
+    Statement chunks(db_, "SELECT run, COUNT(*) FROM map_chunk GROUP BY run");
+    while (chunks.next()) {
+      const std::string where = "map run " + chunks.text(0) + ", map_chunk";
+      const auto run = std::find_if(map.runs().begin(), map.runs().end(), [&](const auto& r) {
+        return r.run == chunks.unsigned_integer(0);
+      });
+      if (run == map.runs().end()) {
+        found(where, "belongs to no run");
+      } else if (chunks.unsigned_integer(1) != run->directory.size() / 64) {
+        found(where, "has " + chunks.text(1) + " chunks, its directory another number");
+      }
     }
     newest_runs_ = map.runs();
   }
@@ -851,14 +935,30 @@ class Verifier {
     return count;
   }
 
+  std::unordered_set<uint64_t> prints_given_twice() const {
+    // Prints are spread evenly, so their first bits divide them into parts of one size.
+    constexpr int kParts = 16;
+    std::array<std::vector<uint64_t>, kParts> parts;
+    for (auto& part : parts) part.reserve(prints_.size() / kParts * 9 / 8);
+    for (const uint64_t print : prints_) {
+      if (print != 0) parts[print >> 60].push_back(print);
+    }
+    std::unordered_set<uint64_t> twice;
+    std::mutex mutex;
+    parallel_for(kParts, [&](size_t i) {
+      std::vector<uint64_t>& part = parts[i];
+      std::sort(part.begin(), part.end());
+      for (auto at = part.begin(); (at = std::adjacent_find(at, part.end())) != part.end(); ++at) {
+        const std::lock_guard lock(mutex);
+        twice.insert(*at);
+      }
+    });
+    return twice;
+  }
+
   // Records about the same subject: the later ones of a kind that allows one are findings.
   void check_equals() {
-    std::vector<uint64_t> sorted(prints_);
-    std::sort(sorted.begin(), sorted.end());
-    std::unordered_set<uint64_t> twice;
-    for (size_t i = 1; i < sorted.size(); ++i) {
-      if (sorted[i] == sorted[i - 1] && sorted[i] != 0) twice.insert(sorted[i]);
-    }
+    const std::unordered_set<uint64_t> twice = prints_given_twice();
     if (twice.empty()) return;
     std::unordered_set<uint64_t> seen;
     const Entries entries(db_);
@@ -948,7 +1048,10 @@ class Verifier {
       }
       rows_of(seq, fact, authority_, *this);
       flush_many();
-      if (fact.has_state()) verifier_.newest_state_ = fact.state();
+      if (fact.has_state()) {
+        verifier_.newest_state_ = fact.state();
+        verifier_.states_.insert(seq);
+      }
       if (fact.has_key()) authority_.add(seq, fact.key());
       if (fact.has_policy()) {
         authority_.add(
@@ -1017,13 +1120,18 @@ class Verifier {
       same = logged.entries() == runs[i].entries && logged.root() == runs[i].root.text();
     }
     if (!same) found("map_run", "is not the state that the log holds");
+    for (const StateMap::Run& run : runs) {
+      if (states_.contains(run.run)) continue;
+      found("map run " + std::to_string(run.run) + ", map_run.run",
+            "is not the number of a record that logged the state");
+    }
   }
 
   // Every state that was ever logged, by making the map again.
   void check_states() {
     if (!complete_) return;
     const Database fresh = Database::in_memory();
-    fresh.exec(std::string(kLogSchema));
+    fresh.exec("PRAGMA foreign_keys = OFF;" + std::string(kLogSchema));
     StateMap map(fresh);
     Entries(db_).scan(0, report_.records, [&](uint64_t seq, std::string_view bytes) {
       Fact fact;
@@ -1070,9 +1178,6 @@ class Verifier {
         }
       }
       report_.unsigned_tail = report_.records - newest;
-    });
-    findings_.guarded("published head", [&] {
-      if (fs::exists(head_path(path_))) check_anchor(read_anchor(head_path(path_)));
     });
   }
 
@@ -1183,6 +1288,7 @@ class Verifier {
   std::unordered_set<uint64_t> later_equals_;
   std::vector<StateMap::Run> newest_runs_;
   StateRecord newest_state_;
+  std::set<uint64_t> states_;  // records that logged one
   Authority authority_;
   uint64_t mapped_ = 0;
   uint64_t subjects_ = 0;

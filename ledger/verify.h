@@ -26,8 +26,8 @@ struct Anchor {
 Anchor read_anchor(const std::filesystem::path& path);
 
 struct VerifyOptions {
-  std::vector<Anchor> anchors;
-  std::vector<PublicKey> log_keys;  // when not empty, the log's key must be one of them
+  std::vector<Anchor> anchors = {};
+  std::vector<PublicKey> log_keys = {};  // when not empty, the log's key must be one of them
   // Also every state that was ever logged, and SQLite's own check of the whole file: some ten times
   // the work.
   bool deep = false;

@@ -124,16 +124,17 @@ int approved(const std::string& path, const std::string& trust, uint32_t need) {
   const ApprovalProof proof = parse_approval_proof(read_file(path, kMaxProofBytes));
   const ApprovalAnswer answer = check_approval_proof(proof, trust_for_approval(trust, need));
   if (!answer.problem.empty()) {
-    std::printf("NOT APPROVED: %s: %s\n", path.c_str(), answer.problem.c_str());
+    std::printf("NOT APPROVED: %s: %s\n", printable(path).c_str(),
+                printable(answer.problem).c_str());
     return exit_no;
   }
   std::printf("approved: clip %s\n", to_hex(proof.sample.clip).c_str());
-  std::printf("  sample %s, digest %s, number %llu of %llu of shard %s\n", proof.sample.key.c_str(),
-              to_hex(proof.sample.digest).c_str(),
+  std::printf("  sample %s, digest %s, number %llu of %llu of shard %s\n",
+              printable(proof.sample.key).c_str(), to_hex(proof.sample.digest).c_str(),
               static_cast<unsigned long long>(proof.sample_index),
               static_cast<unsigned long long>(proof.samples), to_hex(proof.shard).c_str());
   std::printf("  for %s at %s by %s\n", Use_Name(answer.approval.use()).c_str(),
-              answer.approval.at().c_str(), joined(answer.signers).c_str());
+              printable(answer.approval.at()).c_str(), printable(joined(answer.signers)).c_str());
   if (answer.policy_version > 0) std::printf("  under policy %u\n", answer.policy_version);
   return exit_ok;
 }

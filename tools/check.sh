@@ -23,7 +23,7 @@ echo "== format"
 code | xargs clang-format-14 --dry-run -Werror
 echo "== shell and Go"
 scripts | xargs shellcheck -x
-test -z "$(gofmt -l tools/tlog-verify)"
+test -z "$(gofmt -l tools tests)"
 echo "== build"
 cmake --preset data >/dev/null
 cmake --build --preset data

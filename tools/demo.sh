@@ -66,7 +66,7 @@ shard() {
 # A permit lives for 24 hours; one that has half of them left is good for resuming.
 have_permit() {
   [ -e "$work/$run_name.permit.proofs" ] && [ -e "$work/trust" ] &&
-  [ -n "$(find "$work/$run_name.permit" -mmin -720)" ] &&
+    [ -n "$(find "$work/$run_name.permit" -mmin -720)" ] &&
     grep -q "$(sha256sum "$config" | cut -d ' ' -f 1)" "$work/$run_name.permit"
 }
 permit() {

@@ -8,9 +8,10 @@
 namespace cleared::tools {
 
 struct BenchOptions {
-  uint64_t records = 1'000'000;
-  std::string folder;  // for the files it makes; empty: the system's temporary folder
-  bool keep = false;   // leave the ledger it made there
+  uint64_t records = 1'000'000;  // clips, a multiple of 10,000
+  uint64_t sources = 100;        // that they are of
+  std::string folder;            // for the files it makes; empty: the system's temporary folder
+  bool keep = false;             // leave the ledger it made there
   bool json = false;
 };
 int ledger_bench(const BenchOptions& o);

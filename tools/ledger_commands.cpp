@@ -6,14 +6,20 @@
 #include <iostream>
 #include <sstream>
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/stubs/strutil.h>
+#include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
+#include <nlohmann/json.hpp>
 
 #include "ledger/authority.h"
+#include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
 #include "ledger/digest.h"
+#include "ledger/entries.h"
 #include "ledger/gate.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
@@ -127,14 +133,18 @@ struct ParsedRecord {
   Record record;
   Fact fact;
 };
-ParsedRecord read_record(const Store& store, uint64_t seq) {
+ParsedRecord parse_stored(const Store& store, uint64_t seq, std::string_view bytes) {
   ParsedRecord out;
-  if (!out.record.ParseFromString(store.record_bytes(seq)) ||
+  if (!out.record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
       !out.fact.ParseFromString(out.record.fact())) {
     throw Error(Errc::corrupt, store.path().string(), ": record ", seq,
                 " does not parse; run ledger verify");
   }
   return out;
+}
+
+ParsedRecord read_record(const Store& store, uint64_t seq) {
+  return parse_stored(store, seq, store.record_bytes(seq));
 }
 
 // As protobuf's own JSON: bytes in base64, 64-bit numbers as text.
@@ -144,13 +154,44 @@ Json to_json(const ParsedRecord& parsed, uint64_t seq) {
   return {{"seq", seq}, {"at", format_time(parsed.record.at_us())}, {"fact", Json::parse(text)}};
 }
 
-// One line of the record's own text form.
+class HexBytes : public google::protobuf::TextFormat::FastFieldValuePrinter {
+ public:
+  void PrintString(const std::string& value,
+                   google::protobuf::TextFormat::BaseTextGenerator* out) const override {
+    out->PrintString("\"" + google::protobuf::strings::Utf8SafeCEscape(value) + "\"");
+  }
+  void PrintBytes(const std::string& value,
+                  google::protobuf::TextFormat::BaseTextGenerator* out) const override {
+    out->PrintString(to_hex(as_bytes(value)));
+  }
+};
+
+// The record's text form for people: digests in hex, as everywhere else.
+std::string readable(const Fact& fact) {
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  printer.SetDefaultFieldValuePrinter(new HexBytes);  // which the printer then owns
+  std::string text;
+  CLEARED_CHECK(printer.PrintToString(fact, &text));
+  return text;
+}
+
+// One line of it.
 std::string summary(const Fact& fact) {
-  std::string text = format_textproto(fact);
+  std::string text = readable(fact);
   std::replace(text.begin(), text.end(), '\n', ' ');
   const size_t brace = text.find("{ ");
   if (brace != std::string::npos) text = text.substr(brace + 2);
   return text.size() <= 100 ? text : text.substr(0, 100) + "...";
+}
+
+// Empty: every kind.
+void check_kind(const std::string& kind) {
+  const auto* fields = Fact::descriptor();
+  if (kind.empty() || fields->FindFieldByName(kind) != nullptr) return;
+  std::string names;
+  for (int i = 0; i < fields->field_count(); ++i) names += " " + fields->field(i)->name();
+  throw Error(Errc::usage, "log: there is no kind \"", kind, "\"; the kinds are:", names);
 }
 
 // Root of the shard that a root, a prefix of one, or a name stands for.
@@ -314,15 +355,15 @@ int ledger_approve(const LedgerOptions& o) {
       return record_refusal(store, o, "approve", joined(part), refused.verdict());
     }
   }
+  if (!o.dry_run && !facts.empty()) store.append(facts);
   if (o.json) {
     std::printf("%s\n", Json(roots).dump().c_str());
   } else {
-    for (const std::string& root : roots) std::printf("approved %s\n", root.c_str());
+    const char* done = o.dry_run ? "would approve" : "approved";
+    for (const std::string& root : roots) std::printf("%s %s\n", done, root.c_str());
     if (roots.empty()) std::printf("every shard is approved already\n");
   }
-  if (o.dry_run || facts.empty()) return exit_ok;
-  store.append(facts);
-  if (!o.json) sign_if_possible(store, o);
+  if (!o.dry_run && !o.json && !facts.empty()) sign_if_possible(store, o);
   return exit_ok;
 }
 
@@ -418,7 +459,7 @@ int ledger_show(const LedgerOptions& o) {
   }
   std::printf("record %llu, %s\n%s", static_cast<unsigned long long>(seq),
               format_time(parsed.record.at_us()).c_str(),
-              printable_lines(format_textproto(parsed.fact)).c_str());
+              printable_lines(readable(parsed.fact)).c_str());
   if (parsed.fact.has_licence()) {
     Statement document(store.db(), "SELECT note FROM document WHERE digest = ?");
     const std::string& digest = parsed.fact.licence().document_digest();
@@ -432,12 +473,17 @@ int ledger_show(const LedgerOptions& o) {
 }
 
 int ledger_log(const LedgerOptions& o) {
+  check_kind(o.role);
+  constexpr uint64_t kAtOnce = 16 * kBundleRecords;
   const Store store(o.ledger, Access::read);
+  const Entries entries(store.db());
   uint64_t printed = 0;
-  for (uint64_t seq = o.from; seq < store.size() && (o.limit == 0 || printed < o.limit); ++seq) {
-    const ParsedRecord parsed = read_record(store, seq);
+  const auto done = [&] { return o.limit != 0 && printed == o.limit; };
+  const auto use = [&](uint64_t seq, std::string_view bytes) {
+    if (done()) return;
+    const ParsedRecord parsed = parse_stored(store, seq, bytes);
     const std::string kind(kind_name(parsed.fact));
-    if (!o.role.empty() && kind != o.role) continue;
+    if (!o.role.empty() && kind != o.role) return;
     ++printed;
     if (o.json) {
       print_json_line(to_json(parsed, seq));
@@ -446,12 +492,16 @@ int ledger_log(const LedgerOptions& o) {
                   format_time(parsed.record.at_us()).c_str(), kind.c_str(),
                   printable(summary(parsed.fact)).c_str());
     }
+  };
+  for (uint64_t seq = o.from; seq < store.size() && !done(); seq += kAtOnce) {
+    entries.scan(seq, std::min(store.size(), seq + kAtOnce), use);
   }
   return exit_ok;
 }
 
 int ledger_verify(const LedgerOptions& o) {
   VerifyOptions options;
+  options.deep = o.deep;
   for (const std::string& path : o.files) options.anchors.push_back(read_anchor(path));
   if (!o.trust.empty()) options.log_keys = read_trust(o.trust).keys;
   const VerifyReport report = verify_ledger(o.ledger, options);
@@ -472,12 +522,13 @@ int ledger_verify(const LedgerOptions& o) {
   for (const Finding& f : report.findings) {
     std::printf("changed: %s: %s\n", printable(f.where).c_str(), printable(f.what).c_str());
   }
-  std::printf("%s: %llu records, %llu rows, %llu signed tree heads, %llu anchors; root %s\n",
+  std::printf("%s: %llu records, %llu rows, %llu signed tree heads, %llu anchor%s; root %s\n",
               report.findings.empty() ? "intact" : "NOT INTACT",
               static_cast<unsigned long long>(report.records),
               static_cast<unsigned long long>(report.rows),
               static_cast<unsigned long long>(report.heads),
-              static_cast<unsigned long long>(report.anchors), to_hex(report.root).c_str());
+              static_cast<unsigned long long>(report.anchors), report.anchors == 1 ? "" : "s",
+              to_hex(report.root).c_str());
   if (report.unsigned_tail > 0) {
     std::printf("note: the last %llu records are under no signed tree head yet\n",
                 static_cast<unsigned long long>(report.unsigned_tail));

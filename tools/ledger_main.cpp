@@ -23,8 +23,11 @@ constexpr const char* kExamples = R"(Examples:
   ledger query film.db exposure --csv
   ledger why film.db CLIP
   ledger verify film.db --against nano.permit
+docs/ledger.md shows every command at work.
 
-Exit codes: 0 done, 1 the answer is no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input,
+)";
+constexpr const char* kExitCodes =
+    R"(Exit codes: 0 done, 1 the answer is no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input,
 74 I/O, 75 locked, 77 key or permission, 78 bad config.)";
 
 // A command whose first argument is the ledger file.
@@ -47,7 +50,7 @@ int main(int argc, char** argv) {
   return cleared::tools::run_main("ledger", [&]() -> int {
     LedgerOptions o;
     CLI::App app("What may be used, and proof that it never changed.", "ledger");
-    app.footer(kExamples);
+    app.footer(kExitCodes);  // which each command inherits as it is added
     app.require_subcommand(1);
     app.set_version_flag("--version", cleared::tools::version_text());
 
@@ -158,10 +161,12 @@ int main(int argc, char** argv) {
     verify->add_option("--against", o.files,
                        "heads kept elsewhere: permits, receipts, statements, tree heads");
     verify->add_option("--trust", o.trust, "public key file that must hold the log's key");
+    verify->add_flag("--deep", o.deep, "also every state that was ever logged; takes minutes");
     verify->add_flag("--json", o.json, "print JSON");
 
     CLI::App* status =
         on_ledger(app, o, "status", "what the ledger holds and what needs attention");
+    status->add_option("--limit", o.rows, "lines of a table at most, 0: all (default: 30)");
     status->add_flag("--json", o.json, "print JSON");
 
     std::function<int()> publishing;
@@ -173,12 +178,15 @@ int main(int argc, char** argv) {
         app.add_subcommand("bench", "measure this machine's ledger beside what limits it");
     bench->add_option("--records", bench_options.records, "how many, a multiple of 10000")
         ->capture_default_str();
+    bench->add_option("--sources", bench_options.sources, "that the clips are of")
+        ->capture_default_str();
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
     bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");
     bench->add_flag("--json", bench_options.json, "print JSON");
     std::function<int()> approving;
     cleared::tools::add_approval_commands(app, approving);
 
+    app.footer(std::string(kExamples) + kExitCodes);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "tools/cli.h"
@@ -81,18 +82,15 @@ std::string csv_field(const std::string& text) {
   return out + "\"";
 }
 
-void print_csv(const Table& table) {
-  const bool terminal = is_terminal();
-  const auto line = [&](const std::vector<std::string>& fields) {
-    std::string out;
-    for (size_t i = 0; i < fields.size(); ++i) {
-      out += (i > 0 ? "," : "") + csv_field(terminal ? printable(fields[i]) : fields[i]);
-    }
-    out += "\r\n";
-    std::fwrite(out.data(), 1, out.size(), stdout);
-  };
-  line(table.columns);
-  for (const auto& row : table.rows) line(row);
+void print_csv_line(const std::vector<std::string>& fields) {
+  static const bool terminal = is_terminal();
+  std::string out;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (i > 0) out += ',';
+    out += csv_field(terminal ? printable(fields[i]) : fields[i]);
+  }
+  out += "\r\n";
+  std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
 void print_table(const Table& table) {
@@ -115,7 +113,8 @@ void print_table(const Table& table) {
   line(table.columns, true);
   for (const auto& row : table.rows) line(row, false);
   if (table.more) {
-    std::printf("(the first %zu rows; --limit 0 shows all)\n", table.rows.size());
+    std::printf("(the first %zu row%s; --limit 0 shows all)\n", table.rows.size(),
+                table.rows.size() == 1 ? "" : "s");
   } else {
     std::printf("(%zu row%s)\n", table.rows.size(), table.rows.size() == 1 ? "" : "s");
   }

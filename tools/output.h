@@ -5,8 +5,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "ledger/query.h"
 
@@ -25,9 +26,9 @@ Json to_json(const ledger::Table& table);
 // Columns in line, long values cut. `more` rows there are not shown get a line that says how.
 void print_table(const ledger::Table& table);
 
-// RFC 4180. A text that a spreadsheet would take for a formula gets a ' in front; every other value
-// is exact, but on a terminal.
-void print_csv(const ledger::Table& table);
+// One line of RFC 4180. A text that a spreadsheet would take for a formula gets a ' in front; every
+// other value is exact, but on a terminal.
+void print_csv_line(const std::vector<std::string>& fields);
 std::string csv_field(const std::string& text);
 
 // "name: value; name: value", a line a row, at most `limit` (0: all) and then how many are left

@@ -194,6 +194,11 @@ int prove(const ProofOptions& o) {
 }
 
 int proven(const ProofOptions& o) {
+  if (read_file(o.file, kMaxProofBytes).starts_with("c2sp.org/tlog-proof@v1\n")) {
+    throw Error(Errc::usage, "proven ", o.file,
+                ": this is the proof of a record, which tools/tlog-verify checks; proven checks "
+                "those of --present and --absent");
+  }
   return first_trusted(o, [](const std::string& text, const VerifierKey& key) {
     const SubjectProof proof = parse_subject_proof(text);
     const ProvenSubject p = verify_subject_proof(proof, key);
@@ -320,7 +325,8 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
       ->add_option("--absent", o.absent,
                    "KIND ID: no record is about this. KIND: " + subject_kinds())
       ->expected(2);
-  proving->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
+  proving
+      ->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
       ->needs("WHAT");
   proving->add_option("--out", o.out, "where the proof goes")->required();
 

@@ -174,9 +174,9 @@ void print_follow(const FollowReport& report, const FollowArguments& o) {
                   root.c_str());
       break;
     case FollowAnswer::grown:
-      std::printf("%s: from %llu to %llu records, consistent (%llu tiles); root %s\n",
+      std::printf("%s: from %llu to %llu records, consistent (%llu tile%s); root %s\n",
                   now.origin.c_str(), Number{report.before.size}, Number{now.size},
-                  Number{report.tiles}, root.c_str());
+                  Number{report.tiles}, report.tiles == 1 ? "" : "s", root.c_str());
       break;
     case FollowAnswer::no:
       print_heads("seen before", report.before_note, "seen now", report.now_note);

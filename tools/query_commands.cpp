@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "ledger/base/bytes.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/note.h"
+#include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/store.h"
 #include "ledger/story.h"
@@ -21,13 +24,12 @@ namespace {
 // What a person can read at once.
 constexpr uint64_t kTerminalRows = 200;
 constexpr uint64_t kChapterRows = 10;
+constexpr uint64_t kStatusRows = 30;
 
 struct StatusPart {
   const char *name, *title, *sql;
 };
 constexpr StatusPart kStatus[] = {
-    {"kinds", "records by kind",
-     "SELECT kind, COUNT(*) AS records FROM record GROUP BY kind ORDER BY 2 DESC, 1"},
     {"coverage", "licences and what they cover",
      "SELECT l.ref AS licence, l.licensor, l.valid_to, "
      "CAST(julianday(l.valid_to) - julianday((SELECT day FROM today)) AS INTEGER) AS days_left, "
@@ -35,7 +37,8 @@ constexpr StatusPart kStatus[] = {
      "COALESCE(SUM((SELECT COUNT(*) FROM clip c WHERE c.source = s.seq AND c.verdict = 'kept')), "
      "0) "
      "AS clips_kept, CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) "
-     "THEN 'revoked' WHEN l.seq IN (SELECT seq FROM licence_in_force) THEN 'in force' "
+     "THEN 'revoked' WHEN l.seq IN (SELECT licence FROM erasure) THEN 'erased' WHEN l.seq IN "
+     "(SELECT seq FROM licence_in_force) THEN 'in force' "
      "WHEN EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version) "
      "THEN 'superseded' ELSE 'out of its dates' END AS standing FROM licence l "
      "LEFT JOIN source_licence sl ON sl.licence = l.seq LEFT JOIN source s ON s.seq = sl.seq "
@@ -54,6 +57,19 @@ constexpr StatusPart kStatus[] = {
     {"map_runs", "sorted runs of the map",
      "SELECT run, entries, length(filter) AS filter_bytes FROM map_run ORDER BY run"},
 };
+
+// How many records there are of each kind. From the tables, each counted by its smallest index: the
+// view `record` would have every row read.
+std::string count_kinds() {
+  std::string counts;
+  for (const TableShape& table : tables()) {
+    if (table.many || table.name == "moment") continue;
+    const std::string name(table.name);
+    counts += (counts.empty() ? "" : " UNION ALL ") + ("SELECT '" + name + "' AS kind, ") +
+              "(SELECT COUNT(*) FROM \"" + name + "\") AS records";
+  }
+  return "SELECT * FROM (" + counts + ") WHERE records > 0 ORDER BY records DESC, kind";
+}
 
 // Records, newest signed head and what is not under it.
 Json head_facts(const Store& store) {
@@ -115,15 +131,14 @@ int ledger_query(const LedgerOptions& o) {
     throw Error(Errc::usage, "query: name a view or give --sql; the views are:", names);
   }
   const bool table = !o.json && !o.csv;
-  const QueryOptions options = {
-      .at = o.at, .limit = o.rows.value_or(table && is_terminal() ? kTerminalRows : 0)};
+  QueryOptions options = {.at = o.at,
+                          .limit = o.rows.value_or(table && is_terminal() ? kTerminalRows : 0)};
+  if (o.csv && !o.json) options.each = print_csv_line;
   const Table answer =
       o.sql.empty() ? query_view(o.ledger, o.name, options) : query_sql(o.ledger, o.sql, options);
   if (o.json) {
     print_json(tools::to_json(answer));
-  } else if (o.csv) {
-    print_csv(answer);
-  } else {
+  } else if (table) {
     print_table(answer);
   }
   if (answer.more && !table) std::fprintf(stderr, "ledger: there are more rows than --limit\n");
@@ -164,18 +179,22 @@ int ledger_history(const LedgerOptions& o) {
 
 int ledger_status(const LedgerOptions& o) {
   const Store store(o.ledger, Access::read);
+  keep_pages(store.db());
   Json out = head_facts(store);
   if (!o.json) print_head(out);
-  for (const StatusPart& part : kStatus) {
-    const Table table = read_table(store.db(), part.sql);
+  const uint64_t limit = o.rows.value_or(o.json ? 0 : kStatusRows);
+  const auto part = [&](const char* name, const char* title, const std::string& sql) {
+    const Table table = read_table(store.db(), sql, {.limit = limit});
     if (o.json) {
-      out[part.name] = tools::to_json(table);
-      continue;
+      out[name] = tools::to_json(table);
+      return;
     }
-    std::printf("%s\n", part.title);
+    std::printf("%s\n", title);
     print_table(table);
     std::printf("\n");
-  }
+  };
+  part("kinds", "records by kind", count_kinds());
+  for (const StatusPart& p : kStatus) part(p.name, p.title, p.sql);
   if (o.json) print_json(out);
   return exit_ok;
 }

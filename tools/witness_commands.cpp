@@ -276,8 +276,10 @@ int witness_add_policy(const WitnessOptions& o) {
   Fact fact;
   fact.mutable_witness_policy()->set_text(text);
   const Store::Appended appended = store.append({fact});
-  std::printf("witness policy of %zu witnesses, quorum %s: %s %llu\n", policy.witnesses.size(),
-              policy.quorum.c_str(), appended.added == 1 ? "record" : "in the ledger already;",
+  const size_t count = policy.witnesses.size();
+  std::printf("witness policy of %zu witness%s, quorum %s: %s %llu\n", count,
+              count == 1 ? "" : "es", policy.quorum.c_str(),
+              appended.added == 1 ? "record" : "in the ledger already;",
               static_cast<unsigned long long>(appended.first));
   const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
   if (!o.log_key.empty() || fs::exists(key)) store.sign_head(read_signer_key(key));

@@ -51,10 +51,10 @@ void write_new_file(const std::filesystem::path& path, std::string_view text, un
 // All of `text` to a descriptor, whatever write() returns in between.
 void write_all(int fd, std::string_view text, std::string_view what);
 
-// The folder and those above it that are missing; they will be there after a power cut.
 // Gives a finished file its name: synced, renamed, its folder synced.
 void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path);
 
+// The folder and those above it that are missing; they will be there after a power cut.
 void make_folders(const std::filesystem::path& path);
 
 // An exclusive advisory lock on `path` (created empty if missing), held for the object's life.

@@ -213,8 +213,9 @@ TEST_F(Pipeline, MakesTheSameLedgerAndShardsWithAnyNumberOfWorkers) {
   EXPECT_EQ(one.made, 3U);
   EXPECT_EQ(one.samples, 10U);
   const std::string facts =
-      "SELECT GROUP_CONCAT(hex(identity), ' ') FROM (SELECT identity FROM record WHERE kind IN "
-      "('source', 'clip', 'fingerprint', 'sample', 'shard') ORDER BY seq)";
+      "SELECT GROUP_CONCAT(id, ' ') FROM (SELECT id FROM clip UNION ALL SELECT digest FROM source "
+      "UNION ALL SELECT hex(pdq) FROM fingerprint UNION ALL SELECT digest FROM sample UNION ALL "
+      "SELECT root FROM shard)";
   const auto recorded = [&] {
     const ledger::Store store(ledger(), ledger::Access::read);
     ledger::Statement row(store.db(), facts);

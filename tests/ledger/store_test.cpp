@@ -29,6 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 // "where: what" of every finding, one a line.
@@ -424,6 +425,29 @@ TEST(Verify, FindsAHexEditOfAnyRecord) {
   }
 }
 
+TEST(Verify, DeepMakesEveryStateAgain) {
+  World world;
+  std::string root;  // of the first state, which the second replaced
+  {
+    Store store(world.ledger, Access::append);
+    store.sign_head(world.log);
+    const std::string bytes = store.record_bytes(store.size() - 1);
+    Fact first;
+    ASSERT_TRUE(first.ParseFromString(std::string(parse_record(bytes).fact)) && first.has_state());
+    root = first.state().run(0).root();
+    store.append({refusal("a")});
+    store.sign_head(world.log);
+  }
+  const VerifyOptions deep{.deep = true};
+  EXPECT_EQ(findings(world.ledger, deep), "");
+  std::string file = read_file(world.ledger);
+  file.replace(file.find(root), root.size(), root.size(), 'x');
+  write_file(world.folder / "bad.db", file);
+  constexpr auto kFalse = "state: is not the state of the records before it";
+  EXPECT_THAT(findings(world.folder / "bad.db", deep), HasSubstr(kFalse));
+  EXPECT_THAT(findings(world.folder / "bad.db"), Not(HasSubstr(kFalse)));
+}
+
 TEST(Verify, SurvivesRandomDamage) {
   FullWorld world;
   const std::string good = read_file(world.ledger);
@@ -477,10 +501,11 @@ TEST(Query, ReadsAndDoesNothingElse) {
   EXPECT_THAT(error_of([&] { query_view(world.ledger, "x\" --"); }), StartsWith("usage"));
   for (const char* sql : {"DELETE FROM leaf", "ATTACH '/tmp/x' AS x", "PRAGMA writable_schema = 1",
                           "SELECT load_extension('x')", "CREATE TABLE x(y)", "SELEKT", "",
-                          "UPDATE leaf SET seq = 1 RETURNING 1", "VACUUM INTO '/tmp/x'"}) {
+                          "UPDATE leaf SET seq = 1 RETURNING 1", "VACUUM INTO '/tmp/x'",
+                          "SELECT 1; DELETE FROM leaf", "SELECT 1; SELECT 2"}) {
     EXPECT_THAT(error_of([&] { query_sql(world.ledger, sql); }), StartsWith("usage")) << sql;
   }
-  EXPECT_EQ(query_sql(world.ledger, "SELECT 1; DELETE FROM leaf").rows.size(), 1U);
+  EXPECT_EQ(query_sql(world.ledger, "SELECT 1;\n").rows.size(), 1U);
   EXPECT_EQ(findings(world.ledger), "");
 }
 

@@ -89,7 +89,7 @@ class World:
 
     def records(self):
         with contextlib.closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
-            return db.execute("SELECT COUNT(*) FROM leaf").fetchone()[0]
+            return db.execute("SELECT COUNT(*) FROM record WHERE kind <> 'state'").fetchone()[0]
 
     def source(self):
         with contextlib.closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:

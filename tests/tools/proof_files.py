@@ -56,14 +56,21 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, P) % P
 
 
+# Points as (x, y, z): the fraction x/z, y/z, which saves an inverse an addition.
 def add(a, b):
-    (x1, y1), (x2, y2) = a, b
-    both = D * x1 * x2 * y1 * y2 % P
-    return (x1 * y2 + x2 * y1) * pow(1 + both, -1, P) % P, (y1 * y2 + x1 * x2) * pow(1 - both, -1, P) % P
+    (x1, y1, z1), (x2, y2, z2) = a, b
+    z, both = z1 * z2 % P, D * x1 * x2 * y1 * y2 % P
+    less, more = (z * z - both) % P, (z * z + both) % P
+    return (x1 * y2 + x2 * y1) * z * less % P, (y1 * y2 + x1 * x2) * z * more % P, less * more % P
+
+
+def same(a, b):
+    (x1, y1, z1), (x2, y2, z2) = a, b
+    return (x1 * z2 - x2 * z1) % P == 0 and (y1 * z2 - y2 * z1) % P == 0
 
 
 def multiply(point, by):
-    out = (0, 1)
+    out = (0, 1, 1)
     while by:
         if by & 1:
             out = add(out, point)
@@ -81,7 +88,7 @@ def decode_point(data):
     if x * x % P != square:
         x = x * pow(2, (P - 1) // 4, P) % P
     need(x * x % P == square and not (x == 0 and sign), "not a point")
-    return (P - x if x & 1 != sign else x), y
+    return (P - x if x & 1 != sign else x), y, 1
 
 
 BASE = decode_point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
@@ -95,7 +102,7 @@ def signature_verifies(key, message, signature):
         return False
     k = int.from_bytes(hashlib.sha512(r + key + message).digest(), "little") % ORDER
     try:
-        return multiply(BASE, s) == add(decode_point(r), multiply(decode_point(key), k))
+        return same(multiply(BASE, s), add(decode_point(r), multiply(decode_point(key), k)))
     except Refused:
         return False
 

@@ -49,7 +49,7 @@ struct LoaderOptions {
   uint32_t first_slot = 0;  // of a step, this rank's
   uint32_t end_slot = 0;
   std::vector<uint64_t> before = {};  // by sample: passes consumed before the order began
-  size_t ahead = 2;              // steps loaded but not yet taken, at most
+  size_t ahead = 2;                   // steps loaded but not yet taken, at most
 };
 
 // Seconds since the loader was made.

@@ -1,0 +1,148 @@
+// Bad input of strangers, a table each: notes with a byte changed, records as long as they may be,
+// names made for a terminal, a database or another system's files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/projection.h"
+#include "ledger/query.h"
+#include "ledger/verify.h"
+#include "tests/ledger/full_world.h"
+
+namespace cleared::ledger {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Is this text a note, written as it is, that the key signed?
+bool is_signed_note(const std::string& text, const VerifierKey& key) try {
+  const Note note = parse_note(text);
+  EXPECT_EQ(format_note(note), text);
+  return signed_by(note, key);
+} catch (const Error& error) {
+  EXPECT_EQ(error.code(), Errc::corrupt) << error.what();
+  return false;
+}
+
+TEST(Hostile, NoByteOfANoteCanBeChangedOrTakenOut) {
+  const SignerKey key = new_signer_key("example-approver");
+  const std::string good = sign_text("approval {\n  at: \"2026-01-02T03:04:05Z\"\n}\n", {&key});
+  ASSERT_TRUE(is_signed_note(good, key.verifier));
+  for (size_t i = 0; i < good.size(); ++i) {
+    EXPECT_FALSE(is_signed_note(std::string(good).erase(i, 1), key.verifier)) << "without " << i;
+    for (const int mask : {0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80}) {
+      std::string bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ mask);
+      EXPECT_FALSE(is_signed_note(bad, key.verifier)) << "byte " << i << " ^ " << mask;
+    }
+    for (const char c : {'\0', '\n', ' ', '=', '\xff'}) {
+      if (good[i] == c) continue;
+      std::string bad = good;
+      bad[i] = c;
+      EXPECT_FALSE(is_signed_note(bad, key.verifier)) << "byte " << i << " is " << int{c};
+      EXPECT_FALSE(is_signed_note(good.substr(0, i) + c + good.substr(i), key.verifier)) << i;
+    }
+  }
+}
+
+TEST(Hostile, ARecordHas65535BytesAtMost) {
+  World world;
+  const auto of_size = [&](size_t text) {
+    Fact fact = refusal("a");
+    fact.mutable_refusal()->set_fact(std::string(text, 'x'));
+    return fact;
+  };
+  const Fact probe = of_size(65'000);
+  const uint64_t at_us = Store(world.ledger, Access::read).newest_at_us();
+  const size_t rest = encode_record(at_us, probe.SerializeAsString()).size() - 65'000;
+  Store store(world.ledger, Access::append);
+  EXPECT_THAT(error_of([&] { store.append({of_size(65'536 - rest)}); }),
+              HasSubstr("the record has 65536 bytes, the most is 65535"));
+  EXPECT_EQ(store.size(), 5U);
+  EXPECT_EQ(error_of([&] { store.append({of_size(65'535 - rest)}); }), "");
+  EXPECT_EQ(store.record_bytes(5).size(), 65'535U);
+  store.sign_head(world.log);
+  EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);
+}
+
+// Names are data: they are stored, found and proven byte for byte, and reach no statement.
+TEST(Hostile, NamesAreData) {
+  World world;
+  world.add_licence(full_licence_text());
+  const std::vector<std::string> names = {
+      "'; DELETE FROM source; --",
+      "x\"; DROP TABLE clip; --",
+      "%' OR '1'='1",
+      "\x1b[2J\x1b]0;gone\x07.mp4",
+      "a\r\nb.mp4",
+      "CON",
+      "aux.mp4",
+      "film.mp4:stream",
+      "what?*<>|.mp4",
+      "dots. . .",
+      "..\\..\\secret",
+      "\u202Efdp.mp4",
+      std::string(4096, 'n'),
+      std::string("a\0b", 3),
+  };
+  std::vector<Fact> facts;
+  for (const std::string& name : names) {
+    Fact fact;
+    fact.mutable_source()->set_digest(std::string(sha256(name).text()));
+    fact.mutable_source()->set_path(name);
+    fact.mutable_source()->add_licence("LIC-1@1");
+    facts.push_back(fact);
+  }
+  world.append(facts);
+  Store(world.ledger, Access::append).sign_head(world.log);
+  const Store store(world.ledger, Access::read);
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(find_record(store, names[i]), store.size() - 1 - names.size() + i) << names[i];
+    EXPECT_THAT(error_of([&] { query_view(world.ledger, names[i]); }), StartsWith("usage"));
+  }
+  EXPECT_EQ(query_view(world.ledger, "source").rows.size(), names.size());
+  EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);
+}
+
+// Whoever may sign permits cannot stand in for those who approve.
+TEST(Hostile, APermitForWhatNobodyApprovedIsNoRecord) {
+  World world;
+  world.add_licence(full_licence_text());
+  world.append(world.footage());
+  Store(world.ledger, Access::append).sign_head(world.log);
+  const auto permit = [&](const std::string& from, const std::string& to) {
+    Fact fact;
+    fact.mutable_permit()->set_note(
+        sign_text(replaced(parse_note(world.permit_note()).text, from, to), {&world.approver}));
+    return fact;
+  };
+  {
+    World approved;
+    approved.fill();
+    EXPECT_EQ(error_of([&] {
+                Fact fact;
+                fact.mutable_permit()->set_note(approved.permit_note());
+                approved.append({fact});
+              }),
+              "");
+  }
+  const Fact approval = world.approval();
+  // Made elsewhere, where the tables say that it was approved.
+  World forger;
+  forger.fill();
+  Fact forged;
+  forged.mutable_permit()->set_note(
+      sign_text(parse_note(forger.permit_note()).text, {&world.approver}));
+  EXPECT_THAT(error_of([&] { world.append({forged}); }), HasSubstr("was not approved for TRAIN"));
+  world.append({approval});
+  Store(world.ledger, Access::append).sign_head(world.log);
+  const Fact good = permit("TRAIN", "TRAIN");
+  world.append({world.revocation("shard", "sha256:" + world.root_hex(), world.approver)});
+  EXPECT_THAT(error_of([&] { world.append({good}); }), HasSubstr("was revoked"));
+  EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);
+}
+
+}  // namespace
+}  // namespace cleared::ledger
