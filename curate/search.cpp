@@ -3,36 +3,66 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <set>
+
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "curate/search_block.h"
 #include "ledger/base/check.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
 
 namespace cleared::curate {
 namespace {
 
-constexpr int kChunks = 11;
-// Ten chunks of radius 2 and a last one of radius 1: the wider the chunk, the fewer strangers.
-constexpr int kWidths[kChunks] = {24, 24, 24, 24, 24, 24, 23, 23, 23, 23, 20};
-constexpr int kRadius[kChunks] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1};
+namespace fs = std::filesystem;
+
+static_assert(std::endian::native == std::endian::little, "the files are little-endian");
+
+constexpr size_t kChunks = 16;
+constexpr int kChunkBits = 16;
 constexpr size_t kTail = 4096;
+constexpr char kMagic[] = "cleared index 1\n";  // 16 bytes, without the end
 
-constexpr bool nothing_is_missed() {
-  int bits = 0, needed = 0;
-  for (int i = 0; i < kChunks; ++i) {
-    bits += kWidths[i];
-    needed += kRadius[i] + 1;
+struct Header {
+  char magic[16];
+  uint64_t count;
+  uint32_t bucket_bits;  // of a chunk, the upper ones
+  uint32_t zero;
+  unsigned char digest[32];  // SHA-256 of what follows
+};
+static_assert(sizeof(Header) == 64);
+
+// Where the parts of a run are, from its first byte.
+struct Layout {
+  size_t count, bucket_bits;
+  size_t buckets() const { return size_t{1} << bucket_bits; }
+  size_t directory(size_t chunk) const {
+    return sizeof(Header) + 32 * count + 4 * chunk * (buckets() + 1);
   }
-  return bits == 256 && needed > kAlike;
-}
-static_assert(nothing_is_missed());
+  size_t list(size_t chunk) const {
+    return (directory(kChunks) + 15) / 16 * 16 + sizeof(Listed) * chunk * count;
+  }
+  size_t size() const { return list(kChunks); }
+};
 
-// Bits [bit, bit + width) of a fingerprint, width at most 24.
-uint32_t chunk_key(const Pdq& print, int bit, int width) {
-  uint64_t word = 0;
-  const size_t byte = std::min<size_t>(static_cast<size_t>(bit) / 8, 24);
-  std::memcpy(&word, print.data() + byte, 8);
-  const auto within = static_cast<size_t>(bit) - 8 * byte;
-  return static_cast<uint32_t>(word >> within) & ((1U << width) - 1);
+// About four fingerprints a bucket, until the chunks have no more bits.
+size_t bucket_bits_for(size_t count) {
+  const size_t wanted = std::bit_width(count / 4);
+  return std::min<size_t>(wanted == 0 ? 0 : wanted - 1, kChunkBits);
+}
+
+uint32_t chunk_of(const Pdq& print, size_t chunk) {
+  return static_cast<uint32_t>(print[2 * chunk] | print[2 * chunk + 1] << 8);
+}
+
+void sketch_of(const Pdq& print, size_t chunk, uint32_t* sketch) {
+  uint8_t twice[64];
+  std::memcpy(twice, print.data(), 32);
+  std::memcpy(twice + 32, print.data(), 32);
+  std::memcpy(sketch, twice + 2 * (chunk + 1), 12);
 }
 
 int bits_apart(const Pdq& a, const Pdq& b) {
@@ -43,108 +73,202 @@ int bits_apart(const Pdq& a, const Pdq& b) {
          std::popcount(x[3] ^ y[3]);
 }
 
-// Calls visit(key) for every key within `radius` bits, at most 2.
-template <class Visit>
-void ball(uint32_t key, int width, int radius, const Visit& visit) {
-  visit(key);
-  for (int i = 0; i < width; ++i) {
-    const uint32_t one = key ^ (1U << i);
-    visit(one);
-    for (int j = 0; radius > 1 && j < i; ++j) visit(one ^ (1U << j));
+struct Pages {
+  void* at;
+  size_t size;
+  ~Pages() { ::munmap(at, size); }
+};
+
+std::shared_ptr<const Pages> map_pages(int fd, size_t size, const std::string& what) {
+  const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  void* at = ::mmap(nullptr, size, fd < 0 ? PROT_READ | PROT_WRITE : PROT_READ, flags, fd, 0);
+  if (at == MAP_FAILED) throw Error(Errc::io, "map ", what, ": ", std::strerror(errno));
+  // Look-ups jump: with small pages each costs a walk through the page tables too.
+  if (fd < 0) ::madvise(at, size, MADV_HUGEPAGE);
+  return std::make_shared<const Pages>(at, size);
+}
+
+Digest digest_after_header(std::span<const std::byte> bytes) {
+  return ledger::sha256(ByteView(bytes.subspan(sizeof(Header))));
+}
+
+// Fills directory and list of one chunk: a counting sort by bucket.
+void fill_chunk(std::span<const Pdq> prints, const Layout& layout, size_t chunk, std::byte* run) {
+  const size_t shift = kChunkBits - layout.bucket_bits;
+  auto* begin = reinterpret_cast<uint32_t*>(run + layout.directory(chunk));
+  auto* list = reinterpret_cast<Listed*>(run + layout.list(chunk));
+  for (const Pdq& print : prints) ++begin[(chunk_of(print, chunk) >> shift) + 1];
+  for (size_t b = 0; b < layout.buckets(); ++b) begin[b + 1] += begin[b];
+  std::vector<uint32_t> next(begin, begin + layout.buckets());
+  for (size_t i = 0; i < prints.size(); ++i) {
+    Listed& entry = list[next[chunk_of(prints[i], chunk) >> shift]++];
+    sketch_of(prints[i], chunk, entry.sketch);
+    entry.id = static_cast<uint32_t>(i);
   }
+}
+
+struct Name {
+  size_t first = 0, count = 0;
+};
+// Of "FIRST-COUNT.run"; nothing for another name.
+std::vector<Name> parse_name(const std::string& name) {
+  unsigned long long first = 0, count = 0;
+  char rest = 0;
+  if (std::sscanf(name.c_str(), "%llu-%llu.ru%c", &first, &count, &rest) != 3) return {};
+  if (name != std::to_string(first) + "-" + std::to_string(count) + ".run") return {};
+  return {{static_cast<size_t>(first), static_cast<size_t>(count)}};
+}
+
+fs::path run_path(const fs::path& folder, size_t first, size_t count) {
+  return folder / (std::to_string(first) + "-" + std::to_string(count) + ".run");
+}
+
+// Largest first of those that start at one place: what a merge left behind is not used.
+std::vector<Name> runs_in(const fs::path& folder) {
+  std::vector<Name> out;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    for (const Name& name : parse_name(entry.path().filename().string())) out.push_back(name);
+  }
+  std::sort(out.begin(), out.end(), [](const Name& a, const Name& b) {
+    return a.first != b.first ? a.first < b.first : a.count > b.count;
+  });
+  return out;
 }
 
 }  // namespace
 
-// Small runs share bits of `present` between keys: a stranger more is compared, nothing is lost.
-uint32_t SearchRun::folded(const Chunk& chunk, uint32_t key) const {
-  return key & static_cast<uint32_t>(chunk.present.size() * 64 - 1);
+SearchRun::SearchRun(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
+    : owner_(std::move(owner)), bytes_(bytes) {
+  Header header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  prints_ = {reinterpret_cast<const Pdq*>(bytes.data() + sizeof header), header.count};
 }
 
-SearchRun::SearchRun(std::vector<Pdq> prints) : prints_(std::move(prints)) {
-  CLEARED_CHECK(!prints_.empty() && prints_.size() < UINT32_MAX);
-  const int enough = std::max(6, static_cast<int>(std::bit_width(prints_.size() - 1)));
-  int bit = 0;
-  for (const int width : kWidths) {
-    Chunk& chunk = chunks_.emplace_back();
-    chunk.bit = bit;
-    chunk.width = width;
-    chunk.shift = std::max(0, width - enough);
-    bit += width;
-    chunk.present.resize((size_t{1} << std::min(width, enough + 4)) / 64);
-    chunk.begin.assign((size_t{1} << (width - chunk.shift)) + 1, 0);
-    chunk.order.resize(prints_.size());
-    for (const Pdq& print : prints_) {
-      const uint32_t key = chunk_key(print, chunk.bit, width);
-      ++chunk.begin[(key >> chunk.shift) + 1];
-      const uint32_t at = folded(chunk, key);
-      chunk.present[at / 64] |= uint64_t{1} << at % 64;
-    }
-    for (size_t i = 1; i < chunk.begin.size(); ++i) chunk.begin[i] += chunk.begin[i - 1];
-    std::vector<uint32_t> next(chunk.begin.begin(), chunk.begin.end() - 1);
-    for (size_t i = 0; i < prints_.size(); ++i) {
-      const uint32_t key = chunk_key(prints_[i], chunk.bit, width);
-      chunk.order[next[key >> chunk.shift]++] = static_cast<uint32_t>(i);
-    }
+SearchRun::SearchRun(std::span<const Pdq> prints) {
+  CLEARED_CHECK(!prints.empty() && prints.size() < UINT32_MAX);
+  const Layout layout{prints.size(), bucket_bits_for(prints.size())};
+  const auto pages = map_pages(-1, layout.size(), "memory for the search index");
+  auto* run = static_cast<std::byte*>(pages->at);
+  std::memcpy(run + sizeof(Header), prints.data(), 32 * prints.size());
+  for (size_t c = 0; c < kChunks; ++c) fill_chunk(prints, layout, c, run);
+  const std::span<const std::byte> bytes(run, layout.size());
+  Header header{.magic = {},
+                .count = prints.size(),
+                .bucket_bits = static_cast<uint32_t>(layout.bucket_bits),
+                .zero = 0,
+                .digest = {}};
+  std::memcpy(header.magic, kMagic, sizeof header.magic);
+  std::memcpy(run, &header, sizeof header);
+  *this = SearchRun(pages, bytes);
+}
+
+SearchRun SearchRun::open(const fs::path& path) {
+  const Fd fd = open_read(path);
+  const auto corrupt = [&](const char* why) {
+    throw Error(Errc::corrupt, "search index ", path.string(), ": ", why);
+  };
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) throw Error(Errc::io, "read ", path.string());
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size < sizeof(Header)) corrupt("cut short");
+  const auto pages = map_pages(fd.get(), size, path.string());
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>(pages->at), size);
+  Header header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof header.magic) != 0) corrupt("of another version");
+  if (header.count == 0 || header.count >= UINT32_MAX || header.zero != 0 ||
+      header.bucket_bits != bucket_bits_for(header.count)) {
+    corrupt("its header contradicts itself");
   }
+  const Layout layout{header.count, header.bucket_bits};
+  if (size != layout.size()) corrupt("cut short, or with something behind its end");
+  if (std::memcmp(digest_after_header(bytes).bytes.data(), header.digest, 32) != 0) {
+    corrupt("damaged: its digest is another");
+  }
+  ::madvise(pages->at, size, MADV_RANDOM);
+  return SearchRun(pages, bytes);
 }
 
-// Step by step over whole lists, each asking for the memory that the next one reads.
+void SearchRun::write(const fs::path& path) const {
+  std::string text(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
+  const Digest digest = digest_after_header(bytes_);
+  std::memcpy(text.data() + offsetof(Header, digest), digest.bytes.data(), 32);
+  write_file(path, text);
+}
+
+// List by list, each asking for the memory that the next one reads.
 void SearchRun::near(const Pdq& query, uint32_t first, std::vector<Near>& out) const {
-  thread_local std::vector<uint32_t> buckets, candidates;
-  const size_t before = out.size();
-  for (int c = 0; c < kChunks; ++c) {
-    const Chunk& chunk = chunks_[static_cast<size_t>(c)];
-    buckets.clear();
-    candidates.clear();
-    ball(chunk_key(query, chunk.bit, chunk.width), chunk.width, kRadius[c], [&](uint32_t key) {
-      const uint32_t at = folded(chunk, key);
-      if ((chunk.present[at / 64] >> at % 64 & 1) == 0) return;
-      buckets.push_back(key >> chunk.shift);
-      __builtin_prefetch(&chunk.begin[key >> chunk.shift]);
-    });
-    if (chunk.shift > 0) {  // keys that share a bucket
-      std::sort(buckets.begin(), buckets.end());
-      buckets.erase(std::unique(buckets.begin(), buckets.end()), buckets.end());
+  struct Span {
+    uint32_t begin, end;
+  };
+  const Layout layout{prints_.size(), bucket_bits_for(prints_.size())};
+  const auto bits = static_cast<uint32_t>(layout.bucket_bits), shift = kChunkBits - bits;
+  const auto* prints = reinterpret_cast<const uint64_t*>(prints_.data());
+  const auto list_of = [&](size_t c) {
+    return reinterpret_cast<const Listed*>(bytes_.data() + layout.list(c));
+  };
+  const auto bucket_at = [&](size_t c, uint32_t i) {
+    const auto* begin = reinterpret_cast<const uint32_t*>(bytes_.data() + layout.directory(c));
+    return begin + ((chunk_of(query, c) >> shift) ^ (i == bits ? 0U : 1U << i));
+  };
+  Span spans[2][kChunkBits + 1];
+  const auto ask = [&](size_t c) {
+    for (uint32_t i = 0; i <= bits; ++i) {
+      const uint32_t* at = bucket_at(c, i);
+      const auto size = static_cast<uint32_t>(prints_.size());
+      spans[c % 2][i] = {std::min(at[0], size), std::min(at[1], size)};
+      const auto& [begin, end] = spans[c % 2][i];
+      const Listed* list = list_of(c);
+      for (uint32_t e = begin; e < std::min(end, begin + 24); e += 4) __builtin_prefetch(list + e);
     }
-    for (const uint32_t bucket : buckets) __builtin_prefetch(&chunk.order[chunk.begin[bucket]]);
-    for (const uint32_t bucket : buckets) {
-      for (uint32_t at = chunk.begin[bucket]; at < chunk.begin[bucket + 1]; ++at) {
-        candidates.push_back(chunk.order[at]);
-        __builtin_prefetch(&prints_[chunk.order[at]]);
+  };
+  for (size_t c = 0; c < kChunks; ++c) {
+    for (uint32_t i = 0; i <= bits; ++i) __builtin_prefetch(bucket_at(c, i));
+  }
+  uint64_t words[4];
+  std::memcpy(words, query.data(), 32);
+  thread_local std::vector<Hit> hits;
+  const size_t before = out.size();
+  ask(0);
+  for (size_t c = 0; c < kChunks; ++c) {
+    if (c + 1 < kChunks) ask(c + 1);
+    uint32_t sketch[3];
+    sketch_of(query, c, sketch);
+    for (uint32_t i = 0; i <= bits; ++i) {
+      const auto [begin, end] = spans[c % 2][i];
+      if (begin >= end) continue;
+      if (hits.size() < end - begin) hits.resize(end - begin);
+      const size_t found = hits_of_list(list_of(c) + begin, end - begin, sketch, words, prints,
+                                        prints_.size(), kAlike, hits.data());
+      for (size_t h = 0; h < found; ++h) {
+        const Pdq& print = prints_[hits[h].id];
+        bool earlier = false;  // was it found by a list before?
+        for (size_t e = 0; e < c && !earlier; ++e) {
+          const uint32_t changed = (chunk_of(print, e) ^ chunk_of(query, e)) >> shift;
+          earlier = (changed & (changed - 1)) == 0;
+        }
+        if (!earlier) out.push_back({first + hits[h].id, hits[h].distance});
       }
     }
-    for (const uint32_t id : candidates) {
-      const int bits = bits_apart(query, prints_[id]);
-      if (bits <= kAlike) out.push_back({first + id, bits});
-    }
   }
-  const auto from = out.begin() + static_cast<ptrdiff_t>(before);
-  std::sort(from, out.end(), [](const Near& a, const Near& b) { return a.id < b.id; });
-  out.erase(std::unique(from, out.end()), out.end());
-}
-
-uint64_t SearchRun::size_bytes() const {
-  uint64_t sum = prints_.size() * sizeof(Pdq);
-  for (const Chunk& chunk : chunks_) {
-    sum += 8 * chunk.present.size() + 4 * chunk.begin.size() + 4 * chunk.order.size();
-  }
-  return sum;
+  std::sort(out.begin() + static_cast<ptrdiff_t>(before), out.end(),
+            [](const Near& a, const Near& b) { return a.id < b.id; });
 }
 
 void SearchIndex::add(const Pdq& print) {
   tail_.push_back(print);
-  if (tail_.size() < kTail) return;
-  std::vector<Pdq> merged = std::move(tail_);
-  tail_.clear();
-  sealed_ += merged.size();
-  while (!runs_.empty() && runs_.back().prints().size() <= merged.size()) {
-    std::vector<Pdq> all = runs_.back().prints();
-    all.insert(all.end(), merged.begin(), merged.end());
-    merged = std::move(all);
+  if (tail_.size() == kTail) seal(std::exchange(tail_, {}));
+}
+
+void SearchIndex::seal(std::vector<Pdq> prints) {
+  sealed_ += prints.size();
+  while (!runs_.empty() && runs_.back().prints().size() <= prints.size()) {
+    const auto before = runs_.back().prints();
+    prints.insert(prints.begin(), before.begin(), before.end());
     runs_.pop_back();
   }
-  runs_.emplace_back(std::move(merged));
+  runs_.emplace_back(prints);
 }
 
 void SearchIndex::near(const Pdq& query, std::vector<Near>& out) const {
@@ -166,31 +290,84 @@ uint64_t SearchIndex::size_bytes() const {
   return sum;
 }
 
-std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries,
-                                           std::span<const Pdq> base) {
+std::vector<std::string> SearchIndex::load(const fs::path& folder, std::span<const Pdq> prints) {
+  CLEARED_CHECK(size() == 0);
+  std::vector<std::string> problems;
+  for (const Name& name : runs_in(folder)) {
+    if (name.first != sealed_) continue;
+    try {
+      SearchRun run = SearchRun::open(run_path(folder, name.first, name.count));
+      const auto has = run.prints();
+      if (has.size() != name.count || has.size() > prints.size() - sealed_ ||
+          !std::equal(has.begin(), has.end(), prints.begin() + static_cast<ptrdiff_t>(sealed_))) {
+        throw Error(Errc::corrupt, "search index ",
+                    run_path(folder, name.first, name.count).string(), ": not of this ledger");
+      }
+      sealed_ += has.size();
+      runs_.push_back(std::move(run));
+    } catch (const Error& error) {
+      problems.emplace_back(error.what());
+    }
+  }
+  const auto rest = prints.subspan(sealed_);
+  const size_t whole = rest.size() / kTail * kTail;  // one run for all, not one a tail
+  if (whole > 0) seal({rest.begin(), rest.begin() + static_cast<ptrdiff_t>(whole)});
+  for (const Pdq& print : rest.subspan(whole)) add(print);
+  return problems;
+}
+
+void SearchIndex::save(const fs::path& folder) const {
+  std::set<fs::path> wanted;
+  size_t first = 0;
+  for (const SearchRun& run : runs_) {
+    const size_t count = run.prints().size();
+    const fs::path path = run_path(folder, first, count);
+    bool there = false;
+    try {
+      const auto stored = SearchRun::open(path).prints();
+      there = std::equal(stored.begin(), stored.end(), run.prints().begin(), run.prints().end());
+    } catch (const Error&) {  // missing or damaged
+    }
+    if (!there) {
+      make_folders(folder);
+      run.write(path);
+    }
+    wanted.insert(path);
+    first += count;
+  }
+  for (const Name& name : runs_in(folder)) {
+    const fs::path path = run_path(folder, name.first, name.count);
+    std::error_code none;
+    if (!wanted.contains(path)) fs::remove(path, none);
+  }
+}
+
+std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::span<const Pdq> base,
+                                           int radius) {
+  CLEARED_CHECK(radius >= 0 && radius < 128);
   std::vector<std::vector<Near>> out(queries.size());
   const size_t blocks = (base.size() + kBlock - 1) / kBlock;
-  constexpr size_t kBlocksAtOnce = 512;  // 128 KiB: they stay in the second-level cache
-  std::vector<uint64_t> words(kBlocksAtOnce * kBlock * 4);
+  constexpr size_t kBlocksAtOnce = 128;  // 16 KiB: they stay in the first-level cache
+  std::vector<uint64_t> words(kBlocksAtOnce * kBlock * 2);
   std::vector<uint32_t> hits(kBlocksAtOnce);
   for (size_t first = 0; first < blocks; first += kBlocksAtOnce) {
     const size_t count = std::min(kBlocksAtOnce, blocks - first);
     for (size_t i = 0; i < count * kBlock; ++i) {
       // Past the end stands the last one again; its hits are dropped below.
       const Pdq& print = base[std::min(first * kBlock + i, base.size() - 1)];
-      uint64_t word[4];
-      std::memcpy(word, print.data(), 32);
-      for (size_t w = 0; w < 4; ++w) words[(i / kBlock * 4 + w) * kBlock + i % kBlock] = word[w];
+      uint64_t word[2];
+      std::memcpy(word, print.data(), 16);
+      for (size_t w = 0; w < 2; ++w) words[(i / kBlock * 2 + w) * kBlock + i % kBlock] = word[w];
     }
     for (size_t q = 0; q < queries.size(); ++q) {
-      uint64_t query[4];
-      std::memcpy(query, queries[q].data(), 32);
-      const size_t found = blocks_with_hits(query, words.data(), count, kAlike, hits.data());
+      uint64_t query[2];
+      std::memcpy(query, queries[q].data(), 16);
+      const size_t found = blocks_with_hits(query, words.data(), count, radius, hits.data());
       for (size_t h = 0; h < found; ++h) {
         const size_t from = (first + hits[h]) * kBlock;
         for (size_t id = from; id < std::min(from + kBlock, base.size()); ++id) {
           const int bits = bits_apart(queries[q], base[id]);
-          if (bits <= kAlike) out[q].push_back({static_cast<uint32_t>(id), bits});
+          if (bits <= radius) out[q].push_back({static_cast<uint32_t>(id), bits});
         }
       }
     }

@@ -1,18 +1,22 @@
-// Every fingerprint within 31 bits of a query, and never one less: multi-index hashing for single
-// queries, blocked brute force for batches. Norouzi, Punjani and Fleet, "Fast exact search in
-// Hamming space with multi-index hashing", 2014, with chunks of different radius.
+// Every fingerprint within 31 bits of a query, and never one less. For single queries multi-index
+// hashing (Norouzi, Punjani and Fleet, "Fast exact search in Hamming space with multi-index
+// hashing", 2014), for batches blocked brute force.
 //
-// The 256 bits are cut into 11 chunks; chunk i is looked up with up to t_i bits changed, t = 2 for
-// ten of them and 1 for the last. Nothing is missed: a fingerprint that no look-up finds differs in
-// at least t_i + 1 bits of every chunk, so in at least 10 * 3 + 2 = 32 bits. Everything found is
-// then compared in full, so nothing is added either.
+// The 256 bits are 16 chunks of 16. A fingerprint that differs in two or more bits of every chunk
+// differs in 32: so what is near differs in at most one bit of some chunk, and 16 x 17 look-ups
+// find it. Each list of the index keeps 96 further bits of a fingerprint beside its number, so that
+// strangers are dropped while the list is read in order; only one in some thousands is fetched
+// whole. docs/formats/index.md describes the bytes, in memory as on disk.
 //
-// Reading is safe from any thread; add() is not.
+// Reading is safe from any thread; everything else is not.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "curate/pdq.h"
@@ -27,26 +31,29 @@ struct Near {
   bool operator==(const Near&) const = default;
 };
 
-// A fixed set. About 80 to 120 bytes a fingerprint above 100,000 of them, itself included.
+// A fixed set: its own bytes, or a file mapped into memory. 288 bytes a fingerprint, and a
+// directory that is at most 18 more.
 class SearchRun {
  public:
-  explicit SearchRun(std::vector<Pdq> prints);
+  // At least one.
+  explicit SearchRun(std::span<const Pdq> prints);
+  // Reads and checks the whole file: Error{corrupt} when it is cut short, damaged or of another
+  // version; Error{not_found}. Later changes of the file by others are not noticed.
+  static SearchRun open(const std::filesystem::path& path);
+  // Whole or not at all.
+  void write(const std::filesystem::path& path) const;
+
   // Appends what is near, positions counted from `first`, ascending.
   void near(const Pdq& query, uint32_t first, std::vector<Near>& out) const;
-  const std::vector<Pdq>& prints() const { return prints_; }
-  uint64_t size_bytes() const;
+  std::span<const Pdq> prints() const { return prints_; }
+  uint64_t size_bytes() const { return bytes_.size(); }
 
  private:
-  struct Chunk {
-    int bit = 0, width = 0, shift = 0;  // bits [bit, bit + width); its bucket is key >> shift
-    std::vector<uint64_t> present;      // one bit for each key of the chunk, folded for small runs
-    std::vector<uint32_t> begin;        // of each bucket in `order`, and the end
-    std::vector<uint32_t> order;        // positions, by bucket
-  };
-  uint32_t folded(const Chunk& chunk, uint32_t key) const;
+  explicit SearchRun(std::shared_ptr<const void> owner, std::span<const std::byte> bytes);
 
-  std::vector<Pdq> prints_;
-  std::vector<Chunk> chunks_;
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> bytes_;
+  std::span<const Pdq> prints_;
 };
 
 // A growing set: a tail that is compared one by one, and runs of which two neighbours of about the
@@ -58,13 +65,25 @@ class SearchIndex {
   size_t size() const { return sealed_ + tail_.size(); }
   uint64_t size_bytes() const;
 
+  // Starts from the runs of `folder` as far as they hold `prints`, in this order, and adds the
+  // rest. Returns what was wrong with the files that were not used, a line each; a missing folder
+  // is no error. The files stay as they are.
+  std::vector<std::string> load(const std::filesystem::path& folder, std::span<const Pdq> prints);
+  // One file a run, FIRST-COUNT.run; those that are there already are not written again, others of
+  // such a name are removed. The tail is not stored: it is cheap to add again.
+  void save(const std::filesystem::path& folder) const;
+
  private:
+  void seal(std::vector<Pdq> prints);
+
   std::vector<SearchRun> runs_;  // oldest and largest first
   std::vector<Pdq> tail_;
   size_t sealed_ = 0;
 };
 
-// Of each query what is near in `base`, ids ascending: every pair is looked at.
-std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::span<const Pdq> base);
+// Of each query what is near in `base`, ids ascending: every pair is looked at. `radius` is at most
+// 127, and the time is best below 64.
+std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::span<const Pdq> base,
+                                           int radius = kAlike);
 
 }  // namespace cleared::curate

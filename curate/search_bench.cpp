@@ -41,7 +41,7 @@ void query(benchmark::State& state) {
   const auto base =
       prints(static_cast<size_t>(state.range(0)), static_cast<int>(state.range(1)), 1);
   const SearchRun run(base);
-  const auto queries = queries_near(base, 2000);
+  const auto queries = queries_near(base, 20000);
   std::vector<Near> out;
   size_t at = 0, found = 0;
   for (auto _ : state) {

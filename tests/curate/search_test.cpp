@@ -1,10 +1,16 @@
 #include "curate/search.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <random>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "tests/curate/media.h"
 
 namespace cleared::curate {
 namespace {
@@ -67,26 +73,120 @@ TEST(Search, FindsWhatComparingOneByOneFinds) {
   EXPECT_GT(found, 1000U);
 }
 
-// The worst case of the proof: the bits differ as evenly over the chunks as 31 can.
+// The worst case of the proof: two bits of every chunk but one, which has one. Any position.
 TEST(Search, MissesNothingAtTheEdgeOfEveryChunk) {
-  constexpr int kFirst[] = {0, 24, 48, 72, 96, 120, 144, 167, 190, 213, 236, 256};
-  const Pdq base = any();
-  const SearchRun run({base});
-  for (int saved = 0; saved < 11; ++saved) {  // the chunk that differs in one bit less
-    Pdq query = base;
-    for (int c = 0; c < 11; ++c) {
-      const int bits = (c < 10 ? 3 : 2) - (c == saved ? 1 : 0);
-      for (int i = 0; i < bits; ++i) {
-        const auto bit = static_cast<size_t>(kFirst[c + 1] - 1 - i * 7);
-        query[bit / 8] ^= static_cast<uint8_t>(1U << bit % 8);
+  std::vector<Pdq> base;
+  for (int i = 0; i < 5000; ++i) base.push_back(any());
+  const SearchRun run(base);
+  for (size_t saved = 0; saved < 16; ++saved) {
+    for (size_t bit = 0; bit < 16; ++bit) {
+      Pdq query = base[saved];
+      const auto flip = [&](size_t b) { query[b / 8] ^= static_cast<uint8_t>(1U << b % 8); };
+      for (size_t c = 0; c < 16; ++c) {
+        flip(16 * c + bit);
+        if (c != saved) flip(16 * c + (bit + 7) % 16);
       }
+      std::vector<Near> out;
+      run.near(query, 0, out);
+      ASSERT_EQ(out, (std::vector<Near>{{static_cast<uint32_t>(saved), kAlike}})) << saved << bit;
+      EXPECT_EQ(near_of_all(std::span(&query, 1), base)[0], out);
     }
-    std::vector<Near> out;
-    run.near(query, 0, out);
-    ASSERT_EQ(out.size(), 1U) << saved;
-    EXPECT_EQ(out[0].distance, kAlike);
-    EXPECT_EQ(near_of_all(std::span(&query, 1), run.prints())[0], out);
   }
+}
+
+TEST(Search, BruteForceTakesAnyRadius) {
+  std::vector<Pdq> base = {any()};
+  for (int i = 0; i < 3000; ++i) base.push_back(changed(base[0], i % 100));
+  for (const int radius : {0, 1, 50, 90}) {
+    const auto found = near_of_all(std::span(base.data(), 1), base, radius);
+    size_t expected = 0;
+    for (const Pdq& print : base) expected += distance(base[0], print) <= radius ? 1 : 0;
+    EXPECT_EQ(found[0].size(), expected) << radius;
+  }
+}
+
+// A folder with the runs of 9,000 fingerprints, and what is done to it.
+class SearchFiles : public ::testing::Test {
+ protected:
+  SearchFiles() {
+    for (int i = 0; i < 9000; ++i) prints_.push_back(any());
+    SearchIndex index;
+    index.load(folder_.path(), prints_);
+    index.save(folder_.path());
+  }
+  std::filesystem::path run() const {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      return entry.path();
+    }
+    return {};
+  }
+  size_t files() const {
+    const std::filesystem::directory_iterator all(folder_.path());
+    return static_cast<size_t>(std::distance(begin(all), end(all)));
+  }
+  // Loads, and expects every fingerprint to be found; returns what was wrong with the files.
+  std::vector<std::string> problems() const {
+    SearchIndex index;
+    const auto out = index.load(folder_.path(), prints_);
+    EXPECT_EQ(index.size(), prints_.size());
+    std::vector<Near> near;
+    for (size_t i = 0; i < prints_.size(); i += 100) {
+      index.near(prints_[i], near);
+      EXPECT_EQ(near, (std::vector<Near>{{static_cast<uint32_t>(i), 0}}));
+    }
+    return out;
+  }
+
+  testing::TemporaryFolder folder_;
+  std::vector<Pdq> prints_;
+};
+
+TEST_F(SearchFiles, AreReadAgain) {
+  EXPECT_EQ(files(), 1U);
+  EXPECT_TRUE(problems().empty());
+  for (int i = 0; i < 20000; ++i) prints_.push_back(any());
+  SearchIndex grown;
+  EXPECT_TRUE(grown.load(folder_.path(), prints_).empty());
+  grown.save(folder_.path());
+  EXPECT_EQ(files(),
+            1U);  // the new ones outnumber the old run: it was merged, and its file removed
+  EXPECT_TRUE(problems().empty());
+}
+
+TEST_F(SearchFiles, ThatAreDamagedAreNamedAndMadeAgain) {
+  const std::string good = read_file(run());
+  const std::map<std::string, std::string> cases = {
+      {"empty", ""},
+      {"half a header", good.substr(0, 30)},
+      {"cut in the middle", good.substr(0, good.size() / 2)},
+      {"a byte short", good.substr(0, good.size() - 1)},
+      {"a byte more", good + "x"},
+      {"another version", "cleared index 9\n" + good.substr(16)},
+      {"a greater count", good.substr(0, 23) + "\x7f" + good.substr(24)},
+      {"other buckets", good.substr(0, 24) + "\x05" + good.substr(25)},
+      {"a flipped bit in a fingerprint", std::string(good).replace(70, 1, 1, char(good[70] ^ 1))},
+      {"a flipped bit in the last list",
+       std::string(good).replace(good.size() - 1, 1, 1, char(good.back() ^ 64))},
+  };
+  for (const auto& [what, bytes] : cases) {
+    const auto path = run();
+    write_file(path, bytes);
+    const auto found = problems();
+    ASSERT_EQ(found.size(), 1U) << what;
+    EXPECT_THAT(found[0], ::testing::HasSubstr(path.filename().string())) << what;
+    EXPECT_THROW(SearchRun::open(path), Error) << what;
+    SearchIndex again;
+    again.load(folder_.path(), prints_);
+    again.save(folder_.path());
+    EXPECT_EQ(read_file(path), good) << what;
+  }
+}
+
+TEST_F(SearchFiles, OfAnotherLedgerAreNotUsed) {
+  prints_[17] = any();
+  EXPECT_EQ(problems().size(), 1U);
+  prints_.resize(5000);  // a ledger that has less
+  EXPECT_EQ(problems().size(), 1U);
 }
 
 TEST(Search, OfNothingFindsNothing) {
