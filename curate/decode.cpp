@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "curate/encode.h"
+#include "curate/looks.h"
 #include "curate/measure.h"
 #include "curate/pdq.h"
 #include "curate/picture.h"
@@ -63,9 +64,38 @@ class Cutter {
   std::vector<std::string> webms_;
 };
 
+template <size_t n>
+void append(const std::array<Fingerprint, n>& prints, std::string& bits, std::string& qualities) {
+  for (const Fingerprint& print : prints) {
+    bits.append(reinterpret_cast<const char*>(print.bits.data()), print.bits.size());
+    qualities.push_back(static_cast<char>(print.quality));
+  }
+}
+
+// Takes the looks of the frames on whose turn it is.
+class LookTaker {
+ public:
+  explicit LookTaker(Analysis& out) : out_(out) {}
+  void take(const Picture& luma, uint64_t pts_us) {
+    if (pts_us < next_ * kLookUs) return;
+    next_ = pts_us / kLookUs + 1;
+    out_.add_kept_pts_us(pts_us);
+    append(looks_.kept(luma), *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
+    if (++taken_ % 2 == 0) return;
+    out_.add_asked_pts_us(pts_us);
+    append(looks_.asked(luma), *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
+  }
+
+ private:
+  Analysis& out_;
+  Looks looks_;
+  uint64_t next_ = 0, taken_ = 0;
+};
+
 }  // namespace
 
 void analyse(Reader& reader, Analysis& out) {
+  LookTaker looks(out);
   PictureMaker pictures, enlarged;
   PdqHasher hasher;
   SoundPrinter sound;
@@ -91,6 +121,7 @@ void analyse(Reader& reader, Analysis& out) {
     const Histogram bands = histogram(luma);
     bits.append(reinterpret_cast<const char*>(print.bits.data()), print.bits.size());
     qualities.push_back(static_cast<char>(print.quality));
+    looks.take(luma, pts_us);
     out.add_pts_us(pts_us);
     out.add_luma(mean_luma(luma));
     out.add_sharpness(sharpness(luma));

@@ -12,132 +12,166 @@
 namespace cleared::curate {
 namespace {
 
-constexpr uint64_t kQueryStepUs = 100'000;  // frames looked up: ten a second are enough to vote
-constexpr int64_t kOffsetBinUs = 50'000;    // votes for about the same offset
-constexpr uint64_t kNearUs = 60'000;        // frames that are compared along an offset
-constexpr uint64_t kGapUs = 1'000'000;      // a run survives so long without alike frames
+constexpr uint64_t kQueryStepUs = 100'000;  // frames looked up: ten a second are enough
+constexpr int kLookAlike = 40;              // bits: parts are never cut out twice in the same place
 constexpr double kSoundAgrees = 0.8;        // share of equal bits; unrelated sound has about 0.5
+constexpr double kMoves = 0.5;              // weight: less is a still
+constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.8;
 
-uint64_t frame_us(const Footage& footage) {
-  const size_t n = footage.pts_us.size();
-  return n < 2 ? 0 : (footage.pts_us.back() - footage.pts_us.front()) / (n - 1);
+uint64_t frame_us(const std::vector<uint64_t>& pts_us) {
+  const size_t n = pts_us.size();
+  return n < 2 ? 0 : (pts_us.back() - pts_us.front()) / (n - 1);
 }
 
-// The frame of `footage` shown nearest to `at_us`, when it is near.
-std::optional<size_t> frame_near(const Footage& footage, int64_t at_us) {
-  if (at_us < -static_cast<int64_t>(kNearUs)) return std::nullopt;
-  const auto& pts = footage.pts_us;
-  const auto target = static_cast<uint64_t>(std::max<int64_t>(at_us, 0));
-  auto it = std::lower_bound(pts.begin(), pts.end(), target);
-  if (it == pts.end() || (it != pts.begin() && *it - target > target - *(it - 1))) --it;
-  const uint64_t off = *it > target ? *it - target : target - *it;
-  if (off > std::max(kNearUs, frame_us(footage))) return std::nullopt;
-  return static_cast<size_t>(it - pts.begin());
-}
-
-struct Votes {
-  int count = 0;
-  int64_t distance = 0;
-  int64_t offset_us = 0;  // sum: of - later
-};
-
-// The best run of alike frames of `later` and `earlier` along `offset_us`.
-std::optional<Match> longest_run(const Footage& later, const Footage& earlier, int64_t offset_us) {
-  struct Run {
-    size_t first = 0, last = 0, of_first = 0, of_last = 0;
-    int alike = 0, compared = 0;
-    int64_t bits = 0;
-    uint64_t length_us(const Footage& in) const { return in.pts_us[last] - in.pts_us[first]; }
-  };
-  std::optional<Run> run, best;
-  const auto close_run = [&] {
-    const bool counts = run && run->alike * 10 >= run->compared * 8;  // most of it really is alike
-    if (counts && (!best || run->length_us(later) > best->length_us(later))) best = run;
-    run.reset();
-  };
-  int compared_since = 0;
-  for (size_t i = 0; i < later.pts_us.size(); ++i) {
-    if (later.prints[i].quality < kFeatureless) continue;
-    const auto j = frame_near(earlier, static_cast<int64_t>(later.pts_us[i]) + offset_us);
-    if (!j || earlier.prints[*j].quality < kFeatureless) continue;
-    ++compared_since;
-    const int bits = distance(later.prints[i].bits, earlier.prints[*j].bits);
-    if (bits > kAlike) continue;
-    if (run && later.pts_us[i] - later.pts_us[run->last] > kGapUs) close_run();
-    if (!run) run = Run{.first = i, .last = i, .of_first = *j, .of_last = *j};
-    run->compared += run->alike == 0 ? 1 : compared_since;
-    run->last = i;
-    run->of_last = *j;
-    ++run->alike;
-    run->bits += bits;
-    compared_since = 0;
+// Frames of a source at most ten times a second, without the featureless ones.
+Track thinned(const Footage& footage) {
+  Track out;
+  uint64_t next_us = 0;
+  for (size_t i = 0; i < footage.prints.size(); ++i) {
+    if (footage.prints[i].quality < kFeatureless || footage.pts_us[i] < next_us) continue;
+    next_us = footage.pts_us[i] + kQueryStepUs;
+    out.pts_us.push_back(footage.pts_us[i]);
+    out.prints.push_back(footage.prints[i]);
   }
-  close_run();
-  if (!best) return std::nullopt;
-  return Match{.of = 0,
-               .start_us = later.pts_us[best->first],
-               .end_us = later.pts_us[best->last] + frame_us(later),
-               .of_start_us = earlier.pts_us[best->of_first],
-               .of_end_us = earlier.pts_us[best->of_last] + frame_us(earlier),
-               .distance = double(best->bits) / best->alike,
-               .audio_match = -1};
+  return out;
+}
+
+// The track of ours that a pair of looks asks with.
+const Track& asked_track(const Footage& footage, LookPair pair) {
+  return pair.asked < kAskedLooks ? footage.asked[pair.asked]
+                                  : footage.kept[pair.asked - kAskedLooks];
+}
+
+bool is_copy(const Match& match, double likeness, const Duplicates& rules) {
+  if (match.end_us - match.start_us < uint64_t{rules.min_run_ms()} * 1000) return false;
+  if (match.weight < kMoves) return false;
+  const bool sound_agrees = match.audio_match >= kSoundAgrees;
+  const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
+  return match.distance <= limit || (match.distance <= kEditedDistance &&
+                                     match.weight >= kEditedWeight && likeness >= kEditedLikeness);
 }
 
 }  // namespace
 
-void DuplicateIndex::add(Footage footage) {
+// Votes by earlier source and then by pair of looks; whole frames come before all pairs.
+struct DuplicateIndex::Voting {
+  static constexpr size_t kWhole = SIZE_MAX;
+  std::map<uint32_t, std::map<size_t, std::vector<Vote>>> votes;
+};
+
+void DuplicateIndex::enter(const Footage& footage, std::vector<Pdq>& prints) {
   CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
+  CLEARED_CHECK(footage.kept.empty() || footage.kept.size() == kKeptLooks);
+  const auto number = static_cast<uint32_t>(footage_.size());
   for (size_t frame = 0; frame < footage.prints.size(); ++frame) {
     if (footage.prints[frame].quality < kFeatureless) continue;
-    entries_.push_back({static_cast<uint32_t>(footage_.size()), static_cast<uint32_t>(frame)});
-    frames_.add(footage.prints[frame].bits);
+    entries_.push_back({number, static_cast<uint32_t>(frame)});
+    prints.push_back(footage.prints[frame].bits);
   }
+  for (size_t look = 0; look < footage.kept.size(); ++look) {
+    const Track& track = footage.kept[look];
+    for (size_t i = 0; i < track.prints.size(); ++i) {
+      if (track.prints[i].quality < kFeatureless) continue;
+      looks_[look].prints.push_back(track.prints[i].bits);
+      looks_[look].entries.push_back({number, static_cast<uint32_t>(i)});
+    }
+  }
+}
+
+void DuplicateIndex::add(Footage footage) {
+  std::vector<Pdq> prints;
+  enter(footage, prints);
+  for (const Pdq& print : prints) frames_.add(print);
+  footage.asked.clear();
   footage_.push_back(std::move(footage));
 }
 
-std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates& rules) const {
-  CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
-  std::map<std::pair<uint32_t, int64_t>, Votes> votes;  // by earlier source and offset
-  uint64_t next_us = 0;
+std::vector<std::string> DuplicateIndex::load(std::vector<Footage> all,
+                                              const std::filesystem::path& folder) {
+  CLEARED_CHECK(footage_.empty());
+  std::vector<Pdq> prints;
+  for (Footage& footage : all) {
+    enter(footage, prints);
+    footage_.push_back(std::move(footage));
+  }
+  return frames_.load(folder, prints);
+}
+
+void DuplicateIndex::vote_whole(const Track& track, Voting& voting) const {
   std::vector<Near> alike;
-  for (size_t frame = 0; frame < footage.prints.size(); ++frame) {
-    if (footage.prints[frame].quality < kFeatureless || footage.pts_us[frame] < next_us) continue;
-    next_us = footage.pts_us[frame] + kQueryStepUs;
-    frames_.near(footage.prints[frame].bits, alike);
+  for (uint32_t i = 0; i < track.prints.size(); ++i) {
+    frames_.near(track.prints[i].bits, alike);
     for (const Near& near : alike) {
       const Entry& entry = entries_[near.id];
-      const Footage& earlier = footage_[entry.footage];
-      if (earlier.digest == footage.digest) continue;
-      const int64_t offset = static_cast<int64_t>(earlier.pts_us[entry.frame]) -
-                             static_cast<int64_t>(footage.pts_us[frame]);
-      const int64_t bin = offset >= 0 ? offset / kOffsetBinUs : (offset + 1) / kOffsetBinUs - 1;
-      Votes& at = votes[{entry.footage, bin}];
-      ++at.count;
-      at.distance += near.distance;
-      at.offset_us += offset;
+      voting.votes[entry.footage][Voting::kWhole].push_back({i, entry.frame});
     }
   }
+}
 
-  // Per earlier source the bin with the most votes; of equals the one whose frames are closer.
-  std::map<uint32_t, Votes> winners;
-  for (const auto& [key, at] : votes) {
-    Votes& best = winners[key.first];
-    const bool closer = at.count == best.count && at.distance < best.distance;
-    if (at.count > best.count || closer) best = at;
-  }
-  std::vector<Match> out;
-  for (const auto& [of, at] : winners) {
-    auto match = longest_run(footage, footage_[of], at.offset_us / at.count);
-    if (!match) continue;
-    match->of = of;
-    const uint64_t length_us = match->end_us - match->start_us;
-    match->audio_match = sound_match(footage.sound, match->start_us, footage_[of].sound,
-                                     match->of_start_us, length_us);
-    const bool sound_agrees = match->audio_match >= kSoundAgrees;
-    const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
-    if (length_us >= uint64_t{rules.min_run_ms()} * 1000 && match->distance <= limit) {
-      out.push_back(*match);
+void DuplicateIndex::vote_looks(const Footage& footage, Voting& voting) const {
+  if (footage.kept.empty()) return;
+  for (size_t p = 0; p < look_pairs().size(); ++p) {
+    const LookPair pair = look_pairs()[p];
+    if (pair.asked < kAskedLooks && footage.asked.empty()) continue;
+    const Track& track = asked_track(footage, pair);
+    std::vector<Pdq> queries;
+    std::vector<uint32_t> positions;
+    for (uint32_t i = 0; i < track.prints.size(); ++i) {
+      if (track.prints[i].quality < kFeatureless) continue;
+      queries.push_back(track.prints[i].bits);
+      positions.push_back(i);
     }
+    const LookBase& base = looks_[pair.kept];
+    const auto near = near_of_all(queries, base.prints, kLookAlike);
+    for (size_t q = 0; q < queries.size(); ++q) {
+      for (const Near& one : near[q]) {
+        const Entry& entry = base.entries[one.id];
+        voting.votes[entry.footage][p].push_back({positions[q], entry.frame});
+      }
+    }
+  }
+}
+
+std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates& rules,
+                                        Self self) const {
+  CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
+  const Track whole = thinned(footage);
+  Voting voting;
+  vote_whole(whole, voting);
+  vote_looks(footage, voting);
+
+  std::vector<Match> out;
+  for (const auto& [of, by_pair] : voting.votes) {
+    const Footage& earlier = footage_[of];
+    if (self == Self::never && earlier.digest == footage.digest) continue;
+    std::optional<Match> best;
+    double best_score = 0;
+    for (const auto& [p, votes] : by_pair) {
+      const bool is_whole = p == Voting::kWhole;
+      const Track& track = is_whole ? whole : asked_track(footage, look_pairs()[p]);
+      const auto found = is_whole ? align(track, {earlier.pts_us, earlier.prints}, votes)
+                                  : align(track, earlier.kept[look_pairs()[p].kept], votes);
+      if (!found) continue;
+      Match match{.of = of,
+                  .start_us = found->start_us,
+                  .end_us = found->end_us + frame_us(track.pts_us),
+                  .of_start_us = found->of_start_us,
+                  .of_end_us = found->of_end_us + frame_us(earlier.pts_us),
+                  .distance = found->distance,
+                  .audio_match = -1,
+                  .speed = found->speed,
+                  .weight = found->weight,
+                  .how = is_whole ? "whole" : describe(look_pairs()[p])};
+      if (found->speed == 1) {
+        match.audio_match = sound_match(footage.sound, match.start_us, earlier.sound,
+                                        match.of_start_us, match.end_us - match.start_us);
+      }
+      const double score = found->score * double(frame_us(track.pts_us));
+      if (!is_copy(match, found->likeness, rules) || score <= best_score) continue;
+      best = match;
+      best_score = score;
+    }
+    if (best) out.push_back(*best);
   }
   std::stable_sort(out.begin(), out.end(), [](const Match& a, const Match& b) {
     return a.end_us - a.start_us > b.end_us - b.start_us;

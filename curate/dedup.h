@@ -1,15 +1,20 @@
-// Finds footage that the ledger has already: the same pictures in the same order, whatever became
-// of their size, encoding and length. One thread.
+// Finds footage that is there already: the same pictures in the same order, whatever became of
+// their size, encoding, speed and length, and also when they were cropped, turned, mirrored, put
+// into a frame or partly covered. One thread.
 //
-// Two frames look alike when their fingerprints differ in at most 31 bits; curate/search.h finds
-// every such pair. Alike frames vote for an offset between two sources; along the best offset, the
-// frames of both are then compared one by one.
+// Frames vote: whole pictures that differ in at most 31 bits (curate/search.h finds every such
+// pair), and parts and turns of pictures (curate/looks.h). curate/align.h follows the votes to the
+// stretches that two sources have in common; here it is judged whether that is a copy.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "curate/align.h"
+#include "curate/looks.h"
 #include "curate/pdq.h"
 #include "curate/search.h"
 #include "ledger/base/bytes.h"
@@ -24,6 +29,8 @@ struct Footage {
   std::vector<uint64_t> pts_us;  // increasing
   std::vector<Fingerprint> prints;
   std::vector<uint32_t> sound;  // Chromaprint items; may be empty
+  std::vector<Track> kept;      // one a look, or none: then only whole pictures are compared
+  std::vector<Track> asked;     // as `kept`; of use to find() alone
 };
 
 // A span that two sources have in common.
@@ -33,24 +40,47 @@ struct Match {
   uint64_t of_start_us = 0, of_end_us = 0;  // in the earlier one
   double distance = 0;                      // mean over the aligned frames, of 256 bits
   double audio_match = -1;                  // as sound_match()
+  double speed = 1;                         // of the earlier one, as Stretch
+  double weight = 0;                        // as Stretch: what speaks against chance
+  const char* how = "whole";                // as describe(LookPair)
 };
+
+// Whether a source may match itself. Recording: no. For a question about a file: yes.
+enum class Self { never, also };
 
 class DuplicateIndex {
  public:
   void add(Footage footage);
-  // The longest common run with each earlier source; the longest first. A source is never compared
-  // with itself. Featureless frames (PDQ quality below 50) neither match nor speak against a match.
-  std::vector<Match> find(const Footage& footage, const Duplicates& rules) const;
+  // All of a ledger at once, with the runs of an index folder as SearchIndex::load().
+  std::vector<std::string> load(std::vector<Footage> all, const std::filesystem::path& folder);
+  void save(const std::filesystem::path& folder) const { frames_.save(folder); }
+
+  // The best common stretch with each earlier source; the longest first. Featureless frames (PDQ
+  // quality below 50) neither match nor speak against a match, and a stretch in which nothing moves
+  // is no match.
+  std::vector<Match> find(const Footage& footage, const Duplicates& rules,
+                          Self self = Self::never) const;
 
   const Footage& footage(size_t index) const { return footage_[index]; }
+  size_t size() const { return footage_.size(); }
 
  private:
   struct Entry {
     uint32_t footage = 0, frame = 0;
   };
+  struct LookBase {
+    std::vector<Pdq> prints;
+    std::vector<Entry> entries;
+  };
+  struct Voting;
+  void enter(const Footage& footage, std::vector<Pdq>& prints);
+  void vote_whole(const Track& track, Voting& voting) const;
+  void vote_looks(const Footage& footage, Voting& voting) const;
+
   std::vector<Footage> footage_;
   std::vector<Entry> entries_;  // by position in frames_
   SearchIndex frames_;
+  std::array<LookBase, kKeptLooks> looks_;
 };
 
 }  // namespace cleared::curate

@@ -4,11 +4,16 @@
 #include <cmath>
 
 #include "curate/clips.h"
+#include "curate/fingerprint.pb.h"
+#include "curate/looks.h"
 #include "curate/shots.h"
 #include "curate/sound.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/base/log.h"
+#include "ledger/digest.h"
 #include "ledger/key.h"
 
 namespace cleared::curate {
@@ -71,7 +76,74 @@ uint64_t little_endian(std::string_view bytes) {
   return value;
 }
 
+template <class Times>
+bool increase(const Times& times) {
+  return std::adjacent_find(times.begin(), times.end(),
+                            [](uint64_t a, uint64_t b) { return a >= b; }) == times.end();
+}
+
+bool looks_are_whole(const Analysis& a) {
+  const auto kept = static_cast<size_t>(a.kept_pts_us_size()) * kKeptLooks;
+  const auto asked = static_cast<size_t>(a.asked_pts_us_size()) * kAskedLooks;
+  return a.kept_pdq().size() == 32 * kept && a.kept_quality().size() == kept &&
+         a.asked_pdq().size() == 32 * asked && a.asked_quality().size() == asked &&
+         increase(a.kept_pts_us()) && increase(a.asked_pts_us());
+}
+
+// One series a look, from what is stored time by time.
+std::vector<Track> tracks_of(const google::protobuf::RepeatedField<uint64_t>& pts_us,
+                             std::string_view pdq, std::string_view quality, size_t looks) {
+  std::vector<Track> out(looks);
+  for (size_t look = 0; look < looks; ++look) {
+    out[look].pts_us.assign(pts_us.begin(), pts_us.end());
+    for (size_t i = look; i < quality.size(); i += looks) {
+      out[look].prints.push_back(
+          {.bits = pdq_at(pdq, i), .quality = static_cast<uint8_t>(quality[i])});
+    }
+  }
+  return out;
+}
+
+// Of a recorded source; none when the file is missing or damaged: whole pictures are compared
+// still.
+std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest& digest) {
+  const auto path = folder / (to_hex(digest) + ".looks");
+  if (!std::filesystem::exists(path)) return {};
+  const std::string bytes = read_file(path);
+  SourceLooks looks;
+  Analysis analysis;
+  const std::string_view body = std::string_view(bytes).substr(std::min<size_t>(bytes.size(), 32));
+  if (bytes.size() > 32 && ledger::sha256(body).text() == bytes.substr(0, 32) &&
+      looks.ParseFromArray(body.data(), static_cast<int>(body.size())) &&
+      looks.digest() == raw(digest)) {
+    *analysis.mutable_kept_pts_us() = looks.kept_pts_us();
+    analysis.set_kept_pdq(looks.kept_pdq());
+    analysis.set_kept_quality(looks.kept_quality());
+    if (looks_are_whole(analysis)) {
+      return tracks_of(analysis.kept_pts_us(), analysis.kept_pdq(), analysis.kept_quality(),
+                       kKeptLooks);
+    }
+  }
+  log(Level::warn, "curate.index", {{"damaged", path.string()}});
+  return {};
+}
+
 }  // namespace
+
+void check_prints(const Analysis& a, std::string_view what) {
+  const auto fail = [&](const char* why) { throw Error(Errc::corrupt, what, why); };
+  const auto frames = static_cast<size_t>(a.pts_us_size());
+  if (frames == 0 || a.pdq().size() != 32 * frames || a.pdq_quality().size() != frames) {
+    fail(": lists differ in length");
+  }
+  if (!increase(a.pts_us()) || a.pts_us(0) != 0) fail(": times go back");
+  if (a.pts_us(a.pts_us_size() - 1) > uint64_t{1} << 50) fail(": no times or no size");
+  for (const char quality : a.pdq_quality()) {
+    if (static_cast<uint8_t>(quality) > 100) fail(": quality");
+  }
+  if (!looks_are_whole(a)) fail(": the looks");
+  if (!is_word(a.chromaprint(), 60'000, "_-")) fail(": a name has odd characters");
+}
 
 void check_analysis(const Analysis& a) {
   const auto fail = [](const char* what) {
@@ -94,6 +166,7 @@ void check_analysis(const Analysis& a) {
       a.frame_us() > uint64_t{1} << 40 || a.width() == 0 || a.height() == 0) {
     fail("no times or no size");
   }
+  if (!looks_are_whole(a)) fail("the looks");
   if (!is_word(a.container(), 32, "_-") || !is_word(a.video_codec(), 32, "_-") ||
       !is_word(a.audio_codec(), 32, "_-") || !is_word(a.chromaprint(), 60'000, "_-") ||
       !is_word(a.problem(), 500, " .,:;'()-_/%")) {
@@ -105,7 +178,11 @@ Footage footage_of(const Digest& digest, const Analysis& analysis) {
   Footage out{.digest = digest,
               .pts_us = {analysis.pts_us().begin(), analysis.pts_us().end()},
               .prints = {},
-              .sound = parse_chromaprint(analysis.chromaprint())};
+              .sound = parse_chromaprint(analysis.chromaprint()),
+              .kept = tracks_of(analysis.kept_pts_us(), analysis.kept_pdq(),
+                                analysis.kept_quality(), kKeptLooks),
+              .asked = tracks_of(analysis.asked_pts_us(), analysis.asked_pdq(),
+                                 analysis.asked_quality(), kAskedLooks)};
   for (size_t i = 0; i < out.pts_us.size(); ++i) {
     out.prints.push_back({.bits = pdq_at(analysis.pdq(), i),
                           .quality = static_cast<uint8_t>(analysis.pdq_quality()[i])});
@@ -196,8 +273,25 @@ void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key) {
   store.sign_head(ledger::read_signer_key(path));
 }
 
+std::filesystem::path index_folder(const std::filesystem::path& ledger) {
+  return ledger.string() + ".index";
+}
+
+void write_looks(const std::filesystem::path& folder, const Digest& digest,
+                 const Analysis& analysis) {
+  SourceLooks looks;
+  looks.set_digest(raw(digest));
+  *looks.mutable_kept_pts_us() = analysis.kept_pts_us();
+  looks.set_kept_pdq(analysis.kept_pdq());
+  looks.set_kept_quality(analysis.kept_quality());
+  const std::string body = looks.SerializeAsString();
+  make_folders(folder);
+  write_file(folder / (to_hex(digest) + ".looks"), std::string(ledger::sha256(body).text()) + body);
+}
+
 DuplicateIndex read_index(const ledger::Store& store) {
-  DuplicateIndex index;
+  const auto folder = index_folder(store.path());
+  std::vector<Footage> all;
   ledger::Statement sources(store.db(), "SELECT digest, chromaprint, seq FROM source ORDER BY seq");
   ledger::Statement prints(store.db(),
                            "SELECT pts_us, pdq, quality FROM fingerprint WHERE source = ? "
@@ -205,8 +299,12 @@ DuplicateIndex read_index(const ledger::Store& store) {
   while (sources.next()) {
     const auto digest = parse_digest(sources.text(0));
     CLEARED_CHECK(digest.has_value());
-    Footage footage{
-        .digest = *digest, .pts_us = {}, .prints = {}, .sound = parse_chromaprint(sources.text(1))};
+    Footage footage{.digest = *digest,
+                    .pts_us = {},
+                    .prints = {},
+                    .sound = parse_chromaprint(sources.text(1)),
+                    .kept = {},
+                    .asked = {}};
     prints.with(sources.integer(2));
     while (prints.next()) {
       const std::string pts = prints.text(0), pdq = prints.text(1), quality = prints.text(2);
@@ -217,7 +315,12 @@ DuplicateIndex read_index(const ledger::Store& store) {
             {.bits = pdq_at(pdq, i), .quality = static_cast<uint8_t>(quality[i])});
       }
     }
-    index.add(std::move(footage));
+    footage.kept = read_looks(folder, footage.digest);
+    all.push_back(std::move(footage));
+  }
+  DuplicateIndex index;
+  for (const std::string& problem : index.load(std::move(all), folder)) {
+    log(Level::warn, "curate.index", {{"rebuilt", problem}});
   }
   return index;
 }

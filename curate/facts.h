@@ -26,6 +26,8 @@ struct JudgedSource {
 
 // Error{corrupt} when the answer of a worker contradicts itself.
 void check_analysis(const Analysis& analysis);
+// The same for times, fingerprints and looks alone; the error begins with `what`.
+void check_prints(const Analysis& analysis, std::string_view what);
 
 Footage footage_of(const Digest& digest, const Analysis& analysis);
 
@@ -49,6 +51,13 @@ ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Dig
 // Signs the tree head with `key`, or with the key that lies beside the ledger; without either,
 // nothing is signed.
 void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key);
+
+// What is kept beside the ledger, LEDGER.index: the runs of the search and the looks of each source
+// (docs/formats/index.md). The ledger can do without; what is damaged there is logged and made
+// again.
+std::filesystem::path index_folder(const std::filesystem::path& ledger);
+void write_looks(const std::filesystem::path& folder, const Digest& digest,
+                 const Analysis& analysis);
 
 // Every fingerprint of the ledger, sources in the order in which they were recorded.
 DuplicateIndex read_index(const ledger::Store& store);

@@ -7,6 +7,7 @@
 #include "curate/facts.h"
 #include "curate/parallel.h"
 #include "curate/pipeline.h"
+#include "curate/protect.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
@@ -58,6 +59,7 @@ class Ingest {
           count(file);
           report(file);
         });
+    if (!options_.dry_run) index_.save(index_folder(options_.ledger));
     if (!options_.dry_run) sign_if_keyed(store_, options_.log_key);
     return summary_;
   }
@@ -148,6 +150,13 @@ class Ingest {
 
   void record_new(const JudgedSource& source, const Analysis& analysis, FileReport& file) {
     Footage footage = footage_of(source.digest, analysis);
+    const auto works = protected_->find(footage, config_.duplicates());
+    if (!works.empty()) {
+      file.outcome = Outcome::refused;
+      file.detail = "protected: " + describe(works.front().match, works.front().name);
+      return append({refusal_fact("curate", source.path, source.digest, "protected",
+                                  describe(works.front().match, works.front().name))});
+    }
     std::vector<FoundMatch> matches;
     for (const Match& match : index_.find(footage, config_.duplicates())) {
       const Digest& of = index_.footage(match.of).digest;
@@ -161,6 +170,7 @@ class Ingest {
     const auto facts = source_facts(source, analysis, matches, config_);
     append(facts);
     known_.insert(to_hex(source.digest));
+    write_looks(index_folder(options_.ledger), source.digest, analysis);
     index_.add(std::move(footage));
 
     for (const ledger::Fact& fact : facts) {
@@ -174,12 +184,12 @@ class Ingest {
                    : recorded.status() == "duplicate" ? Outcome::duplicate
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
-    file.detail = describe(source, analysis, matches, recorded);
+    file.detail = summary_of(source, analysis, matches, recorded);
   }
 
-  std::string describe(const JudgedSource& source, const Analysis& analysis,
-                       const std::vector<FoundMatch>& matches,
-                       const ledger::SourceRecord& recorded) const {
+  std::string summary_of(const JudgedSource& source, const Analysis& analysis,
+                         const std::vector<FoundMatch>& matches,
+                         const ledger::SourceRecord& recorded) const {
     std::string text =
         std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
     for (const FoundMatch& found : matches) {
@@ -235,6 +245,7 @@ class Ingest {
   ledger::Rights rights_;
   std::set<std::string> known_;  // digests of recorded sources, hex
   DuplicateIndex index_;
+  std::optional<ProtectedWorks> protected_;
   IngestSummary summary_;
 };
 

@@ -1,0 +1,46 @@
+// Are two series of fingerprints the same pictures in the same order, and when? Pure; safe from any
+// thread.
+//
+// A copy plays at some speed from some moment on: of-time = speed * time + offset. Pairs of
+// fingerprints that are alike vote for such lines; along each line that many vote for, the stretch
+// that agrees best is taken.
+//
+// Agreement alone is no evidence: two takes of one room agree all the time, and so does a title
+// card with itself. What counts is that a picture agrees with the one at its moment better than
+// with the others of the stretch: its distance is compared with the median of its distances to them
+// all. The difference, in units of the spread that unlike pictures have, is the weight of a
+// picture; a still, black or featureless stretch has none, however long.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "curate/pdq.h"
+
+namespace cleared::curate {
+
+struct Track {
+  std::vector<uint64_t> pts_us;  // increasing
+  std::vector<Fingerprint> prints;
+};
+
+struct Vote {
+  uint32_t at = 0, of = 0;  // positions in the two tracks
+};
+
+struct Stretch {
+  uint64_t start_us = 0, end_us = 0, of_start_us = 0, of_end_us = 0;  // first and last picture
+  double speed = 1;     // seconds of `of` that pass in one of ours
+  double distance = 0;  // mean, of 256 bits
+  double weight = 0;    // mean over the pictures, in spreads; above about 1 it is no chance
+  double likeness = 0;  // [-1, 1] correlation of who is like whom in the copy and in the original
+  size_t pictures = 0;
+  double score = 0;  // for comparing stretches of one pair of sources
+};
+
+// The best stretch, or nothing when no two pictures are alike.
+std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes);
+
+}  // namespace cleared::curate

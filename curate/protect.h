@@ -1,0 +1,48 @@
+// Works that must never be taken in: fingerprints of footage that its owner keeps to himself. They
+// lie in a folder beside the ledger, one fingerprint file (docs/formats/fingerprint.md) a work,
+// named by its digest. What is refused because of one is a record of the ledger. One thread.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "curate/config.pb.h"
+#include "curate/dedup.h"
+
+namespace cleared::curate {
+
+std::filesystem::path protected_folder(const std::filesystem::path& ledger);  // LEDGER.protected
+
+// False when the work is there already. `fingerprint` is the content of a fingerprint file.
+bool add_protected(const std::filesystem::path& folder, const std::string& fingerprint);
+
+struct ProtectedMatch {
+  std::string name;
+  Match match;
+};
+
+class ProtectedWorks {
+ public:
+  // No folder, no works. Error{corrupt} names a file that is damaged or no fingerprint: a work that
+  // cannot be read would not be protected.
+  explicit ProtectedWorks(const std::filesystem::path& folder);
+  std::vector<ProtectedMatch> find(const Footage& footage, const Duplicates& rules) const;
+  size_t size() const { return names_.size(); }
+  const std::string& name(size_t work) const { return names_[work]; }
+  const Footage& footage(size_t work) const { return index_.footage(work); }
+
+ private:
+  std::vector<std::string> names_;
+  DuplicateIndex index_;
+};
+
+// Recorded sources that show a protected work, by path: what was taken in before it was protected.
+// Asks with whole pictures and with the looks that are kept, which is less than ingest asks with.
+std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
+    const std::filesystem::path& ledger, const ProtectedWorks& works, const Config& config);
+
+// "0:03.20 to 0:09.00 is 0:12.40 to 0:18.20 of NAME (cropped, 1.25 times as fast), distance 4.1"
+std::string describe(const Match& match, const std::string& name);
+
+}  // namespace cleared::curate

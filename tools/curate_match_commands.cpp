@@ -1,0 +1,214 @@
+#include "tools/curate_match_commands.h"
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "curate/config.h"
+#include "curate/config.pb.h"
+#include "curate/fingerprint.h"
+#include "curate/match.h"
+#include "curate/protect.h"
+#include "ledger/base/file.h"
+#include "tools/cli.h"
+
+namespace cleared::tools {
+
+struct MatchCommands::Options {
+  std::vector<std::string> files, against;
+  std::string ledger, out = ".", config;
+  bool json = false, quiet = false;
+};
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFingerprintExamples = R"(Examples:
+  curate fingerprint film.mp4                      writes film.mp4.print
+  curate fingerprint reels/*.mxf --out prints      writes prints/NAME.print
+A fingerprint file is enough to recognise copies of the footage, whole or in part; the pictures cannot be
+made from it. Send it to whoever should keep the footage out: curate protect add.)";
+
+constexpr const char* kMatchExamples = R"(Examples:
+  curate match --ledger film.db offer.mp4          is it, or a part of it, in the ledger or protected?
+  curate match --against prints offer.mp4          is it one of these fingerprint files, or this footage?
+  curate match --ledger film.db offer.mp4 --json   one JSON object a match
+Exit codes: 0 nothing matches, 1 something does, 4 some files could not be read.)";
+
+constexpr const char* kProtectExamples = R"(Examples:
+  curate protect add --ledger film.db feature.mp4       footage: it is fingerprinted and left where it is
+  curate protect add --ledger film.db from-owner.print  a fingerprint that its owner made
+  curate protect list --ledger film.db
+  curate protect check --ledger film.db                 what was taken in before the work was protected
+From then on curate ingest refuses what shows a part of it.)";
+
+nlohmann::json to_json(const std::string& file, const curate::FoundFootage& found) {
+  const curate::Match& m = found.match;
+  nlohmann::json out = {{"file", file},
+                        {"of", found.name},
+                        {"protected", found.is_protected},
+                        {"start_us", m.start_us},
+                        {"end_us", m.end_us},
+                        {"of_start_us", m.of_start_us},
+                        {"of_end_us", m.of_end_us},
+                        {"speed", m.speed},
+                        {"distance", m.distance},
+                        {"audio_match", m.audio_match},
+                        {"weight", m.weight},
+                        {"how", m.how}};
+  if (!found.licensor.empty()) {
+    out["licensor"] = found.licensor;
+    out["licences"] = found.licences;
+  }
+  return out;
+}
+
+void print_found(const std::string& file, const curate::FoundFootage& found, bool json) {
+  if (json) {
+    std::printf("%s\n", to_json(file, found).dump().c_str());
+    return;
+  }
+  std::string tail;
+  for (const std::string& licence : found.licences) tail += (tail.empty() ? " " : ", ") + licence;
+  if (!found.licensor.empty()) tail = "; licensed by " + found.licensor + " under" + tail;
+  std::printf("%-9s %s: %s%s\n", found.is_protected ? "protected" : "match",
+              printable(file).c_str(), curate::describe(found.match, found.name).c_str(),
+              tail.c_str());
+}
+
+// Calls visit for each file; one that cannot be read costs a line. Returns how many.
+template <class Visit>
+size_t each_file(const std::vector<std::string>& files, const Visit& visit) {
+  size_t failed = 0;
+  for (const std::string& file : files) {
+    try {
+      visit(file);
+    } catch (const Error& error) {
+      if (error.code() == Errc::io || files.size() == 1) throw;
+      std::fprintf(stderr, "%s\n", printable(error.what()).c_str());
+      ++failed;
+    }
+    std::fflush(stdout);
+  }
+  return failed;
+}
+
+}  // namespace
+
+MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>()) {
+  Options& o = *options_;
+  fingerprint_ = app.add_subcommand("fingerprint", "what can be sent instead of footage");
+  fingerprint_->footer(kFingerprintExamples);
+  fingerprint_->add_option("FILE", o.files, "footage")->required();
+  fingerprint_->add_option("--out", o.out, "folder for NAME.print; default: this one");
+  fingerprint_->add_flag("-q,--quiet", o.quiet, "do not print its name");
+
+  match_ = app.add_subcommand("match", "is this footage, or a part of it, known?");
+  match_->footer(kMatchExamples);
+  match_->add_option("FILE", o.files, "footage, or a fingerprint file")->required();
+  match_->add_option("--ledger", o.ledger, "ledger file: its sources and its protected works");
+  match_->add_option("--against", o.against,
+                     "fingerprint files, footage, or folders of them; may be given again");
+  match_->add_option("--config", o.config, "for its duplicates and limits; default: its values");
+  match_->add_flag("--json", o.json, "one JSON object a match");
+  match_->add_flag("-q,--quiet", o.quiet, "only the exit code");
+
+  protect_ = app.add_subcommand("protect", "works that must never be taken in");
+  protect_->footer(kProtectExamples);
+  protect_->require_subcommand(1);
+  add_ = protect_->add_subcommand("add", "protect footage, or what a fingerprint file stands for");
+  add_->add_option("FILE", o.files, "footage or fingerprint files")->required();
+  list_ = protect_->add_subcommand("list", "the protected works");
+  check_ = protect_->add_subcommand("check", "recorded sources that show a protected work");
+  for (CLI::App* command : {add_, list_, check_}) {
+    command->footer(kProtectExamples);
+    command->add_option("--ledger", o.ledger, "ledger file")->required();
+    command->add_flag("--json", o.json, "one JSON object a line");
+    command->add_option("--config", o.config, "for its duplicates and limits");
+  }
+}
+
+MatchCommands::~MatchCommands() = default;
+
+bool MatchCommands::parsed() const {
+  return fingerprint_->parsed() || match_->parsed() || protect_->parsed();
+}
+
+int MatchCommands::run() {
+  const Options& o = *options_;
+  const curate::Config config = curate::read_config(o.config);
+  const auto examine = [&](const std::string& file) {
+    return curate::examine_file(file, config.limits(), {});
+  };
+  if (fingerprint_->parsed()) {
+    const size_t failed = each_file(o.files, [&](const std::string& file) {
+      const fs::path out = fs::path(o.out) / (fs::path(file).filename().string() + ".print");
+      const std::string bytes = examine(file).fingerprint;
+      make_folders(o.out);
+      write_file(out, bytes);
+      if (!o.quiet) std::printf("%s\n", printable(out.string()).c_str());
+    });
+    return failed > 0 ? Exit::exit_partial : Exit::exit_ok;
+  }
+  if (match_->parsed()) {
+    if (o.ledger.empty() && o.against.empty()) {
+      throw Error(Errc::usage, "match needs --ledger or --against");
+    }
+    const curate::Matcher matcher(
+        {.ledger = o.ledger, .against = {o.against.begin(), o.against.end()}, .worker = {}},
+        config);
+    size_t matches = 0;
+    const size_t failed = each_file(o.files, [&](const std::string& file) {
+      const auto all = matcher.find(file);
+      matches += all.size();
+      if (o.quiet) return;
+      for (const auto& found : all) print_found(file, found, o.json);
+      if (all.empty() && !o.json) std::printf("%-9s %s\n", "no match", printable(file).c_str());
+    });
+    if (failed > 0) return Exit::exit_partial;
+    return matches > 0 ? Exit::exit_no : Exit::exit_ok;
+  }
+  const fs::path folder = curate::protected_folder(o.ledger);
+  if (add_->parsed()) {
+    const size_t failed = each_file(o.files, [&](const std::string& file) {
+      const bool fresh = curate::add_protected(folder, examine(file).fingerprint);
+      std::printf("%-9s %s\n", fresh ? "protected" : "already", printable(file).c_str());
+    });
+    return failed > 0 ? Exit::exit_partial : Exit::exit_ok;
+  }
+  const curate::ProtectedWorks works(folder);
+  if (list_->parsed()) {
+    for (size_t i = 0; i < works.size(); ++i) {
+      const auto& footage = works.footage(i);
+      const std::string digest = to_hex(footage.digest);
+      if (o.json) {
+        std::printf("%s\n", nlohmann::json({{"name", works.name(i)},
+                                            {"digest", digest},
+                                            {"frames", footage.pts_us.size()}})
+                                .dump()
+                                .c_str());
+      } else {
+        std::printf("%.16s %s, %zu frames\n", digest.c_str(), works.name(i).c_str(),
+                    footage.pts_us.size());
+      }
+    }
+    return Exit::exit_ok;
+  }
+  size_t matches = 0;
+  for (const auto& [path, found] : curate::recorded_protected(o.ledger, works, config)) {
+    ++matches;
+    print_found(path,
+                {.name = found.name,
+                 .licensor = {},
+                 .licences = {},
+                 .is_protected = true,
+                 .match = found.match},
+                o.json);
+  }
+  return matches > 0 ? Exit::exit_no : Exit::exit_ok;
+}
+
+}  // namespace cleared::tools

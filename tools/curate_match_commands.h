@@ -1,0 +1,25 @@
+// `curate fingerprint`, `curate match` and `curate protect`: what footage is known, and what must
+// not be. Main thread.
+#pragma once
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+namespace cleared::tools {
+
+class MatchCommands {
+ public:
+  explicit MatchCommands(CLI::App& app);
+  ~MatchCommands();
+  // Is one of these the command that was given?
+  bool parsed() const;
+  int run();  // exit code
+
+ private:
+  struct Options;
+  std::unique_ptr<Options> options_;
+  CLI::App *fingerprint_, *match_, *protect_, *add_, *list_, *check_;
+};
+
+}  // namespace cleared::tools
