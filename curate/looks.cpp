@@ -100,8 +100,16 @@ std::array<Fingerprint, kAskedLooks> Looks::asked(const Picture& luma) {
   std::array<Fingerprint, kAskedLooks> out;
   const cv::Mat whole = small(luma);
   cv::Mat held;
-  const auto turns = hasher_.turns(part_of(trimmed(whole), middle(1), held));
-  std::copy(turns.begin(), turns.end(), out.begin());
+  // Pictures turned, not coefficients: of so small a picture the filter takes points that are not
+  // in its middle, and a turned fingerprint would be 30 bits off.
+  part_of(trimmed(whole), middle(1), held);
+  for (size_t turn = 0; turn < kTurns; ++turn) {
+    cv::Mat turned = held.clone();
+    if ((turn & 1) != 0) cv::flip(turned, turned, 1);
+    if ((turn & 2) != 0) cv::flip(turned, turned, 0);
+    if ((turn & 4) != 0) cv::transpose(turned, turned);
+    out[turn] = hasher_.fingerprint(as_picture(turned));
+  }
   size_t at = kTurns;
   for (const double share : kMiddles) {
     out[at++] = hasher_.fingerprint(part_of(whole, middle(share), held));

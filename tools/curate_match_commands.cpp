@@ -111,7 +111,8 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
   match_->add_option("FILE", o.files, "footage, or a fingerprint file")->required();
   match_->add_option("--ledger", o.ledger, "ledger file: its sources and its protected works");
   match_->add_option("--against", o.against,
-                     "fingerprint files, footage, or folders of them; may be given again");
+                     "fingerprint files, footage, or folders of them; may be given again")
+      ->allow_extra_args(false);
   match_->add_option("--config", o.config, "for its duplicates and limits; default: its values");
   match_->add_flag("--json", o.json, "one JSON object a match");
   match_->add_flag("-q,--quiet", o.quiet, "only the exit code");

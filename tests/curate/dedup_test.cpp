@@ -81,10 +81,67 @@ TEST(Duplicates, AreNeverASourceAndItself) {
 TEST(Duplicates, AreNotMadeOfFeaturelessFrames) {
   Footage black = encoded(5, 0, 64, 160, 120, 10);
   for (Fingerprint& print : black.prints) print.quality = kFeatureless - 1;
+  for (auto* tracks : {&black.kept, &black.asked}) {
+    for (Track& track : *tracks) {
+      for (Fingerprint& print : track.prints) print.quality = kFeatureless - 1;
+    }
+  }
   DuplicateIndex index;
   index.add(black);
   black.digest = ledger::sha256("another");
   EXPECT_TRUE(index.find(black, Duplicates()).empty());
+}
+
+// A still agrees with itself for ever, and says nothing: it may be any title card.
+TEST(Duplicates, AreNotMadeOfAStill) {
+  Footage still = encoded(5, 0, 64, 160, 120, 10);
+  for (Fingerprint& print : still.prints) print = still.prints[0];
+  for (auto* tracks : {&still.kept, &still.asked}) {
+    for (Track& track : *tracks) {
+      for (Fingerprint& print : track.prints) print = track.prints[0];
+    }
+  }
+  DuplicateIndex index;
+  index.add(still);
+  still.digest = ledger::sha256("another");
+  EXPECT_TRUE(index.find(still, Duplicates()).empty());
+}
+
+// Played at another speed, mirrored, cropped, and all of it: the span is right to half a second.
+TEST(Duplicates, AreFoundMirroredCroppedAndFaster) {
+  const auto film = [](int frames, int step, bool mirrored, double share) {
+    std::vector<Picture> pictures;
+    for (int i = 0; i < frames; ++i) {
+      Picture whole = testing::draw(5, i * step, 320, 240), part;
+      part.width = static_cast<int>(320 * share) / 2 * 2;
+      part.height = static_cast<int>(240 * share) / 2 * 2;
+      part.channels = whole.channels;
+      const auto depth = static_cast<size_t>(whole.channels);
+      for (int y = 0; y < part.height; ++y) {
+        for (int x = 0; x < part.width; ++x) {
+          const int from = x + (320 - part.width) / 2;
+          const int column = mirrored ? 319 - from : from;
+          const auto* pixel =
+              &whole.pixels[depth *
+                            static_cast<size_t>((y + (240 - part.height) / 2) * 320 + column)];
+          part.pixels.insert(part.pixels.end(), pixel, pixel + depth);
+        }
+      }
+      pictures.push_back(std::move(part));
+    }
+    return footage_of_bytes(encode_webm(pictures, {.fps = 16, .quality = 20}));
+  };
+  DuplicateIndex index;
+  index.add(film(96, 1, false, 1));
+  for (const auto& [copy, how] : {std::pair{film(96, 1, true, 1), "mirrored"},
+                                  {film(96, 1, false, 0.8), "cropped"},
+                                  {film(48, 2, false, 1), "whole"}}) {
+    const auto matches = index.find(copy, Duplicates());
+    ASSERT_EQ(matches.size(), 1U) << how;
+    EXPECT_STREQ(matches[0].how, how);
+    EXPECT_NEAR(double(matches[0].of_start_us), 0, 5e5) << how;
+    EXPECT_NEAR(double(matches[0].of_end_us), 6e6, 5e5) << how;
+  }
 }
 
 TEST(Duplicates, OfSoundAndPictureSayHowWellTheSoundAgrees) {
