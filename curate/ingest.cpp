@@ -1,3 +1,4 @@
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -245,7 +246,7 @@ class Ingest {
   ledger::Rights rights_;
   std::set<std::string> known_;  // digests of recorded sources, hex
   DuplicateIndex index_;
-  std::optional<ProtectedWorks> protected_;
+  std::unique_ptr<ProtectedWorks> protected_;
   IngestSummary summary_;
 };
 
