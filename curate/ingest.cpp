@@ -46,7 +46,9 @@ class Ingest {
         rights_(store_) {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
     while (sources.next()) known_.insert(sources.text(0));
-    if (!options.dry_run) index_ = read_index(store_);
+    if (options.dry_run) return;
+    index_ = read_index(store_);
+    protected_ = std::make_unique<ProtectedWorks>(protected_folder(options.ledger));
   }
 
   IngestSummary run(const std::function<void(const FileReport&)>& report) {
