@@ -158,7 +158,8 @@ std::optional<Stretch> align(const Track& track, const Track& of, std::span<cons
               .speed = best_line.speed,
               .pictures = rows.size(),
               .score = score};
-  for (const Row& row : rows) out.distance += double(row.bits) / double(rows.size());
+  for (const Row& row : rows) out.distance += row.bits;
+  out.distance /= double(rows.size());
   weigh(track, of, rows, out);
   return out;
 }

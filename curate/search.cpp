@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "curate/search_block.h"
+#include "kernels/search_block.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -18,6 +18,11 @@ namespace cleared::curate {
 namespace {
 
 namespace fs = std::filesystem;
+using kernels::blocks_with_hits;
+using kernels::Hit;
+using kernels::hits_of_list;
+using kernels::kBlock;
+using kernels::Listed;
 
 static_assert(std::endian::native == std::endian::little, "the files are little-endian");
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "curate/config.h"
@@ -110,8 +111,9 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
   match_->footer(kMatchExamples);
   match_->add_option("FILE", o.files, "footage, or a fingerprint file")->required();
   match_->add_option("--ledger", o.ledger, "ledger file: its sources and its protected works");
-  match_->add_option("--against", o.against,
-                     "fingerprint files, footage, or folders of them; may be given again")
+  match_
+      ->add_option("--against", o.against,
+                   "fingerprint files, footage, or folders of them; may be given again")
       ->allow_extra_args(false);
   match_->add_option("--config", o.config, "for its duplicates and limits; default: its values");
   match_->add_flag("--json", o.json, "one JSON object a match");

@@ -4,7 +4,9 @@
 
 #include <memory>
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 namespace cleared::tools {
 

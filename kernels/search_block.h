@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace cleared::curate {
+namespace cleared::kernels {
 
 // What a list of the index says of one fingerprint.
 struct Listed {
@@ -33,4 +33,4 @@ inline constexpr size_t kBlock = 8;  // fingerprints of a block, two words each:
 size_t blocks_with_hits(const uint64_t* query, const uint64_t* words, size_t blocks, int radius,
                         uint32_t* hits);
 
-}  // namespace cleared::curate
+}  // namespace cleared::kernels

@@ -1,14 +1,14 @@
 #define HWY_WANT_AVX3_DL  // it has an instruction that counts the bits of eight words
 
-#include "curate/search_block.h"
+#include "kernels/search_block.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "curate/search_block.cpp"
+#define HWY_TARGET_INCLUDE "kernels/search_block.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace cleared::curate::HWY_NAMESPACE {
+namespace cleared::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -67,11 +67,11 @@ size_t find_blocks(const uint64_t* query, const uint64_t* words, size_t blocks, 
   return found;
 }
 
-}  // namespace cleared::curate::HWY_NAMESPACE
+}  // namespace cleared::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cleared::curate {
+namespace cleared::kernels {
 HWY_EXPORT(find_in_list);
 HWY_EXPORT(find_blocks);
 size_t hits_of_list(const Listed* list, size_t count, const uint32_t* sketch, const uint64_t* query,
@@ -82,5 +82,5 @@ size_t blocks_with_hits(const uint64_t* query, const uint64_t* words, size_t blo
                         uint32_t* hits) {
   return HWY_DYNAMIC_DISPATCH(find_blocks)(query, words, blocks, radius, hits);
 }
-}  // namespace cleared::curate
+}  // namespace cleared::kernels
 #endif
