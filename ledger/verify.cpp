@@ -26,6 +26,7 @@
 #include "ledger/merkle.h"
 #include "ledger/notes.pb.h"
 #include "ledger/projection.h"
+#include "ledger/raw_index.h"
 #include "ledger/raw_table.h"
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
@@ -168,14 +169,29 @@ bool is_plain(TableId table) {
          std::end(kPlainTables);
 }
 
+// A table whose b-tree and indexes may be proven without integrity_check, and what is kept for that
+// while its rows are compared.
+struct PlainTree {
+  struct Index {
+    std::string name;
+    std::vector<size_t> columns;  // places in PlainTree::columns
+  };
+  std::vector<Index> indexes;
+  std::vector<std::pair<size_t, KeptColumn>> columns;  // that an index is over, by their number
+  std::atomic<size_t> ranges{0};  // of records whose rows were all found where they lie
+  std::atomic<uint64_t> rows{0};  // in them
+};
+
 // The stored rows of one table in a range of records, walked beside the expected ones. Where they
 // lie in the file when `raw` says so, and from the first row that this does not find as it should
 // be, by SQL, which names what is wrong.
 class TableCursor {
  public:
   enum class Raw { no, yes };
-  TableCursor(const Database& db, TableId table, Findings& findings, Raw raw)
-      : shape_(tables()[static_cast<size_t>(table)]),
+  TableCursor(const Database& db, TableId table, Findings& findings, Raw raw,
+              PlainTree* tree = nullptr)
+      : tree_(tree),
+        shape_(tables()[static_cast<size_t>(table)]),
         findings_(findings),
         select_(db, "SELECT * FROM \"" + std::string(shape_.name) +
                         "\" WHERE seq >= ? AND seq <= ? ORDER BY seq" +
@@ -186,8 +202,10 @@ class TableCursor {
   void begin(int64_t first, int64_t last) {
     next_ = first;
     last_ = last;
+    rows_ = 0;
     use_sql_ = false;
     has_row_ = false;
+    kept_ = tree_ != nullptr;
     raw_ ? raw_->begin(first, last) : use_sql();
   }
 
@@ -222,7 +240,12 @@ class TableCursor {
   }
 
   void finish() {
-    if (!use_sql_ && raw_->at_end()) return;
+    if (!use_sql_ && raw_->at_end()) {
+      if (!kept_) return;
+      tree_->rows += rows_;
+      ++tree_->ranges;
+      return;
+    }
     for (use_sql(); has_row_; advance()) extra();
   }
   void changed(int64_t seq, size_t column, const std::string& is, const std::string& should) const {
@@ -252,7 +275,19 @@ class TableCursor {
         check(cells[i], stored[at++], static_cast<int>(i));
       }
     }
+    if (kept_) keep(cells, stored);
     return true;
+  }
+  void keep(std::span<const RowCell> cells, std::span<const int64_t> stored) {
+    for (auto& [column, values] : tree_->columns) {
+      int64_t value = cells[column].integer;
+      if (cells[column].refers != RowCell::Refers::no) {
+        value = stored[static_cast<size_t>(
+            std::count_if(cells.begin(), cells.begin() + static_cast<ptrdiff_t>(column),
+                          [](const RowCell& c) { return c.refers != RowCell::Refers::no; }))];
+      }
+      if (!values.keep(cells[0].integer, value)) kept_ = false;
+    }
   }
   bool before(std::span<const RowCell> cells) const {
     if (select_.integer(0) != cells[0].integer) return select_.integer(0) < cells[0].integer;
@@ -272,6 +307,7 @@ class TableCursor {
                                   (shape_.many ? ": " + shown(select_.cell(1)) : std::string()));
   }
 
+  PlainTree* tree_;
   const TableShape& shape_;
   Findings& findings_;
   Statement select_;
@@ -280,8 +316,10 @@ class TableCursor {
   int64_t last_ = 0;
   bool use_sql_ = false;
   bool has_row_ = false;
-  uint64_t rows_ = 0;
+  bool kept_ = false;  // so far, in this range, what the tree asks for
+  uint64_t rows_ = 0;  // in this range
 };
+using PlainTrees = std::map<TableId, PlainTree>;
 
 // A reference of a stored row that is judged when all records have been seen.
 struct Reference {
@@ -295,12 +333,15 @@ struct Reference {
 
 // What one thread needs of its own.
 struct Context {
-  Context(Database reading, Findings& findings, TableCursor::Raw raw)
+  Context(Database reading, Findings& findings, TableCursor::Raw raw, PlainTrees& trees)
       : db(std::move(reading)),
         bundles(db, "SELECT entries FROM bundle WHERE number = ?"),
         leaves(db, "SELECT bytes FROM leaf WHERE seq = ?"),
         tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?") {
-    for (const TableId table : kPlainTables) cursors.emplace_back(db, table, findings, raw);
+    for (const TableId table : kPlainTables) {
+      const auto tree = trees.find(table);
+      cursors.emplace_back(db, table, findings, raw, tree == trees.end() ? nullptr : &tree->second);
+    }
   }
   Database db;
   Statement bundles, leaves, tiles;
@@ -321,12 +362,25 @@ class Contexts {
   Contexts(const fs::path& path, Findings& findings) : path_(path), findings_(findings) {}
   // Before the first take(): tables may be read where they lie.
   void set_raw() { raw_ = TableCursor::Raw::yes; }
+  bool raw() const { return raw_ == TableCursor::Raw::yes; }
+  // Likewise: those whose trees may be proven so.
+  PlainTrees& trees() { return trees_; }
   // Connections for all threads there can be, before the first take(); instead of those before.
   void connect() {
     connections_.clear();
     for (size_t i = 0; i < core_count(); ++i) connections_.push_back(reading(path_));
   }
-  std::unique_ptr<Context> take() {
+  // Goes back when it is let go of: a thread that found none would open a connection that sees a
+  // later moment.
+  struct Return {
+    Contexts* contexts;
+    void operator()(Context* context) const { contexts->put(std::unique_ptr<Context>(context)); }
+  };
+  using Borrowed = std::unique_ptr<Context, Return>;
+  Borrowed take() { return Borrowed(take_free().release(), Return{this}); }
+
+ private:
+  std::unique_ptr<Context> take_free() {
     std::optional<Database> db;
     {
       const std::lock_guard lock(mutex_);
@@ -340,17 +394,17 @@ class Contexts {
         connections_.pop_back();
       }
     }
-    return std::make_unique<Context>(db ? std::move(*db) : reading(path_), findings_, raw_);
+    return std::make_unique<Context>(db ? std::move(*db) : reading(path_), findings_, raw_, trees_);
   }
   void put(std::unique_ptr<Context> context) {
     const std::lock_guard lock(mutex_);
     free_.push_back(std::move(context));
   }
 
- private:
   const fs::path& path_;
   Findings& findings_;
   TableCursor::Raw raw_ = TableCursor::Raw::no;
+  PlainTrees trees_;
   std::mutex mutex_;
   std::vector<Database> connections_;
   std::vector<std::unique_ptr<Context>> free_;
@@ -470,24 +524,125 @@ class Verifier {
 
   // Every row of every table is read below, in order. What is left is whether a search finds the
   // same rows: through the indexes, and down the tree of a table, whose inner pages hold numbers
-  // that are not those of rows.
+  // that are not those of rows. SQLite says so, but for the tables that are proven without it.
   std::vector<std::string> tree_checks() {
     if (options_.deep) return {"integrity_check(20)"};
     std::vector<std::string> checks;
     findings_.guarded("file", [&] {
+      std::set<std::string, std::less<>> later;
+      for (const auto& [table, tree] : contexts_.trees()) {
+        later.emplace(tables()[static_cast<size_t>(table)].name);
+      }
       Statement names(db_, "SELECT name FROM sqlite_schema WHERE type = 'table'");
-      while (names.next()) checks.push_back("integrity_check(" + quoted(names.text(0)) + ")");
+      while (names.next()) {
+        if (!later.contains(names.view(0))) checks.push_back(tree_check(names.text(0)));
+      }
     });
     return checks;
   }
+  static std::string tree_check(std::string_view table) {
+    return "integrity_check(" + quoted(std::string(table)) + ")";
+  }
+
+  // The tables that can be proven where they lie: all indexes whole and over integers. Fingerprints
+  // hardly ever are: their lists need overflow pages.
+  void plan_trees() {
+    if (options_.deep || !contexts_.raw()) return;
+    for (const TableId table : {TableId::clip, TableId::sample, TableId::refusal}) {
+      PlainTree tree;
+      Statement indexes(db_, "SELECT name, partial FROM pragma_index_list(?)");
+      indexes.with(tables()[static_cast<size_t>(table)].name);
+      bool good = true;
+      while (indexes.next()) {
+        good = good && indexes.integer(1) == 0 && plan_index(table, indexes.text(0), tree);
+      }
+      if (!good) continue;
+      PlainTree& planned = contexts_.trees()[table];
+      planned.indexes = std::move(tree.indexes);
+      planned.columns = std::move(tree.columns);
+    }
+  }
+  bool plan_index(TableId table, const std::string& name, PlainTree& tree) {
+    PlainTree::Index index{name, {}};
+    Statement columns(db_,
+                      "SELECT i.cid, t.type FROM pragma_index_info(?) i "
+                      "JOIN pragma_table_info(?) t ON t.cid = i.cid ORDER BY i.seqno");
+    columns.with(name, tables()[static_cast<size_t>(table)].name);
+    while (columns.next()) {
+      if (columns.text(1) != "INTEGER") return false;
+      const auto column = static_cast<size_t>(columns.integer(0));
+      size_t at = 0;
+      while (at < tree.columns.size() && tree.columns[at].first != column) ++at;
+      if (at == tree.columns.size()) tree.columns.emplace_back(column, KeptColumn(report_.records));
+      index.columns.push_back(at);
+    }
+    tree.indexes.push_back(std::move(index));
+    return true;
+  }
+
+  // After the log was read in so many ranges: the trees of the planned tables.
+  void check_planned_trees(size_t ranges) {
+    std::vector<std::string> checks;
+    for (const auto& [table, tree] : contexts_.trees()) {
+      if (!proves_tree(table, tree, ranges)) {
+        checks.push_back(tree_check(tables()[static_cast<size_t>(table)].name));
+      }
+    }
+    parallel_for(checks.size(), [&](size_t i) { check_tree(checks[i]); });
+  }
+
+  // No is no finding: integrity_check then decides.
+  bool proves_tree(TableId table, const PlainTree& tree, size_t ranges) try {
+    if (tree.ranges != ranges) return false;
+    const auto indexes = planned_indexes(table, tree);
+    return indexes && std::all_of(indexes->begin(), indexes->end(), [&](const RawIndex& index) {
+             return count_entries(index) == tree.rows;
+           });
+  } catch (const Error&) {
+    return false;
+  }
+  // Nothing unless no page of the table and its indexes is used twice.
+  std::optional<std::vector<RawIndex>> planned_indexes(TableId table, const PlainTree& tree) {
+    const auto context = contexts_.take();
+    const RawPages pages(context->db);
+    std::vector<RawIndex> indexes;
+    std::vector<uint32_t> used =
+        RawTable(context->db, tables()[static_cast<size_t>(table)].name).pages();
+    for (const PlainTree::Index& index : tree.indexes) {
+      std::vector<const KeptColumn*> columns;
+      for (const size_t column : index.columns) columns.push_back(&tree.columns[column].second);
+      const RawIndex& made = indexes.emplace_back(pages, index.name, std::move(columns));
+      if (!made.usable()) return std::nullopt;
+      used.insert(used.end(), made.pages().begin(), made.pages().end());
+    }
+    std::sort(used.begin(), used.end());
+    if (std::adjacent_find(used.begin(), used.end()) != used.end()) return std::nullopt;
+    return indexes;
+  }
+  // Nothing when one of them is not as it should be.
+  std::optional<uint64_t> count_entries(const RawIndex& index) {
+    constexpr size_t kTaskLeaves = 128;
+    std::atomic<uint64_t> entries{index.inner_entries()};
+    std::atomic<bool> good{true};
+    parallel_for((index.leaves() + kTaskLeaves - 1) / kTaskLeaves, [&](size_t task) {
+      const auto context = contexts_.take();
+      uint64_t count = 0;
+      if (!index.check(RawPages(context->db), task * kTaskLeaves,
+                       std::min((task + 1) * kTaskLeaves, index.leaves()), count)) {
+        good = false;
+      }
+      entries += count;
+    });
+    return good ? std::optional(entries.load()) : std::nullopt;
+  }
+
   void check_tree(const std::string& check) {
     findings_.guarded("file", [&] {
-      auto context = contexts_.take();
+      const auto context = contexts_.take();
       Statement lines(context->db, "PRAGMA " + check);
       while (lines.next()) {
         if (lines.text(0) != "ok") found("file", lines.text(0));
       }
-      contexts_.put(std::move(context));
     });
   }
   static std::string quoted(const std::string& name) {
@@ -537,11 +692,12 @@ class Verifier {
     const uint64_t all = (report_.records + kLeavesPerTile - 1) / kLeavesPerTile;
     const size_t tasks = std::max<uint64_t>(1, (all + kTaskBundles - 1) / kTaskBundles);
     std::vector<TaskResult> results(tasks);
+    plan_trees();
     const std::vector<std::string> checks = tree_checks();
     parallel_for(checks.size() + tasks, [&](size_t i) {
       if (i < checks.size()) return check_tree(checks[i]);
       const size_t task = i - checks.size();
-      auto context = contexts_.take();
+      const auto context = contexts_.take();
       findings_.guarded("log", [&] {
         const uint64_t first = task * kTaskBundles;
         const uint64_t end = std::min(first + kTaskBundles, all);
@@ -554,10 +710,13 @@ class Verifier {
         for (uint64_t number = first; number < end; ++number) {
           read_bundle(*context, number, number < bundles, sink, results[task]);
         }
-        for (TableCursor& cursor : context->cursors) cursor.finish();
+        for (TableCursor& cursor : context->cursors) {
+          cursor.finish();
+          results[task].rows += cursor.rows();
+        }
       });
-      contexts_.put(std::move(context));
     });
+    check_planned_trees(tasks);
     merge(std::move(results));
     Statement stray(db_, "SELECT seq FROM leaf WHERE seq < ? LIMIT 20");
     stray.with(bundles * kLeavesPerTile);
@@ -755,6 +914,7 @@ class Verifier {
       pending_.insert(pending_.end(), result.pending.begin(), result.pending.end());
       references_.insert(references_.end(), result.references.begin(), result.references.end());
       subjects_ += result.subjects;
+      report_.rows += result.rows;
       for (const auto& [seq, at_us] : result.moments) {
         if (at_us < last_at_us) {
           found(record_name(seq), "its time is before that of the record before it");
@@ -867,7 +1027,7 @@ class Verifier {
     std::vector<uint64_t> filter(run.filter.size() / 8, 0);
     std::atomic<uint64_t> entries{0};
     parallel_for((chunks + kTaskChunks - 1) / kTaskChunks, [&](size_t task) {
-      auto context = contexts_.take();
+      const auto context = contexts_.take();
       findings_.guarded(where, [&] {
         Statement select(context->db, "SELECT entries FROM map_chunk WHERE run = ? AND chunk = ?");
         for (uint64_t chunk = task * kTaskChunks;
@@ -890,7 +1050,6 @@ class Verifier {
           entries += check_entries(where, chunk, list, high, filter);
         }
       });
-      contexts_.put(std::move(context));
     });
     if (entries != run.entries) found(where + ", map_run.entries", "is not their number");
     if (root_digest(roots) != run.root) found(where + ", map_run.root", "is not their root");
