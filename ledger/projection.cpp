@@ -593,19 +593,15 @@ std::string_view kind_name(const Fact& fact) {
 
 std::span<const TableShape> tables() {
   static constexpr TableShape kTables[] = {
-      {"moment", 2, false},       {"key", 4, false},
-      {"retirement", 2, false},   {"licence", 11, false},
-      {"source", 18, false},      {"source_licence", 2, true},
-      {"fingerprint", 7, false},  {"clip", 11, false},
-      {"duplicate", 10, false},   {"shard", 6, false},
-      {"shard_licence", 2, true}, {"sample", 9, false},
-      {"policy", 5, false},       {"witness_policy", 2, false},
-      {"approval", 7, false},     {"approved_shard", 2, true},
-      {"revocation", 7, false},   {"permit", 9, false},
-      {"permit_shard", 3, true},  {"run", 7, false},
-      {"receipt", 9, false},      {"consumed", 5, false},
-      {"checkpoint", 8, false},   {"refusal", 5, false},
-      {"erasure", 5, false},      {"state", 4, false},
+      {"moment", 2, false},      {"key", 4, false},           {"retirement", 2, false},
+      {"licence", 11, false},    {"source", 18, false},       {"source_licence", 2, true},
+      {"fingerprint", 7, false}, {"clip", 11, false},         {"clip_series", 2, false},
+      {"duplicate", 10, false},  {"shard", 6, false},         {"shard_licence", 2, true},
+      {"sample", 9, false},      {"policy", 5, false},        {"witness_policy", 2, false},
+      {"approval", 7, false},    {"approved_shard", 2, true}, {"revocation", 7, false},
+      {"permit", 9, false},      {"permit_shard", 3, true},   {"run", 7, false},
+      {"receipt", 9, false},     {"consumed", 5, false},      {"checkpoint", 8, false},
+      {"refusal", 5, false},     {"erasure", 5, false},       {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);
   return kTables;
@@ -625,6 +621,10 @@ std::optional<Subject> subject_of(const Fact& fact) {
 
 void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink) {
   visit(fact, Projector{seq, authority, sink});
+}
+
+void clip_series_row(uint64_t seq, const std::string& source, RowSink& sink) {
+  Row(sink, TableId::clip_series, seq).refers("source", source_key(source)).emit();
 }
 
 }  // namespace cleared::ledger

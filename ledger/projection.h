@@ -53,6 +53,7 @@ enum class TableId {
   source_licence,
   fingerprint,
   clip,
+  clip_series,
   duplicate,
   shard,
   shard_licence,
@@ -96,6 +97,25 @@ class RowSink {
 // The rows of record `seq`. `authority` must know the records before it. Error{corrupt} when a
 // field has not the form that its column asks for.
 void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink);
+
+// The rows that depend on the record before, too. A clip that follows a clip of its source goes on
+// with a series; any other clip begins one, and has a row in clip_series.
+class ClipSeries {
+ public:
+  // Records in order, each with the one before it. Does `fact` begin a series?
+  bool begins(const Fact& fact) {
+    if (!fact.has_clip()) return source_.clear(), false;
+    if (fact.clip().source() == source_) return false;
+    source_ = fact.clip().source();
+    return true;
+  }
+  // Of the newest record when that is a clip, else empty.
+  const std::string& source() const { return source_; }
+
+ private:
+  std::string source_;
+};
+void clip_series_row(uint64_t seq, const std::string& source, RowSink& sink);
 
 // The text of a note, strictly read.
 template <class Text>

@@ -237,7 +237,9 @@ struct Store::Memory {
       note_subject(seq, subject_of(parse_fact(parse_record(bytes).fact, db, seq)));
     });
     if (entries.size() == 0) return;
-    newest_at_us = parse_record(entries.read(entries.size() - 1)).at_us;
+    const std::string newest = entries.read(entries.size() - 1);
+    newest_at_us = parse_record(newest).at_us;
+    series.begins(parse_fact(parse_record(newest).fact, db, entries.size() - 1));
   }
 
   void note_subject(uint64_t seq, const std::optional<Subject>& subject) {
@@ -272,6 +274,7 @@ struct Store::Memory {
     try {
       admission.admit(seq, fact);
       rows_of(seq, fact, authority, *writer);
+      if (series.begins(fact)) clip_series_row(seq, series.source(), *writer);
       if (seq == 0 || at_us / 1'000'000 != newest_at_us / 1'000'000) {
         const std::string at = format_time(at_us);
         const RowCell cells[] = {{Cell{ValueType::integer, static_cast<int64_t>(seq)}},
@@ -303,6 +306,7 @@ struct Store::Memory {
   Authority authority;
   Admission admission;
   uint64_t newest_at_us = 0;
+  ClipSeries series;
   std::unique_ptr<RowSink> writer;
 };
 

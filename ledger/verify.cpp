@@ -420,6 +420,8 @@ struct TaskResult {
   std::vector<Reference> references;
   std::vector<std::pair<uint64_t, uint64_t>> moments;  // record, time: where the second changes
   uint64_t last_at_us = 0;
+  std::vector<std::pair<uint64_t, std::string>> series;  // record, source: where one begins
+  ClipSeries newest;
   uint64_t subjects = 0;
   uint64_t rows = 0;
 };
@@ -478,6 +480,7 @@ class Verifier {
     findings_.guarded("node", [&] { check_nodes(); });
     findings_.guarded("map", [&] { check_map(); });
     findings_.guarded("log", [&] { check_equals(); });
+    findings_.guarded("log", [&] { check_series(); });
     check_references();
     findings_.guarded("log", [&] { check_in_order(); });
     check_heads();
@@ -843,6 +846,7 @@ class Verifier {
     }
     result.last_at_us = record.at_us;
     const Fact& fact = parse_fact(record.fact, arena);
+    if (result.newest.begins(fact)) result.series.emplace_back(seq, fact.clip().source());
     const auto subject = subject_of(fact);
     if (subject) {
       prints_[seq] = print_(subject->key);
@@ -906,7 +910,14 @@ class Verifier {
 
   void merge(std::vector<TaskResult> results) {
     uint64_t last_at_us = 0;
-    for (TaskResult& result : results) {
+    std::string source;  // of the last clip of the task before, when it ends with one
+    for (size_t task = 0; task < results.size(); ++task) {
+      TaskResult& result = results[task];
+      for (auto& [seq, of] : result.series) {
+        const bool goes_on = seq == task * kTaskBundles * kLeavesPerTile && of == source;
+        if (!goes_on) series_.emplace_back(seq, std::move(of));
+      }
+      source = result.newest.source();
       tile_roots_.insert(tile_roots_.end(), result.tile_roots.begin(), result.tile_roots.end());
       last_tile_ += result.last_tile;
       in_order_.insert(in_order_.end(), result.in_order.begin(), result.in_order.end());
@@ -1152,6 +1163,28 @@ class Verifier {
     }
   }
 
+  void check_series() {
+    if (!complete_) return;
+    struct Sink : RowSink {
+      explicit Sink(Verifier& owner)
+          : cursor(owner.db_, TableId::clip_series, owner.findings_, TableCursor::Raw::no),
+            verifier(owner) {
+        cursor.begin(INT64_MIN, INT64_MAX);
+      }
+      void row(TableId table, std::span<const RowCell> cells) override {
+        cursor.expect(cells, [&](const RowCell& cell, int64_t stored, int column) {
+          verifier.references_.push_back({static_cast<uint64_t>(cells[0].integer), stored,
+                                          verifier.print_(*cell.subject), false, table, column});
+        });
+      }
+      TableCursor cursor;
+      Verifier& verifier;
+    } sink(*this);
+    for (const auto& [seq, source] : series_) clip_series_row(seq, source, sink);
+    sink.cursor.finish();
+    report_.rows += sink.cursor.rows();
+  }
+
   // Records whose rows depend on those before them, and whether they may be there at all.
   void check_in_order() {
     if (!complete_) return;
@@ -1186,7 +1219,7 @@ class Verifier {
       for (const MapEntry& entry : verifier.pending_) map_.add(entry.key, entry.seq);
       for (size_t i = 0; i < tables().size(); ++i) {
         const auto table = static_cast<TableId>(i);
-        if (is_plain(table)) continue;
+        if (is_plain(table) || table == TableId::clip_series) continue;
         cursors_.try_emplace(table, verifier.db_, table, verifier.findings_, TableCursor::Raw::no);
         cursors_.at(table).begin(INT64_MIN, INT64_MAX);
       }
@@ -1442,6 +1475,7 @@ class Verifier {
   std::vector<Reference> references_;
   std::vector<uint64_t> in_order_;
   std::vector<std::pair<uint64_t, uint64_t>> moments_;
+  std::vector<std::pair<uint64_t, std::string>> series_;
   std::vector<Digest> tile_roots_;
   std::string last_tile_;
   std::unordered_set<uint64_t> later_equals_;

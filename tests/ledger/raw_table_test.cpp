@@ -106,7 +106,7 @@ TEST(RawTable, BothWaysNameTheSame) {
       "UPDATE clip SET caption = printf('%20000s', caption)",
       "UPDATE clip SET verdict = 'kept '",
       "UPDATE clip SET verdict = verdict || char(0)",
-      "DROP INDEX clip_source",
+      "DROP INDEX clip_series_source",
       "CREATE INDEX more ON clip(id)",
       "ALTER TABLE clip ADD COLUMN more TEXT",
       "PRAGMA journal_mode = DELETE",
