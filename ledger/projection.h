@@ -97,6 +97,27 @@ class RowSink {
 // field has not the form that its column asks for.
 void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink);
 
+// A clip's record read in place: nearly all of a ledger is clips, and a message of protobuf's would
+// copy their texts. Borrowed from the bytes of the fact.
+struct ClipView {
+  std::string_view id, source;
+  uint64_t start_us = 0;
+  uint64_t end_us = 0;
+  uint32_t shot = 0;
+  std::string_view verdict;
+  float luma = 0;
+  float sharpness = 0;
+  float motion = 0;
+  std::string_view caption;
+};
+// What protobuf would read. Nothing when the fact is no clip, or is in any way unusual: a field
+// twice or out of order, one that is not known, a text beyond ASCII, an id that is no digest. Then
+// protobuf has to be asked.
+std::optional<ClipView> view_clip(std::string_view fact);
+// As rows_of() and subject_of() say of the same record.
+void clip_row(uint64_t seq, const ClipView& clip, RowSink& sink);
+void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys);
+
 // The text of a note, strictly read.
 template <class Text>
 Text parse_noted(const Note& note, std::string_view what) {
