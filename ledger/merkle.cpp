@@ -7,6 +7,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "ledger/sha256_lanes.h"
 
 namespace cleared::ledger {
 namespace {
@@ -70,11 +71,29 @@ Digest node_digest(const Digest& left, const Digest& right) {
   return sha256(ByteView(message));
 }
 
+void leaf_digests(std::span<const ByteView> records, std::span<Digest> out) {
+  sha256_each(kLeafPrefix[0], records, out);
+}
+
 Digest root_digest(std::span<const Digest> leaves) {
   if (leaves.empty()) return sha256(ByteView());
-  if (leaves.size() == 1) return leaves[0];
-  const uint64_t k = left_size(leaves.size());
-  return node_digest(root_digest(leaves.first(k)), root_digest(leaves.subspan(k)));
+  // Level by level, so that nodes are hashed many at a time. Neighbours lie side by side; one
+  // without a neighbour is a node of the level above as it is.
+  static_assert(sizeof(Digest) == 32);
+  std::vector<Digest> level;
+  std::vector<ByteView> pairs;
+  while (leaves.size() > 1) {
+    pairs.clear();
+    for (size_t i = 0; i + 1 < leaves.size(); i += 2) {
+      pairs.emplace_back(leaves[i].bytes.data(), 2 * sizeof(Digest));
+    }
+    std::vector<Digest> above(pairs.size() + leaves.size() % 2);
+    sha256_each(kNodePrefix, pairs, std::span(above).first(pairs.size()));
+    if (leaves.size() % 2 != 0) above.back() = leaves.back();
+    level = std::move(above);
+    leaves = level;
+  }
+  return leaves[0];
 }
 
 void RootBuilder::add(const Digest& leaf) {

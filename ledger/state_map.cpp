@@ -224,15 +224,19 @@ std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where
 }
 
 Digest chunk_root(std::span<const MapEntry> entries, const Digest& high) {
-  std::vector<Digest> leaves(entries.size());
-  char bytes[kEntryBytes + 32];
+  // Entry behind entry, so that each interval is an entry and the key behind it.
+  std::string bytes(entries.size() * kEntryBytes + 32, '\0');
+  std::vector<ByteView> intervals;
+  intervals.reserve(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
-    const Digest& next = i + 1 < entries.size() ? entries[i + 1].key : high;
-    std::memcpy(bytes, entries[i].key.bytes.data(), 32);
-    put_u64(bytes + 32, entries[i].seq);
-    std::memcpy(bytes + kEntryBytes, next.bytes.data(), 32);
-    leaves[i] = leaf_digest(as_bytes(std::string_view(bytes, sizeof bytes)));
+    char* const at = bytes.data() + i * kEntryBytes;
+    std::memcpy(at, entries[i].key.bytes.data(), 32);
+    put_u64(at + 32, entries[i].seq);
+    intervals.push_back(as_bytes(std::string_view(at, kEntryBytes + 32)));
   }
+  std::memcpy(bytes.data() + entries.size() * kEntryBytes, high.bytes.data(), 32);
+  std::vector<Digest> leaves(entries.size());
+  leaf_digests(intervals, leaves);
   return root_digest(leaves);
 }
 

@@ -1,8 +1,6 @@
 #include "ledger/store.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include <openssl/rand.h>
 
@@ -17,8 +15,10 @@
 #include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
+#include "ledger/preparation.h"
 #include "ledger/projection.h"
 #include "ledger/schema.h"
+#include "ledger/table_writer.h"
 #include "ledger/tlog_proof.h"
 #include "ledger/tree.h"
 
@@ -29,15 +29,7 @@ namespace {
 constexpr uint64_t kMaxHeadBytes = 1 << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
-constexpr size_t kFactsPerTask = 128;
-constexpr size_t kWorthAThread = 512;
 constexpr uint64_t kReadBackRecords = 16384;
-
-std::string serialise(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  CLEARED_CHECK(message.SerializeToString(&bytes));
-  return bytes;
-}
 
 Fact key_fact(const VerifierKey& key, const std::string& role) {
   Fact fact;
@@ -46,121 +38,6 @@ Fact key_fact(const VerifierKey& key, const std::string& role) {
   fact.mutable_key()->set_vkey(format_verifier_key(key));
   return fact;
 }
-
-// What can be said of a fact before it is known which record it will be.
-struct Prepared {
-  const Fact* fact = nullptr;
-  std::string bytes;  // the record's
-  Digest leaf;
-  std::optional<Subject> subject;
-  bool may_be_mapped = true;  // false: no run of the map holds the subject
-};
-
-Prepared prepare(const Fact& fact, uint64_t at_us) {
-  Prepared out{&fact, encode_record(at_us, serialise(fact)), {}, {}, true};
-  if (out.bytes.size() > kMaxRecordBytes) {
-    throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", out.bytes.size(),
-                " bytes, the most is ", kMaxRecordBytes, "; split it");
-  }
-  out.leaf = leaf_digest(as_bytes(out.bytes));
-  out.subject = subject_of(fact);
-  return out;
-}
-
-// Prepares facts in order, on a thread of its own when they are many: hashing beside SQLite's work.
-class Preparation {
- public:
-  Preparation(const std::vector<Fact>& facts, uint64_t at_us, const StateMap& map)
-      : facts_(facts), at_us_(at_us), map_(map), prepared_(facts.size()) {
-    if (facts.size() >= kWorthAThread) thread_ = std::jthread([this] { run(); });
-  }
-  Preparation(const Preparation&) = delete;
-  Preparation& operator=(const Preparation&) = delete;
-
-  const Prepared& operator[](size_t i) {
-    if (!thread_.joinable()) {
-      prepare_one(i);
-      return prepared_[i];
-    }
-    while (ready_.load(std::memory_order_acquire) <= i) ready_.wait(ready_.load());
-    if (i >= failed_at_) std::rethrow_exception(failure_);
-    return prepared_[i];
-  }
-
- private:
-  void prepare_one(size_t i) {
-    prepared_[i] = prepare(facts_[i], at_us_);
-    if (prepared_[i].subject) {
-      prepared_[i].may_be_mapped = map_.may_be_in_runs(prepared_[i].subject->key);
-    }
-  }
-  void run() {
-    size_t i = 0;
-    try {
-      for (; i < facts_.size(); ++i) {
-        prepare_one(i);
-        if (i % kFactsPerTask == kFactsPerTask - 1) tell(i + 1);
-      }
-    } catch (...) {
-      failure_ = std::current_exception();
-      failed_at_ = i;
-    }
-    tell(facts_.size());
-  }
-  void tell(size_t ready) {
-    ready_.store(ready, std::memory_order_release);
-    ready_.notify_one();
-  }
-
-  const std::vector<Fact>& facts_;
-  const uint64_t at_us_;
-  const StateMap& map_;
-  std::vector<Prepared> prepared_;
-  std::atomic<size_t> ready_{0};
-  std::exception_ptr failure_;
-  size_t failed_at_ = SIZE_MAX;
-  std::jthread thread_;
-};
-
-// Writes projected rows, with the numbers of the records that they refer to.
-class TableWriter : public RowSink {
- public:
-  TableWriter(const Database& db, const StateMap& map) : map_(map) {
-    for (const TableShape& table : tables()) {
-      std::string sql = "INSERT INTO " + std::string(table.name) + " VALUES(?";
-      for (int i = 1; i < table.columns; ++i) sql += ", ?";
-      inserts_.emplace_back(db, sql + ")");
-    }
-  }
-
-  void row(TableId table, std::span<const RowCell> cells) override {
-    const uint64_t seq = static_cast<uint64_t>(cells[0].integer);
-    for (size_t i = 0; i < cells.size(); ++i) {
-      values_[i] = cells[i];
-      if (cells[i].refers != RowCell::Refers::no) {
-        values_[i].integer = static_cast<int64_t>(resolve(cells[i], seq));
-      }
-    }
-    inserts_[static_cast<size_t>(table)].with_row(std::span(values_).first(cells.size())).run();
-  }
-
- private:
-  uint64_t resolve(const RowCell& cell, uint64_t seq) {
-    if (*cell.subject == last_subject_) return last_seq_;
-    const auto found = map_.find(*cell.subject);
-    if (found.empty()) {
-      if (cell.refers == RowCell::Refers::first_of_equals) return seq;
-      throw Error(Errc::corrupt, cell.what, ": what it names is not on record");
-    }
-    last_subject_ = *cell.subject;
-    return last_seq_ = found.front();
-  }
-  const StateMap& map_;
-  std::vector<Statement> inserts_;
-  std::array<Cell, 20> values_;
-  Digest last_subject_;
-  uint64_t last_seq_ = 0;
-};
 
 std::optional<FileLock> lock_for(const fs::path& path, Access access) {
   if (access == Access::read) return std::nullopt;
@@ -230,7 +107,8 @@ struct Store::Memory {
         map(db),
         authority(read_authority(db)),
         admission(
-            db, [this](const Digest& key) { return map.find(key); }, authority) {
+            db, [this](const Digest& key) { return map.find(key); }, authority),
+        writer(db, map) {
     const uint64_t mapped =
         static_cast<uint64_t>(db.integer("SELECT COALESCE(MAX(run) + 1, 0) FROM map_run"));
     entries.scan(mapped, entries.size(), [&](uint64_t seq, std::string_view bytes) {
@@ -266,22 +144,27 @@ struct Store::Memory {
     return false;
   }
 
-  // Adds the record to the open transaction.
-  void append(const Database& db, const Prepared& prepared, uint64_t at_us) {
-    if (!writer) writer = std::make_unique<TableWriter>(db, map);
+  // Adds the record to the open transaction. Rows that were made for it lie in `rows`, which must
+  // stay until flush_rows().
+  void append(const Prepared& prepared, uint64_t at_us, RowBuffer* rows = nullptr) {
     const uint64_t seq = entries.size();
     const Fact& fact = *prepared.fact;
     try {
+      if (!Admission::rows_say_all(fact)) writer.flush();  // it may be judged by rows before it
       admission.admit(seq, fact);
-      rows_of(seq, fact, authority, *writer);
-      if (series.begins(fact)) clip_series_row(seq, series.source(), *writer);
+      if (prepared.rows == 0) rows_of(seq, fact, authority, writer);
+      for (size_t i = 0; i < prepared.rows; ++i) {
+        writer.add(rows->rows()[prepared.first_row + i], seq);
+      }
+      if (series.begins(fact)) clip_series_row(seq, series.source(), writer);
       if (seq == 0 || at_us / 1'000'000 != newest_at_us / 1'000'000) {
         const std::string at = format_time(at_us);
         const RowCell cells[] = {{Cell{ValueType::integer, static_cast<int64_t>(seq)}},
                                  {Cell{ValueType::text, 0, 0, at}}};
-        writer->row(TableId::moment, cells);
+        writer.row(TableId::moment, cells);
       }
       newest_at_us = at_us;
+      if (!Admission::rows_say_all(fact)) writer.flush();
     } catch (const Error& error) {
       throw Error(error.code(), "record ", seq, " (", kind_name(fact), "): ", error.what());
     }
@@ -295,7 +178,10 @@ struct Store::Memory {
     }
   }
 
+  void flush_rows() { writer.flush(); }
+
   void flush() {
+    flush_rows();
     entries.flush();
     tree.flush();
   }
@@ -307,7 +193,7 @@ struct Store::Memory {
   Admission admission;
   uint64_t newest_at_us = 0;
   ClipSeries series;
-  std::unique_ptr<RowSink> writer;
+  TableWriter writer;
 };
 
 fs::path head_path(const fs::path& ledger) {
@@ -369,7 +255,7 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
-  memory.append(db, prepare(key, at_us), at_us);
+  memory.append(prepare(key, at_us), at_us);
   memory.flush();
   transaction.commit();
   db.exec("PRAGMA journal_mode = WAL");
@@ -495,15 +381,19 @@ Store::Appended Store::append(const std::vector<Fact>& facts) {
   Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
-    Preparation prepared(facts, at_us, memory.map);
-    for (size_t i = 0; i < facts.size(); ++i) {
-      const Prepared& record = prepared[i];
-      if (memory.knows(record)) {
-        ++out.present;
-        continue;
+    Preparation preparation(facts, at_us, memory.map);
+    while (auto block = preparation.next()) {
+      for (const Prepared& record : block->records) {
+        if (memory.knows(record)) {
+          ++out.present;
+          continue;
+        }
+        memory.append(record, at_us, &block->rows);
+        ++out.added;
       }
-      memory.append(db_, record, at_us);
-      ++out.added;
+      if (block->failure) std::rethrow_exception(block->failure);
+      memory.flush_rows();
+      preparation.reuse(std::move(block));
     }
     if (memory.map.pending() > kMaxPending) log_state(at_us);
   });
@@ -545,7 +435,7 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   const Appended out{size(), 1, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
-    memory.append(db_, prepare(fact, at_us), at_us);
+    memory.append(prepare(fact, at_us), at_us);
     Statement(db_, "INSERT INTO document VALUES(?, ?, ?)")
         .with(to_hex(document), Blob{salt}, text)
         .run();
@@ -568,7 +458,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
     if (memory.map.find(subject_key_of("erasure", ref)).empty()) {
-      memory.append(db_, prepare(fact, at_us), at_us);
+      memory.append(prepare(fact, at_us), at_us);
       out.added = 1;
     } else {
       out.present = 1;
@@ -633,7 +523,7 @@ void Store::log_state(uint64_t at_us) {
   const uint64_t size = memory.entries.size();
   Fact fact;
   *fact.mutable_state() = memory.map.flush(size, size);
-  memory.append(db_, prepare(fact, at_us), at_us);
+  memory.append(prepare(fact, at_us), at_us);
 }
 
 // Records what is about to be signed, and returns what was signed already, or nothing.

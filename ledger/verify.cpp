@@ -787,8 +787,9 @@ class Verifier {
     if (missing) complete_ = false;
     std::string tile;
     if (context.tiles.with(number).next()) tile = context.tiles.text(0);
-    std::string digests;
-    digests.reserve(kLeavesPerTile * 32);
+    std::vector<Digest> digests(end - begin);
+    records.resize(std::min<size_t>(records.size(), end - begin));
+    const ReadBundle read(records);
     // One arena a bundle: its messages are freed together.
     alignas(16) thread_local std::array<char, 1 << 18> block;
     google::protobuf::ArenaOptions arena_options;
@@ -799,44 +800,79 @@ class Verifier {
       const size_t at = seq - begin;
       const std::string_view in_tree =
           std::string_view(tile).substr(std::min(tile.size(), 32 * at), 32);
+      digests[at] = digest_from_raw(in_tree).value_or(Digest{});
       if (at >= records.size()) {
-        digests += in_tree.size() == 32 ? std::string(in_tree) : std::string(32, '\0');
         findings_.doubt(seq);
         continue;
       }
-      const Digest leaf = leaf_digest(as_bytes(records[at]));
+      const Digest& leaf = read.leaves[at];
       if (leaf.text() != in_tree) {
         found(record_name(seq) + (full ? ", bundle.entries" : ", leaf.bytes"),
               "give the digest " + to_hex(leaf) + ", node.digests has " +
                   (in_tree.empty() ? "none" : to_hex(as_bytes(in_tree))) +
                   ": one of the two was changed");
         findings_.doubt(seq);
-        digests += in_tree.size() == 32 ? in_tree : leaf.text();
+        if (in_tree.size() != 32) digests[at] = leaf;
         continue;
       }
-      digests += leaf.text();
-      findings_.guarded(record_name(seq), [&] {
-        try {
-          read_record(seq, records[at], arena, sink, result);
-        } catch (const Error&) {
-          findings_.doubt(seq);
-          throw;
-        }
-      });
+      read_guarded(seq, [&] { read_record(seq, records[at], read, at, arena, sink, result); });
     }
-    if (tile.size() > digests.size()) {
+    if (tile.size() > 32 * digests.size()) {
       found("node level 0, tile " + std::to_string(number) + ", node.digests",
             "holds more than the log");
     }
-    if (digests.size() == 32 * kLeavesPerTile) {
-      result.tile_roots.push_back(root_of(digests));
+    if (digests.size() == kLeavesPerTile) {
+      result.tile_roots.push_back(root_digest(digests));
     } else {
-      result.last_tile = std::move(digests);
+      for (const Digest& digest : digests) result.last_tile += digest.text();
+    }
+  }
+  // The name of the record is made when there is something to say.
+  template <class Read>
+  void read_guarded(uint64_t seq, const Read& read) {
+    try {
+      read();
+    } catch (const Error& error) {
+      if (error.code() == Errc::busy) throw;
+      findings_.doubt(seq);
+      found(record_name(seq), error.what());
     }
   }
 
-  void read_record(uint64_t seq, std::string_view bytes, google::protobuf::Arena& arena,
-                   PlainSink& sink, TaskResult& result) {
+  // What is hashed of the records of a bundle together: themselves, and what those are about that
+  // are clips.
+  struct ReadBundle {
+    explicit ReadBundle(std::span<const std::string_view> records)
+        : leaves(records.size()), clip(records.size(), kNone) {
+      std::vector<ByteView> bytes;
+      bytes.reserve(records.size());
+      clips.reserve(records.size());
+      for (size_t i = 0; i < records.size(); ++i) {
+        bytes.push_back(as_bytes(records[i]));
+        if (const auto view = view_clip(fact_of(records[i]))) {
+          clip[i] = clips.size();
+          clips.push_back(*view);
+        }
+      }
+      leaf_digests(bytes, leaves);
+      keys.resize(clips.size());
+      clip_keys(clips, keys);
+    }
+    // Nothing when it is not in its form, for which it is found wanting later.
+    static std::string_view fact_of(std::string_view record) try {
+      return parse_record(record).fact;
+    } catch (const Error&) {
+      return {};
+    }
+    static constexpr size_t kNone = SIZE_MAX;
+    std::vector<Digest> leaves;
+    std::vector<size_t> clip;  // which of the clips a record is
+    std::vector<ClipView> clips;
+    std::vector<Digest> keys;
+  };
+
+  void read_record(uint64_t seq, std::string_view bytes, const ReadBundle& read, size_t at,
+                   google::protobuf::Arena& arena, PlainSink& sink, TaskResult& result) {
     const RecordView record = parse_record(bytes);
     if (record.at_us < result.last_at_us) {
       throw Error(Errc::corrupt, "its time is before that of the record before it");
@@ -845,6 +881,15 @@ class Verifier {
       result.moments.emplace_back(seq, record.at_us);
     }
     result.last_at_us = record.at_us;
+    if (read.clip[at] != ReadBundle::kNone) {
+      const Digest& key = read.keys[read.clip[at]];
+      prints_[seq] = print_(key);
+      ++result.subjects;
+      if (seq >= mapped_) result.pending.push_back({key, seq});
+      const ClipView& clip = read.clips[read.clip[at]];
+      if (result.newest.begins(clip.source)) result.series.emplace_back(seq, clip.source);
+      return clip_row(seq, clip, sink);
+    }
     const Fact& fact = parse_fact(record.fact, arena);
     if (result.newest.begins(fact)) result.series.emplace_back(seq, fact.clip().source());
     const auto subject = subject_of(fact);
@@ -901,11 +946,11 @@ class Verifier {
   }
 
   static Digest root_of(std::string_view digests) {
-    RootBuilder root;
+    std::vector<Digest> leaves;
     for (; !digests.empty(); digests.remove_prefix(32)) {
-      root.add(*digest_from_raw(digests.substr(0, 32)));
+      leaves.push_back(*digest_from_raw(digests.substr(0, 32)));
     }
-    return root.root();
+    return root_digest(leaves);
   }
 
   void merge(std::vector<TaskResult> results) {
@@ -1073,11 +1118,23 @@ class Verifier {
     return entries;
   }
 
+  // Keys come in an order of their own: what is looked up for one is in no cache.
+  static constexpr size_t kAhead = 12;
+  void fetch_soon(const MapEntry& entry, const std::vector<uint64_t>& filter) const {
+    if (entry.seq < prints_.size()) __builtin_prefetch(&prints_[entry.seq]);
+    bool first = true;
+    RunFilter::for_each_bit(filter.size() * 64, entry.key, [&](size_t bit) {
+      if (first) __builtin_prefetch(&filter[bit / 64], 1);
+      first = false;
+    });
+  }
+
   uint64_t check_entries(const std::string& where, uint64_t chunk,
                          const std::vector<MapEntry>& list, const Digest& high,
                          std::vector<uint64_t>& filter) {
     uint64_t count = 0;
     for (size_t i = 0; i < list.size(); ++i) {
+      if (i + kAhead < list.size()) fetch_soon(list[i + kAhead], filter);
       const MapEntry& entry = list[i];
       const bool first = chunk == 0 && i == 0;
       if (first && entry == MapEntry{Digest{}, kNoRecord}) continue;

@@ -114,7 +114,7 @@ void insert_plain(const Database& db, Statement& insert, uint64_t first,
                         real(420.25),
                         real(3.5),
                         text("a boat under a bridge at dusk")};
-    insert.with_row(row).run();
+    insert.with_rows(std::span(&row, 1)).run();
   }
   transaction.commit();
 }
