@@ -75,20 +75,27 @@ void leaf_digests(std::span<const ByteView> records, std::span<Digest> out) {
   sha256_each(kLeafPrefix[0], records, out);
 }
 
+void node_digests(std::span<const Digest> pairs, std::span<Digest> out) {
+  static_assert(sizeof(Digest) == 32);
+  std::array<ByteView, 64> messages;
+  for (size_t i = 0; i < out.size(); i += messages.size()) {
+    const size_t count = std::min(messages.size(), out.size() - i);
+    for (size_t j = 0; j < count; ++j) {
+      messages[j] = ByteView(pairs[2 * (i + j)].bytes.data(), 2 * sizeof(Digest));
+    }
+    sha256_each(kNodePrefix, std::span(messages).first(count), out.subspan(i, count));
+  }
+}
+
 Digest root_digest(std::span<const Digest> leaves) {
   if (leaves.empty()) return sha256(ByteView());
   // Level by level, so that nodes are hashed many at a time. Neighbours lie side by side; one
   // without a neighbour is a node of the level above as it is.
-  static_assert(sizeof(Digest) == 32);
   std::vector<Digest> level;
-  std::vector<ByteView> pairs;
   while (leaves.size() > 1) {
-    pairs.clear();
-    for (size_t i = 0; i + 1 < leaves.size(); i += 2) {
-      pairs.emplace_back(leaves[i].bytes.data(), 2 * sizeof(Digest));
-    }
-    std::vector<Digest> above(pairs.size() + leaves.size() % 2);
-    sha256_each(kNodePrefix, pairs, std::span(above).first(pairs.size()));
+    const size_t pairs = leaves.size() / 2;
+    std::vector<Digest> above(pairs + leaves.size() % 2);
+    node_digests(leaves.first(2 * pairs), std::span(above).first(pairs));
     if (leaves.size() % 2 != 0) above.back() = leaves.back();
     level = std::move(above);
     leaves = level;

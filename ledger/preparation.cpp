@@ -28,17 +28,24 @@ size_t add_rows(const Fact& fact, RowBuffer& buffer) {
   return buffer.rows().size() - before;
 }
 
+void hash(std::vector<Prepared>& records) {
+  std::vector<ByteView> messages;
+  for (const Prepared& record : records) messages.push_back(as_bytes(record.bytes));
+  std::vector<Digest> leaves(messages.size());
+  leaf_digests(messages, leaves);
+  for (size_t i = 0; i < records.size(); ++i) records[i].leaf = leaves[i];
+}
+
 }  // namespace
 
-Prepared prepare(const Fact& fact, uint64_t at_us) {
+Prepared prepare(const Fact& fact, uint64_t at_us, RowBuffer& buffer) {
   std::string serialised;
   CLEARED_CHECK(fact.SerializeToString(&serialised));
-  Prepared out{&fact, encode_record(at_us, serialised), {}, {}, true, 0, 0};
+  Prepared out{&fact, buffer.keep(encode_record(at_us, serialised)), {}, {}, true, 0, 0};
   if (out.bytes.size() > kMaxRecordBytes) {
     throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", out.bytes.size(),
                 " bytes, the most is ", kMaxRecordBytes, "; split it");
   }
-  out.leaf = leaf_digest(as_bytes(out.bytes));
   out.subject = subject_of(fact);
   return out;
 }
@@ -81,19 +88,20 @@ std::unique_ptr<PreparedBlock> Preparation::make_block(size_t first) {
   }
   if (!block) block = std::make_unique<PreparedBlock>();
   block->records.clear();
-  block->rows.clear();
+  block->buffer.clear();
   const size_t end = std::min(first + kFactsPerBlock, facts_.size());
   try {
     for (size_t i = first; i < end; ++i) {
-      Prepared record = prepare(facts_[i], at_us_);
+      Prepared record = prepare(facts_[i], at_us_, block->buffer);
       if (record.subject) record.may_be_mapped = map_.may_be_in_runs(record.subject->key);
-      record.first_row = block->rows.rows().size();
-      if (Admission::rows_say_all(facts_[i])) record.rows = add_rows(facts_[i], block->rows);
+      record.first_row = block->buffer.rows().size();
+      if (Admission::rows_say_all(facts_[i])) record.rows = add_rows(facts_[i], block->buffer);
       block->records.push_back(std::move(record));
     }
   } catch (...) {
     block->failure = std::current_exception();
   }
+  hash(block->records);
   return block;
 }
 

@@ -12,7 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
-#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -26,22 +26,22 @@ namespace cleared::ledger {
 // What can be said of a fact before it is known which record it will be.
 struct Prepared {
   const Fact* fact = nullptr;
-  std::string bytes;  // the record's
+  std::string_view bytes;  // the record's, in the buffer
   Digest leaf;
   std::optional<Subject> subject;
   bool may_be_mapped = true;  // false: no run of the map holds the subject
-  // Its rows in the block's buffer, numbered 0 as yet; none for a kind whose rows depend on records
+  // Its rows in the buffer, numbered 0 as yet; none for a kind whose rows depend on records
   // before it, or that cannot have rows.
   size_t first_row = 0;
   size_t rows = 0;
 };
 
-// Error{corrupt} for a fact that is too large for a record.
-Prepared prepare(const Fact& fact, uint64_t at_us);
+// Without leaf and rows. Error{corrupt} for a fact that is too large for a record.
+Prepared prepare(const Fact& fact, uint64_t at_us, RowBuffer& buffer);
 
 struct PreparedBlock {
   std::vector<Prepared> records;
-  RowBuffer rows;
+  RowBuffer buffer{256 * 1024};
   std::exception_ptr failure;  // of the fact after the last of `records`
 };
 

@@ -16,10 +16,12 @@ namespace {
 
 constexpr size_t kEntryBytes = 40;
 constexpr size_t kDirectoryBytes = 64;
-// A new run swallows the runs before it that have fewer than this many times its entries, and those
-// too small to be worth a proof of their own.
-constexpr uint64_t kGrowth = 8;
+// A new run swallows the runs before it that have fewer than this many times its entries, those too
+// small to be worth a proof of their own, and as many more as leave the most runs that a proof of
+// absence may go through.
+constexpr uint64_t kGrowth = 4;
 constexpr uint64_t kSmallRun = 4096;
+constexpr size_t kMaxRuns = 3;
 constexpr size_t kMaxChunksKept = 1024;  // 40 MB
 constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
 constexpr uint64_t kMaxEntries = uint64_t{1} << 48;
@@ -359,7 +361,8 @@ StateRecord StateMap::flush(uint64_t run, uint64_t size) {
     uint64_t total = pending_.size();
     size_t first = runs_.size();
     while (first > 0 &&
-           (runs_[first - 1].entries < kGrowth * total || runs_[first - 1].entries < kSmallRun)) {
+           (runs_[first - 1].entries < kGrowth * total || runs_[first - 1].entries < kSmallRun ||
+            first == kMaxRuns)) {
       total += runs_[--first].entries;
     }
     std::vector<RunReader> readers;

@@ -178,6 +178,13 @@ struct Store::Memory {
     }
   }
 
+  void append(const Fact& fact, uint64_t at_us) {
+    RowBuffer buffer;
+    Prepared prepared = prepare(fact, at_us, buffer);
+    prepared.leaf = leaf_digest(as_bytes(prepared.bytes));
+    append(prepared, at_us);
+  }
+
   void flush_rows() { writer.flush(); }
 
   void flush() {
@@ -255,7 +262,7 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
-  memory.append(prepare(key, at_us), at_us);
+  memory.append(key, at_us);
   memory.flush();
   transaction.commit();
   db.exec("PRAGMA journal_mode = WAL");
@@ -388,7 +395,7 @@ Store::Appended Store::append(const std::vector<Fact>& facts) {
           ++out.present;
           continue;
         }
-        memory.append(record, at_us, &block->rows);
+        memory.append(record, at_us, &block->buffer);
         ++out.added;
       }
       if (block->failure) std::rethrow_exception(block->failure);
@@ -435,7 +442,7 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   const Appended out{size(), 1, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
-    memory.append(prepare(fact, at_us), at_us);
+    memory.append(fact, at_us);
     Statement(db_, "INSERT INTO document VALUES(?, ?, ?)")
         .with(to_hex(document), Blob{salt}, text)
         .run();
@@ -458,7 +465,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
     if (memory.map.find(subject_key_of("erasure", ref)).empty()) {
-      memory.append(prepare(fact, at_us), at_us);
+      memory.append(fact, at_us);
       out.added = 1;
     } else {
       out.present = 1;
@@ -523,7 +530,7 @@ void Store::log_state(uint64_t at_us) {
   const uint64_t size = memory.entries.size();
   Fact fact;
   *fact.mutable_state() = memory.map.flush(size, size);
-  memory.append(prepare(fact, at_us), at_us);
+  memory.append(fact, at_us);
 }
 
 // Records what is about to be signed, and returns what was signed already, or nothing.

@@ -20,16 +20,19 @@ void RowBuffer::row(TableId table, std::span<const RowCell> cells) {
       static_cast<RowCell*>(arena_.allocate(cells.size() * sizeof(RowCell), alignof(RowCell)));
   std::uninitialized_copy(cells.begin(), cells.end(), kept);
   for (RowCell& cell : std::span(kept, cells.size())) {
-    if (!cell.bytes.empty()) {
-      auto* bytes = static_cast<char*>(arena_.allocate(cell.bytes.size(), 1));
-      std::memcpy(bytes, cell.bytes.data(), cell.bytes.size());
-      cell.bytes = {bytes, cell.bytes.size()};
-    }
+    cell.bytes = keep(cell.bytes);
     if (cell.subject != nullptr) {
       cell.subject = new (arena_.allocate(sizeof(Digest), alignof(Digest))) Digest(*cell.subject);
     }
   }
   rows_.push_back({table, std::span(kept, cells.size())});
+}
+
+std::string_view RowBuffer::keep(std::string_view bytes) {
+  if (bytes.empty()) return {};
+  auto* kept = static_cast<char*>(arena_.allocate(bytes.size(), 1));
+  std::memcpy(kept, bytes.data(), bytes.size());
+  return {kept, bytes.size()};
 }
 
 void RowBuffer::clear() {

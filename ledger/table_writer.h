@@ -6,9 +6,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <memory_resource>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "ledger/projection.h"
@@ -17,25 +19,28 @@
 
 namespace cleared::ledger {
 
-// Rows that outlive the call that made them.
+// Rows that outlive the call that made them, and the bytes that go with them.
 class RowBuffer : public RowSink {
  public:
   struct Row {
     TableId table;
     std::span<RowCell> cells;
   };
-  RowBuffer() = default;
+  // Makes room for `usual` bytes that is kept when the rows go.
+  explicit RowBuffer(size_t usual = 0)
+      : memory_(usual == 0 ? nullptr : std::make_unique_for_overwrite<std::byte[]>(usual)),
+        arena_(memory_.get(), usual) {}
   RowBuffer(const RowBuffer&) = delete;
   RowBuffer& operator=(const RowBuffer&) = delete;
 
   void row(TableId table, std::span<const RowCell> cells) override;
   std::vector<Row>& rows() { return rows_; }
+  std::string_view keep(std::string_view bytes);
   void clear();
 
  private:
-  static constexpr size_t kUsual = 192 * 1024;  // rows of some hundred records
-  std::vector<std::byte> memory_ = std::vector<std::byte>(kUsual);
-  std::pmr::monotonic_buffer_resource arena_{memory_.data(), memory_.size()};
+  std::unique_ptr<std::byte[]> memory_;
+  std::pmr::monotonic_buffer_resource arena_;
   std::vector<Row> rows_;
 };
 
