@@ -552,18 +552,24 @@ class Verifier {
   void plan_trees() {
     if (options_.deep || !contexts_.raw()) return;
     for (const TableId table : {TableId::clip, TableId::sample, TableId::refusal}) {
-      PlainTree tree;
-      Statement indexes(db_, "SELECT name, partial FROM pragma_index_list(?)");
-      indexes.with(tables()[static_cast<size_t>(table)].name);
-      bool good = true;
-      while (indexes.next()) {
-        good = good && indexes.integer(1) == 0 && plan_index(table, indexes.text(0), tree);
+      try {
+        plan_tree(table);
+      } catch (const Error&) {  // integrity_check says what it is
+        contexts_.trees().erase(table);
       }
-      if (!good) continue;
-      PlainTree& planned = contexts_.trees()[table];
-      planned.indexes = std::move(tree.indexes);
-      planned.columns = std::move(tree.columns);
     }
+  }
+  void plan_tree(TableId table) {
+    const std::string name(tables()[static_cast<size_t>(table)].name);
+    if (db_.integer("SELECT EXISTS(SELECT 1 FROM \"" + name + "\")") == 0) return;
+    PlainTree& tree = contexts_.trees()[table];
+    Statement indexes(db_, "SELECT name, partial FROM pragma_index_list(?)");
+    indexes.with(name);
+    bool good = true;
+    while (indexes.next()) {
+      good = good && indexes.integer(1) == 0 && plan_index(table, indexes.text(0), tree);
+    }
+    if (!good) contexts_.trees().erase(table);
   }
   bool plan_index(TableId table, const std::string& name, PlainTree& tree) {
     PlainTree::Index index{name, {}};
@@ -843,13 +849,14 @@ class Verifier {
   // are clips.
   struct ReadBundle {
     explicit ReadBundle(std::span<const std::string_view> records)
-        : leaves(records.size()), clip(records.size(), kNone) {
+        : leaves(records.size()), clip(records.size(), kNone), parts(records.size()) {
       std::vector<ByteView> bytes;
       bytes.reserve(records.size());
       clips.reserve(records.size());
       for (size_t i = 0; i < records.size(); ++i) {
         bytes.push_back(as_bytes(records[i]));
-        if (const auto view = view_clip(fact_of(records[i]))) {
+        parts[i] = parts_of(records[i]);
+        if (const auto view = view_clip(parts[i].fact)) {
           clip[i] = clips.size();
           clips.push_back(*view);
         }
@@ -859,21 +866,23 @@ class Verifier {
       clip_keys(clips, keys);
     }
     // Nothing when it is not in its form, for which it is found wanting later.
-    static std::string_view fact_of(std::string_view record) try {
-      return parse_record(record).fact;
+    static RecordView parts_of(std::string_view record) try {
+      return parse_record(record);
     } catch (const Error&) {
       return {};
     }
     static constexpr size_t kNone = SIZE_MAX;
     std::vector<Digest> leaves;
     std::vector<size_t> clip;  // which of the clips a record is
+    std::vector<RecordView> parts;
     std::vector<ClipView> clips;
     std::vector<Digest> keys;
   };
 
   void read_record(uint64_t seq, std::string_view bytes, const ReadBundle& read, size_t at,
                    google::protobuf::Arena& arena, PlainSink& sink, TaskResult& result) {
-    const RecordView record = parse_record(bytes);
+    const bool is_clip = read.clip[at] != ReadBundle::kNone;
+    const RecordView record = is_clip ? read.parts[at] : parse_record(bytes);
     if (record.at_us < result.last_at_us) {
       throw Error(Errc::corrupt, "its time is before that of the record before it");
     }
@@ -881,7 +890,7 @@ class Verifier {
       result.moments.emplace_back(seq, record.at_us);
     }
     result.last_at_us = record.at_us;
-    if (read.clip[at] != ReadBundle::kNone) {
+    if (is_clip) {
       const Digest& key = read.keys[read.clip[at]];
       prints_[seq] = print_(key);
       ++result.subjects;
@@ -1162,24 +1171,31 @@ class Verifier {
     return count;
   }
 
+  // Those that meet another one in a table of bits, sixteen a record, are few, and sorted.
   std::unordered_set<uint64_t> prints_given_twice() const {
-    // Prints are spread evenly, so their first bits divide them into parts of one size.
-    constexpr int kParts = 16;
-    std::array<std::vector<uint64_t>, kParts> parts;
-    for (auto& part : parts) part.reserve(prints_.size() / kParts * 9 / 8);
+    const size_t bits = std::bit_ceil(prints_.size() * 16 + 64);
+    std::vector<uint64_t> once(bits / 64);
+    std::vector<uint64_t> again(bits / 64);
+    const auto place = [&](uint64_t print) {  // prints are spread evenly
+      const size_t bit = print & (bits - 1);
+      return std::pair(bit / 64, uint64_t{1} << bit % 64);
+    };
     for (const uint64_t print : prints_) {
-      if (print != 0) parts[print >> 60].push_back(print);
+      if (print == 0) continue;
+      const auto [word, mask] = place(print);
+      again[word] |= once[word] & mask;
+      once[word] |= mask;
     }
+    std::vector<uint64_t> met;
+    for (const uint64_t print : prints_) {
+      const auto [word, mask] = place(print);
+      if (print != 0 && (again[word] & mask) != 0) met.push_back(print);
+    }
+    std::sort(met.begin(), met.end());
     std::unordered_set<uint64_t> twice;
-    std::mutex mutex;
-    parallel_for(kParts, [&](size_t i) {
-      std::vector<uint64_t>& part = parts[i];
-      std::sort(part.begin(), part.end());
-      for (auto at = part.begin(); (at = std::adjacent_find(at, part.end())) != part.end(); ++at) {
-        const std::lock_guard lock(mutex);
-        twice.insert(*at);
-      }
-    });
+    for (auto at = met.begin(); (at = std::adjacent_find(at, met.end())) != met.end(); ++at) {
+      twice.insert(*at);
+    }
     return twice;
   }
 
