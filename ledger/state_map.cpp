@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <future>
 #include <memory>
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
-#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
 
@@ -107,6 +107,7 @@ class RunWriter {
 
   StateMap::Run finish(const Database& db) {
     write_block(block_.size(), last_key());
+    take_roots();
     out_.root = root_digest(roots_);
     out_.filter = filter_.bytes();
     Statement(db, "INSERT INTO map_run VALUES(?, ?, ?, ?, ?)")
@@ -117,34 +118,52 @@ class RunWriter {
   }
 
  private:
+  // The block is hashed on another thread while its chunks are written and the next one is merged.
   void write_block(size_t count, const Digest& high) {
-    const size_t chunks = (count + kChunkEntries - 1) / kChunkEntries;
-    std::vector<Digest> roots(chunks);
-    parallel_for(chunks, [&](size_t i) {
-      const size_t begin = i * kChunkEntries;
-      const size_t end = std::min(begin + kChunkEntries, count);
-      const bool last = end == count;
-      roots[i] =
-          chunk_root(std::span(block_).subspan(begin, end - begin), last ? high : block_[end].key);
+    take_roots();
+    const auto rest = block_.begin() + static_cast<ptrdiff_t>(count);
+    std::vector<MapEntry> next(rest, block_.end());
+    next.reserve(kBlockChunks * kChunkEntries + 1);
+    block_.erase(rest, block_.end());
+    hashed_ = std::move(block_);
+    block_ = std::move(next);
+    hashing_ = std::async(std::launch::async, [this, high] {
+      std::vector<Digest> roots;
+      for (size_t i = 0; i < chunks_hashed(); ++i) {
+        roots.push_back(chunk_root(hashed_chunk(i),
+                                   i + 1 < chunks_hashed() ? hashed_chunk(i + 1)[0].key : high));
+      }
+      return roots;
     });
     std::string bytes;
-    for (size_t i = 0; i < chunks; ++i) {
-      const size_t begin = i * kChunkEntries;
-      const size_t end = std::min(begin + kChunkEntries, count);
+    for (size_t i = 0; i < chunks_hashed(); ++i) {
       bytes.clear();
-      for (size_t j = begin; j < end; ++j) put_entry(bytes, block_[j]);
-      insert_.with(out_.run, roots_.size(), Blob{bytes}).run();
-      out_.directory.append(block_[begin].key.text()).append(roots[i].text());
+      for (const MapEntry& entry : hashed_chunk(i)) put_entry(bytes, entry);
+      insert_.with(out_.run, chunks_++, Blob{bytes}).run();
+    }
+  }
+  void take_roots() {
+    if (!hashing_.valid()) return;
+    const std::vector<Digest> roots = hashing_.get();
+    for (size_t i = 0; i < roots.size(); ++i) {
+      out_.directory.append(hashed_chunk(i)[0].key.text()).append(roots[i].text());
       roots_.push_back(roots[i]);
     }
-    block_.erase(block_.begin(), block_.begin() + static_cast<ptrdiff_t>(count));
+  }
+  size_t chunks_hashed() const { return (hashed_.size() + kChunkEntries - 1) / kChunkEntries; }
+  std::span<const MapEntry> hashed_chunk(size_t i) const {
+    const size_t begin = i * kChunkEntries;
+    return std::span(hashed_).subspan(begin, std::min(kChunkEntries, hashed_.size() - begin));
   }
 
   Statement insert_;
   RunFilter filter_;
   StateMap::Run out_;
   std::vector<MapEntry> block_;
+  std::vector<MapEntry> hashed_;
+  uint64_t chunks_ = 0;  // written
   std::vector<Digest> roots_;
+  std::future<std::vector<Digest>> hashing_;  // of hashed_; last, so that it is waited for first
 };
 
 Digest directory_key(const StateMap::Run& run, uint64_t chunk) {
@@ -360,9 +379,8 @@ StateRecord StateMap::flush(uint64_t run, uint64_t size) {
     std::sort(pending_.begin(), pending_.end());
     uint64_t total = pending_.size();
     size_t first = runs_.size();
-    while (first > 0 &&
-           (runs_[first - 1].entries < kGrowth * total || runs_[first - 1].entries < kSmallRun ||
-            first == kMaxRuns)) {
+    while (first > 0 && (runs_[first - 1].entries < kGrowth * total ||
+                         runs_[first - 1].entries < kSmallRun || first == kMaxRuns)) {
       total += runs_[--first].entries;
     }
     std::vector<RunReader> readers;

@@ -1,8 +1,12 @@
 #include "ledger/store.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
+#include <fcntl.h>
 #include <openssl/rand.h>
+#include <unistd.h>
 
 #include "ledger/admission.h"
 #include "ledger/base/check.h"
@@ -77,6 +81,27 @@ class SecureDelete {
  private:
   const Database& db_;
   int64_t before_;
+};
+
+// While it lives SQLite commits as `durable` says.
+class CommitMode {
+ public:
+  CommitMode(const Database& db, Store::Durable durable)
+      : db_(durable == Store::Durable::later ? &db : nullptr) {
+    if (db_ != nullptr) db_->exec("PRAGMA synchronous = NORMAL");
+  }
+  ~CommitMode() {
+    try {
+      if (db_ != nullptr) db_->exec("PRAGMA synchronous = FULL");
+    } catch (const Error& error) {
+      log(Level::warn, "ledger.synchronous", {{"note", error.what()}});
+    }
+  }
+  CommitMode(const CommitMode&) = delete;
+  CommitMode& operator=(const CommitMode&) = delete;
+
+ private:
+  const Database* db_;
 };
 
 std::string random_salt() {
@@ -291,6 +316,7 @@ Store::~Store() {
   if (!lock_) return;
   try {
     memory_.reset();
+    end_sync();
     checkpointer_->finish();
     checkpointer_.reset();
     store_wal();
@@ -356,17 +382,20 @@ const Authority& Store::authority() const {
 // All of `body` or nothing. After a failure nothing that is in memory is trusted; after a failed
 // write neither is the connection, since SQLite and the system may disagree about what is on disk.
 template <class Body>
-void Store::in_transaction(const Body& body) {
+void Store::in_transaction(const Body& body, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
   if (broken_) {
     throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
   }
   try {
     checkpointer_->before_transaction(wal_pages_);
+    const CommitMode mode(db_, durable);
     Transaction transaction(db_);
     body(memory());
     memory().flush();
     transaction.commit();
+    end_sync();
+    if (durable == Durable::later) begin_sync();
   } catch (const Error& error) {
     memory_.reset();
     broken_ = error.code() == Errc::io;
@@ -375,7 +404,32 @@ void Store::in_transaction(const Body& body) {
   checkpointer_->committed(wal_pages_);
 }
 
-Store::Appended Store::append(const std::vector<Fact>& facts) {
+// The write-ahead file is only ever added to or, once all of it is in the database and synced
+// there, begun anew; so this is a sync of every record that is not durable yet.
+void Store::begin_sync() {
+  const std::string name = path_.string() + "-wal";
+  if (!wal_) wal_ = Fd(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!wal_) throw Error(Errc::io, "open ", name, ": ", std::strerror(errno));
+  syncing_ = std::async(std::launch::async, [fd = wal_.get(), name] {
+    if (::fdatasync(fd) != 0) throw Error(Errc::io, "sync ", name, ": ", std::strerror(errno));
+  });
+}
+
+void Store::end_sync() {
+  if (syncing_.valid()) syncing_.get();
+}
+
+void Store::sync() {
+  try {
+    end_sync();
+  } catch (const Error&) {
+    memory_.reset();
+    broken_ = true;
+    throw;
+  }
+}
+
+Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
   for (const Fact& fact : facts) {
     // Whoever hands in a bundle could else say what the tables hold, or have the document of an
@@ -387,23 +441,25 @@ Store::Appended Store::append(const std::vector<Fact>& facts) {
   }
   Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
-  in_transaction([&](Memory& memory) {
-    Preparation preparation(facts, at_us, memory.map);
-    while (auto block = preparation.next()) {
-      for (const Prepared& record : block->records) {
-        if (memory.knows(record)) {
-          ++out.present;
-          continue;
+  in_transaction(
+      [&](Memory& memory) {
+        Preparation preparation(facts, at_us, memory.map);
+        while (auto block = preparation.next()) {
+          for (const Prepared& record : block->records) {
+            if (memory.knows(record)) {
+              ++out.present;
+              continue;
+            }
+            memory.append(record, at_us, &block->buffer);
+            ++out.added;
+          }
+          if (block->failure) std::rethrow_exception(block->failure);
+          memory.flush_rows();
+          preparation.reuse(std::move(block));
         }
-        memory.append(record, at_us, &block->buffer);
-        ++out.added;
-      }
-      if (block->failure) std::rethrow_exception(block->failure);
-      memory.flush_rows();
-      preparation.reuse(std::move(block));
-    }
-    if (memory.map.pending() > kMaxPending) log_state(at_us);
-  });
+        if (memory.map.pending() > kMaxPending) log_state(at_us);
+      },
+      durable);
   return out;
 }
 
@@ -455,6 +511,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   CLEARED_CHECK(lock_.has_value());
   const auto licence = find(subject_key_of("licence", ref));
   if (licence.empty()) throw Error(Errc::not_found, path_.string(), ": has no licence ", ref);
+  sync();
   const SecureDelete secure(db_);
   empty_wal("erase " + ref + ": nothing is erased yet");
   Fact fact;
@@ -591,6 +648,7 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
     throw Error(Errc::permission, "sign tree head: the key ", log_key.verifier.name,
                 " is not the key of this log, ", log_key_.name);
   }
+  sync();
   const bool stated =
       parse_fact(parse_record(record_bytes(size() - 1)).fact, db_, size() - 1).has_state();
   if (!stated) in_transaction([&](Memory&) { log_state(judging_time_us(*this)); });
