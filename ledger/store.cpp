@@ -420,6 +420,9 @@ void Store::end_sync() {
 }
 
 void Store::sync() {
+  if (broken_) {
+    throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
+  }
   try {
     end_sync();
   } catch (const Error&) {
