@@ -171,7 +171,7 @@ TEST(RawTable, WhenItFindsNothingNeitherDoesSql) {
     ASSERT_EQ(good[root], 5) << "the table has one page only";
     targets.push_back((get_u32(good, root + 8) - 1) * kPage);
   }
-  targets.push_back(root_offset(world.ledger, "clip_source"));
+  targets.push_back(root_offset(world.ledger, "sample_clip"));
   ASSERT_EQ(good[targets.back()], 10) << "an index of one page";
   const fs::path bad = world.folder / "bad.db";
   std::mt19937 random(11);
