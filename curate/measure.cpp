@@ -53,11 +53,10 @@ FrameMeasures Measurer::measure(const AVFrame& frame) {
   }
   FrameMeasures out;
   std::array<float, kFiltered * kFiltered> filtered;
-  shrinker_->filter(luma, filtered.data());
+  shrinker_->shrink(luma, filtered.data(), small_);
   out.print = PdqHasher::fingerprint_filtered(filtered.data());
   make_thumb(filtered.data(), out);
 
-  shrinker_->shrink(luma, small_);
   const bool comparable =
       !first_ && small_.lines == before_.lines && small_.places == before_.places;
   const kernels::SmallMeasures small =

@@ -18,16 +18,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kRows = 8;  // turned together
 
-// Calls body(x, lanes) over [0, width) in whole vectors; the last one overlaps. Rows narrower than
-// a vector go pixel by pixel.
-template <class Body, class Pixel>
-HWY_INLINE void along_row(int width, int lanes, const Body& body, const Pixel& pixel) {
-  if (width < lanes) {
-    for (int x = 0; x < width; ++x) pixel(x);
-    return;
-  }
-  for (int x = 0; x + lanes < width; x += lanes) body(x);
-  body(width - lanes);
+// Where the vectors over a row start: one after the other, and the last overlaps.
+HWY_INLINE int next_start(int x, int step, int width) {
+  return x + step == width ? width : std::min(x + step, width - step);
 }
 
 // out = sum of rows times their weights, which add up to 256.
@@ -35,25 +28,28 @@ HWY_NOINLINE void WeighRows(const uint8_t* rows, ptrdiff_t stride, const uint16_
                             int count, int width, uint16_t* out) {
   const hn::ScalableTag<uint16_t> d16;
   const hn::Rebind<uint8_t, decltype(d16)> d8;
-  const int lanes = static_cast<int>(hn::Lanes(d16));
-  along_row(
-      width, 2 * lanes,
-      [&](int x) HWY_ATTR {
-        auto a = hn::Zero(d16), b = hn::Zero(d16);
-        const uint8_t* p = rows + x;
-        for (int r = 0; r < count; ++r, p += stride) {
-          const auto weight = hn::Set(d16, weights[r]);
-          a = hn::Add(a, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p)), weight));
-          b = hn::Add(b, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)), weight));
-        }
-        hn::StoreU(a, d16, out + x);
-        hn::StoreU(b, d16, out + x + lanes);
-      },
-      [&](int x) {
-        unsigned sum = 0;
-        for (int r = 0; r < count; ++r) sum += rows[r * stride + x] * unsigned{weights[r]};
-        out[x] = static_cast<uint16_t>(sum);
-      });
+  const int lanes = static_cast<int>(hn::Lanes(d16)), step = 4 * lanes;
+  int x = 0;
+  for (; width >= step && x < width; x = next_start(x, step, width)) {
+    auto a = hn::Zero(d16), b = a, c = a, e = a;
+    const uint8_t* p = rows + x;
+    for (int r = 0; r < count; ++r, p += stride) {
+      const auto weight = hn::Set(d16, weights[r]);
+      a = hn::Add(a, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p)), weight));
+      b = hn::Add(b, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)), weight));
+      c = hn::Add(c, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + 2 * lanes)), weight));
+      e = hn::Add(e, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + 3 * lanes)), weight));
+    }
+    hn::StoreU(a, d16, out + x);
+    hn::StoreU(b, d16, out + x + lanes);
+    hn::StoreU(c, d16, out + x + 2 * lanes);
+    hn::StoreU(e, d16, out + x + 3 * lanes);
+  }
+  for (; x < width; ++x) {
+    unsigned sum = 0;
+    for (int r = 0; r < count; ++r) sum += rows[r * stride + x] * unsigned{weights[r]};
+    out[x] = static_cast<uint16_t>(sum);
+  }
 }
 
 // n / d, rounded, for n below 2^16 in u16: (n + d / 2) * inverse >> 16.
@@ -63,36 +59,42 @@ struct Divisor {
       : half(static_cast<uint16_t>(d / 2)), inverse(static_cast<uint16_t>(65536 / d + 1)) {}
 };
 
-// out = mean of the rows, in quarters. At most 64 rows.
+// out = mean of the rows, in quarters. At most 64 rows. The mean of one is that of it twice.
 HWY_NOINLINE void MeanOfRows(const uint8_t* rows, ptrdiff_t stride, int count, int width,
                              uint16_t* out) {
   const hn::ScalableTag<uint16_t> d16;
   const hn::Rebind<uint8_t, decltype(d16)> d8;
-  const int lanes = static_cast<int>(hn::Lanes(d16));
-  const Divisor by(std::max(count, 2));
+  const int lanes = static_cast<int>(hn::Lanes(d16)), step = 4 * lanes;
+  if (count == 1) {
+    count = 2;
+    stride = 0;
+  }
+  const Divisor by(count);
   const auto half = hn::Set(d16, by.half), inverse = hn::Set(d16, by.inverse);
-  const auto mean = [&](auto sum) HWY_ATTR {
-    sum = hn::ShiftLeft<2>(sum);
-    return count == 1 ? sum : hn::MulHigh(hn::Add(sum, half), inverse);
-  };
-  along_row(
-      width, 2 * lanes,
-      [&](int x) HWY_ATTR {
-        auto a = hn::Zero(d16), b = hn::Zero(d16);
-        const uint8_t* p = rows + x;
-        for (int r = 0; r < count; ++r, p += stride) {
-          a = hn::Add(a, hn::PromoteTo(d16, hn::LoadU(d8, p)));
-          b = hn::Add(b, hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)));
-        }
-        hn::StoreU(mean(a), d16, out + x);
-        hn::StoreU(mean(b), d16, out + x + lanes);
-      },
-      [&](int x) {
-        unsigned sum = 0;
-        for (int r = 0; r < count; ++r) sum += rows[r * stride + x];
-        out[x] = static_cast<uint16_t>(
-            count == 1 ? 4 * sum : (4 * sum + by.half) * unsigned{by.inverse} >> 16);
-      });
+  int x = 0;
+  for (; width >= step && x < width; x = next_start(x, step, width)) {
+    auto a = hn::Zero(d16), b = a, c = a, e = a;
+    const uint8_t* p = rows + x;
+    for (int r = 0; r < count; ++r, p += stride) {
+      a = hn::Add(a, hn::PromoteTo(d16, hn::LoadU(d8, p)));
+      b = hn::Add(b, hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)));
+      c = hn::Add(c, hn::PromoteTo(d16, hn::LoadU(d8, p + 2 * lanes)));
+      e = hn::Add(e, hn::PromoteTo(d16, hn::LoadU(d8, p + 3 * lanes)));
+    }
+    a = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(a), half), inverse);
+    b = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(b), half), inverse);
+    c = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(c), half), inverse);
+    e = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(e), half), inverse);
+    hn::StoreU(a, d16, out + x);
+    hn::StoreU(b, d16, out + x + lanes);
+    hn::StoreU(c, d16, out + x + 2 * lanes);
+    hn::StoreU(e, d16, out + x + 3 * lanes);
+  }
+  for (; x < width; ++x) {
+    unsigned sum = 0;
+    for (int r = 0; r < count; ++r) sum += rows[r * stride + x];
+    out[x] = static_cast<uint16_t>((4 * sum + by.half) * by.inverse >> 16);
+  }
 }
 
 // [row][x] to [x][row]: kRows rows, `stride` values apart.
@@ -160,9 +162,13 @@ HWY_NOINLINE void BoxesAlong(const uint16_t* in, const std::vector<int>& ends, b
   const hn::Rebind<uint8_t, decltype(d)> d8;
   const hn::RebindToSigned<decltype(d)> di;
   const size_t lanes = hn::Lanes(d);
+  // Boxes are of two sizes at most, one pixel apart.
+  const int narrow = ends.front();
+  const std::array<Divisor, 3> divisors = {Divisor(4 * std::max(narrow - 1, 1)),
+                                           Divisor(4 * narrow), Divisor(4 * (narrow + 1))};
   int x = 0;
   for (const int end : ends) {
-    const Divisor by(4 * (end - x));
+    const Divisor& by = divisors[static_cast<size_t>(end - x - narrow + 1)];
     for (size_t lane = 0; lane < kRows; lane += lanes) {
       auto sum = hn::Zero(d);
       for (int at = x; at < end; ++at) sum = hn::Add(sum, hn::LoadU(d, in + at * kRows + lane));
@@ -185,13 +191,12 @@ HWY_NOINLINE void Narrow(const uint8_t* in, int depth, int width, uint8_t* out) 
   const hn::RebindToSigned<decltype(d)> di;
   const hn::Rebind<uint8_t, decltype(d)> d8;
   const int lanes = static_cast<int>(hn::Lanes(d)), shift = depth - 8;
-  along_row(
-      width, lanes,
-      [&](int x) HWY_ATTR {
-        const auto v = hn::ShiftRightSame(hn::LoadU(d, pixels + x), shift);
-        hn::StoreU(hn::DemoteTo(d8, hn::BitCast(di, v)), d8, out + x);
-      },
-      [&](int x) { out[x] = static_cast<uint8_t>(std::min(pixels[x] >> shift, 255)); });
+  int x = 0;
+  for (; width >= lanes && x < width; x = next_start(x, lanes, width)) {
+    const auto v = hn::ShiftRightSame(hn::LoadU(d, pixels + x), shift);
+    hn::StoreU(hn::DemoteTo(d8, hn::BitCast(di, v)), d8, out + x);
+  }
+  for (; x < width; ++x) out[x] = static_cast<uint8_t>(std::min(pixels[x] >> shift, 255));
 }
 
 // Sum of the bytes of a line and of their absolute differences to another.
@@ -229,11 +234,12 @@ HWY_INLINE void laplacian_line(const uint8_t* line, ptrdiff_t stride, int places
   const auto one = hn::Set(d, 1);
   auto sum0 = hn::Zero(d32), sum1 = hn::Zero(d32), square0 = sum0, square1 = sum0;
   const auto load = [&](const uint8_t* p) HWY_ATTR { return hn::PromoteTo(d, hn::LoadU(d8, p)); };
-  for (; at + lanes < places; at += lanes) {
+  for (; at + 1 < places; at += lanes) {  // lines have room for a whole vector more
     const uint8_t* p = line + at;
     const auto around =
         hn::Add(hn::Add(load(p - 1), load(p + 1)), hn::Add(load(p - stride), load(p + stride)));
-    const auto edge = hn::Sub(hn::ShiftLeft<2>(load(p)), around);
+    const auto inside = hn::FirstN(d, static_cast<size_t>(std::min(places - 1 - at, lanes)));
+    const auto edge = hn::IfThenElseZero(inside, hn::Sub(hn::ShiftLeft<2>(load(p)), around));
     sum0 = hn::ReorderWidenMulAccumulate(d32, edge, one, sum0, sum1);
     square0 = hn::ReorderWidenMulAccumulate(d32, edge, edge, square0, square1);
   }
@@ -253,17 +259,30 @@ HWY_NOINLINE SmallMeasures Measure(const SmallLuma& small, const SmallLuma* befo
   const uint8_t* pixels = small.pixels.data();
   const uint8_t* other = before == nullptr ? pixels : before->pixels.data();
   int64_t edges = 0, squares = 0;
+  uint32_t tables[4][64] = {};
+  int lines = 0;
   for (int l = 0; l < small.lines; ++l) {
     const ptrdiff_t at = static_cast<ptrdiff_t>(l) * small.stride;
     sum_line(pixels + at, other + at, small.places, out.sum, out.changed);
-    if (l > 0 && l + 1 < small.lines) {
+    if (l % 2 == 1 && l + 1 < small.lines) {
       laplacian_line(pixels + at, small.stride, small.places, edges, squares);
+      ++lines;
     }
-    if (l % 2 == 1) continue;
-    for (int i = 0; i < small.places; ++i) ++out.bands[pixels[at + i] / 4];
+    if (l % 4 != 0) continue;
+    int i = 0;  // neighbours are alike: each counts in a table of its own
+    for (; i + 4 <= small.places; i += 4) {
+      ++tables[0][pixels[at + i] / 4];
+      ++tables[1][pixels[at + i + 1] / 4];
+      ++tables[2][pixels[at + i + 2] / 4];
+      ++tables[3][pixels[at + i + 3] / 4];
+    }
+    for (; i < small.places; ++i) ++tables[0][pixels[at + i] / 4];
   }
-  if (small.lines > 2 && small.places > 2) {
-    const double count = double(small.lines - 2) * (small.places - 2);
+  for (size_t i = 0; i < out.bands.size(); ++i) {
+    out.bands[i] = tables[0][i] + tables[1][i] + tables[2][i] + tables[3][i];
+  }
+  if (lines > 0 && small.places > 2) {
+    const double count = double(lines) * (small.places - 2);
     const double mean = double(edges) / count;
     out.sharpness = std::max(0.0, double(squares) / count - mean * mean);
   }
@@ -285,7 +304,7 @@ HWY_EXPORT(Measure);
 
 namespace {
 
-constexpr int kGrid = 512, kStep = kGrid / kPdqSide, kRowsAtOnce = 8;
+constexpr int kGrid = 512, kStep = kGrid / kPdqSide, kRowsAtOnce = 8, kRoom = 64;
 
 // PDQ's two boxes over the grid, where it samples them: weights of the grid's cells.
 std::vector<double> tent_of_grid(int index) {
@@ -306,8 +325,15 @@ LumaShrinker::Tent make_tent(int index, int size, bool flip) {
   const double cell = double(size) / kGrid;
   std::vector<double> weights(static_cast<size_t>(size));
   for (int c = 0; c < kGrid; ++c) {
-    const double start = c * cell, end = (c + 1) * cell;
     const double share = cells[static_cast<size_t>(c)];
+    if (cell < 1) {  // enlarged: linear between the middles of pixels
+      const double at = std::clamp((c + 0.5) * cell - 0.5, 0.0, size - 1.0);
+      const int left = static_cast<int>(at), right = std::min(left + 1, size - 1);
+      weights[static_cast<size_t>(flip ? size - 1 - left : left)] += share * (left + 1 - at);
+      weights[static_cast<size_t>(flip ? size - 1 - right : right)] += share * (at - left);
+      continue;
+    }
+    const double start = c * cell, end = (c + 1) * cell;
     for (int p = static_cast<int>(start); share > 0 && p < size && p < end; ++p) {
       const double overlap = std::min<double>(end, p + 1) - std::max<double>(start, p);
       const int at = flip ? size - 1 - p : p;
@@ -367,21 +393,35 @@ Luma narrowed(const Luma& in, int depth, std::vector<uint8_t>& bytes) {
   return {bytes.data(), in.width, in.width, in.height, in.limited};
 }
 
-void LumaShrinker::filter(const Luma& in, float* filtered) {
-  const uint8_t* pixels = in.pixels;
-  const ptrdiff_t stride = in.stride;
-  std::array<float, size_t{kPdqSide} * kPdqSide> columns;
-  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) {
-    for (int r = 0; r < kRowsAtOnce; ++r) {
-      const Tent& tent = y_.tents[static_cast<size_t>(j + r)];
-      HWY_DYNAMIC_DISPATCH(WeighRows)
-      (pixels + tent.first * stride, stride, tent.sum_256.data(),
-       static_cast<int>(tent.sum_256.size()), width_,
-       rows_.data() + static_cast<ptrdiff_t>(r) * width_);
-    }
-    HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
-    HWY_DYNAMIC_DISPATCH(TentsAlong)(turned_.data(), x_, columns.data() + j);
+// Rows [j, j + kRowsAtOnce) of the filtered picture.
+void LumaShrinker::filter_strip(const Luma& in, int j, float* columns) {
+  for (int r = 0; r < kRowsAtOnce; ++r) {
+    const Tent& tent = y_.tents[static_cast<size_t>(j + r)];
+    HWY_DYNAMIC_DISPATCH(WeighRows)
+    (in.pixels + tent.first * in.stride, in.stride, tent.sum_256.data(),
+     static_cast<int>(tent.sum_256.size()), width_,
+     rows_.data() + static_cast<ptrdiff_t>(r) * width_);
   }
+  HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
+  HWY_DYNAMIC_DISPATCH(TentsAlong)(turned_.data(), x_, columns + j);
+}
+
+// Places [first, first + kRowsAtOnce) of every line of the small picture.
+void LumaShrinker::shrink_strip(const Luma& in, int first, SmallLuma& small) {
+  int y = first == 0 ? 0 : y_.ends[static_cast<size_t>(first - 1)];
+  for (int r = 0; r < std::min(kRowsAtOnce, small.places - first); ++r) {
+    const int end = y_.ends[static_cast<size_t>(first + r)];
+    HWY_DYNAMIC_DISPATCH(MeanOfRows)
+    (in.pixels + y * in.stride, in.stride, end - y, width_,
+     rows_.data() + static_cast<ptrdiff_t>(r) * width_);
+    y = end;
+  }
+  HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
+  HWY_DYNAMIC_DISPATCH(BoxesAlong)
+  (turned_.data(), x_.ends, in.limited, small.stride, small.pixels.data() + first);
+}
+
+void LumaShrinker::finish(const Luma& in, const float* columns, float* filtered) const {
   const float black = in.limited ? 16 : 0, scale = in.limited ? 255.0f / 219 : 1;
   for (size_t y = 0; y < kPdqSide; ++y) {
     for (size_t x = 0; x < kPdqSide; ++x) {
@@ -391,27 +431,31 @@ void LumaShrinker::filter(const Luma& in, float* filtered) {
   }
 }
 
-void LumaShrinker::shrink(const Luma& in, SmallLuma& small) {
-  const uint8_t* pixels = in.pixels;
-  const ptrdiff_t stride = in.stride;
+void LumaShrinker::filter(const Luma& in, float* filtered) {
+  Columns columns;
+  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) filter_strip(in, j, columns.data());
+  finish(in, columns.data(), filtered);
+}
+
+void LumaShrinker::shrink(const Luma& in, float* filtered, SmallLuma& small) {
   small.lines = static_cast<int>(x_.ends.size());
   small.places = static_cast<int>(y_.ends.size());
   small.stride = (small.places + kRowsAtOnce - 1) / kRowsAtOnce * kRowsAtOnce;
   small.by_column = !turn_.swap;
-  small.pixels.resize(static_cast<size_t>(small.lines) * static_cast<size_t>(small.stride));
-  int y = 0;
-  for (int first = 0; first < small.places; first += kRowsAtOnce) {
-    for (int r = 0; r < std::min(kRowsAtOnce, small.places - first); ++r) {
-      const int end = y_.ends[static_cast<size_t>(first + r)];
-      HWY_DYNAMIC_DISPATCH(MeanOfRows)
-      (pixels + y * stride, stride, end - y, width_,
-       rows_.data() + static_cast<ptrdiff_t>(r) * width_);
-      y = end;
+  small.pixels.resize(static_cast<size_t>(small.lines) * static_cast<size_t>(small.stride) + kRoom);
+  Columns columns;
+  int first = 0;
+  // Both go through the rows side by side, so that each is fetched once.
+  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) {
+    filter_strip(in, j, columns.data());
+    const auto until = static_cast<int>(int64_t{in.height} * (j + kRowsAtOnce) / kPdqSide);
+    while (first < small.places &&
+           y_.ends[static_cast<size_t>(std::min(first + kRowsAtOnce, small.places) - 1)] <= until) {
+      shrink_strip(in, first, small);
+      first += kRowsAtOnce;
     }
-    HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
-    HWY_DYNAMIC_DISPATCH(BoxesAlong)
-    (turned_.data(), x_.ends, in.limited, small.stride, small.pixels.data() + first);
   }
+  finish(in, columns.data(), filtered);
   // Lines and places run as the pixels lie; upright they run the other way.
   for (int l = 0; turn_.flip_y && l < small.lines; ++l) {
     const auto line = small.pixels.begin() + static_cast<ptrdiff_t>(l) * small.stride;

@@ -4,10 +4,10 @@
 // when the program runs. Sizes are the caller's to check.
 //
 // The first is what PDQ (kernels/pdq.h) makes of the picture averaged by area onto 512 x 512
-// pixels, the size that its authors hash. Both steps are linear and separable, so they are one
-// weighted sum each way. From whatever size a picture comes, it is sampled at the same places;
-// PDQ of the full size shifts them by up to 1.5 pixels, which costs about 10 bits of 256.
-// The second is an average over boxes of whole pixels, for statistics.
+// pixels, the size that its authors hash, or enlarged to it by linear interpolation. Both steps are
+// linear and separable, so they are one weighted sum each way. From whatever size a picture comes,
+// it is sampled at the same places; PDQ of the full size shifts them by up to 1.5 pixels, which
+// costs about 10 bits of 256. The second is an average over boxes of whole pixels, for statistics.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@
 
 namespace cleared::kernels {
 
-inline constexpr int kSmallPixels = 256;   // longer side of the second picture, at most
-inline constexpr int kMostPixels = 16384;  // of a side: sums stay within 16 bits
+inline constexpr int kSmallPixels = 192;   // longer side of the second picture, at most
+inline constexpr int kMostPixels = 12288;  // of a side: sums stay within 16 bits
 
 struct Luma {
   const uint8_t* pixels;
@@ -51,7 +51,8 @@ class LumaShrinker {
   LumaShrinker(int width, int height, LumaTurn turn);
   // `filtered` gets kPdqSide x kPdqSide values in [0, 255], upright, as pdq_filter() makes them.
   void filter(const Luma& in, float* filtered);
-  void shrink(const Luma& in, SmallLuma& small);
+  // That and the second picture, in one pass.
+  void shrink(const Luma& in, float* filtered, SmallLuma& small);
 
   struct Tent {  // weights of the pixels from `first` on
     int first = 0;
@@ -64,6 +65,11 @@ class LumaShrinker {
   };
 
  private:
+  using Columns = std::array<float, size_t{kPdqSide} * kPdqSide>;
+  void filter_strip(const Luma& in, int j, float* columns);
+  void shrink_strip(const Luma& in, int first, SmallLuma& small);
+  void finish(const Luma& in, const float* columns, float* filtered) const;
+
   int width_;
   LumaTurn turn_;
   Axis x_, y_;
@@ -74,7 +80,7 @@ struct SmallMeasures {
   uint64_t sum = 0;                  // of all pixels
   uint64_t changed = 0;              // sum of absolute differences to the picture before
   double sharpness = 0;              // variance of the Laplacian inside the border
-  std::array<uint32_t, 64> bands{};  // pixels of every second line, by their value / 4
+  std::array<uint32_t, 64> bands{};  // pixels of every fourth line, by their value / 4
 };
 // `before` has the same shape, or is null.
 SmallMeasures measure_small(const SmallLuma& small, const SmallLuma* before);

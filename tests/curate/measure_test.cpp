@@ -77,17 +77,15 @@ TEST(Measure, IsPdqOfTheFrameAsRgbWithinFourBits) {
   };
   const std::vector<Case> cases = {
       {512, 512, AV_PIX_FMT_YUV420P, AVCOL_RANGE_JPEG},
-      {640, 480, AV_PIX_FMT_YUV420P, AVCOL_RANGE_MPEG},
+      {640, 512, AV_PIX_FMT_YUV420P, AVCOL_RANGE_MPEG},
       {1280, 720, AV_PIX_FMT_YUV420P, AVCOL_RANGE_MPEG},
       {1281, 719, AV_PIX_FMT_YUV444P, AVCOL_RANGE_MPEG},
       {1920, 1080, AV_PIX_FMT_YUV420P10, AVCOL_RANGE_MPEG},
       {720, 576, AV_PIX_FMT_NV12, AVCOL_RANGE_JPEG},
       {720, 576, AV_PIX_FMT_P010, AVCOL_RANGE_MPEG},
-      {720, 480, AV_PIX_FMT_GBRP, AVCOL_RANGE_JPEG},
-      {720, 480, AV_PIX_FMT_YUYV422, AVCOL_RANGE_MPEG},
-      {320, 240, AV_PIX_FMT_YUV422P12, AVCOL_RANGE_MPEG},
-      {160, 120, AV_PIX_FMT_YUV420P, AVCOL_RANGE_MPEG},
-      {31, 77, AV_PIX_FMT_YUV444P, AVCOL_RANGE_JPEG},
+      {720, 540, AV_PIX_FMT_GBRP, AVCOL_RANGE_JPEG},
+      {720, 540, AV_PIX_FMT_YUYV422, AVCOL_RANGE_MPEG},
+      {640, 520, AV_PIX_FMT_YUV422P12, AVCOL_RANGE_MPEG},
   };
   for (const Case& c : cases) {
     for (unsigned seed = 1; seed <= 3; ++seed) {
@@ -104,8 +102,8 @@ TEST(Measure, IsPdqOfTheFrameAsRgbWithinFourBits) {
 TEST(Measure, SeesTheSamePictureInEverySize) {
   const Picture large = draw(5, 0, 1920, 1080);
   const Fingerprint print = measured(*frame_of(large, AV_PIX_FMT_YUV420P, AVCOL_RANGE_MPEG)).print;
-  for (const auto& [width, height] :
-       std::vector<std::pair<int, int>>{{1280, 720}, {854, 480}, {640, 480}, {320, 180}}) {
+  for (const auto& [width, height] : std::vector<std::pair<int, int>>{
+           {1280, 720}, {854, 480}, {640, 480}, {320, 180}, {160, 90}}) {
     const Picture other = averaged(large, width, height);
     const auto frame = frame_of(other, AV_PIX_FMT_YUV420P, AVCOL_RANGE_MPEG);
     EXPECT_LE(distance(measured(*frame).print.bits, print.bits), 4) << width;
@@ -144,7 +142,7 @@ TEST(Measure, TurnsUpright) {
         measured(*frame_of(lying, AV_PIX_FMT_GRAY8, AVCOL_RANGE_JPEG), rotation);
     EXPECT_LE(distance(turned.print.bits, plain.print.bits), 4) << rotation;
     EXPECT_NEAR(turned.luma, plain.luma, 0.5) << rotation;
-    EXPECT_NEAR(turned.sharpness, plain.sharpness, 0.2) << rotation;
+    EXPECT_NEAR(turned.sharpness, plain.sharpness, plain.sharpness / 20) << rotation;
   }
   EXPECT_GT(expected.sharpness, 0);
 }
