@@ -88,7 +88,7 @@ TEST(Measure, IsPdqOfTheFrameAsRgbWithinFourBits) {
       {640, 520, AV_PIX_FMT_YUV422P12, AVCOL_RANGE_MPEG},
   };
   for (const Case& c : cases) {
-    for (unsigned seed = 1; seed <= 3; ++seed) {
+    for (unsigned seed = 1; seed <= 2; ++seed) {
       const Picture picture = draw(seed, 3, c.width, c.height);
       const Fingerprint expected = published(picture);
       const Fingerprint print = measured(*frame_of(picture, c.format, c.range)).print;
