@@ -132,7 +132,7 @@ TEST(Layout, LibrariesAreSeenOnlyByTheirModule) {
   const std::vector<Rule> rules = {
       {"LibTorch", R"(^(torch|c10|c10d|ATen|gloo)/)", R"(^(tests/)?train/(?!data/))"},
       {"FFmpeg", R"(^lib(av|sw)[a-z]*/)", R"(^curate/av\.(h|cpp)$)"},
-      {"OpenCV", R"(^opencv2/)", R"(^(tests/)?curate/)"},
+      {"Highway", R"(^hwy/)", R"(^kernels/)"},
       {"Chromaprint", R"(^chromaprint\.h)", R"(^curate/)"},
       {"libseccomp", R"(^seccomp\.h)", R"(^curate/)"},
       {"SQLite", R"(^sqlite3\.h)", R"(^ledger/sqlite\.(h|cpp)$)"},

@@ -61,6 +61,44 @@ TEST(Pdq, IsBitForBitThePublishedOne) {
   }
 }
 
+// bits = pdqhash.compute_dihedral(...)[0], its numbers 0, 5, 4, 2, 6, 3, 1 and 7.
+TEST(Pdq, OfEveryTurnIsThePublishedOne) {
+  const std::vector<std::string> expected = {
+      "0fff3fff7f80f800f000e03fe0ffc1ffc3fcc7f0c7e0c7c0c780c7008700c700",
+      "5aaa6aaa2ad5ad55a555b56ab5aa94aa96a992a592b5929592d592d5d255d255",
+      "0fffc0007f8007fff0001fc0e0ff3e00c3fc380fc7e0383fc78038ffc70078ff",
+      "5aaa95552ad552aaa5554a94b5aa6b5596a96d5a92b56d6a92d56d2a92552daa",
+      "1fff3ffd7e007800f000e07fe0ffe1ffe3f8c3f0c7e0c7c0c780c780c700c700",
+      "4aaa6aab2b552d55a555b52ab5aab4aab6ad96a592b5929592d592d592559255",
+      "1fffc0037e0087fff0001f80e0ff1e00e3fc3c0fc7e0383fc780387fc70038ff",
+      "4aaa95542b55d2aaa5554ad5b5aa4b55b6a9695a92b56d6a92d56d2a925569aa",
+  };
+  PdqHasher hasher;
+  const auto luma = drawing("waves", 512, 288);
+  const auto turns = hasher.turns({luma.data(), 512, 512, 288, 1});
+  for (size_t turn = 0; turn < kTurns; ++turn) {
+    EXPECT_EQ(hex(turns[turn].bits), expected[turn]) << turn;
+    EXPECT_EQ(turns[turn].quality, 100);
+  }
+  EXPECT_EQ(turned(turns[0].bits, Turn::transposed), turns[4].bits);
+  EXPECT_EQ(turned(turns[1].bits, Turn::transposed), turns[6].bits);
+}
+
+// Red is 255 - a, green a // 2 + x % 256 // 3, blue a, where a is the drawing; pdqhash.compute.
+TEST(Pdq, OfColoursIsThePublishedOne) {
+  const auto blue = drawing("waves", 512, 288);
+  std::vector<uint8_t> rgb;
+  for (size_t i = 0; i < blue.size(); ++i) {
+    rgb.push_back(static_cast<uint8_t>(255 - blue[i]));
+    rgb.push_back(static_cast<uint8_t>(blue[i] / 2 + i % 512 % 256 / 3));
+    rgb.push_back(blue[i]);
+  }
+  PdqHasher hasher;
+  const Fingerprint print = hasher.fingerprint({rgb.data(), ptrdiff_t{3} * 512, 512, 288, 3});
+  EXPECT_EQ(hex(print.bits), "0fff3fff7f80f800f000e03fe0ffc1ffc3fcc7f0c7e0c7c0c780c7008700c700");
+  EXPECT_EQ(print.quality, 100);
+}
+
 TEST(Pdq, SaysThatAFlatPictureHasNothingInIt) {
   PdqHasher hasher;
   EXPECT_EQ(hasher.fingerprint(drawing("flat", 100, 100), 100, 100).quality, 0);
