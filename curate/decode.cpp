@@ -72,12 +72,17 @@ void append(const std::array<Fingerprint, n>& prints, std::string& bits, std::st
   }
 }
 
+constexpr int kLookPixels = 512;  // the longer side
+
 // Takes the looks of the frames on whose turn it is.
 class LookTaker {
  public:
   explicit LookTaker(Analysis& out) : out_(out) {}
-  void take(const Picture& luma, uint64_t pts_us) {
+  // `luma` makes the frame's picture when it is wanted.
+  template <class MakeLuma>
+  void take(uint64_t pts_us, const MakeLuma& make_luma) {
     if (pts_us < next_ * kLookUs) return;
+    const Picture luma = make_luma();
     next_ = pts_us / kLookUs + 1;
     out_.add_kept_pts_us(pts_us);
     append(looks_.kept(luma), *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
@@ -96,44 +101,34 @@ class LookTaker {
 
 void analyse(Reader& reader, Analysis& out) {
   LookTaker looks(out);
-  PictureMaker pictures, enlarged;
-  PdqHasher hasher;
+  PictureMaker pictures;
   SoundPrinter sound;
-  Picture before;
-  Histogram before_bands{};
-  std::string bits, qualities;
+  std::string bits, qualities, thumbs;
   const int rotation = reader.rotation();
+  Measurer measurer(rotation);
   const auto measure = [&](const AVFrame& frame, uint64_t pts_us) {
-    const bool first = out.pts_us_size() == 0;
-    if (first) {
+    if (out.pts_us_size() == 0) {
       const Size size = display_size(frame, rotation);
       out.set_width(static_cast<uint32_t>(size.width));
       out.set_height(static_cast<uint32_t>(size.height));
     }
-    Picture luma = pictures.luma(frame, rotation, kMeasuredPixels);
-    // PDQ samples a small picture without filtering it: a copy at another size would look
-    // different.
-    const bool small = std::max(luma.width, luma.height) < kMeasuredPixels;
-    const Picture hashed =
-        small ? enlarged.luma(frame, rotation, kMeasuredPixels, true) : Picture{};
-    const Picture& seen = small ? hashed : luma;
-    const Fingerprint print = hasher.fingerprint(seen.pixels, seen.width, seen.height);
-    const Histogram bands = histogram(luma);
+    const FrameMeasures measured = measurer.measure(frame);
+    const Fingerprint& print = measured.print;
     bits.append(reinterpret_cast<const char*>(print.bits.data()), print.bits.size());
     qualities.push_back(static_cast<char>(print.quality));
-    looks.take(luma, pts_us);
+    thumbs.append(reinterpret_cast<const char*>(measured.thumb.data()), measured.thumb.size());
+    looks.take(pts_us, [&] { return pictures.luma(frame, rotation, kLookPixels); });
     out.add_pts_us(pts_us);
-    out.add_luma(mean_luma(luma));
-    out.add_sharpness(sharpness(luma));
-    out.add_motion(first ? 0 : motion(luma, before));
-    out.add_histogram(first ? 0 : difference(bands, before_bands));
-    before = std::move(luma);
-    before_bands = bands;
+    out.add_luma(measured.luma);
+    out.add_sharpness(measured.sharpness);
+    out.add_motion(measured.motion);
+    out.add_histogram(measured.histogram);
     return true;
   };
   out.set_problem(
       reader.read({.video = measure, .audio = [&](const AVFrame& frame) { sound.add(frame); }}));
   out.set_pdq(std::move(bits));
+  out.set_thumb(std::move(thumbs));
   out.set_pdq_quality(std::move(qualities));
   out.set_chromaprint(sound.finish());
   out.set_container(reader.container());

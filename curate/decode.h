@@ -14,10 +14,6 @@ namespace cleared::curate {
 class Analysis;
 class Cut;
 
-// Longer side of the pictures that are measured: what PDQ's own reader scales to, and small enough
-// that measuring costs less than decoding.
-inline constexpr int kMeasuredPixels = 512;
-
 // One pass: fingerprint and measures of every frame, fingerprint of the sound.
 void analyse(Reader& reader, Analysis& out);
 

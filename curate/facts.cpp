@@ -152,6 +152,7 @@ void check_analysis(const Analysis& a) {
   const auto frames = static_cast<size_t>(a.pts_us_size());
   const auto lists = {a.luma_size(), a.sharpness_size(), a.motion_size(), a.histogram_size()};
   if (frames == 0 || a.pdq().size() != 32 * frames || a.pdq_quality().size() != frames ||
+      a.thumb().size() != 256 * frames ||
       std::any_of(lists.begin(), lists.end(), [&](int n) { return n != a.pts_us_size(); })) {
     fail("lists differ in length");
   }

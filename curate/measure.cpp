@@ -1,52 +1,77 @@
 #include "curate/measure.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstdlib>
-
-#include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
+#include <numeric>
 
 namespace cleared::curate {
 namespace {
 
-cv::Mat view(const Picture& luma) {
-  return {luma.height, luma.width, CV_8UC1, const_cast<uint8_t*>(luma.pixels.data())};
+constexpr size_t kFiltered = kernels::kPdqSide;
+
+float difference(const std::array<uint32_t, 64>& a, const std::array<uint32_t, 64>& b) {
+  const auto all = std::accumulate(a.begin(), a.end(), uint64_t{0});
+  uint64_t sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
+  return all == 0 ? 0 : static_cast<float>(double(sum) / double(2 * all));
+}
+
+void make_thumb(const float* filtered, FrameMeasures& out) {
+  constexpr size_t step = kFiltered / kThumbSide;
+  for (size_t y = 0; y < kThumbSide; ++y) {
+    for (size_t x = 0; x < kThumbSide; ++x) {
+      float sum = 0;
+      for (size_t i = 0; i < step * step; ++i) {
+        sum += filtered[(y * step + i / step) * kFiltered + x * step + i % step];
+      }
+      out.thumb[y * kThumbSide + x] = static_cast<uint8_t>(sum / (step * step) + 0.5f);
+    }
+  }
 }
 
 }  // namespace
 
-float mean_luma(const Picture& luma) {
-  return static_cast<float>(cv::mean(view(luma))[0]);
+kernels::Luma Measurer::luma_of(const AVFrame& frame) {
+  if (const auto plain = plain_luma(frame, bytes_)) return *plain;
+  grey_ = pictures_.luma(frame, 0, kernels::kMostPixels / 2);
+  return {.pixels = grey_.pixels.data(),
+          .stride = grey_.width,
+          .width = grey_.width,
+          .height = grey_.height,
+          .limited = false};
 }
 
-float sharpness(const Picture& luma) {
-  cv::Mat edges;
-  cv::Laplacian(view(luma), edges, CV_16S);
-  cv::Scalar mean, deviation;
-  cv::meanStdDev(edges, mean, deviation);
-  return static_cast<float>(deviation[0] * deviation[0]);
-}
-
-float motion(const Picture& luma, const Picture& before) {
-  if (luma.width != before.width || luma.height != before.height) return 255;
-  return static_cast<float>(cv::norm(view(luma), view(before), cv::NORM_L1) /
-                            double(luma.pixels.size()));
-}
-
-Histogram histogram(const Picture& luma) {
-  std::array<uint32_t, 64> counts{};
-  for (const uint8_t value : luma.pixels) ++counts[value / 4];
-  Histogram out{};
-  for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = static_cast<float>(counts[i]) / static_cast<float>(luma.pixels.size());
+FrameMeasures Measurer::measure(const AVFrame& frame) {
+  const kernels::Luma luma = luma_of(frame);
+  if (!shrinker_ || luma.width != width_ || luma.height != height_) {
+    width_ = luma.width;
+    height_ = luma.height;
+    // Clockwise by 90: what was at the bottom left comes to the top left.
+    const bool x = rotation_ == 180 || rotation_ == 270, y = rotation_ == 90 || rotation_ == 180;
+    shrinker_ = std::make_unique<kernels::LumaShrinker>(
+        width_, height_, kernels::LumaTurn{.flip_x = x, .flip_y = y, .swap = rotation_ % 180 != 0});
   }
-  return out;
-}
+  FrameMeasures out;
+  std::array<float, kFiltered * kFiltered> filtered;
+  shrinker_->shrink(luma, filtered.data(), small_);
+  out.print = PdqHasher::fingerprint_filtered(filtered.data());
+  make_thumb(filtered.data(), out);
 
-float difference(const Histogram& a, const Histogram& b) {
-  float sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
-  return sum / 2;
+  const bool comparable =
+      !first_ && small_.lines == before_.lines && small_.places == before_.places;
+  const kernels::SmallMeasures small =
+      kernels::measure_small(small_, comparable ? &before_ : nullptr);
+  const double pixels = double(small_.lines) * small_.places;
+  out.luma = static_cast<float>(double(small.sum) / pixels);
+  out.sharpness = static_cast<float>(small.sharpness);
+  if (!first_) {
+    out.motion = comparable ? static_cast<float>(double(small.changed) / pixels) : 255;
+    out.histogram = comparable ? difference(small.bands, bands_before_) : 1;
+  }
+  bands_before_ = small.bands;
+  std::swap(small_, before_);
+  first_ = false;
+  return out;
 }
 
 }  // namespace cleared::curate

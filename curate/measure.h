@@ -1,26 +1,49 @@
-// Measures of single frames that shot detection and the quality filters work on. Luma of full
-// range. Pure; safe from any thread.
+// What is measured on every frame, from one pass over its luma (kernels/luma.h): the fingerprint,
+// and what shot detection and the quality filters work on. Luma of full range, upright. Integers
+// but for the fingerprint, so the same on every machine. One object per thread and source.
 #pragma once
 
 #include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
 
+#include "curate/pdq.h"
 #include "curate/picture.h"
 
 namespace cleared::curate {
 
-float mean_luma(const Picture& luma);
+inline constexpr int kThumbSide = 16;
 
-// Variance of the Laplacian: low where nothing is in focus. Pech-Pacheco and others, 2000.
-float sharpness(const Picture& luma);
+struct FrameMeasures {
+  Fingerprint print;    // as of the picture averaged by area onto 512 x 512
+  float luma = 0;       // [0, 255], mean
+  float sharpness = 0;  // variance of the Laplacian: low where nothing is in focus. Pech-Pacheco
+                        // and others, 2000
+  float motion = 0;  // [0, 255], mean absolute difference to the frame before; 255 after a change
+                     // of size
+  float histogram = 0;  // [0, 1], half the sum of absolute differences of 64 bands of luma
+  std::array<uint8_t, size_t{kThumbSide} * kThumbSide> thumb{};  // row by row
+};
 
-// Mean absolute difference, [0, 255]. Pictures of different sizes: 255.
-float motion(const Picture& luma, const Picture& before);
+class Measurer {
+ public:
+  explicit Measurer(int rotation) : rotation_(rotation) {}
+  // Frames in order. The first has no motion.
+  FrameMeasures measure(const AVFrame& frame);
 
-// Share of pixels in each of 64 bands of luma.
-using Histogram = std::array<float, 64>;
-Histogram histogram(const Picture& luma);
+ private:
+  kernels::Luma luma_of(const AVFrame& frame);
 
-// Half the sum of absolute differences, [0, 1].
-float difference(const Histogram& a, const Histogram& b);
+  int rotation_;
+  int width_ = 0, height_ = 0;  // of the shrinker
+  std::unique_ptr<kernels::LumaShrinker> shrinker_;
+  PictureMaker pictures_;
+  Picture grey_;
+  std::vector<uint8_t> bytes_;
+  kernels::SmallLuma small_, before_;
+  std::array<uint32_t, 64> bands_before_{};
+  bool first_ = true;
+};
 
 }  // namespace cleared::curate

@@ -13,22 +13,6 @@ namespace {
 constexpr size_t kSide = kernels::kPdqSide, kWaves = kernels::kPdqWaves;
 constexpr int kMinPixels = 5;
 
-using Small = std::array<std::array<float, kSide>, kSide>;
-
-int quality_of(const Small& picture) {
-  const auto step = [](float a, float b) {
-    return std::abs(static_cast<int>((a - b) * 100 / 255));
-  };
-  int sum = 0;
-  for (size_t y = 0; y < kSide; ++y) {
-    for (size_t x = 0; x < kSide; ++x) {
-      if (y + 1 < kSide) sum += step(picture[y][x], picture[y + 1][x]);
-      if (x + 1 < kSide) sum += step(picture[y][x], picture[y][x + 1]);
-    }
-  }
-  return std::min(sum / 90, 100);
-}
-
 // Where the wave is odd along an axis, turning the picture over along it changes the sign.
 using Waves = std::array<float, kWaves * kWaves>;
 
@@ -73,6 +57,11 @@ Fingerprint PdqHasher::fingerprint(const kernels::PdqPicture& picture) {
   return {.bits = bits_of(small.waves), .quality = small.quality};
 }
 
+Fingerprint PdqHasher::fingerprint_filtered(const float* small) {
+  const Filtered filtered = transform(small);
+  return {.bits = bits_of(filtered.waves), .quality = filtered.quality};
+}
+
 std::array<Fingerprint, kTurns> PdqHasher::turns(const kernels::PdqPicture& picture) {
   std::array<Fingerprint, kTurns> out{};
   if (picture.width < kMinPixels || picture.height < kMinPixels) return out;
@@ -90,11 +79,15 @@ std::array<Fingerprint, kTurns> PdqHasher::turns(const kernels::PdqPicture& pict
 
 PdqHasher::Filtered PdqHasher::filter(const kernels::PdqPicture& picture) {
   CLEARED_CHECK(picture.channels == 1 || picture.channels == 3);
-  Small small;
+  std::array<float, kSide * kSide> small;
+  kernels::pdq_filter(picture, scratch_, small.data());
+  return transform(small.data());
+}
+
+PdqHasher::Filtered PdqHasher::transform(const float* small) {
   Filtered out;
-  kernels::pdq_filter(picture, scratch_, small[0].data());
-  kernels::pdq_waves(small[0].data(), out.waves.data());
-  out.quality = quality_of(small);
+  kernels::pdq_waves(small, out.waves.data());
+  out.quality = std::min(kernels::pdq_gradient(small) / 90, 100);
   return out;
 }
 

@@ -47,6 +47,8 @@ class PdqHasher {
   Fingerprint fingerprint(std::span<const uint8_t> luma, int width, int height);
   // The same for a plane with gaps between its rows, or for RGB.
   Fingerprint fingerprint(const kernels::PdqPicture& picture);
+  // Of a picture that is filtered already: kernels::kPdqSide x kernels::kPdqSide values.
+  static Fingerprint fingerprint_filtered(const float* small);
   // Of the picture turned each way, in the order of Turn, for hardly more than the price of one.
   std::array<Fingerprint, kTurns> turns(const kernels::PdqPicture& picture);
 
@@ -56,6 +58,7 @@ class PdqHasher {
     int quality = 0;
   };
   Filtered filter(const kernels::PdqPicture& picture);
+  static Filtered transform(const float* small);
   std::vector<float> scratch_;
 };
 

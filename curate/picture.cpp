@@ -83,6 +83,26 @@ bool is_full_range(const AVFrame& frame) {
 
 }  // namespace
 
+std::optional<kernels::Luma> plain_luma(const AVFrame& frame, std::vector<uint8_t>& bytes) {
+  const AVPixFmtDescriptor* format = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
+  constexpr uint64_t kOther = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BE |
+                              AV_PIX_FMT_FLAG_BITSTREAM | AV_PIX_FMT_FLAG_HWACCEL |
+                              AV_PIX_FMT_FLAG_FLOAT;
+  if (format == nullptr || (format->flags & kOther) != 0) return {};
+  const AVComponentDescriptor& luma = format->comp[0];
+  const bool wide = luma.depth > 8;
+  if (luma.plane != 0 || luma.offset != 0 || luma.depth < 8 || luma.depth > 16 ||
+      luma.step != (wide ? 2 : 1) || std::max(frame.width, frame.height) > kernels::kMostPixels) {
+    return {};
+  }
+  const kernels::Luma plane = {.pixels = frame.data[0],
+                               .stride = frame.linesize[0],
+                               .width = frame.width,
+                               .height = frame.height,
+                               .limited = !is_full_range(frame)};
+  return wide ? kernels::narrowed(plane, luma.depth + luma.shift, bytes) : plane;
+}
+
 Size display_size(const AVFrame& frame, int rotation) {
   double width = frame.width, height = frame.height;
   const AVRational aspect = frame.sample_aspect_ratio;

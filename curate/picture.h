@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "curate/av.h"
+#include "kernels/luma.h"
 
 namespace cleared::curate {
 
@@ -27,6 +29,10 @@ class PictureMaker {
   Picture scale(const AVFrame& frame, int width, int height, AVPixelFormat format);
   Scaler scaler_;
 };
+
+// The luma of a frame where it lies, when its format has such a plane; none for RGB, palettes and
+// packed formats. `bytes` holds it when its pixels had more than 8 bits.
+std::optional<kernels::Luma> plain_luma(const AVFrame& frame, std::vector<uint8_t>& bytes);
 
 // Displayed size of a frame: square pixels, upright. Never below 1.
 struct Size {

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include <opencv2/core.hpp>
 #include <unistd.h>
 
 #include "curate/sandbox.h"
@@ -52,7 +51,6 @@ constexpr SandboxLimits kDecoderLimits = {
 };
 
 void enter_decoder() {
-  cv::setNumThreads(0);
   enter_sandbox(kDecoderLimits, 2);
 }
 

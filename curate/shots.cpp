@@ -1,6 +1,8 @@
 #include "curate/shots.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 
 #include "curate/pdq.h"
 #include "curate/worker.pb.h"
@@ -49,19 +51,140 @@ bool is_cut(const Analysis& analysis, int at) {
          motion > kTimesNormal * normal_motion(analysis, at) && stays_different(analysis, at);
 }
 
+// Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
+// ever more of the last: nothing that moves or pans does that.
+constexpr size_t kThumb = 256;
+constexpr float kDissolve = 16;    // mean change of luma from end to end, of 255
+constexpr float kUnmixed = 0.22f;  // of that change, what no mixture explains
+constexpr float kUneven = 0.15f;   // off the straight line from one picture to the other
+constexpr std::array<size_t, 8> kLengths = {80, 57, 40, 28, 19, 13, 9, 6};  // frames
+constexpr float kBlack = 12;                                                // mean luma, of 255
+constexpr int kBlackRange = 24;         // between the darkest and the brightest part of the picture
+constexpr uint64_t kPauseUs = 500'000;  // of black between two shots, though they look alike
+
+const uint8_t* thumb(const Analysis& analysis, size_t at) {
+  return reinterpret_cast<const uint8_t*>(analysis.thumb().data()) + at * kThumb;
+}
+
+bool other_picture(const Analysis& analysis, size_t a, size_t b) {
+  return distance(pdq_at(analysis.pdq(), a), pdq_at(analysis.pdq(), b)) >= kOtherPicture;
+}
+
+// Share of the last picture in frame `at`, or a negative number when it is no mixture of the two.
+float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t at) {
+  const uint8_t *a = thumb(analysis, first), *b = thumb(analysis, last), *x = thumb(analysis, at);
+  float along = 0, whole = 0, off = 0;
+  for (size_t i = 0; i < kThumb; ++i) {
+    const auto d = static_cast<float>(b[i] - a[i]), e = static_cast<float>(x[i] - a[i]);
+    along += d * e;
+    whole += d * d;
+    off += e * e;
+  }
+  if (whole == 0) return -1;
+  const float share = along / whole;
+  const float rest = std::max(0.0f, off / whole - share * share);
+  return rest > kUnmixed * kUnmixed ? -1 : std::max(share, 0.0f);
+}
+
+// Mean change of luma a frame, over all of them.
+float pace(const Analysis& analysis, size_t first, size_t last) {
+  int change = 0;
+  for (size_t i = 0; i < kThumb; ++i) {
+    change += std::abs(thumb(analysis, first)[i] - thumb(analysis, last)[i]);
+  }
+  return static_cast<float>(change) / static_cast<float>(kThumb * (last - first));
+}
+
+// What moves smoothly is a mixture too, for a moment; but it does not come from rest and go to it.
+bool rests_around(const Analysis& analysis, const Shot& shot, size_t first, size_t length) {
+  const size_t last = first + length;
+  const size_t before = std::min(length / 2, first - shot.first);
+  const size_t after = std::min(length / 2, shot.end - 1 - last);
+  const float most = pace(analysis, first, last) / 2;
+  return before >= 2 && after >= 2 && pace(analysis, first - before, first) < most &&
+         pace(analysis, last, last + after) < most;
+}
+
+bool is_dissolve(const Analysis& analysis, const Shot& shot, size_t first, size_t length) {
+  const size_t last = first + length;
+  if (pace(analysis, first, last) * static_cast<float>(length) < kDissolve) return false;
+  if (share_of_last(analysis, first, last, first + length / 2) < 0) return false;
+  if (!other_picture(analysis, first, last)) return false;
+  if (!rests_around(analysis, shot, first, length)) return false;
+  float before = 0;
+  for (size_t i = 1; i < length; ++i) {
+    const float share = share_of_last(analysis, first, last, first + i);
+    const float line = static_cast<float>(i) / static_cast<float>(length);
+    if (share < 0 || share < before - 0.02f || std::abs(share - line) > kUneven) return false;
+    before = share;
+  }
+  return true;
+}
+
+bool is_black(const Analysis& analysis, size_t at) {
+  if (analysis.luma(static_cast<int>(at)) > kBlack) return false;
+  const auto [low, high] = std::minmax_element(thumb(analysis, at), thumb(analysis, at) + kThumb);
+  return *high - *low <= kBlackRange;
+}
+
+// Black between two pictures of `shot`, as frames [first, end); nothing found: empty.
+Shot find_black(const Analysis& analysis, const Shot& shot) {
+  for (size_t first = shot.first + 1; first < shot.end; ++first) {
+    if (!is_black(analysis, first) || is_black(analysis, first - 1)) continue;
+    size_t end = first;
+    while (end < shot.end && is_black(analysis, end)) ++end;
+    if (end == shot.end) return {};
+    const uint64_t paused =
+        analysis.pts_us(static_cast<int>(end)) - analysis.pts_us(static_cast<int>(first));
+    // Where it comes from and where it goes to is clear a little away from the black.
+    const size_t before = first - std::min<size_t>(first - shot.first, 10);
+    const size_t after = std::min(end + 10, shot.end - 1);
+    if (paused >= kPauseUs || other_picture(analysis, before, after)) {
+      return {.first = first, .end = end, .begins = Transition::fade};
+    }
+  }
+  return {};
+}
+
+Shot find_dissolve(const Analysis& analysis, const Shot& shot) {
+  for (const size_t length : kLengths) {
+    for (size_t first = shot.first; first + length < shot.end; ++first) {
+      if (is_dissolve(analysis, shot, first, length)) {
+        return {.first = first + 1, .end = first + length, .begins = Transition::dissolve};
+      }
+    }
+  }
+  return {};
+}
+
+// Splits a shot at what fades or dissolves in it; those frames belong to no shot.
+void split(const Analysis& analysis, const Shot& shot, std::vector<Shot>& out) {
+  Shot mixed = find_black(analysis, shot);
+  if (mixed.end == 0) mixed = find_dissolve(analysis, shot);
+  if (mixed.end == 0) {
+    out.push_back(shot);
+    return;
+  }
+  split(analysis, {.first = shot.first, .end = mixed.first, .begins = shot.begins}, out);
+  split(analysis, {.first = mixed.end, .end = shot.end, .begins = mixed.begins}, out);
+}
+
 }  // namespace
 
 std::vector<Shot> find_shots(const Analysis& analysis) {
-  std::vector<Shot> shots;
-  size_t first = 0;
+  std::vector<Shot> hard, shots;
+  const auto frames = static_cast<size_t>(analysis.pts_us_size());
+  Shot shot;
   for (int at = 1; at < analysis.pts_us_size(); ++at) {
     if (!is_cut(analysis, at)) continue;
-    shots.push_back({first, static_cast<size_t>(at)});
-    first = static_cast<size_t>(at);
+    shot.end = static_cast<size_t>(at);
+    hard.push_back(shot);
+    shot = {.first = shot.end, .end = 0, .begins = Transition::cut};
   }
-  if (analysis.pts_us_size() > 0) {
-    shots.push_back({first, static_cast<size_t>(analysis.pts_us_size())});
-  }
+  shot.end = frames;
+  if (frames > 0) hard.push_back(shot);
+  if (analysis.thumb().size() != kThumb * frames) return hard;
+  for (const Shot& one : hard) split(analysis, one, shots);
   return shots;
 }
 

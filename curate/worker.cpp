@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include <fcntl.h>
-#include <opencv2/core.hpp>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -136,7 +135,6 @@ int worker_main() {
   Request request;
   if (!request.ParseFromString(content(kRequestFd))) return 2;
   const Limits& limits = request.limits();
-  cv::setNumThreads(0);  // threads are new processes to the sandbox
   enter_sandbox({.memory_bytes = uint64_t{limits.memory_mb()} << 20,
                  .cpu_s = limits.cpu_s(),
                  .output_bytes = kReplyBytes},

@@ -291,13 +291,20 @@ HWY_NOINLINE void Waves(const float* picture, float* out) {
   const int lanes = static_cast<int>(hn::Lanes(d));
   float half[kWaves][kSide];
   for (int i = 0; i < kWaves; ++i) {
-    for (int j = 0; j < kSide; j += lanes) {
-      auto sum = hn::Zero(d);
+    for (int j = 0; j < kSide; j += 4 * lanes) {  // four sums at a time, each in its order
+      auto a = hn::Zero(d), b = a, c = a, e = a;
       for (int k = 0; k < kSide; ++k) {
-        sum = hn::Add(
-            sum, hn::Mul(hn::Set(d, cosines.down[i][k]), hn::LoadU(d, picture + k * kSide + j)));
+        const auto wave = hn::Set(d, cosines.down[i][k]);
+        const float* row = picture + k * kSide + j;
+        a = hn::Add(a, hn::Mul(wave, hn::LoadU(d, row)));
+        b = hn::Add(b, hn::Mul(wave, hn::LoadU(d, row + lanes)));
+        c = hn::Add(c, hn::Mul(wave, hn::LoadU(d, row + 2 * lanes)));
+        e = hn::Add(e, hn::Mul(wave, hn::LoadU(d, row + 3 * lanes)));
       }
-      hn::StoreU(sum, d, &half[i][j]);
+      hn::StoreU(a, d, &half[i][j]);
+      hn::StoreU(b, d, &half[i][j + lanes]);
+      hn::StoreU(c, d, &half[i][j + 2 * lanes]);
+      hn::StoreU(e, d, &half[i][j + 3 * lanes]);
     }
   }
   for (int i = 0; i < kWaves; ++i) {
@@ -311,6 +318,30 @@ HWY_NOINLINE void Waves(const float* picture, float* out) {
   }
 }
 
+HWY_NOINLINE int Gradient(const float* picture) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto hundred = hn::Set(d, 100.0f), white = hn::Set(d, 255.0f);
+  const auto step = [&](auto a, auto b) HWY_ATTR {
+    return hn::Abs(hn::ConvertTo(di, hn::Div(hn::Mul(hn::Sub(a, b), hundred), white)));
+  };
+  auto sum = hn::Zero(di);
+  int edge = 0;
+  for (int y = 0; y < kSide; ++y) {
+    const float* row = picture + y * kSide;
+    for (int x = 0; x < kSide; x += lanes) {
+      const auto here = hn::LoadU(d, row + x);
+      if (y + 1 < kSide) sum = hn::Add(sum, step(here, hn::LoadU(d, row + kSide + x)));
+      if (x + lanes < kSide) sum = hn::Add(sum, step(here, hn::LoadU(d, row + x + 1)));
+    }
+    for (int x = kSide - lanes; x + 1 < kSide; ++x) {
+      edge += std::abs(static_cast<int>((row[x] - row[x + 1]) * 100 / 255));
+    }
+  }
+  return edge + hn::GetLane(hn::SumOfLanes(di, sum));
+}
+
 }  // namespace cleared::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -318,6 +349,7 @@ HWY_AFTER_NAMESPACE();
 namespace cleared::kernels {
 HWY_EXPORT(Filter);
 HWY_EXPORT(Waves);
+HWY_EXPORT(Gradient);
 
 void pdq_filter(const PdqPicture& in, std::vector<float>& scratch, float* out) {
   if (in.width != kPdqSide || in.height != kPdqSide) {
@@ -335,6 +367,10 @@ void pdq_filter(const PdqPicture& in, std::vector<float>& scratch, float* out) {
 
 void pdq_waves(const float* picture, float* out) {
   HWY_DYNAMIC_DISPATCH(Waves)(picture, out);
+}
+
+int pdq_gradient(const float* picture) {
+  return HWY_DYNAMIC_DISPATCH(Gradient)(picture);
 }
 }  // namespace cleared::kernels
 #endif  // HWY_ONCE

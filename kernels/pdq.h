@@ -29,4 +29,7 @@ void pdq_filter(const PdqPicture& in, std::vector<float>& scratch, float* out);
 // the rows of `out`.
 void pdq_waves(const float* picture, float* out);
 
+// Sum of the steps between neighbours, each in whole hundredths of white: 90 times the quality.
+int pdq_gradient(const float* picture);
+
 }  // namespace cleared::kernels

@@ -56,7 +56,14 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
     case Fact::kState:
       if (fact.state().size() != seq) reject("state", "is of another number of records");
       return;
-    // Their rows say all: what they refer to must be there.
+    default:
+      if (rows_say_all(fact)) return;
+  }
+  throw Error(Errc::unsupported, "a kind of record that this version does not know");
+}
+
+bool Admission::rows_say_all(const Fact& fact) {
+  switch (fact.kind_case()) {
     case Fact::kSource:
     case Fact::kFingerprint:
     case Fact::kClip:
@@ -64,11 +71,10 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
     case Fact::kShard:
     case Fact::kSample:
     case Fact::kRefusal:
-      return;
-    case Fact::KIND_NOT_SET:
-      break;
+      return true;
+    default:
+      return false;
   }
-  throw Error(Errc::unsupported, "a kind of record that this version does not know");
 }
 
 void Admission::check(uint64_t seq, const KeyRecord& key) const {

@@ -26,6 +26,8 @@ class Admission {
   // Error{corrupt} or Error{permission} when the fact may not be record `seq`. The tables must hold
   // the rows of all records before it; rows of later ones are not looked at.
   void admit(uint64_t seq, const Fact& fact) const;
+  // Of this kind nothing more is asked than that it has rows: that what they refer to is there.
+  static bool rows_say_all(const Fact& fact);
 
   // The record about `key` before `seq`, the first one. Error{corrupt} naming `what` without one.
   uint64_t one(const Digest& key, uint64_t seq, std::string_view what) const;

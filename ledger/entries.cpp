@@ -8,13 +8,6 @@ namespace {
 
 constexpr size_t kLengthBytes = 2;
 
-void add_entry(std::string& bundle, std::string_view bytes) {
-  CLEARED_CHECK(bytes.size() <= kMaxRecordBytes);
-  bundle += static_cast<char>(bytes.size() >> 8);
-  bundle += static_cast<char>(bytes.size() & 0xFFU);
-  bundle += bytes;
-}
-
 }  // namespace
 
 std::vector<std::string_view> split_bundle(std::string_view bundle, std::string_view where) {
@@ -40,7 +33,8 @@ Entries::Entries(const Database& db) : db_(&db) {
 
 std::string Entries::read(uint64_t seq) const {
   const uint64_t tail_begin = size() - size() % kBundleRecords;
-  if (tail_loaded_ && seq >= tail_begin && seq < size()) return tail_[seq - tail_begin];
+  if (tail_loaded_ && seq >= tail_begin && seq < size())
+    return std::string(in_tail(seq - tail_begin));
   const uint64_t number = seq / kBundleRecords;
   const std::string where = db_->name() + ": bundle " + std::to_string(number);
   if (cached_number_ != number) {
@@ -90,30 +84,43 @@ void Entries::load_tail() {
     if (!leaf.with(seq).next()) {
       throw Error(Errc::corrupt, db_->name(), ": record ", seq, " is missing; run ledger verify");
     }
-    tail_.push_back(leaf.text(0));
+    add_to_tail(leaf.view(0));
   }
-  tail_flushed_ = tail_.size();
+  tail_flushed_ = begins_.size();
+}
+
+void Entries::add_to_tail(std::string_view bytes) {
+  CLEARED_CHECK(bytes.size() <= kMaxRecordBytes);
+  tail_ += static_cast<char>(bytes.size() >> 8);
+  tail_ += static_cast<char>(bytes.size() & 0xFFU);
+  begins_.push_back(tail_.size());
+  tail_ += bytes;
+}
+
+std::string_view Entries::in_tail(size_t i) const {
+  const size_t end = i + 1 < begins_.size() ? begins_[i + 1] - kLengthBytes : tail_.size();
+  return std::string_view(tail_).substr(begins_[i], end - begins_[i]);
 }
 
 void Entries::append(std::string_view bytes) {
   if (!tail_loaded_) load_tail();
-  tail_.emplace_back(bytes);
-  if (tail_.size() < kBundleRecords) return;
-  std::string bundle;
-  for (const std::string& record : tail_) add_entry(bundle, record);
+  add_to_tail(bytes);
+  if (begins_.size() < kBundleRecords) return;
   const uint64_t number = (size() - 1) / kBundleRecords;
-  Statement(*db_, "INSERT INTO bundle VALUES(?, ?)").with(number, Blob{bundle}).run();
+  if (!insert_bundle_) insert_bundle_.emplace(*db_, "INSERT INTO bundle VALUES(?, ?)");
+  insert_bundle_->with(number, Blob{tail_}).run();
   if (tail_flushed_ > 0) Statement(*db_, "DELETE FROM leaf").run();
   flushed_ = (number + 1) * kBundleRecords;
   tail_.clear();
+  begins_.clear();
   tail_flushed_ = 0;
 }
 
 void Entries::flush() {
-  if (tail_flushed_ == tail_.size()) return;
-  Statement insert(*db_, "INSERT INTO leaf VALUES(?, ?)");
-  for (; tail_flushed_ < tail_.size(); ++tail_flushed_) {
-    insert.with(flushed_, Blob{tail_[tail_flushed_]}).run();
+  if (tail_flushed_ == begins_.size()) return;
+  if (!insert_leaf_) insert_leaf_.emplace(*db_, "INSERT INTO leaf VALUES(?, ?)");
+  for (; tail_flushed_ < begins_.size(); ++tail_flushed_) {
+    insert_leaf_->with(flushed_, Blob{in_tail(tail_flushed_)}).run();
     ++flushed_;
   }
 }

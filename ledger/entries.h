@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,7 @@ class Entries {
  public:
   explicit Entries(const Database& db);
 
-  uint64_t size() const { return flushed_ + tail_.size() - tail_flushed_; }
+  uint64_t size() const { return flushed_ + begins_.size() - tail_flushed_; }
 
   // Error{not_found} when there is no such record, Error{corrupt} when its bundle is damaged.
   std::string read(uint64_t seq) const;
@@ -37,12 +38,16 @@ class Entries {
 
  private:
   void load_tail();
+  void add_to_tail(std::string_view bytes);
+  std::string_view in_tail(size_t i) const;
 
   const Database* db_;
-  uint64_t flushed_ = 0;           // records in the file
-  std::vector<std::string> tail_;  // of the bundle that is not full
-  size_t tail_flushed_ = 0;        // of them, how many are in the file
+  uint64_t flushed_ = 0;        // records in the file
+  std::string tail_;            // the bundle that is not full
+  std::vector<size_t> begins_;  // of its records, behind their lengths
+  size_t tail_flushed_ = 0;     // of them, how many are in the file
   bool tail_loaded_ = false;
+  std::optional<Statement> insert_bundle_, insert_leaf_;
   mutable uint64_t cached_number_ = UINT64_MAX;
   mutable std::string cached_;
 };

@@ -7,6 +7,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "ledger/sha256_lanes.h"
 
 namespace cleared::ledger {
 namespace {
@@ -70,11 +71,36 @@ Digest node_digest(const Digest& left, const Digest& right) {
   return sha256(ByteView(message));
 }
 
+void leaf_digests(std::span<const ByteView> records, std::span<Digest> out) {
+  sha256_each(kLeafPrefix[0], records, out);
+}
+
+void node_digests(std::span<const Digest> pairs, std::span<Digest> out) {
+  static_assert(sizeof(Digest) == 32);
+  std::array<ByteView, 64> messages;
+  for (size_t i = 0; i < out.size(); i += messages.size()) {
+    const size_t count = std::min(messages.size(), out.size() - i);
+    for (size_t j = 0; j < count; ++j) {
+      messages[j] = ByteView(pairs[2 * (i + j)].bytes.data(), 2 * sizeof(Digest));
+    }
+    sha256_each(kNodePrefix, std::span(messages).first(count), out.subspan(i, count));
+  }
+}
+
 Digest root_digest(std::span<const Digest> leaves) {
   if (leaves.empty()) return sha256(ByteView());
-  if (leaves.size() == 1) return leaves[0];
-  const uint64_t k = left_size(leaves.size());
-  return node_digest(root_digest(leaves.first(k)), root_digest(leaves.subspan(k)));
+  // Level by level, so that nodes are hashed many at a time. Neighbours lie side by side; one
+  // without a neighbour is a node of the level above as it is.
+  std::vector<Digest> level;
+  while (leaves.size() > 1) {
+    const size_t pairs = leaves.size() / 2;
+    std::vector<Digest> above(pairs + leaves.size() % 2);
+    node_digests(leaves.first(2 * pairs), std::span(above).first(pairs));
+    if (leaves.size() % 2 != 0) above.back() = leaves.back();
+    level = std::move(above);
+    leaves = level;
+  }
+  return leaves[0];
 }
 
 void RootBuilder::add(const Digest& leaf) {

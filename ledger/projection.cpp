@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "ledger/sha256_lanes.h"
 #include "ledger/state_map.h"
 
 namespace cleared::ledger {
@@ -17,7 +19,7 @@ namespace {
   throw Error(Errc::corrupt, what, ": ", why);
 }
 
-Digest raw_digest(const std::string& raw, std::string_view what) {
+Digest raw_digest(std::string_view raw, std::string_view what) {
   const auto digest = digest_from_raw(raw);
   if (!digest) unfit(what, "must be 32 bytes");
   return *digest;
@@ -40,7 +42,7 @@ std::string big_endian(uint64_t value) {
 // samples their shard, and hashing it again would cost as much as all else about their row.
 class LastKey {
  public:
-  const Digest& operator()(std::string_view kind, const std::string& id) {
+  const Digest& operator()(std::string_view kind, std::string_view id) {
     if (!set_ || id != id_) {
       key_ = subject_key_of(kind, id);
       id_ = id;
@@ -54,7 +56,7 @@ class LastKey {
   std::string id_;
   Digest key_;
 };
-const Digest& source_key(const std::string& id) {
+const Digest& source_key(std::string_view id) {
   thread_local LastKey last;
   return last("source", id);
 }
@@ -108,7 +110,7 @@ class Row {
     }
     return text(std::string_view(out.data(), out.size()));
   }
-  Row& hex(const std::string& raw, std::string_view what) { return hex(raw_digest(raw, what)); }
+  Row& hex(std::string_view raw, std::string_view what) { return hex(raw_digest(raw, what)); }
   Row& refers(const char* what, const Digest& subject,
               RowCell::Refers refers = RowCell::Refers::one) {
     CLEARED_CHECK(subject_count_ < subjects_.size());
@@ -218,10 +220,10 @@ struct Projector {
   }
 
   void operator()(const ClipRecord& c) const {
-    Row out = row(TableId::clip);
-    out.hex(c.id(), "id").refers("source", source_key(c.source()));
-    out.integer(c.start_us()).integer(c.end_us()).integer(c.shot()).text(c.verdict());
-    out.real(c.luma()).real(c.sharpness()).real(c.motion()).text(c.caption()).emit();
+    clip_row(seq,
+             {c.id(), c.source(), c.start_us(), c.end_us(), c.shot(), c.verdict(), c.luma(),
+              c.sharpness(), c.motion(), c.caption()},
+             sink);
   }
 
   void operator()(const DuplicateRecord& d) const {
@@ -548,6 +550,82 @@ size_t varint_bytes(uint64_t value) {
   return (static_cast<size_t>(std::bit_width(value | 1)) + 6) / 7;
 }
 
+// The wire of protobuf (https://protobuf.dev/programming-guides/encoding), as far as a clip uses
+// it.
+constexpr uint32_t kVarintWire = 0;
+constexpr uint32_t kBytesWire = 2;
+constexpr uint32_t kFloatWire = 5;
+
+// Up to 63 bits; longer ones are left to protobuf.
+bool take_short_varint(std::string_view& in, uint64_t& value) {
+  value = 0;
+  for (size_t i = 0; i < in.size() && i < 9; ++i) {
+    const auto byte = static_cast<unsigned char>(in[i]);
+    value |= uint64_t{byte & 0x7FU} << 7 * i;
+    if (byte >= 0x80) continue;
+    in.remove_prefix(i + 1);
+    return true;
+  }
+  return false;
+}
+// One field of this tag, from the front of `in`.
+bool take_field(std::string_view& in, uint32_t tag, std::string_view& value) {
+  uint64_t size = 0;
+  std::string_view rest = in;
+  if (rest.empty() || static_cast<unsigned char>(rest.front()) != tag) return false;
+  rest.remove_prefix(1);
+  if (!take_short_varint(rest, size) || size > rest.size()) return false;
+  in = rest.substr(size);
+  value = rest.substr(0, size);
+  return true;
+}
+bool take_float(std::string_view& in, float& value) {
+  static_assert(std::endian::native == std::endian::little);
+  if (in.size() < 5) return false;
+  std::memcpy(&value, in.data() + 1, sizeof value);
+  in.remove_prefix(5);
+  return true;
+}
+bool take_integer(std::string_view& in, uint64_t& value) {
+  in.remove_prefix(1);
+  return take_short_varint(in, value);
+}
+
+bool take_clip_field(std::string_view& in, uint32_t tag, ClipView& out) {
+  uint64_t shot = 0;
+  switch (tag) {
+    case ClipRecord::kIdFieldNumber << 3 | kBytesWire:
+      return take_field(in, tag, out.id);
+    case ClipRecord::kSourceFieldNumber << 3 | kBytesWire:
+      return take_field(in, tag, out.source);
+    case ClipRecord::kStartUsFieldNumber << 3 | kVarintWire:
+      return take_integer(in, out.start_us);
+    case ClipRecord::kEndUsFieldNumber << 3 | kVarintWire:
+      return take_integer(in, out.end_us);
+    case ClipRecord::kShotFieldNumber << 3 | kVarintWire:
+      if (!take_integer(in, shot) || shot > UINT32_MAX) return false;
+      out.shot = static_cast<uint32_t>(shot);
+      return true;
+    case ClipRecord::kVerdictFieldNumber << 3 | kBytesWire:
+      return take_field(in, tag, out.verdict);
+    case ClipRecord::kLumaFieldNumber << 3 | kFloatWire:
+      return take_float(in, out.luma);
+    case ClipRecord::kSharpnessFieldNumber << 3 | kFloatWire:
+      return take_float(in, out.sharpness);
+    case ClipRecord::kMotionFieldNumber << 3 | kFloatWire:
+      return take_float(in, out.motion);
+    case ClipRecord::kCaptionFieldNumber << 3 | kBytesWire:
+      return take_field(in, tag, out.caption);
+    default:
+      return false;
+  }
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 constexpr char kTimeTag = 0x08;  // field 1, varint
 constexpr char kFactTag = 0x12;  // field 2, bytes
 
@@ -591,21 +669,57 @@ std::string_view kind_name(const Fact& fact) {
   return field->name();
 }
 
+std::optional<ClipView> view_clip(std::string_view fact) {
+  ClipView out;
+  uint32_t last = 0;
+  std::string_view rest = fact;
+  if (!take_field(rest, Fact::kClipFieldNumber << 3 | kBytesWire, rest)) return std::nullopt;
+  const std::string_view clip = rest;
+  if (clip.data() + clip.size() != fact.data() + fact.size()) return std::nullopt;
+  for (rest = clip; !rest.empty();) {
+    const auto tag = static_cast<unsigned char>(rest.front());
+    const uint32_t number = tag >> 3;
+    if (number <= last || tag >= 0x80) return std::nullopt;
+    last = number;
+    if (!take_clip_field(rest, tag, out)) return std::nullopt;
+  }
+  if (out.id.size() != 32 || !is_ascii(out.verdict) || !is_ascii(out.caption)) return std::nullopt;
+  return out;
+}
+
+void clip_row(uint64_t seq, const ClipView& clip, RowSink& sink) {
+  Row out(sink, TableId::clip, seq);
+  out.hex(clip.id, "id").refers("source", source_key(clip.source));
+  out.integer(clip.start_us).integer(clip.end_us).integer(clip.shot).text(clip.verdict);
+  out.real(clip.luma).real(clip.sharpness).real(clip.motion).text(clip.caption).emit();
+}
+
+void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys) {
+  constexpr std::string_view kBefore("clip\0\0\0\0\x20", 9);  // as subject_key() hashes it
+  std::string bytes;
+  bytes.reserve(clips.size() * (kBefore.size() + 32));
+  std::vector<ByteView> messages;
+  messages.reserve(clips.size());
+  for (const ClipView& clip : clips) {
+    CLEARED_CHECK(clip.id.size() == 32);
+    const size_t at = bytes.size();
+    bytes.append(kBefore).append(clip.id);
+    messages.push_back(as_bytes(std::string_view(bytes).substr(at)));
+  }
+  sha256_each(std::nullopt, messages, keys);
+}
+
 std::span<const TableShape> tables() {
   static constexpr TableShape kTables[] = {
-      {"moment", 2, false},       {"key", 4, false},
-      {"retirement", 2, false},   {"licence", 11, false},
-      {"source", 18, false},      {"source_licence", 2, true},
-      {"fingerprint", 7, false},  {"clip", 11, false},
-      {"duplicate", 10, false},   {"shard", 6, false},
-      {"shard_licence", 2, true}, {"sample", 9, false},
-      {"policy", 5, false},       {"witness_policy", 2, false},
-      {"approval", 7, false},     {"approved_shard", 2, true},
-      {"revocation", 7, false},   {"permit", 9, false},
-      {"permit_shard", 3, true},  {"run", 7, false},
-      {"receipt", 9, false},      {"consumed", 5, false},
-      {"checkpoint", 8, false},   {"refusal", 5, false},
-      {"erasure", 5, false},      {"state", 4, false},
+      {"moment", 2, false},      {"key", 4, false},           {"retirement", 2, false},
+      {"licence", 11, false},    {"source", 18, false},       {"source_licence", 2, true},
+      {"fingerprint", 7, false}, {"clip", 11, false},         {"clip_series", 2, false},
+      {"duplicate", 10, false},  {"shard", 6, false},         {"shard_licence", 2, true},
+      {"sample", 9, false},      {"policy", 5, false},        {"witness_policy", 2, false},
+      {"approval", 7, false},    {"approved_shard", 2, true}, {"revocation", 7, false},
+      {"permit", 9, false},      {"permit_shard", 3, true},   {"run", 7, false},
+      {"receipt", 9, false},     {"consumed", 5, false},      {"checkpoint", 8, false},
+      {"refusal", 5, false},     {"erasure", 5, false},       {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);
   return kTables;
@@ -625,6 +739,10 @@ std::optional<Subject> subject_of(const Fact& fact) {
 
 void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink) {
   visit(fact, Projector{seq, authority, sink});
+}
+
+void clip_series_row(uint64_t seq, const std::string& source, RowSink& sink) {
+  Row(sink, TableId::clip_series, seq).refers("source", source_key(source)).emit();
 }
 
 }  // namespace cleared::ledger

@@ -53,6 +53,7 @@ enum class TableId {
   source_licence,
   fingerprint,
   clip,
+  clip_series,
   duplicate,
   shard,
   shard_licence,
@@ -96,6 +97,49 @@ class RowSink {
 // The rows of record `seq`. `authority` must know the records before it. Error{corrupt} when a
 // field has not the form that its column asks for.
 void rows_of(uint64_t seq, const Fact& fact, const Authority& authority, RowSink& sink);
+
+// The rows that depend on the record before, too. A clip that follows a clip of its source goes on
+// with a series; any other clip begins one, and has a row in clip_series.
+class ClipSeries {
+ public:
+  // For each record in order, with a clip's source and with nothing for another kind: does it begin
+  // a series?
+  bool begins(std::string_view source) {
+    if (source == source_) return false;
+    source_ = source;
+    return !source.empty();
+  }
+  bool begins(const Fact& fact) {
+    return begins(fact.has_clip() ? std::string_view(fact.clip().source()) : std::string_view());
+  }
+  // Of the newest record when that is a clip, else empty.
+  const std::string& source() const { return source_; }
+
+ private:
+  std::string source_;
+};
+void clip_series_row(uint64_t seq, const std::string& source, RowSink& sink);
+
+// A clip's record read in place: nearly all of a ledger is clips, and a message of protobuf's would
+// copy their texts. Borrowed from the bytes of the fact.
+struct ClipView {
+  std::string_view id, source;
+  uint64_t start_us = 0;
+  uint64_t end_us = 0;
+  uint32_t shot = 0;
+  std::string_view verdict;
+  float luma = 0;
+  float sharpness = 0;
+  float motion = 0;
+  std::string_view caption;
+};
+// What protobuf would read. Nothing when the fact is no clip, or is in any way unusual: a field
+// twice or out of order, one that is not known, a text beyond ASCII, an id that is no digest. Then
+// protobuf has to be asked.
+std::optional<ClipView> view_clip(std::string_view fact);
+// As rows_of() and subject_of() say of the same record.
+void clip_row(uint64_t seq, const ClipView& clip, RowSink& sink);
+void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys);
 
 // The text of a note, strictly read.
 template <class Text>

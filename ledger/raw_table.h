@@ -9,9 +9,12 @@
 // page, a table that is not in order, is "cannot say", and the caller asks SQLite, which also says
 // what is wrong and where.
 //
-// The layout is that of https://www.sqlite.org/fileformat2.html sections 1.3, 1.6 and 2.1. Limits:
-// no write-ahead file with content, UTF-8, tables whose first column is INTEGER PRIMARY KEY. The
+// Limits: what ledger/raw_pages.h reads, and tables whose first column is INTEGER PRIMARY KEY. The
 // file may be hostile: nothing in it is believed. One thread per database.
+//
+// When one or more of these have taken all rows of a table between them, in ranges that leave no
+// number out, and each said at_end(), then the b-tree is whole too: as integrity_check would find
+// it, page by page, but for its indexes (ledger/raw_index.h).
 #pragma once
 
 #include <cstdint>
@@ -21,6 +24,7 @@
 #include <vector>
 
 #include "ledger/projection.h"
+#include "ledger/raw_pages.h"
 #include "ledger/sqlite.h"
 
 namespace cleared::ledger {
@@ -41,6 +45,9 @@ class RawTable {
   // True when the range has no more rows; false also when that cannot be said.
   bool at_end();
 
+  // All pages of the b-tree, once all rows have been taken.
+  std::vector<uint32_t> pages() const;
+
  private:
   struct Leaf {
     uint32_t page;
@@ -50,17 +57,16 @@ class RawTable {
     int64_t number;
     std::string_view payload;
   };
-  void read_header();
-  bool read_page(uint32_t page, std::string& out) const;
   int height(uint32_t root) const;
   bool add_leaves(uint32_t page, int64_t high, int height);
   bool add_rows(const Leaf& leaf, bool only);
   bool fill();
 
-  const Database& db_;
+  RawPages file_;
+  uint32_t root_ = 0;
   bool usable_ = false;
-  uint32_t page_bytes_ = 0;
-  uint32_t pages_ = 0;
+  PageSpace space_;
+  std::vector<uint32_t> inner_;  // pages above the leaves
   std::vector<Leaf> leaves_;
   std::string page_;  // the leaf that `rows_` lie in
   std::vector<Row> rows_;

@@ -6,7 +6,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -130,7 +130,11 @@ CREATE TABLE clip(
   motion REAL NOT NULL,
   caption TEXT NOT NULL
 ) STRICT;
-CREATE INDEX clip_source ON clip(source);
+CREATE TABLE clip_series(
+  seq INTEGER PRIMARY KEY,
+  source INTEGER NOT NULL REFERENCES source(seq)
+) STRICT;
+CREATE INDEX clip_series_source ON clip_series(source);
 CREATE TABLE duplicate(
   seq INTEGER PRIMARY KEY,
   source INTEGER NOT NULL REFERENCES source(seq),
@@ -317,13 +321,21 @@ CREATE VIEW licence_in_force AS
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
     AND l.seq NOT IN (SELECT licence FROM erasure)
     AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
+-- The clips of a source. They come in series, and where a series begins is on record: an index with an
+-- entry for each clip would cost as much as the clip itself.
+CREATE VIEW source_clip AS
+  SELECT s.source, c.seq AS clip, c.start_us, c.end_us, c.verdict
+  FROM clip_series s CROSS JOIN clip c
+    ON c.seq >= s.seq
+       AND c.seq < COALESCE((SELECT MIN(n.seq) FROM clip_series n WHERE n.seq > s.seq),
+                            9223372036854775807);
 -- Clips of a span that two licensors claim: quarantined, whichever came first.
 CREATE VIEW conflicted_clip AS
-  SELECT c.seq AS clip FROM duplicate d CROSS JOIN clip c
+  SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
     ON c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us
   WHERE d.verdict = 'conflict'
   UNION
-  SELECT c.seq FROM duplicate d CROSS JOIN clip c
+  SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
     ON c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us
   WHERE d.verdict = 'conflict';
 CREATE VIEW cleared AS
@@ -390,11 +402,11 @@ CREATE VIEW provenance AS
   WHERE u.seq = (SELECT MIN(f.seq) FROM consumed_clip f
                  WHERE f.clip = p.clip AND f.run = k.run AND f.end_step <= k.step);
 CREATE VIEW revoked_clip AS
-  SELECT c.seq AS clip, r.licence AS revoked, r.at, r.reason
+  SELECT c.clip, r.licence AS revoked, r.at, r.reason
   FROM revocation r
   CROSS JOIN licence l ON l.id = r.licence
   CROSS JOIN source_licence sl ON sl.licence = l.seq
-  CROSS JOIN clip c ON c.source = sl.seq
+  CROSS JOIN source_clip c ON c.source = sl.seq
   UNION
   SELECT p.clip, h.root, r.at, r.reason
   FROM revocation r CROSS JOIN shard h ON h.seq = r.shard CROSS JOIN sample p ON p.shard = r.shard;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -77,14 +78,23 @@ bool is_plain_name(std::string_view name, std::string_view extra) {
          });
 }
 
-// 0 to 15, or -1: what a lower-case hexadecimal digit stands for.
-constexpr std::array<int8_t, 256> kHexValues = [] {
-  std::array<int8_t, 256> values{};
-  values.fill(-1);
-  for (int i = 0; i < 10; ++i) values[static_cast<size_t>('0' + i)] = static_cast<int8_t>(i);
-  for (int i = 0; i < 6; ++i) values[static_cast<size_t>('a' + i)] = static_cast<int8_t>(10 + i);
-  return values;
-}();
+// The 4 bytes of 8 lower-case hexadecimal digits, in one word. False: they are something else.
+bool take_hex(const char* digits, std::byte* out) {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  uint64_t text = 0;
+  std::memcpy(&text, digits, sizeof text);
+  // A letter has bit 6; its low bits count from 1. Written again, the values must give the text.
+  const uint64_t values = (text & 15 * kOnes) + 9 * (text >> 6 & kOnes);
+  const uint64_t above_nine = (values + 6 * kOnes) >> 4 & kOnes;
+  const bool good =
+      (values & 0xF0 * kOnes) == 0 && values + '0' * kOnes + ('a' - '0' - 10) * above_nine == text;
+  uint64_t bytes = (values << 4 | values >> 8) & 0x00FF00FF00FF00FF;
+  bytes = (bytes | bytes >> 8) & 0x0000FFFF0000FFFF;
+  bytes |= bytes >> 16;
+  std::memcpy(out, &bytes, 4);
+  return good;
+}
 
 // The words of one line of a manifest. A manifest has 10,000 lines and more and a run waits for
 // them, so nothing here allocates.
@@ -117,14 +127,11 @@ class LineWords {
   Digest digest() {
     const std::string_view hex = word();
     Digest out;
-    int wrong = hex.size() == 64 ? 0 : -1;
-    for (size_t i = 0; i < 32 && hex.size() == 64; ++i) {
-      const int high = kHexValues[static_cast<unsigned char>(hex[2 * i])];
-      const int low = kHexValues[static_cast<unsigned char>(hex[2 * i + 1])];
-      wrong |= high | low;  // -1 has the sign bit, which stays
-      out.bytes[i] = static_cast<std::byte>((high << 4 | low) & 255);
+    bool good = hex.size() == 64;
+    for (size_t i = 0; i < 8 && hex.size() == 64; ++i) {
+      good &= take_hex(hex.data() + 8 * i, out.bytes.data() + 4 * i);
     }
-    if (wrong < 0) bad("has \"" + std::string(hex) + "\", which is not 64 hex digits");
+    if (!good) bad("has \"" + std::string(hex) + "\", which is not 64 hex digits");
     return out;
   }
   void end() {
@@ -146,14 +153,16 @@ constexpr size_t kEndBytes = 2 * kBlock;  // of a tar, after its last member
 // Lines handed to a thread at once: a complete subtree of the shard's tree.
 constexpr size_t kChunkLines = 1024;
 
-// leaf_digest() of a line and the newline that lies behind it, in one call of the hash: three cost
-// a fifth more.
-Digest line_leaf(std::string_view line) {
-  std::array<char, 320> message;  // a valid line has at most 271 bytes
-  CLEARED_CHECK(line.size() + 2 <= message.size());
-  message[0] = '\0';
-  std::memcpy(&message[1], line.data(), line.size() + 1);
-  return sha256(std::string_view(message.data(), line.size() + 2));
+// The root over lines, each with the newline that lies behind it.
+Digest lines_root(std::span<const std::string_view> lines) {
+  std::vector<ByteView> leaves;
+  leaves.reserve(lines.size());
+  for (const std::string_view line : lines) {
+    leaves.push_back(as_bytes(std::string_view(line.data(), line.size() + 1)));
+  }
+  std::vector<Digest> digests(lines.size());
+  leaf_digests(leaves, digests);
+  return root_digest(digests);
 }
 
 ManifestSample parse_manifest_line(LineWords words) {
@@ -175,13 +184,14 @@ std::vector<ManifestSample> parse_manifest_lines(const std::vector<std::string_v
   std::vector<ManifestSample> samples(lines.size());
   std::vector<Digest> subtrees((lines.size() + kChunkLines - 1) / kChunkLines);
   parallel_for(subtrees.size(), [&](size_t chunk) {
-    RootBuilder tree;
-    const size_t end = std::min(lines.size(), (chunk + 1) * kChunkLines);
-    for (size_t i = chunk * kChunkLines; i < end; ++i) {
+    const size_t begin = chunk * kChunkLines;
+    const size_t end = std::min(lines.size(), begin + kChunkLines);
+    for (size_t i = begin; i < end; ++i) {
       samples[i] = parse_manifest_line(LineWords(lines[i], where, first + i));
-      if (root != nullptr) tree.add(line_leaf(lines[i]));
     }
-    subtrees[chunk] = tree.root();
+    if (root != nullptr) {
+      subtrees[chunk] = lines_root(std::span(lines).subspan(begin, end - begin));
+    }
   });
   if (root != nullptr) *root = root_digest(subtrees);
   return samples;

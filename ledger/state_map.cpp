@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <future>
 #include <memory>
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
-#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
 
@@ -16,10 +16,12 @@ namespace {
 
 constexpr size_t kEntryBytes = 40;
 constexpr size_t kDirectoryBytes = 64;
-// A new run swallows the runs before it that have fewer than this many times its entries, and those
-// too small to be worth a proof of their own.
-constexpr uint64_t kGrowth = 8;
+// A new run swallows the runs before it that have fewer than this many times its entries, those too
+// small to be worth a proof of their own, and as many more as leave the most runs that a proof of
+// absence may go through.
+constexpr uint64_t kGrowth = 4;
 constexpr uint64_t kSmallRun = 4096;
+constexpr size_t kMaxRuns = 3;
 constexpr size_t kMaxChunksKept = 1024;  // 40 MB
 constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
 constexpr uint64_t kMaxEntries = uint64_t{1} << 48;
@@ -105,6 +107,7 @@ class RunWriter {
 
   StateMap::Run finish(const Database& db) {
     write_block(block_.size(), last_key());
+    take_roots();
     out_.root = root_digest(roots_);
     out_.filter = filter_.bytes();
     Statement(db, "INSERT INTO map_run VALUES(?, ?, ?, ?, ?)")
@@ -115,34 +118,52 @@ class RunWriter {
   }
 
  private:
+  // The block is hashed on another thread while its chunks are written and the next one is merged.
   void write_block(size_t count, const Digest& high) {
-    const size_t chunks = (count + kChunkEntries - 1) / kChunkEntries;
-    std::vector<Digest> roots(chunks);
-    parallel_for(chunks, [&](size_t i) {
-      const size_t begin = i * kChunkEntries;
-      const size_t end = std::min(begin + kChunkEntries, count);
-      const bool last = end == count;
-      roots[i] =
-          chunk_root(std::span(block_).subspan(begin, end - begin), last ? high : block_[end].key);
+    take_roots();
+    const auto rest = block_.begin() + static_cast<ptrdiff_t>(count);
+    std::vector<MapEntry> next(rest, block_.end());
+    next.reserve(kBlockChunks * kChunkEntries + 1);
+    block_.erase(rest, block_.end());
+    hashed_ = std::move(block_);
+    block_ = std::move(next);
+    hashing_ = std::async(std::launch::async, [this, high] {
+      std::vector<Digest> roots;
+      for (size_t i = 0; i < chunks_hashed(); ++i) {
+        roots.push_back(chunk_root(hashed_chunk(i),
+                                   i + 1 < chunks_hashed() ? hashed_chunk(i + 1)[0].key : high));
+      }
+      return roots;
     });
     std::string bytes;
-    for (size_t i = 0; i < chunks; ++i) {
-      const size_t begin = i * kChunkEntries;
-      const size_t end = std::min(begin + kChunkEntries, count);
+    for (size_t i = 0; i < chunks_hashed(); ++i) {
       bytes.clear();
-      for (size_t j = begin; j < end; ++j) put_entry(bytes, block_[j]);
-      insert_.with(out_.run, roots_.size(), Blob{bytes}).run();
-      out_.directory.append(block_[begin].key.text()).append(roots[i].text());
+      for (const MapEntry& entry : hashed_chunk(i)) put_entry(bytes, entry);
+      insert_.with(out_.run, chunks_++, Blob{bytes}).run();
+    }
+  }
+  void take_roots() {
+    if (!hashing_.valid()) return;
+    const std::vector<Digest> roots = hashing_.get();
+    for (size_t i = 0; i < roots.size(); ++i) {
+      out_.directory.append(hashed_chunk(i)[0].key.text()).append(roots[i].text());
       roots_.push_back(roots[i]);
     }
-    block_.erase(block_.begin(), block_.begin() + static_cast<ptrdiff_t>(count));
+  }
+  size_t chunks_hashed() const { return (hashed_.size() + kChunkEntries - 1) / kChunkEntries; }
+  std::span<const MapEntry> hashed_chunk(size_t i) const {
+    const size_t begin = i * kChunkEntries;
+    return std::span(hashed_).subspan(begin, std::min(kChunkEntries, hashed_.size() - begin));
   }
 
   Statement insert_;
   RunFilter filter_;
   StateMap::Run out_;
   std::vector<MapEntry> block_;
+  std::vector<MapEntry> hashed_;
+  uint64_t chunks_ = 0;  // written
   std::vector<Digest> roots_;
+  std::future<std::vector<Digest>> hashing_;  // of hashed_; last, so that it is waited for first
 };
 
 Digest directory_key(const StateMap::Run& run, uint64_t chunk) {
@@ -224,15 +245,19 @@ std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where
 }
 
 Digest chunk_root(std::span<const MapEntry> entries, const Digest& high) {
-  std::vector<Digest> leaves(entries.size());
-  char bytes[kEntryBytes + 32];
+  // Entry behind entry, so that each interval is an entry and the key behind it.
+  std::string bytes(entries.size() * kEntryBytes + 32, '\0');
+  std::vector<ByteView> intervals;
+  intervals.reserve(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
-    const Digest& next = i + 1 < entries.size() ? entries[i + 1].key : high;
-    std::memcpy(bytes, entries[i].key.bytes.data(), 32);
-    put_u64(bytes + 32, entries[i].seq);
-    std::memcpy(bytes + kEntryBytes, next.bytes.data(), 32);
-    leaves[i] = leaf_digest(as_bytes(std::string_view(bytes, sizeof bytes)));
+    char* const at = bytes.data() + i * kEntryBytes;
+    std::memcpy(at, entries[i].key.bytes.data(), 32);
+    put_u64(at + 32, entries[i].seq);
+    intervals.push_back(as_bytes(std::string_view(at, kEntryBytes + 32)));
   }
+  std::memcpy(bytes.data() + entries.size() * kEntryBytes, high.bytes.data(), 32);
+  std::vector<Digest> leaves(entries.size());
+  leaf_digests(intervals, leaves);
   return root_digest(leaves);
 }
 
@@ -354,8 +379,8 @@ StateRecord StateMap::flush(uint64_t run, uint64_t size) {
     std::sort(pending_.begin(), pending_.end());
     uint64_t total = pending_.size();
     size_t first = runs_.size();
-    while (first > 0 &&
-           (runs_[first - 1].entries < kGrowth * total || runs_[first - 1].entries < kSmallRun)) {
+    while (first > 0 && (runs_[first - 1].entries < kGrowth * total ||
+                         runs_[first - 1].entries < kSmallRun || first == kMaxRuns)) {
       total += runs_[--first].entries;
     }
     std::vector<RunReader> readers;

@@ -1,10 +1,12 @@
 #include "ledger/store.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
+#include <cerrno>
+#include <cstring>
 
+#include <fcntl.h>
 #include <openssl/rand.h>
+#include <unistd.h>
 
 #include "ledger/admission.h"
 #include "ledger/base/check.h"
@@ -17,8 +19,10 @@
 #include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
+#include "ledger/preparation.h"
 #include "ledger/projection.h"
 #include "ledger/schema.h"
+#include "ledger/table_writer.h"
 #include "ledger/tlog_proof.h"
 #include "ledger/tree.h"
 
@@ -29,15 +33,7 @@ namespace {
 constexpr uint64_t kMaxHeadBytes = 1 << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
-constexpr size_t kFactsPerTask = 128;
-constexpr size_t kWorthAThread = 512;
 constexpr uint64_t kReadBackRecords = 16384;
-
-std::string serialise(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  CLEARED_CHECK(message.SerializeToString(&bytes));
-  return bytes;
-}
 
 Fact key_fact(const VerifierKey& key, const std::string& role) {
   Fact fact;
@@ -46,121 +42,6 @@ Fact key_fact(const VerifierKey& key, const std::string& role) {
   fact.mutable_key()->set_vkey(format_verifier_key(key));
   return fact;
 }
-
-// What can be said of a fact before it is known which record it will be.
-struct Prepared {
-  const Fact* fact = nullptr;
-  std::string bytes;  // the record's
-  Digest leaf;
-  std::optional<Subject> subject;
-  bool may_be_mapped = true;  // false: no run of the map holds the subject
-};
-
-Prepared prepare(const Fact& fact, uint64_t at_us) {
-  Prepared out{&fact, encode_record(at_us, serialise(fact)), {}, {}, true};
-  if (out.bytes.size() > kMaxRecordBytes) {
-    throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", out.bytes.size(),
-                " bytes, the most is ", kMaxRecordBytes, "; split it");
-  }
-  out.leaf = leaf_digest(as_bytes(out.bytes));
-  out.subject = subject_of(fact);
-  return out;
-}
-
-// Prepares facts in order, on a thread of its own when they are many: hashing beside SQLite's work.
-class Preparation {
- public:
-  Preparation(const std::vector<Fact>& facts, uint64_t at_us, const StateMap& map)
-      : facts_(facts), at_us_(at_us), map_(map), prepared_(facts.size()) {
-    if (facts.size() >= kWorthAThread) thread_ = std::jthread([this] { run(); });
-  }
-  Preparation(const Preparation&) = delete;
-  Preparation& operator=(const Preparation&) = delete;
-
-  const Prepared& operator[](size_t i) {
-    if (!thread_.joinable()) {
-      prepare_one(i);
-      return prepared_[i];
-    }
-    while (ready_.load(std::memory_order_acquire) <= i) ready_.wait(ready_.load());
-    if (i >= failed_at_) std::rethrow_exception(failure_);
-    return prepared_[i];
-  }
-
- private:
-  void prepare_one(size_t i) {
-    prepared_[i] = prepare(facts_[i], at_us_);
-    if (prepared_[i].subject) {
-      prepared_[i].may_be_mapped = map_.may_be_in_runs(prepared_[i].subject->key);
-    }
-  }
-  void run() {
-    size_t i = 0;
-    try {
-      for (; i < facts_.size(); ++i) {
-        prepare_one(i);
-        if (i % kFactsPerTask == kFactsPerTask - 1) tell(i + 1);
-      }
-    } catch (...) {
-      failure_ = std::current_exception();
-      failed_at_ = i;
-    }
-    tell(facts_.size());
-  }
-  void tell(size_t ready) {
-    ready_.store(ready, std::memory_order_release);
-    ready_.notify_one();
-  }
-
-  const std::vector<Fact>& facts_;
-  const uint64_t at_us_;
-  const StateMap& map_;
-  std::vector<Prepared> prepared_;
-  std::atomic<size_t> ready_{0};
-  std::exception_ptr failure_;
-  size_t failed_at_ = SIZE_MAX;
-  std::jthread thread_;
-};
-
-// Writes projected rows, with the numbers of the records that they refer to.
-class TableWriter : public RowSink {
- public:
-  TableWriter(const Database& db, const StateMap& map) : map_(map) {
-    for (const TableShape& table : tables()) {
-      std::string sql = "INSERT INTO " + std::string(table.name) + " VALUES(?";
-      for (int i = 1; i < table.columns; ++i) sql += ", ?";
-      inserts_.emplace_back(db, sql + ")");
-    }
-  }
-
-  void row(TableId table, std::span<const RowCell> cells) override {
-    const uint64_t seq = static_cast<uint64_t>(cells[0].integer);
-    for (size_t i = 0; i < cells.size(); ++i) {
-      values_[i] = cells[i];
-      if (cells[i].refers != RowCell::Refers::no) {
-        values_[i].integer = static_cast<int64_t>(resolve(cells[i], seq));
-      }
-    }
-    inserts_[static_cast<size_t>(table)].with_row(std::span(values_).first(cells.size())).run();
-  }
-
- private:
-  uint64_t resolve(const RowCell& cell, uint64_t seq) {
-    if (*cell.subject == last_subject_) return last_seq_;
-    const auto found = map_.find(*cell.subject);
-    if (found.empty()) {
-      if (cell.refers == RowCell::Refers::first_of_equals) return seq;
-      throw Error(Errc::corrupt, cell.what, ": what it names is not on record");
-    }
-    last_subject_ = *cell.subject;
-    return last_seq_ = found.front();
-  }
-  const StateMap& map_;
-  std::vector<Statement> inserts_;
-  std::array<Cell, 20> values_;
-  Digest last_subject_;
-  uint64_t last_seq_ = 0;
-};
 
 std::optional<FileLock> lock_for(const fs::path& path, Access access) {
   if (access == Access::read) return std::nullopt;
@@ -202,6 +83,27 @@ class SecureDelete {
   int64_t before_;
 };
 
+// While it lives SQLite commits as `durable` says.
+class CommitMode {
+ public:
+  CommitMode(const Database& db, Store::Durable durable)
+      : db_(durable == Store::Durable::later ? &db : nullptr) {
+    if (db_ != nullptr) db_->exec("PRAGMA synchronous = NORMAL");
+  }
+  ~CommitMode() {
+    try {
+      if (db_ != nullptr) db_->exec("PRAGMA synchronous = FULL");
+    } catch (const Error& error) {
+      log(Level::warn, "ledger.synchronous", {{"note", error.what()}});
+    }
+  }
+  CommitMode(const CommitMode&) = delete;
+  CommitMode& operator=(const CommitMode&) = delete;
+
+ private:
+  const Database* db_;
+};
+
 std::string random_salt() {
   std::string salt(32, '\0');
   if (RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) !=
@@ -230,14 +132,17 @@ struct Store::Memory {
         map(db),
         authority(read_authority(db)),
         admission(
-            db, [this](const Digest& key) { return map.find(key); }, authority) {
+            db, [this](const Digest& key) { return map.find(key); }, authority),
+        writer(db, map) {
     const uint64_t mapped =
         static_cast<uint64_t>(db.integer("SELECT COALESCE(MAX(run) + 1, 0) FROM map_run"));
     entries.scan(mapped, entries.size(), [&](uint64_t seq, std::string_view bytes) {
       note_subject(seq, subject_of(parse_fact(parse_record(bytes).fact, db, seq)));
     });
     if (entries.size() == 0) return;
-    newest_at_us = parse_record(entries.read(entries.size() - 1)).at_us;
+    const std::string newest = entries.read(entries.size() - 1);
+    newest_at_us = parse_record(newest).at_us;
+    series.begins(parse_fact(parse_record(newest).fact, db, entries.size() - 1));
   }
 
   void note_subject(uint64_t seq, const std::optional<Subject>& subject) {
@@ -264,21 +169,27 @@ struct Store::Memory {
     return false;
   }
 
-  // Adds the record to the open transaction.
-  void append(const Database& db, const Prepared& prepared, uint64_t at_us) {
-    if (!writer) writer = std::make_unique<TableWriter>(db, map);
+  // Adds the record to the open transaction. Rows that were made for it lie in `rows`, which must
+  // stay until flush_rows().
+  void append(const Prepared& prepared, uint64_t at_us, RowBuffer* rows = nullptr) {
     const uint64_t seq = entries.size();
     const Fact& fact = *prepared.fact;
     try {
+      if (!Admission::rows_say_all(fact)) writer.flush();  // it may be judged by rows before it
       admission.admit(seq, fact);
-      rows_of(seq, fact, authority, *writer);
+      if (prepared.rows == 0) rows_of(seq, fact, authority, writer);
+      for (size_t i = 0; i < prepared.rows; ++i) {
+        writer.add(rows->rows()[prepared.first_row + i], seq);
+      }
+      if (series.begins(fact)) clip_series_row(seq, series.source(), writer);
       if (seq == 0 || at_us / 1'000'000 != newest_at_us / 1'000'000) {
         const std::string at = format_time(at_us);
         const RowCell cells[] = {{Cell{ValueType::integer, static_cast<int64_t>(seq)}},
                                  {Cell{ValueType::text, 0, 0, at}}};
-        writer->row(TableId::moment, cells);
+        writer.row(TableId::moment, cells);
       }
       newest_at_us = at_us;
+      if (!Admission::rows_say_all(fact)) writer.flush();
     } catch (const Error& error) {
       throw Error(error.code(), "record ", seq, " (", kind_name(fact), "): ", error.what());
     }
@@ -292,7 +203,17 @@ struct Store::Memory {
     }
   }
 
+  void append(const Fact& fact, uint64_t at_us) {
+    RowBuffer buffer;
+    Prepared prepared = prepare(fact, at_us, buffer);
+    prepared.leaf = leaf_digest(as_bytes(prepared.bytes));
+    append(prepared, at_us);
+  }
+
+  void flush_rows() { writer.flush(); }
+
   void flush() {
+    flush_rows();
     entries.flush();
     tree.flush();
   }
@@ -303,7 +224,8 @@ struct Store::Memory {
   Authority authority;
   Admission admission;
   uint64_t newest_at_us = 0;
-  std::unique_ptr<RowSink> writer;
+  ClipSeries series;
+  TableWriter writer;
 };
 
 fs::path head_path(const fs::path& ledger) {
@@ -365,7 +287,7 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
-  memory.append(db, prepare(key, at_us), at_us);
+  memory.append(key, at_us);
   memory.flush();
   transaction.commit();
   db.exec("PRAGMA journal_mode = WAL");
@@ -394,6 +316,7 @@ Store::~Store() {
   if (!lock_) return;
   try {
     memory_.reset();
+    end_sync();
     checkpointer_->finish();
     checkpointer_.reset();
     store_wal();
@@ -459,17 +382,20 @@ const Authority& Store::authority() const {
 // All of `body` or nothing. After a failure nothing that is in memory is trusted; after a failed
 // write neither is the connection, since SQLite and the system may disagree about what is on disk.
 template <class Body>
-void Store::in_transaction(const Body& body) {
+void Store::in_transaction(const Body& body, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
   if (broken_) {
     throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
   }
   try {
     checkpointer_->before_transaction(wal_pages_);
+    const CommitMode mode(db_, durable);
     Transaction transaction(db_);
     body(memory());
     memory().flush();
     transaction.commit();
+    end_sync();
+    if (durable == Durable::later) begin_sync();
   } catch (const Error& error) {
     memory_.reset();
     broken_ = error.code() == Errc::io;
@@ -478,7 +404,35 @@ void Store::in_transaction(const Body& body) {
   checkpointer_->committed(wal_pages_);
 }
 
-Store::Appended Store::append(const std::vector<Fact>& facts) {
+// The write-ahead file is only ever added to or, once all of it is in the database and synced
+// there, begun anew; so this is a sync of every record that is not durable yet.
+void Store::begin_sync() {
+  const std::string name = path_.string() + "-wal";
+  if (!wal_) wal_ = Fd(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!wal_) throw Error(Errc::io, "open ", name, ": ", std::strerror(errno));
+  syncing_ = std::async(std::launch::async, [fd = wal_.get(), name] {
+    if (::fdatasync(fd) != 0) throw Error(Errc::io, "sync ", name, ": ", std::strerror(errno));
+  });
+}
+
+void Store::end_sync() {
+  if (syncing_.valid()) syncing_.get();
+}
+
+void Store::sync() {
+  if (broken_) {
+    throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
+  }
+  try {
+    end_sync();
+  } catch (const Error&) {
+    memory_.reset();
+    broken_ = true;
+    throw;
+  }
+}
+
+Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
   for (const Fact& fact : facts) {
     // Whoever hands in a bundle could else say what the tables hold, or have the document of an
@@ -490,19 +444,25 @@ Store::Appended Store::append(const std::vector<Fact>& facts) {
   }
   Appended out{size(), 0, 0};
   const uint64_t at_us = judging_time_us(*this);
-  in_transaction([&](Memory& memory) {
-    Preparation prepared(facts, at_us, memory.map);
-    for (size_t i = 0; i < facts.size(); ++i) {
-      const Prepared& record = prepared[i];
-      if (memory.knows(record)) {
-        ++out.present;
-        continue;
-      }
-      memory.append(db_, record, at_us);
-      ++out.added;
-    }
-    if (memory.map.pending() > kMaxPending) log_state(at_us);
-  });
+  in_transaction(
+      [&](Memory& memory) {
+        Preparation preparation(facts, at_us, memory.map);
+        while (auto block = preparation.next()) {
+          for (const Prepared& record : block->records) {
+            if (memory.knows(record)) {
+              ++out.present;
+              continue;
+            }
+            memory.append(record, at_us, &block->buffer);
+            ++out.added;
+          }
+          if (block->failure) std::rethrow_exception(block->failure);
+          memory.flush_rows();
+          preparation.reuse(std::move(block));
+        }
+        if (memory.map.pending() > kMaxPending) log_state(at_us);
+      },
+      durable);
   return out;
 }
 
@@ -541,7 +501,7 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
   const Appended out{size(), 1, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
-    memory.append(db_, prepare(fact, at_us), at_us);
+    memory.append(fact, at_us);
     Statement(db_, "INSERT INTO document VALUES(?, ?, ?)")
         .with(to_hex(document), Blob{salt}, text)
         .run();
@@ -554,6 +514,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   CLEARED_CHECK(lock_.has_value());
   const auto licence = find(subject_key_of("licence", ref));
   if (licence.empty()) throw Error(Errc::not_found, path_.string(), ": has no licence ", ref);
+  sync();
   const SecureDelete secure(db_);
   empty_wal("erase " + ref + ": nothing is erased yet");
   Fact fact;
@@ -564,7 +525,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
     if (memory.map.find(subject_key_of("erasure", ref)).empty()) {
-      memory.append(db_, prepare(fact, at_us), at_us);
+      memory.append(fact, at_us);
       out.added = 1;
     } else {
       out.present = 1;
@@ -629,7 +590,7 @@ void Store::log_state(uint64_t at_us) {
   const uint64_t size = memory.entries.size();
   Fact fact;
   *fact.mutable_state() = memory.map.flush(size, size);
-  memory.append(db_, prepare(fact, at_us), at_us);
+  memory.append(fact, at_us);
 }
 
 // Records what is about to be signed, and returns what was signed already, or nothing.
@@ -690,6 +651,7 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
     throw Error(Errc::permission, "sign tree head: the key ", log_key.verifier.name,
                 " is not the key of this log, ", log_key_.name);
   }
+  sync();
   const bool stated =
       parse_fact(parse_record(record_bytes(size() - 1)).fact, db_, size() - 1).has_state();
   if (!stated) in_transaction([&](Memory&) { log_state(judging_time_us(*this)); });

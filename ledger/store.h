@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,8 +48,13 @@ class Store {
   };
   // Appends every fact that is not there yet, in order and in one transaction: all or none. Each is
   // checked against the state before it, signatures included. When it returns they are durable, by
-  // one fdatasync.
-  Appended append(const std::vector<Fact>& facts);
+  // one fdatasync; or with `later` in the ledger and on their way to the disk, so that the sync
+  // runs beside the next append: they are durable when anything else that writes has returned, and
+  // after a power cut there is no gap, only an end.
+  enum class Durable { now, later };
+  Appended append(const std::vector<Fact>& facts, Durable durable = Durable::now);
+  // Waits for what was appended with `later`. Error{io} when the disk has not taken it.
+  void sync();
 
   // Keeps a licence document beside the log and appends its public facts. The text is strictly
   // parsed, and both parties must have signed it with keys that are in the ledger.
@@ -97,7 +103,9 @@ class Store {
   static void fill_new(const std::filesystem::path& path, const VerifierKey& log_key);
   Memory& memory() const;
   template <class Body>
-  void in_transaction(const Body& body);
+  void in_transaction(const Body& body, Durable durable = Durable::now);
+  void begin_sync();
+  void end_sync();
   void check_version() const;
   void check_published_head() const;
   void log_state(uint64_t at_us);
@@ -114,7 +122,9 @@ class Store {
   mutable std::unique_ptr<Memory> memory_;  // what has been read of the file, kept between calls
   int wal_pages_ = 0;
   std::unique_ptr<Checkpointer> checkpointer_;
-  bool broken_ = false;  // a write failed: what is in memory may differ from the file
+  Fd wal_;                     // for syncing it
+  std::future<void> syncing_;  // of what was appended with Durable::later
+  bool broken_ = false;        // a write failed: what is in memory may differ from the file
 };
 
 // Where the head of a ledger is published, and where its log key lies unless told otherwise.

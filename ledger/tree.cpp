@@ -27,9 +27,9 @@ std::vector<Digest> nodes_over(std::string_view digests) {
   }
   for (unsigned height = 1; height <= kTileHeight; ++height) {
     const size_t below = offset_of(height - 1);
-    for (size_t i = 0; i < width >> height; ++i) {
-      out[offset_of(height) + i] = node_digest(out[below + 2 * i], out[below + 2 * i + 1]);
-    }
+    const size_t nodes = width >> height;
+    node_digests(std::span(out).subspan(below, 2 * nodes),
+                 std::span(out).subspan(offset_of(height), nodes));
   }
   return out;
 }
@@ -62,7 +62,7 @@ void Tree::append_at(uint64_t level, uint64_t index, const Digest& digest) {
                 " does not end where the log ends; run ledger verify");
   }
   digests += digest.text();
-  subtrees_.erase(level << 56 | tile);
+  if (!subtrees_.empty()) subtrees_.erase(level << 56 | tile);
   if (digests.size() < kTileWidth * kDigestBytes) return;
   const Digest root = nodes_over(digests).back();
   changed_[{level, tile}] = std::move(digests);
@@ -71,11 +71,13 @@ void Tree::append_at(uint64_t level, uint64_t index, const Digest& digest) {
 }
 
 void Tree::flush() {
-  Statement write(*db_, "INSERT OR REPLACE INTO node(level, tile, digests) VALUES(?, ?, ?)");
-  for (const auto& [place, digests] : changed_) {
-    write.with(place.first, place.second, Blob{digests}).run();
+  if (!write_) {
+    write_.emplace(*db_, "INSERT OR REPLACE INTO node(level, tile, digests) VALUES(?, ?, ?)");
   }
-  for (const auto& [level, tile] : edge_) write.with(level, tile.first, Blob{tile.second}).run();
+  for (const auto& [place, digests] : changed_) {
+    write_->with(place.first, place.second, Blob{digests}).run();
+  }
+  for (const auto& [level, tile] : edge_) write_->with(level, tile.first, Blob{tile.second}).run();
   changed_.clear();
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -49,6 +50,7 @@ class Tree {
   const Database* db_;
   std::map<uint64_t, std::pair<uint64_t, std::string>> edge_;  // level: tile that grows, digests
   std::map<std::pair<uint64_t, uint64_t>, std::string> changed_;
+  std::optional<Statement> write_;
   mutable std::unordered_map<uint64_t, Subtrees> subtrees_;  // by level << 56 | tile
 };
 

@@ -26,6 +26,7 @@
 #include "ledger/merkle.h"
 #include "ledger/notes.pb.h"
 #include "ledger/projection.h"
+#include "ledger/raw_index.h"
 #include "ledger/raw_table.h"
 #include "ledger/schema.h"
 #include "ledger/sqlite.h"
@@ -168,14 +169,29 @@ bool is_plain(TableId table) {
          std::end(kPlainTables);
 }
 
+// A table whose b-tree and indexes may be proven without integrity_check, and what is kept for that
+// while its rows are compared.
+struct PlainTree {
+  struct Index {
+    std::string name;
+    std::vector<size_t> columns;  // places in PlainTree::columns
+  };
+  std::vector<Index> indexes;
+  std::vector<std::pair<size_t, KeptColumn>> columns;  // that an index is over, by their number
+  std::atomic<size_t> ranges{0};  // of records whose rows were all found where they lie
+  std::atomic<uint64_t> rows{0};  // in them
+};
+
 // The stored rows of one table in a range of records, walked beside the expected ones. Where they
 // lie in the file when `raw` says so, and from the first row that this does not find as it should
 // be, by SQL, which names what is wrong.
 class TableCursor {
  public:
   enum class Raw { no, yes };
-  TableCursor(const Database& db, TableId table, Findings& findings, Raw raw)
-      : shape_(tables()[static_cast<size_t>(table)]),
+  TableCursor(const Database& db, TableId table, Findings& findings, Raw raw,
+              PlainTree* tree = nullptr)
+      : tree_(tree),
+        shape_(tables()[static_cast<size_t>(table)]),
         findings_(findings),
         select_(db, "SELECT * FROM \"" + std::string(shape_.name) +
                         "\" WHERE seq >= ? AND seq <= ? ORDER BY seq" +
@@ -186,8 +202,10 @@ class TableCursor {
   void begin(int64_t first, int64_t last) {
     next_ = first;
     last_ = last;
+    rows_ = 0;
     use_sql_ = false;
     has_row_ = false;
+    kept_ = tree_ != nullptr;
     raw_ ? raw_->begin(first, last) : use_sql();
   }
 
@@ -222,7 +240,12 @@ class TableCursor {
   }
 
   void finish() {
-    if (!use_sql_ && raw_->at_end()) return;
+    if (!use_sql_ && raw_->at_end()) {
+      if (!kept_) return;
+      tree_->rows += rows_;
+      ++tree_->ranges;
+      return;
+    }
     for (use_sql(); has_row_; advance()) extra();
   }
   void changed(int64_t seq, size_t column, const std::string& is, const std::string& should) const {
@@ -252,7 +275,19 @@ class TableCursor {
         check(cells[i], stored[at++], static_cast<int>(i));
       }
     }
+    if (kept_) keep(cells, stored);
     return true;
+  }
+  void keep(std::span<const RowCell> cells, std::span<const int64_t> stored) {
+    for (auto& [column, values] : tree_->columns) {
+      int64_t value = cells[column].integer;
+      if (cells[column].refers != RowCell::Refers::no) {
+        value = stored[static_cast<size_t>(
+            std::count_if(cells.begin(), cells.begin() + static_cast<ptrdiff_t>(column),
+                          [](const RowCell& c) { return c.refers != RowCell::Refers::no; }))];
+      }
+      if (!values.keep(cells[0].integer, value)) kept_ = false;
+    }
   }
   bool before(std::span<const RowCell> cells) const {
     if (select_.integer(0) != cells[0].integer) return select_.integer(0) < cells[0].integer;
@@ -272,6 +307,7 @@ class TableCursor {
                                   (shape_.many ? ": " + shown(select_.cell(1)) : std::string()));
   }
 
+  PlainTree* tree_;
   const TableShape& shape_;
   Findings& findings_;
   Statement select_;
@@ -280,8 +316,10 @@ class TableCursor {
   int64_t last_ = 0;
   bool use_sql_ = false;
   bool has_row_ = false;
-  uint64_t rows_ = 0;
+  bool kept_ = false;  // so far, in this range, what the tree asks for
+  uint64_t rows_ = 0;  // in this range
 };
+using PlainTrees = std::map<TableId, PlainTree>;
 
 // A reference of a stored row that is judged when all records have been seen.
 struct Reference {
@@ -295,12 +333,15 @@ struct Reference {
 
 // What one thread needs of its own.
 struct Context {
-  Context(Database reading, Findings& findings, TableCursor::Raw raw)
+  Context(Database reading, Findings& findings, TableCursor::Raw raw, PlainTrees& trees)
       : db(std::move(reading)),
         bundles(db, "SELECT entries FROM bundle WHERE number = ?"),
         leaves(db, "SELECT bytes FROM leaf WHERE seq = ?"),
         tiles(db, "SELECT digests FROM node WHERE level = 0 AND tile = ?") {
-    for (const TableId table : kPlainTables) cursors.emplace_back(db, table, findings, raw);
+    for (const TableId table : kPlainTables) {
+      const auto tree = trees.find(table);
+      cursors.emplace_back(db, table, findings, raw, tree == trees.end() ? nullptr : &tree->second);
+    }
   }
   Database db;
   Statement bundles, leaves, tiles;
@@ -321,12 +362,25 @@ class Contexts {
   Contexts(const fs::path& path, Findings& findings) : path_(path), findings_(findings) {}
   // Before the first take(): tables may be read where they lie.
   void set_raw() { raw_ = TableCursor::Raw::yes; }
+  bool raw() const { return raw_ == TableCursor::Raw::yes; }
+  // Likewise: those whose trees may be proven so.
+  PlainTrees& trees() { return trees_; }
   // Connections for all threads there can be, before the first take(); instead of those before.
   void connect() {
     connections_.clear();
     for (size_t i = 0; i < core_count(); ++i) connections_.push_back(reading(path_));
   }
-  std::unique_ptr<Context> take() {
+  // Goes back when it is let go of: a thread that found none would open a connection that sees a
+  // later moment.
+  struct Return {
+    Contexts* contexts;
+    void operator()(Context* context) const { contexts->put(std::unique_ptr<Context>(context)); }
+  };
+  using Borrowed = std::unique_ptr<Context, Return>;
+  Borrowed take() { return Borrowed(take_free().release(), Return{this}); }
+
+ private:
+  std::unique_ptr<Context> take_free() {
     std::optional<Database> db;
     {
       const std::lock_guard lock(mutex_);
@@ -340,17 +394,17 @@ class Contexts {
         connections_.pop_back();
       }
     }
-    return std::make_unique<Context>(db ? std::move(*db) : reading(path_), findings_, raw_);
+    return std::make_unique<Context>(db ? std::move(*db) : reading(path_), findings_, raw_, trees_);
   }
   void put(std::unique_ptr<Context> context) {
     const std::lock_guard lock(mutex_);
     free_.push_back(std::move(context));
   }
 
- private:
   const fs::path& path_;
   Findings& findings_;
   TableCursor::Raw raw_ = TableCursor::Raw::no;
+  PlainTrees trees_;
   std::mutex mutex_;
   std::vector<Database> connections_;
   std::vector<std::unique_ptr<Context>> free_;
@@ -366,6 +420,8 @@ struct TaskResult {
   std::vector<Reference> references;
   std::vector<std::pair<uint64_t, uint64_t>> moments;  // record, time: where the second changes
   uint64_t last_at_us = 0;
+  std::vector<std::pair<uint64_t, std::string>> series;  // record, source: where one begins
+  ClipSeries newest;
   uint64_t subjects = 0;
   uint64_t rows = 0;
 };
@@ -424,6 +480,7 @@ class Verifier {
     findings_.guarded("node", [&] { check_nodes(); });
     findings_.guarded("map", [&] { check_map(); });
     findings_.guarded("log", [&] { check_equals(); });
+    findings_.guarded("log", [&] { check_series(); });
     check_references();
     findings_.guarded("log", [&] { check_in_order(); });
     check_heads();
@@ -470,24 +527,131 @@ class Verifier {
 
   // Every row of every table is read below, in order. What is left is whether a search finds the
   // same rows: through the indexes, and down the tree of a table, whose inner pages hold numbers
-  // that are not those of rows.
+  // that are not those of rows. SQLite says so, but for the tables that are proven without it.
   std::vector<std::string> tree_checks() {
     if (options_.deep) return {"integrity_check(20)"};
     std::vector<std::string> checks;
     findings_.guarded("file", [&] {
+      std::set<std::string, std::less<>> later;
+      for (const auto& [table, tree] : contexts_.trees()) {
+        later.emplace(tables()[static_cast<size_t>(table)].name);
+      }
       Statement names(db_, "SELECT name FROM sqlite_schema WHERE type = 'table'");
-      while (names.next()) checks.push_back("integrity_check(" + quoted(names.text(0)) + ")");
+      while (names.next()) {
+        if (!later.contains(names.view(0))) checks.push_back(tree_check(names.text(0)));
+      }
     });
     return checks;
   }
+  static std::string tree_check(std::string_view table) {
+    return "integrity_check(" + quoted(std::string(table)) + ")";
+  }
+
+  // The tables that can be proven where they lie: all indexes whole and over integers. Fingerprints
+  // hardly ever are: their lists need overflow pages.
+  void plan_trees() {
+    if (options_.deep || !contexts_.raw()) return;
+    for (const TableId table : {TableId::clip, TableId::sample, TableId::refusal}) {
+      try {
+        plan_tree(table);
+      } catch (const Error&) {  // integrity_check says what it is
+        contexts_.trees().erase(table);
+      }
+    }
+  }
+  void plan_tree(TableId table) {
+    const std::string name(tables()[static_cast<size_t>(table)].name);
+    if (db_.integer("SELECT EXISTS(SELECT 1 FROM \"" + name + "\")") == 0) return;
+    PlainTree& tree = contexts_.trees()[table];
+    Statement indexes(db_, "SELECT name, partial FROM pragma_index_list(?)");
+    indexes.with(name);
+    bool good = true;
+    while (indexes.next()) {
+      good = good && indexes.integer(1) == 0 && plan_index(table, indexes.text(0), tree);
+    }
+    if (!good) contexts_.trees().erase(table);
+  }
+  bool plan_index(TableId table, const std::string& name, PlainTree& tree) {
+    PlainTree::Index index{name, {}};
+    Statement columns(db_,
+                      "SELECT i.cid, t.type FROM pragma_index_info(?) i "
+                      "JOIN pragma_table_info(?) t ON t.cid = i.cid ORDER BY i.seqno");
+    columns.with(name, tables()[static_cast<size_t>(table)].name);
+    while (columns.next()) {
+      if (columns.text(1) != "INTEGER") return false;
+      const auto column = static_cast<size_t>(columns.integer(0));
+      size_t at = 0;
+      while (at < tree.columns.size() && tree.columns[at].first != column) ++at;
+      if (at == tree.columns.size()) tree.columns.emplace_back(column, KeptColumn(report_.records));
+      index.columns.push_back(at);
+    }
+    tree.indexes.push_back(std::move(index));
+    return true;
+  }
+
+  // After the log was read in so many ranges: the trees of the planned tables.
+  void check_planned_trees(size_t ranges) {
+    std::vector<std::string> checks;
+    for (const auto& [table, tree] : contexts_.trees()) {
+      if (!proves_tree(table, tree, ranges)) {
+        checks.push_back(tree_check(tables()[static_cast<size_t>(table)].name));
+      }
+    }
+    parallel_for(checks.size(), [&](size_t i) { check_tree(checks[i]); });
+  }
+
+  // No is no finding: integrity_check then decides.
+  bool proves_tree(TableId table, const PlainTree& tree, size_t ranges) try {
+    if (tree.ranges != ranges) return false;
+    const auto indexes = planned_indexes(table, tree);
+    return indexes && std::all_of(indexes->begin(), indexes->end(), [&](const RawIndex& index) {
+             return count_entries(index) == tree.rows;
+           });
+  } catch (const Error&) {
+    return false;
+  }
+  // Nothing unless no page of the table and its indexes is used twice.
+  std::optional<std::vector<RawIndex>> planned_indexes(TableId table, const PlainTree& tree) {
+    const auto context = contexts_.take();
+    const RawPages pages(context->db);
+    std::vector<RawIndex> indexes;
+    std::vector<uint32_t> used =
+        RawTable(context->db, tables()[static_cast<size_t>(table)].name).pages();
+    for (const PlainTree::Index& index : tree.indexes) {
+      std::vector<const KeptColumn*> columns;
+      for (const size_t column : index.columns) columns.push_back(&tree.columns[column].second);
+      const RawIndex& made = indexes.emplace_back(pages, index.name, std::move(columns));
+      if (!made.usable()) return std::nullopt;
+      used.insert(used.end(), made.pages().begin(), made.pages().end());
+    }
+    std::sort(used.begin(), used.end());
+    if (std::adjacent_find(used.begin(), used.end()) != used.end()) return std::nullopt;
+    return indexes;
+  }
+  // Nothing when one of them is not as it should be.
+  std::optional<uint64_t> count_entries(const RawIndex& index) {
+    constexpr size_t kTaskLeaves = 128;
+    std::atomic<uint64_t> entries{index.inner_entries()};
+    std::atomic<bool> good{true};
+    parallel_for((index.leaves() + kTaskLeaves - 1) / kTaskLeaves, [&](size_t task) {
+      const auto context = contexts_.take();
+      uint64_t count = 0;
+      if (!index.check(RawPages(context->db), task * kTaskLeaves,
+                       std::min((task + 1) * kTaskLeaves, index.leaves()), count)) {
+        good = false;
+      }
+      entries += count;
+    });
+    return good ? std::optional(entries.load()) : std::nullopt;
+  }
+
   void check_tree(const std::string& check) {
     findings_.guarded("file", [&] {
-      auto context = contexts_.take();
+      const auto context = contexts_.take();
       Statement lines(context->db, "PRAGMA " + check);
       while (lines.next()) {
         if (lines.text(0) != "ok") found("file", lines.text(0));
       }
-      contexts_.put(std::move(context));
     });
   }
   static std::string quoted(const std::string& name) {
@@ -537,11 +701,12 @@ class Verifier {
     const uint64_t all = (report_.records + kLeavesPerTile - 1) / kLeavesPerTile;
     const size_t tasks = std::max<uint64_t>(1, (all + kTaskBundles - 1) / kTaskBundles);
     std::vector<TaskResult> results(tasks);
+    plan_trees();
     const std::vector<std::string> checks = tree_checks();
     parallel_for(checks.size() + tasks, [&](size_t i) {
       if (i < checks.size()) return check_tree(checks[i]);
       const size_t task = i - checks.size();
-      auto context = contexts_.take();
+      const auto context = contexts_.take();
       findings_.guarded("log", [&] {
         const uint64_t first = task * kTaskBundles;
         const uint64_t end = std::min(first + kTaskBundles, all);
@@ -554,10 +719,13 @@ class Verifier {
         for (uint64_t number = first; number < end; ++number) {
           read_bundle(*context, number, number < bundles, sink, results[task]);
         }
-        for (TableCursor& cursor : context->cursors) cursor.finish();
+        for (TableCursor& cursor : context->cursors) {
+          cursor.finish();
+          results[task].rows += cursor.rows();
+        }
       });
-      contexts_.put(std::move(context));
     });
+    check_planned_trees(tasks);
     merge(std::move(results));
     Statement stray(db_, "SELECT seq FROM leaf WHERE seq < ? LIMIT 20");
     stray.with(bundles * kLeavesPerTile);
@@ -625,8 +793,9 @@ class Verifier {
     if (missing) complete_ = false;
     std::string tile;
     if (context.tiles.with(number).next()) tile = context.tiles.text(0);
-    std::string digests;
-    digests.reserve(kLeavesPerTile * 32);
+    std::vector<Digest> digests(end - begin);
+    records.resize(std::min<size_t>(records.size(), end - begin));
+    const ReadBundle read(records);
     // One arena a bundle: its messages are freed together.
     alignas(16) thread_local std::array<char, 1 << 18> block;
     google::protobuf::ArenaOptions arena_options;
@@ -637,45 +806,83 @@ class Verifier {
       const size_t at = seq - begin;
       const std::string_view in_tree =
           std::string_view(tile).substr(std::min(tile.size(), 32 * at), 32);
+      digests[at] = digest_from_raw(in_tree).value_or(Digest{});
       if (at >= records.size()) {
-        digests += in_tree.size() == 32 ? std::string(in_tree) : std::string(32, '\0');
         findings_.doubt(seq);
         continue;
       }
-      const Digest leaf = leaf_digest(as_bytes(records[at]));
+      const Digest& leaf = read.leaves[at];
       if (leaf.text() != in_tree) {
         found(record_name(seq) + (full ? ", bundle.entries" : ", leaf.bytes"),
               "give the digest " + to_hex(leaf) + ", node.digests has " +
                   (in_tree.empty() ? "none" : to_hex(as_bytes(in_tree))) +
                   ": one of the two was changed");
         findings_.doubt(seq);
-        digests += in_tree.size() == 32 ? in_tree : leaf.text();
+        if (in_tree.size() != 32) digests[at] = leaf;
         continue;
       }
-      digests += leaf.text();
-      findings_.guarded(record_name(seq), [&] {
-        try {
-          read_record(seq, records[at], arena, sink, result);
-        } catch (const Error&) {
-          findings_.doubt(seq);
-          throw;
-        }
-      });
+      read_guarded(seq, [&] { read_record(seq, records[at], read, at, arena, sink, result); });
     }
-    if (tile.size() > digests.size()) {
+    if (tile.size() > 32 * digests.size()) {
       found("node level 0, tile " + std::to_string(number) + ", node.digests",
             "holds more than the log");
     }
-    if (digests.size() == 32 * kLeavesPerTile) {
-      result.tile_roots.push_back(root_of(digests));
+    if (digests.size() == kLeavesPerTile) {
+      result.tile_roots.push_back(root_digest(digests));
     } else {
-      result.last_tile = std::move(digests);
+      for (const Digest& digest : digests) result.last_tile += digest.text();
+    }
+  }
+  // The name of the record is made when there is something to say.
+  template <class Read>
+  void read_guarded(uint64_t seq, const Read& read) {
+    try {
+      read();
+    } catch (const Error& error) {
+      if (error.code() == Errc::busy) throw;
+      findings_.doubt(seq);
+      found(record_name(seq), error.what());
     }
   }
 
-  void read_record(uint64_t seq, std::string_view bytes, google::protobuf::Arena& arena,
-                   PlainSink& sink, TaskResult& result) {
-    const RecordView record = parse_record(bytes);
+  // What is hashed of the records of a bundle together: themselves, and what those are about that
+  // are clips.
+  struct ReadBundle {
+    explicit ReadBundle(std::span<const std::string_view> records)
+        : leaves(records.size()), clip(records.size(), kNone), parts(records.size()) {
+      std::vector<ByteView> bytes;
+      bytes.reserve(records.size());
+      clips.reserve(records.size());
+      for (size_t i = 0; i < records.size(); ++i) {
+        bytes.push_back(as_bytes(records[i]));
+        parts[i] = parts_of(records[i]);
+        if (const auto view = view_clip(parts[i].fact)) {
+          clip[i] = clips.size();
+          clips.push_back(*view);
+        }
+      }
+      leaf_digests(bytes, leaves);
+      keys.resize(clips.size());
+      clip_keys(clips, keys);
+    }
+    // Nothing when it is not in its form, for which it is found wanting later.
+    static RecordView parts_of(std::string_view record) try {
+      return parse_record(record);
+    } catch (const Error&) {
+      return {};
+    }
+    static constexpr size_t kNone = SIZE_MAX;
+    std::vector<Digest> leaves;
+    std::vector<size_t> clip;  // which of the clips a record is
+    std::vector<RecordView> parts;
+    std::vector<ClipView> clips;
+    std::vector<Digest> keys;
+  };
+
+  void read_record(uint64_t seq, std::string_view bytes, const ReadBundle& read, size_t at,
+                   google::protobuf::Arena& arena, PlainSink& sink, TaskResult& result) {
+    const bool is_clip = read.clip[at] != ReadBundle::kNone;
+    const RecordView record = is_clip ? read.parts[at] : parse_record(bytes);
     if (record.at_us < result.last_at_us) {
       throw Error(Errc::corrupt, "its time is before that of the record before it");
     }
@@ -683,7 +890,17 @@ class Verifier {
       result.moments.emplace_back(seq, record.at_us);
     }
     result.last_at_us = record.at_us;
+    if (is_clip) {
+      const Digest& key = read.keys[read.clip[at]];
+      prints_[seq] = print_(key);
+      ++result.subjects;
+      if (seq >= mapped_) result.pending.push_back({key, seq});
+      const ClipView& clip = read.clips[read.clip[at]];
+      if (result.newest.begins(clip.source)) result.series.emplace_back(seq, clip.source);
+      return clip_row(seq, clip, sink);
+    }
     const Fact& fact = parse_fact(record.fact, arena);
+    if (result.newest.begins(fact)) result.series.emplace_back(seq, fact.clip().source());
     const auto subject = subject_of(fact);
     if (subject) {
       prints_[seq] = print_(subject->key);
@@ -738,16 +955,23 @@ class Verifier {
   }
 
   static Digest root_of(std::string_view digests) {
-    RootBuilder root;
+    std::vector<Digest> leaves;
     for (; !digests.empty(); digests.remove_prefix(32)) {
-      root.add(*digest_from_raw(digests.substr(0, 32)));
+      leaves.push_back(*digest_from_raw(digests.substr(0, 32)));
     }
-    return root.root();
+    return root_digest(leaves);
   }
 
   void merge(std::vector<TaskResult> results) {
     uint64_t last_at_us = 0;
-    for (TaskResult& result : results) {
+    std::string source;  // of the last clip of the task before, when it ends with one
+    for (size_t task = 0; task < results.size(); ++task) {
+      TaskResult& result = results[task];
+      for (auto& [seq, of] : result.series) {
+        const bool goes_on = seq == task * kTaskBundles * kLeavesPerTile && of == source;
+        if (!goes_on) series_.emplace_back(seq, std::move(of));
+      }
+      source = result.newest.source();
       tile_roots_.insert(tile_roots_.end(), result.tile_roots.begin(), result.tile_roots.end());
       last_tile_ += result.last_tile;
       in_order_.insert(in_order_.end(), result.in_order.begin(), result.in_order.end());
@@ -755,6 +979,7 @@ class Verifier {
       pending_.insert(pending_.end(), result.pending.begin(), result.pending.end());
       references_.insert(references_.end(), result.references.begin(), result.references.end());
       subjects_ += result.subjects;
+      report_.rows += result.rows;
       for (const auto& [seq, at_us] : result.moments) {
         if (at_us < last_at_us) {
           found(record_name(seq), "its time is before that of the record before it");
@@ -867,7 +1092,7 @@ class Verifier {
     std::vector<uint64_t> filter(run.filter.size() / 8, 0);
     std::atomic<uint64_t> entries{0};
     parallel_for((chunks + kTaskChunks - 1) / kTaskChunks, [&](size_t task) {
-      auto context = contexts_.take();
+      const auto context = contexts_.take();
       findings_.guarded(where, [&] {
         Statement select(context->db, "SELECT entries FROM map_chunk WHERE run = ? AND chunk = ?");
         for (uint64_t chunk = task * kTaskChunks;
@@ -890,7 +1115,6 @@ class Verifier {
           entries += check_entries(where, chunk, list, high, filter);
         }
       });
-      contexts_.put(std::move(context));
     });
     if (entries != run.entries) found(where + ", map_run.entries", "is not their number");
     if (root_digest(roots) != run.root) found(where + ", map_run.root", "is not their root");
@@ -903,11 +1127,23 @@ class Verifier {
     return entries;
   }
 
+  // Keys come in an order of their own: what is looked up for one is in no cache.
+  static constexpr size_t kAhead = 12;
+  void fetch_soon(const MapEntry& entry, const std::vector<uint64_t>& filter) const {
+    if (entry.seq < prints_.size()) __builtin_prefetch(&prints_[entry.seq]);
+    bool first = true;
+    RunFilter::for_each_bit(filter.size() * 64, entry.key, [&](size_t bit) {
+      if (first) __builtin_prefetch(&filter[bit / 64], 1);
+      first = false;
+    });
+  }
+
   uint64_t check_entries(const std::string& where, uint64_t chunk,
                          const std::vector<MapEntry>& list, const Digest& high,
                          std::vector<uint64_t>& filter) {
     uint64_t count = 0;
     for (size_t i = 0; i < list.size(); ++i) {
+      if (i + kAhead < list.size()) fetch_soon(list[i + kAhead], filter);
       const MapEntry& entry = list[i];
       const bool first = chunk == 0 && i == 0;
       if (first && entry == MapEntry{Digest{}, kNoRecord}) continue;
@@ -935,24 +1171,31 @@ class Verifier {
     return count;
   }
 
+  // Those that meet another one in a table of bits, sixteen a record, are few, and sorted.
   std::unordered_set<uint64_t> prints_given_twice() const {
-    // Prints are spread evenly, so their first bits divide them into parts of one size.
-    constexpr int kParts = 16;
-    std::array<std::vector<uint64_t>, kParts> parts;
-    for (auto& part : parts) part.reserve(prints_.size() / kParts * 9 / 8);
+    const size_t bits = std::bit_ceil(prints_.size() * 16 + 64);
+    std::vector<uint64_t> once(bits / 64);
+    std::vector<uint64_t> again(bits / 64);
+    const auto place = [&](uint64_t print) {  // prints are spread evenly
+      const size_t bit = print & (bits - 1);
+      return std::pair(bit / 64, uint64_t{1} << bit % 64);
+    };
     for (const uint64_t print : prints_) {
-      if (print != 0) parts[print >> 60].push_back(print);
+      if (print == 0) continue;
+      const auto [word, mask] = place(print);
+      again[word] |= once[word] & mask;
+      once[word] |= mask;
     }
+    std::vector<uint64_t> met;
+    for (const uint64_t print : prints_) {
+      const auto [word, mask] = place(print);
+      if (print != 0 && (again[word] & mask) != 0) met.push_back(print);
+    }
+    std::sort(met.begin(), met.end());
     std::unordered_set<uint64_t> twice;
-    std::mutex mutex;
-    parallel_for(kParts, [&](size_t i) {
-      std::vector<uint64_t>& part = parts[i];
-      std::sort(part.begin(), part.end());
-      for (auto at = part.begin(); (at = std::adjacent_find(at, part.end())) != part.end(); ++at) {
-        const std::lock_guard lock(mutex);
-        twice.insert(*at);
-      }
-    });
+    for (auto at = met.begin(); (at = std::adjacent_find(at, met.end())) != met.end(); ++at) {
+      twice.insert(*at);
+    }
     return twice;
   }
 
@@ -993,6 +1236,28 @@ class Verifier {
     }
   }
 
+  void check_series() {
+    if (!complete_) return;
+    struct Sink : RowSink {
+      explicit Sink(Verifier& owner)
+          : cursor(owner.db_, TableId::clip_series, owner.findings_, TableCursor::Raw::no),
+            verifier(owner) {
+        cursor.begin(INT64_MIN, INT64_MAX);
+      }
+      void row(TableId table, std::span<const RowCell> cells) override {
+        cursor.expect(cells, [&](const RowCell& cell, int64_t stored, int column) {
+          verifier.references_.push_back({static_cast<uint64_t>(cells[0].integer), stored,
+                                          verifier.print_(*cell.subject), false, table, column});
+        });
+      }
+      TableCursor cursor;
+      Verifier& verifier;
+    } sink(*this);
+    for (const auto& [seq, source] : series_) clip_series_row(seq, source, sink);
+    sink.cursor.finish();
+    report_.rows += sink.cursor.rows();
+  }
+
   // Records whose rows depend on those before them, and whether they may be there at all.
   void check_in_order() {
     if (!complete_) return;
@@ -1027,7 +1292,7 @@ class Verifier {
       for (const MapEntry& entry : verifier.pending_) map_.add(entry.key, entry.seq);
       for (size_t i = 0; i < tables().size(); ++i) {
         const auto table = static_cast<TableId>(i);
-        if (is_plain(table)) continue;
+        if (is_plain(table) || table == TableId::clip_series) continue;
         cursors_.try_emplace(table, verifier.db_, table, verifier.findings_, TableCursor::Raw::no);
         cursors_.at(table).begin(INT64_MIN, INT64_MAX);
       }
@@ -1283,6 +1548,7 @@ class Verifier {
   std::vector<Reference> references_;
   std::vector<uint64_t> in_order_;
   std::vector<std::pair<uint64_t, uint64_t>> moments_;
+  std::vector<std::pair<uint64_t, std::string>> series_;
   std::vector<Digest> tile_roots_;
   std::string last_tile_;
   std::unordered_set<uint64_t> later_equals_;

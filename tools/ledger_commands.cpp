@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <sstream>
+#include <utility>
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/stubs/strutil.h>
@@ -85,11 +87,12 @@ Fact permit_fact(const std::string& note) {
   return fact;
 }
 
+// Of a bundle durable when the next call that writes has returned.
 Store::Appended append_file(Store& store, const std::string& path) {
   const std::string kind = fs::path(path).extension();
   if (kind == ".pub") return store.append(key_facts(path));
   if (kind == ".licence") return store.append_licence(read_file(path), path);
-  if (kind == ".bundle") return store.append(read_bundle(path));
+  if (kind == ".bundle") return store.append(read_bundle(path), Store::Durable::later);
   if (kind == ".approval") {
     return store.append({approval_fact(read_file(path), read_shard_list(path + ".shards"))});
   }
@@ -325,7 +328,25 @@ int ledger_append(const LedgerOptions& o) {
     return exit_ok;
   }
   Store store(o.ledger, Access::append);
-  for (const std::string& path : o.files) print_appended(path, append_file(store, path));
+  // Bundles are many: each is told of when it is durable, and it becomes so beside the next.
+  std::optional<std::pair<std::string, Store::Appended>> untold;
+  const auto tell = [&] {
+    if (untold) print_appended(untold->first, untold->second);
+    untold.reset();
+  };
+  try {
+    for (const std::string& path : o.files) {
+      const Store::Appended appended = append_file(store, path);
+      tell();
+      untold.emplace(path, appended);
+    }
+  } catch (const Error&) {
+    store.sync();
+    tell();
+    throw;
+  }
+  store.sync();
+  tell();
   sign_if_possible(store, o);
   return exit_ok;
 }

@@ -34,7 +34,7 @@ constexpr StatusPart kStatus[] = {
      "SELECT l.ref AS licence, l.licensor, l.valid_to, "
      "CAST(julianday(l.valid_to) - julianday((SELECT day FROM today)) AS INTEGER) AS days_left, "
      "COUNT(s.seq) AS sources, COALESCE(ROUND(SUM(s.duration_us) / 1e6, 1), 0.0) AS seconds, "
-     "COALESCE(SUM((SELECT COUNT(*) FROM clip c WHERE c.source = s.seq AND c.verdict = 'kept')), "
+     "COALESCE(SUM((SELECT COUNT(*) FROM source_clip c WHERE c.source = s.seq AND c.verdict = 'kept')), "
      "0) "
      "AS clips_kept, CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) "
      "THEN 'revoked' WHEN l.seq IN (SELECT licence FROM erasure) THEN 'erased' WHEN l.seq IN "

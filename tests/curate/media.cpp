@@ -159,7 +159,12 @@ Picture draw(unsigned seed, int frame, int width, int height) {
           std::sin(6.28 * (b * u - a * v) + 2 * t + c * c) +
           std::cos(6.28 * 4 *
                    ((u - 0.5 - 0.3 * std::sin(t + c)) * (u - 0.5) + (v - 0.5) * (v - 0.5) * a));
-      const double level = 128 + 42 * wave;
+      // Blocks of their own shade, as different as chance makes them: waves alone leave most
+      // coefficients of a fingerprint near zero, where noise decides.
+      const auto column = static_cast<uint32_t>((u + t / 8) * 14);
+      const auto row = static_cast<uint32_t>((v + t / 11) * 12);
+      const uint32_t shade = (seed * 7919U + column * 2654435761U + row * 40503U) * 2246822519U;
+      const double level = 128 + 36 * wave + (shade >> 24) * 0.2 - 25;
       for (const double tint : {1.0, 0.9, 0.75}) {
         out.pixels.push_back(
             static_cast<uint8_t>(std::lround(std::fmin(255, std::fmax(0, level * tint)))));

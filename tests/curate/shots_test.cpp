@@ -2,6 +2,8 @@
 // ContentDetector alike, give frame 116 for cityCC0.mpg and none for bigbuckbunny.mp4.
 #include "curate/shots.h"
 
+#include <algorithm>
+#include <functional>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -39,12 +41,80 @@ TEST(Shots, FindsTheCutOfRealFootage) {
   }
 }
 
+// The takes of Intel IoT Devkit's sample-videos, each a single shot.
+TEST(Shots, FindsNoCutInsideSingleTakes) {
+  const auto file = testing::footage("one-by-one-person-detection.mp4");
+  if (file.empty()) GTEST_SKIP() << "no such footage: set CLEARED_FOOTAGE";
+  for (const auto& entry : std::filesystem::directory_iterator(file.parent_path())) {
+    const Fd fd = open_read(entry.path());
+    Reader reader(fd.get());
+    Analysis analysis;
+    analyse(reader, analysis);
+    EXPECT_EQ(find_shots(analysis).size(), 1U) << entry.path();
+  }
+}
+
 TEST(Shots, FindsEveryCutBetweenDrawnScenes) {
   const std::string media = make_media({.scenes = {1, 2, 3}, .frames_per_scene = 20});
   Reader reader(media);
   Analysis analysis;
   analyse(reader, analysis);
   EXPECT_EQ(cuts(analysis), (std::vector<size_t>{20, 40}));
+}
+
+// 10 frames of one picture, 12 of the way to another, 10 of that. `mix` says how the frames between
+// come about: as a dissolve, or as one picture pushed out by the other.
+Analysis on_the_way(const std::function<int(int from, int to, int step, int place)>& mix) {
+  Analysis a;
+  for (int i = 0; i < 32; ++i) {
+    const int step = std::clamp(i - 9, 0, 12);
+    a.add_pts_us(static_cast<uint64_t>(i) * 40'000);
+    a.add_motion(4);
+    a.add_histogram(0.01f);
+    a.add_luma(100);
+    a.mutable_pdq()->append(32, step < 6 ? '\x0F' : '\x70');
+    for (int place = 0; place < 256; ++place) {
+      const int from = 40 + place * 37 % 150, to = 40 + place * 91 % 170;
+      a.mutable_thumb()->push_back(static_cast<char>(mix(from, to, step, place)));
+    }
+  }
+  a.set_frame_us(40'000);
+  return a;
+}
+
+TEST(Shots, LeaveADissolveOut) {
+  const Analysis a =
+      on_the_way([](int from, int to, int step, int) { return from + (to - from) * step / 12; });
+  const std::vector<Shot> shots = find_shots(a);
+  ASSERT_EQ(shots.size(), 2U);
+  EXPECT_EQ(shots[1].begins, Transition::dissolve);
+  EXPECT_NEAR(double(shots[0].end), 10, 3);
+  EXPECT_NEAR(double(shots[1].first), 21, 3);
+}
+
+TEST(Shots, DoNotTakeAPushForADissolve) {
+  const Analysis a = on_the_way(
+      [](int from, int to, int step, int place) { return place < step * 22 ? to : from; });
+  EXPECT_EQ(find_shots(a).size(), 1U);
+}
+
+TEST(Shots, EndAtBlackBetweenTwoPictures) {
+  for (const bool returns : {false, true}) {
+    Analysis a = on_the_way([](int from, int to, int step, int) { return step < 6 ? from : to; });
+    for (int i = 14; i < 18; ++i) {
+      a.set_luma(i, 3);
+      a.mutable_thumb()->replace(static_cast<size_t>(i) * 256, 256, 256, '\x03');
+    }
+    if (returns) {
+      a.mutable_pdq()->assign(32 * 32, '\x0F');  // a moment without light
+    }
+    const std::vector<Shot> shots = find_shots(a);
+    ASSERT_EQ(shots.size(), returns ? 1U : 2U);
+    if (returns) continue;
+    EXPECT_EQ(shots[0].end, 14U);
+    EXPECT_EQ(shots[1].first, 18U);
+    EXPECT_EQ(shots[1].begins, Transition::fade);
+  }
 }
 
 // A quiet shot of 40 frames; what happens at frame 20 is each test's own.

@@ -5,6 +5,8 @@
 //     create         Store::create with the key LEDGER.key      prints "created"
 //     append TAG N   N refusals, their subjects TAG/0 ...       "appended FIRST N", then the lines
 //                                                               "record SEQ HEX" as they read back
+//     later TAG N    the same, synced beside the next word      the same, when that has returned
+//     sync           Store::sync
 //     head           sign_head with the key LEDGER.key          "head SIZE ROOT"
 //     dump           what can be read                           "record SEQ HEX" for each, then
 //                                                               "noted SIZE ROOT" of the newest
@@ -21,6 +23,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -51,12 +54,14 @@ class Driver {
       ++i;
       return;
     }
-    const std::string tag = word == "append" ? words.at(i + 1) : "";
-    const size_t count = word == "append" ? std::stoul(words.at(i + 2)) : 0;
-    i += word == "append" ? 3 : 1;
+    const bool appends = word == "append" || word == "later";
+    const std::string tag = appends ? words.at(i + 1) : "";
+    const size_t count = appends ? std::stoul(words.at(i + 2)) : 0;
+    i += appends ? 3 : 1;
     try {
       do_word(word, tag, count);
     } catch (const Error& error) {
+      unsaid_.clear();  // nobody knows
       say("failed " + word + ": " + std::to_string(tools::exit_of(error.code())) + ": " +
           error.what() + "\n");
       if (after_failure_.empty()) throw;
@@ -76,9 +81,15 @@ class Driver {
       Store::create(ledger_, key().verifier);
       say("created\n");
     } else if (word == "append") {
-      append(tag, count);
+      append(tag, count, Store::Durable::now);
+    } else if (word == "later") {
+      append(tag, count, Store::Durable::later);
+    } else if (word == "sync") {
+      writer().sync();
+      acknowledge();
     } else if (word == "head") {
       const TreeHead head = writer().sign_head(key());
+      acknowledge();
       say("head " + std::to_string(head.size) + " " + to_hex(head.root) + "\n");
     } else if (word == "dump") {
       dump();
@@ -89,7 +100,10 @@ class Driver {
     }
   }
 
-  void append(const std::string& tag, size_t count) {
+  // What was appended later is a promise when the next writing call has returned.
+  void acknowledge() { say(std::exchange(unsaid_, {})); }
+
+  void append(const std::string& tag, size_t count, Store::Durable durable) {
     std::vector<Fact> facts(count);
     for (size_t i = 0; i < count; ++i) {
       RefusalRecord& refusal = *facts[i].mutable_refusal();
@@ -97,9 +111,11 @@ class Driver {
       refusal.set_subject(tag + "/" + std::to_string(i));
       refusal.set_rule("no_licence");
     }
-    const Store::Appended done = writer().append(facts);
-    say("appended " + std::to_string(done.first) + " " + std::to_string(done.added) + "\n" +
-        records(writer(), done.first, done.first + done.added));
+    const Store::Appended done = writer().append(facts, durable);
+    acknowledge();
+    unsaid_ = "appended " + std::to_string(done.first) + " " + std::to_string(done.added) + "\n" +
+              records(writer(), done.first, done.first + done.added);
+    if (durable == Store::Durable::now) acknowledge();
   }
 
   void dump() const {
@@ -138,6 +154,7 @@ class Driver {
 
   std::string ledger_;
   std::string after_failure_;
+  std::string unsaid_;
   std::optional<Store> store_;
 };
 

@@ -140,6 +140,29 @@ TEST(Manifest, ParsesOnlyWhatFormatWrites) {
               testing::AllOf(StartsWith("corrupt"), HasSubstr("manifest of x.tar")));
 }
 
+// Digits are read eight at a time: every byte at every place among them.
+TEST(Manifest, ADigestIsOfLowerCaseHexadecimalDigits) {
+  const TempFolder folder;
+  const Manifest m = write_shard(folder.path(), "x.tar", samples(), {"A@1"});
+  const std::string good = format_manifest(m);
+  const size_t at = good.find(to_hex(m.samples[0].digest));
+  ASSERT_NE(at, std::string::npos);
+  for (size_t place = 0; place < 64; ++place) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string text = good;
+      text[at + place] = static_cast<char>(byte);
+      const bool digit =
+          std::string_view("0123456789abcdef").find(text[at + place]) != std::string_view::npos;
+      try {
+        EXPECT_EQ(format_manifest(parse_manifest(text, "m")), text) << byte << " at " << place;
+        EXPECT_TRUE(digit) << byte << " at " << place;
+      } catch (const Error&) {
+        EXPECT_FALSE(digit) << byte << " at " << place;
+      }
+    }
+  }
+}
+
 // Lines are parsed and hashed in pieces on all cores; the pieces must not show.
 TEST(Manifest, TheRootOfTheLinesIsTheRootOfTheSamples) {
   for (const size_t count : {0U, 1U, 2U, 1023U, 1024U, 1025U, 2048U, 2049U, 5000U}) {

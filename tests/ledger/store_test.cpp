@@ -53,6 +53,53 @@ TEST(Append, IsOnceAndInOrder) {
   EXPECT_EQ(findings(world.ledger), "");
 }
 
+// What SQLite itself says of each clip's source is what the series say, whatever lies between
+// clips, also where a commit, an opening or a task of verification begins.
+TEST(Append, ClipSeriesLeadFromASourceToItsClips) {
+  World world;
+  std::mt19937 random(5);
+  const auto id = [](const char* what, size_t i) {
+    return std::string(sha256(what + std::to_string(i)).text());
+  };
+  std::vector<Fact> facts(4);
+  for (size_t i = 0; i < facts.size(); ++i) {
+    facts[i].mutable_source()->set_digest(id("source", i));
+    facts[i].mutable_source()->set_status("kept");
+  }
+  size_t source = 0;
+  for (size_t i = 0; i < 18'000; ++i) {
+    if (random() % 8 == 0) source = random() % 4;
+    Fact fact = refusal(std::to_string(i));
+    if (random() % 16 != 0) {
+      ClipRecord& clip = *fact.mutable_clip();
+      clip.set_id(id("clip", i));
+      clip.set_source(id("source", source));
+      clip.set_verdict("kept");
+    }
+    facts.push_back(std::move(fact));
+  }
+  for (size_t at = 0; at < facts.size();) {
+    const size_t end = std::min(facts.size(), at + 1 + random() % 3000);
+    Store(world.ledger, Access::append)
+        .append({facts.begin() + static_cast<ptrdiff_t>(at),
+                 facts.begin() + static_cast<ptrdiff_t>(end)});
+    at = end;
+  }
+  const Database db = Database::open(world.ledger, Access::read);
+  constexpr auto kPairs = "(SELECT source, clip FROM source_clip)";
+  constexpr auto kClips = "(SELECT source, seq FROM clip)";
+  const auto differ = [&](std::string_view a, std::string_view b) {
+    return db.integer("SELECT COUNT(*) FROM (SELECT * FROM " + std::string(a) +
+                      " EXCEPT SELECT * FROM " + std::string(b) + ")");
+  };
+  EXPECT_EQ(differ(kPairs, kClips), 0);
+  EXPECT_EQ(differ(kClips, kPairs), 0);
+  EXPECT_EQ(db.integer("SELECT COUNT(*) FROM source_clip"),
+            db.integer("SELECT COUNT(*) FROM clip"));
+  EXPECT_GT(db.integer("SELECT COUNT(*) FROM clip_series"), 1000);
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
 TEST(Append, IsAllOrNothing) {
   World world;
   const auto bad = [](const std::function<void(Fact&)>& make) {
@@ -243,7 +290,7 @@ TEST(Open, RefusesWhatIsNoLedger) {
   EXPECT_THAT(open(world.folder / "text"), StartsWith("corrupt"));
   write_file(world.folder / "empty", "");
   EXPECT_THAT(open(world.folder / "empty"), StartsWith("corrupt"));
-  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 3");
+  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 4");
   EXPECT_THAT(open(world.ledger), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { verify_ledger(world.ledger, {}); }), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
@@ -392,6 +439,9 @@ TEST(Verify, NamesWhatElseWasChanged) {
       {"INSERT INTO document VALUES('x', x'', '')", "belongs to no licence"},
       {"INSERT INTO refusal VALUES(99, '', '', '', '')",
        "record 99, refusal: a row that no record"},
+      {"DELETE FROM clip_series", "clip_series: the row of this record is missing"},
+      {"UPDATE clip_series SET source = seq", "clip_series.source: is "},
+      {"INSERT INTO clip_series VALUES(1, 1)", "record 1, clip_series: a row that no record"},
       {"DROP VIEW cleared", "schema, view cleared: is missing"},
       {"DROP VIEW cleared; CREATE VIEW cleared AS SELECT 1",
        "schema, view cleared: its definition"},

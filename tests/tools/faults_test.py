@@ -39,8 +39,8 @@ FAILED = (IO,)
 # A read that fails with EIO is to SQLite a sign of a broken file system, and "malformed".
 UNREAD = (*FAILED, 65)
 
-# Two appends, a head, a batch over the edge of a tile, an append, a head, the same head again, and a tail that no head is over.
-WORK = "append a 1 append b 7 head append c 30 append d 1 head head append e 1".split()
+# Two appends, a head, a batch that is synced beside the next one, a head, the same head again, and a tail that no head is over.
+WORK = "append a 1 append b 7 head later c 30 later d 1 head head append e 1 later f 2 sync".split()
 GO_ON = "dump verify append after 2 head verify dump".split()
 
 FAULTS = {

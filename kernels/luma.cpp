@@ -1,0 +1,477 @@
+// Down first, over whole rows as they lie in memory; eight rows of the result are then turned, so
+// that vectors hold the same place of eight rows while sums run along x:
+//   bytes -> weighted or plain sums of rows -> eight rows, turned -> sums along x -> column by
+//   column of the small picture.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/luma.cpp"
+#include "kernels/luma.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <hwy/foreach_target.h>  // compiles this file once a target
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace cleared::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int kRows = 8;  // turned together
+
+// Where the vectors over a row start: one after the other, and the last overlaps.
+HWY_INLINE int next_start(int x, int step, int width) {
+  return x + step == width ? width : std::min(x + step, width - step);
+}
+
+// out = sum of rows times their weights, which add up to 256.
+HWY_NOINLINE void WeighRows(const uint8_t* rows, ptrdiff_t stride, const uint16_t* weights,
+                            int count, int width, uint16_t* out) {
+  const hn::ScalableTag<uint16_t> d16;
+  const hn::Rebind<uint8_t, decltype(d16)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d16)), step = 4 * lanes;
+  int x = 0;
+  for (; width >= step && x < width; x = next_start(x, step, width)) {
+    auto a = hn::Zero(d16), b = a, c = a, e = a;
+    const uint8_t* p = rows + x;
+    for (int r = 0; r < count; ++r, p += stride) {
+      const auto weight = hn::Set(d16, weights[r]);
+      a = hn::Add(a, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p)), weight));
+      b = hn::Add(b, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)), weight));
+      c = hn::Add(c, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + 2 * lanes)), weight));
+      e = hn::Add(e, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + 3 * lanes)), weight));
+    }
+    hn::StoreU(a, d16, out + x);
+    hn::StoreU(b, d16, out + x + lanes);
+    hn::StoreU(c, d16, out + x + 2 * lanes);
+    hn::StoreU(e, d16, out + x + 3 * lanes);
+  }
+  for (; x < width; ++x) {
+    unsigned sum = 0;
+    for (int r = 0; r < count; ++r) sum += rows[r * stride + x] * unsigned{weights[r]};
+    out[x] = static_cast<uint16_t>(sum);
+  }
+}
+
+// n / d, rounded, for n below 2^16 in u16: (n + d / 2) * inverse >> 16.
+struct Divisor {
+  uint16_t half, inverse;
+  explicit Divisor(int d)
+      : half(static_cast<uint16_t>(d / 2)), inverse(static_cast<uint16_t>(65536 / d + 1)) {}
+};
+
+// out = mean of the rows, in quarters. At most 64 rows. The mean of one is that of it twice.
+HWY_NOINLINE void MeanOfRows(const uint8_t* rows, ptrdiff_t stride, int count, int width,
+                             uint16_t* out) {
+  const hn::ScalableTag<uint16_t> d16;
+  const hn::Rebind<uint8_t, decltype(d16)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d16)), step = 4 * lanes;
+  if (count == 1) {
+    count = 2;
+    stride = 0;
+  }
+  const Divisor by(count);
+  const auto half = hn::Set(d16, by.half), inverse = hn::Set(d16, by.inverse);
+  int x = 0;
+  for (; width >= step && x < width; x = next_start(x, step, width)) {
+    auto a = hn::Zero(d16), b = a, c = a, e = a;
+    const uint8_t* p = rows + x;
+    for (int r = 0; r < count; ++r, p += stride) {
+      a = hn::Add(a, hn::PromoteTo(d16, hn::LoadU(d8, p)));
+      b = hn::Add(b, hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)));
+      c = hn::Add(c, hn::PromoteTo(d16, hn::LoadU(d8, p + 2 * lanes)));
+      e = hn::Add(e, hn::PromoteTo(d16, hn::LoadU(d8, p + 3 * lanes)));
+    }
+    a = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(a), half), inverse);
+    b = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(b), half), inverse);
+    c = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(c), half), inverse);
+    e = hn::MulHigh(hn::Add(hn::ShiftLeft<2>(e), half), inverse);
+    hn::StoreU(a, d16, out + x);
+    hn::StoreU(b, d16, out + x + lanes);
+    hn::StoreU(c, d16, out + x + 2 * lanes);
+    hn::StoreU(e, d16, out + x + 3 * lanes);
+  }
+  for (; x < width; ++x) {
+    unsigned sum = 0;
+    for (int r = 0; r < count; ++r) sum += rows[r * stride + x];
+    out[x] = static_cast<uint16_t>((4 * sum + by.half) * by.inverse >> 16);
+  }
+}
+
+// [row][x] to [x][row]: kRows rows, `stride` values apart.
+HWY_NOINLINE void Turn(const uint16_t* in, ptrdiff_t stride, int width, uint16_t* out) {
+  int x = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<uint16_t, 8> d;
+  const hn::Repartition<uint32_t, decltype(d)> d32;
+  const hn::Repartition<uint64_t, decltype(d)> d64;
+  const auto wide = [&](auto v) HWY_ATTR { return hn::BitCast(d32, v); };
+  const auto widest = [&](auto v) HWY_ATTR { return hn::BitCast(d64, v); };
+  for (; x + 8 <= width; x += 8) {
+    const uint16_t* p = in + x;
+    const auto r0 = hn::LoadU(d, p), r1 = hn::LoadU(d, p + stride);
+    const auto r2 = hn::LoadU(d, p + 2 * stride), r3 = hn::LoadU(d, p + 3 * stride);
+    const auto r4 = hn::LoadU(d, p + 4 * stride), r5 = hn::LoadU(d, p + 5 * stride);
+    const auto r6 = hn::LoadU(d, p + 6 * stride), r7 = hn::LoadU(d, p + 7 * stride);
+    const auto a0 = wide(hn::InterleaveLower(d, r0, r1)), a1 = wide(hn::InterleaveUpper(d, r0, r1));
+    const auto b0 = wide(hn::InterleaveLower(d, r2, r3)), b1 = wide(hn::InterleaveUpper(d, r2, r3));
+    const auto c0 = wide(hn::InterleaveLower(d, r4, r5)), c1 = wide(hn::InterleaveUpper(d, r4, r5));
+    const auto e0 = wide(hn::InterleaveLower(d, r6, r7)), e1 = wide(hn::InterleaveUpper(d, r6, r7));
+    uint16_t* to = out + static_cast<ptrdiff_t>(x) * kRows;
+    const auto store = [&](auto ab, auto ce, int at) HWY_ATTR {
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, widest(ab), widest(ce))), d,
+                 to + at * kRows);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, widest(ab), widest(ce))), d,
+                 to + (at + 1) * kRows);
+    };
+    store(hn::InterleaveLower(d32, a0, b0), hn::InterleaveLower(d32, c0, e0), 0);
+    store(hn::InterleaveUpper(d32, a0, b0), hn::InterleaveUpper(d32, c0, e0), 2);
+    store(hn::InterleaveLower(d32, a1, b1), hn::InterleaveLower(d32, c1, e1), 4);
+    store(hn::InterleaveUpper(d32, a1, b1), hn::InterleaveUpper(d32, c1, e1), 6);
+  }
+#endif
+  for (; x < width; ++x) {
+    for (int r = 0; r < kRows; ++r) out[x * kRows + r] = in[r * stride + x];
+  }
+}
+
+// kRows values of each tent along x. `in` is 256 times the picture.
+HWY_NOINLINE void TentsAlong(const uint16_t* in, const LumaShrinker::Axis& axis, float* out) {
+  const hn::CappedTag<float, kRows> d;
+  const hn::Rebind<uint16_t, decltype(d)> d16;
+  const hn::Rebind<int32_t, decltype(d)> d32;
+  const size_t lanes = hn::Lanes(d);
+  for (const LumaShrinker::Tent& tent : axis.tents) {
+    for (size_t lane = 0; lane < kRows; lane += lanes) {
+      auto sum = hn::Zero(d);
+      const uint16_t* p = in + static_cast<ptrdiff_t>(tent.first) * kRows + lane;
+      for (const float weight : tent.sum_1) {
+        const auto value = hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d16, p)));
+        sum = hn::Add(sum, hn::Mul(value, hn::Set(d, weight)));
+        p += kRows;
+      }
+      hn::StoreU(hn::Mul(sum, hn::Set(d, 1.0f / 256)), d, out + lane);
+    }
+    out += kPdqSide;
+  }
+}
+
+// kRows bytes of each box along x; `in` is in quarters.
+HWY_NOINLINE void BoxesAlong(const uint16_t* in, const std::vector<int>& ends, bool limited,
+                             ptrdiff_t stride, uint8_t* out) {
+  const hn::CappedTag<uint16_t, kRows> d;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const hn::RebindToSigned<decltype(d)> di;
+  const size_t lanes = hn::Lanes(d);
+  // Boxes are of two sizes at most, one pixel apart.
+  const int narrow = ends.front();
+  const std::array<Divisor, 3> divisors = {Divisor(4 * std::max(narrow - 1, 1)),
+                                           Divisor(4 * narrow), Divisor(4 * (narrow + 1))};
+  int x = 0;
+  for (const int end : ends) {
+    const Divisor& by = divisors[static_cast<size_t>(end - x - narrow + 1)];
+    for (size_t lane = 0; lane < kRows; lane += lanes) {
+      auto sum = hn::Zero(d);
+      for (int at = x; at < end; ++at) sum = hn::Add(sum, hn::LoadU(d, in + at * kRows + lane));
+      auto mean = hn::MulHigh(hn::Add(sum, hn::Set(d, by.half)), hn::Set(d, by.inverse));
+      if (limited) {  // times 255 / 219
+        mean = hn::SaturatedSub(mean, hn::Set(d, 16));
+        const auto more = hn::Add(hn::Mul(mean, hn::Set(d, 42)), hn::Set(d, 128));
+        mean = hn::Min(hn::Add(mean, hn::ShiftRight<8>(more)), hn::Set(d, 255));
+      }
+      hn::StoreU(hn::DemoteTo(d8, hn::BitCast(di, mean)), d8, out + lane);
+    }
+    x = end;
+    out += stride;
+  }
+}
+
+HWY_NOINLINE void Narrow(const uint8_t* in, int depth, int width, uint8_t* out) {
+  const auto* pixels = reinterpret_cast<const uint16_t*>(in);
+  const hn::ScalableTag<uint16_t> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d)), shift = depth - 8;
+  int x = 0;
+  for (; width >= lanes && x < width; x = next_start(x, lanes, width)) {
+    const auto v = hn::ShiftRightSame(hn::LoadU(d, pixels + x), shift);
+    hn::StoreU(hn::DemoteTo(d8, hn::BitCast(di, v)), d8, out + x);
+  }
+  for (; x < width; ++x) out[x] = static_cast<uint8_t>(std::min(pixels[x] >> shift, 255));
+}
+
+// Sum of the bytes of a line and of their absolute differences to another.
+HWY_INLINE void sum_line(const uint8_t* line, const uint8_t* before, int places, uint64_t& sum,
+                         uint64_t& changed) {
+  int at = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::CappedTag<uint8_t, 32> d;
+  const hn::Repartition<uint64_t, decltype(d)> d64;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  auto sums = hn::Zero(d64), changes = hn::Zero(d64);
+  for (; at + lanes <= places; at += lanes) {
+    const auto a = hn::LoadU(d, line + at), b = hn::LoadU(d, before + at);
+    sums = hn::Add(sums, hn::SumsOf8(a));
+    changes = hn::Add(changes, hn::SumsOf8(hn::Sub(hn::Max(a, b), hn::Min(a, b))));
+  }
+  sum += hn::GetLane(hn::SumOfLanes(d64, sums));
+  changed += hn::GetLane(hn::SumOfLanes(d64, changes));
+#endif
+  for (; at < places; ++at) {
+    sum += line[at];
+    changed += static_cast<uint64_t>(std::abs(line[at] - before[at]));
+  }
+}
+
+// Sums of the Laplacian and of its square over the inside of a line.
+HWY_INLINE void laplacian_line(const uint8_t* line, ptrdiff_t stride, int places, int64_t& sum,
+                               int64_t& squares) {
+  int at = 1;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::CappedTag<int16_t, 16> d;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const hn::Repartition<int32_t, decltype(d)> d32;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto one = hn::Set(d, 1);
+  auto sum0 = hn::Zero(d32), sum1 = hn::Zero(d32), square0 = sum0, square1 = sum0;
+  const auto load = [&](const uint8_t* p) HWY_ATTR { return hn::PromoteTo(d, hn::LoadU(d8, p)); };
+  for (; at + 1 < places; at += lanes) {  // lines have room for a whole vector more
+    const uint8_t* p = line + at;
+    const auto around =
+        hn::Add(hn::Add(load(p - 1), load(p + 1)), hn::Add(load(p - stride), load(p + stride)));
+    const auto inside = hn::FirstN(d, static_cast<size_t>(std::min(places - 1 - at, lanes)));
+    const auto edge = hn::IfThenElseZero(inside, hn::Sub(hn::ShiftLeft<2>(load(p)), around));
+    sum0 = hn::ReorderWidenMulAccumulate(d32, edge, one, sum0, sum1);
+    square0 = hn::ReorderWidenMulAccumulate(d32, edge, edge, square0, square1);
+  }
+  sum += hn::GetLane(hn::SumOfLanes(d32, hn::Add(sum0, sum1)));
+  squares += hn::GetLane(hn::SumOfLanes(d32, hn::Add(square0, square1)));
+#endif
+  for (; at + 1 < places; ++at) {
+    const uint8_t* p = line + at;
+    const int edge = 4 * p[0] - p[-1] - p[1] - p[-stride] - p[stride];
+    sum += edge;
+    squares += edge * edge;
+  }
+}
+
+HWY_NOINLINE SmallMeasures Measure(const SmallLuma& small, const SmallLuma* before) {
+  SmallMeasures out;
+  const uint8_t* pixels = small.pixels.data();
+  const uint8_t* other = before == nullptr ? pixels : before->pixels.data();
+  int64_t edges = 0, squares = 0;
+  uint32_t tables[4][64] = {};
+  int lines = 0;
+  for (int l = 0; l < small.lines; ++l) {
+    const ptrdiff_t at = static_cast<ptrdiff_t>(l) * small.stride;
+    sum_line(pixels + at, other + at, small.places, out.sum, out.changed);
+    if (l % 2 == 1 && l + 1 < small.lines) {
+      laplacian_line(pixels + at, small.stride, small.places, edges, squares);
+      ++lines;
+    }
+    if (l % 4 != 0) continue;
+    int i = 0;  // neighbours are alike: each counts in a table of its own
+    for (; i + 4 <= small.places; i += 4) {
+      ++tables[0][pixels[at + i] / 4];
+      ++tables[1][pixels[at + i + 1] / 4];
+      ++tables[2][pixels[at + i + 2] / 4];
+      ++tables[3][pixels[at + i + 3] / 4];
+    }
+    for (; i < small.places; ++i) ++tables[0][pixels[at + i] / 4];
+  }
+  for (size_t i = 0; i < out.bands.size(); ++i) {
+    out.bands[i] = tables[0][i] + tables[1][i] + tables[2][i] + tables[3][i];
+  }
+  if (lines > 0 && small.places > 2) {
+    const double count = double(lines) * (small.places - 2);
+    const double mean = double(edges) / count;
+    out.sharpness = std::max(0.0, double(squares) / count - mean * mean);
+  }
+  return out;
+}
+
+}  // namespace cleared::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cleared::kernels {
+HWY_EXPORT(WeighRows);
+HWY_EXPORT(MeanOfRows);
+HWY_EXPORT(Turn);
+HWY_EXPORT(TentsAlong);
+HWY_EXPORT(BoxesAlong);
+HWY_EXPORT(Narrow);
+HWY_EXPORT(Measure);
+
+namespace {
+
+constexpr int kGrid = 512, kStep = kGrid / kPdqSide, kRowsAtOnce = 8, kRoom = 64;
+
+// PDQ's two boxes over the grid, where it samples them: weights of the grid's cells.
+std::vector<double> tent_of_grid(int index) {
+  constexpr int window = kGrid / (2 * kPdqSide), ahead = (window + 2) / 2 - 1;
+  std::vector<double> out(kGrid);
+  const auto each = [](int i, const auto& body) {
+    const int first = std::max(0, i + ahead + 1 - window), end = std::min(kGrid, i + ahead + 1);
+    for (int at = first; at < end; ++at) body(at, 1.0 / (end - first));
+  };
+  each(kStep * index + kStep / 2, [&](int outer, double share) {
+    each(outer, [&](int inner, double part) { out[static_cast<size_t>(inner)] += share * part; });
+  });
+  return out;
+}
+
+LumaShrinker::Tent make_tent(int index, int size, bool flip) {
+  const std::vector<double> cells = tent_of_grid(index);
+  const double cell = double(size) / kGrid;
+  std::vector<double> weights(static_cast<size_t>(size));
+  for (int c = 0; c < kGrid; ++c) {
+    const double share = cells[static_cast<size_t>(c)];
+    if (cell < 1) {  // enlarged: linear between the middles of pixels
+      const double at = std::clamp((c + 0.5) * cell - 0.5, 0.0, size - 1.0);
+      const int left = static_cast<int>(at), right = std::min(left + 1, size - 1);
+      weights[static_cast<size_t>(flip ? size - 1 - left : left)] += share * (left + 1 - at);
+      weights[static_cast<size_t>(flip ? size - 1 - right : right)] += share * (at - left);
+      continue;
+    }
+    const double start = c * cell, end = (c + 1) * cell;
+    for (int p = static_cast<int>(start); share > 0 && p < size && p < end; ++p) {
+      const double overlap = std::min<double>(end, p + 1) - std::max<double>(start, p);
+      const int at = flip ? size - 1 - p : p;
+      weights[static_cast<size_t>(at)] += share * std::max(0.0, overlap) / cell;
+    }
+  }
+  LumaShrinker::Tent out;
+  const auto present = [](double w) { return w > 1e-9; };
+  const auto first = std::find_if(weights.begin(), weights.end(), present);
+  const auto last = std::find_if(weights.rbegin(), weights.rend(), present).base();
+  out.first = static_cast<int>(first - weights.begin());
+  double whole = 0;
+  int given = 0;
+  for (auto w = first; w != last; ++w) {
+    whole += 256 * *w;  // what one weight loses in rounding, the next ones gain
+    const int until = static_cast<int>(std::lround(whole));
+    out.sum_256.push_back(static_cast<uint16_t>(until - given));
+    out.sum_1.push_back(static_cast<float>(*w));
+    given = until;
+  }
+  return out;
+}
+
+LumaShrinker::Axis make_axis(int size, int boxes, bool flip) {
+  LumaShrinker::Axis out;
+  for (int i = 0; i < kPdqSide; ++i) {
+    out.tents[static_cast<size_t>(i)] = make_tent(i, size, flip);
+  }
+  for (int i = 1; i <= boxes; ++i) {
+    out.ends.push_back(static_cast<int>(int64_t{i} * size / boxes));
+  }
+  return out;
+}
+
+int boxes_of(int size, int longest) {
+  if (longest <= kSmallPixels) return size;
+  return std::max(1, static_cast<int>((int64_t{size} * kSmallPixels + longest / 2) / longest));
+}
+
+}  // namespace
+
+LumaShrinker::LumaShrinker(int width, int height, LumaTurn turn) : width_(width), turn_(turn) {
+  const int longest = std::max(width, height);
+  x_ = make_axis(width, boxes_of(width, longest), turn.flip_x);
+  y_ = make_axis(height, boxes_of(height, longest), turn.flip_y);
+  rows_.resize(static_cast<size_t>(width) * kRowsAtOnce);
+  turned_.resize(static_cast<size_t>(width) * kRowsAtOnce);
+}
+
+Luma narrowed(const Luma& in, int depth, std::vector<uint8_t>& bytes) {
+  bytes.resize(static_cast<size_t>(in.width) * static_cast<size_t>(in.height));
+  for (int y = 0; y < in.height; ++y) {
+    HWY_DYNAMIC_DISPATCH(Narrow)
+    (in.pixels + y * in.stride, depth, in.width,
+     bytes.data() + static_cast<ptrdiff_t>(y) * in.width);
+  }
+  return {bytes.data(), in.width, in.width, in.height, in.limited};
+}
+
+// Rows [j, j + kRowsAtOnce) of the filtered picture.
+void LumaShrinker::filter_strip(const Luma& in, int j, float* columns) {
+  for (int r = 0; r < kRowsAtOnce; ++r) {
+    const Tent& tent = y_.tents[static_cast<size_t>(j + r)];
+    HWY_DYNAMIC_DISPATCH(WeighRows)
+    (in.pixels + tent.first * in.stride, in.stride, tent.sum_256.data(),
+     static_cast<int>(tent.sum_256.size()), width_,
+     rows_.data() + static_cast<ptrdiff_t>(r) * width_);
+  }
+  HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
+  HWY_DYNAMIC_DISPATCH(TentsAlong)(turned_.data(), x_, columns + j);
+}
+
+// Places [first, first + kRowsAtOnce) of every line of the small picture.
+void LumaShrinker::shrink_strip(const Luma& in, int first, SmallLuma& small) {
+  int y = first == 0 ? 0 : y_.ends[static_cast<size_t>(first - 1)];
+  for (int r = 0; r < std::min(kRowsAtOnce, small.places - first); ++r) {
+    const int end = y_.ends[static_cast<size_t>(first + r)];
+    HWY_DYNAMIC_DISPATCH(MeanOfRows)
+    (in.pixels + y * in.stride, in.stride, end - y, width_,
+     rows_.data() + static_cast<ptrdiff_t>(r) * width_);
+    y = end;
+  }
+  HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
+  HWY_DYNAMIC_DISPATCH(BoxesAlong)
+  (turned_.data(), x_.ends, in.limited, small.stride, small.pixels.data() + first);
+}
+
+void LumaShrinker::finish(const Luma& in, const float* columns, float* filtered) const {
+  const float black = in.limited ? 16 : 0, scale = in.limited ? 255.0f / 219 : 1;
+  for (size_t y = 0; y < kPdqSide; ++y) {
+    for (size_t x = 0; x < kPdqSide; ++x) {
+      const float value = columns[turn_.swap ? y * kPdqSide + x : x * kPdqSide + y];
+      filtered[y * kPdqSide + x] = std::clamp((value - black) * scale, 0.0f, 255.0f);
+    }
+  }
+}
+
+void LumaShrinker::filter(const Luma& in, float* filtered) {
+  Columns columns;
+  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) filter_strip(in, j, columns.data());
+  finish(in, columns.data(), filtered);
+}
+
+void LumaShrinker::shrink(const Luma& in, float* filtered, SmallLuma& small) {
+  small.lines = static_cast<int>(x_.ends.size());
+  small.places = static_cast<int>(y_.ends.size());
+  small.stride = (small.places + kRowsAtOnce - 1) / kRowsAtOnce * kRowsAtOnce;
+  small.by_column = !turn_.swap;
+  small.pixels.resize(static_cast<size_t>(small.lines) * static_cast<size_t>(small.stride) + kRoom);
+  Columns columns;
+  int first = 0;
+  // Both go through the rows side by side, so that each is fetched once.
+  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) {
+    filter_strip(in, j, columns.data());
+    const auto until = static_cast<int>(int64_t{in.height} * (j + kRowsAtOnce) / kPdqSide);
+    while (first < small.places &&
+           y_.ends[static_cast<size_t>(std::min(first + kRowsAtOnce, small.places) - 1)] <= until) {
+      shrink_strip(in, first, small);
+      first += kRowsAtOnce;
+    }
+  }
+  finish(in, columns.data(), filtered);
+  // Lines and places run as the pixels lie; upright they run the other way.
+  for (int l = 0; turn_.flip_y && l < small.lines; ++l) {
+    const auto line = small.pixels.begin() + static_cast<ptrdiff_t>(l) * small.stride;
+    std::reverse(line, line + small.places);
+  }
+  for (int l = 0; turn_.flip_x && l < small.lines / 2; ++l) {
+    const auto line = small.pixels.begin() + static_cast<ptrdiff_t>(l) * small.stride;
+    std::swap_ranges(
+        line, line + small.places,
+        small.pixels.begin() + static_cast<ptrdiff_t>(small.lines - 1 - l) * small.stride);
+  }
+}
+
+SmallMeasures measure_small(const SmallLuma& small, const SmallLuma* before) {
+  return HWY_DYNAMIC_DISPATCH(Measure)(small, before);
+}
+
+}  // namespace cleared::kernels
+#endif  // HWY_ONCE
