@@ -8,6 +8,9 @@
 
 #include "curate/config.h"
 #include "curate/config.pb.h"
+#include "curate/fingerprint.h"
+#include "curate/match.h"
+#include "curate/protect.h"
 #include "curate/report.h"
 #include "ledger/base/error.h"
 #include "ledger/key.h"
@@ -178,12 +181,51 @@ TEST_F(Pipeline, DoesNotKeepTheSameFootageOfOneLicensorTwice) {
   deliver("north/z.mkv", {.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}});
   ingest();
   EXPECT_EQ(reports_["north/z.mkv"].outcome, Outcome::duplicate);
-  EXPECT_EQ(count("SELECT COUNT(*) FROM clip c JOIN source s ON s.digest = c.source "
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip c JOIN source s ON s.seq = c.source "
                   "WHERE s.path = 'north/z.mkv' AND c.verdict = 'kept'"),
             0);
   EXPECT_EQ(count("SELECT COUNT(*) FROM duplicate WHERE verdict = 'duplicate' AND start_us = 0 AND "
                   "end_us BETWEEN 1900000 AND 2100000"),
             1);
+}
+
+// The owner sends a fingerprint and keeps the footage.
+TEST_F(Pipeline, RefusesProtectedWorksAndFindsThoseTakenInBefore) {
+  const fs::path work = folder_.path() / "feature.mkv";
+  write_file(work, make_media({.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}}));
+  const ExaminedFile examined = examine_file(work, config_.limits(), worker_);
+  const fs::path works = protected_folder(ledger());
+  EXPECT_TRUE(recorded_protected(ledger(), ProtectedWorks(works), config_).empty());
+
+  ingest();
+  EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::kept);
+  ASSERT_TRUE(add_protected(works, examined.fingerprint));
+  EXPECT_FALSE(add_protected(works, examined.fingerprint)) << "it is there already";
+  const auto before = recorded_protected(ledger(), ProtectedWorks(works), config_);
+  ASSERT_EQ(before.size(), 1U);
+  EXPECT_EQ(before[0].first, "north/b.mkv");
+  EXPECT_EQ(before[0].second.name, "feature.mkv");
+
+  deliver("north/later.mkv", {.width = 240, .height = 180, .scenes = {5, 3}});
+  deliver("north/other.mkv", {.scenes = {6, 7}});
+  ingest();
+  EXPECT_EQ(reports_["north/later.mkv"].outcome, Outcome::refused)
+      << reports_["north/later.mkv"].detail;
+  EXPECT_EQ(reports_["north/other.mkv"].outcome, Outcome::kept);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE rule = 'protected'"), 1);
+
+  const Matcher matcher({.ledger = ledger(), .against = {}, .worker = worker_}, config_);
+  const auto found = matcher.find(delivery() / "north/later.mkv");
+  ASSERT_FALSE(found.empty());
+  // The second scene of two, 2 s each.
+  EXPECT_NEAR(static_cast<double>(found[0].match.start_us), 2e6, 3e5);
+  EXPECT_TRUE(matcher.find(delivery() / "north/other.mkv").size() == 1) << "itself";
+
+  std::string damaged = examined.fingerprint;
+  damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
+  EXPECT_THROW(add_protected(works, damaged), Error);
+  for (const auto& entry : fs::directory_iterator(works)) write_file(entry.path(), damaged);
+  EXPECT_THROW(ingest(), Error) << "a work that cannot be read would not be protected";
 }
 
 TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
