@@ -166,7 +166,8 @@ TEST(Duplicates, OfSoundAndPictureSayHowWellTheSoundAgrees) {
 TEST(Duplicates, IndexMissesNothingWithinTheRadius) {
   std::mt19937 random(7);
   DuplicateIndex index;
-  Footage base{.digest = ledger::sha256("base"), .pts_us = {}, .prints = {}, .sound = {}};
+  Footage base;
+  base.digest = ledger::sha256("base");
   for (uint64_t i = 0; i < 40; ++i) {
     Fingerprint print{.bits = {}, .quality = 100};
     for (uint8_t& byte : print.bits) byte = static_cast<uint8_t>(random());

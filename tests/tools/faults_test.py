@@ -399,7 +399,7 @@ class Commands(OnLedgers):
         """What is wrong with the files that a command left that said all was done; undisturbed it leaves `made`."""
         files = contents(life.folder)
         problems = [f"{name} is empty or has holes" for name, content in files.items()
-                    if name != "ledger.db" and (not content or ("/tile/" not in name and b"\0" in content))]
+                    if name != "ledger.db" and (not content or ("/tile/" not in name and bytes(16) in content))]
         if len(files) < made:
             problems.append(f"{made} files were made, and there are {sorted(files)}")
         return problems
