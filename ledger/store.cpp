@@ -62,46 +62,37 @@ TreeHead read_head(const std::string& text, const VerifierKey& log_key, std::str
   return head;
 }
 
-// While it lives SQLite overwrites with zeros what it deletes or moves.
-class SecureDelete {
+// Sets a pragma that holds a number, and sets it back at the end.
+class ScopedPragma {
  public:
-  explicit SecureDelete(const Database& db) : db_(db), before_(db.integer("PRAGMA secure_delete")) {
-    db_.integer("PRAGMA secure_delete = ON");
+  ScopedPragma(const Database& db, const char* name, int64_t value)
+      : db_(db), name_(std::string("PRAGMA ") + name), before_(db.integer(name_)) {
+    set(value);
   }
-  ~SecureDelete() {
+  ~ScopedPragma() {
     try {
-      db_.integer("PRAGMA secure_delete = " + std::to_string(before_));
+      set(before_);
     } catch (const Error& error) {
-      log(Level::warn, "ledger.secure_delete", {{"note", error.what()}});
+      log(Level::warn, "ledger.pragma", {{"note", error.what()}});
     }
   }
-  SecureDelete(const SecureDelete&) = delete;
-  SecureDelete& operator=(const SecureDelete&) = delete;
+  ScopedPragma(const ScopedPragma&) = delete;
+  ScopedPragma& operator=(const ScopedPragma&) = delete;
 
  private:
+  void set(int64_t value) { db_.exec(name_ + " = " + std::to_string(value)); }
   const Database& db_;
-  int64_t before_;
+  const std::string name_;
+  const int64_t before_;
 };
 
-// While it lives SQLite commits as `durable` says.
-class CommitMode {
- public:
-  CommitMode(const Database& db, Store::Durable durable)
-      : db_(durable == Store::Durable::later ? &db : nullptr) {
-    if (db_ != nullptr) db_->exec("PRAGMA synchronous = NORMAL");
-  }
-  ~CommitMode() {
-    try {
-      if (db_ != nullptr) db_->exec("PRAGMA synchronous = FULL");
-    } catch (const Error& error) {
-      log(Level::warn, "ledger.synchronous", {{"note", error.what()}});
-    }
-  }
-  CommitMode(const CommitMode&) = delete;
-  CommitMode& operator=(const CommitMode&) = delete;
-
- private:
-  const Database* db_;
+// While it lives SQLite overwrites with zeros what it deletes or moves.
+struct SecureDelete : ScopedPragma {
+  explicit SecureDelete(const Database& db) : ScopedPragma(db, "secure_delete", 1) {}
+};
+// While it lives SQLite commits without a sync.
+struct CommitUnsynced : ScopedPragma {
+  explicit CommitUnsynced(const Database& db) : ScopedPragma(db, "synchronous", 1) {}
 };
 
 std::string random_salt() {
@@ -379,17 +370,22 @@ const Authority& Store::authority() const {
   return memory().authority;
 }
 
+void Store::require_unbroken() const {
+  if (broken_) {
+    throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
+  }
+}
+
 // All of `body` or nothing. After a failure nothing that is in memory is trusted; after a failed
 // write neither is the connection, since SQLite and the system may disagree about what is on disk.
 template <class Body>
 void Store::in_transaction(const Body& body, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
-  if (broken_) {
-    throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
-  }
+  require_unbroken();
   try {
     checkpointer_->before_transaction(wal_pages_);
-    const CommitMode mode(db_, durable);
+    std::optional<CommitUnsynced> unsynced;
+    if (durable == Durable::later) unsynced.emplace(db_);
     Transaction transaction(db_);
     body(memory());
     memory().flush();
@@ -420,9 +416,7 @@ void Store::end_sync() {
 }
 
 void Store::sync() {
-  if (broken_) {
-    throw Error(Errc::io, path_.string(), ": a write failed before; open the ledger anew");
-  }
+  require_unbroken();
   try {
     end_sync();
   } catch (const Error&) {

@@ -104,6 +104,7 @@ class Store {
   Memory& memory() const;
   template <class Body>
   void in_transaction(const Body& body, Durable durable = Durable::now);
+  void require_unbroken() const;
   void begin_sync();
   void end_sync();
   void check_version() const;
