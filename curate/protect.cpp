@@ -6,6 +6,7 @@
 #include "curate/delivery.h"
 #include "curate/facts.h"
 #include "curate/fingerprint.h"
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/store.h"
 
@@ -37,9 +38,12 @@ bool add_protected(const std::filesystem::path& folder, const std::string& finge
 
 ProtectedWorks::ProtectedWorks(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
-  std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+  std::error_code problem;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, problem)) {
     if (entry.path().extension() == ".print") files.push_back(entry.path());
+  }
+  if (problem && problem != std::errc::no_such_file_or_directory) {
+    throw Error(Errc::io, "read ", folder.string(), ": ", problem.message());
   }
   std::sort(files.begin(), files.end());
   for (const auto& file : files) {

@@ -24,8 +24,8 @@ struct ProtectedMatch {
 
 class ProtectedWorks {
  public:
-  // No folder, no works. Error{corrupt} names a file that is damaged or no fingerprint: a work that
-  // cannot be read would not be protected.
+  // No folder, no works; Error{io} when it is there and cannot be read. Error{corrupt} names a file
+  // that is damaged or no fingerprint: a work that cannot be read would not be protected.
   explicit ProtectedWorks(const std::filesystem::path& folder);
   std::vector<ProtectedMatch> find(const Footage& footage, const Duplicates& rules) const;
   size_t size() const { return names_.size(); }

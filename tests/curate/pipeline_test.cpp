@@ -226,6 +226,9 @@ TEST_F(Pipeline, RefusesProtectedWorksAndFindsThoseTakenInBefore) {
   EXPECT_THROW(add_protected(works, damaged), Error);
   for (const auto& entry : fs::directory_iterator(works)) write_file(entry.path(), damaged);
   EXPECT_THROW(ingest(), Error) << "a work that cannot be read would not be protected";
+  fs::remove_all(works);
+  write_file(works, "not a folder");
+  EXPECT_THROW(ingest(), Error) << "nor would works in a folder that cannot be read";
 }
 
 TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
