@@ -130,6 +130,16 @@ std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest&
 
 }  // namespace
 
+Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options) {
+  Request request;
+  *request.mutable_limits() = limits;
+  request.mutable_analyse();
+  Reply reply = run_worker(request, source, options);
+  if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
+  check_analysis(reply.analysis());
+  return std::move(*reply.mutable_analysis());
+}
+
 void check_prints(const Analysis& a, std::string_view what) {
   const auto fail = [&](const char* why) { throw Error(Errc::corrupt, what, why); };
   const auto frames = static_cast<size_t>(a.pts_us_size());

@@ -7,6 +7,7 @@
 
 #include "curate/dedup.h"
 #include "curate/delivery.h"
+#include "curate/worker.h"
 #include "ledger/record.pb.h"
 #include "ledger/rights.h"
 
@@ -14,6 +15,7 @@ namespace cleared::curate {
 
 class Analysis;
 class Config;
+class Limits;
 
 // A source as delivered and judged, before anything is known of its content.
 struct JudgedSource {
@@ -26,6 +28,8 @@ struct JudgedSource {
 
 // Error{corrupt} when the answer of a worker contradicts itself.
 void check_analysis(const Analysis& analysis);
+// What a worker makes of a source, checked. Throws as run_worker() and check_analysis() do.
+Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options);
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 

@@ -78,20 +78,15 @@ ExaminedFile examine_file(const std::filesystem::path& path, const Limits& limit
     out.named = parse_fingerprint(out.fingerprint, path.string());
     return out;
   }
-  Request request;
-  *request.mutable_limits() = limits;
-  request.mutable_analyse();
-  Reply reply;
+  Analysis analysis;
   try {
-    reply = run_worker(request, opened.fd, worker);
-    if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
-    check_analysis(reply.analysis());
+    analysis = analyse_in_worker(opened.fd, limits, worker);
   } catch (const Error& error) {
     throw Error(error.code(), printable(path.string()), ": ", error.what());
   }
   const std::string name = file_name(path);
-  return {.named = {.name = name, .footage = footage_of(opened.digest, reply.analysis())},
-          .fingerprint = format_fingerprint(name, opened.digest, reply.analysis())};
+  return {.named = {.name = name, .footage = footage_of(opened.digest, analysis)},
+          .fingerprint = format_fingerprint(name, opened.digest, analysis)};
 }
 
 }  // namespace cleared::curate

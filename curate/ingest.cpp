@@ -85,13 +85,7 @@ class Ingest {
       if (out.known || !out.source.rights.verdict.cleared || options_.dry_run) return out;
       out.source.caption = read_caption(file);
 
-      Request request;
-      *request.mutable_limits() = config_.limits();
-      request.mutable_analyse();
-      Reply reply = run_worker(request, opened.fd, options_.worker);
-      if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
-      check_analysis(reply.analysis());
-      out.analysis = std::move(*reply.mutable_analysis());
+      out.analysis = analyse_in_worker(opened.fd, config_.limits(), options_.worker);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;  // the machine, not the file
       out.rule = rule_of(error.code());
