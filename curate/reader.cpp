@@ -244,14 +244,26 @@ std::string Reader::read(const ReaderSinks& sinks) {
   if (got < 0 && got != AVERROR_EOF) return "unreadable from " + seconds(end_us) + " on";
   // A file cut short at a packet's end decodes without a complaint. Its header knows, where the
   // length is not a guess from the size of the file.
-  const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
-  const bool promised =
-      demuxer.duration > 0 && demuxer.duration_estimation_method != AVFMT_DURATION_FROM_BITRATE;
+  const int64_t promised_us = promised_end_us();
   const auto slack_us = static_cast<int64_t>(std::max<uint64_t>(5 * nominal_us, 200'000));
-  if (promised && start_us + demuxer.duration > read_until_us + slack_us) {
-    return "ends at " + seconds(end_us) + " of " + seconds(static_cast<uint64_t>(demuxer.duration));
+  if (promised_us > read_until_us + slack_us) {
+    const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
+    return "cut short: ends at " + seconds(end_us) + " of " +
+           seconds(static_cast<uint64_t>(std::max<int64_t>(promised_us - start_us, 0)));
   }
   return audio_problem;
+}
+
+// On the container's clock; 0 when it does not say. MP4 and Matroska count their length from zero,
+// whenever the first frame comes; the others from the first frame.
+int64_t Reader::promised_end_us() const {
+  const AVFormatContext& demuxer = *demuxer_;
+  if (demuxer.duration <= 0 || demuxer.duration_estimation_method == AVFMT_DURATION_FROM_BITRATE) {
+    return 0;
+  }
+  const std::string name = container();
+  const bool from_zero = name == "mov" || name == "matroska";
+  return demuxer.duration + (from_zero ? 0 : std::max<int64_t>(demuxer.start_time, 0));
 }
 
 std::string Reader::container() const {

@@ -55,6 +55,7 @@ class Reader {
 
   void open();
   Codec open_codec(const AVStream& stream) const;
+  int64_t promised_end_us() const;
 
   ReaderLimits limits_;
   Input input_;

@@ -231,6 +231,21 @@ TEST_F(Pipeline, RefusesProtectedWorksAndFindsThoseTakenInBefore) {
   EXPECT_THROW(ingest(), Error) << "nor would works in a folder that cannot be read";
 }
 
+TEST_F(Pipeline, PacksNothingOfAWorkThatWasProtectedAfterItsIngest) {
+  ingest();
+  const fs::path work = folder_.path() / "feature.mkv";
+  write_file(work, make_media({.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}}));
+  ASSERT_TRUE(add_protected(protected_folder(ledger()),
+                            examine_file(work, config_.limits(), worker_).fingerprint));
+  EXPECT_EQ(pack("shards").left_out, 1U);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4) << "a.mkv alone";
+  EXPECT_NE(left_out_["north/b.mkv"].find("protected: "), std::string::npos)
+      << left_out_["north/b.mkv"];
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE rule = 'protected' AND "
+                  "subject LIKE 'north/b.mkv sha256:%'"),
+            1);
+}
+
 TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
   deliver("south/mine.mkv", {.codec = "mpeg4", .scenes = {3}});
   ingest();
