@@ -88,6 +88,8 @@ class Pipeline : public ::testing::Test {
                            .log_key = {},
                            .jobs = jobs,
                            .dry_run = false,
+                           .retry_failed = retry_failed_,
+                           .limit = limit_,
                            .worker = worker_},
                           config_, [&](const FileReport& file) { reports_[file.path] = file; });
   }
@@ -118,6 +120,8 @@ class Pipeline : public ::testing::Test {
   const ledger::SignerKey log_ = ledger::new_signer_key("test/ledger");
   std::map<std::string, ledger::SignerKey> licensors_;
   Config config_;
+  bool retry_failed_ = false;
+  size_t limit_ = SIZE_MAX;
   const WorkerOptions worker_{.program = CLEARED_CURATE};
   std::map<std::string, FileReport> reports_;
   std::map<std::string, std::string> left_out_;
@@ -175,6 +179,30 @@ TEST_F(Pipeline, DoesNothingTwice) {
   deliver("north/c.mkv", {.scenes = {6}});
   EXPECT_EQ(ingest().kept, 1U);
   EXPECT_GT(count("SELECT COUNT(*) FROM record"), records);
+}
+
+TEST_F(Pipeline, DecodesAFailedFileAgainOnlyWhenAsked) {
+  deliver_bytes("north/text.mp4", "a text, not a video");
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_EQ(reports_["north/text.mp4"].detail, "unreadable: not a video file");
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_NE(reports_["north/text.mp4"].detail.find("--retry failed"), std::string::npos);
+  retry_failed_ = true;
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_EQ(reports_["north/text.mp4"].detail, "unreadable: not a video file");
+}
+
+TEST_F(Pipeline, TakesAsManyNewFilesAsTheLimitSays) {
+  deliver_bytes("elsewhere/unlicensed.mp4", "x");
+  limit_ = 2;
+  const IngestSummary first = ingest(1);
+  EXPECT_EQ(first.files, 2U);
+  EXPECT_EQ(first.later, 1U);
+  EXPECT_TRUE(reports_.contains("north/a.mkv"));
+  const IngestSummary second = ingest(1);
+  EXPECT_EQ(second.kept, 1U);
+  EXPECT_TRUE(reports_.contains("north/b.mkv"));
+  EXPECT_EQ(ingest(1).files, 0U) << "what is on the record does not use up the limit";
 }
 
 TEST_F(Pipeline, DoesNotKeepTheSameFootageOfOneLicensorTwice) {
