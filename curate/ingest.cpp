@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -235,6 +236,7 @@ class Ingest {
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
     file.detail = summary_of(source, analysis, matches, recorded);
+    if (file.clips == 0) file.detail += no_clip();
   }
 
   std::string summary_of(const JudgedSource& source, const Analysis& analysis,
@@ -242,14 +244,25 @@ class Ingest {
                          const ledger::SourceRecord& recorded) const {
     std::string text =
         std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
+    size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
     for (const FoundMatch& found : matches) {
+      if (!found.conflict && ++same > 1) continue;
       text += found.conflict ? "; two licensors claim it: " + source.rights.licensor + " here, " +
                                    licensor_of(to_hex(found.of)) + " for "
                              : "; the same footage as ";
       text += printable(found.of_path);
     }
+    if (same > 1) text += " and " + std::to_string(same - 1) + " more";
     if (!analysis.notes().empty()) text += "; " + analysis.notes();
     if (!analysis.problem().empty()) text += "; " + analysis.problem();
+    return text;
+  }
+
+  // Too short for a clip: say so where no clip is counted.
+  std::string no_clip() const {
+    char text[80];
+    std::snprintf(text, sizeof text, "; no shot lasts the %.2f s of a clip",
+                  double(config_.clips().frames()) / config_.clips().fps());
     return text;
   }
 
