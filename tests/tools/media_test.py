@@ -22,7 +22,7 @@ SCENE = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=1.2"]
 SOUND = ["-f", "lavfi", "-i", "sine=frequency=440:duration=1.2"]
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none"]
-HD = ["-vf", "scale=1280:720"]
+HD = ["-vf", "scale=1280:720,setsar=1"]
 
 # name of the file: (encoder's options, words that the line of the file must hold)
 CODECS = {
