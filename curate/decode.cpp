@@ -131,6 +131,7 @@ void analyse(Reader& reader, Analysis& out) {
   out.set_thumb(std::move(thumbs));
   out.set_pdq_quality(std::move(qualities));
   out.set_chromaprint(sound.finish());
+  out.set_notes(reader.notes());
   out.set_container(reader.container());
   out.set_video_codec(reader.video_codec());
   out.set_audio_codec(reader.audio_codec());

@@ -180,7 +180,7 @@ void check_analysis(const Analysis& a) {
   if (!looks_are_whole(a)) fail("the looks");
   if (!is_word(a.container(), 32, "_-") || !is_word(a.video_codec(), 32, "_-") ||
       !is_word(a.audio_codec(), 32, "_-") || !is_word(a.chromaprint(), 60'000, "_-") ||
-      !is_word(a.problem(), 500, " .,:;'()-_/%")) {
+      !is_word(a.notes(), 200, " ,:;.()-") || !is_word(a.problem(), 500, " .,:;'()-_/%")) {
     fail("a name has odd characters");
   }
 }

@@ -1,7 +1,10 @@
+#include <cstdio>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <variant>
 
 #include "curate/dedup.h"
@@ -23,7 +26,11 @@ struct Examined {
   bool known = false;  // its bytes were in the ledger at the start
   std::optional<Analysis> analysis;
   std::string problem, rule;  // why there is no analysis
+  bool failed_before = false;
 };
+
+// Between the path and the digest in the subject of a refusal: refusal_fact().
+constexpr std::string_view kDigestMark = " sha256:";
 
 const char* rule_of(Errc code) {
   switch (code) {
@@ -46,6 +53,8 @@ class Ingest {
         rights_(store_) {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
     while (sources.next()) known_.insert(sources.text(0));
+    read_failed();
+    keep_to_limit();
     if (options.dry_run) return;
     index_ = read_index(store_);
     protected_ = std::make_unique<ProtectedWorks>(protected_folder(options.ledger));
@@ -68,6 +77,39 @@ class Ingest {
   }
 
  private:
+  // Of the files that curate could not use, as their refusals say: by digest, why.
+  void read_failed() {
+    ledger::Statement row(store_.db(),
+                          "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' AND rule "
+                          "IN ('unreadable', 'unsupported', 'no_video') ORDER BY seq");
+    while (row.next()) {
+      const std::string subject = row.text(0);
+      const size_t at = subject.rfind(kDigestMark);
+      if (at == std::string::npos) continue;
+      failed_[subject.substr(at + kDigestMark.size())] = {row.text(1), row.text(2)};
+    }
+  }
+
+  // Files by whose path nothing is recorded, in order, as many as the limit says.
+  void keep_to_limit() {
+    if (options_.limit == SIZE_MAX) return;
+    std::set<std::string> paths;
+    ledger::Statement sources(store_.db(), "SELECT path FROM source");
+    while (sources.next()) paths.insert(printable(sources.text(0)));
+    ledger::Statement refusals(store_.db(), "SELECT subject, rule FROM refusal");
+    while (refusals.next()) {
+      const std::string subject = refusals.text(0), rule = refusals.text(1);
+      const bool failed = rule == "unreadable" || rule == "unsupported" || rule == "no_video";
+      if (!(failed && options_.retry_failed))
+        paths.insert(subject.substr(0, subject.rfind(kDigestMark)));
+    }
+    std::erase_if(files_,
+                  [&](const DeliveredFile& f) { return paths.contains(printable(f.path)); });
+    if (files_.size() <= options_.limit) return;
+    summary_.later = files_.size() - options_.limit;
+    files_.resize(options_.limit);
+  }
+
   // On any thread.
   Examined examine(const DeliveredFile& file, const std::set<std::string>& known) const {
     Examined out;
@@ -82,7 +124,14 @@ class Ingest {
         out.source.rights = rights_.judge_source(file.path, opened.digest, ledger::INGEST);
       }
       out.known = known.contains(to_hex(opened.digest));
-      if (out.known || !out.source.rights.verdict.cleared || options_.dry_run) return out;
+      if (out.known || !out.source.rights.verdict.cleared) return out;
+      const auto before = failed_.find(to_hex(opened.digest));
+      if (before != failed_.end() && !options_.retry_failed) {
+        std::tie(out.rule, out.problem) = before->second;
+        out.failed_before = true;
+        return out;
+      }
+      if (options_.dry_run) return out;
       out.source.caption = read_caption(file);
 
       out.analysis = analyse_in_worker(opened.fd, config_.limits(), options_.worker);
@@ -100,7 +149,11 @@ class Ingest {
     file.path = printable(source.path);
     const std::string digest = to_hex(source.digest);
     const ledger::Verdict& verdict = source.rights.verdict;
-    if (!examined.problem.empty()) {
+    if (examined.failed_before) {
+      file.outcome = Outcome::failed;
+      file.detail =
+          examined.rule + ": " + examined.problem + " (as before; --retry failed tries it again)";
+    } else if (!examined.problem.empty()) {
       append({refusal_fact("curate", source.path, source.digest, examined.rule, examined.problem)});
       file.outcome = Outcome::failed;
       file.detail = examined.rule + ": " + examined.problem;
@@ -177,11 +230,13 @@ class Ingest {
     const ledger::SourceRecord& recorded = facts.front().source();
     file.frames = recorded.frames();
     file.duration_us = recorded.duration_us();
+    file.notes = analysis.notes();
     file.outcome = recorded.status() == "kept"        ? Outcome::kept
                    : recorded.status() == "duplicate" ? Outcome::duplicate
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
     file.detail = summary_of(source, analysis, matches, recorded);
+    if (file.clips == 0) file.detail += no_clip();
   }
 
   std::string summary_of(const JudgedSource& source, const Analysis& analysis,
@@ -189,13 +244,25 @@ class Ingest {
                          const ledger::SourceRecord& recorded) const {
     std::string text =
         std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
+    size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
     for (const FoundMatch& found : matches) {
+      if (!found.conflict && ++same > 1) continue;
       text += found.conflict ? "; two licensors claim it: " + source.rights.licensor + " here, " +
                                    licensor_of(to_hex(found.of)) + " for "
                              : "; the same footage as ";
       text += printable(found.of_path);
     }
+    if (same > 1) text += " and " + std::to_string(same - 1) + " more";
+    if (!analysis.notes().empty()) text += "; " + analysis.notes();
     if (!analysis.problem().empty()) text += "; " + analysis.problem();
+    return text;
+  }
+
+  // Too short for a clip: say so where no clip is counted.
+  std::string no_clip() const {
+    char text[80];
+    std::snprintf(text, sizeof text, "; no shot lasts the %.2f s of a clip",
+                  double(config_.clips().frames()) / config_.clips().fps());
     return text;
   }
 
@@ -236,11 +303,12 @@ class Ingest {
 
   const IngestOptions& options_;
   const Config& config_;
-  const std::vector<DeliveredFile> files_;
+  std::vector<DeliveredFile> files_;
   ledger::Store store_;
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;
   std::set<std::string> known_;  // digests of recorded sources, hex
+  std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
   DuplicateIndex index_;
   std::unique_ptr<ProtectedWorks> protected_;
   IngestSummary summary_;

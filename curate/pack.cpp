@@ -8,6 +8,7 @@
 #include "curate/facts.h"
 #include "curate/parallel.h"
 #include "curate/pipeline.h"
+#include "curate/protect.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
@@ -65,7 +66,10 @@ class Pack {
         report_(report),
         left_out_(left_out),
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
-        rights_(store_) {}
+        rights_(store_),
+        protected_(protected_folder(options.ledger)) {
+    if (protected_.size() > 0) index_ = read_index(store_);
+  }
 
   PackSummary run() {
     for (PlannedShard& shard : recorded_shards()) plan_again(std::move(shard));
@@ -164,12 +168,12 @@ class Pack {
     if (!first) return it->second;
     const ledger::SourceVerdict rights =
         rights_.judge_source(clip.path, digest_of(clip.source), ledger::ENCODE);
+    const auto [rule, fact] = refusal_of(clip, rights.verdict);
     std::string why;
-    if (!rights.verdict.cleared) {
-      why = rights.verdict.rule + ": " + rights.verdict.fact;
+    if (!rule.empty()) {
+      why = rule + ": " + fact;
       if (!options_.dry_run) {
-        store_.append({refusal_fact("curate", clip.path, digest_of(clip.source),
-                                    rights.verdict.rule, rights.verdict.fact)});
+        store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), rule, fact)});
       }
     } else if (!fs::is_regular_file(options_.delivery / clip.path)) {
       why = "is not below " + options_.delivery.string() + ": name the folder that it came in";
@@ -180,6 +184,22 @@ class Pack {
     }
     licences_[clip.source] = rights.licences;
     return it->second = why.empty();
+  }
+
+  // Rule and fact, or two empty strings. Works are asked again: one that was protected since this
+  // source was ingested keeps it out from now on.
+  std::pair<std::string, std::string> refusal_of(const PackedClip& clip,
+                                                 const ledger::Verdict& verdict) const {
+    if (!verdict.cleared) return {verdict.rule, verdict.fact};
+    const Digest digest = digest_of(clip.source);
+    for (size_t i = 0; i < index_.size(); ++i) {
+      if (index_.footage(i).digest != digest) continue;
+      const auto works = protected_.find(index_.footage(i), config_.duplicates());
+      if (!works.empty()) {
+        return {"protected", describe(works.front().match, works.front().name)};
+      }
+    }
+    return {};
   }
 
   std::vector<CutTask> cut_tasks() const {
@@ -306,6 +326,8 @@ class Pack {
   const std::function<void(const std::string&, const std::string&)>& left_out_;
   ledger::Store store_;
   ledger::Rights rights_;
+  const ProtectedWorks protected_;
+  DuplicateIndex index_;  // empty while no work is protected
   std::vector<PlannedShard> planned_;
   size_t made_before_ = 0;
   std::set<std::string> packed_;                              // clips in recorded shards

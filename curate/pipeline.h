@@ -23,6 +23,9 @@ struct IngestOptions {
       log_key;           // signs the tree head afterwards; empty: LEDGER.key if it is there
   unsigned jobs = 1;     // workers at a time
   bool dry_run = false;  // judge only: decode and record nothing
+  // A file that could not be used before is not decoded again, but for this.
+  bool retry_failed = false;
+  size_t limit = SIZE_MAX;  // at most so many of the files of which the ledger says nothing yet
   WorkerOptions worker;
 };
 
@@ -42,6 +45,7 @@ struct FileReport {
   std::string path;             // printable
   Outcome outcome = Outcome::kept;
   std::string detail;  // one line: why, or what was found
+  std::string notes;   // Reader::notes() of what was decoded
   uint64_t frames = 0, clips = 0, kept_clips = 0, duration_us = 0;
 };
 
@@ -49,6 +53,7 @@ struct IngestSummary {
   uint64_t files = 0, kept = 0, already = 0, duplicate = 0, conflict = 0, refused = 0, failed = 0;
   uint64_t cleared = 0, frames = 0, kept_clips = 0;
   uint64_t records = 0;  // appended
+  uint64_t later = 0;    // over the limit
 };
 
 // Every file of the delivery is judged, decoded once, compared with all footage of the ledger and

@@ -38,6 +38,17 @@ int refuse_open(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary*
   return AVERROR(EACCES);
 }
 
+// hh:mm:ss:ff of the first frame, where the container or one of its streams has it; else nothing.
+std::string timecode_of(const AVFormatContext& demuxer) {
+  const AVDictionaryEntry* found = av_dict_get(demuxer.metadata, "timecode", nullptr, 0);
+  for (unsigned i = 0; i < demuxer.nb_streams && found == nullptr; ++i) {
+    found = av_dict_get(demuxer.streams[i]->metadata, "timecode", nullptr, 0);
+  }
+  const std::string_view text = found == nullptr ? "" : found->value;
+  const bool plain = text.size() <= 16 && text.find_first_not_of("0123456789:;.") == text.npos;
+  return plain ? std::string(text) : "";
+}
+
 std::string seconds(uint64_t us) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f s", double(us) / 1e6);
@@ -147,7 +158,7 @@ Codec Reader::open_codec(const AVStream& stream) const {
 
 std::string Reader::read(const ReaderSinks& sinks) {
   AVFormatContext& demuxer = *demuxer_;
-  const AVStream& stream = *demuxer.streams[video_index_];
+  AVStream& stream = *demuxer.streams[video_index_];
   std::string audio_problem;
   if (sinks.audio && audio_index_ >= 0) {
     try {
@@ -186,6 +197,13 @@ std::string Reader::read(const ReaderSinks& sinks) {
         note_damage();  // parts of it are guessed
         continue;
       }
+      // The container's word on the shape of pixels goes before the codec's, as in players.
+      frame->sample_aspect_ratio = av_guess_sample_aspect_ratio(&demuxer, &stream, frame.get());
+      if (frames == 0) {
+        transfer_ = frame->color_trc;
+        aspect_ = frame->sample_aspect_ratio;
+      }
+      interlaced_ |= frame->interlaced_frame != 0;
       pixels += static_cast<uint64_t>(frame->width) * static_cast<uint64_t>(frame->height);
       if (pixels > limits_.max_pixel_frames) {
         problem = "over the limit of " + std::to_string(limits_.max_pixel_frames) +
@@ -244,14 +262,26 @@ std::string Reader::read(const ReaderSinks& sinks) {
   if (got < 0 && got != AVERROR_EOF) return "unreadable from " + seconds(end_us) + " on";
   // A file cut short at a packet's end decodes without a complaint. Its header knows, where the
   // length is not a guess from the size of the file.
-  const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
-  const bool promised =
-      demuxer.duration > 0 && demuxer.duration_estimation_method != AVFMT_DURATION_FROM_BITRATE;
+  const int64_t promised_us = promised_end_us();
   const auto slack_us = static_cast<int64_t>(std::max<uint64_t>(5 * nominal_us, 200'000));
-  if (promised && start_us + demuxer.duration > read_until_us + slack_us) {
-    return "ends at " + seconds(end_us) + " of " + seconds(static_cast<uint64_t>(demuxer.duration));
+  if (promised_us > read_until_us + slack_us) {
+    const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
+    return "cut short: ends at " + seconds(end_us) + " of " +
+           seconds(static_cast<uint64_t>(std::max<int64_t>(promised_us - start_us, 0)));
   }
   return audio_problem;
+}
+
+// On the container's clock; 0 when it does not say. MP4 and Matroska count their length from zero,
+// whenever the first frame comes; the others from the first frame.
+int64_t Reader::promised_end_us() const {
+  const AVFormatContext& demuxer = *demuxer_;
+  if (demuxer.duration <= 0 || demuxer.duration_estimation_method == AVFMT_DURATION_FROM_BITRATE) {
+    return 0;
+  }
+  const std::string name = container();
+  const bool from_zero = name == "mov" || name == "matroska";
+  return demuxer.duration + (from_zero ? 0 : std::max<int64_t>(demuxer.start_time, 0));
 }
 
 std::string Reader::container() const {
@@ -274,6 +304,27 @@ uint64_t Reader::frame_us() const {
       stream.avg_frame_rate.num > 0 ? stream.avg_frame_rate : stream.r_frame_rate;
   if (rate.num <= 0 || rate.den <= 0) return 0;
   return static_cast<uint64_t>(std::llround(1e6 * rate.den / rate.num));
+}
+
+std::string Reader::notes() const {
+  std::string out;
+  const auto note = [&](const std::string& what) { out += (out.empty() ? "" : ", ") + what; };
+  if (transfer_ == AVCOL_TRC_SMPTE2084 || transfer_ == AVCOL_TRC_ARIB_STD_B67) {
+    note(std::string("HDR (") + av_color_transfer_name(transfer_) + ")");
+  }
+  if (interlaced_) note("interlaced");
+  if (rotation() != 0) note("rotated by " + std::to_string(rotation()) + " degrees");
+  if (aspect_.num > 0 && aspect_.den > 0 && aspect_.num != aspect_.den) {
+    note("pixels " + std::to_string(aspect_.num) + ":" + std::to_string(aspect_.den));
+  }
+  int tracks = 0;
+  for (unsigned i = 0; i < demuxer_->nb_streams; ++i) {
+    tracks += demuxer_->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+  }
+  if (tracks > 1) note(std::to_string(tracks) + " audio tracks");
+  const std::string timecode = timecode_of(*demuxer_);
+  if (!timecode.empty()) note("timecode " + timecode);
+  return out;
 }
 
 int Reader::rotation() const {

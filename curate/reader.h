@@ -42,6 +42,9 @@ class Reader {
   std::string audio_codec() const;  // empty: no sound
   uint64_t frame_us() const;        // nominal; 0 when the container does not say
   int rotation() const;             // 0, 90, 180 or 270 degrees clockwise, for display
+  // What is special about it, of the frames read so far, as "HDR (smpte2084), interlaced, rotated
+  // by 90 degrees, pixels 16:11, 2 audio tracks, timecode 01:00:00:00"; empty: nothing.
+  std::string notes() const;
 
  private:
   // Input as FFmpeg's callbacks see it.
@@ -55,6 +58,7 @@ class Reader {
 
   void open();
   Codec open_codec(const AVStream& stream) const;
+  int64_t promised_end_us() const;
 
   ReaderLimits limits_;
   Input input_;
@@ -62,6 +66,10 @@ class Reader {
   Demuxer demuxer_;
   Codec video_, audio_;
   int video_index_ = -1, audio_index_ = -1;
+  // Of the first frame, for notes().
+  AVColorTransferCharacteristic transfer_ = AVCOL_TRC_UNSPECIFIED;
+  AVRational aspect_ = {0, 1};
+  bool interlaced_ = false;  // some frame is
 };
 
 }  // namespace cleared::curate

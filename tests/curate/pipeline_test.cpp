@@ -88,6 +88,8 @@ class Pipeline : public ::testing::Test {
                            .log_key = {},
                            .jobs = jobs,
                            .dry_run = false,
+                           .retry_failed = retry_failed_,
+                           .limit = limit_,
                            .worker = worker_},
                           config_, [&](const FileReport& file) { reports_[file.path] = file; });
   }
@@ -118,6 +120,8 @@ class Pipeline : public ::testing::Test {
   const ledger::SignerKey log_ = ledger::new_signer_key("test/ledger");
   std::map<std::string, ledger::SignerKey> licensors_;
   Config config_;
+  bool retry_failed_ = false;
+  size_t limit_ = SIZE_MAX;
   const WorkerOptions worker_{.program = CLEARED_CURATE};
   std::map<std::string, FileReport> reports_;
   std::map<std::string, std::string> left_out_;
@@ -177,6 +181,30 @@ TEST_F(Pipeline, DoesNothingTwice) {
   EXPECT_GT(count("SELECT COUNT(*) FROM record"), records);
 }
 
+TEST_F(Pipeline, DecodesAFailedFileAgainOnlyWhenAsked) {
+  deliver_bytes("north/text.mp4", "a text, not a video");
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_EQ(reports_["north/text.mp4"].detail, "unreadable: not a video file");
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_NE(reports_["north/text.mp4"].detail.find("--retry failed"), std::string::npos);
+  retry_failed_ = true;
+  EXPECT_EQ(ingest().failed, 1U);
+  EXPECT_EQ(reports_["north/text.mp4"].detail, "unreadable: not a video file");
+}
+
+TEST_F(Pipeline, TakesAsManyNewFilesAsTheLimitSays) {
+  deliver_bytes("elsewhere/unlicensed.mp4", "x");
+  limit_ = 2;
+  const IngestSummary first = ingest(1);
+  EXPECT_EQ(first.files, 2U);
+  EXPECT_EQ(first.later, 1U);
+  EXPECT_TRUE(reports_.contains("north/a.mkv"));
+  const IngestSummary second = ingest(1);
+  EXPECT_EQ(second.kept, 1U);
+  EXPECT_TRUE(reports_.contains("north/b.mkv"));
+  EXPECT_EQ(ingest(1).files, 0U) << "what is on the record does not use up the limit";
+}
+
 TEST_F(Pipeline, DoesNotKeepTheSameFootageOfOneLicensorTwice) {
   deliver("north/z.mkv", {.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}});
   ingest();
@@ -229,6 +257,21 @@ TEST_F(Pipeline, RefusesProtectedWorksAndFindsThoseTakenInBefore) {
   fs::remove_all(works);
   write_file(works, "not a folder");
   EXPECT_THROW(ingest(), Error) << "nor would works in a folder that cannot be read";
+}
+
+TEST_F(Pipeline, PacksNothingOfAWorkThatWasProtectedAfterItsIngest) {
+  ingest();
+  const fs::path work = folder_.path() / "feature.mkv";
+  write_file(work, make_media({.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}}));
+  ASSERT_TRUE(add_protected(protected_folder(ledger()),
+                            examine_file(work, config_.limits(), worker_).fingerprint));
+  EXPECT_EQ(pack("shards").left_out, 1U);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4) << "a.mkv alone";
+  EXPECT_NE(left_out_["north/b.mkv"].find("protected: "), std::string::npos)
+      << left_out_["north/b.mkv"];
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE rule = 'protected' AND "
+                  "subject LIKE 'north/b.mkv sha256:%'"),
+            1);
 }
 
 TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {

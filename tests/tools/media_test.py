@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Media as it comes: what curate records of a file is what ffprobe says of it.
+
+    media_test.py LEDGER CURATE
+
+The clips are made here by Debian's ffmpeg, one for each codec, container and oddity; the answers are those of Debian's ffprobe,
+which counts the frames by decoding them. To look at one by hand: ffprobe -count_frames -show_streams FILE. Skips (77) without ffmpeg.
+"""
+import contextlib
+import json
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import bad_input_test as world_of
+
+SCENE = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=1.2"]
+SOUND = ["-f", "lavfi", "-i", "sine=frequency=440:duration=1.2"]
+X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
+X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none"]
+HD = ["-vf", "scale=1280:720,setsar=1"]
+
+# name of the file: (encoder's options, words that the line of the file must hold)
+CODECS = {
+    "h264.mp4": (X264, ""),
+    "h264_10.mkv": (X264 + ["-pix_fmt", "yuv420p10"], ""),
+    "h264.ts": (X264, ""),
+    "h264.mov": (X264, ""),
+    "hevc_8.mp4": (X265, ""),
+    "hevc_10.mkv": (X265 + ["-pix_fmt", "yuv420p10"], ""),
+    "hevc_12.mp4": (X265 + ["-pix_fmt", "yuv420p12"], ""),
+    "hevc.ts": (X265, ""),
+    "av1.mkv": (["-c:v", "libaom-av1", "-cpu-used", "8", "-t", "0.4"], ""),
+    "av1.mp4": (["-c:v", "libaom-av1", "-cpu-used", "8", "-t", "0.4"], ""),
+    "vp8.webm": (["-c:v", "libvpx", "-cpu-used", "8", "-deadline", "realtime"], ""),
+    "vp9.webm": (["-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline", "realtime"], ""),
+    "vp9.mp4": (["-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline", "realtime"], ""),
+    "mpeg2.mpg": (["-c:v", "mpeg2video"], ""),
+    "mpeg2.ts": (["-c:v", "mpeg2video"], ""),
+    "mpeg2.mxf": (["-c:v", "mpeg2video"], ""),
+    "mpeg4.avi": (["-c:v", "mpeg4"], ""),
+    "mpeg4.mp4": (["-c:v", "mpeg4"], ""),
+    "prores.mov": (["-c:v", "prores_ks", "-pix_fmt", "yuv422p10"], ""),
+    "prores_444.mov": (["-c:v", "prores_ks", "-pix_fmt", "yuva444p10", "-profile:v", "4444"], ""),
+    "dnxhd.mov": (HD + ["-c:v", "dnxhd", "-b:v", "60M", "-pix_fmt", "yuv422p", "-r", "25", "-t", "0.4"], ""),
+    "dnxhr.mxf": (HD + ["-c:v", "dnxhd", "-profile:v", "dnxhr_hq", "-pix_fmt", "yuv422p", "-t", "0.4"], ""),
+    "mjpeg.avi": (["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"], ""),
+    "mjpeg.mov": (["-c:v", "mjpeg", "-pix_fmt", "yuvj422p"], ""),
+}
+ODDITIES = {
+    "interlaced.ts": (["-vf", "setfield=tff", "-c:v", "mpeg2video", "-flags", "+ilme+ildct"], "interlaced"),
+    "anamorphic.mp4": (["-vf", "setsar=16/11"] + X264, "pixels 16:11"),
+    "anamorphic.mpg": (["-vf", "setdar=16/9", "-c:v", "mpeg2video"], "pixels 4:3"),
+    "hdr.mp4": (X265 + ["-pix_fmt", "yuv420p10", "-color_trc", "smpte2084", "-color_primaries", "bt2020",
+                        "-colorspace", "bt2020nc"], "HDR (smpte2084)"),
+    "hlg.mkv": (X265 + ["-pix_fmt", "yuv420p10", "-color_trc", "arib-std-b67", "-color_primaries", "bt2020",
+                        "-colorspace", "bt2020nc"], "HDR (arib-std-b67)"),
+    "timecode.mov": (X264 + ["-timecode", "10:11:12:13"], "timecode 10:11:12:13"),
+    "timecode.mxf": (["-c:v", "mpeg2video", "-timecode", "01:00:00:00"], "timecode 01:00:00:00"),
+    "late.mkv": (X264 + ["-output_ts_offset", "10"], ""),
+    "late.mp4": (X264 + ["-output_ts_offset", "10"], ""),
+    "late.ts": (X264 + ["-output_ts_offset", "10"], ""),
+    "variable.mkv": (["-vf", "select='lt(mod(n,5),3)'", "-fps_mode", "vfr"] + X264, ""),
+    "variable.mp4": (["-vf", "select='lt(mod(n,5),3)'", "-fps_mode", "vfr"] + X264, ""),
+    "fragments.mp4": (X264 + ["-movflags", "frag_keyframe+empty_moov", "-g", "5"], ""),
+    "small.mkv": (["-vf", "scale=2:2", "-c:v", "ffv1"], ""),
+    "odd.webm": (["-vf", "scale=127:95", "-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline", "realtime"], ""),
+}
+
+
+def ffmpeg(*options):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, options)], check=True, stdin=subprocess.DEVNULL)
+
+
+def make(folder):
+    """The whole table, and what takes two steps. Returns name: words."""
+    words = {}
+    for name, (options, expected) in {**CODECS, **ODDITIES}.items():
+        ffmpeg(*SCENE, *options, folder / name)
+        words[name] = expected
+    for degrees in (90, 180, 270):
+        # ffmpeg of Debian 12 writes the matrix from this tag; the picture stays as it was coded.
+        name = f"rotated_{degrees}.mp4"
+        ffmpeg("-i", folder / "h264.mp4", "-c", "copy", "-metadata:s:v:0", f"rotate={degrees}", folder / name)
+        words[name] = "rotated"
+    ffmpeg("-ss", "0.5", "-i", folder / "h264.mp4", "-c", "copy", folder / "edit_list.mp4")
+    ffmpeg(*SCENE, *SOUND, *SOUND, "-map", "0", "-map", "1", "-map", "2", *X264, "-c:a", "aac", folder / "tracks.mp4")
+    ffmpeg(*SCENE, *SOUND, "-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000", folder / "sound.mxf")
+    return {**words, "edit_list.mp4": "", "tracks.mp4": "2 audio tracks", "sound.mxf": ""}
+
+
+def probe(path):
+    done = subprocess.run(["ffprobe", "-v", "error", "-count_frames", "-select_streams", "v:0", "-of", "json", "-show_streams",
+                           "-show_frames", "-show_entries", "frame=best_effort_timestamp_time,width",
+                           path], check=True, capture_output=True, text=True)
+    answer = json.loads(done.stdout)
+    stream = answer["streams"][0]
+    width, height = stream["width"], stream["height"]
+    across, down = map(int, stream.get("sample_aspect_ratio", "1:1").split(":"))
+    if across > 0 and down > 0:
+        width = width * across / down
+    turn = [side["rotation"] for side in stream.get("side_data_list", []) if "rotation" in side]
+    if turn and turn[0] % 180 != 0:
+        width, height = height, width
+    times = [float(f["best_effort_timestamp_time"]) for f in answer["frames"] if "best_effort_timestamp_time" in f]
+    return {"codec": stream["codec_name"], "width": round(width), "height": round(height),
+            "frames": int(stream["nb_read_frames"]), "last": times[-1] - times[0]}
+
+
+class Media(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.top = tempfile.TemporaryDirectory()
+        base = pathlib.Path(cls.top.name) / "w"
+        base.mkdir()
+        cls.world = world_of.make_world(base)
+        cls.world.must(*world_of.append(cls.world, cls.world.licence()))
+        cls.world.delivery.mkdir()
+        cls.words = make(cls.world.delivery)
+        cls.done = cls.world.run(*world_of.ingest(cls.world), "--json")
+        cls.lines = {line.get("path"): line for line in map(json.loads, cls.done.stdout.splitlines())}
+        with contextlib.closing(sqlite3.connect(f"file:{cls.world.db}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            cls.rows = {row["path"]: dict(row) for row in db.execute("SELECT * FROM source")}
+            cls.last = dict(db.execute(
+                "SELECT s.path, f.pts_us FROM fingerprint f JOIN source s ON s.seq = f.source ORDER BY f.first_frame").fetchall())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.top.cleanup()
+
+    def test_every_codec_and_container_is_what_ffprobe_says(self):
+        for name in self.words:
+            with self.subTest(name):
+                self.assertIn(name, self.rows, self.lines.get(name))
+                row, answer = self.rows[name], probe(self.world.delivery / name)
+                self.assertEqual((row["video_codec"], row["width"], row["height"], row["frames"], row["problem"]),
+                                 (answer["codec"], answer["width"], answer["height"], answer["frames"], ""))
+                last = int.from_bytes(self.last[name][-8:], "little") / 1e6
+                self.assertAlmostEqual(last, answer["last"], delta=0.002)
+                self.assertEqual(row["variable_frame_rate"], int(name.startswith("variable")))
+
+    def test_the_line_of_a_file_notes_what_is_special(self):
+        for name, expected in self.words.items():
+            with self.subTest(name):
+                notes = self.lines[name].get("notes", "")
+                self.assertIn(expected, notes)
+                if name in CODECS:
+                    self.assertNotRegex(notes, "HDR|interlaced|rotated|audio|pixels")
+
+    def test_of_a_damaged_file_the_good_part_is_kept_and_the_place_named(self):
+        world = world_of.World(pathlib.Path(self.top.name) / "damaged")
+        world.folder.mkdir()
+        world = world_of.make_world(world.folder)
+        world.must(*world_of.append(world, world.licence()))
+        world.delivery.mkdir()
+        for name in ("vp9.webm", "h264_10.mkv", "mpeg4.avi", "mpeg2.mxf", "fragments.mp4"):
+            bytes_ = (self.world.delivery / name).read_bytes()
+            (world.delivery / name).write_bytes(bytes_[: len(bytes_) * 7 // 10])
+        ffmpeg("-i", self.world.delivery / "mjpeg.mov", "-c", "copy", "-movflags", "faststart", world.delivery / "front.mov")
+        front = world.delivery / "front.mov"
+        front.write_bytes(front.read_bytes()[: front.stat().st_size * 7 // 10])
+        hole = bytearray((self.world.delivery / "h264.ts").read_bytes())
+        middle = len(hole) // 2 // 188 * 188
+        hole[middle : middle + 188 * 6] = bytes(188 * 6)
+        (world.delivery / "hole.ts").write_bytes(hole)
+        done = world.run(*world_of.ingest(world))
+        with contextlib.closing(sqlite3.connect(f"file:{world.db}?mode=ro", uri=True)) as db:
+            rows = {path: (frames, problem) for path, frames, problem in db.execute("SELECT path, frames, problem FROM source")}
+        for path in sorted(p.name for p in world.delivery.iterdir()):
+            with self.subTest(path):
+                self.assertIn(path, rows, done.stdout)
+                frames, problem = rows[path]
+                self.assertGreater(frames, 5)
+                self.assertLess(frames, 31)
+                self.assertRegex(problem, r"at \d+\.\d\d s|from \d+\.\d\d s on", "where it broke is not said")
+
+
+if __name__ == "__main__":
+    world_of.LEDGER, world_of.CURATE = sys.argv[1:]
+    if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
+        print("skipped: there is no ffmpeg")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1], verbosity=2)
