@@ -72,23 +72,20 @@ void append(const std::array<Fingerprint, n>& prints, std::string& bits, std::st
   }
 }
 
-constexpr int kLookPixels = 512;  // the longer side
-
 // Takes the looks of the frames on whose turn it is.
 class LookTaker {
  public:
   explicit LookTaker(Analysis& out) : out_(out) {}
-  // `luma` makes the frame's picture when it is wanted.
-  template <class MakeLuma>
-  void take(uint64_t pts_us, const MakeLuma& make_luma) {
+  void take(uint64_t pts_us, const kernels::SmallLuma& small) {
     if (pts_us < next_ * kLookUs) return;
-    const Picture luma = make_luma();
     next_ = pts_us / kLookUs + 1;
+    const bool with_asked = ++taken_ % 2 == 1;
+    const Looks::Taken& looks = looks_.take(small, with_asked);
     out_.add_kept_pts_us(pts_us);
-    append(looks_.kept(luma), *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
-    if (++taken_ % 2 == 0) return;
+    append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
+    if (!with_asked) return;
     out_.add_asked_pts_us(pts_us);
-    append(looks_.asked(luma), *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
+    append(looks.asked, *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
   }
 
  private:
@@ -101,7 +98,6 @@ class LookTaker {
 
 void analyse(Reader& reader, Analysis& out) {
   LookTaker looks(out);
-  PictureMaker pictures;
   SoundPrinter sound;
   std::string bits, qualities, thumbs;
   const int rotation = reader.rotation();
@@ -117,7 +113,7 @@ void analyse(Reader& reader, Analysis& out) {
     bits.append(reinterpret_cast<const char*>(print.bits.data()), print.bits.size());
     qualities.push_back(static_cast<char>(print.quality));
     thumbs.append(reinterpret_cast<const char*>(measured.thumb.data()), measured.thumb.size());
-    looks.take(pts_us, [&] { return pictures.luma(frame, rotation, kLookPixels); });
+    looks.take(pts_us, measurer.small());
     out.add_pts_us(pts_us);
     out.add_luma(measured.luma);
     out.add_sharpness(measured.sharpness);
