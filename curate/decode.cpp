@@ -79,11 +79,11 @@ class LookTaker {
   void take(uint64_t pts_us, const kernels::SmallLuma& small) {
     if (pts_us < next_ * kLookUs) return;
     next_ = pts_us / kLookUs + 1;
-    const bool with_asked = ++taken_ % 2 == 1;
-    const Looks::Taken& looks = looks_.take(small, with_asked);
+    ++taken_;
+    const bool with_insets = taken_ % 2 == 1;
+    const Looks::Taken& looks = looks_.take(small, true, with_insets);
     out_.add_kept_pts_us(pts_us);
     append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
-    if (!with_asked) return;
     out_.add_asked_pts_us(pts_us);
     append(looks.asked, *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
   }
@@ -96,7 +96,8 @@ class LookTaker {
 
 }  // namespace
 
-void analyse(Reader& reader, Analysis& out) {
+void analyse(Reader& reader, Analysis& out, bool keyframes) {
+  if (keyframes) reader.keyframes_only();
   LookTaker looks(out);
   SoundPrinter sound;
   std::string bits, qualities, thumbs;
@@ -121,12 +122,14 @@ void analyse(Reader& reader, Analysis& out) {
     out.add_histogram(measured.histogram);
     return true;
   };
-  out.set_problem(
-      reader.read({.video = measure, .audio = [&](const AVFrame& frame) { sound.add(frame); }}));
+  ReaderSinks sinks{.video = measure, .audio = nullptr};
+  if (!keyframes) sinks.audio = [&](const AVFrame& frame) { sound.add(frame); };
+  out.set_problem(reader.read(sinks));
   out.set_pdq(std::move(bits));
   out.set_thumb(std::move(thumbs));
   out.set_pdq_quality(std::move(qualities));
   out.set_chromaprint(sound.finish());
+  out.set_promised_us(reader.promised_us());
   out.set_container(reader.container());
   out.set_video_codec(reader.video_codec());
   out.set_audio_codec(reader.audio_codec());

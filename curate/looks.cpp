@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <tuple>
 
 namespace cleared::curate {
 namespace {
 
 constexpr double kFlat = 5;       // standard deviation of luma along a line of a border
 constexpr int kHalved = 128;      // a side with fewer pixels is not halved
-constexpr double kLittle = 0.55;  // parts below this share are taken from the unhalved picture
+constexpr double kLittle = 0.45;  // parts below this share are taken from the unhalved picture
 // Sum of the waves for one point of quality: at a quality of 50 the pictures tried agree with PDQ.
 constexpr int64_t kWavesPerPoint = int64_t{65536} * 40;
 
@@ -111,16 +112,20 @@ Looks::Box Looks::trimmed(const SmallLuma& small) {
 Looks::Plan Looks::make_plan(const std::vector<Wanted>& wanted, const PartPicture& picture,
                              double scale) {
   Plan out;
-  std::vector<std::pair<double, double>> known;
+  // Parts side by side do not share: the lines between them would be summed for nothing.
+  using Key = std::tuple<double, double, bool>;
+  std::vector<Key> known;
   for (const auto& [look, box] : wanted) {
-    const std::pair<double, double> places{box.place * scale, box.place_end * scale};
+    const Key places{box.place * scale, box.place_end * scale,
+                     box.line * scale * 2 >= picture.lines};
     const auto at =
         static_cast<size_t>(std::find(known.begin(), known.end(), places) - known.begin());
     if (at == known.size()) {
       known.push_back(places);
-      out.ranges.push_back({.axis = kernels::part_axis(places.first, places.second, picture.places),
-                            .first_line = picture.lines,
-                            .end_line = 0});
+      out.ranges.push_back(
+          {.axis = kernels::part_axis(box.place * scale, box.place_end * scale, picture.places),
+           .first_line = picture.lines,
+           .end_line = 0});
     }
     kernels::PartAxis across =
         kernels::part_axis(box.line * scale, box.line_end * scale, picture.lines);
@@ -172,7 +177,7 @@ void Looks::plan(const SmallLuma& small) {
   lines_ = small.lines;
   places_ = small.places;
   by_column_ = small.by_column;
-  if (!same) plan_insets(small, scale);
+  if (!same) planned_insets_ = false;
   const Box box = trimmed(small);
   if (same && box == box_) return;
   box_ = box;
@@ -200,14 +205,14 @@ void Looks::run(const Plan& plan, const PartPicture& picture, const Put& put) {
   }
 }
 
-const Looks::Taken& Looks::take(const SmallLuma& small, bool with_asked) {
+const Looks::Taken& Looks::take(const SmallLuma& small, bool with_asked, bool with_insets) {
   if (std::max(small.lines, small.places) > kHalved) {
     kernels::halve(small, half_);
   } else {
     kernels::widen(small, half_);
   }
-  if (with_asked) kernels::widen(small, whole_);
-  if (std::min(half_.lines, half_.places) < 8) return taken_;  // no bits, quality 0
+  if (with_insets) kernels::widen(small, whole_);
+  if (std::min(half_.lines, half_.places) < 8) return taken_ = {};
   plan(small);
   const auto upright = [&](const PartWaves& waves) {
     return by_column_ ? turned(waves, static_cast<size_t>(Turn::transposed)) : waves;
@@ -219,7 +224,12 @@ const Looks::Taken& Looks::take(const SmallLuma& small, bool with_asked) {
       taken_.asked[turn] = fingerprint_of(turned(whole, turn));
     }
   });
-  if (!with_asked) return taken_;
+  if (!with_insets) {
+    std::fill(taken_.asked.begin() + kTurns, taken_.asked.end(), Fingerprint{});
+    return taken_;
+  }
+  if (!planned_insets_) plan_insets(small, half_.lines < small.lines ? 0.5 : 1);
+  planned_insets_ = true;
   const auto inset = [&](size_t look, const PartWaves& waves) {
     taken_.asked[look] = fingerprint_of(upright(waves));
   };

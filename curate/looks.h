@@ -1,10 +1,10 @@
 // What a picture may have become, and what it may have been: fingerprints of its parts and turns. A
 // copy is often cropped, mirrored, put into a frame or half covered by a bar, and PDQ of the whole
 // picture says little then. Eight times a second a few parts of the picture are fingerprinted to be
-// kept (what a copy may show of it), and half as often many more to ask with (where the copied
-// picture may be in it). They are made from the second picture of kernels/luma.h by
-// kernels/parts.h: the bits are those of PDQ over 64 x 64 samples of the part, and the quality is
-// how much its waves move, on about the scale of PDQ's. One object per thread.
+// kept (what a copy may show of it). Asked with are its turns, half as often, and the places where
+// it may lie as an inset, a quarter as often. They are made from the second picture of
+// kernels/luma.h by kernels/parts.h: the bits are those of PDQ over 64 x 64 samples of the part,
+// and the quality is how much its waves move, on about the scale of PDQ's. One object per thread.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@
 
 namespace cleared::curate {
 
-inline constexpr uint64_t kLookUs = 125'000;
+inline constexpr uint64_t kLookUs = 250'000;
 
 // Kept: the picture without flat borders; its middle, the number being its share each way; its
 // middle in width alone; and what is left when a bar or a logo covers one side.
@@ -45,9 +45,9 @@ class Looks {
  public:
   struct Taken {
     std::array<Fingerprint, kKeptLooks> kept;
-    std::array<Fingerprint, kAskedLooks> asked;  // when asked for
+    std::array<Fingerprint, kAskedLooks> asked;  // when asked for; insets not: quality 0
   };
-  const Taken& take(const kernels::SmallLuma& small, bool with_asked);
+  const Taken& take(const kernels::SmallLuma& small, bool with_asked, bool with_insets);
 
   struct Part {
     double x, y, width, height;  // shares of the picture
@@ -85,7 +85,7 @@ class Looks {
   void run(const Plan& plan, const kernels::PartPicture& picture, const Put& put);
 
   int lines_ = 0, places_ = 0;  // what the plans are for
-  bool by_column_ = true;
+  bool by_column_ = true, planned_insets_ = false;
   Box box_{};
   Plan kept_, large_, little_;
   kernels::PartPicture whole_, half_;

@@ -245,13 +245,24 @@ std::string Reader::read(const ReaderSinks& sinks) {
   // A file cut short at a packet's end decodes without a complaint. Its header knows, where the
   // length is not a guess from the size of the file.
   const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
-  const bool promised =
-      demuxer.duration > 0 && demuxer.duration_estimation_method != AVFMT_DURATION_FROM_BITRATE;
+  const bool promised = !keyframes_ && demuxer.duration > 0 &&
+                        demuxer.duration_estimation_method != AVFMT_DURATION_FROM_BITRATE;
   const auto slack_us = static_cast<int64_t>(std::max<uint64_t>(5 * nominal_us, 200'000));
   if (promised && start_us + demuxer.duration > read_until_us + slack_us) {
     return "ends at " + seconds(end_us) + " of " + seconds(static_cast<uint64_t>(demuxer.duration));
   }
   return audio_problem;
+}
+
+void Reader::keyframes_only() {
+  keyframes_ = true;
+  video_->skip_frame = AVDISCARD_NONKEY;
+  demuxer_->streams[video_index_]->discard = AVDISCARD_NONKEY;
+  if (audio_index_ >= 0) demuxer_->streams[audio_index_]->discard = AVDISCARD_ALL;
+}
+
+uint64_t Reader::promised_us() const {
+  return static_cast<uint64_t>(std::max<int64_t>(demuxer_->duration, 0));
 }
 
 std::string Reader::container() const {
