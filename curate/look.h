@@ -37,7 +37,7 @@ struct LookReport {
   uint32_t width = 0, height = 0;
   uint64_t size_bytes = 0, duration_us = 0;
   uint64_t pictures = 0;  // decoded; 0: it could not be
-  uint64_t shots = 0;     // of keyframes: at least so many
+  uint64_t shots = 0;     // of keyframes: a guess, those unlike the one before
   bool judged = false, cleared = false;
   std::string verdict;         // "rule: fact" of the refusal, or what clears it
   std::vector<Likeness> like;  // the most pictures first

@@ -1,8 +1,8 @@
 // What a picture may have become, and what it may have been: fingerprints of its parts and turns. A
 // copy is often cropped, mirrored, put into a frame or half covered by a bar, and PDQ of the whole
-// picture says little then. Eight times a second a few parts of the picture are fingerprinted to be
-// kept (what a copy may show of it). Asked with are its turns, half as often, and the places where
-// it may lie as an inset, a quarter as often. They are made from the second picture of
+// picture says little then. Four times a second a few parts of the picture are fingerprinted to be
+// kept (what a copy may show of it). Asked with are its turns, as often, and the places where it may lie
+// as an inset, half as often. They are made from the second picture of
 // kernels/luma.h by kernels/parts.h: the bits are those of PDQ over 64 x 64 samples of the part,
 // and the quality is how much its waves move, on about the scale of PDQ's. One object per thread.
 #pragma once

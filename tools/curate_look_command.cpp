@@ -63,7 +63,7 @@ void print_text(const curate::LookReport& file, bool keyframes) {
     std::printf("%.2f s, %u x %u, %s%s in %s, %llu bytes, %s%llu shots",
                 double(file.duration_us) / 1e6, file.width, file.height, file.video_codec.c_str(),
                 sound.c_str(), file.container.c_str(),
-                static_cast<unsigned long long>(file.size_bytes), keyframes ? "at least " : "",
+                static_cast<unsigned long long>(file.size_bytes), keyframes ? "perhaps " : "",
                 static_cast<unsigned long long>(file.shots));
   }
   if (file.judged) std::printf("; %s", file.verdict.c_str());

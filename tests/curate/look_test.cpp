@@ -57,7 +57,7 @@ TEST_F(Look, SaysWhatIsInEachFile) {
     EXPECT_EQ(keys[i].width, all[i].width);
     EXPECT_EQ(keys[i].problem, "");
     EXPECT_NEAR(double(keys[i].duration_us), double(all[i].duration_us), 200'000);
-    EXPECT_LE(keys[i].shots, all[i].shots);
+    EXPECT_GE(keys[i].shots, all[i].shots);  // drawings move much from keyframe to keyframe
   }
 }
 
