@@ -72,23 +72,20 @@ void append(const std::array<Fingerprint, n>& prints, std::string& bits, std::st
   }
 }
 
-constexpr int kLookPixels = 512;  // the longer side
-
 // Takes the looks of the frames on whose turn it is.
 class LookTaker {
  public:
   explicit LookTaker(Analysis& out) : out_(out) {}
-  // `luma` makes the frame's picture when it is wanted.
-  template <class MakeLuma>
-  void take(uint64_t pts_us, const MakeLuma& make_luma) {
+  void take(uint64_t pts_us, const kernels::SmallLuma& small) {
     if (pts_us < next_ * kLookUs) return;
-    const Picture luma = make_luma();
     next_ = pts_us / kLookUs + 1;
+    ++taken_;
+    const bool with_insets = taken_ % 2 == 1;
+    const Looks::Taken& looks = looks_.take(small, true, with_insets);
     out_.add_kept_pts_us(pts_us);
-    append(looks_.kept(luma), *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
-    if (++taken_ % 2 == 0) return;
+    append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
     out_.add_asked_pts_us(pts_us);
-    append(looks_.asked(luma), *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
+    append(looks.asked, *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
   }
 
  private:
@@ -99,9 +96,9 @@ class LookTaker {
 
 }  // namespace
 
-void analyse(Reader& reader, Analysis& out) {
+void analyse(Reader& reader, Analysis& out, bool keyframes) {
+  if (keyframes) reader.keyframes_only();
   LookTaker looks(out);
-  PictureMaker pictures;
   SoundPrinter sound;
   std::string bits, qualities, thumbs;
   const int rotation = reader.rotation();
@@ -117,7 +114,7 @@ void analyse(Reader& reader, Analysis& out) {
     bits.append(reinterpret_cast<const char*>(print.bits.data()), print.bits.size());
     qualities.push_back(static_cast<char>(print.quality));
     thumbs.append(reinterpret_cast<const char*>(measured.thumb.data()), measured.thumb.size());
-    looks.take(pts_us, [&] { return pictures.luma(frame, rotation, kLookPixels); });
+    looks.take(pts_us, measurer.small());
     out.add_pts_us(pts_us);
     out.add_luma(measured.luma);
     out.add_sharpness(measured.sharpness);
@@ -125,13 +122,15 @@ void analyse(Reader& reader, Analysis& out) {
     out.add_histogram(measured.histogram);
     return true;
   };
-  out.set_problem(
-      reader.read({.video = measure, .audio = [&](const AVFrame& frame) { sound.add(frame); }}));
+  ReaderSinks sinks{.video = measure, .audio = nullptr};
+  if (!keyframes) sinks.audio = [&](const AVFrame& frame) { sound.add(frame); };
+  out.set_problem(reader.read(sinks));
   out.set_pdq(std::move(bits));
   out.set_thumb(std::move(thumbs));
   out.set_pdq_quality(std::move(qualities));
   out.set_chromaprint(sound.finish());
   out.set_notes(reader.notes());
+  out.set_promised_us(reader.promised_us());
   out.set_container(reader.container());
   out.set_video_codec(reader.video_codec());
   out.set_audio_codec(reader.audio_codec());

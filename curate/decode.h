@@ -14,8 +14,9 @@ namespace cleared::curate {
 class Analysis;
 class Cut;
 
-// One pass: fingerprint and measures of every frame, fingerprint of the sound.
-void analyse(Reader& reader, Analysis& out);
+// One pass: fingerprint and measures of every frame, fingerprint of the sound. With `keyframes`: of
+// the frames that decode by themselves, and no sound.
+void analyse(Reader& reader, Analysis& out, bool keyframes = false);
 
 // One pass: the samples cut out of a source, each a WebM file.
 std::vector<std::string> cut(Reader& reader, const Cut& request);

@@ -1,19 +1,21 @@
 // What a picture may have become, and what it may have been: fingerprints of its parts and turns. A
 // copy is often cropped, mirrored, put into a frame or half covered by a bar, and PDQ of the whole
-// picture says little then. Eight times a second a few parts of the picture are fingerprinted to be
-// kept (what a copy may show of it), and half as often many more to ask with (where the copied
-// picture may be in it). One object per thread.
+// picture says little then. Four times a second a few parts of the picture are fingerprinted to be
+// kept (what a copy may show of it). Asked with are its turns, as often, and the places where it
+// may lie as an inset, half as often. They are made from the second picture of kernels/luma.h by
+// kernels/parts.h: the bits are those of PDQ over 64 x 64 samples of the part, and the quality is
+// how much its waves move, on about the scale of PDQ's. One object per thread.
 #pragma once
 
 #include <array>
 #include <vector>
 
 #include "curate/pdq.h"
-#include "curate/picture.h"
+#include "kernels/parts.h"
 
 namespace cleared::curate {
 
-inline constexpr uint64_t kLookUs = 125'000;
+inline constexpr uint64_t kLookUs = 250'000;
 
 // Kept: the picture without flat borders; its middle, the number being its share each way; its
 // middle in width alone; and what is left when a bar or a logo covers one side.
@@ -41,12 +43,54 @@ inline constexpr size_t kAskedLooks = kTurns + kInsets;
 
 class Looks {
  public:
-  // `luma` is upright.
-  std::array<Fingerprint, kKeptLooks> kept(const Picture& luma);
-  std::array<Fingerprint, kAskedLooks> asked(const Picture& luma);
+  struct Taken {
+    std::array<Fingerprint, kKeptLooks> kept;
+    std::array<Fingerprint, kAskedLooks> asked;  // when asked for; insets not: quality 0
+  };
+  const Taken& take(const kernels::SmallLuma& small, bool with_asked, bool with_insets);
+
+  struct Part {
+    double x, y, width, height;  // shares of the picture
+  };
 
  private:
-  PdqHasher hasher_;
+  struct Box {  // in lines and places of the small picture
+    double line, line_end, place, place_end;
+    bool operator==(const Box&) const = default;
+  };
+  struct Wanted {
+    size_t look;
+    Box box;
+  };
+  // Parts of one picture, those with a range of places in common behind one another.
+  struct Plan {
+    struct Range {
+      kernels::PartAxis axis;
+      int first_line, end_line;
+    };
+    struct Part {
+      size_t range, look;
+      kernels::PartAxis axis;
+    };
+    std::vector<Range> ranges;
+    std::vector<Part> parts;
+  };
+  static Plan make_plan(const std::vector<Wanted>& wanted, const kernels::PartPicture& picture,
+                        double scale);
+  static Box trimmed(const kernels::SmallLuma& small);
+  Box box_of(const Part& part, const Box& frame) const;
+  void plan(const kernels::SmallLuma& small);
+  void plan_insets(const kernels::SmallLuma& small, double scale);
+  template <class Put>
+  void run(const Plan& plan, const kernels::PartPicture& picture, const Put& put);
+
+  int lines_ = 0, places_ = 0;  // what the plans are for
+  bool by_column_ = true, planned_insets_ = false;
+  Box box_{};
+  Plan kept_, large_, little_;
+  kernels::PartPicture whole_, half_;
+  std::vector<int32_t> along_;
+  Taken taken_;
 };
 
 // A pair of looks that shows the same when one picture is a copy of the other. `asked` counts the

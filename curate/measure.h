@@ -31,6 +31,8 @@ class Measurer {
   explicit Measurer(int rotation) : rotation_(rotation) {}
   // Frames in order. The first has no motion.
   FrameMeasures measure(const AVFrame& frame);
+  // The second picture of kernels/luma.h of the frame measured last.
+  const kernels::SmallLuma& small() const { return before_; }
 
  private:
   kernels::Luma luma_of(const AVFrame& frame);

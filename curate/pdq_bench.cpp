@@ -21,6 +21,7 @@ static void fingerprint(benchmark::State& state) {
 BENCHMARK(fingerprint)
     ->Args({64, 64})
     ->Args({512, 288})
+    ->Args({512, 512})
     ->Args({1920, 1080})
     ->Unit(benchmark::kMicrosecond);
 

@@ -264,7 +264,7 @@ std::string Reader::read(const ReaderSinks& sinks) {
   // length is not a guess from the size of the file.
   const int64_t promised_us = promised_end_us();
   const auto slack_us = static_cast<int64_t>(std::max<uint64_t>(5 * nominal_us, 200'000));
-  if (promised_us > read_until_us + slack_us) {
+  if (!keyframes_ && promised_us > read_until_us + slack_us) {
     const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
     return "cut short: ends at " + seconds(end_us) + " of " +
            seconds(static_cast<uint64_t>(std::max<int64_t>(promised_us - start_us, 0)));
@@ -282,6 +282,17 @@ int64_t Reader::promised_end_us() const {
   const std::string name = container();
   const bool from_zero = name == "mov" || name == "matroska";
   return demuxer.duration + (from_zero ? 0 : std::max<int64_t>(demuxer.start_time, 0));
+}
+
+void Reader::keyframes_only() {
+  keyframes_ = true;
+  video_->skip_frame = AVDISCARD_NONKEY;
+  demuxer_->streams[video_index_]->discard = AVDISCARD_NONKEY;
+  if (audio_index_ >= 0) demuxer_->streams[audio_index_]->discard = AVDISCARD_ALL;
+}
+
+uint64_t Reader::promised_us() const {
+  return static_cast<uint64_t>(std::max<int64_t>(demuxer_->duration, 0));
 }
 
 std::string Reader::container() const {

@@ -37,9 +37,13 @@ class Reader {
   // Once. Returns where and how decoding broke off, or nothing: what decoded before is good.
   std::string read(const ReaderSinks& sinks);
 
+  // From now on only frames that decode by themselves.
+  void keyframes_only();
+
   std::string container() const;
   std::string video_codec() const;
   std::string audio_codec() const;  // empty: no sound
+  uint64_t promised_us() const;     // length of the whole; 0 when the container does not say
   uint64_t frame_us() const;        // nominal; 0 when the container does not say
   int rotation() const;             // 0, 90, 180 or 270 degrees clockwise, for display
   // What is special about it, of the frames read so far, as "HDR (smpte2084), interlaced, rotated
@@ -65,6 +69,7 @@ class Reader {
   Io io_;  // before the demuxer, which uses it until it is closed
   Demuxer demuxer_;
   Codec video_, audio_;
+  bool keyframes_ = false;
   int video_index_ = -1, audio_index_ = -1;
   // Of the first frame, for notes().
   AVColorTransferCharacteristic transfer_ = AVCOL_TRC_UNSPECIFIED;

@@ -145,7 +145,7 @@ int worker_main() {
     Reader reader(kSourceFd, {.max_pixels = limits.max_pixels(),
                               .max_pixel_frames = limits.max_pixel_frames()});
     if (request.has_analyse()) {
-      analyse(reader, *reply.mutable_analysis());
+      analyse(reader, *reply.mutable_analysis(), request.analyse().keyframes());
     } else {
       for (std::string& webm : cut(reader, request.cut())) {
         reply.mutable_cuttings()->add_webm(std::move(webm));

@@ -1,0 +1,136 @@
+#include "curate/look.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "curate/config.pb.h"
+#include "curate/dedup.h"
+#include "curate/delivery.h"
+#include "curate/facts.h"
+#include "curate/pdq.h"
+#include "curate/protect.h"
+#include "curate/shots.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/error.h"
+#include "ledger/rights.h"
+#include "ledger/store.h"
+
+namespace cleared::curate {
+namespace {
+
+constexpr int kSamePicture = 31;    // bits, of 256
+constexpr int kOtherKeyframe = 64;  // as find_shots()
+
+Analysis examine(const Fd& source, const Limits& limits, const LookOptions& options) {
+  Request request;
+  *request.mutable_limits() = limits;
+  request.mutable_analyse()->set_keyframes(options.keyframes);
+  Reply reply = run_worker(request, source, options.worker);
+  if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
+  check_analysis(reply.analysis());
+  return std::move(*reply.mutable_analysis());
+}
+
+uint64_t keyframe_shots(const Analysis& analysis) {
+  uint64_t shots = 1;
+  for (size_t i = 1; i < static_cast<size_t>(analysis.pts_us_size()); ++i) {
+    shots += distance(pdq_at(analysis.pdq(), i - 1), pdq_at(analysis.pdq(), i)) >= kOtherKeyframe;
+  }
+  return shots;
+}
+
+uint64_t pictures_alike(const Analysis& analysis, const Footage& known) {
+  uint64_t out = 0;
+  for (size_t i = 0; i < analysis.pdq_quality().size(); ++i) {
+    if (static_cast<uint8_t>(analysis.pdq_quality()[i]) < kFeatureless) continue;
+    const Pdq bits = pdq_at(analysis.pdq(), i);
+    out += std::any_of(known.prints.begin(), known.prints.end(), [&](const Fingerprint& print) {
+      return print.quality >= kFeatureless && distance(print.bits, bits) <= kSamePicture;
+    });
+  }
+  return out;
+}
+
+// What the ledger says; empty when there is none.
+class Asked {
+ public:
+  explicit Asked(const std::filesystem::path& ledger)
+      : store_(ledger, ledger::Access::read),
+        rights_(store_),
+        index_(read_index(store_)),
+        protected_(protected_folder(ledger)) {
+    ledger::Statement sources(store_.db(), "SELECT path FROM source ORDER BY seq");
+    while (sources.next()) names_.push_back(printable(sources.text(0)));
+  }
+
+  void judge(const DeliveredFile& file, const Digest& digest, LookReport& out) const {
+    const ledger::Verdict verdict = rights_.judge_source(file.path, digest, ledger::INGEST).verdict;
+    out.judged = true;
+    out.cleared = verdict.cleared;
+    out.verdict = verdict.cleared ? verdict.fact : verdict.rule + ": " + verdict.fact;
+  }
+
+  void compare(const Analysis& analysis, LookReport& out) const {
+    for (size_t i = 0; i < index_.size(); ++i) {
+      add(names_[i], false, pictures_alike(analysis, index_.footage(i)), out);
+    }
+    for (size_t i = 0; i < protected_.size(); ++i) {
+      add(protected_.name(i), true, pictures_alike(analysis, protected_.footage(i)), out);
+    }
+    std::stable_sort(out.like.begin(), out.like.end(),
+                     [](const Likeness& a, const Likeness& b) { return a.pictures > b.pictures; });
+  }
+
+ private:
+  static void add(const std::string& name, bool is_protected, uint64_t pictures, LookReport& out) {
+    if (pictures == 0) return;
+    out.like.push_back({.name = name, .is_protected = is_protected, .pictures = pictures});
+  }
+
+  ledger::Store store_;
+  ledger::Rights rights_;
+  DuplicateIndex index_;
+  ProtectedWorks protected_;
+  std::vector<std::string> names_;
+};
+
+void describe_analysis(const Analysis& analysis, bool keyframes, LookReport& out) {
+  out.container = analysis.container();
+  out.video_codec = analysis.video_codec();
+  out.audio_codec = analysis.audio_codec();
+  out.width = analysis.width();
+  out.height = analysis.height();
+  out.pictures = static_cast<uint64_t>(analysis.pts_us_size());
+  out.shots = keyframes ? keyframe_shots(analysis) : find_shots(analysis).size();
+  out.problem = analysis.problem();
+  const uint64_t seen_us = analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us();
+  out.duration_us = keyframes ? std::max(seen_us, analysis.promised_us()) : seen_us;
+}
+
+}  // namespace
+
+void look(const LookOptions& options, const Config& config,
+          const std::function<void(const LookReport&)>& report) {
+  const std::vector<DeliveredFile> files = list_delivery(options.delivery);
+  std::optional<Asked> asked;
+  if (!options.ledger.empty()) asked.emplace(options.ledger);
+  for (const DeliveredFile& file : files) {
+    LookReport out;
+    out.path = printable(file.path);
+    try {
+      if (!is_utf8(file.path)) throw Error(Errc::corrupt, "its name is not UTF-8: rename it");
+      const OpenedSource opened = open_source(file.file);
+      out.size_bytes = opened.size_bytes;
+      if (asked) asked->judge(file, opened.digest, out);
+      const Analysis analysis = examine(opened.fd, config.limits(), options);
+      describe_analysis(analysis, options.keyframes, out);
+      if (asked) asked->compare(analysis, out);
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;  // the machine, not the file
+      out.problem = error.what();
+    }
+    report(out);
+  }
+}
+
+}  // namespace cleared::curate
