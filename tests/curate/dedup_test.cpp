@@ -122,6 +122,13 @@ TEST(Duplicates, AreNotMadeOfBlackOrTestCardsOrTitles) {
     return std::map<std::string, Picture>{
         {"black", black}, {"bars", bars}, {"title", testing::draw(5, 0, 160, 120)}};
   }();
+  const auto heard = [](unsigned seed) {
+    return footage_of_bytes(
+               testing::make_media({.scenes = {seed}, .frames_per_scene = 160, .sound = true}))
+        .sound;
+  };
+  const auto heard_3 = heard(3), heard_4 = heard(4);
+  ASSERT_FALSE(heard_3.empty());
   for (const auto& [what, card] : cards) {
     const auto film = [&, &still = card](int quality) {
       return footage_of_bytes(
@@ -129,14 +136,9 @@ TEST(Duplicates, AreNotMadeOfBlackOrTestCardsOrTitles) {
     };
     DuplicateIndex index;
     Footage first = film(10), second = film(30);
-    const auto heard = [](unsigned seed) {
-      return footage_of_bytes(
-                 testing::make_media({.scenes = {seed}, .frames_per_scene = 160, .sound = true}))
-          .sound;
-    };
-    first.sound = heard(3);
+    first.sound = heard_3;
     index.add(first);
-    second.sound = heard(4);
+    second.sound = heard_4;
     EXPECT_TRUE(index.find(second, Duplicates()).empty()) << what;
     second.sound = first.sound;
     EXPECT_TRUE(index.find(second, Duplicates()).empty()) << what << " with the same sound";
