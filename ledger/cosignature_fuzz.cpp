@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Note note = parse_note(text);
     if (const auto seconds = cosigned_at(note, witness)) {
       CLEARED_CHECK(*seconds <= kLastCosignatureTime);
-      note.text.insert(0, "x");
+      note.text = "x" + note.text;
       CLEARED_CHECK(!cosigned_at(note, witness));
     }
   } catch (const cleared::Error& error) {

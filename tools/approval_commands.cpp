@@ -119,15 +119,23 @@ Trust trust_for_approval(const std::string& path, uint32_t need) {
   return trust;
 }
 
-int approved(const std::string& path, const std::string& trust, uint32_t need) {
+int approved(const std::string& path, const std::string& trust_path, uint32_t need) {
   constexpr uint64_t kMaxProofBytes = 4 << 20;
-  const ApprovalProof proof = parse_approval_proof(read_file(path, kMaxProofBytes));
-  const ApprovalAnswer answer = check_approval_proof(proof, trust_for_approval(trust, need));
-  if (!answer.problem.empty()) {
-    std::printf("NOT APPROVED: %s: %s\n", printable(path).c_str(),
-                printable(answer.problem).c_str());
+  const Trust trust = trust_for_approval(trust_path, need);
+  const std::string text = read_file(path, kMaxProofBytes);
+  const auto no = [&](std::string_view why) {
+    std::printf("NOT APPROVED: %s: %s\n", printable(path).c_str(), printable(why).c_str());
     return exit_no;
+  };
+  ApprovalProof proof;
+  try {
+    proof = parse_approval_proof(text);
+  } catch (const Error& error) {  // what does not parse proves nothing
+    if (error.code() != Errc::corrupt) throw;
+    return no(error.what());
   }
+  const ApprovalAnswer answer = check_approval_proof(proof, trust);
+  if (!answer.problem.empty()) return no(answer.problem);
   std::printf("approved: clip %s\n", to_hex(proof.sample.clip).c_str());
   std::printf("  sample %s, digest %s, number %llu of %llu of shard %s\n",
               printable(proof.sample.key).c_str(), to_hex(proof.sample.digest).c_str(),

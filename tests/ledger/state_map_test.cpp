@@ -2,7 +2,6 @@
 #include "ledger/state_map.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -230,26 +229,5 @@ TEST(StateMap, NoBitOfAProofMayChange) {
 
 // Sizes at a million entries, 10,000 a tree head; run it by name with
 // --gtest_also_run_disabled_tests.
-TEST(StateMap, DISABLED_ProofsStaySmallAtAMillionEntries) {
-  std::mt19937_64 random(6);
-  MapPair pair;
-  size_t worst = 0;
-  size_t worst_runs = 0;
-  for (int head = 0; head < 1000; ++head) {
-    const size_t size = head % 10 == 0 ? 9000 : 1 + random() % 200;
-    for (size_t i = 0; i < size; ++i) pair.map.add(random_key(random), pair.next++);
-    pair.flush();
-    size_t bytes = 0;
-    for (const auto& proof : pair.map.prove(random_key(random))) {
-      bytes += 8 + 72 + 32 * proof.path.size();
-    }
-    worst = std::max(worst, bytes);
-    worst_runs = std::max(worst_runs, static_cast<size_t>(pair.state.run_size()));
-  }
-  std::printf("entries %llu, worst proof of absence %zu bytes, most runs %zu\n",
-              static_cast<unsigned long long>(pair.next), worst, worst_runs);
-  EXPECT_LE(worst, 2048U);
-}
-
 }  // namespace
 }  // namespace cleared::ledger

@@ -155,7 +155,7 @@ class TwoApprovers(unittest.TestCase):
         proof.write_text(text.replace(clips[3], clips[2]), encoding="utf-8")
         self.ledger("approved", "clip.proof", "--trust", self.trust("ann", "bob"), code=1, says="not under the root")
         proof.write_text(text + "x", encoding="utf-8")
-        self.ledger("approved", "clip.proof", "--trust", trust, code=65)
+        self.ledger("approved", "clip.proof", "--trust", trust, code=1, says="NOT APPROVED")
 
         # A permit counts when both have signed; its proofs lie beside it from the start.
         self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "run.permit", code=77)
