@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "curate/clips.h"
+#include "curate/fingerprint.h"
 #include "curate/fingerprint.pb.h"
 #include "curate/looks.h"
 #include "curate/shots.h"
@@ -108,8 +109,14 @@ std::vector<Track> tracks_of(const google::protobuf::RepeatedField<uint64_t>& pt
 // still.
 std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest& digest) {
   const auto path = folder / (to_hex(digest) + ".looks");
-  if (!std::filesystem::exists(path)) return {};
-  const std::string bytes = read_file(path);
+  std::error_code none;
+  if (!std::filesystem::exists(path, none)) return {};
+  std::string bytes;
+  try {
+    require_plain_file(path);
+    bytes = read_file(path);
+  } catch (const Error&) {  // as one that is damaged
+  }
   SourceLooks looks;
   Analysis analysis;
   const std::string_view body = std::string_view(bytes).substr(std::min<size_t>(bytes.size(), 32));
@@ -303,6 +310,7 @@ void write_looks(const std::filesystem::path& folder, const Digest& digest,
 DuplicateIndex read_index(const ledger::Store& store) {
   const auto folder = index_folder(store.path());
   std::vector<Footage> all;
+  size_t without_looks = 0;
   ledger::Statement sources(store.db(), "SELECT digest, chromaprint, seq FROM source ORDER BY seq");
   ledger::Statement prints(store.db(),
                            "SELECT pts_us, pdq, quality FROM fingerprint WHERE source = ? "
@@ -327,7 +335,12 @@ DuplicateIndex read_index(const ledger::Store& store) {
       }
     }
     footage.kept = read_looks(folder, footage.digest);
+    without_looks += footage.kept.empty() ? 1 : 0;
     all.push_back(std::move(footage));
+  }
+  if (without_looks > 0) {  // cropped and mirrored copies of them may be missed: say so
+    log(Level::warn, "curate.index",
+        {{"folder", folder.string()}, {"sources_without_looks", without_looks}});
   }
   DuplicateIndex index;
   for (const std::string& problem : index.load(std::move(all), folder)) {

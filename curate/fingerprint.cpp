@@ -66,12 +66,19 @@ NamedFootage parse_fingerprint(std::string_view bytes, std::string_view what) {
   return {.name = printable(print.name()), .footage = footage_of(digest, analysis)};
 }
 
+void require_plain_file(const std::filesystem::path& path) {
+  std::error_code none;
+  if (std::filesystem::exists(path, none) && !std::filesystem::is_regular_file(path, none)) {
+    throw Error(Errc::corrupt, printable(path.string()), ": not a plain file");
+  }
+}
+
 ExaminedFile examine_file(const std::filesystem::path& path, const Limits& limits,
                           const WorkerOptions& worker) {
+  require_plain_file(path);
   const OpenedSource opened = open_source(path);
   char start[kFirstLine.size()] = {};
-  const Fd file = open_read(path);
-  const ssize_t got = ::pread(file.get(), start, sizeof start, 0);
+  const ssize_t got = ::pread(opened.fd.get(), start, sizeof start, 0);
   if (got == static_cast<ssize_t>(sizeof start) &&
       std::string_view(start, sizeof start) == kFirstLine) {
     ExaminedFile out{.named = {}, .fingerprint = read_file(path)};

@@ -193,8 +193,8 @@ class Ingest {
     twice.set_audio_match(-1);
     twice.set_verdict("conflict");
     file.outcome = Outcome::conflict;
-    file.detail = "two licensors deliver the same bytes: " + source.rights.licensor + " here, " +
-                  licensor_of(digest) + " as " + printable(path) + "; both are quarantined";
+    file.detail = "two licensors deliver the same bytes: " + claim_of(source.rights) + " here, " +
+                  claim_of(digest) + " as " + printable(path) + "; both are quarantined";
     append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
   }
 
@@ -247,8 +247,8 @@ class Ingest {
     size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
     for (const FoundMatch& found : matches) {
       if (!found.conflict && ++same > 1) continue;
-      text += found.conflict ? "; two licensors claim it: " + source.rights.licensor + " here, " +
-                                   licensor_of(to_hex(found.of)) + " for "
+      text += found.conflict ? "; two licensors claim it: " + claim_of(source.rights) + " here, " +
+                                   claim_of(to_hex(found.of)) + " for "
                              : "; the same footage as ";
       text += printable(found.of_path);
     }
@@ -279,6 +279,26 @@ class Ingest {
                           "SELECT l.licensor FROM source_licence s JOIN licence l "
                           "ON l.seq = s.licence WHERE s.seq = ? ORDER BY l.ref");
     return row.with(source_record(digest)).next() ? row.text(0) : "";
+  }
+  // "LICENSOR under LICENCE, LICENCE", for people.
+  static std::string claim_of(const ledger::SourceVerdict& rights) {
+    std::string text = rights.licensor + " under";
+    for (const std::string& ref : rights.licences) {
+      text += (&ref == &rights.licences.front() ? " " : ", ") + ref;
+    }
+    return text;
+  }
+  std::string claim_of(const std::string& digest) const {  // as licensor_of()
+    ledger::SourceVerdict rights{};
+    ledger::Statement row(store_.db(),
+                          "SELECT l.licensor, l.ref FROM source_licence s JOIN licence l "
+                          "ON l.seq = s.licence WHERE s.seq = ? ORDER BY l.ref");
+    row.with(source_record(digest));
+    while (row.next()) {
+      if (rights.licensor.empty()) rights.licensor = row.text(0);
+      rights.licences.push_back(row.text(1));
+    }
+    return claim_of(rights);
   }
   bool claimed_by_others(const JudgedSource& source, const std::string& earlier) const {
     return licensor_of(earlier) != source.rights.licensor;

@@ -10,16 +10,19 @@
 #include "curate/config.h"
 #include "curate/config.pb.h"
 #include "curate/fingerprint.h"
+#include "curate/groups.h"
 #include "curate/match.h"
 #include "curate/protect.h"
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/store.h"
 #include "tools/cli.h"
 
 namespace cleared::tools {
 
 struct MatchCommands::Options {
   std::vector<std::string> files, against;
-  std::string ledger, out = ".", config;
+  std::string ledger, out = ".", config, keep = "oldest";
   bool json = false, quiet = false;
 };
 
@@ -45,6 +48,12 @@ constexpr const char* kProtectExamples = R"(Examples:
   curate protect list --ledger film.db
   curate protect check --ledger film.db                 what was taken in before the work was protected
 From then on curate ingest refuses what shows a part of it.)";
+
+constexpr const char* kDuplicatesExamples = R"(Examples:
+  curate duplicates --ledger film.db                 what is there more than once; ingest keeps the oldest
+  curate duplicates --ledger film.db --keep best     which of each group has the best picture
+  curate duplicates --ledger film.db --keep licence --json
+It says and changes nothing. Exit codes: 0 no group, 1 there are some.)";
 
 nlohmann::json to_json(const std::string& file, const curate::FoundFootage& found) {
   const curate::Match& m = found.match;
@@ -78,6 +87,86 @@ void print_found(const std::string& file, const curate::FoundFootage& found, boo
   std::printf("%-9s %s: %s%s\n", found.is_protected ? "protected" : "match",
               printable(file).c_str(), curate::describe(found.match, found.name).c_str(),
               tail.c_str());
+}
+
+std::string span_text(uint64_t start_us, uint64_t end_us) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.2f s to %.2f s", double(start_us) / 1e6,
+                double(end_us) / 1e6);
+  return text;
+}
+
+nlohmann::json to_json(const curate::Group& group, size_t number, curate::Keep keep) {
+  nlohmann::json out = {{"group", number},
+                        {"verdict", group.conflict ? "conflict" : "duplicate"},
+                        {"keep", curate::keep_name(keep)},
+                        {"kept", nullptr},
+                        {"members", nlohmann::json::array()},
+                        {"spans", nlohmann::json::array()}};
+  for (const curate::GroupMember& m : group.members) {
+    if (m.kept) out["kept"] = m.path;
+    out["members"].push_back({{"record", m.record},
+                              {"path", m.path},
+                              {"digest", m.digest},
+                              {"licensor", m.licensor},
+                              {"licences", m.licences},
+                              {"start_us", m.start_us},
+                              {"end_us", m.end_us},
+                              {"width", m.width},
+                              {"height", m.height},
+                              {"kept", m.kept},
+                              {"reason", m.reason}});
+  }
+  for (const curate::SharedSpan& s : group.spans) {
+    out["spans"].push_back({{"record", s.record},
+                            {"path", s.path},
+                            {"of", s.of},
+                            {"start_us", s.start_us},
+                            {"end_us", s.end_us},
+                            {"of_start_us", s.of_start_us},
+                            {"of_end_us", s.of_end_us},
+                            {"distance", s.distance},
+                            {"audio_match", s.audio_match},
+                            {"verdict", s.conflict ? "conflict" : "duplicate"}});
+  }
+  return out;
+}
+
+void print_group(const curate::Group& group, size_t number) {
+  std::printf(
+      "group %zu: %s\n", number,
+      group.conflict ? "two licensors claim it, both sides are quarantined" : "the same footage");
+  for (const curate::GroupMember& m : group.members) {
+    std::string licences;
+    for (const std::string& licence : m.licences) licences += " " + licence;
+    std::printf("  %-9s %s, %s: %s; licensed by %s under%s\n",
+                m.kept           ? "kept"
+                : group.conflict ? "conflict"
+                                 : "duplicate",
+                printable(m.path).c_str(), span_text(m.start_us, m.end_us).c_str(),
+                printable(m.reason).c_str(), printable(m.licensor).c_str(),
+                printable(licences).c_str());
+  }
+  for (const curate::SharedSpan& s : group.spans) {
+    std::printf("  %-9s %s, %s is %s of %s, distance %.1f\n", "span", printable(s.path).c_str(),
+                span_text(s.start_us, s.end_us).c_str(),
+                span_text(s.of_start_us, s.of_end_us).c_str(), printable(s.of).c_str(), s.distance);
+  }
+}
+
+int print_duplicates(const std::string& ledger, const std::string& word, bool json) {
+  const curate::Keep keep = curate::parse_keep(word);
+  const ledger::Store store(ledger, ledger::Access::read);
+  size_t number = 0;
+  for (const curate::Group& group : curate::duplicate_groups(store, keep)) {
+    ++number;
+    if (json) {
+      std::printf("%s\n", to_json(group, number, keep).dump().c_str());
+    } else {
+      print_group(group, number);
+    }
+  }
+  return number > 0 ? Exit::exit_no : Exit::exit_ok;
 }
 
 // Calls visit for each file; one that cannot be read costs a line. Returns how many.
@@ -119,6 +208,14 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
   match_->add_flag("--json", o.json, "one JSON object a match");
   match_->add_flag("-q,--quiet", o.quiet, "only the exit code");
 
+  duplicates_ = app.add_subcommand("duplicates", "what is in the ledger more than once");
+  duplicates_->footer(kDuplicatesExamples);
+  duplicates_->add_option("--ledger", o.ledger, "ledger file")->required();
+  duplicates_->add_option("--keep", o.keep,
+                          "which of a group: best (picture), oldest (record) or licence (ends "
+                          "last); default: oldest");
+  duplicates_->add_flag("--json", o.json, "one JSON object a group");
+
   protect_ = app.add_subcommand("protect", "works that must never be taken in");
   protect_->footer(kProtectExamples);
   protect_->require_subcommand(1);
@@ -137,11 +234,12 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
 MatchCommands::~MatchCommands() = default;
 
 bool MatchCommands::parsed() const {
-  return fingerprint_->parsed() || match_->parsed() || protect_->parsed();
+  return fingerprint_->parsed() || match_->parsed() || duplicates_->parsed() || protect_->parsed();
 }
 
 int MatchCommands::run() {
   const Options& o = *options_;
+  if (duplicates_->parsed()) return print_duplicates(o.ledger, o.keep, o.json);
   const curate::Config config = curate::read_config(o.config);
   const auto examine = [&](const std::string& file) {
     return curate::examine_file(file, config.limits(), {});
@@ -174,6 +272,8 @@ int MatchCommands::run() {
     if (failed > 0) return Exit::exit_partial;
     return matches > 0 ? Exit::exit_no : Exit::exit_ok;
   }
+  // A mistyped name is an error: works beside no ledger would protect nothing.
+  { const ledger::Store store(o.ledger, ledger::Access::read); }
   const fs::path folder = curate::protected_folder(o.ledger);
   if (add_->parsed()) {
     const size_t failed = each_file(o.files, [&](const std::string& file) {

@@ -1,5 +1,5 @@
-// `curate fingerprint`, `curate match` and `curate protect`: what footage is known, and what must
-// not be. Main thread.
+// `curate fingerprint`, `curate match`, `curate duplicates` and `curate protect`: what footage is
+// known, and what must not be. Main thread.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ class MatchCommands {
  private:
   struct Options;
   std::unique_ptr<Options> options_;
-  CLI::App *fingerprint_, *match_, *protect_, *add_, *list_, *check_;
+  CLI::App *fingerprint_, *match_, *duplicates_, *protect_, *add_, *list_, *check_;
 };
 
 }  // namespace cleared::tools

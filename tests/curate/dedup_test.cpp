@@ -1,6 +1,8 @@
 #include "curate/dedup.h"
 
+#include <algorithm>
 #include <bit>
+#include <map>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -8,6 +10,7 @@
 #include "curate/decode.h"
 #include "curate/encode.h"
 #include "curate/facts.h"
+#include "curate/sound.h"
 #include "curate/worker.pb.h"
 #include "ledger/digest.h"
 #include "tests/curate/media.h"
@@ -105,6 +108,47 @@ TEST(Duplicates, AreNotMadeOfAStill) {
   index.add(still);
   still.digest = ledger::sha256("another");
   EXPECT_TRUE(index.find(still, Duplicates()).empty());
+}
+
+// Encoded for real: what says nothing, whatever is heard beside it. Test card: bars of grey.
+TEST(Duplicates, AreNotMadeOfBlackOrTestCardsOrTitles) {
+  const std::map<std::string, Picture> cards = [] {
+    Picture black = testing::draw(5, 0, 160, 120), bars = black;
+    std::fill(black.pixels.begin(), black.pixels.end(), uint8_t{0});
+    for (size_t i = 0; i < bars.pixels.size(); ++i) {
+      const size_t column = i / static_cast<size_t>(bars.channels) % 160;
+      bars.pixels[i] = static_cast<uint8_t>(column / 20 * 32);
+    }
+    return std::map<std::string, Picture>{
+        {"black", black}, {"bars", bars}, {"title", testing::draw(5, 0, 160, 120)}};
+  }();
+  const auto heard = [](unsigned seed) {
+    return footage_of_bytes(
+               testing::make_media({.scenes = {seed}, .frames_per_scene = 160, .sound = true}))
+        .sound;
+  };
+  const auto heard_3 = heard(3), heard_4 = heard(4);
+  ASSERT_FALSE(heard_3.empty());
+  for (const auto& [what, card] : cards) {
+    const auto film = [&, &still = card](int quality) {
+      return footage_of_bytes(
+          encode_webm(std::vector<Picture>(160, still), {.fps = 16, .quality = quality}));
+    };
+    DuplicateIndex index;
+    Footage first = film(10), second = film(30);
+    first.sound = heard_3;
+    index.add(first);
+    second.sound = heard_4;
+    EXPECT_TRUE(index.find(second, Duplicates()).empty()) << what;
+    second.sound = first.sound;
+    EXPECT_TRUE(index.find(second, Duplicates()).empty()) << what << " with the same sound";
+  }
+}
+
+TEST(Duplicates, SoundThatNeverChangesIsNone) {
+  const std::vector<uint32_t> tone(200, 0x12345678U), silence(200, 627964279U);
+  EXPECT_EQ(sound_match(tone, 0, tone, 0, 10'000'000), -1);
+  EXPECT_EQ(sound_match(silence, 0, silence, 0, 10'000'000), -1);
 }
 
 // Played at another speed, mirrored, cropped, and all of it: the span is right to half a second.

@@ -9,6 +9,7 @@
 #include "curate/config.h"
 #include "curate/config.pb.h"
 #include "curate/fingerprint.h"
+#include "curate/groups.h"
 #include "curate/match.h"
 #include "curate/protect.h"
 #include "curate/report.h"
@@ -42,7 +43,7 @@ class Pipeline : public ::testing::Test {
   fs::path delivery() const { return folder_.path() / "delivery"; }
 
   void licence(const std::string& id, const std::string& licensor, const std::string& covers,
-               const std::string& use) {
+               const std::string& use, const std::string& valid_to = "2099-12-31") {
     const auto from = ledger::new_signer_key(licensor), to = ledger::new_signer_key("studio-" + id);
     ledger::Store store(ledger(), ledger::Access::append);
     if (!licensors_.contains(licensor)) {
@@ -52,8 +53,9 @@ class Pipeline : public ::testing::Test {
     store.append({key_fact(to, "licensee")});
     ledger::Note note{
         .text = "licence { id: \"" + id + "\" version: 1 licensor: \"" + licensor +
-                "\" licensee: \"studio-" + id +
-                "\" valid_from: \"2020-01-01\" valid_to: \"2099-12-31\" after_term: "
+                "\" licensee: \"studio-" + id + "\" valid_from: \"2020-01-01\" valid_to: \"" +
+                valid_to +
+                "\" after_term: "
                 "KEEP_WEIGHTS }\ncovers { delivery: \"" +
                 covers + "\" }\nallows { use: [" + use +
                 "] model: [\"m\"] component: [GENERATOR] field_of_use: [\"*\"] "
@@ -278,8 +280,10 @@ TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
   deliver("south/mine.mkv", {.codec = "mpeg4", .scenes = {3}});
   ingest();
   EXPECT_EQ(reports_["south/mine.mkv"].outcome, Outcome::conflict);
-  EXPECT_NE(reports_["south/mine.mkv"].detail.find("south here, north for north/b.mkv"),
-            std::string::npos)
+  EXPECT_NE(
+      reports_["south/mine.mkv"].detail.find("south under SOUTH@1 here, north under NORTH@1 for "
+                                             "north/b.mkv"),
+      std::string::npos)
       << reports_["south/mine.mkv"].detail;
   pack("shards");  // neither side of the conflict is packed
   EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
@@ -291,6 +295,71 @@ TEST_F(Pipeline, QuarantinesTheSameBytesOfTwoLicensors) {
   EXPECT_EQ(reports_["south/copy.mkv"].outcome, Outcome::conflict);
   pack("shards");
   EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
+}
+
+std::string kept_of(const Group& group) {
+  std::string out;
+  for (const GroupMember& member : group.members) {
+    if (member.kept) out += member.path;
+    EXPECT_FALSE(member.reason.empty());
+  }
+  return out;
+}
+
+// Three edits of one scene; the second one is the largest, the third licensed
+// longest.
+class PipelineGroups : public Pipeline {
+ protected:
+  void expect_groups(unsigned jobs) {
+    licence("LONG", "north", "long/**", "INGEST, ENCODE", "2150-12-31");
+    deliver("north/c.mkv", {.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}});
+    deliver("long/d.mkv", {.codec = "mpeg4", .scenes = {9, 3}});
+    deliver("a-north/a.mkv", {.codec = "mpeg4", .width = 240, .height = 180, .scenes = {3}});
+    licence("FIRST", "north", "a-north/**", "INGEST, ENCODE");
+    ingest(jobs);
+    const ledger::Store store(ledger(), ledger::Access::read);
+    // Deliveries are taken in in order of path.
+    const std::map<Keep, std::string> cases = {{Keep::oldest, "a-north/a.mkv"},
+                                               {Keep::best, "north/c.mkv"},
+                                               {Keep::licence, "long/d.mkv"}};
+    for (const auto& [keep, kept] : cases) {
+      const auto groups = duplicate_groups(store, keep);
+      ASSERT_EQ(groups.size(), 1U);
+      EXPECT_FALSE(groups[0].conflict);
+      ASSERT_EQ(groups[0].members.size(), 4U);
+      EXPECT_EQ(kept_of(groups[0]), kept) << keep_name(keep);
+      // The second scene of two, 2 s each.
+      EXPECT_NEAR(double(groups[0].members[1].start_us), 2e6, 3e5);
+      EXPECT_GE(groups[0].spans.size(), 3U);
+    }
+  }
+};
+TEST_F(PipelineGroups, KeepOneByEachPolicy) {
+  expect_groups(1);
+}
+TEST_F(PipelineGroups, KeepTheSameOneWithMoreWorkers) {
+  expect_groups(3);
+}
+
+TEST_F(Pipeline, GroupsOfTwoLicensorsKeepNothing) {
+  deliver("south/mine.mkv", {.codec = "mpeg4", .scenes = {3}});
+  ingest();
+  const ledger::Store store(ledger(), ledger::Access::read);
+  const auto groups = duplicate_groups(store, Keep::best);
+  ASSERT_EQ(groups.size(), 1U);
+  EXPECT_TRUE(groups[0].conflict);
+  EXPECT_EQ(kept_of(groups[0]), "");
+  EXPECT_EQ(groups[0].members[0].licences, std::vector<std::string>{"NORTH@1"});
+  EXPECT_EQ(groups[0].members[1].licences, std::vector<std::string>{"SOUTH@1"});
+}
+
+// A reel of two scenes that are elsewhere too does not make these one group.
+TEST_F(Pipeline, GroupsAreOfSpansAndNotOfFiles) {
+  deliver("north/z-reel.mkv", {.codec = "mpeg4", .scenes = {1, 3}});
+  ingest();
+  const ledger::Store store(ledger(), ledger::Access::read);
+  EXPECT_EQ(duplicate_groups(store, Keep::oldest).size(), 2U);
+  EXPECT_THROW(parse_keep("newest"), Error);
 }
 
 TEST_F(Pipeline, MakesTheSameLedgerAndShardsWithAnyNumberOfWorkers) {

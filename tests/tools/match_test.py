@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""What `curate fingerprint`, `match`, `duplicates` and `protect` print, the exit codes, and files that are none.
+
+    match_test.py LEDGER CURATE
+"""
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+
+import bad_input_test as base
+
+DATA = pathlib.Path(__file__).resolve().parent / "data"
+FILM = "variable_rate.webm"
+ODD = "a 'quoted'\n\x1b[31mname.webm"
+
+
+class Match(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.world = base.make_world(self.folder.name)
+        self.world.must(*base.append(self.world, self.world.licence()))
+        self.world.deliver(FILM, (DATA / FILM).read_bytes())
+        self.done = self.run_curate("ingest", "--ledger", self.world.db, self.world.delivery)
+        self.film = self.world.delivery / FILM
+
+    def run_curate(self, *arguments):
+        return self.world.run(base.CURATE, *arguments)
+
+    def expect(self, code, words, *arguments):
+        done = self.run_curate(*arguments)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertIn(words, done.stdout + done.stderr)
+        self.assertNotIn("\x1b", done.stdout + done.stderr)
+        return done
+
+    def test_match_says_which_and_exits_1(self):
+        self.expect(0, "no match", "match", "--ledger", self.world.db, DATA / "rotated.mp4")
+        self.expect(2, "--ledger or --against", "match", self.film)
+        self.expect(66, "nothing.webm", "match", "--ledger", self.world.db, self.world.path("nothing.webm"))
+        self.expect(66, "nothing.db", "match", "--ledger", self.world.path("nothing.db"), self.film)
+
+    def test_a_print_finds_its_film_and_odd_names_are_harmless(self):
+        odd = self.world.write(ODD, (DATA / FILM).read_bytes())
+        out = self.world.path("prints")
+        self.expect(0, ".print", "fingerprint", odd, "--out", out)
+        prints = list(pathlib.Path(out).iterdir())
+        self.assertEqual(len(prints), 1)
+        self.expect(0, "protected", "protect", "add", "--ledger", self.world.db, prints[0])
+        self.expect(0, "already", "protect", "add", "--ledger", self.world.db, prints[0])
+        listed = json.loads(self.expect(0, "", "protect", "list", "--ledger", self.world.db, "--json").stdout)
+        self.assertEqual(set(listed), {"name", "digest", "frames"})
+        found = self.run_curate("match", "--ledger", self.world.db, self.film, "--json")
+        self.assertIn(found.returncode, (0, 1), found.stderr)
+        for line in found.stdout.splitlines():
+            self.assertLessEqual({"file", "of", "protected", "start_us", "end_us", "of_start_us", "of_end_us", "speed",
+                                  "distance", "audio_match", "weight", "how"}, set(json.loads(line)))
+
+    def test_protecting_beside_no_ledger_is_an_error(self):
+        self.expect(66, "typo.db", "protect", "add", "--ledger", self.world.path("typo.db"), self.film)
+        self.expect(66, "typo.db", "protect", "list", "--ledger", self.world.path("typo.db"))
+        self.assertFalse(pathlib.Path(self.world.path("typo.db.protected")).exists())
+
+    def test_damaged_prints_are_never_no_match(self):
+        self.world.must(base.CURATE, "fingerprint", self.film, "--out", self.folder.name)
+        good = pathlib.Path(self.world.path(FILM + ".print")).read_bytes()
+        head = b"cleared fingerprint 1\n"
+        for what, content in {"cut": good[:-1], "flipped": good[:99] + bytes([good[99] ^ 1]) + good[100:],
+                              "only a head": head, "no body": head + bytes(32)}.items():
+            with self.subTest(what):
+                path = self.world.write("bad.print", content)
+                self.expect(65, "bad.print", "match", "--ledger", self.world.db, path)
+                self.expect(65, "bad.print", "match", "--against", path, self.film)
+                self.expect(65, "bad.print", "protect", "add", "--ledger", self.world.db, path)
+
+    def test_pipes_and_folders_do_not_hang(self):
+        pipe = self.world.path("pipe")
+        os.mkfifo(pipe)
+        self.expect(65, "not a plain file", "match", "--ledger", self.world.db, pipe)
+        self.expect(65, "not a plain file", "match", "--against", pipe, self.film)
+        self.expect(65, "not a plain file", "fingerprint", self.folder.name)
+        works = pathlib.Path(f"{self.world.db}.protected")
+        works.mkdir()
+        os.mkfifo(works / "x.print")
+        self.expect(65, "not a plain file", "match", "--ledger", self.world.db, self.film)
+        self.expect(65, "not a plain file", "ingest", "--ledger", self.world.db, self.world.delivery)
+
+    def test_an_index_of_odd_files_costs_a_line(self):
+        index = pathlib.Path(f"{self.world.db}.index")
+        looks = list(index.glob("*.looks"))
+        self.assertEqual(len(looks), 1, self.done.stdout + self.done.stderr)
+        looks[0].unlink()
+        self.expect(0, "sources_without_looks", "match", "--ledger", self.world.db, DATA / "rotated.mp4")
+        os.mkfifo(looks[0])
+        self.expect(0, "damaged", "match", "--ledger", self.world.db, DATA / "rotated.mp4")
+        shutil.rmtree(index)
+        self.expect(0, "sources_without_looks", "match", "--ledger", self.world.db, DATA / "rotated.mp4")
+
+    def test_duplicates_of_none(self):
+        self.expect(0, "", "duplicates", "--ledger", self.world.db)
+        self.expect(2, "best, oldest or licence", "duplicates", "--ledger", self.world.db, "--keep", "newest")
+        self.expect(66, "nothing.db", "duplicates", "--ledger", self.world.path("nothing.db"))
+
+
+if __name__ == "__main__":
+    base.LEDGER, base.CURATE = sys.argv.pop(1), sys.argv.pop(1)
+    unittest.main()
