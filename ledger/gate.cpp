@@ -1,7 +1,6 @@
 #include "ledger/gate.h"
 
 #include <algorithm>
-#include <array>
 #include <ctime>
 
 #include <sys/stat.h>
@@ -17,39 +16,10 @@ namespace cleared::ledger {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array<std::string_view, 36> kRules = {
-    "cleared",
-    // of the footage
-    "no_licence", "revoked", "superseded_clip", "title_conflict", "duplicate",
-    // of the terms, in the order of the document
-    "not_yet_valid", "expired", "use_not_allowed", "model_not_allowed", "component_not_allowed",
-    "field_excluded", "field_not_allowed", "territory_not_allowed", "height_above_limit",
-    "clearance_unknown", "talent_not_released", "minors_visible",
-    // of limits
-    "passes_exceeded", "passes_reserved", "share_exceeded",
-    // of shards
-    "not_approved", "shard_incomplete", "shard_missing", "shard_unproven", "sample_changed",
-    "nothing_permitted",
-    // of permits
-    "permit_unsigned", "permit_expired", "permit_not_yet_valid", "permit_too_long",
-    "permit_other_run", "permit_other_config", "permit_other_purpose", "permits_differ",
-    "notice_unverified"};
-
 constexpr uint64_t kMaxPermitHours = 168;
 constexpr uint64_t kClockSkewUs = 300'000'000;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
-
-template <class List>
-bool lists(const List& list, std::string_view value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
-}
-
-// True when the list names the value or everything.
-template <class List>
-bool grants(const List& list, std::string_view value) {
-  return lists(list, "*") || lists(list, value);
-}
 
 uint64_t require_time(const std::string& text, std::string_view what) {
   const auto time = parse_time(text);
@@ -58,76 +28,7 @@ uint64_t require_time(const std::string& text, std::string_view what) {
   return *time;
 }
 
-Verdict judge_clearances(const Clearances& c, Use use, std::string_view ref) {
-  const std::string licence = "licence " + std::string(ref);
-  if (c.talent() == Talent::UNKNOWN || c.voice() == Voice::UNKNOWN || c.music() == Music::UNKNOWN) {
-    return no("clearance_unknown",
-              licence + " does not say whether talent, voice and music are cleared");
-  }
-  if (c.minors()) return no("minors_visible", licence + " says that minors are visible");
-  const bool trains = use == TRAIN || use == FINETUNE || use == DISTIL;
-  if (trains && c.talent() == Talent::RELEASED) {
-    return no("talent_not_released", licence + " has talent released, but not for training");
-  }
-  return yes();
-}
-
-Verdict judge_purpose(const Allows& allows, const Purpose& purpose, std::string_view ref) {
-  const std::string licence = "licence " + std::string(ref);
-  if (!grants(allows.model(), purpose.model())) {
-    return no("model_not_allowed", licence + " does not list model line " + purpose.model());
-  }
-  for (const int component : purpose.component()) {
-    if (std::find(allows.component().begin(), allows.component().end(), component) ==
-        allows.component().end()) {
-      return no("component_not_allowed",
-                licence + " does not list " + Component_Name(static_cast<Component>(component)));
-    }
-  }
-  if (lists(allows.excluded_field(), purpose.field_of_use())) {
-    return no("field_excluded", licence + " excludes " + purpose.field_of_use());
-  }
-  if (!grants(allows.field_of_use(), purpose.field_of_use())) {
-    return no("field_not_allowed", licence + " does not list " + purpose.field_of_use());
-  }
-  if (!grants(allows.compute_territory(), purpose.compute_territory())) {
-    return no("territory_not_allowed",
-              licence + " does not allow computing in " + purpose.compute_territory());
-  }
-  return yes();
-}
-
 }  // namespace
-
-std::span<const std::string_view> rules() {
-  return kRules;
-}
-
-Verdict judge(const LicenceText& terms, const Act& act, std::string_view day) {
-  const Licence& licence = terms.licence();
-  const std::string ref = licence.id() + "@" + std::to_string(licence.version());
-  if (day < licence.valid_from()) {
-    return no("not_yet_valid", "licence " + ref + " begins on " + licence.valid_from());
-  }
-  if (day > licence.valid_to()) {
-    return no("expired", "licence " + ref + " ended on " + licence.valid_to());
-  }
-  const Allows& allows = terms.allows();
-  if (std::find(allows.use().begin(), allows.use().end(), act.use) == allows.use().end()) {
-    return no("use_not_allowed", "licence " + ref + " does not list " + Use_Name(act.use));
-  }
-  if (act.purpose != nullptr) {
-    if (Verdict verdict = judge_purpose(allows, *act.purpose, ref); !verdict.cleared)
-      return verdict;
-  }
-  if (terms.limits().has_max_height_px() && act.height_px > terms.limits().max_height_px()) {
-    return no("height_above_limit", "licence " + ref + " allows at most " +
-                                        std::to_string(terms.limits().max_height_px()) +
-                                        " pixels of height, asked for " +
-                                        std::to_string(act.height_px));
-  }
-  return judge_clearances(terms.clearances(), act.use, ref);
-}
 
 const std::string& ClearedSample::member(const std::string& extension) const {
   const auto found = members_.find(extension);

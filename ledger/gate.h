@@ -28,8 +28,8 @@ namespace cleared::ledger {
 
 struct Trust;
 
-// An ordinary answer. `rule` is "cleared" or one of rules(); `fact` is what decided, in words,
-// naming the licence, the shard or the sample.
+// An ordinary answer. `rule` is "cleared" or one of rules() (ledger/rules.h); `fact` is what
+// decided, in words, naming the licence, the shard or the sample.
 struct Verdict {
   bool cleared = false;
   std::string rule;
@@ -53,20 +53,28 @@ class Refused : public Error {
   Verdict verdict_;
 };
 
-// Every rule a verdict can name: a closed vocabulary, explained in docs/rules.md.
-std::span<const std::string_view> rules();
-
 // An act someone wants to do with footage. Fields that an act does not have stay empty, and the
 // terms about them are not asked: ingesting has no model line, training has all.
 struct Act {
   Use use = INGEST;
-  uint32_t height_px = 0;            // of the frames used; 0: as delivered, not yet used
-  const Purpose* purpose = nullptr;  // model line, components, field, territory
+  uint32_t height_px = 0;                   // of the frames used; 0: as delivered, not yet used
+  const Purpose* purpose = nullptr;         // model line, components, field, place of computing
+  std::string_view release_territory = {};  // where weights or clips go; empty: they go nowhere
 };
 
-// Do these terms allow the act on this day ("2026-01-31", UTC)? Rules in the order of the document;
-// the first that says no decides.
+// Do these terms allow the act on this day ("2026-01-31", UTC)? Rules in the order of the table;
+// the first that says no decides. Some million a second (`ledger bench`).
 Verdict judge(const LicenceText& terms, const Act& act, std::string_view day);
+
+// A licence that covers some footage, and what became of it.
+struct CoveringLicence {
+  const LicenceText* terms = nullptr;
+  std::string_view revoked;  // why and when, or empty
+};
+// All licences that cover it, the strictest of them: one no is a no. Nobody's footage is cleared
+// by nothing.
+Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
+                       std::string_view day);
 
 // The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
 // one, so no path leads from an uncleared file to the model.

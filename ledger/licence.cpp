@@ -1,6 +1,7 @@
 #include "ledger/licence.h"
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "ledger/base/clock.h"
@@ -18,10 +19,70 @@ bool is_id(std::string_view id) {
          id.find_first_not_of(kLetters) == std::string_view::npos;
 }
 
-// What the schema cannot say. Each check names the field, as the parser does.
-void check_values(const LicenceText& terms, std::string_view where) {
+// Names that are compared byte by byte, so that two that look alike are one: "cleared-base" with a
+// Cyrillic e would else be another model line.
+bool is_plain(const std::string& name) {
+  return !name.empty() && name.size() <= 200 &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
+bool are_capitals(std::string_view text, size_t count) {
+  return text.size() == count &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
+using Require = std::function<void(bool ok, std::string_view what)>;
+
+// `what` begins with the path of the field.
+void check_names(const LicenceText& terms, const Require& require) {
+  require(is_plain(terms.licence().licensor()), "licence.licensor must be plain ASCII, no spaces");
+  require(is_plain(terms.licence().licensee()), "licence.licensee must be plain ASCII, no spaces");
+  const Allows& allows = terms.allows();
+  const auto all = [&](const auto& list, const std::string& path) {
+    for (const std::string& name : list)
+      require(is_plain(name), "allows." + path + " must be plain ASCII, no spaces");
+  };
+  all(allows.model(), "model");
+  all(allows.field_of_use(), "field_of_use");
+  all(allows.excluded_field(), "excluded_field");
+  const auto places = [&](const auto& list, const std::string& path) {
+    for (const std::string& place : list)
+      require(place == "*" || are_capitals(place, 2),
+              "allows." + path + " must be \"*\" or two capitals, as \"DE\" or \"EU\"");
+  };
+  places(allows.compute_territory(), "compute_territory");
+  places(allows.release_territory(), "release_territory");
+}
+
+void check_splits(const LicenceText& terms, const Require& require) {
+  for (const Pay& pay : terms.pay()) {
+    uint64_t shares = 0;
+    for (const auto& split : pay.split()) shares += split.share_bps();
+    require(pay.split_size() == 0 || shares == 10000, "pay.split must add up to 10000 share_bps");
+    require(pay.pool_bps() <= 10000, "pay.pool_bps is above 10000");
+  }
+}
+
+// What a licence must keep to that is not on record yet.
+void check_offer(const LicenceText& terms, const Require& require) {
+  check_names(terms, require);
+  require(terms.licence().valid_from() >= "1990", "licence.valid_from must be 1990 or later");
+  require(terms.licence().valid_to() < "2200", "licence.valid_to must be a real end, before 2200");
+  for (const Pay& pay : terms.pay()) {
+    require(!pay.has_currency() || are_capitals(pay.currency(), 3),
+            "pay.currency must be three capitals, as \"EUR\"");
+    require(!pay.has_rate_micros() || pay.has_currency(),
+            "pay.rate_micros has no unit: say which currency");
+  }
+}
+
+// What the schema cannot say. Each check names the field, as the parser does, and its place.
+void check_values(const LicenceText& terms, std::string_view text, std::string_view where,
+                  LicenceAge age) {
   const auto require = [&](bool ok, std::string_view what) {
-    if (!ok) throw Error(Errc::corrupt, where, ": ", what);
+    if (ok) return;
+    const std::string place = place_of(text, terms, what.substr(0, what.find(' ')));
+    throw Error(Errc::corrupt, where, place.empty() ? "" : ":" + place, ": ", what);
   };
   const Licence& licence = terms.licence();
   require(is_id(licence.id()), "licence.id must be 1 to 100 of A-Z a-z 0-9 . _ -");
@@ -57,12 +118,8 @@ void check_values(const LicenceText& terms, std::string_view where) {
           "limits.max_share must be in (0, 1]");
   require(in_unit(limits.memorisation_max()), "limits.memorisation_max must be in [0, 1]");
   require(in_unit(limits.similarity_max()), "limits.similarity_max must be in [0, 1]");
-  for (const Pay& pay : terms.pay()) {
-    uint64_t shares = 0;
-    for (const auto& split : pay.split()) shares += split.share_bps();
-    require(pay.split_size() == 0 || shares == 10000, "pay.split must add up to 10000 share_bps");
-    require(pay.pool_bps() <= 10000, "pay.pool_bps is above 10000");
-  }
+  check_splits(terms, require);
+  if (age == LicenceAge::offered) check_offer(terms, require);
 }
 
 // Matches a sequence against a pattern in which is_star(element) stands for any run, the empty one
@@ -108,10 +165,10 @@ std::vector<std::string_view> split_path(std::string_view path) {
 
 }  // namespace
 
-LicenceText parse_licence(std::string_view text, std::string_view where) {
+LicenceText parse_licence(std::string_view text, std::string_view where, LicenceAge age) {
   LicenceText terms;
   parse_textproto(text, where, terms);
-  check_values(terms, where);
+  check_values(terms, text, where, age);
   return terms;
 }
 

@@ -12,7 +12,11 @@
 
 namespace cleared::ledger {
 
-LicenceText parse_licence(std::string_view text, std::string_view where);
+// What is offered for signing or recording must also keep to names, places and days that later
+// versions came to ask for; what is on record already is read as it was taken.
+enum class LicenceAge { offered, recorded };
+LicenceText parse_licence(std::string_view text, std::string_view where,
+                          LicenceAge age = LicenceAge::offered);
 
 // "id@version"
 std::string licence_ref(const LicenceText& terms);

@@ -32,7 +32,8 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
     entry.revoked = select.text(3);
     entry.readable = select.type(2) != ValueType::null;
     if (entry.readable) {
-      entry.terms = parse_licence(parse_note(select.text(2)).text, "licence " + entry.ref);
+      entry.terms = parse_licence(parse_note(select.text(2)).text, "licence " + entry.ref,
+                                  LicenceAge::recorded);
     }
     licences_.push_back(std::move(entry));
   }
@@ -40,27 +41,15 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
 
 SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest,
                                    const Act& act) const {
-  SourceVerdict out{yes(), {}, ""};
-  const auto refuse = [&](const Verdict& verdict) {
-    if (out.verdict.cleared) out.verdict = verdict;
-  };
+  SourceVerdict out;
+  std::vector<CoveringLicence> covering;
   for (const Entry& entry : licences_) {
     if (!entry.readable || !covers(entry.terms, path, digest)) continue;
     out.licences.push_back(entry.ref);
-    const std::string& licensor = entry.terms.licence().licensor();
-    if (out.licensor.empty()) out.licensor = licensor;
-    if (out.licensor != licensor) {
-      refuse(no("title_conflict", "licences " + out.licences.front() + " and " + entry.ref +
-                                      " come from two licensors and both cover it"));
-    }
-    if (!entry.revoked.empty()) {
-      refuse(no("revoked", "licence " + entry.ref + " was revoked (" + entry.revoked + ")"));
-    }
-    refuse(judge(entry.terms, act, day_));
+    if (out.licensor.empty()) out.licensor = entry.terms.licence().licensor();
+    covering.push_back({&entry.terms, entry.revoked});
   }
-  if (out.licences.empty()) {
-    refuse(no("no_licence", "no licence in the ledger covers it"));
-  }
+  out.verdict = judge_covering(covering, act, day_);
   return out;
 }
 
@@ -184,6 +173,45 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.valid_from = std::max(out.valid_from, licence.valid_from());
     out.valid_to =
         out.valid_to.empty() ? licence.valid_to() : std::min(out.valid_to, licence.valid_to());
+  }
+  return out;
+}
+
+CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
+                                    const Act& act) {
+  CheckpointStanding out;
+  out.verdict = yes();
+  const auto refuse = [&](const Verdict& verdict) {
+    if (out.verdict.cleared) out.verdict = verdict;
+  };
+  Statement sources(
+      store.db(),
+      "WITH RECURSIVE line(seq, run, step, parent) AS ("
+      "SELECT seq, run, step, parent FROM checkpoint WHERE seq = ? UNION "
+      "SELECT k.seq, k.run, k.step, k.parent FROM line l JOIN checkpoint k ON k.digest = l.parent) "
+      "SELECT DISTINCT s.path, s.digest, COALESCE((SELECT n.ref FROM source_licence sl "
+      "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id WHERE sl.seq = s.seq "
+      "AND n.document_digest NOT IN (SELECT digest FROM document) AND n.version = "
+      "(SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), '') "
+      "FROM line l JOIN receipt t ON t.run = l.run AND t.end_step <= l.step "
+      "JOIN consumed u ON u.receipt = t.seq JOIN sample p ON p.seq = u.sample "
+      "JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source ORDER BY s.seq");
+  for (sources.with(seq); sources.next(); ++out.sources) {
+    const std::string path = sources.text(0);
+    if (!sources.text(2).empty()) {
+      refuse(no("no_licence", path + ": the document of licence " + sources.text(2) +
+                                  ", which it was used under, is no longer kept"));
+    }
+    const SourceVerdict source =
+        rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);
+    if (!source.verdict.cleared) {
+      refuse(
+          no(source.verdict.rule, path + ", which the weights consumed: " + source.verdict.fact));
+    }
+    out.licences.insert(source.licences.begin(), source.licences.end());
+  }
+  if (out.sources == 0) {
+    refuse(no("no_licence", "nothing on record says what the weights consumed"));
   }
   return out;
 }

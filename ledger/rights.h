@@ -67,4 +67,14 @@ struct ShardStanding {
 ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
                           const Act& act);
 
+// May these weights be released, or generate, as `act` says? Every source that they and the
+// checkpoints before them consumed must be allowed it. `seq` is the record of the checkpoint.
+struct CheckpointStanding {
+  Verdict verdict;
+  uint64_t sources = 0;
+  std::set<std::string> licences;  // "id@version"
+};
+CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
+                                    const Act& act);
+
 }  // namespace cleared::ledger

@@ -460,6 +460,30 @@ Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
   return out;
 }
 
+namespace {
+
+// A version follows the newest one there is, and is the same parties': the chain of `supersedes`
+// has no gap, no fork and no circle. A ledger may begin with a later version; what was before it
+// was never here.
+void check_amends(const Database& db, const Licence& licence, std::string_view where) {
+  Statement newest(db,
+                   "SELECT version, licensor, licensee FROM licence WHERE id = ? "
+                   "ORDER BY version DESC LIMIT 1");
+  if (!newest.with(licence.id()).next()) return;
+  const uint64_t version = newest.unsigned_integer(0);
+  if (licence.version() != version + 1) {
+    throw Error(Errc::corrupt, where, ": ", licence.id(), "@", licence.version(),
+                " supersedes another version than the newest in the ledger, ", licence.id(), "@",
+                version);
+  }
+  if (newest.text(1) != licence.licensor() || newest.text(2) != licence.licensee()) {
+    throw Error(Errc::corrupt, where, ": ", licence.id(), "@", version, " is between ",
+                newest.text(1), " and ", newest.text(2), ", and other parties cannot amend it");
+  }
+}
+
+}  // namespace
+
 Store::Appended Store::append_licence(const std::string& text, std::string_view where) {
   CLEARED_CHECK(lock_.has_value());
   const Note note = parse_note(text);
@@ -474,6 +498,7 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
     throw Error(Errc::corrupt, where, ": the ledger has another document of ", licence_ref(terms),
                 "; an amendment needs a new version");
   }
+  check_amends(db_, licence, where);
   authority().require(note, "licensor", licence.licensor(), size(), where);
   authority().require(note, "licensee", licence.licensee(), size(), where);
   const std::string salt = random_salt();

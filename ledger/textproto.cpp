@@ -1,5 +1,8 @@
 #include "ledger/textproto.h"
 
+#include <memory>
+
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/message.h>
@@ -48,6 +51,35 @@ void parse_textproto(std::string_view text, std::string_view where, google::prot
     throw Error(code,
                 problem.text().empty() ? std::string(where) + ": does not parse" : problem.text());
   }
+}
+
+std::string place_of(std::string_view text, const google::protobuf::Message& type,
+                     std::string_view path) {
+  const std::unique_ptr<google::protobuf::Message> parsed(type.New());
+  google::protobuf::TextFormat::ParseInfoTree places;
+  google::protobuf::TextFormat::Parser parser;
+  FirstProblem ignored("");
+  parser.RecordErrorsTo(&ignored);
+  parser.SetRecursionLimit(32);
+  parser.WriteLocationsTo(&places);
+  google::protobuf::io::ArrayInputStream in(text.data(), static_cast<int>(text.size()));
+  if (!parser.Parse(&in, parsed.get())) return "";
+  std::string out;
+  const auto* tree = &places;
+  for (const auto* message = type.GetDescriptor(); tree != nullptr && message != nullptr;) {
+    const size_t dot = path.find('.');
+    const auto* field = message->FindFieldByName(std::string(path.substr(0, dot)));
+    if (field == nullptr) break;
+    const int index = field->is_repeated() ? 0 : -1;
+    const auto place = tree->GetLocation(field, index);
+    if (place.line < 0) break;
+    out = std::to_string(place.line + 1) + ":" + std::to_string(place.column + 1);
+    if (dot == std::string_view::npos) break;
+    tree = tree->GetTreeForNested(field, index);
+    message = field->message_type();
+    path.remove_prefix(dot + 1);
+  }
+  return out;
 }
 
 std::string format_textproto(const google::protobuf::Message& message) {

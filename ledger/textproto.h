@@ -17,6 +17,12 @@ namespace cleared::ledger {
 void parse_textproto(std::string_view text, std::string_view where, google::protobuf::Message& out,
                      Errc code = Errc::corrupt);
 
+// "12:3", where `text`, which parses as a message like `type`, sets the field of this path, as
+// "allows.use" or "pay.split": its first one, or the message around it. Nothing when it has
+// neither.
+std::string place_of(std::string_view text, const google::protobuf::Message& type,
+                     std::string_view path);
+
 // As parse_textproto would read it back; one field a line.
 std::string format_textproto(const google::protobuf::Message& message);
 

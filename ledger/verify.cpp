@@ -1493,7 +1493,7 @@ class Verifier {
           const Note note = parse_note(documents.text(2));
           authority_.require(note, "licensor", documents.text(5), seq, "it");
           authority_.require(note, "licensee", documents.text(6), seq, "it");
-          const LicenceText terms = parse_licence(note.text, "it");
+          const LicenceText terms = parse_licence(note.text, "it", LicenceAge::recorded);
           if (to_hex(fields_root(documents.text(1), terms)) != documents.text(7)) {
             found(record_name(seq) + " (" + documents.text(4) + "), licence.fields_root",
                   "is not the root over the fields of its document");

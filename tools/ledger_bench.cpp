@@ -368,8 +368,38 @@ class Bench {
     });
     table_.line({"gate opens 10,000 samples", opening / kTimes * 1e3, "ms", kAtMost, 5,
                  hashing / kTimes * 1e3, "hashing the manifest, one core"});
+    verdicts();
     table_.line({"  proof that the shard is logged", static_cast<double>(node.proof_bytes()),
                  "bytes", kAtMost, 3072});
+  }
+
+  // A yes asks every rule about terms, so it costs the most.
+  void verdicts() {
+    constexpr int kTimes = 300'000;
+    LicenceText terms;
+    terms.mutable_licence()->set_valid_from("2024-01-01");
+    terms.mutable_licence()->set_valid_to("2099-12-31");
+    Allows& allows = *terms.mutable_allows();
+    for (const Use use : {INGEST, CAPTION, EMBED, ENCODE, TRAIN}) allows.add_use(use);
+    allows.add_model("cleared-base");
+    allows.add_component(GENERATOR);
+    for (const char* field : {"tv", "film"}) allows.add_field_of_use(field);
+    allows.add_excluded_field("political");
+    for (const char* place : {"US", "EU"}) allows.add_compute_territory(place);
+    terms.mutable_limits()->set_max_height_px(1080);
+    terms.mutable_clearances()->set_talent(Talent::RELEASED_FOR_TRAINING);
+    Purpose purpose;
+    purpose.set_model("cleared-base");
+    purpose.add_component(GENERATOR);
+    purpose.set_field_of_use("film");
+    purpose.set_compute_territory("EU");
+    const Act act{TRAIN, 64, &purpose, {}};
+    int cleared = 0;
+    const double took = seconds_of([&] {
+      for (int i = 0; i < kTimes; ++i) cleared += judge(terms, act, "2026-06-01").cleared ? 1 : 0;
+    });
+    CLEARED_CHECK(cleared == kTimes);
+    table_.line({"verdicts, all rules about terms", kTimes / took, "/s", kAtLeast, 1e6});
   }
 
   void absence() {

@@ -334,12 +334,20 @@ int ledger_append(const LedgerOptions& o) {
     if (untold) print_appended(untold->first, untold->second);
     untold.reset();
   };
+  std::string current;
   try {
     for (const std::string& path : o.files) {
+      current = path;
       const Store::Appended appended = append_file(store, path);
       tell();
       untold.emplace(path, appended);
     }
+  } catch (const Refused& refused) {
+    store.sync();
+    tell();
+    return record_refusal(store, o, "permit",
+                          current + " " + digest_name(sha256(read_file(current))),
+                          refused.verdict());
   } catch (const Error&) {
     store.sync();
     tell();
@@ -408,7 +416,8 @@ int ledger_permit(const LedgerOptions& o) {
   try {
     text = make_permit(store, rights, request);
   } catch (const Refused& refused) {
-    return record_refusal(store, o, "permit", config.name(), refused.verdict());
+    return record_refusal(store, o, "permit", config.name() + " " + digest_name(loaded.digest),
+                          refused.verdict());
   }
   const std::string note = signed_text(format_textproto(text), key);
   const Permit& permit = text.permit();

@@ -8,6 +8,7 @@
 #include "tools/proof_commands.h"
 #include "tools/publish_commands.h"
 #include "tools/query_commands.h"
+#include "tools/rights_commands.h"
 #include "tools/witness_commands.h"
 
 namespace {
@@ -186,6 +187,9 @@ int main(int argc, char** argv) {
     std::function<int()> approving;
     cleared::tools::add_approval_commands(app, approving);
 
+    std::function<int()> rights;
+    cleared::tools::add_rights_commands(app, rights);
+
     app.footer(std::string(kExamples) + kExitCodes);
     try {
       app.parse(argc, argv);
@@ -194,6 +198,7 @@ int main(int argc, char** argv) {
     }
     if (publishing) return publishing();
     if (approving) return approving();
+    if (rights) return rights();
 
     using namespace cleared::tools;
     if (bench->parsed()) return ledger_bench(bench_options);

@@ -94,7 +94,7 @@ KeptDocument read_document(const Store& store, const KnownLicence& licence) {
     throw Error(Errc::corrupt, store.path().string(), ": the document of ", licence.ref,
                 " was changed; run ledger verify");
   }
-  out.terms = parse_licence(parse_note(out.note).text, licence.ref);
+  out.terms = parse_licence(parse_note(out.note).text, licence.ref, LicenceAge::recorded);
   return out;
 }
 

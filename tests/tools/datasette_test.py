@@ -30,7 +30,8 @@ class Opens(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.top = tempfile.TemporaryDirectory()
-        wrong = guide_test.run(guide_test.PAGE[:guide_test.PAGE.index("## 1.")], cls.top.name, [LEDGER, CURATE], FOLDER / ".go-cache")
+        page = guide_test.PAGES["docs/ledger.md"]
+        wrong = guide_test.run("docs/ledger.md", page[:page.index("## 1.")], cls.top.name, [LEDGER, CURATE], FOLDER / ".go-cache")
         if wrong:
             raise AssertionError(wrong)
         cls.file = pathlib.Path(cls.top.name) / "guide/ledger.db"

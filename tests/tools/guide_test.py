@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs docs/ledger.md as a stranger would: every command of its ```sh blocks, in order, in one shell and an empty folder.
+"""Runs docs/ledger.md and docs/rights.md as a stranger would: every command of its ```sh blocks, in order, in one shell and an empty folder.
 
     guide_test.py LEDGER CURATE FOLDER      Go's build cache lies in FOLDER
 
@@ -15,7 +15,7 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-PAGE = (HERE.parents[1] / "docs/ledger.md").read_text(encoding="utf-8")
+PAGES = {page: (HERE.parents[1] / page).read_text(encoding="utf-8") for page in ("docs/ledger.md", "docs/rights.md")}
 LEDGER, CURATE, BUILD_FOLDER = (pathlib.Path(),) * 3
 
 
@@ -81,8 +81,8 @@ def missing(says, printed):
     return None
 
 
-def run(page, top, programs, cache):
-    """What is not as `page` says, empty if all is, after its commands were run in top/guide with these programs on the PATH."""
+def run(name, page, top, programs, cache):
+    """What is not as the page of this name says, empty if all is, after its commands were run in top/guide with these programs on the PATH."""
     found = commands(page)
     folder, out, bin_folder = (pathlib.Path(top) / name for name in ("guide", "out", "bin"))
     for made in (folder, out, bin_folder, cache):
@@ -93,7 +93,7 @@ def run(page, top, programs, cache):
     environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "CLEARED": str(HERE.parents[1]), "OUT": str(out), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(["bash", "-c", script(found)], cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False)
     for n, command in enumerate(found):
-        where = f"docs/ledger.md:{command.number}: {command.lines[0]}"
+        where = f"{name}:{command.number}: {command.lines[0]}"
         if not (out / f"{n}.code").exists():
             return f"{where}: was not run; {done.stderr}"
         code = int((out / f"{n}.code").read_text())
@@ -106,9 +106,10 @@ def run(page, top, programs, cache):
 
 class Guide(unittest.TestCase):
     def test_every_command_does_what_the_page_says(self):
-        self.assertGreater(len(commands(PAGE)), 80)
-        with tempfile.TemporaryDirectory() as top:
-            self.assertEqual(run(PAGE, top, [LEDGER, CURATE], BUILD_FOLDER / ".go-cache"), "")
+        for name, least in (("docs/ledger.md", 80), ("docs/rights.md", 25)):
+            with self.subTest(name), tempfile.TemporaryDirectory() as top:
+                self.assertGreater(len(commands(PAGES[name])), least)
+                self.assertEqual(run(name, PAGES[name], top, [LEDGER, CURATE], BUILD_FOLDER / ".go-cache"), "")
 
 
 class Reader(unittest.TestCase):

@@ -1,0 +1,187 @@
+// judge() of ledger/gate.h: each rule about terms is a function here, and ledger/rules.h says in
+// which order they are asked.
+#include <algorithm>
+
+#include "ledger/base/check.h"
+#include "ledger/gate.h"
+#include "ledger/licence.h"
+#include "ledger/rules.h"
+
+namespace cleared::ledger {
+namespace {
+
+struct Question {
+  const LicenceText& terms;
+  const Act& act;
+  std::string_view day;
+};
+// What decided, to follow "licence ID@VERSION "; nothing when the rule has no objection.
+using Objection = std::optional<std::string>;
+
+template <class List, class Value>
+bool lists(const List& list, const Value& value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+// True when the list names the value or everything.
+template <class List>
+bool grants(const List& list, std::string_view value) {
+  return lists(list, "*") || lists(list, value);
+}
+
+bool trains(Use use) {
+  return use == TRAIN || use == FINETUNE || use == DISTIL;
+}
+
+// What is done with weights after the last day of the terms that they were trained under.
+bool outlives_term(Licence::AfterTerm after, Use use) {
+  const bool generates = use == GENERATE_COMMERCIAL || use == GENERATE_INTERNAL;
+  const bool releases = use == RELEASE_WEIGHTS || use == SUBLICENSE;
+  switch (after) {
+    case Licence::KEEP_WEIGHTS:
+    case Licence::STOP_TRAINING:
+      return generates || releases;
+    case Licence::STOP_RELEASE:
+      return generates;
+    case Licence::WITHDRAW_MODEL:
+      return false;
+  }
+  return false;
+}
+
+Objection not_yet_valid(const Question& q) {
+  if (q.day >= q.terms.licence().valid_from()) return {};
+  return "begins on " + q.terms.licence().valid_from();
+}
+Objection expired(const Question& q) {
+  const Licence& licence = q.terms.licence();
+  if (q.day <= licence.valid_to() || outlives_term(licence.after_term(), q.act.use)) return {};
+  return "ended on " + licence.valid_to();
+}
+Objection use_not_allowed(const Question& q) {
+  if (lists(q.terms.allows().use(), q.act.use)) return {};
+  return "does not list " + Use_Name(q.act.use);
+}
+Objection model_not_allowed(const Question& q) {
+  if (q.act.purpose == nullptr || grants(q.terms.allows().model(), q.act.purpose->model()))
+    return {};
+  return "does not list model line " + q.act.purpose->model();
+}
+Objection component_not_allowed(const Question& q) {
+  if (q.act.purpose == nullptr) return {};
+  for (const int component : q.act.purpose->component()) {
+    if (!lists(q.terms.allows().component(), component))
+      return "does not list " + Component_Name(static_cast<Component>(component));
+  }
+  return {};
+}
+Objection field_excluded(const Question& q) {
+  if (q.act.purpose == nullptr ||
+      !lists(q.terms.allows().excluded_field(), q.act.purpose->field_of_use()))
+    return {};
+  return "excludes " + q.act.purpose->field_of_use();
+}
+Objection field_not_allowed(const Question& q) {
+  if (q.act.purpose == nullptr ||
+      grants(q.terms.allows().field_of_use(), q.act.purpose->field_of_use()))
+    return {};
+  return "does not list " + q.act.purpose->field_of_use();
+}
+// Handing out weights computes nothing.
+Objection territory_not_allowed(const Question& q) {
+  if (q.act.purpose == nullptr || q.act.use == RELEASE_WEIGHTS || q.act.use == SUBLICENSE ||
+      grants(q.terms.allows().compute_territory(), q.act.purpose->compute_territory()))
+    return {};
+  return "does not allow computing in " + q.act.purpose->compute_territory();
+}
+Objection release_not_allowed(const Question& q) {
+  if (q.act.release_territory.empty() ||
+      grants(q.terms.allows().release_territory(), q.act.release_territory))
+    return {};
+  return "does not allow release in " + std::string(q.act.release_territory);
+}
+Objection height_above_limit(const Question& q) {
+  const Limits& limits = q.terms.limits();
+  if (!limits.has_max_height_px() || q.act.height_px <= limits.max_height_px()) return {};
+  return "allows at most " + std::to_string(limits.max_height_px()) +
+         " pixels of height, asked for " + std::to_string(q.act.height_px);
+}
+Objection clearance_unknown(const Question& q) {
+  const Clearances& c = q.terms.clearances();
+  if (c.talent() != Talent::UNKNOWN && c.voice() != Voice::UNKNOWN && c.music() != Music::UNKNOWN)
+    return {};
+  return "does not say whether talent, voice and music are cleared";
+}
+Objection minors_visible(const Question& q) {
+  if (!q.terms.clearances().minors()) return {};
+  return "says that minors are visible";
+}
+Objection talent_not_released(const Question& q) {
+  if (!trains(q.act.use) || q.terms.clearances().talent() != Talent::RELEASED) return {};
+  return "has talent released, but not for training";
+}
+
+struct Asked {
+  std::string_view rule;
+  Objection (*objection)(const Question&);
+};
+constexpr Asked kAsked[] = {
+    {"not_yet_valid", not_yet_valid},
+    {"expired", expired},
+    {"use_not_allowed", use_not_allowed},
+    {"model_not_allowed", model_not_allowed},
+    {"component_not_allowed", component_not_allowed},
+    {"field_excluded", field_excluded},
+    {"field_not_allowed", field_not_allowed},
+    {"territory_not_allowed", territory_not_allowed},
+    {"release_not_allowed", release_not_allowed},
+    {"height_above_limit", height_above_limit},
+    {"clearance_unknown", clearance_unknown},
+    {"minors_visible", minors_visible},
+    {"talent_not_released", talent_not_released},
+};
+
+// The table that is printed and the functions that are called are the same rules in one order.
+bool is_table_of_rules() {
+  const Asked* next = std::begin(kAsked);
+  for (const GateRule& rule : rules()) {
+    if (rule.stage != RuleStage::terms) continue;
+    if (next == std::end(kAsked) || next->rule != rule.name) return false;
+    ++next;
+  }
+  return next == std::end(kAsked);
+}
+
+}  // namespace
+
+Verdict judge(const LicenceText& terms, const Act& act, std::string_view day) {
+  static const bool kInOrder = is_table_of_rules();
+  CLEARED_CHECK(kInOrder);
+  const Question question{terms, act, day};
+  for (const auto& [rule, objection] : kAsked) {
+    if (auto why = objection(question))
+      return no(std::string(rule), "licence " + licence_ref(terms) + " " + *why);
+  }
+  return yes();
+}
+
+Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
+                       std::string_view day) {
+  if (licences.empty()) return no("no_licence", "no licence in the ledger covers it");
+  const LicenceText& first = *licences.front().terms;
+  for (const CoveringLicence& covering : licences) {
+    const LicenceText& terms = *covering.terms;
+    if (terms.licence().licensor() != first.licence().licensor()) {
+      return no("title_conflict", "licences " + licence_ref(first) + " and " + licence_ref(terms) +
+                                      " come from two licensors and both cover it");
+    }
+    if (!covering.revoked.empty()) {
+      return no("revoked", "licence " + licence_ref(terms) + " was revoked (" +
+                               std::string(covering.revoked) + ")");
+    }
+    if (Verdict verdict = judge(terms, act, day); !verdict.cleared) return verdict;
+  }
+  return yes();
+}
+
+}  // namespace cleared::ledger

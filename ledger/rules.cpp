@@ -1,0 +1,178 @@
+#include "ledger/rules.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace cleared::ledger {
+namespace {
+
+constexpr std::string_view kNewVersion = "agree on it: a new version of the licence";
+
+constexpr GateRule kRules[] = {
+    {RuleStage::footage, "no_licence",
+     "Does a licence in the ledger, whose document is kept, cover this file?", "`covers`",
+     "append a licence whose `covers` names its path or digest"},
+    {RuleStage::footage, "title_conflict", "Do all licences that cover it come from one licensor?",
+     "`licence.licensor`, duplicates", "the licensors settle it; a licence that covers it alone"},
+    {RuleStage::footage, "revoked", "Has nobody taken back the licence, or the shard itself?",
+     "revocations", "leave it out: `ledger permit --leave-out-refused`"},
+    {RuleStage::footage, "superseded_clip", "Is the clip still kept?", "the clip's verdict",
+     "make shards again"},
+    {RuleStage::footage, "duplicate", "Is the footage new to the ledger?", "duplicates",
+     "nothing to do: it is in the ledger"},
+    {RuleStage::terms, "not_yet_valid", "Is it the first day of the licence, or later?",
+     "`licence.valid_from`", "wait, or agree on an earlier day"},
+    {RuleStage::terms, "expired",
+     "Is it the last day of the licence, or earlier? For finished weights: does `after_term` allow "
+     "this afterwards?",
+     "`licence.valid_to`, `licence.after_term`", "a new version of the licence"},
+    {RuleStage::terms, "use_not_allowed", "Does the licence list this use?", "`allows.use`",
+     kNewVersion},
+    {RuleStage::terms, "model_not_allowed", "Does it list this model line, or `\"*\"`?",
+     "`allows.model`", kNewVersion},
+    {RuleStage::terms, "component_not_allowed", "Does it list every component that is trained?",
+     "`allows.component`", kNewVersion},
+    {RuleStage::terms, "field_excluded", "Is the field of use not excluded?",
+     "`allows.excluded_field`", "another field; `\"*\"` elsewhere does not help"},
+    {RuleStage::terms, "field_not_allowed", "Does it list this field of use, or `\"*\"`?",
+     "`allows.field_of_use`", kNewVersion},
+    {RuleStage::terms, "territory_not_allowed",
+     "Unless weights are only handed out: does it list the place of computing, or `\"*\"`?",
+     "`allows.compute_territory`", "compute elsewhere, or agree on it"},
+    {RuleStage::terms, "release_not_allowed",
+     "Does it list the place where the weights or clips go, or `\"*\"`?",
+     "`allows.release_territory`", "release elsewhere, or agree on it"},
+    {RuleStage::terms, "height_above_limit", "Are the frames no higher than allowed?",
+     "`limits.max_height_px`", "smaller shards"},
+    {RuleStage::terms, "clearance_unknown", "Are talent, voice and music known to be cleared?",
+     "`clearances`", "clear them: a new version of the licence"},
+    {RuleStage::terms, "minors_visible", "Are no minors visible?", "`clearances.minors`",
+     "leave it out: nothing clears that here"},
+    {RuleStage::terms, "talent_not_released", "Is talent released for training, where one trains?",
+     "`clearances.talent`", "clear it: a new version of the licence"},
+    {RuleStage::limits, "share_exceeded", "Does each licensor keep below its share of the run?",
+     "`limits.max_share`", "more footage of others"},
+    {RuleStage::limits, "passes_reserved", "Has every earlier permit that may use up passes ended?",
+     "permits", "wait until they end"},
+    {RuleStage::limits, "passes_exceeded",
+     "Does the model line, with all its runs, consume each sample no more often than allowed?",
+     "`limits.max_passes`, run receipts", "fewer steps, more footage"},
+    {RuleStage::shards, "not_approved", "Did those whom the policy asks for approve the shard?",
+     "approvals", "`ledger approve`"},
+    {RuleStage::shards, "shard_incomplete", "Has the shard all samples that were recorded?",
+     "the shard's root", "get it again"},
+    {RuleStage::shards, "shard_missing", "Is there a manifest with the root that the permit lists?",
+     "manifests", "get the shard, unchanged"},
+    {RuleStage::shards, "sample_changed", "Are the bytes in memory those of the manifest?",
+     "SHA-256 of the sample", "restore the shard from where it was approved"},
+    {RuleStage::shards, "shard_unproven",
+     "Where the node knows the log's key: is the shard proven to be in that log?",
+     "`RUN.permit.proofs`", "copy `RUN.permit.proofs` beside the permit, unchanged"},
+    {RuleStage::permits, "nothing_permitted", "Is any shard left to permit?", "the permit's shards",
+     "approve shards"},
+    {RuleStage::permits, "permit_unsigned",
+     "Did as many approvers sign the permit as this node asks for ([trust "
+     "file](formats/policy.md))?",
+     "signatures", "the right `--trust` file, or their signatures: `ledger sign`"},
+    {RuleStage::permits, "permit_too_long", "Is the permit for 168 hours or less?", "its two times",
+     "a shorter one"},
+    {RuleStage::permits, "permit_other_run", "Is the permit for this run?", "its run",
+     "a permit for this run"},
+    {RuleStage::permits, "permit_other_config", "Is it for this config, byte for byte?",
+     "its config digest", "a permit for this config"},
+    {RuleStage::permits, "permit_other_purpose", "Is it for what the run declares?", "its purpose",
+     "a permit for this config"},
+    {RuleStage::permits, "permit_not_yet_valid", "Is the clock not behind the permit?",
+     "the clock, its `issued_at`", "set the clock"},
+    {RuleStage::permits, "permit_expired", "Has the permit not ended?", "its `expires_at`",
+     "a new permit"},
+    {RuleStage::permits, "permits_differ", "Were all ranks given the same permit?",
+     "the permit's digest", "give all of them the same file"},
+    {RuleStage::permits, "notice_unverified",
+     "Does every file in the notices folder verify? It might be a revocation.", "notices",
+     "look at it, and ask its licensor"},
+};
+
+struct StageTitle {
+  RuleStage stage;
+  std::string_view title;
+};
+constexpr StageTitle kStages[] = {
+    {RuleStage::footage, "The footage"},
+    {RuleStage::terms, "The terms, in the order of the licence"},
+    {RuleStage::limits, "Limits counted from the record"},
+    {RuleStage::shards, "The shards"},
+    {RuleStage::permits, "The permit"},
+};
+
+constexpr std::string_view kBefore = R"(# Rules of the gate
+
+Printed by `ledger rules --markdown` from the table that the gate itself walks (`ledger/rules.cpp`); a test holds the two together.
+
+May this footage be used so, now? Each question below must be answered with yes. They are asked in this order, and the first no decides: the refusal names its rule
+and then, in words, the fact that decided, with the licence, the shard or the sample. Nothing turns a rule off. Three things hold everywhere:
+
+- **Closed vocabulary.** What the licence does not list is refused, and so is a word that nobody knows. `"*"` lists everything, and an exclusion goes before it.
+- **Strictest of several.** What is under several licences, or was made from several sources, may be used only if every one of them says yes.
+- **Days are UTC, and both ends count.** A licence from 2026-01-01 to 2026-12-31 holds from the first second of the one day to the last of the other, by the later of the host's clock and the newest record.
+)";
+
+constexpr std::string_view kAfter = R"(
+## After the last day
+
+`after_term` says what may still be done with weights that were trained in time. Everything else ends with the licence.
+
+| `after_term` | generate | release weights, sublicense |
+|---|---|---|
+| `KEEP_WEIGHTS`, `STOP_TRAINING` | yes | yes |
+| `STOP_RELEASE` | yes | no |
+| `WITHDRAW_MODEL` | no | no |
+
+## Where the gate is asked
+
+| when | asked by | for | a no is |
+|---|---|---|---|
+| ingest, before a byte is parsed | `curate ingest` | INGEST, each file | on record, with the file's digest |
+| before clips are encoded | `curate shard` | ENCODE, each source | on record, with the file's digest |
+| approval | `ledger approve` | TRAIN, each source of the shard | on record |
+| permit, and again when it is appended | `ledger permit`, `ledger append` | all that the run declares, each source of each shard | on record |
+| the start of a run, on every rank | `train` | the permit, from it and public keys alone | on record, through the outbox |
+| every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |
+| every sample, before it is decoded | `train` | its digest, its passes | on record, through the outbox |
+| release of a checkpoint, and sampling | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
+
+`train` itself does not ask before it samples; who samples or hands out weights asks `ledger release` first.
+
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `conflict`.
+)";
+
+}  // namespace
+
+std::span<const GateRule> rules() {
+  return kRules;
+}
+
+const GateRule* find_rule(std::string_view name) {
+  const auto* found = std::find_if(std::begin(kRules), std::end(kRules),
+                                   [&](const GateRule& rule) { return rule.name == name; });
+  return found == std::end(kRules) ? nullptr : found;
+}
+
+std::string rules_markdown() {
+  std::ostringstream out;
+  out << kBefore;
+  size_t number = 0;
+  for (const auto& [stage, title] : kStages) {
+    out << "\n## " << title << "\n\n| | the question | looks at | a no is called | what helps |\n"
+        << "|---|---|---|---|---|\n";
+    for (const GateRule& rule : kRules) {
+      if (rule.stage != stage) continue;
+      out << "| " << ++number << " | " << rule.question << " | " << rule.fact << " | `" << rule.name
+          << "` | " << rule.helps << " |\n";
+    }
+  }
+  out << kAfter;
+  return std::move(out).str();
+}
+
+}  // namespace cleared::ledger

@@ -1,0 +1,387 @@
+// The gate's rules: the printed table, a truth table of rule x state x edge of time, and an oracle.
+//
+// The oracle was written from docs/gate-rules.md and docs/formats/licence.md, not from the code: it
+// reads the licence as text, counts days, and asks every question of every licence, the last first.
+// CLEARED_ORACLE_CASES=5000000 asks it more often than the 200,000 times of every test run.
+#include "ledger/rules.h"
+
+#include <cstdlib>
+#include <map>
+#include <random>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ledger/base/file.h"
+#include "ledger/gate.h"
+#include "ledger/licence.h"
+#include "ledger/textproto.h"
+#include "tests/ledger/world.h"
+
+namespace cleared::ledger {
+namespace {
+
+TEST(Rules, ThePageIsTheTable) {
+  EXPECT_EQ(read_file("../docs/gate-rules.md"), rules_markdown())
+      << "run: ledger rules --markdown > docs/gate-rules.md";
+}
+
+TEST(Rules, HaveOneNameEach) {
+  std::set<std::string_view> names;
+  for (const GateRule& rule : rules()) {
+    EXPECT_TRUE(names.insert(rule.name).second) << rule.name;
+    EXPECT_EQ(find_rule(rule.name), &rule);
+    EXPECT_FALSE(rule.question.empty() || rule.fact.empty() || rule.helps.empty()) << rule.name;
+  }
+  for (const char* word : {"", "cleared", "Expired", "expired ", "no_licence2"}) {
+    EXPECT_EQ(find_rule(word), nullptr) << word;
+  }
+}
+
+// --- truth table ---
+
+struct World1 {
+  LicenceText terms = parse_licence(full_licence_text(), "a");
+  Purpose purpose = World::purpose();
+  Act act{TRAIN, 64, &purpose, {}};
+};
+struct Breaks {
+  const char* rule;  // "cleared": breaks none
+  void (*change)(World1&);
+};
+constexpr Breaks kBreaks[] = {
+    {"cleared", [](World1&) {}},
+    {"use_not_allowed", [](World1& w) { w.act.use = DISTIL; }},
+    {"model_not_allowed", [](World1& w) { w.purpose.set_model("other"); }},
+    {"component_not_allowed", [](World1& w) { w.purpose.add_component(TEXT_ENCODER); }},
+    {"field_excluded", [](World1& w) { w.purpose.set_field_of_use("political"); }},
+    {"field_not_allowed", [](World1& w) { w.purpose.set_field_of_use("games"); }},
+    {"territory_not_allowed", [](World1& w) { w.purpose.set_compute_territory("CN"); }},
+    {"release_not_allowed",
+     [](World1& w) {
+       w.terms.mutable_allows()->set_release_territory(0, "US");
+       w.act.release_territory = "FR";
+     }},
+    {"height_above_limit", [](World1& w) { w.act.height_px = 1081; }},
+    {"clearance_unknown",
+     [](World1& w) { w.terms.mutable_clearances()->set_music(Music::UNKNOWN); }},
+    {"minors_visible", [](World1& w) { w.terms.mutable_clearances()->set_minors(true); }},
+    {"talent_not_released",
+     [](World1& w) { w.terms.mutable_clearances()->set_talent(Talent::RELEASED); }},
+};
+struct Day {
+  const char *day, *rule;  // "": time has no objection
+};
+constexpr Day kDays[] = {
+    {"2023-12-31", "not_yet_valid"}, {"2024-01-01", ""}, {"2024-02-29", ""}, {"2099-12-31", ""},
+    {"2100-01-01", "expired"},
+};
+
+TEST(TruthTable, EveryRuleInEveryStateAtEveryEdgeOfTime) {
+  size_t rows = 0;
+  std::set<std::string_view> decided;
+  for (const Breaks& breaks : kBreaks) {
+    for (const Day& day : kDays) {
+      for (const char* revoked : {"", "asked for, at 2026-01-02T03:04:05Z"}) {
+        World1 w;
+        breaks.change(w);
+        const CoveringLicence covering{&w.terms, revoked};
+        const std::string_view timed = *day.rule == '\0' ? breaks.rule : day.rule;
+        const std::string_view expected = *revoked == '\0' ? timed : "revoked";
+        const Verdict verdict = judge_covering({&covering, 1}, w.act, day.day);
+        EXPECT_EQ(verdict.rule, expected) << breaks.rule << " " << day.day << " " << revoked;
+        EXPECT_EQ(verdict.cleared, expected == "cleared");
+        decided.insert(expected);
+        ++rows;
+      }
+    }
+  }
+  EXPECT_EQ(rows, std::size(kBreaks) * std::size(kDays) * 2);
+  for (const GateRule& rule : rules()) {
+    if (rule.stage == RuleStage::terms) {
+      EXPECT_TRUE(decided.contains(rule.name)) << rule.name << " has no row";
+    }
+  }
+}
+
+TEST(TruthTable, WhatAfterTermLeaves) {
+  struct Case {
+    Licence::AfterTerm after;
+    Use use;
+    bool cleared;
+  };
+  const Case cases[] = {
+      {Licence::KEEP_WEIGHTS, TRAIN, false},
+      {Licence::KEEP_WEIGHTS, INGEST, false},
+      {Licence::KEEP_WEIGHTS, GENERATE_INTERNAL, true},
+      {Licence::KEEP_WEIGHTS, RELEASE_WEIGHTS, true},
+      {Licence::STOP_TRAINING, FINETUNE, false},
+      {Licence::STOP_TRAINING, GENERATE_COMMERCIAL, true},
+      {Licence::STOP_TRAINING, SUBLICENSE, true},
+      {Licence::STOP_RELEASE, GENERATE_COMMERCIAL, true},
+      {Licence::STOP_RELEASE, RELEASE_WEIGHTS, false},
+      {Licence::STOP_RELEASE, SUBLICENSE, false},
+      {Licence::WITHDRAW_MODEL, GENERATE_INTERNAL, false},
+      {Licence::WITHDRAW_MODEL, RELEASE_WEIGHTS, false},
+  };
+  for (const Case& c : cases) {
+    World1 w;
+    w.terms.mutable_licence()->set_after_term(c.after);
+    w.terms.mutable_allows()->clear_use();
+    w.terms.mutable_allows()->add_use(c.use);
+    const Act act{c.use};
+    EXPECT_TRUE(judge(w.terms, act, "2099-12-31").cleared) << Use_Name(c.use);
+    EXPECT_EQ(judge(w.terms, act, "2100-01-01").rule, c.cleared ? "cleared" : "expired")
+        << Use_Name(c.use) << " " << Licence::AfterTerm_Name(c.after);
+    EXPECT_FALSE(judge(w.terms, act, "2023-12-31").cleared);
+  }
+}
+
+TEST(TruthTable, TheStrictestOfSeveral) {
+  World1 w, strict, rival;
+  strict.terms.mutable_licence()->set_id("LIC-2");
+  strict.terms.mutable_limits()->set_max_height_px(32);
+  rival.terms.mutable_licence()->set_licensor("rival");
+  const auto rule = [&](std::vector<CoveringLicence> covering) {
+    return judge_covering(covering, w.act, "2026-06-01").rule;
+  };
+  const CoveringLicence loose{&w.terms, ""}, tight{&strict.terms, ""}, other{&rival.terms, ""};
+  EXPECT_EQ(rule({}), "no_licence");
+  EXPECT_EQ(rule({loose, loose}), "cleared");
+  EXPECT_EQ(rule({loose, tight}), "height_above_limit");
+  EXPECT_EQ(rule({tight, loose}), "height_above_limit");
+  EXPECT_EQ(rule({loose, other}), "title_conflict");
+  EXPECT_EQ(rule({other, loose}), "title_conflict");
+  EXPECT_EQ(rule({loose, {&w.terms, "why"}}), "revoked");
+}
+
+// --- oracle ---
+
+// A licence as words: "allows.use" -> INGEST, TRAIN.
+using Words = std::map<std::string, std::vector<std::string>>;
+
+Words read_words(const std::string& text) {
+  Words out;
+  std::vector<std::string> path;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    line.erase(0, line.find_first_not_of(' '));
+    if (line.ends_with(" {")) {
+      path.push_back(line.substr(0, line.size() - 2));
+    } else if (line == "}") {
+      path.pop_back();
+    } else {
+      std::string key;
+      for (const auto& name : path) key += name + ".";
+      const size_t colon = line.find(": ");
+      std::string value = line.substr(colon + 2);
+      if (value.front() == '"') value = value.substr(1, value.size() - 2);
+      out[key + line.substr(0, colon)].push_back(value);
+    }
+  }
+  return out;
+}
+
+// Days from 1600 to a "2026-01-31", counted one month at a time.
+int day_number(const std::string& day) {
+  const int year = std::stoi(day.substr(0, 4)), month = std::stoi(day.substr(5, 2));
+  int days = std::stoi(day.substr(8, 2));
+  for (int y = 1600; y < year; ++y) {
+    days += y % 4 == 0 && (y % 100 != 0 || y % 400 == 0) ? 366 : 365;
+  }
+  const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  for (int m = 1; m < month; ++m) days += lengths[m - 1];
+  const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+  return days + (leap && month > 2 ? 1 : 0);
+}
+
+struct Ask {
+  std::string use;
+  int height = 0;
+  bool with_purpose = false;
+  std::string model, field, place, release;
+  std::set<std::string> components;
+  std::string day;
+};
+struct Held {
+  const Words* words;
+  bool revoked;
+};
+
+std::string oracle_one(const Words& w, const Ask& ask) {
+  const auto one = [&](const std::string& key) { return w.contains(key) ? w.at(key)[0] : ""; };
+  const auto has = [&](const std::string& key, const std::string& value) {
+    if (!w.contains(key)) return false;
+    const auto& list = w.at(key);
+    return std::set<std::string>(list.begin(), list.end()).contains(value);
+  };
+  const auto named = [&](const std::string& key, const std::string& value) {
+    return has(key, value) || has(key, "*");
+  };
+  std::string said = "cleared";
+  const std::set<std::string> training = {"TRAIN", "FINETUNE", "DISTIL"};
+  // The last question first: what is asked earlier overwrites what is asked later.
+  const auto ask_that = [&](bool yes, const char* rule) {
+    if (!yes) said = rule;
+  };
+  ask_that(!training.contains(ask.use) || one("clearances.talent") != "RELEASED",
+           "talent_not_released");
+  ask_that(one("clearances.minors") == "false", "minors_visible");
+  for (const char* which : {"talent", "voice", "music"}) {
+    ask_that(one(std::string("clearances.") + which) != "UNKNOWN", "clearance_unknown");
+  }
+  const std::string height = one("limits.max_height_px");
+  ask_that(height.empty() || std::stoi(height) >= ask.height, "height_above_limit");
+  ask_that(ask.release.empty() || named("allows.release_territory", ask.release),
+           "release_not_allowed");
+  if (ask.with_purpose) {
+    ask_that(ask.use == "RELEASE_WEIGHTS" || ask.use == "SUBLICENSE" ||
+                 named("allows.compute_territory", ask.place),
+             "territory_not_allowed");
+    ask_that(named("allows.field_of_use", ask.field), "field_not_allowed");
+    ask_that(!has("allows.excluded_field", ask.field), "field_excluded");
+    for (const std::string& component : ask.components) {
+      ask_that(has("allows.component", component), "component_not_allowed");
+    }
+    ask_that(named("allows.model", ask.model), "model_not_allowed");
+  }
+  ask_that(has("allows.use", ask.use), "use_not_allowed");
+  static const std::map<std::string, std::set<std::string>> kAfter = {
+      {"KEEP_WEIGHTS",
+       {"GENERATE_INTERNAL", "GENERATE_COMMERCIAL", "RELEASE_WEIGHTS", "SUBLICENSE"}},
+      {"STOP_TRAINING",
+       {"GENERATE_INTERNAL", "GENERATE_COMMERCIAL", "RELEASE_WEIGHTS", "SUBLICENSE"}},
+      {"STOP_RELEASE", {"GENERATE_INTERNAL", "GENERATE_COMMERCIAL"}},
+      {"WITHDRAW_MODEL", {}}};
+  const int day = day_number(ask.day);
+  ask_that(day_number(one("licence.valid_to")) - day >= 0 ||
+               kAfter.at(one("licence.after_term")).contains(ask.use),
+           "expired");
+  ask_that(day - day_number(one("licence.valid_from")) >= 0, "not_yet_valid");
+  return said;
+}
+
+std::string oracle(const std::vector<Held>& held, const Ask& ask) {
+  std::string said = held.empty() ? "no_licence" : "cleared";
+  for (auto licence = held.rbegin(); licence != held.rend(); ++licence) {
+    std::string own = oracle_one(*licence->words, ask);
+    if (licence->revoked) own = "revoked";
+    if (licence->words->at("licence.licensor") != held.front().words->at("licence.licensor")) {
+      own = "title_conflict";
+    }
+    if (own != "cleared") said = own;
+  }
+  return said;
+}
+
+class Chance {
+ public:
+  uint32_t below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
+  bool seldom() { return below(10) == 0; }  // so that later rules are reached
+  std::string word() {
+    constexpr const char* kWords[] = {"film", "games",        "political", "*",    "US",
+                                      "EU",   "cleared-base", "FILM",      "film "};
+    return kWords[below(std::size(kWords))];
+  }
+  std::string day() {
+    constexpr const char* kEdges[] = {"2023-12-31", "2024-01-01", "2024-02-29", "2026-06-01",
+                                      "2026-12-31", "2027-01-01", "2099-12-31", "2100-01-01"};
+    return kEdges[seldom() ? below(std::size(kEdges)) : 1 + below(4)];
+  }
+
+ private:
+  std::mt19937 random_{20260601};
+};
+
+LicenceText random_terms(Chance& chance) {
+  LicenceText t = parse_licence(full_licence_text(), "a");
+  Licence& l = *t.mutable_licence();
+  Allows& a = *t.mutable_allows();
+  Clearances& c = *t.mutable_clearances();
+  if (chance.seldom()) l.set_licensor("rival");
+  l.set_valid_to(chance.below(2) == 0 ? "2026-12-31" : "2099-12-31");
+  l.set_after_term(static_cast<Licence::AfterTerm>(1 + chance.below(4)));
+  if (chance.seldom()) a.clear_use();
+  for (uint32_t more = chance.below(6); more > 0; --more) {
+    a.add_use(static_cast<Use>(1 + chance.below(12)));
+  }
+  if (chance.seldom()) a.set_model(0, chance.word());
+  if (chance.seldom()) a.set_component(0, static_cast<Component>(1 + chance.below(3)));
+  if (chance.seldom()) a.add_excluded_field(chance.word());
+  if (chance.seldom()) a.add_field_of_use(chance.word());
+  if (chance.seldom()) a.set_compute_territory(1, chance.word());
+  if (chance.seldom()) a.set_release_territory(0, chance.word());
+  if (chance.seldom()) t.mutable_limits()->set_max_height_px(chance.below(100));
+  if (chance.seldom()) t.clear_limits();
+  if (chance.seldom()) c.set_talent(static_cast<Talent::Value>(1 + chance.below(4)));
+  if (chance.seldom()) c.set_voice(static_cast<Voice::Value>(1 + chance.below(3)));
+  if (chance.seldom()) c.set_music(static_cast<Music::Value>(1 + chance.below(4)));
+  if (chance.seldom()) c.set_minors(true);
+  return t;
+}
+
+Ask random_ask(Chance& chance) {
+  const auto or_word = [&](const char* usual) { return chance.seldom() ? chance.word() : usual; };
+  Ask out;
+  out.use = Use_Name(chance.below(2) == 0 ? TRAIN : static_cast<Use>(1 + chance.below(12)));
+  out.height = static_cast<int>(chance.below(100));
+  out.with_purpose = !chance.seldom();
+  out.model = or_word("cleared-base");
+  out.field = or_word("film");
+  out.place = or_word("EU");
+  if (chance.below(2) == 0) out.release = chance.word();
+  if (chance.seldom()) out.components.insert("TEXT_ENCODER");
+  if (!chance.seldom()) out.components.insert("VAE");
+  out.day = chance.day();
+  return out;
+}
+
+std::string asked_of_the_gate(const std::vector<CoveringLicence>& covering, const Ask& ask) {
+  Purpose purpose;
+  purpose.set_model(ask.model);
+  purpose.set_field_of_use(ask.field);
+  purpose.set_compute_territory(ask.place);
+  for (const std::string& name : ask.components) {
+    Component component = GENERATOR;
+    EXPECT_TRUE(Component_Parse(name, &component));
+    purpose.add_component(component);
+  }
+  Act act{INGEST, static_cast<uint32_t>(ask.height), ask.with_purpose ? &purpose : nullptr,
+          ask.release};
+  EXPECT_TRUE(Use_Parse(ask.use, &act.use));
+  return judge_covering(covering, act, ask.day).rule;
+}
+
+TEST(Oracle, AgreesOnRandomCases) {
+  const char* more = std::getenv("CLEARED_ORACLE_CASES");
+  const uint64_t cases = more != nullptr ? std::stoull(more) : 200'000;
+  Chance chance;
+  std::vector<LicenceText> terms;
+  std::vector<Words> words;
+  for (int i = 0; i < 400; ++i) {
+    terms.push_back(random_terms(chance));
+    words.push_back(read_words(format_textproto(terms.back())));
+  }
+  std::map<std::string, uint64_t> seen;
+  for (uint64_t i = 0; i < cases; ++i) {
+    std::vector<CoveringLicence> covering;
+    std::vector<Held> held;
+    uint32_t count = chance.seldom() ? chance.below(4) : 1;
+    for (; count > 0; --count) {
+      const uint32_t which = chance.below(static_cast<uint32_t>(terms.size()));
+      const bool revoked = chance.seldom();
+      covering.push_back({&terms[which], revoked ? "a reason" : ""});
+      held.push_back({&words[which], revoked});
+    }
+    const Ask ask = random_ask(chance);
+    const std::string rule = asked_of_the_gate(covering, ask);
+    ASSERT_EQ(rule, oracle(held, ask)) << "case " << i << " " << ask.use << " " << ask.day;
+    ++seen[rule];
+  }
+  EXPECT_EQ(seen.size(), 17U) << "a rule was never reached";
+}
+
+}  // namespace
+}  // namespace cleared::ledger

@@ -1,0 +1,386 @@
+#include "tools/rights_commands.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/licence.h"
+#include "ledger/query.h"
+#include "ledger/rights.h"
+#include "ledger/rules.h"
+#include "ledger/store.h"
+#include "ledger/terms.h"
+#include "tools/cli.h"
+#include "tools/ledger_commands.h"
+#include "tools/output.h"
+
+namespace cleared::tools {
+using namespace cleared::ledger;
+namespace {
+
+struct RightsOptions {
+  std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
+  bool json = false, markdown = false, dry_run = false;
+};
+
+int print_rules(const RightsOptions& o) {
+  if (o.markdown) {
+    std::fputs(rules_markdown().c_str(), stdout);
+    return exit_ok;
+  }
+  Json out = Json::array();
+  for (const GateRule& rule : rules()) {
+    if (o.json) {
+      out.push_back({{"rule", rule.name},
+                     {"question", rule.question},
+                     {"looks_at", rule.fact},
+                     {"helps", rule.helps}});
+    } else {
+      std::printf("%-22s %s\n", std::string(rule.name).c_str(), std::string(rule.question).c_str());
+    }
+  }
+  if (o.json) print_json(out);
+  return exit_ok;
+}
+
+// The text of a licence, signed or not, and who is said to have signed it.
+struct LicenceFile {
+  LicenceText terms;
+  std::vector<std::string> signers;
+};
+LicenceFile read_licence(const std::string& path) {
+  LicenceFile out;
+  std::string text = read_file(path);
+  if (text.find("\n\n\u2014 ") != std::string::npos) {
+    const Note note = parse_note(text);
+    text = note.text;
+    for (const auto& signature : note.signatures) out.signers.push_back(signature.name);
+  }
+  out.terms = parse_licence(text, path);
+  return out;
+}
+
+std::vector<std::string> warnings_of_signers(const LicenceFile& file) {
+  std::vector<std::string> out;
+  for (const std::string& party :
+       {file.terms.licence().licensor(), file.terms.licence().licensee()}) {
+    if (std::find(file.signers.begin(), file.signers.end(), party) == file.signers.end()) {
+      out.push_back("not signed by " + party + " yet");
+    }
+  }
+  return out;
+}
+
+// Of the ledger's sources, those that the licence covers.
+uint64_t covered_sources(const Store& store, const LicenceText& terms) {
+  uint64_t count = 0;
+  Statement sources(store.db(), "SELECT path, digest FROM source");
+  while (sources.next()) {
+    count += covers(terms, sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}));
+  }
+  return count;
+}
+
+int check_licence(const RightsOptions& o) {
+  const LicenceFile file = read_licence(o.file);
+  const auto sentences = explain_licence(file.terms);
+  auto warnings = warn_of(file.terms, o.at.empty() ? date_of(now_us()) : o.at);
+  for (auto& more : warnings_of_signers(file)) warnings.push_back(std::move(more));
+  if (!o.ledger.empty()) {
+    const Store store(o.ledger, Access::read);
+    if (covered_sources(store, file.terms) == 0)
+      warnings.push_back("it covers none of the sources in " + o.ledger);
+  }
+  if (o.json) {
+    print_json(Json{{"licence", licence_ref(file.terms)},
+                    {"says", sentences},
+                    {"warnings", warnings},
+                    {"signed_by", file.signers}});
+    return exit_ok;
+  }
+  for (const auto& sentence : sentences) std::printf("%s\n", printable(sentence).c_str());
+  for (const auto& warning : warnings) std::printf("warning: %s\n", printable(warning).c_str());
+  return exit_ok;
+}
+
+// What an amendment touches of what the ledger holds: everything that licence `id` covers.
+struct Touched {
+  uint64_t clips = 0, shards = 0, runs = 0;
+};
+Touched touched_by(const Store& store, const std::string& id) {
+  const std::string clips =
+      " FROM licence l JOIN source_licence sl ON sl.licence = l.seq "
+      "JOIN clip c ON c.source = sl.seq ";
+  const auto count = [&](const std::string& what) {
+    Statement select(store.db(), what + " WHERE l.id = ?");
+    select.with(id).next();
+    return select.unsigned_integer(0);
+  };
+  return {count("SELECT COUNT(DISTINCT c.seq)" + clips),
+          count("SELECT COUNT(DISTINCT p.shard)" + clips + "JOIN sample p ON p.clip = c.seq"),
+          count("SELECT COUNT(DISTINCT t.run)" + clips +
+                "JOIN consumed_clip u ON u.clip = c.seq JOIN run r ON r.seq = u.run "
+                "JOIN receipt t ON t.run = r.seq")};
+}
+
+void print_changes(const std::vector<TermChange>& changes) {
+  for (const TermChange& c : changes) {
+    std::printf("%-9s %s: %s -> %s\n", std::string(effect_word(c.effect)).c_str(), c.path.c_str(),
+                c.before.empty() ? "(not set)" : printable(c.before).c_str(),
+                c.after.empty() ? "(not set)" : printable(c.after).c_str());
+  }
+  if (changes.empty()) std::printf("no term differs\n");
+}
+
+int diff_licences(const RightsOptions& o) {
+  const LicenceText before = read_licence(o.file).terms, after = read_licence(o.other).terms;
+  const auto changes = compare_terms(before, after);
+  Json out = {{"before", licence_ref(before)}, {"after", licence_ref(after)}};
+  out["changes"] = Json::array();
+  for (const TermChange& c : changes) {
+    out["changes"].push_back({{"term", c.path},
+                              {"before", c.before},
+                              {"after", c.after},
+                              {"effect", effect_word(c.effect)}});
+  }
+  if (!o.json) {
+    std::printf("%s -> %s\n", licence_ref(before).c_str(), licence_ref(after).c_str());
+    print_changes(changes);
+  }
+  if (!o.ledger.empty()) {
+    const Store store(o.ledger, Access::read);
+    const Touched t = touched_by(store, before.licence().id());
+    out["touches"] = {{"clips", t.clips}, {"shards", t.shards}, {"runs", t.runs}};
+    if (!o.json) {
+      std::printf(
+          "touches %llu clips, %llu shards, %llu runs\n", static_cast<unsigned long long>(t.clips),
+          static_cast<unsigned long long>(t.shards), static_cast<unsigned long long>(t.runs));
+    }
+  }
+  if (o.json) print_json(out);
+  return exit_ok;
+}
+
+Use parse_use(const std::string& word) {
+  Use use = INGEST;
+  if (Use_Parse(word, &use) && (use == RELEASE_WEIGHTS || use == SUBLICENSE ||
+                                use == GENERATE_INTERNAL || use == GENERATE_COMMERCIAL)) {
+    return use;
+  }
+  throw Error(Errc::usage, "release: --use must be RELEASE_WEIGHTS, SUBLICENSE, GENERATE_INTERNAL ",
+              "or GENERATE_COMMERCIAL");
+}
+
+std::string checkpoint_digest(const Store& store, uint64_t seq) {
+  Statement select(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
+  if (!select.with(seq).next()) {
+    throw Error(Errc::usage, "release: record ", seq, " is no checkpoint");
+  }
+  return select.text(0);
+}
+
+int release(const RightsOptions& o) {
+  const Use use = parse_use(o.use);
+  Store store(o.ledger, o.dry_run ? Access::read : Access::append);
+  const uint64_t seq = find_record(store, o.name);
+  const std::string digest = checkpoint_digest(store, seq);
+  Purpose purpose;
+  purpose.set_use(use);
+  purpose.set_model(o.model);
+  purpose.set_field_of_use(o.field);
+  purpose.set_compute_territory(o.at.empty() ? o.territory : o.at);
+  const CheckpointStanding standing =
+      judge_checkpoint(store, Rights(store), seq, Act{use, 0, &purpose, o.territory});
+  const Verdict& verdict = standing.verdict;
+  if (verdict.cleared) {
+    std::printf("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
+                Use_Name(use).c_str(), digest.c_str(), o.territory.c_str(),
+                standing.licences.size(), standing.licences.size() == 1 ? "" : "s",
+                static_cast<unsigned long long>(standing.sources),
+                standing.sources == 1 ? "" : "s");
+    return exit_ok;
+  }
+  std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
+               printable(verdict.fact).c_str());
+  if (!o.dry_run) {
+    Fact fact;
+    RefusalRecord& refusal = *fact.mutable_refusal();
+    refusal.set_act("release");
+    refusal.set_subject(digest);
+    refusal.set_rule(verdict.rule);
+    refusal.set_fact(verdict.fact);
+    store.append({fact});
+    LedgerOptions keys;
+    keys.ledger = o.ledger;
+    sign_if_possible(store, keys);
+  }
+  return exit_refused;
+}
+
+struct FoundRefusal {
+  uint64_t seq = 0;
+  std::string at, act, subject, rule, fact;
+};
+// Is `what` the subject of a refusal: all of it, its path before the digest, a file name at the end
+// of the path, or one of its digests, from 8 hex digits on?
+bool is_subject(const std::string& subject, const std::string& what) {
+  const std::string path = subject.substr(0, subject.find(" sha256:"));
+  if (subject == what || path == what || path.ends_with("/" + what)) return true;
+  if (what.size() < 8 || what.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return false;
+  for (size_t at = subject.find(what); at != std::string::npos; at = subject.find(what, at + 1)) {
+    if (at == 0 || subject[at - 1] == ' ' || subject[at - 1] == ':') return true;
+  }
+  return false;
+}
+
+// The newest first.
+std::vector<FoundRefusal> refusals_of(const Store& store, const std::string& given) {
+  const std::string what = given.starts_with("sha256:") ? given.substr(7) : given;
+  Statement select(store.db(),
+                   "SELECT seq, at, act, subject, rule, fact FROM refused "
+                   "WHERE instr(subject, ?) > 0 ORDER BY seq DESC");
+  std::vector<FoundRefusal> out;
+  for (select.with(what); select.next();) {
+    if (!is_subject(select.text(3), what)) continue;
+    out.push_back({select.unsigned_integer(0), select.text(1), select.text(2), select.text(3),
+                   select.text(4), select.text(5)});
+  }
+  return out;
+}
+
+void print_refusal(const FoundRefusal& r) {
+  const GateRule* rule = find_rule(r.rule);
+  std::printf("%s\n",
+              printable("record " + std::to_string(r.seq) + ", " + r.at + ": " + r.act + " of " +
+                        r.subject + " was refused by rule " + r.rule + ", because " + r.fact + ".")
+                  .c_str());
+  if (rule == nullptr) return;
+  std::printf("  the rule asks: %s\n  what helps: %s\n", std::string(rule->question).c_str(),
+              std::string(rule->helps).c_str());
+}
+
+int why_not(const RightsOptions& o) {
+  const Store store(o.ledger, Access::read);
+  const auto found = refusals_of(store, o.name);
+  if (o.json) {
+    Json out = Json::array();
+    for (const FoundRefusal& r : found) {
+      out.push_back({{"record", r.seq},
+                     {"at", r.at},
+                     {"act", r.act},
+                     {"subject", r.subject},
+                     {"rule", r.rule},
+                     {"fact", r.fact}});
+    }
+    print_json(out);
+    return exit_ok;
+  }
+  if (found.empty()) {
+    std::printf("no refusal of it is on record; ledger why says whether it may be used today\n");
+  } else {
+    print_refusal(found.front());
+  }
+  if (found.size() > 1) std::printf("%zu earlier refusals: --json\n", found.size() - 1);
+  return exit_ok;
+}
+
+// Shards hold what was encoded from footage: with `latent` the terms say how long it may be kept.
+int due(const RightsOptions& o) {
+  const Store store(o.ledger, Access::read);
+  const Rights rights(store);
+  Statement select(store.db(),
+                   "SELECT h.root, h.name, n.ref, (SELECT m.at FROM moment m WHERE m.seq <= h.seq "
+                   "ORDER BY m.seq DESC LIMIT 1) FROM shard h JOIN shard_licence sl ON sl.seq = "
+                   "h.seq JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
+                   "AND n.version = (SELECT MAX(version) FROM licence WHERE id = l.id) "
+                   "ORDER BY h.seq, n.ref");
+  Table out;
+  out.columns = {"delete_by", "is_due", "shard", "root", "licence", "days"};
+  out.numeric = {false, false, false, false, false, true};
+  while (select.next()) {
+    const LicenceText* terms = rights.terms_of(select.text(2));
+    if (terms == nullptr || !terms->derived().has_latent()) continue;
+    const uint64_t days = terms->derived().latent().delete_after_days();
+    const uint64_t made = parse_time(select.text(3)).value_or(0);
+    const std::string by = date_of(made + days * 86'400'000'000U);
+    out.rows.push_back({by, rights.day() > by ? "yes" : "no", select.text(1), select.text(0),
+                        select.text(2), std::to_string(days)});
+  }
+  std::sort(out.rows.begin(), out.rows.end());
+  if (o.json) {
+    print_json(tools::to_json(out));
+  } else {
+    print_table(out);
+  }
+  return exit_ok;
+}
+
+using Options = std::shared_ptr<RightsOptions>;
+
+CLI::App* add(CLI::App& app, std::function<int()>& run, const Options& o, const char* name,
+              const char* what, int (*body)(const RightsOptions&)) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->callback([o, body, &run] { run = [o, body] { return body(*o); }; });
+  return command;
+}
+
+void add_licence_commands(CLI::App& app, std::function<int()>& run, const Options& o) {
+  CLI::App* licence = app.add_subcommand("licence", "read a licence before it is signed");
+  licence->require_subcommand(1);
+  CLI::App* check =
+      add(*licence, run, o, "check", "explain a licence in plain words, and warn", check_licence);
+  check->add_option("FILE", o->file, "text of a licence, or a note that was signed")->required();
+  check->add_option("--ledger", o->ledger, "also: does it cover anything in this ledger");
+  check->add_option("--day", o->at, "as if today were this day, 2026-01-31");
+  check->add_flag("--json", o->json, "print JSON");
+  CLI::App* diff =
+      add(*licence, run, o, "diff", "what an amendment changes, term by term", diff_licences);
+  diff->add_option("BEFORE", o->file, "a licence")->required();
+  diff->add_option("AFTER", o->other, "its next version")->required();
+  diff->add_option("--ledger", o->ledger, "also: what of this ledger is under it");
+  diff->add_flag("--json", o->json, "print JSON");
+}
+
+}  // namespace
+
+void add_rights_commands(CLI::App& app, std::function<int()>& run) {
+  const auto o = std::make_shared<RightsOptions>();
+  CLI::App* rules = add(app, run, o, "rules", "the rules of the gate, in their order", print_rules);
+  rules->add_flag("--markdown", o->markdown, "print docs/gate-rules.md");
+  rules->add_flag("--json", o->json, "print JSON");
+  add_licence_commands(app, run, o);
+
+  CLI::App* let_go = add(app, run, o, "release",
+                         "may a checkpoint be released, or generate; a no is recorded", release);
+  let_go->add_option("LEDGER", o->ledger, "the ledger file")->required();
+  let_go->add_option("CHECKPOINT", o->name, "number or digest of its record")->required();
+  let_go->add_option("--use", o->use, "RELEASE_WEIGHTS SUBLICENSE GENERATE_INTERNAL ...")
+      ->capture_default_str();
+  let_go->add_option("--model", o->model, "model line of the checkpoint")->required();
+  let_go->add_option("--field", o->field, "field of use")->required();
+  let_go->add_option("--territory", o->territory, "where weights or clips go")->required();
+  let_go->add_option("--computed-in", o->at, "where it computes (default: --territory)");
+  let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
+
+  CLI::App* not_this =
+      add(app, run, o, "why-not", "why the gate refused it, in a sentence", why_not);
+  not_this->add_option("LEDGER", o->ledger, "the ledger file")->required();
+  not_this->add_option("WHAT", o->name, "path, digest, shard, run")->required();
+  not_this->add_flag("--json", o->json, "print JSON, all refusals of it");
+
+  CLI::App* timers =
+      add(app, run, o, "due", "what must be deleted and when: derived.latent of licences", due);
+  timers->add_option("LEDGER", o->ledger, "the ledger file")->required();
+  timers->add_flag("--json", o->json, "print JSON");
+}
+
+}  // namespace cleared::tools
