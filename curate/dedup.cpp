@@ -43,7 +43,9 @@ const Track& asked_track(const Footage& footage, LookPair pair) {
 }
 
 bool is_copy(const Match& match, double likeness, const Duplicates& rules) {
-  if (match.end_us - match.start_us < uint64_t{rules.min_run_ms()} * 1000) return false;
+  const uint64_t run_us =
+      std::min(match.end_us - match.start_us, match.of_end_us - match.of_start_us);
+  if (run_us < uint64_t{rules.min_run_ms()} * 1000) return false;
   if (match.weight < kMoves) return false;
   const bool sound_agrees = match.audio_match >= kSoundAgrees;
   const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
