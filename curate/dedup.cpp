@@ -17,6 +17,7 @@ constexpr int kLookAlike = 40;              // bits: parts are never cut out twi
 constexpr double kSoundAgrees = 0.8;        // share of equal bits; unrelated sound has about 0.5
 constexpr double kMoves = 0.5;              // weight: less is a still
 constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.8;
+constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
 
 uint64_t frame_us(const std::vector<uint64_t>& pts_us) {
   const size_t n = pts_us.size();
@@ -42,15 +43,16 @@ const Track& asked_track(const Footage& footage, LookPair pair) {
                                   : footage.kept[pair.asked - kAskedLooks];
 }
 
-bool is_copy(const Match& match, double likeness, const Duplicates& rules) {
+bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) {
   const uint64_t run_us =
       std::min(match.end_us - match.start_us, match.of_end_us - match.of_start_us);
   if (run_us < uint64_t{rules.min_run_ms()} * 1000) return false;
   if (match.weight < kMoves) return false;
   const bool sound_agrees = match.audio_match >= kSoundAgrees;
   const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
-  return match.distance <= limit || (match.distance <= kEditedDistance &&
-                                     match.weight >= kEditedWeight && likeness >= kEditedLikeness);
+  const bool edited = match.distance <= kEditedDistance && match.weight >= kEditedWeight &&
+                      found.likeness >= kEditedLikeness && found.pictures >= kEditedPictures;
+  return match.distance <= limit || edited;
 }
 
 }  // namespace
@@ -170,7 +172,7 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
       }
       // Of explanations that are about as good the plain one: nothing was done to the picture.
       const double score = found->score * double(frame_us(track.pts_us)) * (is_whole ? 1.25 : 1);
-      if (!is_copy(match, found->likeness, rules) || score <= best_score) continue;
+      if (!is_copy(match, *found, rules) || score <= best_score) continue;
       best = match;
       best_score = score;
     }
