@@ -14,7 +14,7 @@
 namespace cleared::curate {
 namespace {
 
-constexpr std::string_view kFirstLine = "cleared fingerprint 1\n";
+constexpr std::string_view kFirstLine = "cleared fingerprint 2\n";
 
 std::string file_name(const std::filesystem::path& path) {
   return printable(path.filename().string());

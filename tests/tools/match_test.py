@@ -71,7 +71,7 @@ class Match(unittest.TestCase):
     def test_damaged_prints_are_never_no_match(self):
         self.world.must(base.CURATE, "fingerprint", self.film, "--out", self.folder.name)
         good = pathlib.Path(self.world.path(FILM + ".print")).read_bytes()
-        head = b"cleared fingerprint 1\n"
+        head = b"cleared fingerprint 2\n"
         for what, content in {"cut": good[:-1], "flipped": good[:99] + bytes([good[99] ^ 1]) + good[100:],
                               "only a head": head, "no body": head + bytes(32)}.items():
             with self.subTest(what):
