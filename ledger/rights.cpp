@@ -177,25 +177,49 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   return out;
 }
 
+namespace {
+
+// The samples that a checkpoint and those before it in its line consumed, with the permit of each.
+constexpr std::string_view kEaten =
+    "WITH RECURSIVE line(seq, run, step, parent) AS ("
+    "SELECT seq, run, step, parent FROM checkpoint WHERE seq = ? UNION "
+    "SELECT k.seq, k.run, k.step, k.parent FROM line l JOIN checkpoint k ON k.digest = l.parent), "
+    "eaten(sample, permit) AS (SELECT DISTINCT u.sample, n.permit FROM line l "
+    "JOIN receipt t ON t.run = l.run AND t.end_step <= l.step "
+    "JOIN run n ON n.seq = l.run JOIN consumed u ON u.receipt = t.seq) ";
+
+// A sample may lie in several shards; that of the permit is the one that was read.
+Verdict judge_shards_of(const Store& store, uint64_t checkpoint) {
+  Statement revoked(store.db(),
+                    std::string(kEaten) +
+                        "SELECT h.root, r.reason || ', at ' || r.at FROM revocation r "
+                        "JOIN shard h ON h.seq = r.shard WHERE EXISTS (SELECT 1 FROM eaten e "
+                        "JOIN permit_shard m ON m.seq = e.permit AND m.shard = h.seq "
+                        "JOIN sample p ON p.shard = h.seq AND p.first = e.sample) ORDER BY r.seq");
+  if (!revoked.with(checkpoint).next()) return yes();
+  return no("revoked", "shard " + revoked.text(0) + ", which the weights consumed, was revoked (" +
+                           revoked.text(1) + ")");
+}
+
+}  // namespace
+
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
                                     const Act& act) {
   CheckpointStanding out;
-  out.verdict = yes();
+  out.verdict = judge_shards_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
   Statement sources(
       store.db(),
-      "WITH RECURSIVE line(seq, run, step, parent) AS ("
-      "SELECT seq, run, step, parent FROM checkpoint WHERE seq = ? UNION "
-      "SELECT k.seq, k.run, k.step, k.parent FROM line l JOIN checkpoint k ON k.digest = l.parent) "
-      "SELECT DISTINCT s.path, s.digest, COALESCE((SELECT n.ref FROM source_licence sl "
-      "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id WHERE sl.seq = s.seq "
-      "AND n.document_digest NOT IN (SELECT digest FROM document) AND n.version = "
-      "(SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), '') "
-      "FROM line l JOIN receipt t ON t.run = l.run AND t.end_step <= l.step "
-      "JOIN consumed u ON u.receipt = t.seq JOIN sample p ON p.seq = u.sample "
-      "JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source ORDER BY s.seq");
+      std::string(kEaten) +
+          "SELECT s.path, s.digest, COALESCE((SELECT n.ref FROM source_licence sl "
+          "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
+          "WHERE sl.seq = s.seq AND n.document_digest NOT IN (SELECT digest FROM document) AND "
+          "n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), ''), "
+          "MAX(c.seq IN (SELECT clip FROM conflicted_clip)) "
+          "FROM eaten e JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
+          "JOIN source s ON s.seq = c.source GROUP BY s.seq ORDER BY s.seq");
   for (sources.with(seq); sources.next(); ++out.sources) {
     const std::string path = sources.text(0);
     if (!sources.text(2).empty()) {
@@ -207,6 +231,10 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
     if (!source.verdict.cleared) {
       refuse(
           no(source.verdict.rule, path + ", which the weights consumed: " + source.verdict.fact));
+    }
+    if (sources.integer(3) != 0) {
+      refuse(no("title_conflict",
+                path + ", which the weights consumed: two licensors claim this footage"));
     }
     out.licences.insert(source.licences.begin(), source.licences.end());
   }

@@ -68,7 +68,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                           const Act& act);
 
 // May these weights be released, or generate, as `act` says? Every source that they and the
-// checkpoints before them consumed must be allowed it. `seq` is the record of the checkpoint.
+// checkpoints before them consumed must be allowed it and be claimed by one licensor, and no shard
+// that they read be revoked. `seq` is the record of the checkpoint.
 struct CheckpointStanding {
   Verdict verdict;
   uint64_t sources = 0;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "ledger/digest.h"
+#include "tests/ledger/full_world.h"
 #include "tests/ledger/world.h"
 
 namespace cleared::ledger {
@@ -223,6 +224,50 @@ TEST(Permit, SharesOfALicensorAreLimited) {
   World world;
   world.fill(replaced(full_licence_text(), "max_share: 1.0", "max_share: 0.5"));
   EXPECT_THAT(permit_error(world), StartsWith("refused: share_exceeded"));
+}
+
+// "" without a checkpoint on record.
+std::string checkpoint_rule(const World& world, Use use) {
+  const Store store(world.ledger, Access::read);
+  Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");
+  if (!last.next() || last.type(0) == ValueType::null) return "";
+  const CheckpointStanding standing =
+      judge_checkpoint(store, Rights(store), last.unsigned_integer(0), Act{use});
+  return standing.verdict.rule + " " + std::to_string(standing.sources);
+}
+
+TEST(Checkpoint, IsJudgedByWhatItsWeightsConsumed) {
+  std::vector<std::string> evaluate, release;
+  const auto add = [](std::vector<std::string>& rules, const std::string& rule) {
+    if (rules.empty() || rules.back() != rule) rules.push_back(rule);
+  };
+  const FullWorld world(2, [&](const World& now) {
+    if (!std::filesystem::exists(now.ledger)) return;
+    add(evaluate, checkpoint_rule(now, EVALUATE));
+    add(release, checkpoint_rule(now, RELEASE_WEIGHTS));
+  });
+  // In the end the shard that it read is revoked.
+  EXPECT_EQ(evaluate, (std::vector<std::string>{"", "cleared 1", "revoked 1"}));
+  EXPECT_EQ(release, (std::vector<std::string>{"", "use_not_allowed 1", "revoked 1"}));
+}
+
+TEST(Checkpoint, OfFootageThatTwoLicensorsClaimIsHeldBack) {
+  Fact conflict;
+  DuplicateRecord& pair = *conflict.mutable_duplicate();
+  pair.set_source(std::string(sha256("source a").text()));
+  pair.set_of(pair.source());
+  pair.set_end_us(60'000'000);
+  pair.set_of_end_us(60'000'000);
+  pair.set_verdict("conflict");
+  bool held_back = false;
+  const FullWorld world(2, [&](const World& now) {
+    if (held_back || !std::filesystem::exists(now.ledger)) return;
+    if (checkpoint_rule(now, EVALUATE) != "cleared 1") return;
+    Store(now.ledger, Access::append).append({conflict});
+    EXPECT_EQ(checkpoint_rule(now, EVALUATE), "title_conflict 1");
+    held_back = true;
+  });
+  EXPECT_TRUE(held_back);
 }
 
 }  // namespace
