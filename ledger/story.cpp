@@ -84,7 +84,10 @@ constexpr Step kUp[] = {
     {"refusal",
      "SELECT seq FROM refusal WHERE subject IN (SELECT path FROM source WHERE seq IN {source} "
      "UNION SELECT digest FROM source WHERE seq IN {source} "
-     "UNION SELECT root FROM shard WHERE seq IN {shard})"},
+     "UNION SELECT root FROM shard WHERE seq IN {shard} "
+     "UNION SELECT digest FROM checkpoint WHERE seq IN {checkpoint}) "
+     // "PATH sha256:DIGEST", as curate writes it
+     "OR substr(subject, -71) IN (SELECT 'sha256:' || digest FROM source WHERE seq IN {source})"},
     {"key",
      "SELECT k.seq FROM key k JOIN licence l ON (k.role = 'licensor' AND k.name = l.licensor) "
      "OR (k.role = 'licensee' AND k.name = l.licensee) WHERE l.seq IN {licence}"},

@@ -85,6 +85,31 @@ TEST(Story, EachStepThatIsMissingIsNamed) {
   EXPECT_EQ(answer(world, clip), "no_licence");
 }
 
+TEST(Story, TellsRefusalsOfTheSourceAndOfTheCheckpoint) {
+  FullWorld world;
+  const std::string digest = to_hex(sha256("source a")), weights = to_hex(sha256("weights"));
+  const std::string subjects[] = {"2026-01/a.webm", digest, "elsewhere/a%0A.webm sha256:" + digest,
+                                  weights};
+  const auto told_of = [&](const std::string& subject) {
+    const Story story = story_of(world.ledger, to_hex(sha256("clip 0")));
+    for (const Chapter& chapter : story.chapters) {
+      if (chapter.title != "refusal") continue;
+      for (const auto& row : chapter.table.rows) {
+        if (std::find(row.begin(), row.end(), subject) != row.end()) return true;
+      }
+    }
+    return false;
+  };
+  for (const std::string& subject : subjects) {
+    EXPECT_FALSE(told_of(subject)) << subject;
+    world.append({refusal(subject)});
+    EXPECT_TRUE(told_of(subject)) << subject;
+  }
+  const std::string other = "a.webm sha256:" + to_hex(sha256("source b"));
+  world.append({refusal(other)});
+  EXPECT_FALSE(told_of(other));
+}
+
 TEST(Story, TellsSignaturesTermsAndUse) {
   const FullWorld world;
   const Story story = story_of(world.ledger, to_hex(sha256("clip 0")));
