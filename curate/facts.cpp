@@ -137,10 +137,11 @@ std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest&
 
 }  // namespace
 
-Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options) {
+Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options,
+                           bool keyframes) {
   Request request;
   *request.mutable_limits() = limits;
-  request.mutable_analyse();
+  request.mutable_analyse()->set_keyframes(keyframes);
   Reply reply = run_worker(request, source, options);
   if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
   check_analysis(reply.analysis());
@@ -279,7 +280,7 @@ ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Dig
   ledger::Fact out;
   ledger::RefusalRecord& refusal = *out.mutable_refusal();
   refusal.set_act(std::string(act));
-  refusal.set_subject(printable(path) + " sha256:" + to_hex(digest));
+  refusal.set_subject(printable(path) + std::string(kDigestMark) + to_hex(digest));
   refusal.set_rule(std::string(rule));
   refusal.set_fact(printable(fact));
   return out;

@@ -29,7 +29,8 @@ struct JudgedSource {
 // Error{corrupt} when the answer of a worker contradicts itself.
 void check_analysis(const Analysis& analysis);
 // What a worker makes of a source, checked. Throws as run_worker() and check_analysis() do.
-Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options);
+Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options,
+                           bool keyframes = false);
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 
@@ -49,6 +50,8 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
                                        const std::vector<FoundMatch>& matches,
                                        const Config& config);
 
+// Between the path and the digest in the subject of a refusal.
+inline constexpr std::string_view kDigestMark = " sha256:";
 ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Digest& digest,
                           std::string_view rule, std::string_view fact);
 

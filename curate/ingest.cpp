@@ -29,8 +29,10 @@ struct Examined {
   bool failed_before = false;
 };
 
-// Between the path and the digest in the subject of a refusal: refusal_fact().
-constexpr std::string_view kDigestMark = " sha256:";
+// The refusals of files that curate could not use.
+bool is_failure(std::string_view rule) {
+  return rule == "unreadable" || rule == "unsupported" || rule == "no_video";
+}
 
 const char* rule_of(Errc code) {
   switch (code) {
@@ -79,13 +81,12 @@ class Ingest {
  private:
   // Of the files that curate could not use, as their refusals say: by digest, why.
   void read_failed() {
-    ledger::Statement row(store_.db(),
-                          "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' AND rule "
-                          "IN ('unreadable', 'unsupported', 'no_video') ORDER BY seq");
+    ledger::Statement row(
+        store_.db(), "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' ORDER BY seq");
     while (row.next()) {
       const std::string subject = row.text(0);
       const size_t at = subject.rfind(kDigestMark);
-      if (at == std::string::npos) continue;
+      if (at == std::string::npos || !is_failure(row.text(1))) continue;
       failed_[subject.substr(at + kDigestMark.size())] = {row.text(1), row.text(2)};
     }
   }
@@ -98,10 +99,9 @@ class Ingest {
     while (sources.next()) paths.insert(printable(sources.text(0)));
     ledger::Statement refusals(store_.db(), "SELECT subject, rule FROM refusal");
     while (refusals.next()) {
-      const std::string subject = refusals.text(0), rule = refusals.text(1);
-      const bool failed = rule == "unreadable" || rule == "unsupported" || rule == "no_video";
-      if (!(failed && options_.retry_failed))
-        paths.insert(subject.substr(0, subject.rfind(kDigestMark)));
+      const std::string subject = refusals.text(0);
+      if (options_.retry_failed && is_failure(refusals.text(1))) continue;
+      paths.insert(subject.substr(0, subject.rfind(kDigestMark)));
     }
     std::erase_if(files_,
                   [&](const DeliveredFile& f) { return paths.contains(printable(f.path)); });
@@ -194,7 +194,8 @@ class Ingest {
     twice.set_verdict("conflict");
     file.outcome = Outcome::conflict;
     file.detail = "two licensors deliver the same bytes: " + claim_of(source.rights) + " here, " +
-                  claim_of(digest) + " as " + printable(path) + "; both are quarantined";
+                  claim_of(recorded_rights(digest)) + " as " + printable(path) +
+                  "; both are quarantined";
     append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
   }
 
@@ -248,7 +249,7 @@ class Ingest {
     for (const FoundMatch& found : matches) {
       if (!found.conflict && ++same > 1) continue;
       text += found.conflict ? "; two licensors claim it: " + claim_of(source.rights) + " here, " +
-                                   claim_of(to_hex(found.of)) + " for "
+                                   claim_of(recorded_rights(to_hex(found.of))) + " for "
                              : "; the same footage as ";
       text += printable(found.of_path);
     }
@@ -273,13 +274,6 @@ class Ingest {
     CLEARED_CHECK(!found.empty());
     return found.front();
   }
-  // Of a recorded source.
-  std::string licensor_of(const std::string& digest) const {
-    ledger::Statement row(store_.db(),
-                          "SELECT l.licensor FROM source_licence s JOIN licence l "
-                          "ON l.seq = s.licence WHERE s.seq = ? ORDER BY l.ref");
-    return row.with(source_record(digest)).next() ? row.text(0) : "";
-  }
   // "LICENSOR under LICENCE, LICENCE", for people.
   static std::string claim_of(const ledger::SourceVerdict& rights) {
     std::string text = rights.licensor + " under";
@@ -288,20 +282,20 @@ class Ingest {
     }
     return text;
   }
-  std::string claim_of(const std::string& digest) const {  // as licensor_of()
+  // Of a recorded source: its licensor and licences.
+  ledger::SourceVerdict recorded_rights(const std::string& digest) const {
     ledger::SourceVerdict rights{};
     ledger::Statement row(store_.db(),
                           "SELECT l.licensor, l.ref FROM source_licence s JOIN licence l "
                           "ON l.seq = s.licence WHERE s.seq = ? ORDER BY l.ref");
-    row.with(source_record(digest));
-    while (row.next()) {
-      if (rights.licensor.empty()) rights.licensor = row.text(0);
+    for (row.with(source_record(digest)); row.next();) {
+      if (rights.licences.empty()) rights.licensor = row.text(0);
       rights.licences.push_back(row.text(1));
     }
-    return claim_of(rights);
+    return rights;
   }
   bool claimed_by_others(const JudgedSource& source, const std::string& earlier) const {
-    return licensor_of(earlier) != source.rights.licensor;
+    return recorded_rights(earlier).licensor != source.rights.licensor;
   }
 
   void append(const std::vector<ledger::Fact>& facts) {

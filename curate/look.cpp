@@ -21,16 +21,6 @@ namespace {
 constexpr int kSamePicture = 31;    // bits, of 256
 constexpr int kOtherKeyframe = 64;  // as find_shots()
 
-Analysis examine(const Fd& source, const Limits& limits, const LookOptions& options) {
-  Request request;
-  *request.mutable_limits() = limits;
-  request.mutable_analyse()->set_keyframes(options.keyframes);
-  Reply reply = run_worker(request, source, options.worker);
-  if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
-  check_analysis(reply.analysis());
-  return std::move(*reply.mutable_analysis());
-}
-
 uint64_t keyframe_shots(const Analysis& analysis) {
   uint64_t shots = 1;
   for (size_t i = 1; i < static_cast<size_t>(analysis.pts_us_size()); ++i) {
@@ -122,7 +112,8 @@ void look(const LookOptions& options, const Config& config,
       const OpenedSource opened = open_source(file.file);
       out.size_bytes = opened.size_bytes;
       if (asked) asked->judge(file, opened.digest, out);
-      const Analysis analysis = examine(opened.fd, config.limits(), options);
+      const Analysis analysis =
+          analyse_in_worker(opened.fd, config.limits(), options.worker, options.keyframes);
       describe_analysis(analysis, options.keyframes, out);
       if (asked) asked->compare(analysis, out);
     } catch (const Error& error) {
