@@ -289,7 +289,7 @@ ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Dig
 void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key) {
   const auto path = key.empty() ? ledger::default_log_key_path(store.path()) : key;
   if (key.empty() && !std::filesystem::exists(path)) return;
-  store.sign_head(ledger::read_signer_key(path));
+  store.sign_head(ledger::read_signer_keys(path));
 }
 
 std::filesystem::path index_folder(const std::filesystem::path& ledger) {

@@ -80,9 +80,8 @@ bool Admission::rows_say_all(const Fact& fact) {
 void Admission::check(uint64_t seq, const KeyRecord& key) const {
   if (!is_role(key.role())) reject("key", "unknown role \"" + key.role() + "\"");
   if (key.retired()) return check_retirement(seq, key);
-  if ((key.role() == "log") != (seq == 0)) {
-    reject("key", "the log's own key is the first record, and only that");
-  }
+  if (key.role() == "log") return check_log_key(seq, key);
+  if (seq == 0) reject("key", "the first record is the log's own key");
   // A note names its signer. A second key of a name replaces the first one in time, and so has its
   // role.
   for (const KnownKey& known : authority_.keys()) {
@@ -94,18 +93,55 @@ void Admission::check(uint64_t seq, const KeyRecord& key) const {
   check_endorsed(seq, key, Policy::ENROL_KEY, "");
 }
 
+// The first key of a log is its first record. One that shall replace it has the same name, which
+// names the log, and comes with what the log's key of that time, and it itself, signed.
+void Admission::check_log_key(uint64_t seq, const KeyRecord& key) const {
+  if (seq == 0) return;
+  if (key.name() != authority_.keys()[0].key.name) {
+    reject("key", "a key of this log has its name, " + authority_.keys()[0].key.name);
+  }
+  if (key.note().empty()) {
+    throw Error(Errc::permission, "key ", key.name(),
+                ": another key of the log must come as a signed note, \"log vkey\", by a key that "
+                "the log has and by itself");
+  }
+  check_endorsed(seq, key, Policy::ENROL_KEY, "");
+  const Note note = parse_note(key.note());
+  authority_.require(note, "log", key.name(), seq, "key " + key.name());
+  if (!signed_by(note, parse_verifier_key(key.vkey()))) {
+    throw Error(Errc::permission, "key ", key.name(),
+                ": has not signed that it is a key of this log; run ledger sign with it");
+  }
+}
+
 // Two ways to make a policy worthless are closed here: nobody can retire keys until a rule cannot
 // be met any more, nor, where a rule says so, without having been told to.
 void Admission::check_retirement(uint64_t seq, const KeyRecord& key) const {
   const KnownKey* known = authority_.find(key.vkey(), seq);
   if (known == nullptr) reject("key", key.name() + " is not there to be retired");
-  if (known->role == "log") reject("key", "the log's own key cannot be retired");
   if (known->role != key.role()) reject("key", key.name() + " is a " + known->role + "'s");
   if (const std::string rule = authority_.rule_that_needs(*known, seq); !rule.empty()) {
     throw Error(Errc::permission, "key ", key.name(), ": without it nobody could meet the policy (",
                 rule, "); enrol the key that replaces it first, or change the policy");
   }
   check_endorsed(seq, key, Policy::RETIRE_KEY, "retire ");
+  if (known->role == "log") check_log_goes_on(seq, *known, key);
+}
+
+// A key of a log is retired by another one that stays.
+void Admission::check_log_goes_on(uint64_t seq, const KnownKey& leaves,
+                                  const KeyRecord& key) const {
+  std::vector<VerifierKey> rest = authority_.keys_of("log", seq);
+  std::erase(rest, leaves.key);
+  if (rest.empty()) {
+    throw Error(Errc::permission, "key ", key.name(),
+                ": is the only key of the log; append the one that replaces it first");
+  }
+  if (key.note().empty() || !signed_by_any(parse_note(key.note()), rest)) {
+    throw Error(Errc::permission, "key ", key.name(),
+                ": a key of the log is retired by a note, \"retire log vkey\", that another key of "
+                "the log has signed");
+  }
 }
 
 // Without a rule for `act`, whoever may append may do it; a note that is there must fit all the

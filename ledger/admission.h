@@ -34,7 +34,9 @@ class Admission {
 
  private:
   void check(uint64_t seq, const KeyRecord& key) const;
+  void check_log_key(uint64_t seq, const KeyRecord& key) const;
   void check_retirement(uint64_t seq, const KeyRecord& key) const;
+  void check_log_goes_on(uint64_t seq, const KnownKey& leaves, const KeyRecord& key) const;
   void check_endorsed(uint64_t seq, const KeyRecord& key, Policy::Act act,
                       std::string_view before) const;
   void check(uint64_t seq, const LicenceRecord& licence) const;

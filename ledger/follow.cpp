@@ -59,7 +59,7 @@ void require_extension(const TreeHead& before, TileReader& tiles) {
 }
 
 void mirror(const FollowOptions& options, TileReader& tiles, FollowReport& report) {
-  LogSource source{options.log_key, report.now_note, {}, {}};
+  LogSource source{options.log_keys, report.now_note, {}, {}};
   source.root = [&](uint64_t size) { return tiles.root(size); };
   source.records = [&](uint64_t begin, uint64_t end,
                        const std::function<void(std::string_view)>& each) {
@@ -83,7 +83,7 @@ void mirror(const FollowOptions& options, TileReader& tiles, FollowReport& repor
 
 // Fills the report; throws NotProven where the answer is no.
 void examine(const FollowOptions& options, FollowReport& report) {
-  report.now = open_head(report.now_note, options.log_key, kHeadFile);
+  report.now = open_head(report.now_note, options.log_keys, kHeadFile);
   if (report.now.size < report.before.size) {
     throw NotProven("rolled back: the log showed ", report.before.size,
                     " records before and shows ", report.now.size, " now (or this copy is old)");
@@ -108,7 +108,7 @@ FollowReport follow(const FollowOptions& options) {
   FollowReport report;
   report.before_note = optional_file(options.state);
   if (!report.before_note.empty()) {
-    report.before = open_head(report.before_note, options.log_key, options.state.string());
+    report.before = open_head(report.before_note, options.log_keys, options.state.string());
   }
   report.now_note = options.fetch(kHeadFile, kMaxHeadFileBytes);
   try {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "ledger/note.h"
 #include "ledger/tile_reader.h"
@@ -18,7 +19,7 @@ namespace cleared::ledger {
 
 struct FollowOptions {
   Fetch fetch;
-  VerifierKey log_key;
+  std::vector<VerifierKey> log_keys;  // of one name; each head is signed by one of them
   // The last tree head taken, as the signed note it came in. Only ever replaced by an extension.
   // Beside it lie a lock, STATE.lock, and after a bad answer STATE.evidence.
   std::filesystem::path state;

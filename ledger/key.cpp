@@ -36,21 +36,33 @@ void write_public_key(const fs::path& stem, std::string_view role, const Verifie
   write_new_file(stem.string() + ".pub", format_public_key({std::string(role), key}) + '\n', 0644);
 }
 
-SignerKey read_signer_key(const fs::path& path) {
+std::vector<SignerKey> read_signer_keys(const fs::path& path) {
   const std::string text = read_file(path, kMaxKeyFileBytes);
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
     throw Error(Errc::permission, "key ", path.string(), ": others may read it; run: chmod 600 ",
                 path.string());
   }
-  if (text.empty() || text.back() != '\n' || text.find('\n') != text.size() - 1) {
-    throw Error(Errc::corrupt, "key ", path.string(), ": must be one line");
+  if (text.empty() || text.back() != '\n') {
+    throw Error(Errc::corrupt, "key ", path.string(), ": must be one line a key");
   }
-  try {
-    return parse_signer_key(std::string_view(text).substr(0, text.size() - 1));
-  } catch (const Error& error) {
-    throw Error(error.code(), "key ", path.string(), ": ", error.what());
+  std::vector<SignerKey> out;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(line.size() + 1);
+    try {
+      out.push_back(parse_signer_key(line));
+    } catch (const Error& error) {
+      throw Error(error.code(), "key ", path.string(), ": ", error.what());
+    }
   }
+  return out;
+}
+
+SignerKey read_signer_key(const fs::path& path) {
+  std::vector<SignerKey> keys = read_signer_keys(path);
+  if (keys.size() != 1) throw Error(Errc::corrupt, "key ", path.string(), ": must be one line");
+  return std::move(keys[0]);
 }
 
 PublicKey parse_public_key(std::string_view line, std::string_view where) {

@@ -28,6 +28,8 @@ void write_public_key(const std::filesystem::path& stem, std::string_view role,
 
 // Error{permission} when group or others may read the file: the message gives the chmod to run.
 SignerKey read_signer_key(const std::filesystem::path& path);
+// The same for a file of one key a line: those of a log of which one replaces another.
+std::vector<SignerKey> read_signer_keys(const std::filesystem::path& path);
 
 // "role vkey", without a newline; `where` begins an error.
 PublicKey parse_public_key(std::string_view line, std::string_view where);

@@ -159,6 +159,11 @@ SignerKey make_signer(std::string_view name, SignatureType type, std::string see
   return out;
 }
 
+bool has_line_of(const Note& note, const VerifierKey& key) {
+  return std::any_of(note.signatures.begin(), note.signatures.end(),
+                     [&](const NoteSignature& s) { return s.name == key.name && s.id == key.id; });
+}
+
 }  // namespace
 
 VerifierKey parse_verifier_key(std::string_view text) {
@@ -287,6 +292,16 @@ bool signed_by(const Note& note, const VerifierKey& key) {
     found = true;
   }
   return found;
+}
+
+bool signed_by_any(const Note& note, std::span<const VerifierKey> keys) {
+  bool any = false;
+  for (const VerifierKey& key : keys) {
+    if (!has_line_of(note, key)) continue;
+    if (!signed_by(note, key)) return false;
+    any = true;
+  }
+  return any;
 }
 
 std::string sign_bytes(ByteView message, const SignerKey& key) {

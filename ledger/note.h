@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,10 @@ void add_signature(Note& note, NoteSignature signature);
 // True when `note` has a signature line of this key, of type 01, and it verifies. A line of this
 // key that does not verify makes the answer false whatever the other lines say.
 [[nodiscard]] bool signed_by(const Note& note, const VerifierKey& key);
+
+// The same for keys that may sign in each other's place, as those of a log of which one replaces
+// another: at least one has signed, and no line of any of them fails to verify.
+[[nodiscard]] bool signed_by_any(const Note& note, std::span<const VerifierKey> keys);
 
 // Ed25519 (RFC 8032) over any bytes with a key of any type: the caller keeps the messages of
 // different formats apart. For formats that are not plain notes (DSSE, cosignatures).

@@ -223,8 +223,9 @@ TileEdge edge_there(const Folder& folder, const fs::path& path, const TreeHead& 
               "; run with --all to see what is damaged there");
 }
 
-TreeHead head_there(const std::string& note, const VerifierKey& log_key, const fs::path& path) try {
-  return open_head(note, log_key, (path / kHeadFile).string());
+TreeHead head_there(const std::string& note, std::span<const VerifierKey> log_keys,
+                    const fs::path& path) try {
+  return open_head(note, log_keys, (path / kHeadFile).string());
 } catch (const NotProven& error) {
   throw Error(Errc::corrupt, error.what(), "; a log has a folder of its own");
 }
@@ -260,7 +261,7 @@ std::string quorum_gap(const WitnessPolicy& policy, const std::string& note) {
 }
 
 LogSource source_of(const Store& store) {
-  LogSource source{store.log_key(), store.newest_head_note(), {}, {}};
+  LogSource source{store.log_keys(), store.newest_head_note(), {}, {}};
   if (source.head_note.empty()) {
     throw Error(Errc::not_found, store.path().string(),
                 ": has no signed tree head yet; sign one with ledger sign-head");
@@ -284,11 +285,11 @@ PublishReport publish(const fs::path& path, const LogSource& source,
                       const PublishOptions& options) {
   PublishReport report;
   report.note = source.head_note;
-  report.head = open_head(source.head_note, source.log_key, "the tree head to publish");
+  report.head = open_head(source.head_note, source.log_keys, "the tree head to publish");
   const std::unique_ptr<Folder> folder = open_folder(path, options);
   if (folder != nullptr && folder->exists(kHeadFile)) {
     report.note_there = folder->read(kHeadFile, kMaxHeadFileBytes);
-    report.there = head_there(report.note_there, source.log_key, path);
+    report.there = head_there(report.note_there, source.log_keys, path);
   }
   report.refusal = contradiction(report.there, report.head, source);
   if (!report.refusal.empty()) return report;

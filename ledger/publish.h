@@ -13,6 +13,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ledger/base/bytes.h"
 #include "ledger/note.h"
@@ -24,8 +25,8 @@ namespace cleared::ledger {
 
 // Where a log comes from: the ledger, or another published folder (ledger/follow.h).
 struct LogSource {
-  VerifierKey log_key;
-  std::string head_note;  // the signed tree head to publish
+  std::vector<VerifierKey> log_keys;  // any of which may have signed a head, now or before
+  std::string head_note;              // the signed tree head to publish
   // Root of the first `size` records, size at most the head's.
   std::function<Digest(uint64_t size)> root;
   // Calls `each` with records [begin, end) in order.

@@ -49,14 +49,16 @@ std::optional<FileLock> lock_for(const fs::path& path, Access access) {
   return FileLock(path.string() + ".lock");
 }
 
-// A note of the log's own key about its own origin.
-TreeHead read_head(const std::string& text, const VerifierKey& log_key, std::string_view where) {
+// A note of a log about itself, signed by one of the keys that it had at that size.
+TreeHead read_head(const std::string& text, const Authority& authority, std::string_view where) {
   const Note note = parse_note(text);
-  if (!signed_by(note, log_key)) {
-    throw Error(Errc::corrupt, where, ": is not signed by the log's key ", log_key.name);
-  }
   TreeHead head = parse_tree_head(note.text);
-  if (head.origin != log_key.name || !head.extensions.empty()) {
+  const std::string& origin = authority.keys()[0].key.name;
+  if (!signed_by_any(note, authority.keys_of("log", head.size))) {
+    throw Error(Errc::corrupt, where, ": is not signed by a key that the log ", origin,
+                " has, by this file, at that size");
+  }
+  if (head.origin != origin || !head.extensions.empty()) {
     throw Error(Errc::corrupt, where, ": is about the log ", head.origin);
   }
   return head;
@@ -299,8 +301,8 @@ Store::Store(const fs::path& path, Access access)
   if (authority.keys().empty() || authority.keys()[0].role != "log") {
     throw Error(Errc::corrupt, path_.string(), ": has no log key; it is no ledger or was emptied");
   }
-  log_key_ = authority.keys()[0].key;
-  check_published_head();
+  origin_ = authority.keys()[0].key.name;
+  check_published_head(authority);
 }
 
 Store::~Store() {
@@ -335,11 +337,11 @@ void Store::check_version() const {
   }
 }
 
-void Store::check_published_head() const {
+void Store::check_published_head(const Authority& authority) const {
   const fs::path published = head_path(path_);
   if (!fs::exists(published)) return;
   const TreeHead head =
-      read_head(read_file(published, kMaxHeadBytes), log_key_, published.string());
+      read_head(read_file(published, kMaxHeadBytes), authority, published.string());
   const uint64_t records = Entries(db_).size();
   if (head.size > records || Tree(db_).root(head.size) != head.root) {
     throw Error(Errc::corrupt, "open ", path_.string(), ": the tree head ", published.string(),
@@ -664,12 +666,34 @@ void Store::read_back(uint64_t from, uint64_t size) const {
   }
 }
 
-TreeHead Store::sign_head(const SignerKey& log_key) {
-  CLEARED_CHECK(lock_.has_value());
-  if (log_key.verifier != log_key_) {
-    throw Error(Errc::permission, "sign tree head: the key ", log_key.verifier.name,
-                " is not the key of this log, ", log_key_.name);
+// Whoever knows only one of the keys must be able to check every head, so all that are valid sign.
+std::vector<const SignerKey*> Store::signers_of_heads(std::span<const SignerKey> given) const {
+  std::vector<const SignerKey*> signers;
+  std::string missing;
+  for (const VerifierKey& key : authority().keys_of("log", size())) {
+    const auto found = std::find_if(given.begin(), given.end(),
+                                    [&](const SignerKey& k) { return k.verifier == key; });
+    if (found != given.end()) {
+      signers.push_back(&*found);
+    } else {
+      missing += ", " + format_verifier_key(key);
+    }
   }
+  if (signers.empty()) {
+    throw Error(Errc::permission, "sign tree head: the key ",
+                given.empty() ? "" : given[0].verifier.name, " is not the key of this log",
+                missing);
+  }
+  if (!missing.empty()) {
+    throw Error(Errc::permission, "sign tree head: another key of this log must sign too", missing,
+                "; add its line to the key file, or retire it");
+  }
+  return signers;
+}
+
+TreeHead Store::sign_head(std::span<const SignerKey> log_keys) {
+  CLEARED_CHECK(lock_.has_value());
+  const auto signers = signers_of_heads(log_keys);
   sync();
   const bool stated =
       parse_fact(parse_record(record_bytes(size() - 1)).fact, db_, size() - 1).has_state();
@@ -686,7 +710,7 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
     return head;
   }
   Note note{format_tree_head(head), {}};
-  add_signature(note, log_key);
+  for (const SignerKey* key : signers) add_signature(note, *key);
   const std::string text = format_note(note);
   {
     Transaction transaction(db_);
@@ -695,6 +719,21 @@ TreeHead Store::sign_head(const SignerKey& log_key) {
   }
   write_file(head_path(path_), text);
   return head;
+}
+
+std::vector<VerifierKey> Store::log_keys() const {
+  std::vector<VerifierKey> out;
+  for (const KnownKey& known : authority().keys()) {
+    if (known.role == "log") out.push_back(known.key);
+  }
+  return out;
+}
+
+VerifierKey Store::log_key() const {
+  const std::string note = newest_head_note();
+  if (note.empty()) return authority().keys()[0].key;
+  const TreeHead head = parse_tree_head(parse_note(note).text);
+  return authority().keys_of("log", head.size).at(0);
 }
 
 std::string Store::newest_head_note() const {

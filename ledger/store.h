@@ -8,6 +8,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,12 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  const std::string& origin() const { return log_key_.name; }
-  const VerifierKey& log_key() const { return log_key_; }
+  const std::string& origin() const { return origin_; }
+  // Every key of the log that is on record, oldest first, retired ones too: one of them signed each
+  // head there is.
+  std::vector<VerifierKey> log_keys() const;
+  // The oldest of those that signed the newest head.
+  VerifierKey log_key() const;
   const std::filesystem::path& path() const { return path_; }
   uint64_t size() const;  // records
 
@@ -71,8 +76,10 @@ class Store {
 
   // Logs the state of the tables, signs size and root and publishes the head as PATH.head.
   // Crash-safe: what is going to be signed is stored first, so there are never two roots for one
-  // size. Without records since the newest signed head, that head is returned as it is.
-  TreeHead sign_head(const SignerKey& log_key);
+  // size. Without records since the newest signed head, that head is returned as it is. While one
+  // key of the log replaces another both must sign: Error{permission} names one that is not given.
+  TreeHead sign_head(std::span<const SignerKey> log_keys);
+  TreeHead sign_head(const SignerKey& log_key) { return sign_head(std::span(&log_key, 1)); }
   // The newest signed head as a note, empty before the first.
   std::string newest_head_note() const;
 
@@ -108,7 +115,8 @@ class Store {
   void begin_sync();
   void end_sync();
   void check_version() const;
-  void check_published_head() const;
+  void check_published_head(const Authority& authority) const;
+  std::vector<const SignerKey*> signers_of_heads(std::span<const SignerKey> given) const;
   void log_state(uint64_t at_us);
   void read_back(uint64_t from, uint64_t size) const;
   std::string store_intent(const TreeHead& head) const;
@@ -119,7 +127,7 @@ class Store {
   std::filesystem::path path_;
   std::optional<FileLock> lock_;
   Database db_;
-  VerifierKey log_key_;
+  std::string origin_;
   mutable std::unique_ptr<Memory> memory_;  // what has been read of the file, kept between calls
   int wal_pages_ = 0;
   std::unique_ptr<Checkpointer> checkpointer_;
@@ -128,7 +136,7 @@ class Store {
   bool broken_ = false;        // a write failed: what is in memory may differ from the file
 };
 
-// Where the head of a ledger is published, and where its log key lies unless told otherwise.
+// Where the head of a ledger is published, and where its log's keys lie unless told otherwise.
 std::filesystem::path head_path(const std::filesystem::path& ledger);
 std::filesystem::path default_log_key_path(const std::filesystem::path& ledger);
 

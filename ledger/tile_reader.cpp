@@ -40,7 +40,8 @@ Fetch fetch_from_folder(const std::filesystem::path& path) {
   };
 }
 
-TreeHead open_head(const std::string& text, const VerifierKey& log_key, std::string_view where) {
+TreeHead open_head(const std::string& text, std::span<const VerifierKey> log_keys,
+                   std::string_view where) {
   Note note;
   TreeHead head;
   try {
@@ -49,11 +50,16 @@ TreeHead open_head(const std::string& text, const VerifierKey& log_key, std::str
   } catch (const Error& error) {
     throw Error(error.code(), where, ": ", error.what());
   }
-  if (!signed_by(note, log_key)) {
-    throw NotProven(where, ": is not signed by the log's key ", format_verifier_key(log_key));
+  CLEARED_CHECK(!log_keys.empty());
+  if (!signed_by_any(note, log_keys)) {
+    std::string names;
+    for (const VerifierKey& key : log_keys) {
+      names += (names.empty() ? "" : " or ") + format_verifier_key(key);
+    }
+    throw NotProven(where, ": is not signed by the log's key ", names);
   }
-  if (head.origin != log_key.name) {
-    throw NotProven(where, ": is about the log ", head.origin, ", not ", log_key.name);
+  if (head.origin != log_keys[0].name) {
+    throw NotProven(where, ": is about the log ", head.origin, ", not ", log_keys[0].name);
   }
   return head;
 }

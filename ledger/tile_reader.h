@@ -35,8 +35,10 @@ class NotProven : public Error {
   explicit NotProven(const Parts&... parts) : Error(Errc::corrupt, parts...) {}
 };
 
-// The tree head of a note that `log_key` signed about its own log; `where` names it in errors.
-TreeHead open_head(const std::string& note, const VerifierKey& log_key, std::string_view where);
+// The tree head of a note that one of the keys of a log signed about that log; `where` names it in
+// errors.
+TreeHead open_head(const std::string& note, std::span<const VerifierKey> log_keys,
+                   std::string_view where);
 
 // The partial tiles of a tree: all it takes to know its root and to go on from its size. At most
 // 255 digests of each level.

@@ -1423,8 +1423,7 @@ class Verifier {
         found("record 0", "is not the log's own key");
         return;
       }
-      const VerifierKey& log_key = keys[0].key;
-      check_log_key(log_key);
+      check_trusted();
       uint64_t newest = 0;
       Statement heads(db_, "SELECT size, root, note FROM tree_head ORDER BY size");
       while (heads.next()) {
@@ -1437,7 +1436,7 @@ class Verifier {
         const Digest expected = root(size);
         if (heads.text(1) != expected.text()) found(where + ", root", "is not the root of the log");
         if (heads.type(2) == ValueType::null) continue;  // stored, not signed yet
-        if (check_head_note(where + ", note", heads.text(2), log_key, expected, size)) {
+        if (check_head_note(where + ", note", heads.text(2), expected, size)) {
           newest = size;
           ++report_.heads;
         }
@@ -1446,23 +1445,32 @@ class Verifier {
     });
   }
 
-  void check_log_key(const VerifierKey& log_key) {
+  // One of the keys that the log has now must be trusted: an older one vouches for no new head.
+  void check_trusted() {
     if (options_.log_keys.empty()) return;
-    for (const PublicKey& trusted : options_.log_keys) {
-      if (trusted.role == "log" && trusted.key == log_key) return;
+    const auto keys = authority_.keys_of("log", report_.records);
+    const bool trusted = std::any_of(keys.begin(), keys.end(), [&](const VerifierKey& key) {
+      return std::any_of(options_.log_keys.begin(), options_.log_keys.end(),
+                         [&](const PublicKey& t) { return t.role == "log" && t.key == key; });
+    });
+    if (trusted) return;
+    for (const KnownKey& known : authority_.keys()) {
+      if (known.role != "log" || !known.valid_at(report_.records)) continue;
+      found(record_name(known.from_seq) + ", key.vkey",
+            "the log's key " + format_verifier_key(known.key) + " is not trusted");
     }
-    found("record 0, key.vkey",
-          "the log's key " + format_verifier_key(log_key) + " is not trusted");
   }
 
-  bool check_head_note(const std::string& where, const std::string& text,
-                       const VerifierKey& log_key, const Digest& root, uint64_t size) {
+  bool check_head_note(const std::string& where, const std::string& text, const Digest& root,
+                       uint64_t size) {
     const size_t before = findings_.count();
     findings_.guarded(where, [&] {
       const Note note = parse_note(text);
       const TreeHead head = parse_tree_head(note.text);
-      if (!signed_by(note, log_key)) found(where, "is not signed by the log's key");
-      if (head.origin != log_key.name) found(where, "names another origin");
+      if (!signed_by_any(note, authority_.keys_of("log", size))) {
+        found(where, "is not signed by a key that the log had then");
+      }
+      if (head.origin != authority_.keys()[0].key.name) found(where, "names another origin");
       if (head.size != size || head.root != root) found(where, "is about another tree");
     });
     return findings_.count() == before;

@@ -56,22 +56,6 @@ std::optional<uint64_t> parse_size(std::string_view text) {
   return std::to_string(size) == text ? std::optional(size) : std::nullopt;
 }
 
-bool has_line_of(const Note& note, const VerifierKey& key) {
-  return std::any_of(note.signatures.begin(), note.signatures.end(),
-                     [&](const NoteSignature& s) { return s.name == key.name && s.id == key.id; });
-}
-
-// Signed by a known key of the log, and no line of a known key is bad: signed-note's rule.
-bool signed_by_log(const Note& note, const std::vector<VerifierKey>& keys) {
-  bool any = false;
-  for (const VerifierKey& key : keys) {
-    if (!has_line_of(note, key)) continue;
-    if (!signed_by(note, key)) return false;
-    any = true;
-  }
-  return any;
-}
-
 // The note without the lines of keys that the witness does not know.
 Note known_lines(const Note& note, const std::vector<VerifierKey>& keys) {
   Note out{note.text, {}};
@@ -214,7 +198,7 @@ std::optional<WitnessState::Head> WitnessState::newest(std::string_view origin) 
   out.note = parse_note(select.text(0));
   out.head = parse_tree_head(out.note.text);
   const auto at = cosigned_at(out.note, witness_);
-  if (!at || out.head.origin != origin || !signed_by_log(out.note, log_keys(origin))) {
+  if (!at || out.head.origin != origin || !signed_by_any(out.note, log_keys(origin))) {
     throw Error(Errc::corrupt, path_.string(), ": the newest head of ", origin,
                 " is not one that the log signed and this witness cosigned; the file was changed");
   }
@@ -284,7 +268,7 @@ Witness::Answered Witness::judge(const AddCheckpoint& request) {
   const std::vector<VerifierKey> keys = state_.log_keys(head.origin);
   if (keys.empty()) return refuse({}, 404, "unknown log");
   Answered out{{}, head.origin, head.size, "", false};
-  if (!signed_by_log(request.note, keys)) {
+  if (!signed_by_any(request.note, keys)) {
     return refuse(std::move(out), 403, "not signed by a key of the log");
   }
   if (request.old_size > head.size) {

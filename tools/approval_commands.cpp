@@ -232,7 +232,7 @@ std::vector<Fact> key_facts(const std::string& path) {
   }
   std::vector<Fact> facts;
   for (const PublicKey& key : keys) {
-    if (key.role == "log") continue;  // the log's own key is its first record
+    if (key.role == "log" && !endorsed) continue;  // the log's own key is its first record
     KeyRecord& record = *facts.emplace_back().mutable_key();
     record.set_name(key.key.name);
     record.set_role(key.role);

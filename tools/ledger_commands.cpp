@@ -253,7 +253,7 @@ void sign_if_possible(Store& store, const LedgerOptions& o) {
                 key.c_str());
     return;
   }
-  const TreeHead head = store.sign_head(read_signer_key(key));
+  const TreeHead head = store.sign_head(read_signer_keys(key));
   std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
               to_hex(head.root).c_str());
 }

@@ -78,15 +78,19 @@ std::string cosigned(const WitnessPolicy& policy, const std::string& folder,
   return format_note(gathered.note);
 }
 
-VerifierKey read_log_key(const std::string& path) {
-  std::optional<VerifierKey> found;
+// Of one log: several while one replaces another.
+std::vector<VerifierKey> read_log_keys(const std::string& path) {
+  std::vector<VerifierKey> found;
   for (const PublicKey& key : read_public_keys(path)) {
     if (key.role != "log") continue;
-    if (found) throw Error(Errc::corrupt, path, ": holds more than one log key");
-    found = key.key;
+    if (!found.empty() && found[0].name != key.key.name) {
+      throw Error(Errc::corrupt, path, ": holds keys of two logs, ", found[0].name, " and ",
+                  key.key.name);
+    }
+    found.push_back(key.key);
   }
-  if (!found) throw Error(Errc::corrupt, path, ": holds no line \"log VKEY\"");
-  return *found;
+  if (found.empty()) throw Error(Errc::corrupt, path, ": holds no line \"log VKEY\"");
+  return found;
 }
 
 // One line that rewrites itself, for people only.
@@ -237,7 +241,7 @@ int ledger_follow(const FollowArguments& o) {
   const std::optional<WitnessPolicy> policy = read_policy(o.policy);
   FollowOptions options;
   options.fetch = is_http_url(o.log) ? fetch_from_url(o.log) : fetch_from_folder(o.log);
-  options.log_key = read_log_key(o.trust);
+  options.log_keys = read_log_keys(o.trust);
   options.state = o.state;
   options.policy = policy ? &*policy : nullptr;
   options.mirror = o.records;

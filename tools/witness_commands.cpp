@@ -1,5 +1,6 @@
 #include "tools/witness_commands.h"
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -184,11 +185,12 @@ WitnessPolicy policy_for(const Store& store, const std::string& text, const std:
   } catch (const Error& error) {
     throw Error(error.code(), where, ": ", error.what());
   }
+  const auto keys = store.authority().keys_of("log", store.size());
   for (const auto& log : policy.logs) {
-    if (log.key == store.log_key()) return policy;
+    if (std::find(keys.begin(), keys.end(), log.key) != keys.end()) return policy;
   }
   throw Error(Errc::config, where, ": does not name this log; add the line: log ",
-              format_verifier_key(store.log_key()));
+              format_verifier_key(keys.at(0)));
 }
 
 ConsistencyProver prover(const Store& store) {
@@ -282,7 +284,7 @@ int witness_add_policy(const WitnessOptions& o) {
               appended.added == 1 ? "record" : "in the ledger already;",
               static_cast<unsigned long long>(appended.first));
   const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
-  if (!o.log_key.empty() || fs::exists(key)) store.sign_head(read_signer_key(key));
+  if (!o.log_key.empty() || fs::exists(key)) store.sign_head(read_signer_keys(key));
   return exit_ok;
 }
 

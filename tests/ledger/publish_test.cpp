@@ -55,7 +55,9 @@ struct MemoryLog {
   }
   LogSource source(uint64_t size) const {
     return {
-        key.verifier, head(size), [this](uint64_t n) { return root(n); },
+        {key.verifier},
+        head(size),
+        [this](uint64_t n) { return root(n); },
         [this](uint64_t begin, uint64_t end, const std::function<void(std::string_view)>& each) {
           for (uint64_t i = begin; i < end; ++i) each(records[i]);
         }};
@@ -479,7 +481,7 @@ struct Follower {
   FollowReport report;
 
   explicit Follower(const MemoryLog& log) {
-    options.log_key = log.key.verifier;
+    options.log_keys = {log.key.verifier};
     options.state = folder / "state";
   }
   std::string look(const fs::path& web) { return look(fetch_from_folder(web)); }
@@ -512,7 +514,7 @@ TEST(Follow, GoesFromEverySizeToEveryLargerOne) {
   std::map<uint64_t, Digest> roots;
   for (const uint64_t size : sizes) {
     heads[size] = log.head(size);
-    roots[size] = open_head(heads[size], log.key.verifier, "").root;
+    roots[size] = open_head(heads[size], {{log.key.verifier}}, "").root;
   }
   for (const uint64_t now : sizes) {
     const Files files = with_head(log.tree_files(now), heads[now]);
@@ -522,7 +524,7 @@ TEST(Follow, GoesFromEverySizeToEveryLargerOne) {
       write_file(follower.options.state, heads[before]);
       EXPECT_EQ(follower.look(fetch_from(files)), before == now ? "same" : "grown");
       EXPECT_EQ(follower.state(), heads[now]);
-      TileReader tiles(fetch_from(files), open_head(heads[now], log.key.verifier, ""));
+      TileReader tiles(fetch_from(files), open_head(heads[now], {{log.key.verifier}}, ""));
       EXPECT_TRUE(verify_consistency(before, roots[before], now, roots[now],
                                      tiles.consistency_proof(before)));
       EXPECT_LE(follower.report.tiles, 6U) << before << " " << now;  // two a level
