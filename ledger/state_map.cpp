@@ -5,6 +5,7 @@
 #include <cstring>
 #include <future>
 #include <memory>
+#include <numeric>
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
@@ -19,9 +20,12 @@ constexpr size_t kDirectoryBytes = 64;
 // A new run swallows the runs before it that have fewer than this many times its entries, those too
 // small to be worth a proof of their own, and as many more as leave the most runs that a proof of
 // absence may go through.
-constexpr uint64_t kGrowth = 4;
+constexpr uint64_t kGrowth = 2;
 constexpr uint64_t kSmallRun = 4096;
-constexpr size_t kMaxRuns = 3;
+// More of them make appending cheaper and a proof of absence longer, by some 700 bytes each.
+constexpr size_t most_runs(uint64_t entries) {
+  return entries <= 2'000'000 ? 3 : 5;
+}
 constexpr size_t kMaxChunksKept = 1024;  // 40 MB
 constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
 constexpr uint64_t kMaxEntries = uint64_t{1} << 48;
@@ -378,9 +382,11 @@ StateRecord StateMap::flush(uint64_t run, uint64_t size) {
   if (!pending_.empty()) {
     std::sort(pending_.begin(), pending_.end());
     uint64_t total = pending_.size();
+    const size_t most = most_runs(std::accumulate(
+        runs_.begin(), runs_.end(), total, [](uint64_t n, const Run& r) { return n + r.entries; }));
     size_t first = runs_.size();
     while (first > 0 && (runs_[first - 1].entries < kGrowth * total ||
-                         runs_[first - 1].entries < kSmallRun || first == kMaxRuns)) {
+                         runs_[first - 1].entries < kSmallRun || first >= most)) {
       total += runs_[--first].entries;
     }
     std::vector<RunReader> readers;
