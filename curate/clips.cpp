@@ -37,7 +37,11 @@ Clip measure(const Analysis& analysis, size_t first, size_t end, const Quality& 
 
 std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
                                const Quality& quality) {
-  const uint64_t length_us = uint64_t{1'000'000} * clips.frames() / clips.fps();
+  std::vector<uint64_t> lengths_us;  // the longest first
+  for (auto frames = clips.longer().rbegin(); frames != clips.longer().rend(); ++frames) {
+    lengths_us.push_back(uint64_t{1'000'000} * *frames / clips.fps());
+  }
+  lengths_us.push_back(uint64_t{1'000'000} * clips.frames() / clips.fps());
   // Containers round times to their own clock: a third of a frame is no missing frame.
   const uint64_t slack_us = analysis.frame_us() / 3;
   std::vector<Clip> out;
@@ -45,14 +49,19 @@ std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
   for (size_t s = 0; s < shots.size(); ++s) {
     for (size_t first = shots[s].first; first < shots[s].end;) {
       const uint64_t start_us = analysis.pts_us(static_cast<int>(first));
+      const uint64_t left_us = analysis.pts_us(static_cast<int>(shots[s].end - 1)) +
+                               analysis.frame_us() + slack_us - start_us;
+      const auto length_us = std::find_if(lengths_us.begin(), lengths_us.end(),
+                                          [&](uint64_t us) { return us <= left_us; });
+      if (length_us == lengths_us.end()) break;
       size_t end = first + 1;
       while (end < shots[s].end &&
-             analysis.pts_us(static_cast<int>(end)) + slack_us < start_us + length_us) {
+             analysis.pts_us(static_cast<int>(end)) + slack_us < start_us + *length_us) {
         ++end;
       }
       Clip clip = measure(analysis, first, end, quality);
       clip.shot = static_cast<uint32_t>(s);
-      if (clip.end_us + slack_us >= start_us + length_us) out.push_back(std::move(clip));
+      if (clip.end_us + slack_us >= start_us + *length_us) out.push_back(std::move(clip));
       first = end;
     }
   }

@@ -20,8 +20,8 @@ struct Clip {
   std::string verdict = "kept";               // "kept" "black" "frozen" "blurred"
 };
 
-// Clips of the length that `clips` says, one after the other from the start of each shot: what is
-// left at the end of a shot is too short and stays out.
+// Clips of the lengths that `clips` says, one after the other from the start of each shot, each the
+// longest that still fits: what is left at the end of a shot is too short and stays out.
 std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
                                const Quality& quality);
 

@@ -1,6 +1,7 @@
 #include "curate/config.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "curate/config.pb.h"
@@ -21,6 +22,29 @@ bool is_name(const std::string& name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   });
+}
+
+void check_lengths(const std::string& where, const Clips& clips) {
+  uint32_t before = clips.frames();
+  for (const uint32_t frames : clips.longer()) {
+    within(where, "clips.longer", frames, before + 1, 1000);
+    before = frames;
+  }
+}
+
+void check_buckets(const std::string& where, const Shards& shards) {
+  std::set<std::string> names;
+  for (const Bucket& bucket : shards.bucket()) {
+    within(where, "shards.bucket.width", bucket.width(), 16, 4096);
+    within(where, "shards.bucket.height", bucket.height(), 16, 4096);
+    if (bucket.width() % 2 != 0 || bucket.height() % 2 != 0) {
+      throw Error(Errc::config, where, ": shards.bucket.width and .height have to be even");
+    }
+    if (!is_name(bucket.name()) || !names.insert(bucket.name()).second) {
+      throw Error(Errc::config, where, ": shards.bucket.name \"", bucket.name(),
+                  "\" is not 1 to 64 of a-z, 0-9 and -, or there twice");
+    }
+  }
 }
 
 }  // namespace
@@ -48,6 +72,8 @@ Config read_config(const std::filesystem::path& path) {
     throw Error(Errc::config, where, ": shards.name \"", shards.name(),
                 "\" is not 1 to 64 of a-z, 0-9 and -");
   }
+  check_lengths(where, config.clips());
+  check_buckets(where, shards);
   const Limits& limits = config.limits();
   within(where, "limits.memory_mb", limits.memory_mb(), 256, 1 << 20);
   within(where, "limits.cpu_s", limits.cpu_s(), 1, 1e6);

@@ -1,11 +1,16 @@
 #include "curate/decode.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 
+#include "curate/bars.h"
 #include "curate/encode.h"
+#include "curate/logo.h"
 #include "curate/looks.h"
+#include "curate/loudness.h"
 #include "curate/measure.h"
 #include "curate/pdq.h"
 #include "curate/picture.h"
@@ -50,9 +55,10 @@ class Cutter {
   }
   void finish() {
     fill(UINT64_MAX);
-    webms_.push_back(
-        encode_webm(frames_, {.fps = static_cast<int>(request_.clips().fps()),
-                              .quality = static_cast<int>(request_.shards().quality())}));
+    webms_.push_back(encode_webm(
+        frames_, {.codec = request_.shards().codec() == AV1 ? VideoCodec::av1 : VideoCodec::vp9,
+                  .fps = static_cast<int>(request_.clips().fps()),
+                  .quality = static_cast<int>(request_.shards().quality())}));
     frames_.clear();
     held_.reset();
   }
@@ -94,15 +100,109 @@ class LookTaker {
   uint64_t next_ = 0, taken_ = 0;
 };
 
+// What lies over the picture or around it: bars and logos. Looks at a few frames a second.
+class SurroundTaker {
+ public:
+  SurroundTaker(Analysis& out, int rotation) : out_(out), rotation_(rotation) {}
+
+  void take(uint64_t pts_us, const Measurer& measurer) {
+    if (pts_us < next_edges_ * kEdgesUs) return;
+    next_edges_ = pts_us / kEdgesUs + 1;
+    const kernels::Luma& luma = measurer.luma();
+    const std::optional<Edges> stored = find_edges(luma);
+    if (stored) add_edges(pts_us, *stored, measurer);
+    if (pts_us < next_logo_ * kLogoUs) return;
+    next_logo_ = pts_us / kLogoUs + 1;
+    double black[4] = {};
+    for (int side = 0; stored && side < 4; ++side) {
+      const bool along_x = side % 2 == 0;
+      black[side] = double(shown_.black[side]) / (along_x ? out_.width() : out_.height());
+    }
+    if (stored) logos_.take(pts_us, measurer.small(), black);
+  }
+
+  void finish(uint64_t end_us) {
+    const auto shown = [](double share, uint32_t size) {
+      return static_cast<uint32_t>(std::lround(share * size));
+    };
+    for (const LogoPlace& place : logos_.finish(end_us)) {
+      Analysis::Logo& logo = *out_.add_logo();
+      logo.set_start_us(place.start_us);
+      logo.set_end_us(place.end_us);
+      logo.set_x(shown(place.left, out_.width()));
+      logo.set_y(shown(place.top, out_.height()));
+      logo.set_width(std::max(1U, shown(place.right, out_.width()) - logo.x()));
+      logo.set_height(std::max(1U, shown(place.bottom, out_.height()) - logo.y()));
+      logo.set_still(place.still);
+    }
+  }
+
+ private:
+  void add_edges(uint64_t pts_us, const Edges& stored, const Measurer& measurer) {
+    const kernels::Luma& luma = measurer.luma();
+    const EdgeSize shown{static_cast<int>(out_.width()), static_cast<int>(out_.height())};
+    shown_ = upright(stored, rotation_, {luma.width, luma.height}, shown);
+    out_.add_edge_pts_us(pts_us);
+    for (const int black : shown_.black) out_.add_edge(static_cast<uint32_t>(black));
+    out_.add_edge(shown_.clear);
+    if (look_like_bars(shown_, shown)) add_cropped(pts_us, stored, measurer);
+  }
+
+  void add_cropped(uint64_t pts_us, const Edges& stored, const Measurer& measurer) {
+    kernels::Luma inside = measurer.luma();
+    const int *black = stored.black, x = black[Edges::left], y = black[Edges::top];
+    inside.pixels += y * inside.stride + x;
+    inside.width -= x + black[Edges::right];
+    inside.height -= y + black[Edges::bottom];
+    if (!shrinker_ || inside.width != width_ || inside.height != height_) {
+      width_ = inside.width;
+      height_ = inside.height;
+      shrinker_ = std::make_unique<kernels::LumaShrinker>(width_, height_, measurer.turn());
+    }
+    std::array<float, size_t{kernels::kPdqSide} * kernels::kPdqSide> filtered;
+    shrinker_->filter(inside, filtered.data());
+    const std::array<Fingerprint, 1> print = {PdqHasher::fingerprint_filtered(filtered.data())};
+    out_.add_cropped_pts_us(pts_us);
+    append(print, *out_.mutable_cropped_pdq(), *out_.mutable_cropped_quality());
+  }
+
+  Analysis& out_;
+  int rotation_;
+  uint64_t next_edges_ = 0, next_logo_ = 0;
+  Edges shown_;
+  LogoFinder logos_;
+  int width_ = 0, height_ = 0;  // of the shrinker
+  std::unique_ptr<kernels::LumaShrinker> shrinker_;
+};
+
+void describe_sound(Loudness& loudness, int64_t start_us, Analysis& out) {
+  loudness.finish();
+  if (loudness.duration_us() == 0) return;
+  // Sound may begin before the first frame; times count from there.
+  const auto shown = [&](uint64_t us) {
+    return static_cast<uint64_t>(std::max<int64_t>(0, start_us + static_cast<int64_t>(us)));
+  };
+  out.set_sound_start_us(shown(0));
+  out.set_sound_end_us(shown(loudness.duration_us()));
+  if (const auto lufs = loudness.integrated()) out.set_loudness_lufs(*lufs);
+  for (const SilentSpan& span : loudness.silences()) {
+    if (shown(span.end_us) <= shown(span.start_us)) continue;
+    out.add_silence_us(shown(span.start_us));
+    out.add_silence_us(shown(span.end_us));
+  }
+}
+
 }  // namespace
 
 void analyse(Reader& reader, Analysis& out, bool keyframes) {
   if (keyframes) reader.keyframes_only();
   LookTaker looks(out);
   SoundPrinter sound;
+  Loudness loudness;
   std::string bits, qualities, thumbs;
   const int rotation = reader.rotation();
   Measurer measurer(rotation);
+  SurroundTaker surround(out, rotation);
   const auto measure = [&](const AVFrame& frame, uint64_t pts_us) {
     if (out.pts_us_size() == 0) {
       const Size size = display_size(frame, rotation);
@@ -115,6 +215,7 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
     qualities.push_back(static_cast<char>(print.quality));
     thumbs.append(reinterpret_cast<const char*>(measured.thumb.data()), measured.thumb.size());
     looks.take(pts_us, measurer.small());
+    surround.take(pts_us, measurer);
     out.add_pts_us(pts_us);
     out.add_luma(measured.luma);
     out.add_sharpness(measured.sharpness);
@@ -123,12 +224,18 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
     return true;
   };
   ReaderSinks sinks{.video = measure, .audio = nullptr};
-  if (!keyframes) sinks.audio = [&](const AVFrame& frame) { sound.add(frame); };
+  if (!keyframes) {
+    sinks.audio = [&](const AVFrame& frame) {
+      sound.add(frame);
+      loudness.add(frame);
+    };
+  }
   out.set_problem(reader.read(sinks));
   out.set_pdq(std::move(bits));
   out.set_thumb(std::move(thumbs));
   out.set_pdq_quality(std::move(qualities));
   out.set_chromaprint(sound.finish());
+  describe_sound(loudness, reader.sound_start_us(), out);
   out.set_notes(reader.notes());
   out.set_promised_us(reader.promised_us());
   out.set_container(reader.container());
@@ -145,6 +252,7 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
     step_us = std::max<uint64_t>(*middle, 1);
   }
   out.set_frame_us(step_us);
+  surround.finish(out.pts_us(out.pts_us_size() - 1) + step_us);
   const auto uneven = std::count_if(steps.begin(), steps.end(), [&](uint64_t step) {
     return step * 4 < step_us * 3 || step * 4 > step_us * 5;
   });
@@ -165,6 +273,33 @@ std::vector<std::string> cut(Reader& reader, const Cut& request) {
                    },
                .audio = nullptr});
   return cutter.take();
+}
+
+std::vector<std::string> thumbnails(Reader& reader, const Thumbs& request) {
+  PictureMaker pictures;
+  const int rotation = reader.rotation();
+  const auto count = static_cast<size_t>(request.at_us_size());
+  std::vector<std::string> out;
+  if (count == 0) return out;
+  reader.read({.video =
+                   [&](const AVFrame& frame, uint64_t pts_us) {
+                     const auto wanted = [&] {
+                       return out.size() < count &&
+                              request.at_us(static_cast<int>(out.size())) <= pts_us;
+                     };
+                     if (!wanted()) return true;
+                     const Size size = display_size(frame, rotation);
+                     const auto height = static_cast<int>(request.height());
+                     const int width =
+                         std::clamp(height * size.width / size.height, height / 3, 3 * height);
+                     const std::string jpeg =
+                         encode_jpeg(pictures.rgb(frame, rotation, width / 2 * 2, height / 2 * 2));
+                     while (wanted()) out.push_back(jpeg);
+                     return out.size() < count;
+                   },
+               .audio = nullptr});
+  out.resize(count);
+  return out;
 }
 
 RawClip decode_clip(std::string_view webm, const ClipShape& shape) {

@@ -13,6 +13,7 @@ namespace cleared::curate {
 
 class Analysis;
 class Cut;
+class Thumbs;
 
 // One pass: fingerprint and measures of every frame, fingerprint of the sound. With `keyframes`: of
 // the frames that decode by themselves, and no sound.
@@ -20,6 +21,9 @@ void analyse(Reader& reader, Analysis& out, bool keyframes = false);
 
 // One pass: the samples cut out of a source, each a WebM file.
 std::vector<std::string> cut(Reader& reader, const Cut& request);
+
+// One pass: at each time the first picture from there on, small, as JPEG.
+std::vector<std::string> thumbnails(Reader& reader, const Thumbs& request);
 
 struct ClipShape {
   int width = 0, height = 0, frames = 0;  // 0: as in the file

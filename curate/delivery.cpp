@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ledger/base/error.h"
@@ -17,26 +18,11 @@ namespace {
 
 constexpr std::array<std::string_view, 7> kSidecars = {".txt", ".srt", ".json",   ".csv",
                                                        ".md",  ".pub", ".licence"};
-constexpr size_t kCaptionBytes = 2000;
 
 bool is_source(const fs::directory_entry& entry) {
   const std::string extension = entry.path().extension().string();
   return entry.is_regular_file() &&
          std::find(kSidecars.begin(), kSidecars.end(), extension) == kSidecars.end();
-}
-
-// Length of the UTF-8 character at the start, 0 when there is none (RFC 3629).
-size_t character_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  if (byte(0) < 0x80) return 1;
-  const size_t length = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
-  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const bool overlong = (byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xF0 && byte(1) < 0x90);
-  const bool outside = (byte(0) == 0xED && byte(1) > 0x9F) || (byte(0) == 0xF4 && byte(1) > 0x8F);
-  return overlong || outside ? 0 : length;
 }
 
 }  // namespace
@@ -61,25 +47,27 @@ std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
   return files;
 }
 
-Caption read_caption(const DeliveredFile& source) {
-  for (fs::path sidecar :
-       {fs::path(source.file).replace_extension(".txt"), fs::path(source.file.string() + ".txt")}) {
-    if (!fs::is_regular_file(sidecar)) continue;
-    const std::string name = sidecar.filename().string();
-    std::string text = read_file(sidecar, kCaptionBytes);
-    if (!is_utf8(text)) throw Error(Errc::corrupt, "caption ", name, ": is not UTF-8");
-    for (char& c : text) {
-      if (static_cast<uint8_t>(c) < 0x20) c = ' ';
-    }
-    const size_t first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
-    text = first == std::string::npos ? "" : text.substr(first, last - first + 1);
-    return {std::move(text), name};
+namespace {
+
+// Of its content, its size or its owner.
+int64_t changed_ns(const Fd& fd) {
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) {
+    throw Error(Errc::io, "read a source: ", std::strerror(errno));
   }
-  return {};
+  return info.st_ctim.tv_sec * int64_t{1'000'000'000} + info.st_ctim.tv_nsec;
+}
+
+}  // namespace
+
+void require_unchanged(const OpenedSource& source) {
+  if (changed_ns(source.fd) == source.changed_ns) return;
+  throw Error(Errc::corrupt, "changed while it was read: deliver it when it is whole");
 }
 
 OpenedSource open_source(const fs::path& file) {
-  OpenedSource source{.fd = open_read(file), .digest = {}, .size_bytes = 0};
+  OpenedSource source{.fd = open_read(file), .digest = {}, .size_bytes = 0, .changed_ns = 0};
+  source.changed_ns = changed_ns(source.fd);
   ledger::Sha256 hasher;
   std::vector<std::byte> buffer(1 << 20);
   for (;;) {
@@ -94,9 +82,23 @@ OpenedSource open_source(const fs::path& file) {
   return source;
 }
 
+// RFC 3629.
+size_t utf8_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  if (byte(0) < 0x80) return 1;
+  const size_t length = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
+  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const bool overlong = (byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xF0 && byte(1) < 0x90);
+  const bool outside = (byte(0) == 0xED && byte(1) > 0x9F) || (byte(0) == 0xF4 && byte(1) > 0x8F);
+  return overlong || outside ? 0 : length;
+}
+
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
-    const size_t length = character_length(text);
+    const size_t length = utf8_length(text);
     if (length == 0) return false;
     text.remove_prefix(length);
   }
@@ -108,7 +110,7 @@ std::string printable(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const auto byte = static_cast<uint8_t>(text[0]);
-    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : character_length(text);
+    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : utf8_length(text);
     if (length > 0) {
       out += text.substr(0, length);
     } else {

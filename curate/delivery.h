@@ -20,23 +20,21 @@ struct DeliveredFile {
 // .pub) and hidden ones. Folders that are links are not entered. Error{not_found} for no folder.
 std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
 
-// What a sidecar says about a source: NAME.txt beside NAME.mp4, or NAME.mp4.txt.
-struct Caption {
-  std::string text;    // one line, at most 2,000 bytes
-  std::string origin;  // name of the sidecar; empty: there is none
-};
-// Error{corrupt} for a sidecar that is not UTF-8.
-Caption read_caption(const DeliveredFile& source);
-
 // A source, opened once: its digest is that of the bytes which `fd` then hands to the decoder.
 struct OpenedSource {
   Fd fd;
   Digest digest;
   uint64_t size_bytes = 0;
+  int64_t changed_ns = 0;  // when, as the file system has it
 };
+// Error{corrupt} when it was written to since open_source(): what was decoded may be something else
+// than what was hashed.
+void require_unchanged(const OpenedSource& source);
 OpenedSource open_source(const std::filesystem::path& file);
 
 bool is_utf8(std::string_view text);
+// Bytes of the UTF-8 character at the start of `text`, which is not empty; 0: there is none.
+size_t utf8_length(std::string_view text);
 
 // `text` with every byte that is no printable UTF-8 as %XX: for a line on screen and in a record.
 std::string printable(std::string_view text);

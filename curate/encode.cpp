@@ -34,9 +34,11 @@ struct Output {
 
 Codec open_encoder(int width, int height, const EncodeOptions& options) {
   av_quiet();
-  const AVCodec* vp9 = avcodec_find_encoder_by_name("libvpx-vp9");
-  if (vp9 == nullptr) throw Error(Errc::unsupported, "this FFmpeg has no libvpx-vp9 encoder");
-  Codec codec(avcodec_alloc_context3(vp9));
+  const bool av1 = options.codec == VideoCodec::av1;
+  const char* name = av1 ? "libaom-av1" : "libvpx-vp9";
+  const AVCodec* encoder = avcodec_find_encoder_by_name(name);
+  if (encoder == nullptr) throw Error(Errc::unsupported, "this FFmpeg has no ", name, " encoder");
+  Codec codec(avcodec_alloc_context3(encoder));
   if (!codec) throw Error(Errc::io, "open the encoder: out of memory");
   codec->width = width;
   codec->height = height;
@@ -50,22 +52,22 @@ Codec open_encoder(int width, int height, const EncodeOptions& options) {
   codec->bit_rate = 0;
   codec->flags |= AV_CODEC_FLAG_BITEXACT | AV_CODEC_FLAG_GLOBAL_HEADER;
   av_opt_set_int(codec->priv_data, "crf", options.quality, 0);
-  av_opt_set(codec->priv_data, "deadline", "good", 0);
-  av_opt_set_int(codec->priv_data, "cpu-used", 2, 0);
+  av_opt_set(codec->priv_data, av1 ? "usage" : "deadline", "good", 0);
+  av_opt_set_int(codec->priv_data, "cpu-used", av1 ? 4 : 2, 0);
   av_opt_set_int(codec->priv_data, "row-mt", 0, 0);
-  av_check(avcodec_open2(codec.get(), vp9, nullptr), "open the encoder");
+  av_check(avcodec_open2(codec.get(), encoder, nullptr), "open the encoder");
   return codec;
 }
 
-// RGB to 4:2:0 of limited range, ITU-R BT.601: what the encoder is told it gets.
-Frame to_yuv(const Picture& picture, Scaler& scaler) {
+// RGB to 4:2:0, ITU-R BT.601: what the encoder is told it gets.
+Frame to_yuv(const Picture& picture, Scaler& scaler, bool full_range = false) {
   scaler.reset(sws_getCachedContext(
       scaler.release(), picture.width, picture.height, AV_PIX_FMT_RGB24, picture.width,
       picture.height, AV_PIX_FMT_YUV420P, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, nullptr,
       nullptr, nullptr));
   if (!scaler) throw Error(Errc::io, "convert a frame: out of memory");
   const int* bt601 = sws_getCoefficients(SWS_CS_ITU601);
-  sws_setColorspaceDetails(scaler.get(), bt601, 1, bt601, 0, 0, 1 << 16, 1 << 16);
+  sws_setColorspaceDetails(scaler.get(), bt601, 1, bt601, full_range ? 1 : 0, 0, 1 << 16, 1 << 16);
   Frame frame(av_frame_alloc());
   if (!frame) throw Error(Errc::io, "convert a frame: out of memory");
   frame->width = picture.width;
@@ -116,7 +118,7 @@ std::string encode_webm(const std::vector<Picture>& frames, const EncodeOptions&
     for (;;) {
       const int got = avcodec_receive_packet(codec.get(), packet.get());
       if (got == AVERROR(EAGAIN) || got == AVERROR_EOF) return;
-      av_check(got, "encode VP9");
+      av_check(got, "encode a frame");
       packet->stream_index = 0;
       packet->duration = 1;
       av_packet_rescale_ts(packet.get(), codec->time_base, stream->time_base);
@@ -127,14 +129,39 @@ std::string encode_webm(const std::vector<Picture>& frames, const EncodeOptions&
   for (size_t i = 0; i < frames.size(); ++i) {
     const Frame frame = to_yuv(frames[i], scaler);
     frame->pts = static_cast<int64_t>(i);
-    av_check(avcodec_send_frame(codec.get(), frame.get()), "encode VP9");
+    av_check(avcodec_send_frame(codec.get(), frame.get()), "encode a frame");
     take_packets();
   }
-  av_check(avcodec_send_frame(codec.get(), nullptr), "encode VP9");
+  av_check(avcodec_send_frame(codec.get(), nullptr), "encode a frame");
   take_packets();
   av_check(av_write_trailer(muxer.get()), "write a WebM file");
   avio_flush(io.get());
   return std::move(output.bytes);
+}
+
+std::string encode_jpeg(const Picture& picture) {
+  av_quiet();
+  const AVCodec* mjpeg = avcodec_find_encoder(AV_CODEC_ID_MJPEG);
+  if (mjpeg == nullptr) throw Error(Errc::unsupported, "this FFmpeg has no JPEG encoder");
+  const Codec codec(avcodec_alloc_context3(mjpeg));
+  const Packet packet(av_packet_alloc());
+  if (!codec || !packet) throw Error(Errc::io, "encode a picture: out of memory");
+  codec->width = picture.width;
+  codec->height = picture.height;
+  codec->pix_fmt = AV_PIX_FMT_YUVJ420P;
+  codec->time_base = {1, 1};
+  codec->thread_count = 1;
+  codec->flags |= AV_CODEC_FLAG_BITEXACT | AV_CODEC_FLAG_QSCALE;
+  codec->global_quality = 6 * FF_QP2LAMBDA;
+  av_check(avcodec_open2(codec.get(), mjpeg, nullptr), "open the encoder");
+  Scaler scaler;
+  const Frame frame = to_yuv(picture, scaler, true);
+  frame->format = AV_PIX_FMT_YUVJ420P;
+  frame->quality = codec->global_quality;
+  av_check(avcodec_send_frame(codec.get(), frame.get()), "encode a picture");
+  av_check(avcodec_send_frame(codec.get(), nullptr), "encode a picture");
+  av_check(avcodec_receive_packet(codec.get(), packet.get()), "encode a picture");
+  return {reinterpret_cast<const char*>(packet->data), static_cast<size_t>(packet->size)};
 }
 
 }  // namespace cleared::curate

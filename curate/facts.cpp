@@ -7,6 +7,7 @@
 #include "curate/fingerprint.h"
 #include "curate/fingerprint.pb.h"
 #include "curate/looks.h"
+#include "curate/measure_facts.h"
 #include "curate/shots.h"
 #include "curate/sound.h"
 #include "curate/worker.pb.h"
@@ -113,7 +114,6 @@ std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest&
   if (!std::filesystem::exists(path, none)) return {};
   std::string bytes;
   try {
-    require_plain_file(path);
     bytes = read_file(path);
   } catch (const Error&) {  // as one that is damaged
   }
@@ -137,15 +137,19 @@ std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest&
 
 }  // namespace
 
-Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options,
-                           bool keyframes) {
+Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
+                           const WorkerOptions& options, bool keyframes) try {
   Request request;
   *request.mutable_limits() = limits;
   request.mutable_analyse()->set_keyframes(keyframes);
-  Reply reply = run_worker(request, source, options);
+  Reply reply = run_worker(request, source.fd, options);
   if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
   check_analysis(reply.analysis());
+  require_unchanged(source);
   return std::move(*reply.mutable_analysis());
+} catch (const Error&) {
+  require_unchanged(source);  // a better reason, where it is one
+  throw;
 }
 
 void check_prints(const Analysis& a, std::string_view what) {
@@ -186,6 +190,7 @@ void check_analysis(const Analysis& a) {
     fail("no times or no size");
   }
   if (!looks_are_whole(a)) fail("the looks");
+  if (const char* fault = fault_of_measures(a)) fail(fault);
   if (!is_word(a.container(), 32, "_-") || !is_word(a.video_codec(), 32, "_-") ||
       !is_word(a.audio_codec(), 32, "_-") || !is_word(a.chromaprint(), 60'000, "_-") ||
       !is_word(a.notes(), 200, " ,:;.()-") || !is_word(a.problem(), 500, " .,:;'()-_/%")) {
@@ -228,7 +233,8 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
   record.set_height(analysis.height());
   record.set_duration_us(duration_us);
   record.set_frames(frames);
-  record.set_shots(static_cast<uint32_t>(find_shots(analysis).size()));
+  const std::vector<Shot> shots = find_shots(analysis);
+  record.set_shots(static_cast<uint32_t>(shots.size()));
   record.set_caption(source.caption.text);
   record.set_caption_origin(source.caption.origin);
   record.set_chromaprint(analysis.chromaprint());
@@ -247,6 +253,9 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     print.set_pdq(analysis.pdq().substr(32 * first, 32 * count));
     print.set_quality(analysis.pdq_quality().substr(first, count));
   }
+  for (ledger::MeasureRecord& measure : measures_of(source.digest, analysis, shots)) {
+    *facts.emplace_back().mutable_measure() = std::move(measure);
+  }
   for (const Clip& clip : choose_clips(analysis, config.clips(), config.quality())) {
     ledger::ClipRecord& out = *facts.emplace_back().mutable_clip();
     out.set_id(raw(clip_id(source.digest, clip)));
@@ -258,7 +267,7 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     out.set_luma(clip.luma);
     out.set_sharpness(clip.sharpness);
     out.set_motion(clip.motion);
-    out.set_caption(source.caption.text);
+    out.set_caption(clip_caption(source.caption, clip.start_us, clip.end_us));
   }
   for (const FoundMatch& found : matches) {
     ledger::DuplicateRecord& out = *facts.emplace_back().mutable_duplicate();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "curate/captions.h"
 #include "curate/dedup.h"
 #include "curate/delivery.h"
 #include "curate/worker.h"
@@ -28,9 +29,10 @@ struct JudgedSource {
 
 // Error{corrupt} when the answer of a worker contradicts itself.
 void check_analysis(const Analysis& analysis);
-// What a worker makes of a source, checked. Throws as run_worker() and check_analysis() do.
-Analysis analyse_in_worker(const Fd& source, const Limits& limits, const WorkerOptions& options,
-                           bool keyframes = false);
+// What a worker makes of a source, checked. Throws as run_worker(), check_analysis() and
+// require_unchanged() do.
+Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
+                           const WorkerOptions& options, bool keyframes = false);
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 

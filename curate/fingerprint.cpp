@@ -66,16 +66,8 @@ NamedFootage parse_fingerprint(std::string_view bytes, std::string_view what) {
   return {.name = printable(print.name()), .footage = footage_of(digest, analysis)};
 }
 
-void require_plain_file(const std::filesystem::path& path) {
-  std::error_code none;
-  if (std::filesystem::exists(path, none) && !std::filesystem::is_regular_file(path, none)) {
-    throw Error(Errc::corrupt, printable(path.string()), ": not a plain file");
-  }
-}
-
 ExaminedFile examine_file(const std::filesystem::path& path, const Limits& limits,
                           const WorkerOptions& worker) {
-  require_plain_file(path);
   const OpenedSource opened = open_source(path);
   char start[kFirstLine.size()] = {};
   const ssize_t got = ::pread(opened.fd.get(), start, sizeof start, 0);
@@ -87,7 +79,7 @@ ExaminedFile examine_file(const std::filesystem::path& path, const Limits& limit
   }
   Analysis analysis;
   try {
-    analysis = analyse_in_worker(opened.fd, limits, worker);
+    analysis = analyse_in_worker(opened, limits, worker);
   } catch (const Error& error) {
     throw Error(error.code(), printable(path.string()), ": ", error.what());
   }

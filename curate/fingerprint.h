@@ -24,10 +24,6 @@ std::string format_fingerprint(std::string_view name, const Digest& digest,
 // Error{corrupt} that begins with `what`: cut short, damaged, contradicts itself, another version.
 NamedFootage parse_fingerprint(std::string_view bytes, std::string_view what);
 
-// Error{corrupt} when `path` is there and is a folder, a pipe or a device: opening one may wait for
-// ever.
-void require_plain_file(const std::filesystem::path& path);
-
 // Decoded in a worker child, and everything that can be asked with. A fingerprint file is read as
 // it is and can ask less: it has no turned pictures. Throws as open_source() and run_worker() do.
 struct ExaminedFile {

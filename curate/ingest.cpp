@@ -7,6 +7,7 @@
 #include <tuple>
 #include <variant>
 
+#include "curate/captions.h"
 #include "curate/dedup.h"
 #include "curate/facts.h"
 #include "curate/parallel.h"
@@ -51,6 +52,7 @@ class Ingest {
       : options_(options),
         config_(config),
         files_(list_delivery(options.delivery)),
+        captions_(options.delivery),
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
         rights_(store_) {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
@@ -63,6 +65,7 @@ class Ingest {
   }
 
   IngestSummary run(const std::function<void(const FileReport&)>& report) {
+    if (!captions_.problem().empty()) report_caption_table(report);
     const std::set<std::string> known_at_start = known_;
     in_order(
         files_.size(), options_.jobs, [&](size_t i) { return examine(files_[i], known_at_start); },
@@ -132,9 +135,8 @@ class Ingest {
         return out;
       }
       if (options_.dry_run) return out;
-      out.source.caption = read_caption(file);
-
-      out.analysis = analyse_in_worker(opened.fd, config_.limits(), options_.worker);
+      out.source.caption = captions_.of(file);
+      out.analysis = analyse_in_worker(opened, config_.limits(), options_.worker);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;  // the machine, not the file
       out.rule = rule_of(error.code());
@@ -220,6 +222,9 @@ class Ingest {
     }
     const auto facts = source_facts(source, analysis, matches, config_);
     append(facts);
+    if (!source.caption.problem.empty()) {
+      append({caption_refusal(printable(source.path), source.caption.problem)});
+    }
     known_.insert(to_hex(source.digest));
     write_looks(index_folder(options_.ledger), source.digest, analysis);
     index_.add(std::move(footage));
@@ -256,7 +261,29 @@ class Ingest {
     if (same > 1) text += " and " + std::to_string(same - 1) + " more";
     if (!analysis.notes().empty()) text += "; " + analysis.notes();
     if (!analysis.problem().empty()) text += "; " + analysis.problem();
+    if (!source.caption.problem.empty()) text += "; " + source.caption.problem;
     return text;
+  }
+
+  // Words that are left out are on record, like footage that is. Nothing hangs on their bytes, so
+  // there is no digest of them.
+  static ledger::Fact caption_refusal(const std::string& subject, const std::string& why) {
+    ledger::Fact out;
+    out.mutable_refusal()->set_act("curate");
+    out.mutable_refusal()->set_subject(subject);
+    out.mutable_refusal()->set_rule("unreadable");
+    out.mutable_refusal()->set_fact(why);
+    return out;
+  }
+  void report_caption_table(const std::function<void(const FileReport&)>& report) {
+    append({caption_refusal(kCaptionTable, captions_.problem())});
+    FileReport file;
+    file.path = kCaptionTable;
+    file.outcome = Outcome::failed;
+    file.detail = captions_.problem();
+    file.total = files_.size();
+    count(file);
+    report(file);
   }
 
   // Too short for a clip: say so where no clip is counted.
@@ -318,6 +345,7 @@ class Ingest {
   const IngestOptions& options_;
   const Config& config_;
   std::vector<DeliveredFile> files_;
+  const Captions captions_;
   ledger::Store store_;
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;

@@ -7,6 +7,7 @@
 #include "curate/dedup.h"
 #include "curate/delivery.h"
 #include "curate/facts.h"
+#include "curate/measure_facts.h"
 #include "curate/pdq.h"
 #include "curate/protect.h"
 #include "curate/shots.h"
@@ -91,7 +92,14 @@ void describe_analysis(const Analysis& analysis, bool keyframes, LookReport& out
   out.width = analysis.width();
   out.height = analysis.height();
   out.pictures = static_cast<uint64_t>(analysis.pts_us_size());
-  out.shots = keyframes ? keyframe_shots(analysis) : find_shots(analysis).size();
+  // Keyframes are too far apart for shots: bars are those of the whole.
+  const std::vector<Shot> shots =
+      keyframes ? std::vector<Shot>{{.first = 0, .end = out.pictures}} : find_shots(analysis);
+  out.shots = keyframes ? keyframe_shots(analysis) : shots.size();
+  for (ledger::MeasureRecord& measure : measures_of({}, analysis, shots)) {
+    measure.clear_source();
+    if (!keyframes || measure.kind() != "shot") out.measures.push_back(std::move(measure));
+  }
   out.problem = analysis.problem();
   const uint64_t seen_us = analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us();
   out.duration_us = keyframes ? std::max(seen_us, analysis.promised_us()) : seen_us;
@@ -113,7 +121,7 @@ void look(const LookOptions& options, const Config& config,
       out.size_bytes = opened.size_bytes;
       if (asked) asked->judge(file, opened.digest, out);
       const Analysis analysis =
-          analyse_in_worker(opened.fd, config.limits(), options.worker, options.keyframes);
+          analyse_in_worker(opened, config.limits(), options.worker, options.keyframes);
       describe_analysis(analysis, options.keyframes, out);
       if (asked) asked->compare(analysis, out);
     } catch (const Error& error) {

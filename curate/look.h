@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "curate/worker.h"
+#include "ledger/record.pb.h"
 
 namespace cleared::curate {
 
@@ -38,6 +39,7 @@ struct LookReport {
   uint64_t size_bytes = 0, duration_us = 0;
   uint64_t pictures = 0;  // decoded; 0: it could not be
   uint64_t shots = 0;     // of keyframes: a guess, those unlike the one before
+  std::vector<ledger::MeasureRecord> measures;  // without a source; of keyframes no shots
   bool judged = false, cleared = false;
   std::string verdict;         // "rule: fact" of the refusal, or what clears it
   std::vector<Likeness> like;  // the most pictures first

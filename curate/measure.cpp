@@ -41,15 +41,20 @@ kernels::Luma Measurer::luma_of(const AVFrame& frame) {
           .limited = false};
 }
 
+// Clockwise by 90: what was at the bottom left comes to the top left.
+kernels::LumaTurn Measurer::turn() const {
+  return {.flip_x = rotation_ == 180 || rotation_ == 270,
+          .flip_y = rotation_ == 90 || rotation_ == 180,
+          .swap = rotation_ % 180 != 0};
+}
+
 FrameMeasures Measurer::measure(const AVFrame& frame) {
-  const kernels::Luma luma = luma_of(frame);
+  luma_ = luma_of(frame);
+  const kernels::Luma& luma = luma_;
   if (!shrinker_ || luma.width != width_ || luma.height != height_) {
     width_ = luma.width;
     height_ = luma.height;
-    // Clockwise by 90: what was at the bottom left comes to the top left.
-    const bool x = rotation_ == 180 || rotation_ == 270, y = rotation_ == 90 || rotation_ == 180;
-    shrinker_ = std::make_unique<kernels::LumaShrinker>(
-        width_, height_, kernels::LumaTurn{.flip_x = x, .flip_y = y, .swap = rotation_ % 180 != 0});
+    shrinker_ = std::make_unique<kernels::LumaShrinker>(width_, height_, turn());
   }
   FrameMeasures out;
   std::array<float, kFiltered * kFiltered> filtered;

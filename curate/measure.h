@@ -31,6 +31,10 @@ class Measurer {
   explicit Measurer(int rotation) : rotation_(rotation) {}
   // Frames in order. The first has no motion.
   FrameMeasures measure(const AVFrame& frame);
+  // The luma of the frame measured last, while that frame lives.
+  const kernels::Luma& luma() const { return luma_; }
+  // How its pixels have to be laid down to be upright.
+  kernels::LumaTurn turn() const;
   // The second picture of kernels/luma.h of the frame measured last.
   const kernels::SmallLuma& small() const { return before_; }
 
@@ -42,6 +46,7 @@ class Measurer {
   std::unique_ptr<kernels::LumaShrinker> shrinker_;
   PictureMaker pictures_;
   Picture grey_;
+  kernels::Luma luma_{};
   std::vector<uint8_t> bytes_;
   kernels::SmallLuma small_, before_;
   std::array<uint32_t, 64> bands_before_{};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -23,22 +24,32 @@ namespace {
 struct PackedClip {
   std::string id, source, path, caption;  // id and source in hex
   uint64_t start_us = 0, end_us = 0;
+  double aspect = 1;  // width / height of its source
+};
+
+// What the samples of a series of shards have in common.
+struct Series {
+  std::string prefix;  // of the shards' names: PREFIX-000000.tar
+  uint32_t width = 0, height = 0, frames = 0;
 };
 
 struct PlannedShard {
   std::string name;
   std::string root;  // hex; empty: a new one
+  size_t series = 0;
   std::vector<PackedClip> clips;
 };
 
 // Neighbouring clips of one source: decoded in one pass.
 struct CutTask {
   std::string source, path;
+  size_t series = 0;
   std::vector<PackedClip> clips;
 };
 
 constexpr const char* kClipColumns =
-    "SELECT c.id, s.digest, s.path, c.caption, c.start_us, c.end_us "
+    "SELECT c.id, s.digest, s.path, c.caption, c.start_us, c.end_us, "
+    "s.width, s.height "
     "FROM clip c JOIN source s ON s.seq = c.source ";
 
 PackedClip clip_of(const ledger::Statement& row) {
@@ -47,7 +58,29 @@ PackedClip clip_of(const ledger::Statement& row) {
           .path = row.text(2),
           .caption = row.text(3),
           .start_us = row.unsigned_integer(4),
-          .end_us = row.unsigned_integer(5)};
+          .end_us = row.unsigned_integer(5),
+          .aspect = double(std::max<int64_t>(row.integer(6), 1)) /
+                    double(std::max<int64_t>(row.integer(7), 1))};
+}
+
+// One for each size and each length, in the order of the config.
+std::vector<Series> series_of(const Config& config) {
+  std::vector<Series> out;
+  const Shards& shards = config.shards();
+  const auto add = [&](const std::string& name, uint32_t width, uint32_t height) {
+    const auto add_length = [&](uint32_t frames) {
+      const std::string length =
+          config.clips().longer_size() == 0 ? "" : "-" + std::to_string(frames) + "f";
+      out.push_back({.prefix = name + length, .width = width, .height = height, .frames = frames});
+    };
+    add_length(config.clips().frames());
+    for (const uint32_t frames : config.clips().longer()) add_length(frames);
+  };
+  for (const Bucket& bucket : shards.bucket()) {
+    add(shards.name() + "-" + bucket.name(), bucket.width(), bucket.height());
+  }
+  if (out.empty()) add(shards.name(), shards.width(), shards.height());
+  return out;
 }
 
 Digest digest_of(const std::string& hex) {
@@ -63,6 +96,7 @@ class Pack {
        const std::function<void(const std::string&, const std::string&)>& left_out)
       : options_(options),
         config_(config),
+        series_(series_of(config)),
         report_(report),
         left_out_(left_out),
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
@@ -107,7 +141,11 @@ class Pack {
                                              "ORDER BY p.position");
     while (row.next()) {
       PlannedShard shard{.name = row.text(0), .root = row.text(1), .clips = {}};
-      if (!shard.name.starts_with(config_.shards().name() + "-")) continue;
+      const std::string prefix = shard.name.substr(0, shard.name.rfind('-'));
+      const auto series = std::find_if(series_.begin(), series_.end(),
+                                       [&](const Series& s) { return s.prefix == prefix; });
+      if (series == series_.end()) continue;
+      shard.series = static_cast<size_t>(series - series_.begin());
       for (clips.with(row.integer(2)); clips.next();) shard.clips.push_back(clip_of(clips));
       shards.push_back(std::move(shard));
     }
@@ -115,7 +153,7 @@ class Pack {
   }
 
   void plan_again(PlannedShard shard) {
-    ++made_before_;
+    ++made_before_[shard.series];
     for (const PackedClip& clip : shard.clips) packed_.insert(clip.id);
     const fs::path tar = options_.out / shard.name;
     if (fs::exists(tar)) {
@@ -145,21 +183,43 @@ class Pack {
             "WHERE d.verdict = 'conflict' AND ((d.of = c.source AND d.of_start_us < c.end_us AND "
             "c.start_us < d.of_end_us) OR (d.source = c.source AND d.start_us < c.end_us AND "
             "c.start_us < d.end_us))) ORDER BY s.path, s.digest, c.start_us");
-    std::vector<PackedClip> kept, clips;
+    std::vector<PackedClip> kept;
+    std::vector<std::vector<PackedClip>> clips(series_.size());
     while (row.next()) kept.push_back(clip_of(row));
     for (PackedClip& clip : kept) {  // judging may append: the ledger is read to the end before
-      if (!packed_.contains(clip.id) && usable(clip)) clips.push_back(std::move(clip));
+      if (packed_.contains(clip.id) || !usable(clip)) continue;
+      const size_t series = series_for(clip);
+      clips[series].push_back(std::move(clip));
     }
+    for (size_t series = 0; series < series_.size(); ++series) plan_series(series, clips[series]);
+  }
+
+  void plan_series(size_t series, const std::vector<PackedClip>& clips) {
     const size_t each = config_.shards().samples_per_shard();
-    for (size_t first = 0, number = made_before_; first < clips.size(); first += each, ++number) {
+    size_t number = made_before_[series];
+    for (size_t first = 0; first < clips.size(); first += each, ++number) {
       const std::string digits = std::to_string(number);
       const std::string padding(digits.size() < 6 ? 6 - digits.size() : 0, '0');
       const size_t end = std::min(first + each, clips.size());
-      planned_.push_back({.name = config_.shards().name() + "-" + padding + digits + ".tar",
+      planned_.push_back({.name = series_[series].prefix + "-" + padding + digits + ".tar",
                           .root = "",
+                          .series = series,
                           .clips = {clips.begin() + static_cast<ptrdiff_t>(first),
                                     clips.begin() + static_cast<ptrdiff_t>(end)}});
     }
+  }
+
+  // Of the shape and the length that are nearest to the clip's; of two, the first.
+  size_t series_for(const PackedClip& clip) const {
+    const double frames = double(clip.end_us - clip.start_us) * config_.clips().fps() / 1e6;
+    const auto off = [&](const Series& series) {
+      return std::make_pair(std::abs(std::log(clip.aspect * series.height / series.width)),
+                            std::abs(frames - series.frames));
+    };
+    const auto nearest =
+        std::min_element(series_.begin(), series_.end(),
+                         [&](const Series& a, const Series& b) { return off(a) < off(b); });
+    return static_cast<size_t>(nearest - series_.begin());
   }
 
   // May the source of this clip be encoded now, and is it here? Asked once a source.
@@ -207,8 +267,12 @@ class Pack {
     for (const PlannedShard& shard : planned_) {
       for (const PackedClip& clip : shard.clips) {
         const bool joins = !tasks.empty() && tasks.back().source == clip.source &&
+                           tasks.back().series == shard.series &&
                            tasks.back().clips.back().end_us <= clip.start_us;
-        if (!joins) tasks.push_back({.source = clip.source, .path = clip.path, .clips = {}});
+        if (!joins) {
+          tasks.push_back(
+              {.source = clip.source, .path = clip.path, .series = shard.series, .clips = {}});
+        }
         tasks.back().clips.push_back(clip);
       }
     }
@@ -227,32 +291,39 @@ class Pack {
     Cut& cut = *request.mutable_cut();
     *cut.mutable_clips() = config_.clips();
     *cut.mutable_shards() = config_.shards();
+    const Series& series = series_[task.series];
+    cut.mutable_clips()->set_frames(series.frames);
+    cut.mutable_shards()->set_width(series.width);
+    cut.mutable_shards()->set_height(series.height);
     for (const PackedClip& clip : task.clips) {
       Cut::Span& span = *cut.add_span();
       span.set_start_us(clip.start_us);
       span.set_end_us(clip.end_us);
     }
     const Reply reply = run_worker(request, opened.fd, options_.worker);
+    require_unchanged(opened);
     if (reply.cuttings().webm_size() != cut.span_size()) {
       throw Error(Errc::corrupt, "source ", printable(task.path), ": ", cut.span_size(),
                   " clips were asked for and ", reply.cuttings().webm_size(), " came back");
     }
     std::vector<ledger::SampleMembers> samples;
     for (size_t i = 0; i < task.clips.size(); ++i) {
-      samples.push_back(sample_of(task.clips[i], reply.cuttings().webm(static_cast<int>(i))));
+      samples.push_back(
+          sample_of(task.clips[i], series, reply.cuttings().webm(static_cast<int>(i))));
     }
     return samples;
   }
 
-  ledger::SampleMembers sample_of(const PackedClip& clip, const std::string& webm) const {
+  ledger::SampleMembers sample_of(const PackedClip& clip, const Series& series,
+                                  const std::string& webm) const {
     const nlohmann::json json = {{"clip", clip.id},
                                  {"source", clip.source},
                                  {"path", clip.path},
                                  {"start_us", clip.start_us},
                                  {"end_us", clip.end_us},
-                                 {"width", config_.shards().width()},
-                                 {"height", config_.shards().height()},
-                                 {"frames", config_.clips().frames()},
+                                 {"width", series.width},
+                                 {"height", series.height},
+                                 {"frames", series.frames},
                                  {"fps", config_.clips().fps()},
                                  {"licence", licences_.at(clip.source)},
                                  {"caption", clip.caption}};
@@ -322,6 +393,7 @@ class Pack {
 
   const PackOptions& options_;
   const Config& config_;
+  const std::vector<Series> series_;
   const std::function<void(const ShardReport&)>& report_;
   const std::function<void(const std::string&, const std::string&)>& left_out_;
   ledger::Store store_;
@@ -329,7 +401,7 @@ class Pack {
   const ProtectedWorks protected_;
   DuplicateIndex index_;  // empty while no work is protected
   std::vector<PlannedShard> planned_;
-  size_t made_before_ = 0;
+  std::map<size_t, size_t> made_before_;                      // shards, by series
   std::set<std::string> packed_;                              // clips in recorded shards
   std::map<std::string, bool> usable_;                        // by source
   std::map<std::string, std::vector<std::string>> licences_;  // by source

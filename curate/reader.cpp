@@ -172,7 +172,6 @@ std::string Reader::read(const ReaderSinks& sinks) {
   const Frame frame(av_frame_alloc());
   if (!packet || !frame) throw Error(Errc::io, "read the source: out of memory");
   const uint64_t nominal_us = std::max<uint64_t>(frame_us(), 1);
-  int64_t first_us = 0;
   uint64_t last_us = 0, frames = 0, damaged = 0, damaged_at_us = 0, pixels = 0;
   bool go_on = true;
   std::string problem;
@@ -190,6 +189,7 @@ std::string Reader::read(const ReaderSinks& sinks) {
         return;
       }
       if (!is_video) {
+        note_sound(*frame);
         sinks.audio(*frame);
         continue;
       }
@@ -215,9 +215,9 @@ std::string Reader::read(const ReaderSinks& sinks) {
       if (frame->best_effort_timestamp != AV_NOPTS_VALUE) {
         const int64_t at =
             av_rescale_q(frame->best_effort_timestamp, stream.time_base, kMicroseconds);
-        if (frames == 0) first_us = at;
+        if (frames == 0) first_us_ = at;
         // A container whose times stand still or go back is replaced by its nominal rate there.
-        const int64_t since = at - first_us;
+        const int64_t since = at - first_us_;
         if (frames == 0 || since > static_cast<int64_t>(last_us)) {
           pts_us = static_cast<uint64_t>(since);
         }
@@ -270,6 +270,13 @@ std::string Reader::read(const ReaderSinks& sinks) {
            seconds(static_cast<uint64_t>(std::max<int64_t>(promised_us - start_us, 0)));
   }
   return audio_problem;
+}
+
+void Reader::note_sound(const AVFrame& frame) {
+  if (heard_ || frame.best_effort_timestamp == AV_NOPTS_VALUE) return;
+  heard_ = true;
+  sound_first_us_ = av_rescale_q(frame.best_effort_timestamp,
+                                 demuxer_->streams[audio_index_]->time_base, kMicroseconds);
 }
 
 // On the container's clock; 0 when it does not say. MP4 and Matroska count their length from zero,

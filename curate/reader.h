@@ -44,8 +44,9 @@ class Reader {
   std::string video_codec() const;
   std::string audio_codec() const;  // empty: no sound
   uint64_t promised_us() const;     // length of the whole; 0 when the container does not say
-  uint64_t frame_us() const;        // nominal; 0 when the container does not say
-  int rotation() const;             // 0, 90, 180 or 270 degrees clockwise, for display
+  int64_t sound_start_us() const { return sound_first_us_ - first_us_; }  // of what was read
+  uint64_t frame_us() const;  // nominal; 0 when the container does not say
+  int rotation() const;       // 0, 90, 180 or 270 degrees clockwise, for display
   // What is special about it, of the frames read so far, as "HDR (smpte2084), interlaced, rotated
   // by 90 degrees, pixels 16:11, 2 audio tracks, timecode 01:00:00:00"; empty: nothing.
   std::string notes() const;
@@ -63,6 +64,7 @@ class Reader {
   void open();
   Codec open_codec(const AVStream& stream) const;
   int64_t promised_end_us() const;
+  void note_sound(const AVFrame& frame);
 
   ReaderLimits limits_;
   Input input_;
@@ -75,6 +77,9 @@ class Reader {
   AVColorTransferCharacteristic transfer_ = AVCOL_TRC_UNSPECIFIED;
   AVRational aspect_ = {0, 1};
   bool interlaced_ = false;  // some frame is
+  // Of the first frame and of the first sound, on the container's clock.
+  int64_t first_us_ = 0, sound_first_us_ = 0;
+  bool heard_ = false;
 };
 
 }  // namespace cleared::curate

@@ -1,10 +1,13 @@
 #include "curate/report.h"
 
-#include <cstdio>
+#include <algorithm>
+#include <map>
 #include <sstream>
 #include <string_view>
 #include <vector>
 
+#include "curate/delivery.h"
+#include "curate/report_parts.h"
 #include "ledger/store.h"
 
 namespace cleared::curate {
@@ -12,47 +15,53 @@ namespace {
 
 constexpr std::string_view kHead = R"html(<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Cleared: what this ledger holds, and why</title>
 <style>
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:78rem;padding:0 1rem;color:#1c2024;background:#fff}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2.2rem 0 .4rem}p{max-width:60rem}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dce0;vertical-align:top;overflow-wrap:anywhere}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dce0;vertical-align:top;overflow-wrap:anywhere;unicode-bidi:isolate}
 th{background:#f2f4f6;position:sticky;top:0}td.n,th.n{text-align:right;white-space:nowrap}
 code{font-size:.85em}.kept{color:#176b34}.no{color:#a11c1c}.quiet{color:#687078}
 ul.facts{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.6rem}
 ul.facts li{border:1px solid #d8dce0;border-radius:.4rem;padding:.5rem .8rem}ul.facts b{display:block;font-size:1.25rem}
-@media (prefers-color-scheme:dark){body{background:#16181b;color:#e4e7ea}th{background:#23272b}th,td,ul.facts li{border-color:#3a4046}.kept{color:#6fd08c}.no{color:#ff8a80}}
+.charts{display:flex;flex-wrap:wrap;gap:1rem 2.5rem}figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}
+svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}svg rect{fill:#3d74b8}svg .whole{fill:#c9d0d8}svg .joined{fill:#3d74b8;opacity:.2}
+.group{border:1px solid #d8dce0;border-radius:.4rem;padding:.2rem 1rem .8rem;margin:.8rem 0}.group h3{font-size:1rem;margin:.6rem 0 .3rem}.group ul{margin:.2rem 0;padding-left:1.2rem;font-size:.88rem}
+.span{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:.4rem 1rem;border-top:1px solid #d8dce0;padding:.6rem 0;font-size:.85rem}
+.span svg,.span .quiet{order:1;grid-column:1/-1}.side{overflow-wrap:anywhere}.sheet{display:flex;flex-wrap:wrap;gap:2px;margin-bottom:.2rem}.sheet .none{display:inline-block;width:96px;height:72px;background:#8883;border-radius:2px}
+@media (prefers-color-scheme:dark){body{background:#16181b;color:#e4e7ea}th{background:#23272b}th,td,ul.facts li,.group,.span{border-color:#3a4046}svg .whole{fill:#3a4046}svg rect,svg .joined{fill:#6aa3e8}.kept{color:#6fd08c}.no{color:#ff8a80}}
 @media print{th{position:static}}
 </style></head><body>
 )html";
 
-enum class Cell { text, number, seconds, digest, verdict };
+constexpr int kMostRows = 1000;  // of a table; the rest is counted
+
+enum class Cell { text, number, seconds, digest, verdict, share };
 
 struct Column {
   const char* title;
   Cell cell = Cell::text;
 };
 
-std::string seconds(int64_t us) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f", double(us) / 1e6);
-  return text;
-}
-
 std::string cell_html(const ledger::Statement& row, int column, Cell cell) {
-  const std::string text = escape_html(row.text(column));
+  const std::string text = visible_html(row.text(column));
   switch (cell) {
     case Cell::text:
       return "<td>" + text + "</td>";
     case Cell::number:
       return "<td class=n>" + text + "</td>";
     case Cell::seconds:
-      return "<td class=n>" + seconds(row.integer(column)) + "</td>";
+      return "<td class=n>" + seconds_text(row.integer(column)) + "</td>";
     case Cell::digest:
       return "<td><code title=\"" + text + "\">" + text.substr(0, 16) + "</code></td>";
+    case Cell::share: {
+      const auto percent = std::to_string(static_cast<int>(100 * row.real(column) + 0.5));
+      return "<td class=n>" + percent + " % <meter min=0 max=100 value=" + percent +
+             "></meter></td>";
+    }
     case Cell::verdict:
       return std::string("<td class=") + (text == "kept" ? "kept" : "no") + ">" + text + "</td>";
   }
@@ -64,24 +73,58 @@ void section(std::ostream& out, const ledger::Database& db, const char* title, c
              const std::vector<Column>& columns, const char* sql) {
   out << "<h2>" << title << "</h2>\n<p>" << sentence << "</p>\n";
   ledger::Statement row(db, sql);
-  bool any = false;
+  int rows = 0, left_out = 0;
   while (row.next()) {
-    if (!any) {
+    if (rows >= kMostRows) {
+      ++left_out;
+      continue;
+    }
+    if (rows == 0) {
       out << "<table><tr>";
       for (const Column& column : columns) {
-        const bool right = column.cell == Cell::number || column.cell == Cell::seconds;
+        const bool right = column.cell == Cell::number || column.cell == Cell::seconds ||
+                           column.cell == Cell::share;
         out << (right ? "<th class=n>" : "<th>") << column.title << "</th>";
       }
       out << "</tr>\n";
     }
-    any = true;
+    ++rows;
     out << "<tr>";
     for (size_t i = 0; i < columns.size(); ++i) {
       out << cell_html(row, static_cast<int>(i), columns[i].cell);
     }
     out << "</tr>\n";
   }
-  out << (any ? "</table>\n" : "<p class=quiet>None.</p>\n");
+  out << (rows > 0 ? "</table>\n" : "<p class=quiet>None.</p>\n");
+  if (left_out > 0) {
+    out << "<p class=quiet>" << left_out
+        << " more rows: sqlite3 or Datasette open the ledger itself.</p>\n";
+  }
+}
+
+// Characters that turn the direction of text, join or hide: U+200B to U+200F, U+2028 to U+202E,
+// U+2060 to U+206F, U+FEFF, and the controls above U+007F.
+bool is_unseen(std::string_view character) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(character[i]); };
+  if (character.size() == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;
+  if (character.size() != 3) return false;
+  if (byte(0) == 0xEF) return byte(1) == 0xBB && byte(2) == 0xBF;
+  if (byte(0) != 0xE2) return false;
+  return (byte(1) == 0x80 &&
+          ((byte(2) >= 0x8B && byte(2) <= 0x8F) || (byte(2) >= 0xA8 && byte(2) <= 0xAE))) ||
+         (byte(1) == 0x81 && byte(2) >= 0xA0 && byte(2) <= 0xAF);
+}
+
+void write_refusals(std::ostream& out, const ledger::Store& store) {
+  std::vector<std::pair<std::string, int64_t>> rules;
+  ledger::Statement row(store.db(),
+                        "SELECT rule, COUNT(*) FROM refusal GROUP BY 1 ORDER BY 2 DESC");
+  while (row.next()) rules.emplace_back(row.text(0), row.integer(1));
+  if (rules.empty()) {
+    out << "<p class=quiet>None.</p>\n";
+  } else {
+    write_bars(out, "Refusals, by rule", rules);
+  }
 }
 
 void summary(std::ostream& out, const ledger::Store& store) {
@@ -93,7 +136,8 @@ void summary(std::ostream& out, const ledger::Store& store) {
     out << "<li><b>" << value << "</b>" << what << "</li>\n";
   };
   fact(std::to_string(count("SELECT COUNT(*) FROM source")), "sources");
-  fact(seconds(count("SELECT COALESCE(SUM(duration_us), 0) FROM source")) + " s", "of footage");
+  fact(seconds_text(count("SELECT COALESCE(SUM(duration_us), 0) FROM source")) + " s",
+       "of footage");
   fact(std::to_string(count("SELECT COUNT(*) FROM clip WHERE verdict = 'kept'")), "clips kept");
   fact(std::to_string(count("SELECT COUNT(*) FROM clip WHERE verdict <> 'kept'")),
        "clips left out");
@@ -130,7 +174,27 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
-std::string html_report(const ledger::Store& store) {
+std::string visible_html(std::string_view text) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  const std::string shown = printable(text);
+  for (std::string_view rest = shown; !rest.empty();) {
+    const size_t length = std::max<size_t>(utf8_length(rest), 1);
+    const std::string_view character = rest.substr(0, length);
+    rest.remove_prefix(length);
+    if (!is_unseen(character)) {
+      out += escape_html(character);
+      continue;
+    }
+    for (const char c : character) {
+      out += {'%', kDigits[static_cast<uint8_t>(c) >> 4], kDigits[static_cast<uint8_t>(c) & 15]};
+    }
+  }
+  return out;
+}
+
+std::string html_report(const ledger::Store& store, const ReportOptions& options,
+                        const Limits& limits) {
   const ledger::Database& db = store.db();
   std::ostringstream out;
   out << kHead;
@@ -143,16 +207,21 @@ std::string html_report(const ledger::Store& store) {
            {"Attribution"},
            {"Sources", Cell::number},
            {"Footage, s", Cell::seconds},
+           {"Of all", Cell::share},
            {"Clips kept", Cell::number}},
           "SELECT l.ref, l.licensor, l.valid_from || ' to ' || l.valid_to, l.attribution, "
           "COUNT(s.digest), COALESCE(SUM(s.duration_us), 0), "
+          "COALESCE(SUM(s.duration_us) * 1.0 / (SELECT SUM(duration_us) FROM source), 0), "
           "COALESCE(SUM(k.clips) FILTER (WHERE s.status = 'kept'), 0) "
           "FROM licence l LEFT JOIN source_licence x ON x.licence = l.seq "
           "LEFT JOIN source s ON s.seq = x.seq "
           "LEFT JOIN (SELECT source, COUNT(*) AS clips FROM clip WHERE verdict = 'kept' "
           "GROUP BY source) k ON k.source = s.seq GROUP BY l.seq ORDER BY l.ref");
+  write_histograms(out, store);
+  out << "<h2>Refused, by reason</h2>\n";
+  write_refusals(out, store);
   section(
-      out, db, "Refused",
+      out, db, "Refused, one by one",
       "What was delivered and not taken, by rule. Nothing of a file refused at ingest was decoded.",
       {{"Rule"}, {"Act"}, {"Subject"}, {"Why"}},
       "SELECT rule, act, subject, fact FROM refusal ORDER BY rule, subject, seq");
@@ -174,23 +243,26 @@ std::string html_report(const ledger::Store& store) {
           "CASE s.variable_frame_rate WHEN 1 THEN ', variable rate' ELSE '' END, s.audio_codec, "
           "s.duration_us, s.frames, s.shots, s.caption, s.problem, s.digest FROM source s "
           "ORDER BY s.path, s.seq");
-  section(out, db, "Duplicates and conflicts",
-          "The same footage twice. A duplicate is not kept; a conflict, where two licensors "
-          "deliver it, "
-          "is quarantined on both sides until somebody decides whose it is.",
+  section(
+      out, db, "Problems",
+      "Files whose good part was kept: where the rest breaks off. What could not be used at all, "
+      "and words that were left out, are among the refusals.",
+      {{"Path"}, {"Problem"}, {"Seconds that are good", Cell::seconds}, {"Digest", Cell::digest}},
+      "SELECT path, problem, duration_us, digest FROM source WHERE problem <> '' "
+      "ORDER BY path, seq");
+  write_groups(out, store, options, limits);
+  section(out, db, "Around and over the picture, and in the sound",
+          "Bars, logos in a corner, silence, and how loud it is (LUFS).",
           {{"Source"},
+           {"What"},
            {"From, s", Cell::seconds},
            {"To, s", Cell::seconds},
-           {"Is the same as"},
-           {"From, s", Cell::seconds},
-           {"To, s", Cell::seconds},
-           {"Distance, bits of 256"},
-           {"Sound"},
-           {"Verdict", Cell::verdict}},
-          "SELECT a.path, d.start_us, d.end_us, b.path, d.of_start_us, d.of_end_us, "
-          "printf('%.1f', d.distance), CASE WHEN d.audio_match < 0 THEN 'none' ELSE "
-          "printf('%.0f %%', 100 * d.audio_match) END, d.verdict FROM duplicate d "
-          "JOIN source a ON a.seq = d.source JOIN source b ON b.seq = d.of ORDER BY d.seq");
+           {"Value", Cell::number},
+           {"Place"}},
+          "SELECT s.path, CASE m.note WHEN '' THEN m.kind ELSE m.note END, m.start_us, m.end_us, "
+          "printf('%.1f', m.value), CASE m.width WHEN 0 THEN '' ELSE m.width || ' x ' || m.height "
+          "|| ' at ' || m.x || ', ' || m.y END FROM measure m JOIN source s ON s.seq = m.source "
+          "WHERE m.kind <> 'shot' ORDER BY s.path, m.kind, m.start_us");
   section(
       out, db, "Clips", "The spans that were cut, and those that were looked at and left out.",
       {{"Source"},

@@ -172,8 +172,6 @@ SearchRun SearchRun::open(const fs::path& path) {
   const auto corrupt = [&](const char* why) {
     throw Error(Errc::corrupt, "search index ", path.string(), ": ", why);
   };
-  std::error_code none;  // opening a pipe may wait for ever
-  if (fs::exists(path, none) && !fs::is_regular_file(path, none)) corrupt("not a plain file");
   const Fd fd = open_read(path);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) throw Error(Errc::io, "read ", path.string());

@@ -146,6 +146,10 @@ int worker_main() {
                               .max_pixel_frames = limits.max_pixel_frames()});
     if (request.has_analyse()) {
       analyse(reader, *reply.mutable_analysis(), request.analyse().keyframes());
+    } else if (request.has_thumbs()) {
+      for (std::string& jpeg : thumbnails(reader, request.thumbs())) {
+        reply.mutable_thumbnails()->add_jpeg(std::move(jpeg));
+      }
     } else {
       for (std::string& webm : cut(reader, request.cut())) {
         reply.mutable_cuttings()->add_webm(std::move(webm));

@@ -68,6 +68,7 @@ bool Admission::rows_say_all(const Fact& fact) {
     case Fact::kFingerprint:
     case Fact::kClip:
     case Fact::kDuplicate:
+    case Fact::kMeasure:
     case Fact::kShard:
     case Fact::kSample:
     case Fact::kRefusal:

@@ -38,6 +38,15 @@ std::string big_endian(uint64_t value) {
   return out;
 }
 
+// Little-endian, 8 bytes each.
+std::string times_blob(const auto& times_us) {
+  std::string out;
+  for (const uint64_t value : times_us) {
+    for (int shift = 0; shift < 64; shift += 8) out += static_cast<char>(value >> shift & 255U);
+  }
+  return out;
+}
+
 // Keys of one kind of subject. The last one is remembered: neighbouring clips share their source,
 // samples their shard, and hashing it again would cost as much as all else about their row.
 class LastKey {
@@ -205,10 +214,7 @@ struct Projector {
     if (frames == 0 || f.pdq().size() != 32 * frames || f.quality().size() != frames) {
       unfit("fingerprint", "its lists differ in length");
     }
-    std::string pts;  // little-endian, 8 bytes each
-    for (const uint64_t value : f.pts_us()) {
-      for (int shift = 0; shift < 64; shift += 8) pts += static_cast<char>(value >> shift & 255U);
-    }
+    const std::string pts = times_blob(f.pts_us());
     row(TableId::fingerprint)
         .refers("source", source_key(f.source()))
         .integer(f.first_frame())
@@ -232,6 +238,19 @@ struct Projector {
     out.refers("of", subject_key_of("source", d.of()));
     out.integer(d.start_us()).integer(d.end_us()).integer(d.of_start_us()).integer(d.of_end_us());
     out.real(d.distance()).real(d.audio_match()).text(d.verdict()).emit();
+  }
+
+  void operator()(const MeasureRecord& m) const {
+    const auto times = static_cast<size_t>(m.pts_us_size());
+    if (m.pdq().size() != 32 * times || m.quality().size() != times) {
+      unfit("measure", "its lists differ in length");
+    }
+    const std::string pts = times_blob(m.pts_us());
+    Row out = row(TableId::measure);
+    out.refers("source", source_key(m.source())).text(m.kind());
+    out.integer(m.start_us()).integer(m.end_us()).real(m.value());
+    out.integer(m.x()).integer(m.y()).integer(m.width()).integer(m.height()).text(m.note());
+    out.blob(pts).blob(m.pdq()).blob(m.quality()).emit();
   }
 
   void operator()(const ShardRecord& s) const {
@@ -417,6 +436,8 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.clip());
     case Fact::kDuplicate:
       return body(fact.duplicate());
+    case Fact::kMeasure:
+      return body(fact.measure());
     case Fact::kShard:
       return body(fact.shard());
     case Fact::kSample:
@@ -476,6 +497,9 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const DuplicateRecord& d) const {
     return any(subject_key("duplicate", {d.source(), d.of()}));
+  }
+  std::optional<Subject> operator()(const MeasureRecord& m) const {
+    return any(subject_key("measure", {m.source(), m.kind()}));
   }
   std::optional<Subject> operator()(const ShardRecord& s) const {
     return one(subject_key_of("shard", s.root()));
@@ -711,15 +735,20 @@ void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys) {
 
 std::span<const TableShape> tables() {
   static constexpr TableShape kTables[] = {
-      {"moment", 2, false},      {"key", 4, false},           {"retirement", 2, false},
-      {"licence", 11, false},    {"source", 18, false},       {"source_licence", 2, true},
-      {"fingerprint", 7, false}, {"clip", 11, false},         {"clip_series", 2, false},
-      {"duplicate", 10, false},  {"shard", 6, false},         {"shard_licence", 2, true},
-      {"sample", 9, false},      {"policy", 5, false},        {"witness_policy", 2, false},
-      {"approval", 7, false},    {"approved_shard", 2, true}, {"revocation", 7, false},
-      {"permit", 9, false},      {"permit_shard", 3, true},   {"run", 7, false},
-      {"receipt", 9, false},     {"consumed", 5, false},      {"checkpoint", 8, false},
-      {"refusal", 5, false},     {"erasure", 5, false},       {"state", 4, false},
+      {"moment", 2, false},       {"key", 4, false},
+      {"retirement", 2, false},   {"licence", 11, false},
+      {"source", 18, false},      {"source_licence", 2, true},
+      {"fingerprint", 7, false},  {"clip", 11, false},
+      {"clip_series", 2, false},  {"duplicate", 10, false},
+      {"measure", 14, false},     {"shard", 6, false},
+      {"shard_licence", 2, true}, {"sample", 9, false},
+      {"policy", 5, false},       {"witness_policy", 2, false},
+      {"approval", 7, false},     {"approved_shard", 2, true},
+      {"revocation", 7, false},   {"permit", 9, false},
+      {"permit_shard", 3, true},  {"run", 7, false},
+      {"receipt", 9, false},      {"consumed", 5, false},
+      {"checkpoint", 8, false},   {"refusal", 5, false},
+      {"erasure", 5, false},      {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);
   return kTables;

@@ -55,6 +55,7 @@ enum class TableId {
   clip,
   clip_series,
   duplicate,
+  measure,
   shard,
   shard_licence,
   sample,

@@ -6,7 +6,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 3;
+constexpr int kSchemaVersion = 4;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -292,6 +292,28 @@ CREATE TABLE state(
 ) STRICT;
 )sql";
 
+// What version 4 has more than version 3: a ledger of version 3 gains it when it is opened to be
+// written to.
+constexpr std::string_view kVersion4Schema = R"sql(
+CREATE TABLE measure(
+  seq INTEGER PRIMARY KEY,
+  source INTEGER NOT NULL REFERENCES source(seq),
+  kind TEXT NOT NULL,
+  start_us INTEGER NOT NULL,
+  end_us INTEGER NOT NULL,
+  value REAL NOT NULL,
+  x INTEGER NOT NULL,
+  y INTEGER NOT NULL,
+  width INTEGER NOT NULL,
+  height INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  pts_us BLOB NOT NULL,
+  pdq BLOB NOT NULL,
+  quality BLOB NOT NULL
+) STRICT;
+CREATE INDEX measure_source ON measure(source, kind);
+)sql";
+
 // Readable views. They are made over the tables above; for a point in time they are made again over
 // the rows of the records before it (ledger/query.h), with its day as `today`.
 constexpr std::string_view kTodayView = "CREATE VIEW today AS SELECT date('now') AS day;\n";
@@ -304,6 +326,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'licence' FROM licence UNION ALL SELECT seq, 'source' FROM source
         UNION ALL SELECT seq, 'fingerprint' FROM fingerprint UNION ALL SELECT seq, 'clip' FROM clip
         UNION ALL SELECT seq, 'duplicate' FROM duplicate UNION ALL SELECT seq, 'shard' FROM shard
+        UNION ALL SELECT seq, 'measure' FROM measure
         UNION ALL SELECT seq, 'sample' FROM sample UNION ALL SELECT seq, 'policy' FROM policy
         UNION ALL SELECT seq, 'witness_policy' FROM witness_policy
         UNION ALL SELECT seq, 'approval' FROM approval

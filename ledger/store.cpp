@@ -275,8 +275,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   Transaction transaction(db);
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
-  db.exec(std::string(kLogSchema) + std::string(kProjectionSchema) + std::string(kTodayView) +
-          std::string(kViews));
+  db.exec(std::string(kLogSchema) + std::string(kProjectionSchema) + std::string(kVersion4Schema) +
+          std::string(kTodayView) + std::string(kViews));
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
@@ -286,8 +286,29 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   db.exec("PRAGMA journal_mode = WAL");
 }
 
+namespace {
+
+// From version 3: one more table, and the view that names it. The records stay as they are.
+void upgrade(const Database& db) {
+  if (db.integer("PRAGMA application_id") != kApplicationId ||
+      db.integer("PRAGMA user_version") != kSchemaVersion - 1) {
+    return;
+  }
+  Transaction transaction(db);
+  std::string drop;
+  for (Statement view(db, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
+    drop += "DROP VIEW \"" + view.text(0) + "\";";
+  }
+  db.exec(drop + std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews) +
+          "PRAGMA user_version = " + std::to_string(kSchemaVersion));
+  transaction.commit();
+}
+
+}  // namespace
+
 Store::Store(const fs::path& path, Access access)
     : path_(path), lock_(lock_for(path, access)), db_(Database::open(path, access)) {
+  if (access == Access::append) upgrade(db_);
   check_version();
   if (access == Access::append) {
     // References are checked when records are admitted, at the record that they name.
@@ -332,8 +353,11 @@ void Store::check_version() const {
   const int64_t version = db_.integer("PRAGMA user_version");
   if (version != kSchemaVersion) {
     throw Error(Errc::unsupported, "open ", path_.string(), ": is of version ", version,
-                ", this program knows ", kSchemaVersion, "; use ",
-                version > kSchemaVersion ? "a newer program" : "the program that made it");
+                ", this program knows ", kSchemaVersion, "; ",
+                version > kSchemaVersion ? "use a newer program"
+                : version == kSchemaVersion - 1
+                    ? "the next command that writes to it, `ledger head` too, brings it up to date"
+                    : "use the program that made it");
   }
 }
 

@@ -36,6 +36,7 @@ constexpr Step kDown[] = {
      "SELECT source FROM duplicate WHERE seq IN {duplicate} "
      "UNION SELECT of FROM duplicate WHERE seq IN {duplicate}"},
     {"source", "SELECT source FROM fingerprint WHERE seq IN {fingerprint}"},
+    {"source", "SELECT source FROM measure WHERE seq IN {measure}"},
     {"key", "SELECT key FROM retirement WHERE seq IN {retirement}"},
     {"licence", "SELECT licence FROM erasure WHERE seq IN {erasure}"},
     {"licence",
@@ -66,6 +67,7 @@ constexpr Step kUp[] = {
     {"licence",
      "SELECT n.seq FROM licence l JOIN licence n ON n.id = l.id WHERE l.seq IN {licence}"},
     {"duplicate", "SELECT seq FROM duplicate WHERE source IN {source} OR of IN {source}"},
+    {"measure", "SELECT seq FROM measure WHERE source IN {source}"},
     {"fingerprint", "SELECT seq FROM fingerprint WHERE source IN {source}"},
     {"approval", "SELECT seq FROM approved_shard WHERE shard IN {shard}"},
     {"consumed",
@@ -155,6 +157,11 @@ constexpr ChapterPlan kChapters[] = {
      "and_from_s, round(d.of_end_us / 1e6, 3) AS and_to_s, round(d.distance, 2) AS distance "
      "FROM duplicate d JOIN source s ON s.seq = d.source JOIN source o ON o.seq = d.of "
      "WHERE d.seq IN {duplicate} ORDER BY 1"},
+    {"measure",
+     "SELECT m.seq AS record, s.path, m.kind, round(m.start_us / 1e6, 3) AS from_s, "
+     "round(m.end_us / 1e6, 3) AS to_s, round(m.value, 2) AS value, CASE m.width WHEN 0 THEN '' "
+     "ELSE m.width || ' x ' || m.height || ' at ' || m.x || ', ' || m.y END AS place, "
+     "m.note FROM measure m JOIN source s ON s.seq = m.source WHERE m.seq IN {measure} ORDER BY 1"},
     {"refusal",
      "SELECT seq AS record, act, subject, rule, fact FROM refusal "
      "WHERE seq IN {refusal} ORDER BY 1"},
@@ -355,7 +362,8 @@ std::optional<Verdict> judge_footage(const Store& store, const Rights& rights) {
 std::optional<Verdict> judge_story(const Store& store, const Rights& rights,
                                    const std::string& kind, uint64_t seq) {
   if (kind == "licence") return judge_licence(store, rights, seq);
-  if (kind == "clip" || kind == "source" || kind == "duplicate" || kind == "fingerprint") {
+  if (kind == "clip" || kind == "source" || kind == "duplicate" || kind == "fingerprint" ||
+      kind == "measure") {
     if (auto verdict = judge_footage(store, rights)) return verdict;
     return judge_shards(store, rights, true);
   }
@@ -399,6 +407,9 @@ Table history_of(const Store& store, uint64_t seq) {
       "t.id || ', ' || round(t.start_us / 1e6, 3) || ' s to ' || round(t.end_us / 1e6, 3) || "
       "' s, ' || t.verdict");
   add("duplicate", "''", "t.verdict || ': sources of records ' || t.source || ' and ' || t.of");
+  add("measure", "''",
+      "t.kind || ', ' || round(t.start_us / 1e6, 3) || ' s to ' || round(t.end_us / 1e6, 3) || ' "
+      "s'");
   add("shard", "''", "t.name || ', root ' || t.root");
   add("sample", "''", "t.key || ' of the shard of record ' || t.shard");
   add("policy", "t.signers", "'version ' || t.version");

@@ -36,6 +36,7 @@ const std::vector<SubjectKind>& kinds() {
       {"fingerprint", "fingerprint of", {digest, number}},
       {"key", "key", {name}},
       {"licence", "licence", {name}},
+      {"measure", "measure of", {digest, name}},
       {"permit", "permit", {digest}},
       {"policy", "policy of version", {name}},
       {"receipt", "receipt of", {name, number}},

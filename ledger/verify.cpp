@@ -671,7 +671,7 @@ class Verifier {
       };
       const Database fresh = Database::in_memory();
       fresh.exec(std::string(kLogSchema) + std::string(kProjectionSchema) +
-                 std::string(kTodayView) + std::string(kViews));
+                 std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews));
       const auto stored = objects(db_);
       const auto expected = objects(fresh);
       for (const auto& [name, sql] : expected) {

@@ -26,6 +26,36 @@ constexpr const char* kExamples = R"(Examples:
 Nothing is recorded. What looks alike is a reason to ask `curate match`, and no match yet.
 Exit codes: 0 done, 1 some file looks like known or protected footage, 4 some files were refused or could not be read.)";
 
+nlohmann::json json_of(const ledger::MeasureRecord& m) {
+  nlohmann::json out = {
+      {"kind", m.kind()}, {"start_us", m.start_us()}, {"end_us", m.end_us()}, {"value", m.value()}};
+  if (m.width() > 0) {
+    out["x"] = m.x();
+    out["y"] = m.y();
+    out["width"] = m.width();
+    out["height"] = m.height();
+  }
+  if (!m.note().empty()) out["note"] = m.note();
+  return out;
+}
+
+// "letterbox: 640 x 270 at 0, 45 from 0.00 to 4.00 s", "loudness -23.0 LUFS".
+std::string text_of(const ledger::MeasureRecord& m) {
+  char text[160];
+  if (m.kind() == "loudness") {
+    std::snprintf(text, sizeof text, "loudness %.1f LUFS", double(m.value()));
+    return text;
+  }
+  char place[80] = "";
+  if (m.width() > 0) {
+    std::snprintf(place, sizeof place, " %u x %u at %u, %u", m.width(), m.height(), m.x(), m.y());
+  }
+  std::snprintf(text, sizeof text, "%s%s, %.2f to %.2f s",
+                m.note().empty() ? m.kind().c_str() : m.note().c_str(), place,
+                double(m.start_us()) / 1e6, double(m.end_us()) / 1e6);
+  return text;
+}
+
 void print_json(const curate::LookReport& file) {
   nlohmann::json out = {{"path", file.path},
                         {"size_bytes", file.size_bytes},
@@ -39,6 +69,8 @@ void print_json(const curate::LookReport& file) {
     out["height"] = file.height;
     out["duration_us"] = file.duration_us;
     out["shots"] = file.shots;
+    out["measures"] = nlohmann::json::array();
+    for (const auto& measure : file.measures) out["measures"].push_back(json_of(measure));
   }
   if (file.judged) {
     out["cleared"] = file.cleared;
@@ -58,18 +90,25 @@ void print_text(const curate::LookReport& file, bool keyframes) {
                         : file.judged                  ? "cleared"
                                                        : "seen";
   std::printf("%-9s %s: ", outcome, file.path.c_str());
+  std::string what;
   if (file.pictures > 0) {
+    char text[256];
     const std::string sound = file.audio_codec.empty() ? "" : " + " + file.audio_codec;
-    std::printf("%.2f s, %u x %u, %s%s in %s, %llu bytes, %s%llu shots",
-                double(file.duration_us) / 1e6, file.width, file.height, file.video_codec.c_str(),
-                sound.c_str(), file.container.c_str(),
-                static_cast<unsigned long long>(file.size_bytes), keyframes ? "perhaps " : "",
-                static_cast<unsigned long long>(file.shots));
+    std::snprintf(text, sizeof text, "%.2f s, %u x %u, %s%s in %s, %llu bytes, %s%llu %s",
+                  double(file.duration_us) / 1e6, file.width, file.height, file.video_codec.c_str(),
+                  sound.c_str(), file.container.c_str(),
+                  static_cast<unsigned long long>(file.size_bytes), keyframes ? "perhaps " : "",
+                  static_cast<unsigned long long>(file.shots), file.shots == 1 ? "shot" : "shots");
+    what = text;
   }
-  if (file.judged) std::printf("; %s", file.verdict.c_str());
-  if (!file.problem.empty())
-    std::printf("%s%s", file.pictures > 0 ? "; " : "", file.problem.c_str());
+  for (const std::string& more : {file.verdict, file.problem}) {
+    if (!more.empty()) what += (what.empty() ? "" : "; ") + more;
+  }
+  std::printf("%s", what.c_str());
   std::printf("\n");
+  for (const auto& measure : file.measures) {
+    if (measure.kind() != "shot") std::printf("          %s\n", text_of(measure).c_str());
+  }
   for (const curate::Likeness& like : file.like) {
     std::printf("          %llu of %llu pictures look like %s%s\n",
                 static_cast<unsigned long long>(like.pictures),

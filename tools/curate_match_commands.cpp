@@ -194,6 +194,7 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
   fingerprint_->footer(kFingerprintExamples);
   fingerprint_->add_option("FILE", o.files, "footage")->required();
   fingerprint_->add_option("--out", o.out, "folder for NAME.print; default: this one");
+  fingerprint_->add_option("--config", o.config, "for its limits; default: its values");
   fingerprint_->add_flag("-q,--quiet", o.quiet, "do not print its name");
 
   match_ = app.add_subcommand("match", "is this footage, or a part of it, known?");

@@ -60,11 +60,14 @@ void Fd::reset(int fd) {
 }
 
 Fd open_read(const fs::path& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe would wait for a writer
   if (!fd) fail("read", path, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) fail("read", path, errno);
-  if (S_ISDIR(info.st_mode)) throw Error(Errc::io, "read ", path.string(), ": is a folder");
+  if (!S_ISREG(info.st_mode)) {
+    throw Error(Errc::corrupt, "read ", path.string(), ": is ",
+                S_ISDIR(info.st_mode) ? "a folder, " : "", "not a plain file");
+  }
   return fd;
 }
 

@@ -32,6 +32,8 @@ class Fd {
   int fd_ = -1;
 };
 
+// A plain file, or a link to one. Error{corrupt} for a folder, a pipe or a device, without waiting
+// for anybody at its other end.
 Fd open_read(const std::filesystem::path& path);
 
 // The whole file. A file above `limit_bytes` is Error{corrupt}: inputs may be hostile.

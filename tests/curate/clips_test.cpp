@@ -54,6 +54,19 @@ TEST(Clips, StayInsideTheirShot) {
   EXPECT_EQ(clips[5].end_us, 6'640'000U);
 }
 
+TEST(Clips, FillAShotWithTheLongestThatFits) {
+  Clips lengths;
+  lengths.add_longer(32);
+  lengths.add_longer(64);
+  const auto clips = choose_clips(film({.frames = 190, .cut = 183}), lengths, Quality());
+  ASSERT_EQ(clips.size(), 3U);  // 7.32 s: four, two and one; then 0.28 s
+  const uint64_t ends[] = {4'000'000, 6'000'000, 7'000'000};
+  for (size_t i = 0; i < clips.size(); ++i) {
+    EXPECT_EQ(clips[i].start_us, i == 0 ? 0 : ends[i - 1]);
+    EXPECT_EQ(clips[i].end_us, ends[i]);
+  }
+}
+
 // 30000/1001 frames a second: no whole number of frames is exactly a second.
 TEST(Clips, AllowForAThirdOfAFrame) {
   const auto clips = clips_of(film({.frames = 120, .frame_us = 33'367}));

@@ -25,21 +25,6 @@ TEST(Delivery, IsItsSourcesInOrderWithoutSidecarsAndHiddenFiles) {
   EXPECT_THROW(list_delivery(folder.path() / "absent"), Error);
 }
 
-TEST(Delivery, ReadsACaptionBesideItsSource) {
-  const testing::TemporaryFolder folder;
-  const DeliveredFile source{"a.mp4", folder.path() / "a.mp4"};
-  EXPECT_EQ(read_caption(source).origin, "");
-  write_file(folder.path() / "a.mp4.txt", "second choice");
-  EXPECT_EQ(read_caption(source).origin, "a.mp4.txt");
-  write_file(folder.path() / "a.txt", "  two lines\nof one caption \n");
-  EXPECT_EQ(read_caption(source).origin, "a.txt");
-  EXPECT_EQ(read_caption(source).text, "two lines of one caption");
-  write_file(folder.path() / "a.txt", "\xFF\xFE");
-  EXPECT_THROW(read_caption(source), Error);
-  write_file(folder.path() / "a.txt", std::string(3000, 'x'));
-  EXPECT_THROW(read_caption(source), Error);
-}
-
 TEST(Delivery, TellsUtf8FromOtherBytes) {
   for (const char* good : {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8E\xAC"}) {
     EXPECT_TRUE(is_utf8(good)) << good;
@@ -70,6 +55,15 @@ TEST(Config, RefusesWhatMakesNoSenseAndSaysWhere) {
       {"shards { width: 63 }", "even"},
       {"shards { name: \"../x\" }", "shards.name"},
       {"shards { quality: 64 }", "shards.quality"},
+      {"shards { codec: H264 }", ":1:"},
+      {"shards { bucket { name: \"a\" width: 8 height: 64 } }", "shards.bucket.width"},
+      {"shards { bucket { name: \"a\" width: 33 height: 64 } }", "even"},
+      {"shards { bucket { name: \"a b\" width: 32 height: 64 } }", "shards.bucket.name"},
+      {"shards { bucket { name: \"a\" width: 32 height: 64 } bucket { name: \"a\" width: 32 "
+       "height: 32 } }",
+       "twice"},
+      {"clips { longer: 16 }", "clips.longer"},
+      {"clips { longer: [64, 32] }", "clips.longer"},
       {"duplicates { max_distance: 40 }", "duplicates.max_distance"},
       {"limits { memory_mb: 1 }", "limits.memory_mb"},
       {"clips { frame: 16 }", ":1:"},
@@ -100,6 +94,8 @@ TEST(Config, OfTheNanoModelReads) {
 TEST(Report, EscapesMarkup) {
   EXPECT_EQ(escape_html("<script>\"a\" & 'b'</script>"),
             "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;");
+  EXPECT_EQ(visible_html("<\n\x1B[2J\xFF \xE2\x80\xAEtxt.exe \xC3\xA9\xC2\x9B\xEF\xBB\xBF>"),
+            "&lt;%0A%1B[2J%FF %E2%80%AEtxt.exe \xC3\xA9%C2%9B%EF%BB%BF&gt;");
 }
 
 }  // namespace

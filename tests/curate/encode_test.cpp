@@ -30,17 +30,29 @@ double psnr(const std::vector<Picture>& frames, std::string_view rgb) {
   return 10 * std::log10(255.0 * 255.0 * double(at) / sum);
 }
 
+constexpr VideoCodec kCodecs[] = {VideoCodec::vp9, VideoCodec::av1};
+
 TEST(Encode, ComesBackLookingTheSame) {
   const auto frames = scene(16, 64, 64);
-  const RawClip clip = decode_clip(encode_webm(frames, {}), {});
-  ASSERT_EQ(clip.frames, 16);
-  ASSERT_EQ(clip.rgb.size(), 16U * 64 * 64 * 3);
-  EXPECT_GT(psnr(frames, clip.rgb), 34);
+  for (const VideoCodec codec : kCodecs) {
+    const RawClip clip = decode_clip(encode_webm(frames, {.codec = codec}), {});
+    ASSERT_EQ(clip.frames, 16);
+    ASSERT_EQ(clip.rgb.size(), 16U * 64 * 64 * 3);
+    EXPECT_GT(psnr(frames, clip.rgb), 34);
+  }
 }
 
 TEST(Encode, GivesTheSameBytesForTheSamePictures) {
   const auto frames = scene(16, 64, 64);
-  EXPECT_EQ(encode_webm(frames, {}), encode_webm(frames, {}));
+  for (const VideoCodec codec : kCodecs) {
+    EXPECT_EQ(encode_webm(frames, {.codec = codec}), encode_webm(frames, {.codec = codec}));
+  }
+}
+
+TEST(Encode, WritesTheCodecThatIsAskedFor) {
+  const auto frames = scene(4, 64, 64);
+  EXPECT_EQ(Reader(encode_webm(frames, {})).video_codec(), "vp9");
+  EXPECT_EQ(Reader(encode_webm(frames, {.codec = VideoCodec::av1})).video_codec(), "av1");
 }
 
 TEST(Encode, TakesOnlyPicturesOfOneEvenSize) {

@@ -427,6 +427,74 @@ TEST_F(Pipeline, RefusesASourceThatChangedSinceItWasIngested) {
   }
 }
 
+TEST_F(Pipeline, GivesClipsOfOtherShapesAndLengthsShardsOfTheirOwn) {
+  config_.mutable_clips()->add_longer(32);
+  for (const auto& [name, width, height] :
+       {std::tuple("wide", 80U, 48U), std::tuple("tall", 48U, 80U)}) {
+    Bucket& bucket = *config_.mutable_shards()->add_bucket();
+    bucket.set_name(name);
+    bucket.set_width(width);
+    bucket.set_height(height);
+  }
+  deliver("north/tall.mkv", {.width = 90, .height = 160, .scenes = {6}, .frames_per_scene = 48});
+  ingest();
+  pack("shards");
+  const auto shape = [&](const std::string& name) {
+    const fs::path tar = folder_.path() / "shards" / name;
+    const std::string bytes = read_file(tar);
+    const size_t at = bytes.find("{\"caption\"");
+    return bytes.substr(at, bytes.find('\n', at) - at);
+  };
+  const std::map<std::string, std::vector<std::string>> cases = {
+      {"nano-wide-32f-000000.tar", {"\"frames\":32", "\"width\":80", "\"height\":48"}},
+      {"nano-tall-32f-000000.tar", {"\"frames\":32", "\"width\":48", "\"height\":80"}},
+      {"nano-tall-16f-000000.tar", {"\"frames\":16", "\"width\":48", "\"height\":80"}},
+  };
+  EXPECT_EQ(count("SELECT COUNT(*) FROM shard"), 3);
+  for (const auto& [name, words] : cases) {
+    for (const std::string& word : words) {
+      EXPECT_NE(shape(name).find(word), std::string::npos) << name << shape(name);
+    }
+  }
+  const auto before = files("shards");
+  fs::remove_all(folder_.path() / "shards");
+  EXPECT_EQ(pack("shards", 1).made, 3U);
+  EXPECT_EQ(files("shards"), before);
+}
+
+TEST_F(Pipeline, RecordsWhatWasMeasuredOfShotsAndSound) {
+  ingest();
+  EXPECT_EQ(count("SELECT COUNT(*) FROM measure WHERE kind = 'shot'"),
+            count("SELECT SUM(shots) FROM source"));
+  EXPECT_EQ(count("SELECT COUNT(*) FROM measure m JOIN source s ON s.seq = m.source WHERE "
+                  "m.kind = 'loudness' AND s.path = 'north/b.mkv' AND m.value BETWEEN -60 AND 0"),
+            1);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM measure WHERE kind = 'shot' AND note = 'cut'"), 1);
+}
+
+TEST_F(Pipeline, LeavesOutWordsThatAreWrongAndSaysSo) {
+  write_file(delivery() / "north/a.txt", "\xFF");
+  write_file(
+      delivery() / "north/b.srt",
+      "1\n00:00:00,000 --> 00:00:00,900\nfirst\n\n2\n00:00:01,100 --> 00:00:01,900\nsecond\n");
+  write_file(delivery() / "captions.csv", "path;caption\n");
+  EXPECT_EQ(ingest().kept, 2U);
+  EXPECT_EQ(reports_["north/a.mkv"].outcome, Outcome::kept);
+  EXPECT_NE(reports_["north/a.mkv"].detail.find("caption a.txt left out: is not UTF-8"),
+            std::string::npos);
+  EXPECT_EQ(reports_["captions.csv"].outcome, Outcome::failed);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip WHERE caption = 'first'"), 1);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip WHERE caption = 'second'"), 1);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip WHERE caption = ''"), 4);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM source WHERE caption_origin = 'b.srt' AND caption = 'first "
+                  "second'"),
+            1);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE rule = 'unreadable' AND act = 'curate' AND "
+                  "subject IN ('north/a.mkv', 'captions.csv')"),
+            2);
+  EXPECT_EQ(ingest().records, 0U) << "said once";
+}
+
 TEST_F(Pipeline, RefusesAShardFileThatIsNotTheRecordedOne) {
   ingest();
   pack("shards");
@@ -439,13 +507,35 @@ TEST_F(Pipeline, ReportNamesWhatIsThereAndRunsNoScript) {
   write_file(delivery() / "north/b.txt", "<img src=x onerror=alert(2)>");
   ingest();
   pack("shards");
-  const std::string html = html_report(ledger::Store(ledger(), ledger::Access::read));
+  const std::string html =
+      html_report(ledger::Store(ledger(), ledger::Access::read), {}, config_.limits());
   EXPECT_EQ(html.find("<script"), std::string::npos);
   EXPECT_EQ(html.find("<img"), std::string::npos);
   for (const char* expected : {"NORTH@1", "no_licence", "north/a.mkv", "nano-000000.tar",
                                "&lt;img src=x onerror=alert(2)&gt;"}) {
     EXPECT_NE(html.find(expected), std::string::npos) << expected;
   }
+}
+
+// Pictures come from a worker and stand in the page; without the source there are none.
+TEST_F(Pipeline, ReportShowsWhatIsThereTwice) {
+  deliver("north/\"z\"\n.mkv", {.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}});
+  ingest();
+  const ledger::Store store(ledger(), ledger::Access::read);
+  const auto pictures = [&](const ReportOptions& options) {
+    const std::string html = html_report(store, options, config_.limits());
+    EXPECT_NE(html.find("north/&quot;z&quot;%0A.mkv"), std::string::npos);
+    EXPECT_NE(html.find("<h3>Duplicate 1</h3>"), std::string::npos);
+    EXPECT_NE(html.find("Shots, by motion"), std::string::npos);
+    size_t count = 0;
+    const std::string begin = "<img alt=\"\" height=72 src=\"data:image/jpeg;base64,/9j/";
+    for (size_t at = 0; (at = html.find(begin, at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  EXPECT_EQ(pictures({}), 0U);
+  EXPECT_EQ(pictures({.delivery = delivery(), .worker = worker_}), 6U);
+  deliver("north/b.mkv", {.scenes = {9}});  // changed since
+  EXPECT_EQ(pictures({.delivery = delivery(), .worker = worker_}), 3U);
 }
 
 TEST_F(Pipeline, RefusesANameThatIsNotUtf8) {

@@ -101,7 +101,11 @@ TEST(File, NamesWhatIsWrong) {
   const TempFolder folder;
   write_file(folder / "a", "0123456789");
   EXPECT_THAT(error_of([&] { read_file(folder / "none"); }), testing::StartsWith("not_found"));
-  EXPECT_THAT(error_of([&] { read_file(folder.path()); }), testing::StartsWith("io"));
+  EXPECT_THAT(error_of([&] { read_file(folder.path()); }), testing::StartsWith("corrupt"));
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);  // nobody writes to it
+  EXPECT_THAT(error_of([&] { read_file(folder / "pipe"); }),
+              testing::HasSubstr("is not a plain file"));
+  EXPECT_THAT(error_of([&] { read_file("/dev/zero"); }), testing::StartsWith("corrupt"));
   EXPECT_THAT(error_of([&] { read_file(folder / "a", 9); }), testing::StartsWith("corrupt"));
   EXPECT_EQ(read_range(folder / "a", 3, 4), "3456");
   EXPECT_EQ(read_range(folder / "a", 10, 0), "");

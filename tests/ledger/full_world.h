@@ -77,6 +77,16 @@ struct FullWorld : World {
     checkpoint.set_step(2);
     checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
     facts[5] = refusal("bikes.mp4");
+    MeasureRecord& bars = *facts.emplace_back().mutable_measure();
+    bars.set_source(std::string(sha256("source a").text()));
+    bars.set_kind("bars");
+    bars.set_end_us(4'000'000);
+    bars.set_y(15);
+    bars.set_width(160);
+    bars.set_height(90);
+    bars.add_pts_us(0);
+    bars.set_pdq(std::string(32, 'p'));
+    bars.set_quality("q");
     Fact duplicate;
     duplicate.mutable_duplicate()->set_source(std::string(sha256("source a").text()));
     duplicate.mutable_duplicate()->set_of(std::string(sha256("source a").text()));
@@ -85,7 +95,7 @@ struct FullWorld : World {
     facts.push_back(revocation("shard", "sha256:" + root_hex(), approver));
     // The receipt, what it lists and its checkpoint must come together.
     for (const auto& [first, end] :
-         {std::pair<size_t, size_t>{0, 1}, {1, 2}, {2, 5}, {5, 6}, {6, 7}, {7, 8}}) {
+         {std::pair<size_t, size_t>{0, 1}, {1, 2}, {2, 5}, {5, 6}, {6, 7}, {7, 8}, {8, 9}}) {
       append({facts.begin() + static_cast<ptrdiff_t>(first),
               facts.begin() + static_cast<ptrdiff_t>(end)});
       stage();

@@ -20,6 +20,7 @@
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/schema.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
@@ -290,10 +291,36 @@ TEST(Open, RefusesWhatIsNoLedger) {
   EXPECT_THAT(open(world.folder / "text"), StartsWith("corrupt"));
   write_file(world.folder / "empty", "");
   EXPECT_THAT(open(world.folder / "empty"), StartsWith("corrupt"));
-  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 4");
+  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 5");
   EXPECT_THAT(open(world.ledger), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { verify_ledger(world.ledger, {}); }), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
+}
+
+// What version 3 lacked: the table `measure`, and its part of the view `record`.
+TEST(Store, BringsALedgerOfVersion3UpToDate) {
+  World world;
+  world.fill();
+  const auto records = [&] {
+    return Store(world.ledger, Access::read).db().integer("SELECT COUNT(*) FROM record");
+  };
+  const int64_t before = records();
+  {
+    const Database old = Database::open(world.ledger, Access::append);
+    std::string views(kViews);
+    const std::string added = "        UNION ALL SELECT seq, 'measure' FROM measure\n";
+    views.replace(views.find(added), added.size(), "");
+    std::string drop;
+    for (Statement view(old, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
+      drop += "DROP VIEW " + view.text(0) + ";";
+    }
+    old.exec(drop + "DROP TABLE measure;" + std::string(kTodayView) + views +
+             "PRAGMA user_version = 3");
+  }
+  EXPECT_THAT(error_of([&] { records(); }), HasSubstr("brings it up to date"));
+  Store(world.ledger, Access::append).sign_head(world.log);
+  EXPECT_EQ(records(), before);
+  EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
 }
 
 TEST(Prove, ProofsVerifyByTheArithmeticAlone) {

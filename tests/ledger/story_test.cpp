@@ -131,6 +131,7 @@ TEST(Story, TellsSignaturesTermsAndUse) {
       {"checkpoint", "signed_by", "example-trainer (trainer, key of record 4)"},
       {"revocation", "signed_by", approver},
       {"duplicate", "verdict", "duplicate"},
+      {"measure", "place", "160 x 90 at 0, 15"},
   };
   for (const auto& [title, column, value] : cases) {
     EXPECT_EQ(told(story, title, column), value) << title << "." << column;
@@ -167,7 +168,7 @@ TEST(Story, HasAHistoryOfEveryRecord) {
                 numbers.end())
         << seq;
   }
-  EXPECT_EQ(kinds.size(), 21U);  // those of ledger/record.proto, and retired keys
+  EXPECT_EQ(kinds.size(), 22U);  // those of ledger/record.proto, and retired keys
   const Table history = history_of(store, find_record(store, to_hex(sha256("clip 0"))));
   std::map<std::string, std::string> signers;
   for (const auto& row : history.rows) signers[row[2]] = row[3];

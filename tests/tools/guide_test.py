@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs docs/ledger.md and docs/rights.md as a stranger would: every command of its ```sh blocks, in order, in one shell and an empty folder.
+"""Runs docs/ledger.md, docs/rights.md and docs/curate.md as a stranger would: every command of its ```sh blocks, in order, in one shell and an empty folder.
 
     guide_test.py LEDGER CURATE FOLDER      Go's build cache lies in FOLDER
 
@@ -15,7 +15,7 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-PAGES = {page: (HERE.parents[1] / page).read_text(encoding="utf-8") for page in ("docs/ledger.md", "docs/rights.md")}
+PAGES = {page: (HERE.parents[1] / page).read_text(encoding="utf-8") for page in ("docs/ledger.md", "docs/rights.md", "docs/curate.md")}
 LEDGER, CURATE, BUILD_FOLDER = (pathlib.Path(),) * 3
 
 
@@ -106,7 +106,7 @@ def run(name, page, top, programs, cache):
 
 class Guide(unittest.TestCase):
     def test_every_command_does_what_the_page_says(self):
-        for name, least in (("docs/ledger.md", 80), ("docs/rights.md", 25)):
+        for name, least in (("docs/ledger.md", 80), ("docs/rights.md", 25), ("docs/curate.md", 25)):
             with self.subTest(name), tempfile.TemporaryDirectory() as top:
                 self.assertGreater(len(commands(PAGES[name])), least)
                 self.assertEqual(run(name, PAGES[name], top, [LEDGER, CURATE], BUILD_FOLDER / ".go-cache"), "")

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""`curate ingest` and `status` from outside: their flags, and deliveries that are hostile or odd, as a table.
+
+    ingest_test.py LEDGER CURATE
+
+The clips are drawn by ffmpeg. Skips (77) without it.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import bad_input_test as world_of
+
+
+def draw(path, source="testsrc2=size=96x64:rate=24:duration=2", *options):
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, *(options or ("-c:v", "mpeg4")), os.fsencode(path)],
+                   check=True)
+
+
+class Changing:
+    """Somebody writes to a file without a pause, until close()."""
+
+    def __init__(self, path):
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.write, args=(path,), daemon=True)
+        self.thread.start()
+
+    def write(self, path):
+        with open(path, "r+b", buffering=0) as file:
+            file.seek(0, os.SEEK_END)
+            end = file.tell()
+            while not self.stop.is_set():
+                os.pwrite(file.fileno(), b"x", end - 1)
+                time.sleep(0.001)
+
+    def close(self):
+        self.stop.set()
+        self.thread.join()
+
+
+# Each makes the delivery's one file. Then: limits of the config, exit code, words of its line.
+BOMBS = {
+    "one picture too large": (lambda path: draw(path, "color=size=16384x2304:rate=1:duration=1", "-c:v", "ffv1"), "", 4,
+                              r"unsupported: frames of 16384 x 2304 are over the limit of 35389440 pixels: raise limits\.max_pixels"),
+    "too many pictures": (lambda path: draw(path, "color=size=320x240:rate=50:duration=4", "-c:v", "ffv1"), "max_pixel_frames: 1000000", 0,
+                          r"over the limit of 1000000 pixels, stopped at 0\.\d+ s"),
+    "more work than it may cost": (lambda path: draw(path, "color=size=4096x2160:rate=50:duration=5", "-c:v", "ffv1", "-g", "1"), "cpu_s: 1", 4,
+                                   r"unreadable: its worker (used up its CPU time|was killed, by its CPU limit)"),
+    "more time than it may take": (lambda path: draw(path, "color=size=4096x2160:rate=50:duration=5", "-c:v", "ffv1", "-g", "1"), "wall_s: 1", 4,
+                                   r"unreadable: its worker hung and was stopped after 1 s"),
+}
+
+# Names as bytes, and how a line shows them.
+NAMES = {
+    b"line\nbreak.mkv": "line%0Abreak.mkv",
+    b"quo\"te's.mkv": "quo\"te's.mkv",
+    b"esc\x1b[2J\x07.mkv": "esc%1B[2J%07.mkv",
+    b"<b>&amp;.mkv": "<b>&amp;.mkv",
+    b"-rf.mkv": "-rf.mkv",
+    b" blank .mkv": " blank .mkv",
+    b"$(reboot);'.mkv": "$(reboot);'.mkv",
+    "\u00e9t\u00e9 \u96ea.mkv".encode(): "\u00e9t\u00e9 \u96ea.mkv",
+    b"caf\xe9.mkv": "caf%E9.mkv",
+}
+
+# Sidecars of film.mkv, and what its line ends with.
+SIDECARS = {
+    "not UTF-8": ("film.txt", b"caf\xe9", r"caption film\.txt left out: is not UTF-8"),
+    "huge": ("film.txt", b"x" * (2 << 20), r"caption film\.txt left out: .*larger than the limit"),
+    "long": ("film.txt", b"x" * 3000, r"caption film\.txt left out: is longer than 2000 bytes"),
+    "no subtitles": ("film.srt", b"1\n00:00:00 --> 00:00:01\nhello\n", r"caption film\.srt left out: line 2: is no time like"),
+    "deep JSON": ("film.json", b"[" * 500000, r"caption film\.json left out: is not JSON"),
+    "JSON of another kind": ("film.json", b'{"caption": {"a": 1}}', r'caption film\.json left out: "caption" is no text'),
+}
+
+
+class Ingest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.top = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.top.cleanup)
+        cls.base = pathlib.Path(cls.top.name) / "base"
+        cls.base.mkdir()
+        world = world_of.make_world(cls.base)
+        world.must(*world_of.append(world, world.licence()))
+        cls.clip = pathlib.Path(cls.top.name) / "clip.mkv"
+        draw(cls.clip)
+
+    def setUp(self):
+        folder = tempfile.mkdtemp(dir=self.top.name)
+        target = pathlib.Path(folder) / "w"
+        shutil.copytree(self.base, target)
+        self.world = world_of.World(target)
+        self.world.delivery.mkdir()
+
+    def run_json(self, *flags, code=0):
+        done = self.world.run(*world_of.ingest(self.world), "--json", *flags)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        return {line["path"]: line for line in lines[:-1]}, lines[-1]
+
+    def status(self):
+        done = self.world.run(world_of.CURATE, "status", "--ledger", self.world.db, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def deliver_clip(self, name, hue):
+        draw(self.world.delivery / name, f"testsrc2=size=96x64:rate=24:duration=2,hue=h={hue}")
+
+    def test_limit_goes_on_where_it_stopped(self):
+        for i in range(3):
+            self.deliver_clip(f"{i}.mkv", i * 100)
+        self.world.deliver("letter.mkv", "no film")
+        seen = []
+        for expected, later in ((2, 2), (2, 0), (0, 0)):
+            files, total = self.run_json("--limit", "2", code=4 if len(seen) == 2 else 0)
+            self.assertEqual((len(files), total.get("later", 0)), (expected, later))
+            seen += files
+        self.assertEqual(seen, ["0.mkv", "1.mkv", "2.mkv", "letter.mkv"])
+        for wrong in ("0", "-1", "x"):
+            self.assertEqual(self.world.run(*world_of.ingest(self.world), "--limit", wrong).returncode, 2, wrong)
+
+    def test_retry_failed_tries_again_what_failed(self):
+        self.world.deliver("letter.mkv", "no film")
+        files, _ = self.run_json(code=4)
+        self.assertNotIn("as before", files["letter.mkv"]["detail"])
+        files, _ = self.run_json(code=4)
+        self.assertIn("as before; --retry failed tries it again", files["letter.mkv"]["detail"])
+        files, _ = self.run_json("--retry", "failed", code=4)
+        self.assertNotIn("as before", files["letter.mkv"]["detail"])
+        self.assertEqual(self.status()["refusals"], {"unreadable": 1})
+        self.assertEqual(self.world.run(*world_of.ingest(self.world), "--retry", "all").returncode, 2)
+
+    def test_status_counts_what_is_there(self):
+        self.assertEqual(self.status()["sources"], {})
+        shutil.copy(self.clip, self.world.delivery / "film.mkv")
+        self.world.deliver("letter.mkv", "no film")
+        self.run_json(code=4)
+        got = self.status()
+        self.assertEqual({name: got[name] for name in ("sources", "with_problem", "footage_us", "frames", "clips", "packed_clips", "shards", "refusals",
+                                                       "protected_works")},
+                         {"sources": {"kept": 1}, "with_problem": 0, "footage_us": 2_000_000, "frames": 48, "clips": {"kept": 2},
+                          "packed_clips": 0, "shards": 0, "refusals": {"unreadable": 1}, "protected_works": 0})
+        text = self.world.run(world_of.CURATE, "status", "--ledger", self.world.db).stdout
+        self.assertRegex(text, r"(?m)^sources +1 kept$")
+        self.assertRegex(text, r"(?m)^protected works +0$")
+        self.assertEqual(self.world.run(world_of.CURATE, "status", "--ledger", self.world.path("nothing.db")).returncode, 66)
+
+    def test_bombs_cost_one_line(self):
+        for what, (make, limits, code, words) in BOMBS.items():
+            with self.subTest(what):
+                self.setUp()
+                make(self.world.delivery / "bomb.mkv")
+                self.assertLess((self.world.delivery / "bomb.mkv").stat().st_size, 30 << 20)
+                config = self.world.write("limits.textproto", "limits { " + limits + " }")
+                done = self.world.run(*world_of.ingest(self.world), "--config", config)
+                self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                self.assertEqual(len(re.findall(words, done.stdout)), 1, done.stdout)
+                self.world.must(world_of.LEDGER, "verify", self.world.db)
+
+    def test_a_file_that_changes_while_it_is_read_is_not_taken(self):
+        film = self.world.delivery / "film.mkv"
+        draw(film, "testsrc2=size=320x240:rate=24:duration=4")
+        writer = Changing(film)
+        try:
+            files, _ = self.run_json(code=4)
+        finally:
+            writer.close()
+        self.assertIn("changed while it was read", files["film.mkv"]["detail"])
+        self.assertEqual(self.status()["sources"], {})
+        self.run_json("--retry", "failed")
+        self.assertEqual(self.status()["sources"], {"kept": 1})
+
+    def test_odd_names_are_data(self):
+        for i, name in enumerate(NAMES):
+            draw(os.path.join(os.fsencode(self.world.delivery), name), f"testsrc2=size=96x64:rate=24:duration=1.1,hue=h={37 * i}")
+        done = self.world.run(*world_of.ingest(self.world), "-j", "2")
+        self.assertEqual(done.returncode, 4, done.stderr)
+        lines = done.stdout.splitlines()
+        for name, shown in NAMES.items():
+            with self.subTest(name):
+                self.assertEqual(len([line for line in lines if f" {shown}: " in line]), 1, done.stdout)
+        self.assertEqual(len(lines), len(NAMES) + 1)
+        self.assertEqual(re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout), [])
+        files, _ = self.run_json(code=4)
+        self.assertEqual(set(files), set(NAMES.values()))
+        report = self.world.path("report.html")
+        self.world.must(world_of.CURATE, "report", "--ledger", self.world.db, "--delivery", self.world.delivery, "--out", report)
+        page = pathlib.Path(report).read_bytes()
+        self.assertEqual(re.findall(rb"[\x00-\x09\x0b-\x1f\x7f]|<b>&amp;amp;\.mkv", page), [])
+        for shown in (b"&lt;b&gt;&amp;amp;.mkv", b"esc%1B[2J%07.mkv", b"caf%E9.mkv", b"quo&quot;te&#39;s.mkv"):
+            self.assertIn(shown, page)
+        self.world.must(world_of.LEDGER, "verify", self.world.db)
+
+    def test_hostile_sidecars_cost_the_caption_and_no_more(self):
+        for what, (name, content, words) in SIDECARS.items():
+            with self.subTest(what):
+                self.setUp()
+                shutil.copy(self.clip, self.world.delivery / "film.mkv")
+                self.world.deliver(name, content)
+                files, _ = self.run_json()
+                self.assertEqual(files["film.mkv"]["outcome"], "kept")
+                self.assertRegex(files["film.mkv"]["detail"], words)
+                self.assertEqual(self.world.source()["caption"], "")
+                self.assertEqual(self.status()["refusals"], {"unreadable": 1})
+
+
+if __name__ == "__main__":
+    if shutil.which("ffmpeg") is None:
+        print("skipped: no ffmpeg")
+        sys.exit(77)
+    world_of.LEDGER, world_of.CURATE = sys.argv[1:3]
+    unittest.main(argv=sys.argv[:1])
