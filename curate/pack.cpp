@@ -166,7 +166,7 @@ class Pack {
       }
       tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
     } else if (std::all_of(shard.clips.begin(), shard.clips.end(),
-                           [&](const PackedClip& clip) { return usable(clip); })) {
+                           [&](const PackedClip& clip) { return usable(clip) && cleared(clip); })) {
       planned_.push_back(std::move(shard));
     } else {
       left_out_(shard.name, "is not made again: some of its sources may not be used now");
@@ -187,7 +187,7 @@ class Pack {
     std::vector<std::vector<PackedClip>> clips(series_.size());
     while (row.next()) kept.push_back(clip_of(row));
     for (PackedClip& clip : kept) {  // judging may append: the ledger is read to the end before
-      if (packed_.contains(clip.id) || !usable(clip)) continue;
+      if (packed_.contains(clip.id) || !usable(clip) || !cleared(clip)) continue;
       const size_t series = series_for(clip);
       clips[series].push_back(std::move(clip));
     }
@@ -244,6 +244,25 @@ class Pack {
     }
     licences_[clip.source] = rights.licences;
     return it->second = why.empty();
+  }
+
+  // May this clip of a usable source be encoded? It may be stricter than its licence.
+  bool cleared(const PackedClip& clip) {
+    const auto findings = rights_.findings_of(clip.id);
+    if (findings.empty()) return true;
+    const ledger::Verdict verdict = rights_
+                                        .judge_source(clip.path, digest_of(clip.source),
+                                                      ledger::Act{ledger::ENCODE}, {}, findings)
+                                        .verdict;
+    if (verdict.cleared) return true;
+    if (!options_.dry_run) {
+      store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,
+                                  "clip " + clip.id + ": " + verdict.fact)});
+    }
+    ++summary_.left_out;
+    left_out_(printable(clip.path) + " clip " + clip.id.substr(0, 16),
+              verdict.rule + ": " + verdict.fact);
+    return false;
   }
 
   // Rule and fact, or two empty strings. Works are asked again: one that was protected since this

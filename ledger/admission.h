@@ -51,6 +51,9 @@ class Admission {
   void check(uint64_t seq, const PolicyRecord& record) const;
   void check(uint64_t seq, const WitnessPolicyRecord& record) const;
   void check(uint64_t seq, const ErasureRecord& record) const;
+  static void check(const MarkRecord& mark);
+  void check(uint64_t seq, const ClearanceRecord& clearance) const;
+  void check(uint64_t seq, const ReviewRecord& record) const;
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const;
 
   const Database& db_;

@@ -19,8 +19,10 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
+#include "ledger/clearances.h"
 #include "ledger/key.h"
 #include "ledger/licence.pb.h"
+#include "ledger/marks.h"
 #include "ledger/notes.pb.h"
 #include "ledger/shard.h"
 
@@ -62,9 +64,16 @@ struct Act {
   std::string_view release_territory = {};  // where weights or clips go; empty: they go nowhere
 };
 
+// What is on record about the footage itself, which can only make the terms stricter.
+struct FootageFacts {
+  std::span<const Mark> marks = {};            // in and beside the file it came in
+  std::span<const ClipFinding> findings = {};  // of a clip of it
+};
+
 // Do these terms allow the act on this day ("2026-01-31", UTC)? Rules in the order of the table;
 // the first that says no decides. Some million a second (`ledger bench`).
-Verdict judge(const LicenceText& terms, const Act& act, std::string_view day);
+Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
+              const FootageFacts& footage = {});
 
 // A licence that covers some footage, and what became of it.
 struct CoveringLicence {
@@ -74,7 +83,7 @@ struct CoveringLicence {
 // All licences that cover it, the strictest of them: one no is a no. Nobody's footage is cleared
 // by nothing.
 Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
-                       std::string_view day);
+                       std::string_view day, const FootageFacts& footage = {});
 
 // The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
 // one, so no path leads from an uncleared file to the model.

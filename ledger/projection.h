@@ -72,6 +72,10 @@ enum class TableId {
   checkpoint,
   refusal,
   erasure,
+  mark,
+  clearance,
+  review,
+  reviewed_clip,
   state,
 };
 struct TableShape {

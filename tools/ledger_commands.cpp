@@ -314,6 +314,9 @@ int ledger_sign(const LedgerOptions& o) {
   const std::string out = o.out.empty() ? o.file : o.out;
   // Nobody should put a name under a document that the ledger would not take.
   if (fs::path(out).extension() == ".licence") parse_licence(note.text, o.file);
+  if (fs::path(out).extension() == ".review") {
+    check_review(parse_noted<ReviewText>(note, o.file).review());
+  }
   add_signature(note, key);
   write_file(out, format_note(note));
   std::printf("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),

@@ -8,6 +8,7 @@
 #include "tools/proof_commands.h"
 #include "tools/publish_commands.h"
 #include "tools/query_commands.h"
+#include "tools/review_commands.h"
 #include "tools/rights_commands.h"
 #include "tools/witness_commands.h"
 
@@ -189,6 +190,7 @@ int main(int argc, char** argv) {
 
     std::function<int()> rights;
     cleared::tools::add_rights_commands(app, rights);
+    cleared::tools::add_review_command(app, rights);
 
     app.footer(std::string(kExamples) + kExitCodes);
     try {
