@@ -15,6 +15,7 @@
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/shard.h"
+#include "ledger/shard_facts.h"
 
 namespace cleared::curate {
 namespace fs = std::filesystem;
@@ -368,34 +369,10 @@ class Pack {
                   to_hex(root), ", recorded ", shard.root,
                   "); the config or the video libraries are not those it was made with");
     }
-    if (shard.root.empty()) store_.append(shard_facts(manifest, root));
+    if (shard.root.empty()) store_.append(ledger::shard_facts(manifest, root));
     ++summary_.made;
     summary_.samples += samples.size();
     tell(shard.name, to_hex(root), samples.size(), manifest.size_bytes, false);
-  }
-
-  static std::vector<ledger::Fact> shard_facts(const ledger::Manifest& manifest,
-                                               const Digest& root) {
-    std::vector<ledger::Fact> facts;
-    ledger::ShardRecord& record = *facts.emplace_back().mutable_shard();
-    record.set_root(std::string(root.text()));
-    record.set_name(manifest.name);
-    record.set_digest(std::string(manifest.digest.text()));
-    record.set_size_bytes(manifest.size_bytes);
-    record.set_samples(static_cast<uint32_t>(manifest.samples.size()));
-    for (const std::string& licence : manifest.licences) record.add_licence(licence);
-    for (size_t i = 0; i < manifest.samples.size(); ++i) {
-      const ledger::ManifestSample& from = manifest.samples[i];
-      ledger::SampleRecord& sample = *facts.emplace_back().mutable_sample();
-      sample.set_shard(std::string(root.text()));
-      sample.set_index(static_cast<uint32_t>(i));
-      sample.set_key(from.key);
-      sample.set_digest(std::string(from.digest.text()));
-      sample.set_clip(std::string(from.clip.text()));
-      sample.set_duration_us(from.duration_us);
-      sample.set_size_bytes(from.size_bytes);
-    }
-    return facts;
   }
 
   void tell(const std::string& name, const std::string& root, size_t samples, uint64_t size_bytes,

@@ -38,7 +38,10 @@ const std::string& ClearedSample::member(const std::string& extension) const {
   return found->second;
 }
 
-Gate::Gate(const GateOptions& options) : options_(options) {
+Gate::Gate(const GateOptions& options) : Gate(options, std::nullopt) {}
+
+Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
+    : options_(options), as_of_us_(as_of_us) {
   const std::string text = read_file(options.permit, kMaxNoteBytes);
   permit_digest_ = sha256(text);
   const Note note = parse_note(text);
@@ -50,6 +53,12 @@ Gate::Gate(const GateOptions& options) : options_(options) {
   check_proofs(trust);
   find_shards();
   if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
+}
+
+uint64_t Gate::issued_at(const fs::path& permit) {
+  PermitText parsed;
+  parse_textproto(parse_note(read_file(permit, kMaxNoteBytes)).text, permit.string(), parsed);
+  return require_time(parsed.permit().issued_at(), "permit " + permit.string());
 }
 
 void Gate::check_permit(const Note& note, const Trust& trust) const {
@@ -147,12 +156,13 @@ void Gate::find_shards() {
 
 Verdict Gate::check_time() const {
   const uint64_t issued = require_time(permit_.issued_at(), "permit");
-  const uint64_t host = now_us();
+  const uint64_t host = as_of_us_.value_or(now_us());
   const std::string name = "permit " + options_.permit.string();
   if (host + kClockSkewUs < issued) {
-    return no("permit_not_yet_valid", name + " was issued at " + permit_.issued_at() +
-                                          ", and this clock says " + format_time(host) +
-                                          ": set the clock right");
+    return no("permit_not_yet_valid", name + " was issued at " + permit_.issued_at() + ", and " +
+                                          (as_of_us_ ? "is judged at " : "this clock says ") +
+                                          format_time(host) +
+                                          (as_of_us_ ? "" : ": set the clock right"));
   }
   const uint64_t now = std::max(host, issued);
   if (now >= require_time(permit_.expires_at(), "permit")) {
@@ -196,6 +206,7 @@ Verdict Gate::read_notices() {
     } catch (const Error& error) {
       return no("notice_unverified", "notice " + path.string() + ": " + error.what());
     }
+    if (as_of_us_ && require_time(notice.at(), path.string()) > *as_of_us_) continue;
     for (const auto& shard : permit_.shard()) {
       const bool by_licence =
           std::any_of(shard.licence().begin(), shard.licence().end(), [&](const auto& ref) {
@@ -213,6 +224,7 @@ Verdict Gate::read_notices() {
 
 Verdict Gate::holds() {
   if (Verdict verdict = check_time(); !verdict.cleared) return verdict;
+  if (as_of_us_ && options_.notices.empty()) return yes();
   struct stat folder {};
   if (::stat(options_.notices.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
     throw Error(Errc::not_found, "notices ", options_.notices.string(),

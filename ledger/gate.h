@@ -94,6 +94,7 @@ class ClearedSample {
   const Digest& clip() const { return clip_; }
   uint64_t duration_us() const { return duration_us_; }
   const std::string& member(const std::string& extension) const;  // Error{corrupt} when missing
+  bool has(const std::string& extension) const { return members_.contains(extension); }
 
  private:
   friend class Gate;
@@ -134,6 +135,15 @@ class Gate {
   // some milliseconds (`ledger bench`).
   explicit Gate(const GateOptions& options);
 
+  // The gate as it stood at `at_us`, for somebody who executes a run again to see whether it was
+  // what it says, and keeps nothing of it (train/replay.h): permits live for hours, audits come
+  // later. All is checked as above, but dates at that time, and revocations of later date do not
+  // count; `notices` may be empty. Never for training: what learns asks the gate of now.
+  static Gate as_of(const GateOptions& options, uint64_t at_us) { return Gate(options, at_us); }
+
+  // When the permit says that it was issued; its signatures are not asked. Error{corrupt}.
+  static uint64_t issued_at(const std::filesystem::path& permit);
+
   const Permit& permit() const { return permit_; }
   const Digest& permit_digest() const { return permit_digest_; }  // of the note, byte for byte
   const std::vector<PermittedSample>& samples() const { return samples_; }
@@ -148,6 +158,7 @@ class Gate {
   ClearedSample clear(size_t sample, uint64_t passes) const;
 
  private:
+  Gate(const GateOptions& options, std::optional<uint64_t> as_of_us);
   void check_permit(const Note& note, const Trust& trust) const;
   void check_proofs(const Trust& trust) const;
   void find_shards();
@@ -155,6 +166,7 @@ class Gate {
   Verdict read_notices();
 
   GateOptions options_;
+  std::optional<uint64_t> as_of_us_;  // none: now
   Permit permit_;
   Digest permit_digest_;
   // In the order of the permit's shards; not changed once they are read, samples_ points into them.

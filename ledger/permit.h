@@ -21,6 +21,7 @@ struct PermitRequest {
   uint64_t passes_before = 0;  // passes over every sample before the first step: fitting a codec
   uint64_t hours = 24;         // 1 to 168
   bool leave_out_refused = false;  // go on without the shards that are refused
+  std::string only;                // shards whose name starts like this; empty: all
 };
 
 // The permit for every approved shard, to be signed and appended. The head is the newest signed

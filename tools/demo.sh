@@ -87,6 +87,30 @@ train_model() {
 
 last_checkpoint() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
 
+checkpoint_steps() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | sed 's/.*step-0*//'; }
+
+# What an auditor does: from the checkpoint before the last to the last, with public keys and the permit alone. Then again after somebody has
+# changed one loss in the lines of the run receipt, and every digest that a stranger can make again: 65.
+have_replayed() { [ "$work/.replayed" -nt "$work/.trained" ]; }
+replay() {
+  local from last forged=$work/forged
+  from=$(checkpoint_steps | tail -n 2 | head -n 1)
+  last=$(basename "$(last_checkpoint)")
+  cat "$keys/approver.pub" "$db.pub" "$keys/trainer.pub" >"$work/auditor.trust"
+  run train step0 "$work/runs/$run_name" --trust "$work/auditor.trust"
+  run train replay "$work/runs/$run_name" --from "$from" --permit "$work/$run_name.permit" \
+    --trust "$work/auditor.trust" --shards "$work/shards"
+  rm -rf "$forged"
+  mkdir "$forged"
+  cp -r "$work/runs/$run_name/$(printf 'step-%06d' "$from")" "$work/runs/$run_name/$last" "$forged"
+  sed -i '1s/loss ......../loss 3f000000/' "$forged/$last/steps.txt"
+  (cd "$forged/$last" && awk '{ print $2 }' SHA256SUMS | xargs sha256sum >sums && mv sums SHA256SUMS)
+  expect 65 train replay "$forged" --from "$from" --permit "$work/$run_name.permit" \
+    --trust "$work/auditor.trust" --shards "$work/shards"
+  rm -rf "$forged"
+  touch "$work/.replayed"
+}
+
 have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
 sample() {
   run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.gif" \
@@ -108,4 +132,5 @@ step "Clips into shards, approved" have_checkpoint shard
 step "Permit for the run" have_permit permit
 step "Train on $ranks ranks" have_checkpoint train_model
 step "Sample two clips" have_clip sample
+step "Replay, and a forged one refused" have_replayed replay
 step "Report" never report

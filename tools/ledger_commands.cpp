@@ -415,6 +415,7 @@ int ledger_permit(const LedgerOptions& o) {
   request.passes_before = 1;  // the codec is fitted first
   request.hours = o.hours;
   request.leave_out_refused = o.leave_out;
+  request.only = o.name;
   PermitText text;
   try {
     text = make_permit(store, rights, request);

@@ -113,6 +113,7 @@ int main(int argc, char** argv) {
     permit->add_option("--hours", o.hours, "how long it holds, 1 to 168")->capture_default_str();
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
+    permit->add_option("--only", o.name, "shards whose name starts like this, as \"latent-\"");
     add_writing(permit, o);
 
     CLI::App* revoke = on_ledger(app, o, "revoke", "take back a licence or a shard");

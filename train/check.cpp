@@ -1,9 +1,11 @@
 #include "train/check.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "ledger/gate.h"
 #include "ledger/merkle.h"
+#include "train/data/codec_shape.h"
 #include "train/data/config.h"
 #include "train/data/order.h"
 
@@ -27,11 +29,28 @@ Digest samples_root(const ledger::Gate& gate) {
   return ledger::root_digest(leaves);
 }
 
-std::vector<uint64_t> fit_samples(const RunConfig& config, uint64_t samples) {
-  const uint64_t count = std::min<uint64_t>(config.codec().fit_samples(), samples);
+namespace {
+
+std::vector<uint64_t> evenly_spread(uint64_t count, uint64_t samples) {
   std::vector<uint64_t> chosen;
-  for (uint64_t i = 0; i < count; ++i) chosen.push_back(i * samples / count);
+  for (uint64_t i = 0; i < std::min(count, samples); ++i) {
+    chosen.push_back(i * samples / std::min(count, samples));
+  }
   return chosen;
+}
+
+}  // namespace
+
+FitSamples fit_samples(const RunConfig& config, uint64_t samples) {
+  constexpr uint64_t kMostCaptions = 65'536;
+  FitSamples fit;
+  if (config.stage() == RunConfig::TRANSFORMER && !config.codec().has_vae()) {
+    fit.video = evenly_spread(config.codec().fit_samples(), samples);
+  }
+  if (pair_count(config) > 0) fit.captions = evenly_spread(kMostCaptions, samples);
+  std::set_union(fit.video.begin(), fit.video.end(), fit.captions.begin(), fit.captions.end(),
+                 std::back_inserter(fit.all));
+  return fit;
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
@@ -66,7 +85,7 @@ CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_
   const Order order(
       {.seed = config.seed(), .samples = gate.samples().size(), .batch = config.batch()});
   std::vector<uint64_t> before(gate.samples().size(), 0);
-  for (const uint64_t sample : fit_samples(config, before.size())) before[sample] = 1;
+  for (const uint64_t sample : fit_samples(config, before.size()).all) before[sample] = 1;
   check_passes(gate, order, before, config.steps());
 
   CheckReport report;
@@ -80,7 +99,8 @@ CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_
     report.most_passes = std::max(report.most_passes, before[i] + order.passes(i, config.steps()));
     if (!read_samples) continue;
     const ledger::ClearedSample cleared = gate.clear(i, 1);
-    report.hashed_bytes += cleared.member("webm").size() + cleared.member("txt").size();
+    report.hashed_bytes += cleared.member(cleared.has("latent") ? "latent" : "webm").size() +
+                           cleared.member("txt").size();
   }
   return report;
 }

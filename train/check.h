@@ -35,8 +35,12 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
 // an order of.
 Digest samples_root(const ledger::Gate& gate);
 
-// The samples that the codec is fitted to: at most config.codec.fit_samples, evenly spread.
-std::vector<uint64_t> fit_samples(const RunConfig& config, uint64_t samples);
+// What is read before the first step, each list ascending and evenly spread: the samples that the
+// codec is fitted to, those whose captions the text's pairs are learned from, and both together.
+struct FitSamples {
+  std::vector<uint64_t> video, captions, all;
+};
+FitSamples fit_samples(const RunConfig& config, uint64_t samples);
 
 // Passes by sample that were consumed before `order` began, from totals at `step`.
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,

@@ -28,6 +28,10 @@ struct StepFacts {
   std::vector<Digest> samples;  // in slot order, over all ranks
 };
 
+// The line that says it, without its newline (docs/formats/receipt.md).
+std::string step_line(const StepFacts& facts);
+std::string codec_line(std::span<const Digest> samples);
+
 // The steps since the last checkpoint.
 class Span {
  public:

@@ -28,30 +28,37 @@ GenerateOptions preview_options(const RunConfig& config) {
           .progress = {}};
 }
 
-Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& config,
-                 const GenerateOptions& options) {
+Gif gif_of(const Tensor& video_BCTHW, const RunConfig& config, int scale) {
+  const int height = static_cast<int>(video_BCTHW.size(3));
+  const int width = static_cast<int>(video_BCTHW.size(4));
+  const double rate = config.clip().frames_per_second();
+  return {.bytes = encode_gif(
+              to_frames(video_BCTHW),
+              {.width = width, .height = height, .frames_per_second = rate, .scale = scale}),
+          .width = width * scale,
+          .height = height * scale};
+}
+
+Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
+                      const GenerateOptions& options) {
   const at::NoGradGuard no_grad;
   const DitConfig& dit = model.config().dit;
   const Draw draw{.seed = options.seed, .step = 0, .sample = 0, .purpose = Purpose::generate};
   const at::Device device = model.parameters().begin()->second.device();
   const Tensor noise_BCTHW =
       normal({&draw, 1}, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device);
-  const Tensor tokens_BL = tokenize({options.caption}, dit.text_len).to(device);
+  const Tensor tokens_BL = tokenize({options.caption}, dit.text_len, bpe).to(device);
   const Tensor latent_BCTHW = sample(model, noise_BCTHW, tokens_BL,
                                      {.steps = options.steps,
                                       .guidance = options.guidance,
                                       .shift = options.shift,
                                       .progress = options.progress});
-  const Frames frames = to_frames(codec.decode(latent_BCTHW.to(at::kCPU)));
-  const RunConfig::Clip& clip = config.clip();
-  const int width = static_cast<int>(clip.width()), height = static_cast<int>(clip.height());
-  return {.bytes = encode_gif(frames,
-                              {.width = width,
-                               .height = height,
-                               .frames_per_second = static_cast<double>(clip.frames_per_second()),
-                               .scale = options.scale}),
-          .width = width * options.scale,
-          .height = height * options.scale};
+  return codec.decode(latent_BCTHW);
+}
+
+Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
+                 const GenerateOptions& options) {
+  return gif_of(generate_video(model, codec, bpe, options), config, options.scale);
 }
 
 SampleReport sample_command(const SampleCommand& command) {
@@ -73,7 +80,8 @@ SampleReport sample_command(const SampleCommand& command) {
 
   Model model(model_config(config), config.seed());
   copy_tensors(checkpoint.tensors.ema, model.parameters(), command.checkpoint.string());
-  const Gif gif = generate_gif(model, KltCodec(checkpoint.tensors.codec), config, options);
+  const Gif gif = generate_gif(model, *make_codec(config, checkpoint.tensors.codec),
+                               Bpe(read_pairs(checkpoint.tensors.codec)), config, options);
   write_file(command.out, gif.bytes);
   return {.run = checkpoint.state.run(),
           .step = checkpoint.state.step(),

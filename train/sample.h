@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "train/model/klt.h"
+#include "train/codec.h"
 #include "train/model/model.h"
 
 namespace cleared::train {
@@ -33,8 +33,13 @@ struct GenerateOptions {
 // What the config's preview asks for.
 GenerateOptions preview_options(const RunConfig& config);
 
+// The first clip of `video` as a GIF.
+Gif gif_of(const Tensor& video_BCTHW, const RunConfig& config, int scale);
+
 // `model` is used as it is: give one that holds the averaged weights.
-Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& config,
+Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
+                      const GenerateOptions& options);  // [1, 3, T, H, W] in [-1, 1]
+Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
                  const GenerateOptions& options);
 
 struct SampleCommand {

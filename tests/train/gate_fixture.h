@@ -47,6 +47,8 @@ class GateFixture {
 
   // Signs a new permit after `change`, into the same file.
   void permit(const std::function<void(ledger::Permit&)>& change = {});
+  // Goes over to another config and to the shards in `shards`, with a new permit for both.
+  void adopt(const std::string& config, const std::filesystem::path& shards);
   // Puts a signed revocation of the licence where the gate looks.
   void revoke();
   // Changes one byte in the middle of a sample of the shard.
@@ -55,7 +57,9 @@ class GateFixture {
  private:
   TemporaryFolder folder_;
   LoadedConfig config_;
-  ledger::Manifest manifest_;
+  ledger::Manifest manifest_;     // of the shard that the fixture made
+  std::filesystem::path shards_;  // folder
+  std::vector<ledger::Manifest> permitted_;
   ledger::SignerKey approver_, licensor_;
 };
 

@@ -31,6 +31,13 @@ std::string first_line(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+// A rank that is gone is a reason to try again; a world that never came about is not.
+[[noreturn]] void give_up(std::string_view what, std::string_view why) {
+  if (what == "join") throw Error(Errc::io, "ranks: ", what, ": ", first_line(why));
+  throw Error(Errc::busy, "ranks: ", what, ": ", first_line(why),
+              "; a rank was lost: run again to go on from the last checkpoint");
+}
+
 // Runs `body` and turns what torch and gloo throw into our one kind of failure.
 template <class Body>
 auto talk(const char* what, const Body& body) {
@@ -39,9 +46,9 @@ auto talk(const char* what, const Body& body) {
   } catch (const Error&) {
     throw;
   } catch (const c10::Error& error) {
-    throw Error(Errc::io, "ranks: ", what, ": ", first_line(error.what_without_backtrace()));
+    give_up(what, error.what_without_backtrace());
   } catch (const std::exception& error) {  // gloo has a type of its own
-    throw Error(Errc::io, "ranks: ", what, ": ", first_line(error.what()));
+    give_up(what, error.what());
   }
 }
 

@@ -1,6 +1,7 @@
 // Ranks and what they tell each other: c10d underneath, NCCL between GPUs and Gloo between CPUs. A
 // world of one needs neither. One thread per process calls it, and every rank makes the same calls
-// in the same order. A rank that dies or stays silent past the timeout is Error{io} on the others.
+// in the same order. A rank that dies or stays silent past the timeout is Error{busy} on the
+// others.
 #pragma once
 
 #include <chrono>

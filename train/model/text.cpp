@@ -40,6 +40,19 @@ Tensor tokenize(const std::vector<std::string>& captions, int64_t length) {
   return tokens_BL;
 }
 
+Tensor tokenize(const std::vector<std::string>& captions, int64_t length, const Bpe& bpe) {
+  if (bpe.pairs().empty()) return tokenize(captions, length);
+  Tensor tokens_BL =
+      at::full({static_cast<int64_t>(captions.size()), length}, kPaddingToken, at::kLong);
+  int64_t* row = tokens_BL.mutable_data_ptr<int64_t>();
+  for (const std::string& caption : captions) {
+    const auto tokens = bpe.encode(caption);
+    std::copy_n(tokens.begin(), std::min(tokens.size(), static_cast<size_t>(length)), row);
+    row += length;
+  }
+  return tokens_BL;
+}
+
 void TextConfig::check() const {
   if (length <= 0 || dim <= 0 || layers <= 0 || heads <= 0 || dim % heads != 0) {
     throw Error(Errc::config, "model: text length, layers and heads must be positive, and the ",
@@ -51,7 +64,7 @@ TextEncoder::TextEncoder(const TextConfig& config, Parameters& p, const std::str
     : config_(config) {
   config.check();
   const int64_t n = config.dim;
-  embedding_ = p.normal(prefix + "embedding", {kVocabulary, n}, 1.0);
+  embedding_ = p.normal(prefix + "embedding", {config.vocabulary, n}, 1.0);
   position_ = p.normal(prefix + "position", {config.length, n}, 0.1);
   for (int64_t i = 0; i < config.layers; ++i) {
     const std::string at = prefix + "layers." + std::to_string(i);
