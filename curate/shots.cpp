@@ -13,6 +13,7 @@ namespace {
 constexpr int kWindow = 12;   // frames to each side that say what is normal here
 constexpr float kMotion = 6;  // mean change of luma, of 255
 constexpr float kTimesNormal = 3;
+constexpr float kTimesBeside = 1.5f;
 constexpr float kHistogram = 0.015f;    // share of pixels that change their band
 constexpr int kOtherPicture = 64;       // bits of the fingerprint, of 256
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
@@ -44,11 +45,23 @@ bool stays_different(const Analysis& analysis, int at) {
   return true;
 }
 
+// Does the picture change at once, within a frame or, where a blended one lies between, two? What
+// begins to move or to zoom fast goes on.
+bool is_sudden(const Analysis& analysis, int at) {
+  const auto motion = [&](int i) {
+    return i < 1 || i >= analysis.motion_size() ? 0 : analysis.motion(i);
+  };
+  const float here = motion(at);
+  return here > motion(at - 1) && here >= motion(at + 1) &&
+         here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
+}
+
 bool is_cut(const Analysis& analysis, int at) {
   if (analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs) return true;
   const float motion = analysis.motion(at);
   return motion > kMotion && analysis.histogram(at) > kHistogram &&
-         motion > kTimesNormal * normal_motion(analysis, at) && stays_different(analysis, at);
+         motion > kTimesNormal * normal_motion(analysis, at) && is_sudden(analysis, at) &&
+         stays_different(analysis, at);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,

@@ -161,6 +161,23 @@ TEST(Shots, DoNotCutWhereEverythingMoves) {
   EXPECT_TRUE(cuts(a).empty());
 }
 
+// Half a second of a fast zoom in quiet footage: motion starts at once, but goes on.
+TEST(Shots, DoNotCutWhereAZoomBegins) {
+  Analysis a = quiet();
+  for (int i = 18; i < 30; ++i) a.set_motion(i, i < 20 ? 17 : 15);
+  jump(a, 20, '\x70', 40);
+  a.set_motion(20, 18);
+  EXPECT_TRUE(cuts(a).empty());
+}
+
+// A frame that is half the one picture and half the other, as rates are converted.
+TEST(Shots, CutOnceWhereAFrameIsBlended) {
+  Analysis a = quiet();
+  jump(a, 20, '\x3C', 21);
+  jump(a, 21, '\x70', 40);
+  EXPECT_EQ(cuts(a), std::vector<size_t>{20});
+}
+
 TEST(Shots, CutAtAGapOfTime) {
   Analysis a = quiet();
   for (int i = 20; i < 40; ++i) a.set_pts_us(i, a.pts_us(i) + 3'000'000);
