@@ -113,10 +113,13 @@ replay() {
 
 have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
 sample() {
-  run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.gif" \
-    --caption "$(cat docs/samples/captions/cityCC0.txt)"
-  run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.gif" \
-    --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
+  local kind
+  for kind in webm gif; do
+    run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.$kind" \
+      --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
+    run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.$kind" \
+      --caption "$(cat docs/samples/captions/cityCC0.txt)"
+  done
 }
 
 report() {

@@ -338,10 +338,11 @@ int main(int argc, char** argv) {
 
     CLI::App* sample = app.add_subcommand("sample", "make a clip from a checkpoint");
     sample->add_option("--checkpoint", o.sample.checkpoint, "folder of a checkpoint")->required();
-    sample->add_option("--out", o.sample.out, "animated GIF to write")->required();
+    sample->add_option("--out", o.sample.out, "animated GIF, or NAME.webm, to write")->required();
     sample->add_option("--caption", o.sample.caption, "what to show (default: the config's)");
     sample->add_option("--trust", o.sample.trust,
                        "public keys: one must have signed the checkpoint");
+    sample->add_option("--curate", o.sample.curate, "the curate program, for WebM files");
     sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");
     sample->add_option("--steps", o.sample.steps, "of the sampler")->check(CLI::Range(1, 10000));
     sample->add_option("--guidance", o.sample.guidance, "how much the caption counts; 1: plainly");

@@ -1,5 +1,6 @@
 #include "tools/train_output.h"
 
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "tools/cli.h"

@@ -113,10 +113,10 @@ CheckpointTensors AutoencoderTrainee::tensors() const {
 }
 
 // The clip above what becomes of it.
-std::function<Gif()> AutoencoderTrainee::preview(CheckpointTensors snapshot) {
-  return [snapshot = std::move(snapshot), video = last_video_.clone(), &config = config_] {
+std::function<Gif()> AutoencoderTrainee::preview(CheckpointTensors copied) {
+  return [copied = std::move(copied), video = last_video_.clone(), &config = config_] {
     const TensorMap state =
-        vae_codec_state(snapshot.ema, {snapshot.codec.at("mean"), snapshot.codec.at("square")});
+        vae_codec_state(copied.ema, {copied.codec.at("mean"), copied.codec.at("square")});
     const auto codec = make_codec(config, state);
     const Tensor both = at::cat({video, codec->decode(codec->encode(video))}, 3);
     return gif_of(both, config, 1);

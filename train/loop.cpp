@@ -119,7 +119,7 @@ class Training {
   double pace_s_ = 0;            // of a step, smoothed
   std::optional<Profile> profile_;
   std::optional<CheckpointReport> last_;
-  std::future<Written> writing_;  // last: its thread reads what snapshots share with the above
+  std::future<Written> writing_;  // last: its thread reads what copies share with the above
 };
 
 void Training::start() {

@@ -10,6 +10,7 @@
 #include "ledger/trust.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
+#include "train/data/webm.h"
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
@@ -80,14 +81,22 @@ SampleReport sample_command(const SampleCommand& command) {
 
   Model model(model_config(config), config.seed());
   copy_tensors(checkpoint.tensors.ema, model.parameters(), command.checkpoint.string());
-  const Gif gif = generate_gif(model, *make_codec(config, checkpoint.tensors.codec),
-                               Bpe(read_pairs(checkpoint.tensors.codec)), config, options);
-  write_file(command.out, gif.bytes);
+  const Tensor video = generate_video(model, *make_codec(config, checkpoint.tensors.codec),
+                                      Bpe(read_pairs(checkpoint.tensors.codec)), options);
+  if (command.out.extension() == ".webm") {
+    write_webm(command.out, to_frames(video),
+               {.program = command.curate,
+                .width = static_cast<int>(video.size(4)),
+                .height = static_cast<int>(video.size(3)),
+                .frames_per_second = static_cast<int>(config.clip().frames_per_second())});
+  } else {
+    write_file(command.out, gif_of(video, config, options.scale).bytes);
+  }
   return {.run = checkpoint.state.run(),
           .step = checkpoint.state.step(),
           .caption = options.caption,
           .seed = options.seed,
-          .size_bytes = gif.bytes.size()};
+          .size_bytes = std::filesystem::file_size(command.out)};
 }
 
 }  // namespace cleared::train

@@ -44,9 +44,10 @@ Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const R
 
 struct SampleCommand {
   std::filesystem::path checkpoint;
-  std::filesystem::path out;
-  std::filesystem::path trust;  // public keys: the statement must be signed by a trainer's; empty:
-                                // only the digests are checked
+  std::filesystem::path out;     // .webm, or else an animated GIF
+  std::filesystem::path curate;  // program that makes WebM files; empty: the one beside this one
+  std::filesystem::path trust;   // public keys: the statement must be signed by a trainer's; empty:
+                                 // only the digests are checked
   std::optional<std::string> caption;  // the config's preview decides what is left out
   std::optional<uint64_t> seed;
   std::optional<int> steps;

@@ -187,6 +187,13 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   ASSERT_EQ(train(args).code, 0);
   EXPECT_EQ(read_file(gif), bytes);  // same seed, same clip
 
+  const fs::path webm = f.folder() / "out.webm";
+  auto video_args = args;
+  *std::find(video_args.begin(), video_args.end(), gif.string()) = webm;
+  const Ended video = train(video_args + std::vector<std::string>{"--curate", CLEARED_CURATE});
+  EXPECT_EQ(video.code, 0) << video.output;
+  EXPECT_EQ(read_file(webm).substr(0, 4), "\x1a\x45\xdf\xa3");  // EBML, RFC 8794
+
   const Ended stranger = train(args + std::vector<std::string>{"--trust", f.paths().trust});
   EXPECT_EQ(stranger.code, 65) << stranger.output;
   write_file(checkpoint / "totals.txt", "");
