@@ -2,6 +2,7 @@
 #include "train/model/dist.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 
 #include <ATen/ops/empty.h>
@@ -20,6 +21,7 @@
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/model/gradients.h"
 
 namespace cleared::train {
 namespace {
@@ -176,6 +178,30 @@ std::vector<Tensor> World::all_gather(const Tensor& tensor) {
   });
 }
 
+Tensor World::all_to_all(const Tensor& flat) {
+  CLEARED_CHECK(flat.dim() == 1 && flat.is_contiguous() && flat.numel() % size() == 0);
+  if (!group_) return flat.detach().clone();
+  return talk("all_to_all", [&] {
+    Tensor input = flat.detach(), output = at::empty_like(input);
+    std::vector<int64_t> equal;  // none: parts of equal size
+    group_->ranks->all_to_all_single(output, input, equal, equal)->wait();
+    return output;
+  });
+}
+
+void World::all_gather_into(const Tensor& flat, const Tensor& part) {
+  CLEARED_CHECK(flat.is_contiguous() && part.is_contiguous() &&
+                flat.numel() == part.numel() * size());
+  if (!group_) {
+    flat.detach().copy_(part);
+    return;
+  }
+  talk("all_gather", [&] {
+    Tensor output = flat.detach(), input = part.detach();
+    group_->ranks->all_gather_single(output, input)->wait();
+  });
+}
+
 std::vector<std::string> World::all_gather(std::string_view text) {
   if (!group_) return {std::string(text)};
   const auto sizes = all_gather(at::full({1}, static_cast<int64_t>(text.size()), at::kLong));
@@ -209,13 +235,25 @@ void World::barrier() {
   all_reduce(at::full({1}, 0, at::kFloat));
 }
 
+int64_t micro_batches_of_a_rank(int64_t micro_batches, int ranks) {
+  if (micro_batches < 1 || std::popcount(static_cast<uint64_t>(micro_batches)) != 1) {
+    throw Error(Errc::config, "micro_batches: ", micro_batches, " is no power of two");
+  }
+  if (micro_batches % ranks != 0) {
+    throw Error(Errc::config, "micro_batches: ", micro_batches, " cannot be shared equally by ",
+                ranks, " ranks: use a power of two of ranks, at most ", micro_batches);
+  }
+  return micro_batches / ranks;
+}
+
 struct DataParallel::State {
+  std::unique_ptr<GradientTree> tree;
   std::unique_ptr<c10d::Reducer> reducer;
 };
 
-DataParallel::DataParallel(World& world, const TensorMap& parameters) {
-  if (world.size() == 1) return;
-  state_ = std::make_unique<State>();
+DataParallel::DataParallel(World& world, const TensorMap& parameters,
+                           const GradientOptions& options)
+    : world_(world), micro_batches_(options.micro_batches) {
   std::vector<Tensor> tensors;
   std::unordered_map<size_t, std::string> names;
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
@@ -223,6 +261,14 @@ DataParallel::DataParallel(World& world, const TensorMap& parameters) {
     names.emplace(tensors.size(), it->first);
     tensors.push_back(it->second);
   }
+  if (micro_batches_ > 0) {
+    rounds_ = micro_batches_of_a_rank(micro_batches_, world.size());
+    state_ = std::make_unique<State>();
+    state_->tree = std::make_unique<GradientTree>(parameters, world.size());
+    return;
+  }
+  if (world.size() == 1) return;
+  state_ = std::make_unique<State>();
   talk("prepare gradients", [&] {
     constexpr int64_t kBucketBytes = 4 << 20;
     const auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(tensors, {kBucketBytes});
@@ -242,10 +288,26 @@ DataParallel::~DataParallel() = default;
 
 void DataParallel::backward(const Tensor& loss) {
   if (!state_) return loss.backward();
-  talk("backward", [&] {
-    state_->reducer->prepare_for_backward({loss});
-    loss.backward();
-  });
+  if (state_->reducer) {
+    return talk("backward", [&] {
+      state_->reducer->prepare_for_backward({loss});
+      loss.backward();
+    });
+  }
+  // The mean's division by a power of two is exact, wherever it is done.
+  loss.backward(at::full({}, 1.0 / static_cast<double>(micro_batches_), loss.options()));
+  state_->tree->add();
+}
+
+// Each rank adds up one part of the gradient over all ranks, as a reduce_scatter would but in the
+// order of the tree, and tells the others.
+void DataParallel::finish() {
+  if (!state_ || !state_->tree) return;
+  const Tensor flat = state_->tree->take();
+  if (world_.size() > 1) {
+    world_.all_gather_into(flat, sum_of_parts(world_.all_to_all(flat), world_.size()));
+  }
+  state_->tree->hand_out(flat);
 }
 
 }  // namespace cleared::train

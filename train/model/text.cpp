@@ -1,16 +1,15 @@
 #include "train/model/text.h"
 
 #include <algorithm>
-#include <cmath>
+#include <tuple>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "ledger/base/error.h"
+#include "train/model/ops.h"
 
 namespace cleared::train {
 namespace {
@@ -82,23 +81,27 @@ TextEncoder::TextEncoder(const TextConfig& config, Parameters& p, const std::str
 }
 
 Tensor TextEncoder::forward(const Tensor& tokens_BL) const {
-  const auto norm = [&](const Tensor& x, const Tensor& weight, const Tensor& bias) {
-    return at::layer_norm(x, {config_.dim}, weight, bias, kTextNormEps);
-  };
-  const auto split = [&](const Tensor& x_BLN) {
-    return x_BLN.unflatten(-1, {config_.heads, -1}).transpose(1, 2);
-  };
-  Tensor x_BLN = at::embedding(embedding_, tokens_BL) + position_;
+  Tensor x_BLN = at::embedding(embedding_, tokens_BL) + position_, normed;
+  Branch branch;
   for (const Layer& layer : layers_) {
-    const auto qkv = layer.qkv(norm(x_BLN, layer.norm1_weight, layer.norm1_bias)).chunk(3, -1);
-    const Tensor y_BHLD =
-        at::scaled_dot_product_attention(split(qkv[0]), split(qkv[1]), split(qkv[2]));
-    x_BLN = x_BLN + layer.o(y_BHLD.transpose(1, 2).flatten(2));
-    const Tensor hidden =
-        at::gelu(layer.up(norm(x_BLN, layer.norm2_weight, layer.norm2_bias)), "tanh");
-    x_BLN = x_BLN + layer.down(hidden);
+    std::tie(x_BLN, normed) = residual_norm(
+        x_BLN, branch, {.scale = layer.norm1_weight, .shift = layer.norm1_bias}, kTextNormEps);
+    branch = {.value_BSN = attend(layer, normed), .bias_N = layer.o.bias, .gate_BN = {}};
+    std::tie(x_BLN, normed) = residual_norm(
+        x_BLN, branch, {.scale = layer.norm2_weight, .shift = layer.norm2_bias}, kTextNormEps);
+    const Tensor hidden = gelu(layer.up.product(normed), layer.up.bias);
+    branch = {.value_BSN = layer.down.product(hidden), .bias_N = layer.down.bias, .gate_BN = {}};
   }
-  return norm(x_BLN, norm_weight_, norm_bias_);
+  return residual_norm(x_BLN, branch, {.scale = norm_weight_, .shift = norm_bias_}, kTextNormEps)
+      .second;
+}
+
+Tensor TextEncoder::attend(const Layer& layer, const Tensor& x_BLN) const {
+  const auto qkv =
+      split_heads(layer.qkv.product(x_BLN), layer.qkv.bias,
+                  {.heads = config_.heads, .norm_D = std::vector<Tensor>(3), .rope_SD = {}});
+  const Tensor y_BHLD = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
+  return layer.o.product(y_BHLD.transpose(1, 2).flatten(2));
 }
 
 }  // namespace cleared::train

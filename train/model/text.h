@@ -43,6 +43,9 @@ class TextEncoder {
     Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;
     Linear qkv, o, up, down;
   };
+  // Output projections leave their bias to the next norm.
+  Tensor attend(const Layer& layer, const Tensor& x_BLN) const;
+
   TextConfig config_;
   Tensor embedding_, position_, norm_weight_, norm_bias_;
   std::vector<Layer> layers_;

@@ -1,0 +1,41 @@
+#include "train/model/memory.h"
+
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+
+namespace cleared::train {
+namespace {
+
+TEST(Memory, IsPooledBySizesThatWasteLittle) {
+  const std::pair<size_t, size_t> rows[] = {{0, 0},
+                                            {100, 0},
+                                            {(32 << 10) - 1, 0},
+                                            {32 << 10, 32 << 10},
+                                            {40000, 10 * 4096},
+                                            {1'500'000, 12 * 131072},
+                                            {32 << 20, 32 << 20},
+                                            {(32 << 20) + 1, 0}};
+  for (const auto& [bytes, size] : rows) EXPECT_EQ(pooled_size(bytes), size) << bytes;
+  for (size_t bytes = 32 << 10; bytes < 32 << 20; bytes = bytes * 5 / 4 + 1) {
+    EXPECT_GE(pooled_size(bytes), bytes);
+    EXPECT_LE(pooled_size(bytes), bytes + bytes / 8 + 8);
+    EXPECT_EQ(pooled_size(bytes) % 4096, 0U);
+  }
+}
+
+TEST(Memory, OfATensorThatIsGoneServesTheNextOfItsSize) {
+  use_pooled_memory();
+  const void* first = nullptr;
+  {
+    const at::Tensor gone = at::zeros({1000, 123});
+    first = gone.const_data_ptr();
+  }
+  const at::Tensor next = at::ones({123, 1000}), other = at::ones({123, 1000});
+  EXPECT_EQ(next.const_data_ptr(), first);
+  EXPECT_NE(other.const_data_ptr(), first);
+  EXPECT_EQ(next.sum().item<double>(), 123'000);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(first) % 64, 0U);
+}
+
+}  // namespace
+}  // namespace cleared::train
