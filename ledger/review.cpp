@@ -62,17 +62,13 @@ std::string what_of(const ClipFinding& finding) {
   return finding.reason + " " + finding.value + " (" + finding.origin + ")";
 }
 
-// Those that alone, beside what the licensor says is released, are a no.
+// Those that alone are a no.
 std::vector<ClipFinding> that_object(const Rights& rights, const std::string& path,
                                      const Digest& source, std::span<const ClipFinding> all) {
   std::vector<ClipFinding> out;
   for (const ClipFinding& finding : all) {
     if (finding.released) continue;
-    std::vector<ClipFinding> asked = {finding};
-    for (const ClipFinding& other : all) {
-      if (other.value == "RELEASED_FOR_TRAINING") asked.push_back(other);
-    }
-    if (!rights.judge_source(path, source, Act{TRAIN}, {}, asked).verdict.cleared)
+    if (!rights.judge_source(path, source, Act{TRAIN}, {}, {&finding, 1}).verdict.cleared)
       out.push_back(finding);
   }
   return out;
