@@ -297,7 +297,7 @@ TEST(Open, RefusesWhatIsNoLedger) {
   EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
 }
 
-// What version 3 lacked: the table `measure`, and its part of the view `record`.
+// What version 3 lacked: some tables, and their part of the view `record`.
 TEST(Store, BringsALedgerOfVersion3UpToDate) {
   World world;
   world.fill();
@@ -308,14 +308,18 @@ TEST(Store, BringsALedgerOfVersion3UpToDate) {
   {
     const Database old = Database::open(world.ledger, Access::append);
     std::string views(kViews);
-    const std::string added = "        UNION ALL SELECT seq, 'measure' FROM measure\n";
-    views.replace(views.find(added), added.size(), "");
+    for (const std::string table : {"measure", "mark", "clearance", "review"}) {
+      const std::string added = "UNION ALL SELECT seq, '" + table + "' FROM " + table;
+      views.replace(views.find(added), added.size(), "");
+    }
     std::string drop;
     for (Statement view(old, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
       drop += "DROP VIEW " + view.text(0) + ";";
     }
-    old.exec(drop + "DROP TABLE measure;" + std::string(kTodayView) + views +
-             "PRAGMA user_version = 3");
+    for (const char* table : {"reviewed_clip", "review", "clearance", "mark", "measure"}) {
+      drop += std::string("DROP TABLE ") + table + ";";
+    }
+    old.exec(drop + std::string(kTodayView) + views + "PRAGMA user_version = 3");
   }
   EXPECT_THAT(error_of([&] { records(); }), HasSubstr("brings it up to date"));
   Store(world.ledger, Access::append).sign_head(world.log);
