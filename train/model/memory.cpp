@@ -72,6 +72,7 @@ struct alignas(64) Header {
 };
 
 void give_back(void* data) {
+  if (data == nullptr) return;  // of a tensor without elements
   auto* header = static_cast<Header*>(data) - 1;
   if (header->pooled != 0) pool().give(header, header->pooled);
   else std::free(header);

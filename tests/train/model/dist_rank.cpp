@@ -122,5 +122,5 @@ int main(int argc, char** argv) try {
   return 0;
 } catch (const Error& error) {
   std::printf("error: %s\n", error.what());
-  return error.code() == Errc::io ? 74 : 78;
+  return error.code() == Errc::busy ? 75 : 78;
 }

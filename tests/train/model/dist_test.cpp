@@ -106,7 +106,7 @@ TEST(DataParallel, RefusesRanksThatCannotShareTheMicroBatches) {
 
 TEST(World, TheDeathOfARankIsAnErrorThatSaysSo) {
   const auto outputs = run_world(2, "die");
-  EXPECT_EQ(outputs[0].status, 74) << outputs[0].text;
+  EXPECT_EQ(outputs[0].status, 75) << outputs[0].text;
   EXPECT_TRUE(outputs[0].text.starts_with("error: ranks: ")) << outputs[0].text;
   EXPECT_EQ(std::count(outputs[0].text.begin(), outputs[0].text.end(), '\n'), 1);
 }
