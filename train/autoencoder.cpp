@@ -37,6 +37,15 @@ LatentStatistics share_statistics(World& world, const RunConfig& config, const T
   return statistics;
 }
 
+// The latents' mean and mean square by channel.
+Tensor moments_by_channel(const VaeMoments& moments) {
+  const at::NoGradGuard no_grad;
+  const std::vector<int64_t> all_but_channels = {0, 2, 3, 4};
+  const Tensor& mean = moments.mean_BCTHW;
+  return at::stack({mean.mean(all_but_channels),
+                    (mean * mean + at::exp(moments.log_variance_BCTHW)).mean(all_but_channels)});
+}
+
 }  // namespace
 
 AutoencoderTrainee::AutoencoderTrainee(World& world, const RunConfig& config,
@@ -45,7 +54,7 @@ AutoencoderTrainee::AutoencoderTrainee(World& world, const RunConfig& config,
       config_(config),
       vae_(build_vae(world, config, tensors.model)),
       statistics_(share_statistics(world, config, tensors.codec)),
-      parallel_(world, vae_.parameters()),
+      parallel_(world, vae_.parameters(), gradient_options(config)),
       optimiser_(share_optimiser(world, config, vae_.parameters(), tensors)),
       schedule_(schedule_of(config)),
       counted_(optimiser_.steps() > 0) {}
@@ -55,49 +64,52 @@ void AutoencoderTrainee::prepare(const Batch& batch) {
 }
 
 Learned AutoencoderTrainee::learn(const Batch& batch, uint32_t first_slot) {
-  std::vector<Draw> draws;
-  for (size_t i = 0; i < batch.items.size(); ++i) {
-    draws.push_back({.seed = config_.seed(),
-                     .step = batch.step,
-                     .sample = first_slot + i,
-                     .purpose = Purpose::latent});
-  }
-  const LatentShape shape = latent_shape(config_);
-  const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
-  const Tensor video = video_BCTHW_.to(world_.device());
-  const Tensor noise = normal(draws, {size(shape.channels), size(shape.frames), size(shape.height),
-                                      size(shape.width)})
-                           .to(world_.device());
+  const int64_t rounds = parallel_.rounds(),
+                size = static_cast<int64_t>(batch.items.size()) / rounds;
   const RunConfig::Vae& options = config_.codec().vae();
-  const VaeLoss loss =
-      vae_loss(vae_, video, noise, {.gradient = options.gradient_loss(), .kl = options.kl_loss()});
-  parallel_.backward(loss.total);
+  std::vector<Tensor> losses, moments;
+  for (int64_t round = 0; round < rounds; ++round) {
+    const Tensor video = video_BCTHW_.narrow(0, round * size, size).to(world_.device());
+    const Tensor noise =
+        latent_noise(batch.step, first_slot + static_cast<uint64_t>(round * size), size);
+    const VaeLoss loss = vae_loss(vae_, video, noise,
+                                  {.gradient = options.gradient_loss(), .kl = options.kl_loss()});
+    parallel_.backward(loss.total);
+    losses.push_back(loss.total.detach());
+    moments.push_back(moments_by_channel(loss.moments));
+  }
+  parallel_.finish();
 
   Learned learned;
-  learned.learning_rate = schedule_.at(size(batch.step));
+  learned.learning_rate = schedule_.at(static_cast<int64_t>(batch.step));
   const StepResult result = optimiser_.step(learned.learning_rate);
   learned.gradient_norm = result.gradient_norm;
   learned.applied = result.applied;
-  const Tensor mean = loss.total.detach().to(at::kCPU, at::kDouble).reshape({1}).clone();
-  world_.all_reduce(mean);
-  learned.loss = mean.item<double>() / world_.size();
-  if (learned.applied) count(loss.moments);
-  last_video_ = video.narrow(0, 0, 1).to(at::kCPU);
+  learned.loss = parallel_.mean(losses).item<double>();
+  const Tensor now = parallel_.mean(moments);
+  if (learned.applied) count(now);
+  last_video_ = video_BCTHW_.narrow(0, 0, 1).to(at::kCPU);
   return learned;
 }
 
-// The latents' mean and mean square by channel, over all ranks, averaged over the last steps.
-void AutoencoderTrainee::count(const VaeMoments& moments) {
-  const at::NoGradGuard no_grad;
-  const std::vector<int64_t> all_but_channels = {0, 2, 3, 4};
-  const Tensor& mean = moments.mean_BCTHW;
-  const Tensor now =
-      at::stack({mean.mean(all_but_channels),
-                 (mean * mean + at::exp(moments.log_variance_BCTHW)).mean(all_but_channels)})
-          .to(at::kCPU)
-          .contiguous();
-  world_.all_reduce(now);
-  now.div_(static_cast<double>(world_.size()));
+Tensor AutoencoderTrainee::latent_noise(uint64_t step, uint64_t first_slot, int64_t count) const {
+  std::vector<Draw> draws;
+  for (int64_t i = 0; i < count; ++i) {
+    draws.push_back({.seed = config_.seed(),
+                     .step = step,
+                     .sample = first_slot + static_cast<uint64_t>(i),
+                     .purpose = Purpose::latent});
+  }
+  const LatentShape shape = latent_shape(config_);
+  const auto side = [](uint64_t n) { return static_cast<int64_t>(n); };
+  return normal(draws,
+                {side(shape.channels), side(shape.frames), side(shape.height), side(shape.width)})
+      .to(world_.device());
+}
+
+// The latents' mean and mean square by channel, over the step, averaged over the last steps.
+void AutoencoderTrainee::count(const Tensor& moments_2C) {
+  const Tensor now = moments_2C.to(at::kFloat);
   const double kept = counted_ ? kKeptStatistics : 0;
   statistics_.mean_C.mul_(kept).add_(now.select(0, 0), 1 - kept);
   statistics_.square_C.mul_(kept).add_(now.select(0, 1), 1 - kept);

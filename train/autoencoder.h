@@ -21,7 +21,8 @@ class AutoencoderTrainee : public Learner {
   int64_t parameter_count() const override { return vae_.parameter_count(); }
 
  private:
-  void count(const VaeMoments& moments);
+  Tensor latent_noise(uint64_t step, uint64_t first_slot, int64_t count) const;
+  void count(const Tensor& moments_2C);
 
   World& world_;
   const RunConfig& config_;

@@ -8,6 +8,7 @@
 #include "ledger/base/check.h"
 #include "train/config.pb.h"
 #include "train/data/codec_shape.h"
+#include "train/data/config.h"
 
 namespace cleared::train {
 
@@ -34,6 +35,11 @@ Schedule schedule_of(const RunConfig& config) {
           .warmup_steps = static_cast<int64_t>(config.optimiser().warmup_steps()),
           .total_steps = static_cast<int64_t>(config.steps()),
           .decay_steps = static_cast<int64_t>(config.optimiser().decay_steps())};
+}
+
+GradientOptions gradient_options(const RunConfig& config) {
+  if (config.gradients() == RunConfig::REDUCER) return {.micro_batches = 0};
+  return {.micro_batches = micro_batches_of(config)};
 }
 
 AdamWOptions adamw_options(const RunConfig& config) {

@@ -32,6 +32,9 @@ uint32_t slots_of_a_rank(const RunConfig& config, int world_size) {
     throw Error(Errc::config, "batch: ", config.batch(), " samples cannot be shared equally by ",
                 ranks, " ranks");
   }
+  if (config.gradients() == RunConfig::EXACT) {
+    micro_batches_of_a_rank(micro_batches_of(config), world_size);
+  }
   return config.batch() / ranks;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 
 #include "train/config.pb.h"
@@ -61,7 +62,7 @@ Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors&
       bpe_(read_pairs(pairs_)),
       codec_name_(codec_digest(codec_->state())),
       model_(build_model(world, config, tensors.model)),
-      parallel_(world, model_.parameters()),
+      parallel_(world, model_.parameters(), gradient_options(config)),
       optimiser_(share_optimiser(world, config, model_.parameters(), tensors)),
       schedule_(schedule_of(config)) {}
 
@@ -70,7 +71,12 @@ void Trainee::prepare(const Batch& batch) {
   const bool latents = std::any_of(batch.items.begin(), batch.items.end(),
                                    [](const Item& item) { return !item.latent.empty(); });
   if (!latents) {
-    latent_BCTHW_ = codec_->encode(video_of(batch, config_));
+    // By micro-batches: the bits of a product may depend on how many samples it is of.
+    std::vector<Tensor> parts;
+    for (const Tensor& part : video_of(batch, config_).chunk(parallel_.rounds())) {
+      parts.push_back(codec_->encode(part));
+    }
+    latent_BCTHW_ = at::cat(parts);
     return;
   }
   const DitConfig& dit = model_.config().dit;
@@ -87,10 +93,12 @@ void Trainee::prepare(const Batch& batch) {
   latent_BCTHW_ = at::stack(all);
 }
 
-Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
+// Noise, times and captions are drawn by slot, so they do not depend on who has the slot.
+FlowBatch Trainee::micro_batch(const Batch& batch, uint32_t first_slot, size_t first,
+                               size_t count) const {
   std::vector<std::string> captions;
   std::vector<Draw> noise, time;
-  for (size_t i = 0; i < batch.items.size(); ++i) {
+  for (size_t i = first; i < first + count; ++i) {
     Draw draw{.seed = config_.seed(),
               .step = batch.step,
               .sample = first_slot + i,
@@ -104,24 +112,31 @@ Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
   }
   const at::Device device = world_.device();
   const DitConfig& dit = model_.config().dit;
-  const FlowBatch flow{
-      .x_BCTHW = latent_BCTHW_.to(device),
+  return {
+      .x_BCTHW = latent_BCTHW_.narrow(0, static_cast<int64_t>(first), static_cast<int64_t>(count))
+                     .to(device),
       .noise_BCTHW =
           normal(noise, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device),
       .t_B = logit_normal(time, config_.flow().shift()).to(device),
       .tokens_BL = tokenize(captions, dit.text_len, bpe_).to(device)};
+}
 
-  const Tensor loss = flow_loss(model_, flow);
-  parallel_.backward(loss);
+Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
+  const size_t rounds = static_cast<size_t>(parallel_.rounds());
+  const size_t size = batch.items.size() / rounds;
+  std::vector<Tensor> losses;
+  for (size_t round = 0; round < rounds; ++round) {
+    const Tensor loss = flow_loss(model_, micro_batch(batch, first_slot, round * size, size));
+    parallel_.backward(loss);
+    losses.push_back(loss.detach());
+  }
+  parallel_.finish();
   Learned learned;
   learned.learning_rate = schedule_.at(static_cast<int64_t>(batch.step));
   const StepResult result = optimiser_.step(learned.learning_rate);
   learned.gradient_norm = result.gradient_norm;
   learned.applied = result.applied;
-
-  const Tensor mean = loss.detach().to(at::kCPU, at::kDouble).reshape({1}).clone();
-  world_.all_reduce(mean);
-  learned.loss = mean.item<double>() / world_.size();
+  learned.loss = parallel_.mean(losses).item<double>();
   return learned;
 }
 

@@ -11,6 +11,7 @@
 #include "train/data/bpe.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
+#include "train/model/flow.h"
 #include "train/model/klt.h"
 #include "train/model/model.h"
 #include "train/model/optim.h"
@@ -42,6 +43,8 @@ class Trainee : public Learner {
  private:
   Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors,
           const TensorMap& codec);
+
+  FlowBatch micro_batch(const Batch& batch, uint32_t first_slot, size_t first, size_t count) const;
 
   World& world_;
   const RunConfig& config_;

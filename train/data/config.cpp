@@ -1,8 +1,10 @@
 #include "train/data/config.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 
 #include "ledger/base/error.h"
@@ -141,6 +143,9 @@ void check(const RunConfig& config, const Rules& rules) {
   check_purpose(config, rules);
   rules.between<uint64_t>(config.steps(), 1, uint64_t{1} << 32, "steps");
   rules.between<uint32_t>(config.batch(), 1, 1 << 16, "batch");
+  const uint32_t micro_batches = micro_batches_of(config);
+  rules.need(std::has_single_bit(micro_batches) && config.batch() % micro_batches == 0,
+             "micro_batches", "a power of two that divides batch");
   check_clip(config, rules);
   if (config.stage() == RunConfig::TRANSFORMER) check_transformer(config, rules);
   rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
@@ -157,6 +162,10 @@ RunConfig parse_config(std::string_view text, std::string_view where) {
   ledger::parse_textproto(text, where, config, Errc::config);
   check(config, Rules(where));
   return config;
+}
+
+uint32_t micro_batches_of(const RunConfig& config) {
+  return config.has_micro_batches() ? config.micro_batches() : std::gcd(config.batch(), 4U);
 }
 
 LoadedConfig load_config(const std::filesystem::path& path) {

@@ -5,9 +5,11 @@
 #include <bit>
 #include <cstdlib>
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -308,6 +310,13 @@ void DataParallel::finish() {
     world_.all_gather_into(flat, sum_of_parts(world_.all_to_all(flat), world_.size()));
   }
   state_->tree->hand_out(flat);
+}
+
+Tensor DataParallel::mean(const std::vector<Tensor>& said) const {
+  const Tensor own = at::stack(said).detach().to(at::kCPU, at::kDouble).contiguous();
+  const Tensor all = at::cat(world_.all_gather(own)).flatten();
+  const int64_t count = static_cast<int64_t>(said.size()) * world_.size();
+  return sum_of_parts(all, count).div(static_cast<double>(count)).view(said.front().sizes());
 }
 
 }  // namespace cleared::train

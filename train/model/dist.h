@@ -95,6 +95,10 @@ class DataParallel {
   // The parameters' grad() is the mean over the step's micro-batches.
   void finish();
 
+  // The mean over the step's micro-batches of what each says, in double and in the order of the
+  // tree: `said` has this rank's, one for each round, all of one shape.
+  Tensor mean(const std::vector<Tensor>& said) const;
+
  private:
   struct State;
   World& world_;

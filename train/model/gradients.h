@@ -1,7 +1,7 @@
 // The sum of a step's gradients along one fixed binary tree, so that its bits do not depend on who
 // computed which of them: leaf i of 2^k leaves is the gradient of micro-batch i, and every inner
 // node is the sum of its two children. A rank adds up the subtree over its own consecutive leaves;
-// sum_of_parts() does the levels above it. docs/design/0009-exact-sum.md. One thread.
+// sum_of_parts() does the levels above it. docs/design/0012-exact-sum.md. One thread.
 #pragma once
 
 #include <cstdint>
