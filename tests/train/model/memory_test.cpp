@@ -1,6 +1,7 @@
 #include "train/model/memory.h"
 
 #include <ATen/Functions.h>
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
 namespace cleared::train {
@@ -35,6 +36,15 @@ TEST(Memory, OfATensorThatIsGoneServesTheNextOfItsSize) {
   EXPECT_NE(other.const_data_ptr(), first);
   EXPECT_EQ(next.sum().item<double>(), 123'000);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(first) % 64, 0U);
+}
+
+// oneDNN asks for it so, and gives it back so.
+TEST(Memory, OfNoBytesCanBeGivenBack) {
+  use_pooled_memory();
+  c10::Allocator& allocator = *c10::GetCPUAllocator();
+  void* nothing = allocator.raw_allocate(0);
+  EXPECT_EQ(nothing, nullptr);
+  allocator.raw_deallocate(nothing);
 }
 
 }  // namespace
