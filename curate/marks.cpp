@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include <exempi/xmp.h>
 #include <nlohmann/json.hpp>
@@ -107,8 +108,11 @@ void add_manifest(const std::string& label, const Json& manifest, std::vector<Ma
 using XmpPacket = Handle<std::remove_pointer_t<XmpPtr>, xmp_free>;
 using Text = Handle<std::remove_pointer_t<XmpStringPtr>, xmp_string_free>;
 
-XmpPacket parse_packet(std::string_view text) {
+// Exempi takes RDF without this around it for an empty packet, and says that all is well.
+XmpPacket parse_packet(std::string_view rdf) {
   XmpPacket packet(xmp_new_empty());
+  const std::string text =
+      "<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + std::string(rdf) + "</x:xmpmeta>";
   if (packet && xmp_parse(packet.get(), text.data(), text.size())) return packet;
   return nullptr;
 }
@@ -252,11 +256,19 @@ void prepare_xmp() {
 void marks_of_xmp(std::string_view text, std::vector<Mark>& out) {
   const XmpPacket packet = parse_packet(text);
   if (!packet) return add(out, "xmp", MarkSays::unclear, "does not parse", "XMP");
+  std::set<std::string_view> found;
   for (const Property& property : kProperties) {
     for (std::string& value : values_of(packet, property.schema, property.name)) {
       const MarkSays says = property.says(value);
       add(out, property.mark, says, std::move(value), property.place);
+      found.insert(property.name);
     }
+  }
+  // What is there by name, and not where it belongs, is not passed over.
+  for (const Property& property : kProperties) {
+    if (!found.contains(property.name) &&
+        text.find(":" + std::string(property.name)) != std::string_view::npos)
+      add(out, property.mark, MarkSays::unclear, "is not where it belongs", property.place);
   }
 }
 

@@ -20,7 +20,7 @@ void marks_of_c2pa(std::string_view json, size_t manifests, std::vector<Mark>& o
 
 // Before the sandbox closes, once: exempi makes its tables.
 void prepare_xmp();
-// One XMP packet: "<x:xmpmeta ...>" or "<rdf:RDF ...>" to its end tag.
+// One XMP packet, from "<rdf:RDF ...>" to its end tag.
 void marks_of_xmp(std::string_view packet, std::vector<Mark>& out);
 // True when the packet names a C2PA manifest store that lies elsewhere (dcterms:provenance).
 bool names_remote_manifest(std::string_view packet);

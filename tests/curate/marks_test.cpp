@@ -125,13 +125,13 @@ TEST(C2paMarks, AReaderThatLeavesManifestsOutIsNotBelieved) {
 }
 
 std::string packet(const std::string& properties) {
-  return R"(<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf=)"
+  return R"(<rdf:RDF xmlns:rdf=)"
          R"("http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" )"
          R"(xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" )"
          R"(xmlns:iptc="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" )"
          R"(xmlns:tdm="http://www.w3.org/ns/tdmrep/" xmlns:tdm2="http://www.w3.org/ns/tdmrep#" )"
          R"(xmlns:dcterms="http://purl.org/dc/terms/">)" +
-         properties + "</rdf:Description></rdf:RDF></x:xmpmeta>";
+         properties + "</rdf:Description></rdf:RDF>";
 }
 
 TEST(XmpMarks, OfEveryVocabulary) {
@@ -157,6 +157,9 @@ TEST(XmpMarks, OfEveryVocabulary) {
       {packet("<plus:DataMining rdf:parseType='Resource'><plus:x>1</plus:x></plus:DataMining>"),
        {"plus.data-mining unclear"}},
       {packet("<plus:DataMining>"), {"xmp unclear"}},
+      {packet("<tdm:other><rdf:Bag><rdf:li><rdf:Description plus:DataMining='DMI-PROHIBITED'/>"
+              "</rdf:li></rdf:Bag></tdm:other>"),
+       {"plus.data-mining unclear"}},
       {"<rdf:RDF", {"xmp unclear"}},
   };
   for (const Case& row : cases) {
