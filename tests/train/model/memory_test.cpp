@@ -1,6 +1,7 @@
 #include "train/model/memory.h"
 
 #include <ATen/Functions.h>
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
 namespace cleared::train {
@@ -35,6 +36,15 @@ TEST(Memory, OfATensorThatIsGoneServesTheNextOfItsSize) {
   EXPECT_NE(other.const_data_ptr(), first);
   EXPECT_EQ(next.sum().item<double>(), 123'000);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(first) % 64, 0U);
+}
+
+// oneDNN asks for scratch of no bytes, and gives it back.
+TEST(Memory, OfNoBytesIsNullAndMayBeGivenBack) {
+  use_pooled_memory();
+  c10::Allocator& allocator = *c10::GetCPUAllocator();
+  void* const none = allocator.raw_allocate(0);
+  EXPECT_EQ(none, nullptr);
+  allocator.raw_deallocate(none);
 }
 
 }  // namespace
