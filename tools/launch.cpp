@@ -109,7 +109,9 @@ Attempt watch(std::vector<pid_t> running) {
     const pid_t ended = ::waitpid(-1, &status, WNOHANG);
     if (ended > 0) {
       std::erase(running, ended);
-      attempt.lost |= WIFSIGNALED(status) && !killed && !g_asked_to_end;
+      // What we ended ourselves is not lost: ranks that do not catch SIGTERM die of it.
+      const bool ours = killed || (attempt.code != 0 && WTERMSIG(status) == SIGTERM);
+      attempt.lost |= WIFSIGNALED(status) && !ours && !g_asked_to_end;
       if (attempt.code == 0 && exit_code(status) != 0) {
         attempt.code = exit_code(status);
         tell(running, SIGTERM);

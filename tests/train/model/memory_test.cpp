@@ -38,13 +38,13 @@ TEST(Memory, OfATensorThatIsGoneServesTheNextOfItsSize) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(first) % 64, 0U);
 }
 
-// oneDNN asks for it so, and gives it back so.
-TEST(Memory, OfNoBytesCanBeGivenBack) {
+// oneDNN asks for scratch of no bytes, and gives it back.
+TEST(Memory, OfNoBytesIsNullAndMayBeGivenBack) {
   use_pooled_memory();
   c10::Allocator& allocator = *c10::GetCPUAllocator();
-  void* nothing = allocator.raw_allocate(0);
-  EXPECT_EQ(nothing, nullptr);
-  allocator.raw_deallocate(nothing);
+  void* const none = allocator.raw_allocate(0);
+  EXPECT_EQ(none, nullptr);
+  allocator.raw_deallocate(none);
 }
 
 }  // namespace
