@@ -140,7 +140,8 @@ class Ingest {
       }
       if (options_.dry_run) return out;
       out.source.caption = captions_.of(file);
-      out.analysis = analyse_in_worker(opened, config_.limits(), options_.worker, false, &cascades_);
+      out.analysis =
+          analyse_in_worker(opened, config_.limits(), options_.worker, false, &cascades_);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;  // the machine, not the file
       out.rule = rule_of(error.code());
