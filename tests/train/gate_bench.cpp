@@ -65,6 +65,7 @@ int measure(int steps) {
     gate_ms = std::min(gate_ms, ms_since(start));
     const auto learning = Clock::now();
     batch.step = static_cast<uint64_t>(step);
+    trainee.prepare(batch);
     trainee.learn(batch, 0);
     step_ms = std::min(step_ms, ms_since(learning));
   }
