@@ -171,13 +171,15 @@ int do_check(const Options& options, bool read_samples) {
   }
 }
 
-// Ends after the step that is under way, with a checkpoint; a second signal ends at once.
+// Ends after the step that is under way, with a checkpoint. A second Ctrl-C ends at once; SIGTERM
+// may come twice, for timeout(1) and some schedulers tell a process and then its group.
 void stop_on_signals() {
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = true; };
+  stop.sa_flags = SA_RESTART;
+  ::sigaction(SIGTERM, &stop, nullptr);
   stop.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   ::sigaction(SIGINT, &stop, nullptr);
-  ::sigaction(SIGTERM, &stop, nullptr);
 }
 
 bool is_first_rank() {

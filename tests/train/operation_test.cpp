@@ -94,6 +94,18 @@ TEST_F(TrainOperation, GoesOnByItselfWhenARankIsLost) {
   EXPECT_EQ(once.wait(), 75) << once.output();
 }
 
+// As timeout(1) and some schedulers send it: to the process, and then to its group.
+TEST_F(TrainOperation, ToldTwiceToEndItStillWritesACheckpoint) {
+  const GateFixture f = make(100'000);
+  Process process(CLEARED_TRAIN, run_args(f, "a"));
+  ASSERT_TRUE(process.wait_for("step 2/")) << process.output();
+  process.send(SIGTERM);
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait(), 75) << process.output();
+  EXPECT_FALSE(fs::is_empty(f.folder() / "a/outbox"));
+}
+
 TEST_F(TrainOperation, RanksEndWithTheirLauncher) {
   const GateFixture f = make(100'000);
   Process process(CLEARED_TRAIN, run_args(f, "a", kTwoRanks));
