@@ -88,11 +88,25 @@ train_model() {
 last_checkpoint() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
 
 have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
+# The gate's yes for these weights comes first, as a note that needs no ledger.
 sample() {
+  local weights
+  weights=$(sha256sum "$(last_checkpoint)/weights.safetensors" | cut -d ' ' -f 1)
+  run ledger release "$db" "$weights" --use GENERATE_INTERNAL --model cleared-base --field film \
+    --territory US --key "$keys/approver.key" --out "$work/$run_name.release"
   run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.gif" \
+    --release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices" \
     --caption "$(cat docs/samples/captions/cityCC0.txt)"
   run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.gif" \
+    --release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices" \
     --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
+}
+
+# What the licensor is due, and what it would cost to train again without one of the licences.
+rights() {
+  run ledger statement "$db" --licensor demo-licensor --from 2024-01-01 --to 2099-12-31 \
+    --key "$keys/demo-studio.key" --out "$work/demo-licensor.statement" --html "$work/statement.html"
+  run ledger impact "$db" DEMO-CITY-CC0 --html "$work/impact.html"
 }
 
 report() {
@@ -109,3 +123,4 @@ step "Permit for the run" have_permit permit
 step "Train on $ranks ranks" have_checkpoint train_model
 step "Sample two clips" have_clip sample
 step "Report" never report
+step "Statement and impact pages" never rights

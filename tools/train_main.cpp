@@ -31,7 +31,8 @@ constexpr const char* kExamples = R"(Examples:
                --shards shards --notices notices
   train run    (the same) --key trainer.key --out runs/nano --nproc-per-node 2
   torchrun --no-python --nproc-per-node 8 train run (the same) --key trainer.key --out runs/nano
-  train sample --checkpoint runs/nano/step-000250 --caption "A city street" --out street.gif
+  train sample --checkpoint runs/nano/step-000250 --release nano.release --trust approver.pub \
+               --caption "A city street" --out street.gif
 
 Exit codes: 0 done, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
 75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
@@ -43,6 +44,7 @@ struct Options {
   bool json = false;
   bool quiet = false;
   bool dry_run = false;
+  bool commercial = false;
 };
 
 std::atomic<bool> g_stop = false;
@@ -274,7 +276,13 @@ int do_sample(Options& options) {
       lines.passing(bar(static_cast<double>(step) / steps) + " sampling");
     };
   }
-  const train::SampleReport report = train::sample_command(options.sample);
+  if (options.commercial) options.sample.use = ledger::GENERATE_COMMERCIAL;
+  train::SampleReport report;
+  try {
+    report = train::sample_command(options.sample);
+  } catch (const ledger::Refused& no) {
+    return refused(options.json, no.verdict());
+  }
   if (options.json) {
     print({{"run", report.run},
            {"step", report.step},
@@ -333,6 +341,8 @@ int main(int argc, char** argv) {
     run->add_option("--until", o.run.until, "stop after so many steps, with a checkpoint");
     run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
     run->add_option("--curate", o.run.curate, "the curate program, for decoding");
+    run->add_flag("--leave-out-revoked", o.run.gate.leave_out,
+                  "when footage is revoked or its terms end: a checkpoint, then go on without it");
     run->add_flag("--fresh", o.run.fresh, "set what is in OUT aside and start from the seed");
     run->add_flag("--dry-run", o.dry_run, "ask the gate, and say what the run would consume");
 
@@ -340,8 +350,16 @@ int main(int argc, char** argv) {
     sample->add_option("--checkpoint", o.sample.checkpoint, "folder of a checkpoint")->required();
     sample->add_option("--out", o.sample.out, "animated GIF to write")->required();
     sample->add_option("--caption", o.sample.caption, "what to show (default: the config's)");
-    sample->add_option("--trust", o.sample.trust,
-                       "public keys: one must have signed the checkpoint");
+    sample
+        ->add_option("--release", o.sample.release,
+                     "the gate's yes for these weights: ledger release --use GENERATE_... --out")
+        ->required();
+    sample
+        ->add_option("--trust", o.sample.trust,
+                     "public keys: approvers that may have signed it; a trainer, of the checkpoint")
+        ->required();
+    sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to");
+    sample->add_flag("--commercial", o.commercial, "for GENERATE_COMMERCIAL, not _INTERNAL");
     sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");
     sample->add_option("--steps", o.sample.steps, "of the sampler")->check(CLI::Range(1, 10000));
     sample->add_option("--guidance", o.sample.guidance, "how much the caption counts; 1: plainly");

@@ -16,7 +16,8 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .notices = paths.notices,
           .run = loaded.config.name(),
           .config_digest = loaded.digest,
-          .purpose = loaded.config.purpose()};
+          .purpose = loaded.config.purpose(),
+          .leave_out = paths.leave_out};
 }
 
 Digest samples_root(const ledger::Gate& gate) {
@@ -27,19 +28,58 @@ Digest samples_root(const ledger::Gate& gate) {
   return ledger::root_digest(leaves);
 }
 
-std::vector<uint64_t> fit_samples(const RunConfig& config, uint64_t samples) {
-  const uint64_t count = std::min<uint64_t>(config.codec().fit_samples(), samples);
+namespace {
+
+// Samples of shards that may have to be trained away again.
+std::vector<uint64_t> revocable_samples(const ledger::Gate& gate) {
+  std::vector<uint64_t> out;
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    const auto& shard = gate.permit().shard(static_cast<int>(gate.samples()[i].shard));
+    if (shard.revocable()) out.push_back(i);
+  }
+  return out;
+}
+
+}  // namespace
+
+Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step) {
+  OrderOptions options{.seed = config.seed(),
+                       .samples = gate.samples().size(),
+                       .batch = config.batch(),
+                       .first_step = first_step};
+  if (config.sequence() == RunConfig::REVOCABLE_LAST) {
+    options.last = revocable_samples(gate);
+    options.end_step = config.steps();
+  }
+  return Order(options);
+}
+
+std::vector<uint64_t> fit_samples(const RunConfig& config, const ledger::Gate& gate) {
+  std::vector<uint64_t> from;
+  const auto last = config.sequence() == RunConfig::REVOCABLE_LAST ? revocable_samples(gate)
+                                                                   : std::vector<uint64_t>();
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    const bool late = std::binary_search(last.begin(), last.end(), i);
+    if (!late || last.size() == gate.samples().size()) from.push_back(i);
+  }
+  const uint64_t count = std::min<uint64_t>(config.codec().fit_samples(), from.size());
   std::vector<uint64_t> chosen;
-  for (uint64_t i = 0; i < count; ++i) chosen.push_back(i * samples / count);
+  for (uint64_t i = 0; i < count; ++i) chosen.push_back(from[i * from.size() / count]);
   return chosen;
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
-                                    const Totals& totals, uint64_t step) {
+                                    const Totals& totals, uint64_t step,
+                                    const std::string& resumed) {
   std::vector<uint64_t> before;
+  const ledger::Permit& permit = gate.permit();
+  const bool counted = permit.has_counted() && permit.counted().run() == resumed &&
+                       permit.counted().end_step() >= step;
   for (uint64_t i = 0; i < gate.samples().size(); ++i) {
     const auto total = totals.find(gate.samples()[i].digest);
-    before.push_back(total == totals.end() ? 0 : total->second - order.passes(i, step));
+    const uint64_t consumed = counted || total == totals.end() ? 0 : total->second;
+    const bool some = counted || total != totals.end();
+    before.push_back(some ? consumed - order.passes(i, step) : 0);
   }
   return before;
 }
@@ -63,10 +103,9 @@ void check_passes(const ledger::Gate& gate, const Order& order, const std::vecto
 CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_samples) {
   const ledger::Gate gate(gate_options(loaded, paths));
   const RunConfig& config = loaded.config;
-  const Order order(
-      {.seed = config.seed(), .samples = gate.samples().size(), .batch = config.batch()});
+  const Order order = order_of(config, gate, 0);
   std::vector<uint64_t> before(gate.samples().size(), 0);
-  for (const uint64_t sample : fit_samples(config, before.size())) before[sample] = 1;
+  for (const uint64_t sample : fit_samples(config, gate)) before[sample] = 1;
   check_passes(gate, order, before, config.steps());
 
   CheckReport report;

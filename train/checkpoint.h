@@ -5,6 +5,7 @@
 //   optimizer.safetensors   m.* and v.* moments, steps
 //   config.textproto        the run config, byte for byte
 //   steps.txt, totals.txt   what was consumed since the checkpoint before, and since the start
+//   places.txt              in which shards the samples of steps.txt lie
 //   receipt.note            the run receipt, signed
 //   state.textproto         State of checkpoint.proto
 //   statement.dsse.json     signed statement about all of the above

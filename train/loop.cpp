@@ -2,7 +2,11 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
+
+#include <unistd.h>
 
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
@@ -41,6 +45,10 @@ Outcome open_gate(World& world, const ledger::GateOptions& options,
   if (outcome.kind == Kind::good && !world.agree(gate->permit_digest().text())) {
     outcome.kind = Kind::refused;
     outcome.verdict = ledger::no("permits_differ", "the ranks were given different permits");
+  } else if (outcome.kind == Kind::good && !world.agree(samples_root(*gate).text())) {
+    outcome.kind = Kind::failed;
+    outcome.code = Errc::busy;
+    outcome.text = "the ranks see different notices, and so other samples to leave out; run again";
   }
   return outcome;
 }
@@ -66,6 +74,15 @@ void share_position(World& world, Position& position) {
   position.state.ParseFromString(world.broadcast(position.state.SerializePartialAsString()));
   position.totals =
       parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
+  position.resumed_run = world.broadcast(position.resumed_run);
+}
+
+// How many machines the ranks are on, by their host names.
+uint64_t count_machines(World& world) {
+  char name[256] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) name[0] = '\0';
+  const auto names = world.all_gather(name);
+  return std::set<std::string>(names.begin(), names.end()).size();
 }
 
 // A run under way: what the ranks do between two questions to the gate.
@@ -82,18 +99,19 @@ class Training {
         slots_(slots_of_a_rank(config_, world.size())),
         position_(std::move(position)),
         state_(position_.state),
-        span_(state_.step()),
+        places_(std::make_shared<const Places>(places_of(*gate_))),
+        span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
-        order_({.seed = config_.seed(),
-                .samples = gate_->samples().size(),
-                .batch = config_.batch(),
-                .first_step = state_.order_first_step()}) {}
+        order_(order_of(config_, *gate_, state_.order_first_step())) {}
 
   void start();
   bool done() const { return state_.step() >= end_step_; }
 
   // This rank's batch of the next step and what the gate says about taking it.
   Outcome look();
+  // Closes the span under the permit that it was consumed under, and goes on under the newer one
+  // once every rank has it.
+  void take_new_permit();
   void step();
   void checkpoint();
   bool checkpoint_due() const {
@@ -114,6 +132,7 @@ class Training {
   const uint32_t slots_;
   Position position_;
   State& state_;
+  const std::shared_ptr<const Places> places_;
   Span span_;
   const uint64_t end_step_;
   const Order order_;
@@ -122,13 +141,18 @@ class Training {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EventWriter> events_;
   Batch batch_;
-  Clock::time_point started_;
+  bool has_batch_ = false;  // of the next step
+  uint64_t machines_ = 1;
+  Clock::time_point started_, span_started_;
   std::optional<CheckpointReport> last_;
 };
 
 void Training::start() {
+  machines_ = count_machines(world_);
+  span_started_ = Clock::now();
   if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
-  const auto before = passes_before(*gate_, order_, position_.totals, state_.step());
+  const auto before =
+      passes_before(*gate_, order_, position_.totals, state_.step(), position_.resumed_run);
   check_passes(*gate_, order_, before, end_step_);
 
   trainee_ = std::make_unique<Trainee>(world_, config_, position_.tensors);
@@ -160,7 +184,7 @@ void Training::start() {
 // 0 reads; every rank counts.
 void Training::fit_codec() {
   std::vector<Digest> digests;
-  const auto samples = fit_samples(config_, gate_->samples().size());
+  const auto samples = fit_samples(config_, *gate_);
   for (const uint64_t sample : samples) digests.push_back(gate_->samples()[sample].digest);
   agree_or_throw(world_, [&] {
     if (!world_.first()) return;
@@ -179,14 +203,30 @@ Outcome Training::look() {
     outcome.kind = Kind::interrupted;
     return outcome;
   }
-  return outcome_of([&] {
+  Outcome outcome = outcome_of([&] {
     if (const auto verdict = gate_->holds(); !verdict.cleared) throw ledger::Refused(verdict);
-    batch_ = loader_->next();
+    if (!has_batch_) batch_ = loader_->next();
+    has_batch_ = true;
   });
+  if (outcome.kind == Kind::good && gate_->has_next()) outcome.kind = Kind::refresh;
+  return outcome;
+}
+
+void Training::take_new_permit() {
+  if (!world_.agree(gate_->has_next() ? "here" : "not yet") || !gate_->has_next()) return;
+  checkpoint();
+  gate_->take_next();
+  const ledger::Permit& permit = gate_->permit();
+  state_.set_permit(ledger::digest_name(gate_->permit_digest()));
+  state_.set_origin(permit.origin());
+  state_.set_tree_size(permit.tree_size());
+  state_.set_tree_root(permit.tree_root());
+  log(Level::info, "run.permit", {{"until", permit.expires_at()}, {"step", state_.step()}});
 }
 
 void Training::step() {
   const auto start = Clock::now();
+  has_batch_ = false;
   const uint64_t step = state_.step();
   const Learned learned = trainee_->learn(batch_, slots_ * static_cast<uint32_t>(world_.rank()));
 
@@ -234,6 +274,7 @@ void Training::report(const Learned& learned, double seconds) {
 // Rank 0 writes; the others go on only when it has.
 void Training::checkpoint() {
   if (span_.end_step() == span_.first_step()) return;
+  span_.spent(static_cast<uint64_t>(seconds_since(span_started_) * 1e6) * machines_);
   agree_or_throw(world_, [&] {
     if (!world_.first()) return;
     const auto folder = write_checkpoint(options_.out, state_, trainee_->tensors(),
@@ -251,7 +292,8 @@ void Training::checkpoint() {
     state_.set_parent(state_.weights());
     state_.set_previous_receipt(state_.receipt());
   });
-  span_ = Span(state_.step());
+  span_ = Span(state_.step(), places_);
+  span_started_ = Clock::now();
 }
 
 RunResult Training::end(const Outcome& outcome) {
@@ -285,18 +327,20 @@ RunResult refused_at_the_door(const RunOptions& options, const World& world,
 
 }  // namespace
 
-RunResult run(const RunOptions& options) {
-  const Machine machine = prepare_machine(options.threads);
-  const LoadedConfig loaded = load_config(options.config);
-  const WorldOptions where = world_from_environment();
-  set_log_rank(where.rank);
-  World world(where);
-  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
+namespace {
 
+// From the newest checkpoint, or the seed, until it is done or somebody says no.
+RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
+                   World& world) {
   std::unique_ptr<ledger::Gate> gate;
   const Outcome opened = open_gate(world, gate_options(loaded, options.gate), gate);
   if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
   if (opened.kind == Kind::failed) throw AgreedError(opened);
+  if (world.first()) {
+    for (const auto& [root, why] : gate->left_out()) {
+      log(Level::warn, "run.left_out", {{"shard", root}, {"why", why}});
+    }
+  }
 
   std::optional<ledger::SignerKey> key;
   Position position;
@@ -313,11 +357,42 @@ RunResult run(const RunOptions& options) {
   if (started.kind != Kind::good) return training.end(started);
   while (!training.done()) {
     const Outcome outcome = agree(world, training.look());
-    if (outcome.kind != Kind::good) return training.end(outcome);
+    if (outcome.kind == Kind::refresh) {
+      training.take_new_permit();
+    } else if (outcome.kind != Kind::good) {
+      return training.end(outcome);
+    }
     training.step();
     if (training.checkpoint_due()) training.checkpoint();
   }
   return training.end({});
+}
+
+// Is it a no to some of the footage, which a run may go on without?
+bool is_about_footage(const RunResult& result) {
+  return result.end == RunResult::End::refused &&
+         (result.verdict.rule == "revoked" || result.verdict.rule == "expired");
+}
+
+}  // namespace
+
+RunResult run(const RunOptions& options) {
+  const Machine machine = prepare_machine(options.threads);
+  const LoadedConfig loaded = load_config(options.config);
+  const WorldOptions where = world_from_environment();
+  set_log_rank(where.rank);
+  World world(where);
+  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
+
+  RunResult result = run_once(options, loaded, machine, world);
+  RunOptions rest = options;
+  rest.fresh = false;
+  rest.from.reset();
+  // Every rank is here with the same result; each time a shard more is left out.
+  while (options.gate.leave_out && is_about_footage(result) && result.step > 0) {
+    result = run_once(rest, loaded, machine, world);
+  }
+  return result;
 }
 
 }  // namespace cleared::train

@@ -58,7 +58,9 @@ struct RunOptions {
   std::optional<uint64_t> until;  // stop after so many steps, with a checkpoint
   std::optional<uint64_t> from;   // go on from this step's checkpoint, not from the newest
   bool fresh = false;             // set everything aside and start from the seed
-  int threads = 1;                // of each rank; the bits depend on it
+  // gate.leave_out: when footage is revoked or its terms end, go on without it after a checkpoint,
+  // as a run of another name; else the run ends.
+  int threads = 1;  // of each rank; the bits depend on it
 
   const std::atomic<bool>* stop = nullptr;  // set by a signal: end after this step
   std::function<void(const StartReport&)> on_start;

@@ -20,6 +20,7 @@ struct Position {
   Totals totals;
   CheckpointTensors tensors;  // none when the run starts from the seed
   std::filesystem::path resumed_from;
+  std::string resumed_run;  // its name there; empty: from the seed
   size_t set_aside = 0;
 };
 

@@ -47,12 +47,19 @@ class GateFixture {
 
   // Signs a new permit after `change`, into the same file.
   void permit(const std::function<void(ledger::Permit&)>& change = {});
+  // Signs such a permit into the notices folder, as a newer one for a run under way.
+  void refresh();
+  // Signs a release of these weights (ledger/release.h), FOLDER/a.release, and FOLDER/trust-release
+  // that has the approver and the trainer.
+  void release(const Digest& weights);
   // Puts a signed revocation of the licence where the gate looks.
   void revoke();
   // Changes one byte in the middle of a sample of the shard.
   void damage(size_t sample);
 
  private:
+  ledger::PermitText permit_text(const std::function<void(ledger::Permit&)>& change) const;
+
   TemporaryFolder folder_;
   LoadedConfig config_;
   ledger::Manifest manifest_;
