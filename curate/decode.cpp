@@ -8,6 +8,7 @@
 
 #include "curate/bars.h"
 #include "curate/encode.h"
+#include "curate/findings.h"
 #include "curate/logo.h"
 #include "curate/looks.h"
 #include "curate/loudness.h"
@@ -194,9 +195,12 @@ void describe_sound(Loudness& loudness, int64_t start_us, Analysis& out) {
 
 }  // namespace
 
-void analyse(Reader& reader, Analysis& out, bool keyframes) {
+void analyse(Reader& reader, const Analyse& request, Analysis& out) {
+  const bool keyframes = request.keyframes();
   if (keyframes) reader.keyframes_only();
   LookTaker looks(out);
+  FaceLooker faces(request);
+  SpeechListener speech;
   SoundPrinter sound;
   Loudness loudness;
   std::string bits, qualities, thumbs;
@@ -216,6 +220,7 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
     thumbs.append(reinterpret_cast<const char*>(measured.thumb.data()), measured.thumb.size());
     looks.take(pts_us, measurer.small());
     surround.take(pts_us, measurer);
+    faces.look(pts_us, measurer.small(), out);
     out.add_pts_us(pts_us);
     out.add_luma(measured.luma);
     out.add_sharpness(measured.sharpness);
@@ -228,6 +233,7 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
     sinks.audio = [&](const AVFrame& frame) {
       sound.add(frame);
       loudness.add(frame);
+      speech.add(frame);
     };
   }
   out.set_problem(reader.read(sinks));
@@ -236,6 +242,7 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
   out.set_pdq_quality(std::move(qualities));
   out.set_chromaprint(sound.finish());
   describe_sound(loudness, reader.sound_start_us(), out);
+  speech.finish(reader.sound_start_us(), out);
   out.set_notes(reader.notes());
   out.set_promised_us(reader.promised_us());
   out.set_container(reader.container());
@@ -257,6 +264,10 @@ void analyse(Reader& reader, Analysis& out, bool keyframes) {
     return step * 4 < step_us * 3 || step * 4 > step_us * 5;
   });
   out.set_variable_frame_rate(uneven * 50 > static_cast<ptrdiff_t>(steps.size()));
+}
+
+void analyse(Reader& reader, Analysis& out) {
+  analyse(reader, Analyse(), out);
 }
 
 std::vector<std::string> cut(Reader& reader, const Cut& request) {

@@ -11,13 +11,15 @@
 
 namespace cleared::curate {
 
+class Analyse;
 class Analysis;
 class Cut;
 class Thumbs;
 
-// One pass: fingerprint and measures of every frame, fingerprint of the sound. With `keyframes`: of
-// the frames that decode by themselves, and no sound.
-void analyse(Reader& reader, Analysis& out, bool keyframes = false);
+// One pass: fingerprint and measures of every frame, fingerprint of the sound, faces and speech.
+// With `keyframes` in the request: of the frames that decode by themselves, and no sound.
+void analyse(Reader& reader, const Analyse& request, Analysis& out);
+void analyse(Reader& reader, Analysis& out);  // without looking for faces
 
 // One pass: the samples cut out of a source, each a WebM file.
 std::vector<std::string> cut(Reader& reader, const Cut& request);

@@ -50,8 +50,10 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
   if (match.weight < kMoves) return false;
   const bool sound_agrees = match.audio_match >= kSoundAgrees;
   const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
+  // Not at another speed too: of so many speeds one fits the gestures of two takes by chance.
   const bool edited = match.distance <= kEditedDistance && match.weight >= kEditedWeight &&
-                      found.likeness >= kEditedLikeness && found.pictures >= kEditedPictures;
+                      found.likeness >= kEditedLikeness && found.pictures >= kEditedPictures &&
+                      found.speed == 1;
   return match.distance <= limit || edited;
 }
 

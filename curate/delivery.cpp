@@ -10,17 +10,21 @@
 #include <unistd.h>
 
 #include "ledger/base/error.h"
+#include "ledger/clearances.h"
 #include "ledger/digest.h"
 
 namespace cleared::curate {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array<std::string_view, 7> kSidecars = {".txt", ".srt", ".json",   ".csv",
-                                                       ".md",  ".pub", ".licence"};
+constexpr std::array<std::string_view, 9> kSidecars = {
+    ".txt", ".srt", ".json", ".csv", ".md", ".pub", ".licence", ".c2pa", ".clearances"};
+constexpr size_t kClearancesBytes = 1 << 20;
 
 bool is_source(const fs::directory_entry& entry) {
   const std::string extension = entry.path().extension().string();
+  const std::string name = entry.path().filename().string();
+  if (name == "license.xml" || name == "rsl.xml" || name.ends_with(".rsl.xml")) return false;
   return entry.is_regular_file() &&
          std::find(kSidecars.begin(), kSidecars.end(), extension) == kSidecars.end();
 }
@@ -63,6 +67,16 @@ int64_t changed_ns(const Fd& fd) {
 void require_unchanged(const OpenedSource& source) {
   if (changed_ns(source.fd) == source.changed_ns) return;
   throw Error(Errc::corrupt, "changed while it was read: deliver it when it is whole");
+}
+
+SaidClearances read_clearances(const DeliveredFile& source) {
+  for (const fs::path& sidecar : {fs::path(source.file).replace_extension(".clearances"),
+                                  fs::path(source.file.string() + ".clearances")}) {
+    if (!fs::is_regular_file(sidecar)) continue;
+    const std::string name = printable(sidecar.filename().string());
+    return {ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name};
+  }
+  return {};
 }
 
 OpenedSource open_source(const fs::path& file) {

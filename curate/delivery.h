@@ -8,6 +8,7 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/file.h"
+#include "ledger/notes.pb.h"
 
 namespace cleared::curate {
 
@@ -17,8 +18,17 @@ struct DeliveredFile {
 };
 
 // Every file below `folder` in order of path, but for sidecars (.txt .srt .json .csv .md .licence
-// .pub) and hidden ones. Folders that are links are not entered. Error{not_found} for no folder.
+// .pub .c2pa .clearances, rsl.xml, license.xml, NAME.rsl.xml) and hidden ones. Folders that are
+// links are not entered. Error{not_found} for no folder.
 std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
+
+// What its licensor says about the people in a source: NAME.clearances beside NAME.mp4, or
+// NAME.mp4.clearances. Error{corrupt} with line and column.
+struct SaidClearances {
+  ledger::ClearancesText said;
+  std::string origin;  // name of the sidecar; empty: there is none
+};
+SaidClearances read_clearances(const DeliveredFile& source);
 
 // A source, opened once: its digest is that of the bytes which `fd` then hands to the decoder.
 struct OpenedSource {

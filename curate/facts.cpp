@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "curate/clips.h"
+#include "curate/findings.h"
 #include "curate/fingerprint.h"
 #include "curate/fingerprint.pb.h"
 #include "curate/looks.h"
@@ -138,10 +139,15 @@ std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest&
 }  // namespace
 
 Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
-                           const WorkerOptions& options, bool keyframes) try {
+                           const WorkerOptions& options, bool keyframes,
+                           const FaceCascades* faces) try {
   Request request;
   *request.mutable_limits() = limits;
   request.mutable_analyse()->set_keyframes(keyframes);
+  if (faces != nullptr) {
+    request.mutable_analyse()->set_quick_faces(faces->quick);
+    request.mutable_analyse()->set_sure_faces(faces->sure);
+  }
   Reply reply = run_worker(request, source.fd, options);
   if (!reply.has_analysis()) throw Error(Errc::corrupt, "its worker answered another question");
   check_analysis(reply.analysis());
@@ -191,6 +197,7 @@ void check_analysis(const Analysis& a) {
   }
   if (!looks_are_whole(a)) fail("the looks");
   if (const char* fault = fault_of_measures(a)) fail(fault);
+  check_findings(a);
   if (!is_word(a.container(), 32, "_-") || !is_word(a.video_codec(), 32, "_-") ||
       !is_word(a.audio_codec(), 32, "_-") || !is_word(a.chromaprint(), 60'000, "_-") ||
       !is_word(a.notes(), 200, " ,:;.()-") || !is_word(a.problem(), 500, " .,:;'()-_/%")) {
@@ -256,6 +263,9 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
   for (ledger::MeasureRecord& measure : measures_of(source.digest, analysis, shots)) {
     *facts.emplace_back().mutable_measure() = std::move(measure);
   }
+  const std::string kept = review_pictures(analysis);
+  const std::string pictures = kept.empty() ? "" : raw(ledger::sha256(kept));
+  std::vector<ledger::Fact> findings;
   for (const Clip& clip : choose_clips(analysis, config.clips(), config.quality())) {
     ledger::ClipRecord& out = *facts.emplace_back().mutable_clip();
     out.set_id(raw(clip_id(source.digest, clip)));
@@ -268,7 +278,17 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     out.set_sharpness(clip.sharpness);
     out.set_motion(clip.motion);
     out.set_caption(clip_caption(source.caption, clip.start_us, clip.end_us));
+    // After all clips: those of a source follow one another (view source_clip).
+    const Digest id = clip_id(source.digest, clip);
+    for (const ledger::ClipFinding& finding : ledger::findings_of(
+             source.clearances.said, clip.start_us, clip.end_us, source.clearances.origin)) {
+      findings.push_back(clearance_fact(id, finding, ""));
+    }
+    for (const ledger::ClipFinding& finding : findings_in(analysis, clip)) {
+      findings.push_back(clearance_fact(id, finding, pictures));
+    }
   }
+  facts.insert(facts.end(), findings.begin(), findings.end());
   for (const FoundMatch& found : matches) {
     ledger::DuplicateRecord& out = *facts.emplace_back().mutable_duplicate();
     out.set_source(raw(source.digest));
@@ -282,6 +302,18 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     out.set_verdict(found.conflict ? "conflict" : "duplicate");
   }
   return facts;
+}
+
+ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,
+                            std::string_view pictures) {
+  ledger::Fact out;
+  ledger::ClearanceRecord& record = *out.mutable_clearance();
+  record.set_clip(raw(clip));
+  record.set_reason(finding.reason);
+  record.set_value(finding.value);
+  record.set_origin(finding.origin);
+  if (finding.reason == "face") record.set_pictures(std::string(pictures));
+  return out;
 }
 
 ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Digest& digest,

@@ -16,6 +16,7 @@ namespace cleared::curate {
 
 class Analysis;
 class Config;
+struct FaceCascades;
 class Limits;
 
 // A source as delivered and judged, before anything is known of its content.
@@ -25,6 +26,7 @@ struct JudgedSource {
   uint64_t size_bytes = 0;
   ledger::SourceVerdict rights;
   Caption caption;
+  SaidClearances clearances;
 };
 
 // Error{corrupt} when the answer of a worker contradicts itself.
@@ -32,7 +34,8 @@ void check_analysis(const Analysis& analysis);
 // What a worker makes of a source, checked. Throws as run_worker(), check_analysis() and
 // require_unchanged() do.
 Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
-                           const WorkerOptions& options, bool keyframes = false);
+                           const WorkerOptions& options, bool keyframes = false,
+                           const FaceCascades* faces = nullptr);
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 
@@ -47,10 +50,14 @@ struct FoundMatch {
   bool conflict = false;
 };
 
-// One SourceRecord, its fingerprints, its clips, and a DuplicateRecord a match, in this order.
+// One SourceRecord, its fingerprints, its clips with what was said and found of each, and a
+// DuplicateRecord a match, in this order.
 std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
                                        const std::vector<FoundMatch>& matches,
                                        const Config& config);
+
+ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,
+                            std::string_view pictures);
 
 // Between the path and the digest in the subject of a refusal.
 inline constexpr std::string_view kDigestMark = " sha256:";

@@ -10,6 +10,8 @@
 #include "curate/captions.h"
 #include "curate/dedup.h"
 #include "curate/facts.h"
+#include "curate/findings.h"
+#include "curate/mark_files.h"
 #include "curate/parallel.h"
 #include "curate/pipeline.h"
 #include "curate/protect.h"
@@ -24,7 +26,8 @@ namespace {
 // What one worker thread finds out about a file, before the one writer looks at it.
 struct Examined {
   JudgedSource source;
-  bool known = false;  // its bytes were in the ledger at the start
+  std::vector<ledger::Mark> marks;  // in and beside the file
+  bool known = false;               // its bytes were in the ledger at the start
   std::optional<Analysis> analysis;
   std::string problem, rule;  // why there is no analysis
   bool failed_before = false;
@@ -60,6 +63,7 @@ class Ingest {
     read_failed();
     keep_to_limit();
     if (options.dry_run) return;
+    cascades_ = read_cascades(options.worker.cascades);
     index_ = read_index(store_);
     protected_ = std::make_unique<ProtectedWorks>(protected_folder(options.ledger));
   }
@@ -122,11 +126,11 @@ class Ingest {
       const OpenedSource opened = open_source(file.file);
       out.source.digest = opened.digest;
       out.source.size_bytes = opened.size_bytes;
-      {
-        const std::lock_guard lock(rights_mutex_);
-        out.source.rights = rights_.judge_source(file.path, opened.digest, ledger::INGEST);
-      }
+      out.source.rights = judge(file, opened.digest, {});
       out.known = known.contains(to_hex(opened.digest));
+      if (!out.source.rights.verdict.cleared || !read_sidecar(file, out)) return out;
+      out.marks = read_marks(file, options_.delivery, opened.fd, config_.limits(), options_.worker);
+      if (!out.marks.empty()) out.source.rights = judge(file, opened.digest, out.marks);
       if (out.known || !out.source.rights.verdict.cleared) return out;
       const auto before = failed_.find(to_hex(opened.digest));
       if (before != failed_.end() && !options_.retry_failed) {
@@ -136,7 +140,7 @@ class Ingest {
       }
       if (options_.dry_run) return out;
       out.source.caption = captions_.of(file);
-      out.analysis = analyse_in_worker(opened, config_.limits(), options_.worker);
+      out.analysis = analyse_in_worker(opened, config_.limits(), options_.worker, false, &cascades_);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;  // the machine, not the file
       out.rule = rule_of(error.code());
@@ -145,8 +149,34 @@ class Ingest {
     return out;
   }
 
+  ledger::SourceVerdict judge(const DeliveredFile& file, const Digest& digest,
+                              const std::vector<ledger::Mark>& marks) const {
+    const std::lock_guard lock(rights_mutex_);
+    return rights_.judge_source(file.path, digest, ledger::Act{ledger::INGEST}, marks);
+  }
+
+  // False when nobody can tell what is said of the people in it. Once the sidecar is mended the
+  // file is tried again.
+  static bool read_sidecar(const DeliveredFile& file, Examined& out) {
+    try {
+      out.source.clearances = read_clearances(file);
+      return true;
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;
+      out.rule = "clearances";
+      out.problem = error.what();
+      return false;
+    }
+  }
+
   FileReport record(Examined examined) {
     const JudgedSource& source = examined.source;
+    // First of all, whatever becomes of the file: every later decision sees them.
+    std::vector<ledger::Fact> marks;
+    for (const ledger::Mark& mark : examined.marks) {
+      marks.push_back(mark_fact(source.digest, mark));
+    }
+    if (!marks.empty()) append(marks);
     FileReport file;
     file.path = printable(source.path);
     const std::string digest = to_hex(source.digest);
@@ -179,6 +209,7 @@ class Ingest {
   void record_again(const JudgedSource& source, FileReport& file) {
     const std::string digest = to_hex(source.digest);
     file.outcome = Outcome::already;
+    append(said_again(source, digest));
     ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
     CLEARED_CHECK(row.with(source_record(digest)).next());
     const std::string path = row.text(0);
@@ -201,6 +232,26 @@ class Ingest {
     append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
   }
 
+  // What a sidecar says of the clips of a source that is recorded: it may have come later.
+  std::vector<ledger::Fact> said_again(const JudgedSource& source,
+                                       const std::string& digest) const {
+    std::vector<ledger::Fact> facts;
+    if (source.clearances.origin.empty()) return facts;
+    ledger::Statement clips(store_.db(),
+                            "SELECT c.id, v.start_us, v.end_us FROM source_clip v "
+                            "JOIN clip c ON c.seq = v.clip WHERE v.source = ? ORDER BY c.seq");
+    for (clips.with(source_record(digest)); clips.next();) {
+      const auto id = parse_digest(clips.text(0));
+      CLEARED_CHECK(id.has_value());
+      for (const auto& finding :
+           ledger::findings_of(source.clearances.said, clips.unsigned_integer(1),
+                               clips.unsigned_integer(2), source.clearances.origin)) {
+        facts.push_back(clearance_fact(*id, finding, ""));
+      }
+    }
+    return facts;
+  }
+
   void record_new(const JudgedSource& source, const Analysis& analysis, FileReport& file) {
     Footage footage = footage_of(source.digest, analysis);
     const auto works = protected_->find(footage, config_.duplicates());
@@ -221,6 +272,7 @@ class Ingest {
                          .conflict = claimed_by_others(source, to_hex(of))});
     }
     const auto facts = source_facts(source, analysis, matches, config_);
+    write_pictures(source.digest, analysis);  // before the record that names their digest
     append(facts);
     if (!source.caption.problem.empty()) {
       append({caption_refusal(printable(source.path), source.caption.problem)});
@@ -241,13 +293,21 @@ class Ingest {
                    : recorded.status() == "duplicate" ? Outcome::duplicate
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
-    file.detail = summary_of(source, analysis, matches, recorded);
+    file.detail = summary_of(source, analysis, matches, facts);
     if (file.clips == 0) file.detail += no_clip();
+  }
+
+  void write_pictures(const Digest& digest, const Analysis& analysis) const {
+    const std::string pictures = review_pictures(analysis);
+    if (pictures.empty()) return;
+    make_folders(index_folder(options_.ledger));
+    write_file(index_folder(options_.ledger) / (to_hex(digest) + ".pictures"), pictures);
   }
 
   std::string summary_of(const JudgedSource& source, const Analysis& analysis,
                          const std::vector<FoundMatch>& matches,
-                         const ledger::SourceRecord& recorded) const {
+                         const std::vector<ledger::Fact>& facts) const {
+    const ledger::SourceRecord& recorded = facts.front().source();
     std::string text =
         std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
     size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
@@ -259,6 +319,7 @@ class Ingest {
       text += printable(found.of_path);
     }
     if (same > 1) text += " and " + std::to_string(same - 1) + " more";
+    text += waiting_of(source, facts);
     if (!analysis.notes().empty()) text += "; " + analysis.notes();
     if (!analysis.problem().empty()) text += "; " + analysis.problem();
     if (!source.caption.problem.empty()) text += "; " + source.caption.problem;
@@ -284,6 +345,26 @@ class Ingest {
     file.total = files_.size();
     count(file);
     report(file);
+  }
+
+  // Of its clips, those that a person has to look at before they may be used.
+  std::string waiting_of(const JudgedSource& source, const std::vector<ledger::Fact>& facts) const {
+    std::map<std::string, std::vector<ledger::ClipFinding>> findings;
+    for (const ledger::Fact& fact : facts) {
+      if (!fact.has_clearance()) continue;
+      const ledger::ClearanceRecord& c = fact.clearance();
+      findings[c.clip()].push_back({c.reason(), c.value(), c.origin()});
+    }
+    size_t waiting = 0;
+    for (const auto& [clip, found] : findings) {
+      const std::lock_guard lock(rights_mutex_);
+      waiting +=
+          !rights_.judge_source(source.path, source.digest, ledger::Act{ledger::INGEST}, {}, found)
+               .verdict.cleared;
+    }
+    if (waiting == 0) return "";
+    return "; " + std::to_string(waiting) + (waiting == 1 ? " clip waits" : " clips wait") +
+           " for a person: ledger review";
   }
 
   // Too short for a clip: say so where no clip is counted.
@@ -351,6 +432,7 @@ class Ingest {
   ledger::Rights rights_;
   std::set<std::string> known_;  // digests of recorded sources, hex
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
+  FaceCascades cascades_;
   DuplicateIndex index_;
   std::unique_ptr<ProtectedWorks> protected_;
   IngestSummary summary_;

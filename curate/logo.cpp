@@ -60,9 +60,10 @@ bool LogoFinder::moved(const kernels::SmallLuma& small) const {
   int64_t change = 0;
   for (int l = 0; l < small.lines; ++l) {
     const auto at = static_cast<size_t>(l) * static_cast<size_t>(small.stride);
-    for (size_t p = 0; p < static_cast<size_t>(small.places); ++p) {
-      change += std::abs(small.pixels[at + p] - last_.pixels[at + p]);
-    }
+    const uint8_t *a = small.pixels.data() + at, *b = last_.pixels.data() + at;
+    int line = 0;
+    for (int p = 0; p < small.places; ++p) line += std::abs(a[p] - b[p]);
+    change += line;
   }
   return double(change) >= kMoved * small.lines * small.places;
 }

@@ -15,6 +15,7 @@
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/shard.h"
+#include "ledger/shard_facts.h"
 
 namespace cleared::curate {
 namespace fs = std::filesystem;
@@ -166,7 +167,7 @@ class Pack {
       }
       tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
     } else if (std::all_of(shard.clips.begin(), shard.clips.end(),
-                           [&](const PackedClip& clip) { return usable(clip); })) {
+                           [&](const PackedClip& clip) { return usable(clip) && cleared(clip); })) {
       planned_.push_back(std::move(shard));
     } else {
       left_out_(shard.name, "is not made again: some of its sources may not be used now");
@@ -187,7 +188,7 @@ class Pack {
     std::vector<std::vector<PackedClip>> clips(series_.size());
     while (row.next()) kept.push_back(clip_of(row));
     for (PackedClip& clip : kept) {  // judging may append: the ledger is read to the end before
-      if (packed_.contains(clip.id) || !usable(clip)) continue;
+      if (packed_.contains(clip.id) || !usable(clip) || !cleared(clip)) continue;
       const size_t series = series_for(clip);
       clips[series].push_back(std::move(clip));
     }
@@ -244,6 +245,25 @@ class Pack {
     }
     licences_[clip.source] = rights.licences;
     return it->second = why.empty();
+  }
+
+  // May this clip of a usable source be encoded? It may be stricter than its licence.
+  bool cleared(const PackedClip& clip) {
+    const auto findings = rights_.findings_of(clip.id);
+    if (findings.empty()) return true;
+    const ledger::Verdict verdict = rights_
+                                        .judge_source(clip.path, digest_of(clip.source),
+                                                      ledger::Act{ledger::ENCODE}, {}, findings)
+                                        .verdict;
+    if (verdict.cleared) return true;
+    if (!options_.dry_run) {
+      store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,
+                                  "clip " + clip.id + ": " + verdict.fact)});
+    }
+    ++summary_.left_out;
+    left_out_(printable(clip.path) + " clip " + clip.id.substr(0, 16),
+              verdict.rule + ": " + verdict.fact);
+    return false;
   }
 
   // Rule and fact, or two empty strings. Works are asked again: one that was protected since this
@@ -349,34 +369,10 @@ class Pack {
                   to_hex(root), ", recorded ", shard.root,
                   "); the config or the video libraries are not those it was made with");
     }
-    if (shard.root.empty()) store_.append(shard_facts(manifest, root));
+    if (shard.root.empty()) store_.append(ledger::shard_facts(manifest, root));
     ++summary_.made;
     summary_.samples += samples.size();
     tell(shard.name, to_hex(root), samples.size(), manifest.size_bytes, false);
-  }
-
-  static std::vector<ledger::Fact> shard_facts(const ledger::Manifest& manifest,
-                                               const Digest& root) {
-    std::vector<ledger::Fact> facts;
-    ledger::ShardRecord& record = *facts.emplace_back().mutable_shard();
-    record.set_root(std::string(root.text()));
-    record.set_name(manifest.name);
-    record.set_digest(std::string(manifest.digest.text()));
-    record.set_size_bytes(manifest.size_bytes);
-    record.set_samples(static_cast<uint32_t>(manifest.samples.size()));
-    for (const std::string& licence : manifest.licences) record.add_licence(licence);
-    for (size_t i = 0; i < manifest.samples.size(); ++i) {
-      const ledger::ManifestSample& from = manifest.samples[i];
-      ledger::SampleRecord& sample = *facts.emplace_back().mutable_sample();
-      sample.set_shard(std::string(root.text()));
-      sample.set_index(static_cast<uint32_t>(i));
-      sample.set_key(from.key);
-      sample.set_digest(std::string(from.digest.text()));
-      sample.set_clip(std::string(from.clip.text()));
-      sample.set_duration_us(from.duration_us);
-      sample.set_size_bytes(from.size_bytes);
-    }
-    return facts;
   }
 
   void tell(const std::string& name, const std::string& root, size_t samples, uint64_t size_bytes,

@@ -43,12 +43,12 @@ constexpr std::array<Band, 6> kLines = {{{"under 360 lines", 360},
                                          {"720 to 1079", 1080},
                                          {"1080 to 2159", 2160},
                                          {"2160 and more", 0}}};
-constexpr std::array<Band, 6> kMotion = {{{"nothing (under 0.05)", 0.05},
-                                          {"hardly (to 0.5)", 0.5},
-                                          {"a little (to 2)", 2},
-                                          {"some (to 5)", 5},
-                                          {"much (to 12)", 12},
-                                          {"everything", 0}}};
+constexpr std::array<Band, 6> kMotionBands = {{{"nothing (under 0.05)", 0.05},
+                                               {"hardly (to 0.5)", 0.5},
+                                               {"a little (to 2)", 2},
+                                               {"some (to 5)", 5},
+                                               {"much (to 12)", 12},
+                                               {"everything", 0}}};
 
 }  // namespace
 
@@ -93,7 +93,7 @@ void write_histograms(std::ostream& out, const ledger::Store& store) {
   write_bars(out, "Sources, by lines",
              counted(store, "SELECT CAST(MIN(width, height) AS REAL) FROM source", kLines));
   write_bars(out, "Shots, by motion",
-             counted(store, "SELECT value FROM measure WHERE kind = 'shot'", kMotion));
+             counted(store, "SELECT value FROM measure WHERE kind = 'shot'", kMotionBands));
   std::vector<std::pair<std::string, int64_t>> verdicts;
   ledger::Statement row(store.db(),
                         "SELECT verdict, COUNT(*) FROM clip GROUP BY 1 ORDER BY 2 DESC");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 
 #include "curate/pdq.h"
@@ -13,8 +14,12 @@ namespace {
 constexpr int kWindow = 12;   // frames to each side that say what is normal here
 constexpr float kMotion = 6;  // mean change of luma, of 255
 constexpr float kTimesNormal = 3;
-constexpr float kHistogram = 0.015f;    // share of pixels that change their band
-constexpr int kOtherPicture = 64;       // bits of the fingerprint, of 256
+constexpr float kTimesBeside = 1.5f;
+constexpr float kHistogram = 0.015f;  // share of pixels that change their band
+constexpr int kOtherPicture = 64;     // bits of the fingerprint, of 256
+constexpr size_t kThumb = 256;
+constexpr float kSameThumb = 3;         // mean difference of luma, of 255
+constexpr float kSameLit = 0.9f;        // likeness of one picture in another light
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 
 // Mean motion around frame `at`, itself left out.
@@ -30,6 +35,35 @@ float normal_motion(const Analysis& analysis, int at) {
   return count == 0 ? 0 : sum / static_cast<float>(count);
 }
 
+const uint8_t* thumb(const Analysis& analysis, size_t at) {
+  return reinterpret_cast<const uint8_t*>(analysis.thumb().data()) + at * kThumb;
+}
+
+// Mean difference of luma, of 255, of what is left of two pictures at 16 x 16. None is known: all.
+float thumb_difference(const Analysis& analysis, size_t a, size_t b) {
+  if (analysis.thumb().size() < kThumb * (std::max(a, b) + 1)) return 255;
+  int sum = 0;
+  for (size_t i = 0; i < kThumb; ++i) {
+    sum += std::abs(thumb(analysis, a)[i] - thumb(analysis, b)[i]);
+  }
+  return static_cast<float>(sum) / kThumb;
+}
+
+// [-1, 1]. Near 1: the same picture, however bright.
+float thumb_likeness(const Analysis& analysis, size_t a, size_t b) {
+  const uint8_t *x = thumb(analysis, a), *y = thumb(analysis, b);
+  double sx = 0, sy = 0, xx = 0, yy = 0, xy = 0;
+  for (size_t i = 0; i < kThumb; ++i) {
+    sx += x[i];
+    sy += y[i];
+    xx += x[i] * x[i];
+    yy += y[i] * y[i];
+    xy += x[i] * y[i];
+  }
+  const double vx = xx - sx * sx / kThumb, vy = yy - sy * sy / kThumb;
+  return vx <= 0 || vy <= 0 ? 0 : static_cast<float>((xy - sx * sy / kThumb) / std::sqrt(vx * vy));
+}
+
 // Is every picture around here before `at` another one than every picture after? A flash, a lost
 // frame or a dirty one has its like on both sides.
 bool stays_different(const Analysis& analysis, int at) {
@@ -39,21 +73,37 @@ bool stays_different(const Analysis& analysis, int at) {
       const int bits = distance(pdq_at(analysis.pdq(), static_cast<size_t>(before)),
                                 pdq_at(analysis.pdq(), static_cast<size_t>(after)));
       if (bits < kOtherPicture) return false;
+      // Stripes and the like have bits that noise decides.
+      if (thumb_difference(analysis, static_cast<size_t>(before), static_cast<size_t>(after)) <
+          kSameThumb) {
+        return false;
+      }
     }
   }
   return true;
+}
+
+// Does the picture change at once, within a frame or, where a blended one lies between, two? What
+// begins to move or to zoom fast goes on.
+bool is_sudden(const Analysis& analysis, int at) {
+  const auto motion = [&](int i) {
+    return i < 1 || i >= analysis.motion_size() ? 0 : analysis.motion(i);
+  };
+  const float here = motion(at);
+  return here > motion(at - 1) && here >= motion(at + 1) &&
+         here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
 }
 
 bool is_cut(const Analysis& analysis, int at) {
   if (analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs) return true;
   const float motion = analysis.motion(at);
   return motion > kMotion && analysis.histogram(at) > kHistogram &&
-         motion > kTimesNormal * normal_motion(analysis, at) && stays_different(analysis, at);
+         motion > kTimesNormal * normal_motion(analysis, at) && is_sudden(analysis, at) &&
+         stays_different(analysis, at);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
 // ever more of the last: nothing that moves or pans does that.
-constexpr size_t kThumb = 256;
 constexpr float kDissolve = 16;    // mean change of luma from end to end, of 255
 constexpr float kUnmixed = 0.22f;  // of that change, what no mixture explains
 constexpr float kUneven = 0.15f;   // off the straight line from one picture to the other
@@ -62,12 +112,9 @@ constexpr float kBlack = 12;                                                // m
 constexpr int kBlackRange = 24;         // between the darkest and the brightest part of the picture
 constexpr uint64_t kPauseUs = 500'000;  // of black between two shots, though they look alike
 
-const uint8_t* thumb(const Analysis& analysis, size_t at) {
-  return reinterpret_cast<const uint8_t*>(analysis.thumb().data()) + at * kThumb;
-}
-
 bool other_picture(const Analysis& analysis, size_t a, size_t b) {
-  return distance(pdq_at(analysis.pdq(), a), pdq_at(analysis.pdq(), b)) >= kOtherPicture;
+  return distance(pdq_at(analysis.pdq(), a), pdq_at(analysis.pdq(), b)) >= kOtherPicture &&
+         thumb_likeness(analysis, a, b) < kSameLit;
 }
 
 // Share of the last picture in frame `at`, or a negative number when it is no mixture of the two.

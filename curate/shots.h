@@ -19,8 +19,8 @@ struct Shot {
 // In order. Frames that mix two shots, and black between them, belong to neither; all others are in
 // a shot.
 //
-// A cut needs three witnesses: luma changes much more than around it (the adaptive test of
-// PySceneDetect), its histogram moves, and the fingerprint turns into another one and stays so: a
+// A cut needs three witnesses: luma changes at once and much more than around it (the adaptive test
+// of PySceneDetect), its histogram moves, and the fingerprint turns into another one and stays so: a
 // flash or a lost frame comes back. A gap of time in the container is a cut too.
 //
 // A dissolve of 6 to 80 frames is found by what it is: each frame a mixture of its first and its

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <memory>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "curate/decode.h"
+#include "curate/mark_files.h"
 #include "curate/reader.h"
 #include "curate/sandbox.h"
 #include "curate/worker.pb.h"
@@ -130,11 +132,35 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
   return reply;
 }
 
+namespace {
+
+void answer(const Request& request, const MarkReader* marks, Reply& reply) {
+  if (marks != nullptr) return marks->read(kSourceFd, *reply.mutable_marks());
+  Reader reader(kSourceFd, {.max_pixels = request.limits().max_pixels(),
+                            .max_pixel_frames = request.limits().max_pixel_frames()});
+  if (request.has_analyse()) {
+    return analyse(reader, request.analyse(), *reply.mutable_analysis());
+  }
+  if (request.has_thumbs()) {
+    for (std::string& jpeg : thumbnails(reader, request.thumbs())) {
+      reply.mutable_thumbnails()->add_jpeg(std::move(jpeg));
+    }
+    return;
+  }
+  for (std::string& webm : cut(reader, request.cut())) {
+    reply.mutable_cuttings()->add_webm(std::move(webm));
+  }
+}
+
+}  // namespace
+
 int worker_main() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no parent, nobody who wants the answer
   Request request;
   if (!request.ParseFromString(content(kRequestFd))) return 2;
   const Limits& limits = request.limits();
+  std::unique_ptr<MarkReader> marks;  // its libraries are loaded while files can be opened
+  if (request.has_marks()) marks = std::make_unique<MarkReader>(request.marks());
   enter_sandbox({.memory_bytes = uint64_t{limits.memory_mb()} << 20,
                  .cpu_s = limits.cpu_s(),
                  .output_bytes = kReplyBytes},
@@ -142,19 +168,7 @@ int worker_main() {
 
   Reply reply;
   try {
-    Reader reader(kSourceFd, {.max_pixels = limits.max_pixels(),
-                              .max_pixel_frames = limits.max_pixel_frames()});
-    if (request.has_analyse()) {
-      analyse(reader, *reply.mutable_analysis(), request.analyse().keyframes());
-    } else if (request.has_thumbs()) {
-      for (std::string& jpeg : thumbnails(reader, request.thumbs())) {
-        reply.mutable_thumbnails()->add_jpeg(std::move(jpeg));
-      }
-    } else {
-      for (std::string& webm : cut(reader, request.cut())) {
-        reply.mutable_cuttings()->add_webm(std::move(webm));
-      }
-    }
+    answer(request, marks.get(), reply);
   } catch (const Error& error) {
     reply.mutable_failure()->set_code(static_cast<uint32_t>(error.code()));
     reply.mutable_failure()->set_text(error.what());

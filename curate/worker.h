@@ -15,6 +15,8 @@ class Reply;
 
 struct WorkerOptions {
   std::filesystem::path program = "/proc/self/exe";
+  std::filesystem::path c2pa_library = {};  // empty: files with C2PA manifests are refused
+  std::filesystem::path cascades = "/usr/share/opencv4/lbpcascades";  // of curate/faces.h
 };
 
 // Parent's side; any thread. Throws what went wrong in the child: Error{corrupt, unsupported or

@@ -1,6 +1,6 @@
-// Down first, over whole rows as they lie in memory; eight rows of the result are then turned, so
-// that vectors hold the same place of eight rows while sums run along x:
-//   bytes -> weighted or plain sums of rows -> eight rows, turned -> sums along x -> column by
+// Down first, over whole rows as they lie in memory; some rows of the result are then turned, so
+// that vectors hold the same place of all of them while sums run along x:
+//   bytes -> weighted or plain sums of rows -> sixteen rows, turned -> sums along x -> column by
 //   column of the small picture.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/luma.cpp"
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // compiles this file once a target
 #include <hwy/highway.h>
 
@@ -16,7 +17,8 @@ HWY_BEFORE_NAMESPACE();
 namespace cleared::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int kRows = 8;  // turned together
+constexpr int kRows = 16;          // turned together
+constexpr ptrdiff_t kAhead = 512;  // bytes of a row that are fetched before they are needed
 
 // Where the vectors over a row start: one after the other, and the last overlaps.
 HWY_INLINE int next_start(int x, int step, int width) {
@@ -34,6 +36,9 @@ HWY_NOINLINE void WeighRows(const uint8_t* rows, ptrdiff_t stride, const uint16_
     auto a = hn::Zero(d16), b = a, c = a, e = a;
     const uint8_t* p = rows + x;
     for (int r = 0; r < count; ++r, p += stride) {
+      // So many rows at once are more than what fetches ahead by itself can follow.
+      hwy::Prefetch(p + kAhead);
+      hwy::Prefetch(p + kAhead + 64);
       const auto weight = hn::Set(d16, weights[r]);
       a = hn::Add(a, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p)), weight));
       b = hn::Add(b, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)), weight));
@@ -97,36 +102,43 @@ HWY_NOINLINE void MeanOfRows(const uint8_t* rows, ptrdiff_t stride, int count, i
   }
 }
 
-// [row][x] to [x][row]: kRows rows, `stride` values apart.
-HWY_NOINLINE void Turn(const uint16_t* in, ptrdiff_t stride, int width, uint16_t* out) {
-  int x = 0;
 #if HWY_TARGET != HWY_SCALAR
+// Eight places of eight rows, `stride` values apart, turned: `to` has kRows values a place.
+HWY_INLINE void turn_block(const uint16_t* p, ptrdiff_t stride, uint16_t* to) {
   const hn::FixedTag<uint16_t, 8> d;
   const hn::Repartition<uint32_t, decltype(d)> d32;
   const hn::Repartition<uint64_t, decltype(d)> d64;
   const auto wide = [&](auto v) HWY_ATTR { return hn::BitCast(d32, v); };
   const auto widest = [&](auto v) HWY_ATTR { return hn::BitCast(d64, v); };
+  const auto r0 = hn::LoadU(d, p), r1 = hn::LoadU(d, p + stride);
+  const auto r2 = hn::LoadU(d, p + 2 * stride), r3 = hn::LoadU(d, p + 3 * stride);
+  const auto r4 = hn::LoadU(d, p + 4 * stride), r5 = hn::LoadU(d, p + 5 * stride);
+  const auto r6 = hn::LoadU(d, p + 6 * stride), r7 = hn::LoadU(d, p + 7 * stride);
+  const auto a0 = wide(hn::InterleaveLower(d, r0, r1)), a1 = wide(hn::InterleaveUpper(d, r0, r1));
+  const auto b0 = wide(hn::InterleaveLower(d, r2, r3)), b1 = wide(hn::InterleaveUpper(d, r2, r3));
+  const auto c0 = wide(hn::InterleaveLower(d, r4, r5)), c1 = wide(hn::InterleaveUpper(d, r4, r5));
+  const auto e0 = wide(hn::InterleaveLower(d, r6, r7)), e1 = wide(hn::InterleaveUpper(d, r6, r7));
+  const auto store = [&](auto ab, auto ce, int at) HWY_ATTR {
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, widest(ab), widest(ce))), d,
+               to + at * kRows);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, widest(ab), widest(ce))), d,
+               to + (at + 1) * kRows);
+  };
+  store(hn::InterleaveLower(d32, a0, b0), hn::InterleaveLower(d32, c0, e0), 0);
+  store(hn::InterleaveUpper(d32, a0, b0), hn::InterleaveUpper(d32, c0, e0), 2);
+  store(hn::InterleaveLower(d32, a1, b1), hn::InterleaveLower(d32, c1, e1), 4);
+  store(hn::InterleaveUpper(d32, a1, b1), hn::InterleaveUpper(d32, c1, e1), 6);
+}
+#endif
+
+// [row][x] to [x][row]: kRows rows, `stride` values apart.
+HWY_NOINLINE void Turn(const uint16_t* in, ptrdiff_t stride, int width, uint16_t* out) {
+  int x = 0;
+#if HWY_TARGET != HWY_SCALAR
   for (; x + 8 <= width; x += 8) {
-    const uint16_t* p = in + x;
-    const auto r0 = hn::LoadU(d, p), r1 = hn::LoadU(d, p + stride);
-    const auto r2 = hn::LoadU(d, p + 2 * stride), r3 = hn::LoadU(d, p + 3 * stride);
-    const auto r4 = hn::LoadU(d, p + 4 * stride), r5 = hn::LoadU(d, p + 5 * stride);
-    const auto r6 = hn::LoadU(d, p + 6 * stride), r7 = hn::LoadU(d, p + 7 * stride);
-    const auto a0 = wide(hn::InterleaveLower(d, r0, r1)), a1 = wide(hn::InterleaveUpper(d, r0, r1));
-    const auto b0 = wide(hn::InterleaveLower(d, r2, r3)), b1 = wide(hn::InterleaveUpper(d, r2, r3));
-    const auto c0 = wide(hn::InterleaveLower(d, r4, r5)), c1 = wide(hn::InterleaveUpper(d, r4, r5));
-    const auto e0 = wide(hn::InterleaveLower(d, r6, r7)), e1 = wide(hn::InterleaveUpper(d, r6, r7));
-    uint16_t* to = out + static_cast<ptrdiff_t>(x) * kRows;
-    const auto store = [&](auto ab, auto ce, int at) HWY_ATTR {
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, widest(ab), widest(ce))), d,
-                 to + at * kRows);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, widest(ab), widest(ce))), d,
-                 to + (at + 1) * kRows);
-    };
-    store(hn::InterleaveLower(d32, a0, b0), hn::InterleaveLower(d32, c0, e0), 0);
-    store(hn::InterleaveUpper(d32, a0, b0), hn::InterleaveUpper(d32, c0, e0), 2);
-    store(hn::InterleaveLower(d32, a1, b1), hn::InterleaveLower(d32, c1, e1), 4);
-    store(hn::InterleaveUpper(d32, a1, b1), hn::InterleaveUpper(d32, c1, e1), 6);
+    for (ptrdiff_t r = 0; r < kRows; r += 8) {
+      turn_block(in + r * stride + x, stride, out + ptrdiff_t{x} * kRows + r);
+    }
   }
 #endif
   for (; x < width; ++x) {
@@ -183,6 +195,47 @@ HWY_NOINLINE void BoxesAlong(const uint16_t* in, const std::vector<int>& ends, b
     x = end;
     out += stride;
   }
+}
+
+// kPdqSide x kPdqSide values to full range, [x][y] to [y][x] unless they are `upright`.
+HWY_NOINLINE void Finish(const float* in, float black, float scale, bool upright, float* out) {
+  constexpr ptrdiff_t kSide = kPdqSide;
+  constexpr float kWhite = 255;
+#if HWY_TARGET == HWY_SCALAR
+  for (ptrdiff_t y = 0; y < kSide; ++y) {
+    for (ptrdiff_t x = 0; x < kSide; ++x) {
+      const float value = in[upright ? y * kSide + x : x * kSide + y];
+      out[y * kSide + x] = std::clamp((value - black) * scale, 0.0f, kWhite);
+    }
+  }
+#else
+  const hn::FixedTag<float, 4> d;
+  const hn::Repartition<double, decltype(d)> d64;
+  const auto least = hn::Set(d, black), times = hn::Set(d, scale), most = hn::Set(d, kWhite);
+  const auto full = [&](const float* p) HWY_ATTR {
+    const auto value = hn::Mul(hn::Sub(hn::LoadU(d, p), least), times);
+    return hn::Min(hn::Max(value, hn::Zero(d)), most);
+  };
+  if (upright) {
+    for (ptrdiff_t i = 0; i < kSide * kSide; i += 4) hn::StoreU(full(in + i), d, out + i);
+    return;
+  }
+  for (ptrdiff_t x = 0; x < kSide; x += 4) {
+    for (ptrdiff_t y = 0; y < kSide; y += 4) {
+      const float* p = in + x * kSide + y;
+      const auto a = full(p), b = full(p + kSide), c = full(p + 2 * kSide), e = full(p + 3 * kSide);
+      const auto ab = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+      const auto ce = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+      const auto ab2 = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+      const auto ce2 = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+      float* to = out + y * kSide + x;
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab, ce)), d, to);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab, ce)), d, to + kSide);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab2, ce2)), d, to + 2 * kSide);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab2, ce2)), d, to + 3 * kSide);
+    }
+  }
+#endif
 }
 
 HWY_NOINLINE void Narrow(const uint8_t* in, int depth, int width, uint8_t* out) {
@@ -301,10 +354,11 @@ HWY_EXPORT(TentsAlong);
 HWY_EXPORT(BoxesAlong);
 HWY_EXPORT(Narrow);
 HWY_EXPORT(Measure);
+HWY_EXPORT(Finish);
 
 namespace {
 
-constexpr int kGrid = 512, kStep = kGrid / kPdqSide, kRowsAtOnce = 8, kRoom = 64;
+constexpr int kGrid = 512, kStep = kGrid / kPdqSide, kRowsAtOnce = 16, kRoom = 64;
 
 // PDQ's two boxes over the grid, where it samples them: weights of the grid's cells.
 std::vector<double> tent_of_grid(int index) {
@@ -423,12 +477,7 @@ void LumaShrinker::shrink_strip(const Luma& in, int first, SmallLuma& small) {
 
 void LumaShrinker::finish(const Luma& in, const float* columns, float* filtered) const {
   const float black = in.limited ? 16 : 0, scale = in.limited ? 255.0f / 219 : 1;
-  for (size_t y = 0; y < kPdqSide; ++y) {
-    for (size_t x = 0; x < kPdqSide; ++x) {
-      const float value = columns[turn_.swap ? y * kPdqSide + x : x * kPdqSide + y];
-      filtered[y * kPdqSide + x] = std::clamp((value - black) * scale, 0.0f, 255.0f);
-    }
-  }
+  HWY_DYNAMIC_DISPATCH(Finish)(columns, black, scale, turn_.swap, filtered);
 }
 
 void LumaShrinker::filter(const Luma& in, float* filtered) {

@@ -112,21 +112,61 @@ HWY_INLINE int count_to(const int32_t* values, int32_t limit) {
   return static_cast<int>(PartWaves().size()) + hn::GetLane(hn::SumOfLanes(d, more));
 }
 
-// By halving the range: no order is needed.
-HWY_NOINLINE int32_t Median(const int32_t* values) {
+// The least value that is at least `low`, and the greatest that is at most `high`.
+HWY_INLINE int32_t least_from(const int32_t* values, int32_t low) {
   const hn::CappedTag<int32_t, 16> d;
-  auto least = hn::LoadU(d, values), most = least;
+  const auto limit = hn::Set(d, low), none = hn::Set(d, INT32_MAX);
+  auto least = none;
   for (size_t i = 0; i < PartWaves().size(); i += hn::Lanes(d)) {
-    least = hn::Min(least, hn::LoadU(d, values + i));
-    most = hn::Max(most, hn::LoadU(d, values + i));
+    const auto value = hn::LoadU(d, values + i);
+    least = hn::Min(least, hn::IfThenElse(hn::Lt(value, limit), none, value));
   }
-  int64_t low = hn::GetLane(hn::MinOfLanes(d, least)), high = hn::GetLane(hn::MaxOfLanes(d, most));
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (count_to(values, static_cast<int32_t>(middle)) >= 128) {
-      high = middle;
+  return hn::GetLane(hn::MinOfLanes(d, least));
+}
+HWY_INLINE int32_t greatest_to(const int32_t* values, int32_t high) {
+  const hn::CappedTag<int32_t, 16> d;
+  const auto limit = hn::Set(d, high), none = hn::Set(d, INT32_MIN);
+  auto most = none;
+  for (size_t i = 0; i < PartWaves().size(); i += hn::Lanes(d)) {
+    const auto value = hn::LoadU(d, values + i);
+    most = hn::Max(most, hn::IfThenElse(hn::Gt(value, limit), none, value));
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, most));
+}
+
+// By narrowing a range of numbers to where the 128th must lie if they were spread evenly, and at
+// its ends from value to value: no order is needed.
+HWY_NOINLINE int32_t Median(const int32_t* values) {
+  constexpr int kWanted = 128, kFew = 3;
+  const auto all = static_cast<int>(PartWaves().size());
+  int64_t low = least_from(values, INT32_MIN), high = greatest_to(values, INT32_MAX);
+  int below = 0, up_to = all;  // how many values are less than `low`, and at most `high`
+  for (int turn = 1; low < high; ++turn) {
+    if (kWanted - below <= kFew) {
+      const int32_t value = least_from(values, static_cast<int32_t>(low));
+      below = count_to(values, value);
+      if (below >= kWanted) return value;
+      low = int64_t{value} + 1;
+      continue;
+    }
+    if (up_to - kWanted < kFew) {
+      const int32_t value = greatest_to(values, static_cast<int32_t>(high));
+      up_to = value == INT32_MIN ? 0 : count_to(values, value - 1);
+      if (up_to < kWanted) return value;
+      high = int64_t{value} - 1;
+      continue;
+    }
+    // Halved now and then: numbers that lie in a heap would be crept up to.
+    const int64_t middle = turn % 4 == 0 ? low + (high - low) / 2
+                                         : low + (high - low) * (kWanted - below) / (up_to - below);
+    const int64_t at = std::clamp(middle, low, high - 1);
+    const int count = count_to(values, static_cast<int32_t>(at));
+    if (count >= kWanted) {
+      high = at;
+      up_to = count;
     } else {
-      low = middle + 1;
+      low = at + 1;
+      below = count;
     }
   }
   return static_cast<int32_t>(low);

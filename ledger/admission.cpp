@@ -6,8 +6,10 @@
 
 #include "ledger/attestation.h"
 #include "ledger/base/error.h"
+#include "ledger/clearances.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/marks.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/witness_policy.h"
@@ -57,6 +59,12 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
       return check(seq, fact.witness_policy());
     case Fact::kErasure:
       return check(seq, fact.erasure());
+    case Fact::kMark:
+      return check(fact.mark());
+    case Fact::kClearance:
+      return check(seq, fact.clearance());
+    case Fact::kReview:
+      return check(seq, fact.review());
     case Fact::kState:
       if (fact.state().size() != seq) reject("state", "is of another number of records");
       return;
@@ -188,6 +196,31 @@ void Admission::check(uint64_t seq, const ErasureRecord& record) const {
     reject("erasure", "what was signed is another licence or reason");
   }
   authority_.require(note, Policy::ERASE, seq, "erasure");
+}
+
+// A word that the gate does not know would be no objection to it.
+void Admission::check(const MarkRecord& mark) {
+  if (find_mark_name(mark.name()) == nullptr)
+    reject("mark", "unknown name \"" + mark.name() + "\"");
+  if (!parse_says(mark.says())) reject("mark", "unknown word \"" + mark.says() + "\"");
+}
+
+void Admission::check(uint64_t seq, const ClearanceRecord& clearance) const {
+  one(subject_key_of("clip", clearance.clip()), seq, "clearance: the clip");
+  if (!is_finding(clearance.reason(), clearance.value())) {
+    reject("clearance", "unknown word \"" + clearance.reason() + ": " + clearance.value() + "\"");
+  }
+}
+
+void Admission::check(uint64_t seq, const ReviewRecord& record) const {
+  const Note note = parse_note(record.note());
+  const Review review = parse_noted<ReviewText>(note, "review").review();
+  check_review(review);
+  for (const Review::Decision& decision : review.decision()) {
+    const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
+    one(subject_key_of("clip", clip.text()), seq, "review: clip " + decision.clip());
+  }
+  authority_.require(note, Policy::REVIEW, seq, "review");
 }
 
 void Admission::check(uint64_t seq, const ApprovalRecord& record) const {

@@ -58,6 +58,9 @@ class Admission {
     uint64_t samples = 0, sample_us = 0;
   };
   Consumed consumed_by(uint64_t receipt, uint64_t seq, const CheckpointRecord& checkpoint) const;
+  static void check(const MarkRecord& mark);
+  void check(uint64_t seq, const ClearanceRecord& clearance) const;
+  void check(uint64_t seq, const ReviewRecord& record) const;
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const;
 
   const Database& db_;

@@ -74,7 +74,7 @@ class Authority {
 
 // "approve needs 2 approver".
 std::string describe(const Policy::Rule& rule);
-// "approve", "permit", "revoke", "change-policy", "enrol-key", "erase", "retire-key".
+// "approve", "permit", "revoke", "change-policy", "enrol-key", "erase", "retire-key", "review".
 std::string act_word(Policy::Act act);
 
 // "a, b": how tables show who signed.

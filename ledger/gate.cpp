@@ -41,8 +41,11 @@ const std::string& ClearedSample::member(const std::string& extension) const {
   return found->second;
 }
 
-Gate::Gate(const GateOptions& options)
+Gate::Gate(const GateOptions& options) : Gate(options, std::nullopt) {}
+
+Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
     : options_(options),
+      as_of_us_(as_of_us),
       trust_(std::make_shared<const Trust>(read_trust(options.trust))),
       current_(std::make_shared<Current>()) {
   auto [first, note] = read_permit(options.permit);
@@ -52,6 +55,12 @@ Gate::Gate(const GateOptions& options)
   if (options.leave_out) leave_out();
   find_shards();
   if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
+}
+
+uint64_t Gate::issued_at(const fs::path& permit) {
+  PermitText parsed;
+  parse_textproto(parse_note(read_file(permit, kMaxNoteBytes)).text, permit.string(), parsed);
+  return require_time(parsed.permit().issued_at(), "permit " + permit.string());
 }
 
 std::pair<Gate::Granted, Note> Gate::read_permit(const fs::path& path) const {
@@ -180,12 +189,13 @@ Verdict Gate::check_days(const Permit::Shard& shard, std::string_view day) {
 
 Verdict Gate::check_time(const Granted& granted) const {
   const Permit& permit = granted.permit;
-  const uint64_t host = now_us();
+  const uint64_t host = as_of_us_.value_or(now_us());
   const std::string name = "permit " + granted.path.string();
   if (host + kClockSkewUs < granted.issued_us) {
-    return no("permit_not_yet_valid", name + " was issued at " + permit.issued_at() +
-                                          ", and this clock says " + format_time(host) +
-                                          ": set the clock right");
+    return no("permit_not_yet_valid", name + " was issued at " + permit.issued_at() + ", and " +
+                                          (as_of_us_ ? "is judged at " : "this clock says ") +
+                                          format_time(host) +
+                                          (as_of_us_ ? "" : ": set the clock right"));
   }
   const uint64_t now = std::max(host, granted.issued_us);
   if (now >= granted.expires_us) {
@@ -232,6 +242,7 @@ std::vector<std::string> Gate::revokers() const {
 Verdict Gate::judge_notices() const {
   try {
     for (const auto& [path, notice] : read_notices(options_.notices, revokers())) {
+      if (as_of_us_ && require_time(notice.at(), path.string()) > *as_of_us_) continue;
       for (const auto& shard : permit().shard()) {
         if (is_left_out(shard)) continue;
         if (std::string why = taken_back(path, notice, shard); !why.empty()) {
@@ -320,6 +331,7 @@ void Gate::read_folder() {
 
 Verdict Gate::holds() {
   if (Verdict verdict = check_time(granted()); !verdict.cleared) return verdict;
+  if (as_of_us_ && options_.notices.empty()) return yes();
   struct stat folder {};
   if (::stat(options_.notices.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
     throw Error(Errc::not_found, "notices ", options_.notices.string(),

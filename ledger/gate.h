@@ -22,8 +22,10 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
+#include "ledger/clearances.h"
 #include "ledger/key.h"
 #include "ledger/licence.pb.h"
+#include "ledger/marks.h"
 #include "ledger/notes.pb.h"
 #include "ledger/shard.h"
 
@@ -65,9 +67,16 @@ struct Act {
   std::string_view release_territory = {};  // where weights or clips go; empty: they go nowhere
 };
 
+// What is on record about the footage itself, which can only make the terms stricter.
+struct FootageFacts {
+  std::span<const Mark> marks = {};            // in and beside the file it came in
+  std::span<const ClipFinding> findings = {};  // of a clip of it
+};
+
 // Do these terms allow the act on this day ("2026-01-31", UTC)? Rules in the order of the table;
 // the first that says no decides. Some million a second (`ledger bench`).
-Verdict judge(const LicenceText& terms, const Act& act, std::string_view day);
+Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
+              const FootageFacts& footage = {});
 
 // A licence that covers some footage, and what became of it.
 struct CoveringLicence {
@@ -77,7 +86,7 @@ struct CoveringLicence {
 // All licences that cover it, the strictest of them: one no is a no. Nobody's footage is cleared
 // by nothing.
 Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
-                       std::string_view day);
+                       std::string_view day, const FootageFacts& footage = {});
 
 // The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
 // one, so no path leads from an uncleared file to the model.
@@ -88,6 +97,7 @@ class ClearedSample {
   const Digest& clip() const { return clip_; }
   uint64_t duration_us() const { return duration_us_; }
   const std::string& member(const std::string& extension) const;  // Error{corrupt} when missing
+  bool has(const std::string& extension) const { return members_.contains(extension); }
 
  private:
   friend class Gate;
@@ -130,6 +140,15 @@ class Gate {
   // some milliseconds (`ledger bench`).
   explicit Gate(const GateOptions& options);
 
+  // The gate as it stood at `at_us`, for somebody who executes a run again to see whether it was
+  // what it says, and keeps nothing of it (train/replay.h): permits live for hours, audits come
+  // later. All is checked as above, but dates at that time, and revocations of later date do not
+  // count; `notices` may be empty. Never for training: what learns asks the gate of now.
+  static Gate as_of(const GateOptions& options, uint64_t at_us) { return Gate(options, at_us); }
+
+  // When the permit says that it was issued; its signatures are not asked. Error{corrupt}.
+  static uint64_t issued_at(const std::filesystem::path& permit);
+
   const Permit& permit() const { return granted().permit; }
   const Digest& permit_digest() const { return granted().digest; }  // of the note, byte for byte
   const std::vector<PermittedSample>& samples() const { return samples_; }
@@ -154,6 +173,7 @@ class Gate {
   ClearedSample clear(size_t sample, uint64_t passes) const;
 
  private:
+  Gate(const GateOptions& options, std::optional<uint64_t> as_of_us);
   // A permit as it was read. Kept as long as any copy of the gate, for references to it.
   struct Granted {
     std::filesystem::path path;
@@ -183,6 +203,7 @@ class Gate {
   std::unique_ptr<Granted> find_next() const;
 
   GateOptions options_;
+  std::optional<uint64_t> as_of_us_;  // none: now
   std::shared_ptr<const Trust> trust_;
   std::shared_ptr<Current> current_;
   std::map<std::string, std::string> left_out_;

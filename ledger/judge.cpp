@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ledger/base/check.h"
+#include "ledger/base/clock.h"
 #include "ledger/gate.h"
 #include "ledger/licence.h"
 #include "ledger/rules.h"
@@ -14,6 +15,7 @@ struct Question {
   const LicenceText& terms;
   const Act& act;
   std::string_view day;
+  const FootageFacts& footage;
 };
 // What decided, to follow "licence ID@VERSION "; nothing when the rule has no objection.
 using Objection = std::optional<std::string>;
@@ -106,19 +108,97 @@ Objection height_above_limit(const Question& q) {
   return "allows at most " + std::to_string(limits.max_height_px()) +
          " pixels of height, asked for " + std::to_string(q.act.height_px);
 }
+// A licence names marks; what cannot be read has no name that it could stand against.
+bool overrides(const LicenceText& terms, const Mark& mark) {
+  const MarkName* known = find_mark_name(mark.name);
+  return known != nullptr && known->overridable && lists(terms.overrides().mark(), mark.name);
+}
+Objection mark_unclear(const Question& q) {
+  for (const Mark& mark : q.footage.marks) {
+    if (mark.says == MarkSays::unclear && !overrides(q.terms, mark))
+      return "cannot be weighed against a mark that is not understood: " + describe(mark);
+  }
+  return {};
+}
+Objection mark_says_no(const Question& q) {
+  for (const Mark& mark : q.footage.marks) {
+    if (mark.says == MarkSays::no && !overrides(q.terms, mark))
+      return "has no override for a do-not-train mark: " + describe(mark);
+  }
+  return {};
+}
+Objection synthetic_not_licensed(const Question& q) {
+  if (q.terms.allows().synthetic()) return {};
+  for (const Mark& mark : q.footage.marks) {
+    if (mark.says == MarkSays::synthetic)
+      return "does not license synthetic footage: " + describe(mark);
+  }
+  return {};
+}
+// What waits for a person, or waits no longer.
+bool counts(const ClipFinding& finding, std::string_view reason) {
+  return finding.reason == reason && !finding.released;
+}
+std::string of_clip(const ClipFinding& finding) {
+  return finding.reason + " " + finding.value + " (" + finding.origin + ")";
+}
+
 Objection clearance_unknown(const Question& q) {
   const Clearances& c = q.terms.clearances();
-  if (c.talent() != Talent::UNKNOWN && c.voice() != Voice::UNKNOWN && c.music() != Music::UNKNOWN)
-    return {};
-  return "does not say whether talent, voice and music are cleared";
+  if (c.talent() == Talent::UNKNOWN || c.voice() == Voice::UNKNOWN || c.music() == Music::UNKNOWN)
+    return "does not say whether talent, voice and music are cleared";
+  for (const ClipFinding& finding : q.footage.findings) {
+    for (const std::string_view reason : {"talent", "voice", "music"}) {
+      if (counts(finding, reason) && finding.value == "UNKNOWN")
+        return "cannot clear what is unknown of the clip: " + of_clip(finding);
+    }
+  }
+  return {};
 }
 Objection minors_visible(const Question& q) {
-  if (!q.terms.clearances().minors()) return {};
-  return "says that minors are visible";
+  if (q.terms.clearances().minors()) return "says that minors are visible";
+  for (const ClipFinding& finding : q.footage.findings) {
+    if (finding.reason == "minors")
+      return "clears nothing with minors, who are visible in the clip (" + finding.origin + ")";
+  }
+  return {};
 }
 Objection talent_not_released(const Question& q) {
-  if (!trains(q.act.use) || q.terms.clearances().talent() != Talent::RELEASED) return {};
-  return "has talent released, but not for training";
+  if (!trains(q.act.use)) return {};
+  if (q.terms.clearances().talent() == Talent::RELEASED)
+    return "has talent released, but not for training";
+  for (const ClipFinding& finding : q.footage.findings) {
+    if (counts(finding, "talent") && finding.value == "RELEASED")
+      return "does not release for training the talent of the clip: " + of_clip(finding);
+  }
+  return {};
+}
+// "SAG-AFTRA:2026-07-14" is notice to that union on that day.
+Objection union_notice_missing(const Question& q) {
+  const std::string& notice = q.terms.clearances().union_notice();
+  const size_t colon = notice.rfind(':');
+  for (const ClipFinding& finding : q.footage.findings) {
+    if (!counts(finding, "union")) continue;
+    const bool given = colon != std::string::npos && notice.substr(0, colon) == finding.value &&
+                       is_date(notice.substr(colon + 1)) && notice.substr(colon + 1) <= q.day;
+    if (!given)
+      return "has no notice to " + finding.value + " up to today, as the clip asks for (" +
+             finding.origin + ")";
+  }
+  return {};
+}
+// A face where the licence has talent is no surprise. What a sidecar says is not signed, so it
+// cannot make one expected.
+Objection finding_unreviewed(const Question& q) {
+  const Clearances& c = q.terms.clearances();
+  const bool faces = c.talent() != Talent::NONE_VISIBLE;
+  const bool speech = c.voice() != Voice::NONE;
+  for (const ClipFinding& finding : q.footage.findings) {
+    if ((counts(finding, "face") && !faces) || (counts(finding, "speech") && !speech))
+      return "says that there is none, and nobody has looked at what was found in the clip: " +
+             of_clip(finding);
+  }
+  return {};
 }
 
 struct Asked {
@@ -136,9 +216,14 @@ constexpr Asked kAsked[] = {
     {"territory_not_allowed", territory_not_allowed},
     {"release_not_allowed", release_not_allowed},
     {"height_above_limit", height_above_limit},
+    {"mark_unclear", mark_unclear},
+    {"mark_says_no", mark_says_no},
+    {"synthetic_not_licensed", synthetic_not_licensed},
     {"clearance_unknown", clearance_unknown},
     {"minors_visible", minors_visible},
     {"talent_not_released", talent_not_released},
+    {"union_notice_missing", union_notice_missing},
+    {"finding_unreviewed", finding_unreviewed},
 };
 
 // The table that is printed and the functions that are called are the same rules in one order.
@@ -154,10 +239,11 @@ bool is_table_of_rules() {
 
 }  // namespace
 
-Verdict judge(const LicenceText& terms, const Act& act, std::string_view day) {
+Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
+              const FootageFacts& footage) {
   static const bool kInOrder = is_table_of_rules();
   CLEARED_CHECK(kInOrder);
-  const Question question{terms, act, day};
+  const Question question{terms, act, day, footage};
   for (const auto& [rule, objection] : kAsked) {
     if (auto why = objection(question))
       return no(std::string(rule), "licence " + licence_ref(terms) + " " + *why);
@@ -166,7 +252,7 @@ Verdict judge(const LicenceText& terms, const Act& act, std::string_view day) {
 }
 
 Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
-                       std::string_view day) {
+                       std::string_view day, const FootageFacts& footage) {
   if (licences.empty()) return no("no_licence", "no licence in the ledger covers it");
   const LicenceText& first = *licences.front().terms;
   for (const CoveringLicence& covering : licences) {
@@ -179,7 +265,7 @@ Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act
       return no("revoked", "licence " + licence_ref(terms) + " was revoked (" +
                                std::string(covering.revoked) + ")");
     }
-    if (Verdict verdict = judge(terms, act, day); !verdict.cleared) return verdict;
+    if (Verdict verdict = judge(terms, act, day, footage); !verdict.cleared) return verdict;
   }
   return yes();
 }

@@ -7,6 +7,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "ledger/marks.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
@@ -68,6 +69,12 @@ void check_offer(const LicenceText& terms, const Require& require) {
   check_names(terms, require);
   require(terms.licence().valid_from() >= "1990", "licence.valid_from must be 1990 or later");
   require(terms.licence().valid_to() < "2200", "licence.valid_to must be a real end, before 2200");
+  for (const std::string& name : terms.overrides().mark()) {
+    const MarkName* known = find_mark_name(name);
+    require(known != nullptr && known->overridable,
+            "overrides.mark must be a do-not-train mark of docs/formats/marks.md, as "
+            "\"cawg.training-mining\"");
+  }
   for (const Pay& pay : terms.pay()) {
     require(!pay.has_currency() || are_capitals(pay.currency(), 3),
             "pay.currency must be three capitals, as \"EUR\"");

@@ -24,6 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) try {
   const Note note = parse_note(std::string_view(reinterpret_cast<const char*>(data), size));
   read_as<ApprovalText>(note);
   read_as<ErasureText>(note);
+  read_as<ReviewText>(note);
+  read_as<ClearancesText>(note);
   read_as<PermitText>(note);
   read_as<PolicyText>(note);
   read_as<ReceiptText>(note);

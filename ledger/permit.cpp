@@ -27,13 +27,16 @@ TreeHead newest_head(const Store& store) {
   return parse_tree_head(parse_note(note).text);
 }
 
-std::vector<std::string> approved_shards(const Store& store, Use use) {
+// Roots, in the order of their approval, of shards whose name starts with `only`.
+std::vector<std::string> approved_shards(const Store& store, Use use,
+                                         const std::string& only = "") {
   std::vector<std::string> roots;
   Statement select(store.db(),
                    "SELECT h.root FROM approved_shard s JOIN approval a ON a.seq = s.seq "
                    "JOIN shard h ON h.seq = s.shard WHERE a.use = ? "
+                   "AND substr(h.name, 1, length(?)) = ? "
                    "GROUP BY h.seq ORDER BY MIN(a.seq), h.seq");
-  select.with(Use_Name(use));
+  select.with(Use_Name(use), only, only);
   while (select.next()) roots.push_back(select.text(0));
   return roots;
 }
@@ -319,7 +322,7 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
 
   const Act act{request.purpose.use(), request.height_px, &request.purpose};
   std::vector<ShardStanding> shards;
-  for (const std::string& root : approved_shards(store, request.purpose.use())) {
+  for (const std::string& root : approved_shards(store, request.purpose.use(), request.only)) {
     ShardStanding shard = judge_shard(store, rights, root, act);
     if (shard.verdict.cleared) {
       require_covered(shard, head);
@@ -329,8 +332,10 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     }
   }
   if (shards.empty()) {
-    throw Refused(no("nothing_permitted", "no shard is approved for " +
-                                              Use_Name(request.purpose.use()) + " and allowed"));
+    throw Refused(no(
+        "nothing_permitted",
+        (request.only.empty() ? std::string("no shard") : "no shard \"" + request.only + "...\"") +
+            " is approved for " + Use_Name(request.purpose.use()) + " and allowed"));
   }
   hold_shares(rights, shards, consumed_before(store, request.resumes), request.draws,
               request.hold_shares);

@@ -23,6 +23,7 @@ struct PermitRequest {
   bool leave_out_refused = false;  // go on without the shards that are refused
   bool hold_shares = false;        // leave out shards of licensors whose share would be too large
   std::string resumes;  // name of a run on record that goes on: what it consumed is counted
+  std::string only;     // shards whose name starts like this; empty: all
 };
 
 // The permit for every approved shard, to be signed and appended. The head is the newest signed

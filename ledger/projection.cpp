@@ -9,6 +9,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
+#include "ledger/clearances.h"
 #include "ledger/digest.h"
 #include "ledger/sha256_lanes.h"
 #include "ledger/state_map.h"
@@ -486,6 +487,49 @@ struct Projector {
         .emit();
   }
 
+  void operator()(const MarkRecord& m) const {
+    row(TableId::mark)
+        .hex(m.source(), "source")
+        .text(m.name())
+        .text(m.says())
+        .text(m.value())
+        .text(m.place())
+        .emit();
+  }
+
+  void operator()(const ClearanceRecord& c) const {
+    Row out = row(TableId::clearance);
+    out.refers("clip", subject_key_of("clip", c.clip()));
+    out.text(c.reason()).text(c.value()).text(c.origin());
+    c.pictures().empty() ? out.text("") : out.hex(c.pictures(), "pictures");
+    out.emit();
+  }
+
+  void operator()(const ReviewRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Review r = parse_noted<ReviewText>(note, "review").review();
+    row(TableId::review)
+        .text(signers(note))
+        .text(require_time(r.at(), "review.at"))
+        .text(record.note())
+        .emit();
+    for (const Review::Decision& decision : r.decision()) {
+      const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
+      row(TableId::reviewed_clip)
+          .refers("clip", subject_key_of("clip", clip.text()))
+          .text(reasons(decision.release()))
+          .text(reasons(decision.keep_out()))
+          .text(decision.says())
+          .emit();
+    }
+  }
+  // "face, speech".
+  static std::string reasons(const auto& list) {
+    std::vector<std::string> words;
+    for (const int reason : list) words.push_back(reason_word(static_cast<Reason::Value>(reason)));
+    return joined(words);
+  }
+
   void operator()(const StateRecord& s) const {
     uint64_t entries = 0;
     for (const auto& run : s.run()) {
@@ -550,6 +594,12 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.witness_policy());
     case Fact::kErasure:
       return body(fact.erasure());
+    case Fact::kMark:
+      return body(fact.mark());
+    case Fact::kClearance:
+      return body(fact.clearance());
+    case Fact::kReview:
+      return body(fact.review());
     case Fact::KIND_NOT_SET:
       break;
   }
@@ -643,6 +693,15 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const ErasureRecord& e) const {
     return one(subject_key_of("erasure", e.licence()));
+  }
+  std::optional<Subject> operator()(const MarkRecord& m) const {
+    return any(subject_key_of("mark", m.source()));
+  }
+  std::optional<Subject> operator()(const ClearanceRecord& c) const {
+    return any(subject_key_of("clearance", c.clip()));
+  }
+  std::optional<Subject> operator()(const ReviewRecord& r) const {
+    return one(subject_key_of("review", sha256(r.note()).text()));
   }
   std::optional<Subject> operator()(const StateRecord&) const { return std::nullopt; }
 };
@@ -873,6 +932,8 @@ std::span<const TableShape> tables() {
       {"consumed", 5, false},     {"consumed_shard", 9, false},
       {"checkpoint", 8, false},   {"refusal", 5, false},
       {"erasure", 5, false},      {"deletion", 9, false},
+      {"mark", 6, false},         {"clearance", 6, false},
+      {"review", 4, false},       {"reviewed_clip", 5, true},
       {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);

@@ -75,6 +75,10 @@ enum class TableId {
   refusal,
   erasure,
   deletion,
+  mark,
+  clearance,
+  review,
+  reviewed_clip,
   state,
 };
 struct TableShape {

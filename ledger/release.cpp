@@ -13,26 +13,27 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kMaxReleaseBytes = 1 << 20;
-constexpr uint64_t kHourUs = 3'600'000'000;
-constexpr uint64_t kMaxHours = 168;
-constexpr uint64_t kClockSkewUs = 300'000'000;
+constexpr uint64_t kReleaseHourUs = 3'600'000'000;
+constexpr uint64_t kMaxReleaseHours = 168;
+constexpr uint64_t kReleaseSkewUs = 300'000'000;
 
-uint64_t time_of(const std::string& text, const std::string& where) {
+uint64_t release_time(const std::string& text, const std::string& where) {
   const auto time = parse_time(text);
   if (!time) throw Error(Errc::corrupt, where, ": \"", text, "\" is not a time");
   return *time;
 }
 
-Verdict check_times(const Release& release, const Trust& trust, const std::string& name) {
-  const uint64_t issued = time_of(release.issued_at(), name);
-  const uint64_t ends = time_of(release.expires_at(), name);
+Verdict check_release_times(const Release& release, const Trust& trust, const std::string& name) {
+  const uint64_t issued = release_time(release.issued_at(), name);
+  const uint64_t ends = release_time(release.expires_at(), name);
   const uint64_t now = now_us();
-  if (now + kClockSkewUs < issued || now >= ends || ends - issued > kMaxHours * kHourUs) {
+  if (now + kReleaseSkewUs < issued || now >= ends ||
+      ends - issued > kMaxReleaseHours * kReleaseHourUs) {
     return no("release_ended", name + " holds from " + release.issued_at() + " to " +
-                                   release.expires_at() + ", at most " + std::to_string(kMaxHours) +
-                                   " hours");
+                                   release.expires_at() + ", at most " +
+                                   std::to_string(kMaxReleaseHours) + " hours");
   }
-  if (trust.fresh_permit_h > 0 && now > issued + trust.fresh_permit_h * kHourUs) {
+  if (trust.fresh_permit_h > 0 && now > issued + trust.fresh_permit_h * kReleaseHourUs) {
     return no("permit_stale", name + " was issued at " + release.issued_at() +
                                   ", the trust file asks for at most " +
                                   std::to_string(trust.fresh_permit_h) + " hours");
@@ -40,7 +41,7 @@ Verdict check_times(const Release& release, const Trust& trust, const std::strin
   return yes();
 }
 
-Verdict check_notices(const Release& release, const std::filesystem::path& folder) {
+Verdict check_release_notices(const Release& release, const std::filesystem::path& folder) {
   const std::vector<std::string> revokers(release.revoker().begin(), release.revoker().end());
   for (const auto& [path, notice] : read_notices(folder, revokers)) {
     for (const std::string& ref : release.licence()) {
@@ -51,7 +52,7 @@ Verdict check_notices(const Release& release, const std::filesystem::path& folde
     }
     // A release does not list shards, so one that was taken back may be among them.
     if (notice.has_shard() &&
-        time_of(notice.at(), path.string()) >= time_of(release.issued_at(), "release")) {
+        release_time(notice.at(), path.string()) >= release_time(release.issued_at(), "release")) {
       return no("revoked", "shard " + notice.shard() + " was revoked at " + notice.at() +
                                ", after the release was written; ask for a new one");
     }
@@ -80,8 +81,8 @@ Verdict check_release(const ReleaseOptions& options) try {
     return no("release_other_use",
               name + " is for " + Use_Name(release.use()) + ", not for " + Use_Name(options.use));
   }
-  if (Verdict verdict = check_times(release, trust, name); !verdict.cleared) return verdict;
-  return options.notices.empty() ? yes() : check_notices(release, options.notices);
+  if (Verdict verdict = check_release_times(release, trust, name); !verdict.cleared) return verdict;
+  return options.notices.empty() ? yes() : check_release_notices(release, options.notices);
 } catch (const Refused& refused) {
   return refused.verdict();
 }

@@ -37,10 +37,38 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
     }
     licences_.push_back(std::move(entry));
   }
+  read_findings(store);
+  Statement marks(store.db(), "SELECT source, name, says, value, place FROM mark ORDER BY seq");
+  while (marks.next()) {
+    marks_[marks.text(0)].push_back({marks.text(1),
+                                     parse_says(marks.text(2)).value_or(MarkSays::unclear),
+                                     marks.text(3), marks.text(4)});
+  }
 }
 
-SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest,
-                                   const Act& act) const {
+// A review is about what was on record before it: what is found later waits again.
+void Rights::read_findings(const Store& store) {
+  Statement select(store.db(),
+                   "SELECT c.id, f.reason, f.value, f.origin, COALESCE((SELECT "
+                   "instr(', ' || r.released || ',', ', ' || f.reason || ',') > 0 "
+                   "FROM reviewed_clip r WHERE r.clip = f.clip AND r.seq > f.seq AND "
+                   "instr(', ' || r.released || ', ' || r.kept_out || ',', "
+                   "', ' || f.reason || ',') > 0 ORDER BY r.seq DESC LIMIT 1), 0) "
+                   "FROM clearance f JOIN clip c ON c.seq = f.clip ORDER BY f.seq");
+  while (select.next()) {
+    findings_[select.text(0)].push_back({select.text(1), select.text(2), select.text(3),
+                                         is_releasable(select.text(1)) && select.integer(4) != 0});
+  }
+}
+
+std::span<const ClipFinding> Rights::findings_of(std::string_view id) const {
+  const auto found = findings_.find(id);
+  return found == findings_.end() ? std::span<const ClipFinding>() : found->second;
+}
+
+SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, const Act& act,
+                                   std::span<const Mark> marks,
+                                   std::span<const ClipFinding> findings) const {
   SourceVerdict out;
   std::vector<CoveringLicence> covering;
   for (const Entry& entry : licences_) {
@@ -49,7 +77,14 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest,
     if (out.licensor.empty()) out.licensor = entry.terms.licence().licensor();
     covering.push_back({&entry.terms, entry.revoked});
   }
-  out.verdict = judge_covering(covering, act, day_);
+  std::vector<Mark> all(marks.begin(), marks.end());
+  if (!marks_.empty()) {
+    const auto recorded = marks_.find(to_hex(digest));
+    if (recorded != marks_.end()) {
+      all.insert(all.end(), recorded->second.begin(), recorded->second.end());
+    }
+  }
+  out.verdict = judge_covering(covering, act, day_, {all, findings});
   return out;
 }
 
@@ -153,9 +188,17 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                                        parse_digest(sources.text(1)).value_or(Digest{}), act);
     }
     const SourceVerdict& source = at->second;
+    const auto findings = rights.findings_of(sources.text(4));
+    const Verdict clip_verdict =
+        source.verdict.cleared && !findings.empty()
+            ? rights
+                  .judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}),
+                                act, {}, findings)
+                  .verdict
+            : source.verdict;
     const std::string what =
         "sample " + sources.text(6) + " of shard " + root + " (" + sources.text(0) + "): ";
-    if (!source.verdict.cleared) refuse(no(source.verdict.rule, what + source.verdict.fact));
+    if (!clip_verdict.cleared) refuse(no(clip_verdict.rule, what + clip_verdict.fact));
     if (sources.integer(7) != 0) {
       refuse(no("title_conflict", what + "two licensors claim this footage"));
     } else if (sources.text(2) != "kept" || sources.text(3) != "kept") {
@@ -242,6 +285,22 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                 path + ", which the weights consumed: two licensors claim this footage"));
     }
     out.licences.insert(source.licences.begin(), source.licences.end());
+  }
+  Statement clips(store.db(), std::string(kEaten) +
+                                  "SELECT DISTINCT c.id, s.path, s.digest FROM eaten e "
+                                  "JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
+                                  "JOIN source s ON s.seq = c.source "
+                                  "WHERE c.seq IN (SELECT clip FROM clearance) ORDER BY c.seq");
+  for (clips.with(seq); clips.next();) {
+    const Verdict verdict =
+        rights
+            .judge_source(clips.text(1), parse_digest(clips.text(2)).value_or(Digest{}), act, {},
+                          rights.findings_of(clips.text(0)))
+            .verdict;
+    if (!verdict.cleared) {
+      refuse(no(verdict.rule,
+                "clip " + clips.text(0) + ", which the weights consumed: " + verdict.fact));
+    }
   }
   if (out.sources == 0) {
     refuse(no("no_licence", "nothing on record says what the weights consumed"));

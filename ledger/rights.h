@@ -3,7 +3,9 @@
 // table cannot say yes. One thread.
 #pragma once
 
+#include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,11 +27,18 @@ class Rights {
   explicit Rights(const Store& store);
 
   // May this file, as delivered, be used so now? `path` is its path in the delivery. Every licence
-  // that covers it must say yes: what is derived from several inherits the strictest.
-  SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act) const;
+  // that covers it must say yes: what is derived from several inherits the strictest. Marks on
+  // record for these bytes count always; `marks` are those that are not on record yet. `findings`
+  // are of a clip of it.
+  SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act,
+                             std::span<const Mark> marks = {},
+                             std::span<const ClipFinding> findings = {}) const;
   SourceVerdict judge_source(std::string_view path, const Digest& digest, Use use) const {
     return judge_source(path, digest, Act{use});
   }
+
+  // What is on record about a clip, with what reviews made of it; empty for most. `id` in hex.
+  std::span<const ClipFinding> findings_of(std::string_view id) const;
 
   // The terms of a licence that is in the ledger, newest version of its id; null when there is
   // none.
@@ -43,7 +52,11 @@ class Rights {
     bool readable = true;
     LicenceText terms;
   };
+  void read_findings(const Store& store);
+
   std::vector<Entry> licences_;
+  std::map<std::string, std::vector<Mark>, std::less<>> marks_;            // by digest, hex
+  std::map<std::string, std::vector<ClipFinding>, std::less<>> findings_;  // by clip, hex
   std::string day_;
 };
 

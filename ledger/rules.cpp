@@ -46,12 +46,36 @@ constexpr GateRule kRules[] = {
      "`allows.release_territory`", "release elsewhere, or agree on it"},
     {RuleStage::terms, "height_above_limit", "Are the frames no higher than allowed?",
      "`limits.max_height_px`", "smaller shards"},
-    {RuleStage::terms, "clearance_unknown", "Are talent, voice and music known to be cleared?",
-     "`clearances`", "clear them: a new version of the licence"},
-    {RuleStage::terms, "minors_visible", "Are no minors visible?", "`clearances.minors`",
-     "leave it out: nothing clears that here"},
+    {RuleStage::terms, "mark_unclear",
+     "Is every mark in and beside the file readable, unbroken, with a value "
+     "that is known, unless the licence overrides it by name?",
+     "marks, `overrides.mark`", "have the file delivered again, with marks that verify"},
+    {RuleStage::terms, "mark_says_no",
+     "Does no mark in or beside the file reserve it, unless the licence overrides it by name?",
+     "marks, `overrides.mark`", "the licensor signs an override that names the mark"},
+    {RuleStage::terms, "synthetic_not_licensed",
+     "Does no mark say that a machine made the footage, or a part, unless the licence allows "
+     "that?",
+     "marks, `allows.synthetic`", kNewVersion},
+    {RuleStage::terms, "clearance_unknown",
+     "Are talent, voice and music known to be cleared, by the licence and by what is said of the "
+     "clip?",
+     "`clearances`, clearances of the clip",
+     "clear them: a new version of the licence; of a clip, `ledger review`"},
+    {RuleStage::terms, "minors_visible", "Are no minors visible?",
+     "`clearances.minors`, clearances of the clip", "leave it out: nothing clears that here"},
     {RuleStage::terms, "talent_not_released", "Is talent released for training, where one trains?",
-     "`clearances.talent`", "clear it: a new version of the licence"},
+     "`clearances.talent`, clearances of the clip",
+     "clear it: a new version of the licence; of a clip, `ledger review`"},
+    {RuleStage::terms, "union_notice_missing",
+     "Where something in the clip asks for notice to a union: does the licence say that it was "
+     "given, today or before?",
+     "`clearances.union_notice`, clearances of the clip",
+     "give notice: a new version of the licence"},
+    {RuleStage::terms, "finding_unreviewed",
+     "Where the licence says that nobody is seen or heard: did a person look at each clip in which "
+     "a detector found a face or speech?",
+     "detectors, reviews", "`ledger review`"},
     {RuleStage::limits, "share_exceeded", "Does each licensor keep below its share of the run?",
      "`limits.max_share`", "more footage of others"},
     {RuleStage::limits, "passes_reserved", "Has every earlier permit that may use up passes ended?",
@@ -148,7 +172,7 @@ constexpr std::string_view kAfter = R"(
 
 | when | asked by | for | a no is |
 |---|---|---|---|
-| ingest, before a byte is parsed | `curate ingest` | INGEST, each file | on record, with the file's digest |
+| ingest, before a byte is parsed, and again with the marks before one is decoded | `curate ingest` | INGEST, each file | on record, with the file's digest |
 | before clips are encoded | `curate shard` | ENCODE, each source | on record, with the file's digest |
 | approval | `ledger approve` | TRAIN, each source of the shard | on record |
 | permit, and again when it is appended | `ledger permit`, `ledger append` | all that the run declares, each source of each shard | on record |
@@ -158,7 +182,7 @@ constexpr std::string_view kAfter = R"(
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
 | sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |
 
-`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `conflict`.
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`.
 )";
 
 }  // namespace

@@ -342,6 +342,39 @@ CREATE TABLE deletion(
   note TEXT NOT NULL
 ) STRICT;
 CREATE INDEX deleted_shard ON deletion(shard) WHERE shard IS NOT NULL;
+CREATE TABLE mark(
+  seq INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  name TEXT NOT NULL,
+  says TEXT NOT NULL,
+  value TEXT NOT NULL,
+  place TEXT NOT NULL
+) STRICT;
+CREATE INDEX mark_source ON mark(source);
+CREATE TABLE clearance(
+  seq INTEGER PRIMARY KEY,
+  clip INTEGER NOT NULL REFERENCES clip(seq),
+  reason TEXT NOT NULL,
+  value TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  pictures TEXT NOT NULL
+) STRICT;
+CREATE INDEX clearance_clip ON clearance(clip);
+CREATE TABLE review(
+  seq INTEGER PRIMARY KEY,
+  signers TEXT NOT NULL,
+  at TEXT NOT NULL,
+  note TEXT NOT NULL
+) STRICT;
+CREATE TABLE reviewed_clip(
+  seq INTEGER NOT NULL REFERENCES review(seq),
+  clip INTEGER NOT NULL REFERENCES clip(seq),
+  released TEXT NOT NULL,
+  kept_out TEXT NOT NULL,
+  says TEXT NOT NULL,
+  PRIMARY KEY(seq, clip)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX review_of_clip ON reviewed_clip(clip);
 )sql";
 
 // Readable views. They are made over the tables above; for a point in time they are made again over
@@ -367,6 +400,8 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'deletion' FROM deletion
+        UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
+        UNION ALL SELECT seq, 'review' FROM review
         UNION ALL SELECT seq, 'state' FROM state) r;
 -- Licences in force: not superseded by a later version, not revoked, their document not erased, today
 -- within their dates.

@@ -35,8 +35,12 @@ constexpr Step kDown[] = {
     {"source",
      "SELECT source FROM duplicate WHERE seq IN {duplicate} "
      "UNION SELECT of FROM duplicate WHERE seq IN {duplicate}"},
+    {"clip", "SELECT clip FROM clearance WHERE seq IN {clearance}"},
+    {"clip", "SELECT clip FROM reviewed_clip WHERE seq IN {review}"},
     {"source", "SELECT source FROM fingerprint WHERE seq IN {fingerprint}"},
     {"source", "SELECT source FROM measure WHERE seq IN {measure}"},
+    {"source",
+     "SELECT s.seq FROM source s JOIN mark m ON m.source = s.digest WHERE m.seq IN {mark}"},
     {"key", "SELECT key FROM retirement WHERE seq IN {retirement}"},
     {"licence", "SELECT licence FROM erasure WHERE seq IN {erasure}"},
     {"licence",
@@ -73,6 +77,10 @@ constexpr Step kUp[] = {
     {"duplicate", "SELECT seq FROM duplicate WHERE source IN {source} OR of IN {source}"},
     {"measure", "SELECT seq FROM measure WHERE source IN {source}"},
     {"fingerprint", "SELECT seq FROM fingerprint WHERE source IN {source}"},
+    {"mark",
+     "SELECT m.seq FROM source s JOIN mark m ON m.source = s.digest WHERE s.seq IN {source}"},
+    {"clearance", "SELECT seq FROM clearance WHERE clip IN {clip}"},
+    {"review", "SELECT seq FROM reviewed_clip WHERE clip IN {clip}"},
     {"approval", "SELECT seq FROM approved_shard WHERE shard IN {shard}"},
     {"consumed",
      "SELECT seq FROM consumed WHERE sample IN (SELECT first FROM sample WHERE seq IN {sample})"},
@@ -181,6 +189,17 @@ constexpr ChapterPlan kChapters[] = {
     {"refusal",
      "SELECT seq AS record, act, subject, rule, fact FROM refusal "
      "WHERE seq IN {refusal} ORDER BY 1"},
+    {"mark",
+     "SELECT seq AS record, name AS mark, says, value, place FROM mark WHERE seq IN {mark} "
+     "ORDER BY 1"},
+    {"clearance",
+     "SELECT f.seq AS record, c.id AS clip, f.reason, f.value, f.origin FROM clearance f "
+     "JOIN clip c ON c.seq = f.clip WHERE f.seq IN {clearance} ORDER BY 1"},
+    {"review",
+     "SELECT r.seq AS record, c.id AS clip, v.at, r.released, r.kept_out, r.says, v.note "
+     "FROM reviewed_clip r JOIN clip c ON c.seq = r.clip JOIN review v ON v.seq = r.seq "
+     "WHERE r.seq IN {review} AND r.clip IN {clip} ORDER BY 1, 2",
+     Signed::note, Policy::REVIEW},
     {"licence",
      "SELECT l.seq AS record, l.ref AS licence, l.licensor, l.licensee, l.valid_from, l.valid_to, "
      "CASE WHEN EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id) THEN 'revoked' "
@@ -362,13 +381,25 @@ std::optional<Verdict> judge_footage(const Store& store, const Rights& rights) {
   }
   Statement clips(
       store.db(),
-      with_sets("SELECT id, verdict, seq IN (SELECT clip FROM conflicted_clip) FROM clip "
-                "WHERE seq IN {clip}"));
+      with_sets("SELECT c.id, c.verdict, c.seq IN (SELECT clip FROM conflicted_clip), s.path, "
+                "s.digest FROM clip c JOIN source s ON s.seq = c.source WHERE c.seq IN {clip}"));
   std::optional<Verdict> first;
   while (clips.next()) {
     const std::string clip = "clip " + clips.text(0);
-    if (clips.text(1) == "kept" && clips.integer(2) == 0) return std::nullopt;
+    const auto findings = rights.findings_of(clips.text(0));
+    const Verdict verdict =
+        findings.empty()
+            ? yes()
+            : rights
+                  .judge_source(clips.text(3), parse_digest(clips.text(4)).value_or(Digest{}),
+                                Act{TRAIN}, {}, findings)
+                  .verdict;
+    if (clips.text(1) == "kept" && clips.integer(2) == 0 && verdict.cleared) return std::nullopt;
     if (first) continue;
+    if (!verdict.cleared) {
+      first = no(verdict.rule, clip + ": " + verdict.fact);
+      continue;
+    }
     first = clips.integer(2) != 0 ? no("title_conflict", clip + ": two licensors claim it")
                                   : no("superseded_clip", clip + " is not kept: " + clips.text(1));
   }
@@ -379,7 +410,7 @@ std::optional<Verdict> judge_story(const Store& store, const Rights& rights,
                                    const std::string& kind, uint64_t seq) {
   if (kind == "licence") return judge_licence(store, rights, seq);
   if (kind == "clip" || kind == "source" || kind == "duplicate" || kind == "fingerprint" ||
-      kind == "measure") {
+      kind == "measure" || kind == "mark" || kind == "clearance" || kind == "review") {
     if (auto verdict = judge_footage(store, rights)) return verdict;
     return judge_shards(store, rights, true);
   }
@@ -447,6 +478,11 @@ Table history_of(const Store& store, uint64_t seq) {
       "ELSE 'shard of record ' || t.shard END || ': ' || t.reason");
   add("checkpoint", "t.signers", "'step ' || t.step || ', ' || t.digest");
   add("refusal", "''", "t.act || ' ' || t.subject || ': ' || t.rule || ': ' || t.fact");
+  add("clearance", "''", "'clip of record ' || t.clip || ': ' || t.reason || ' ' || t.value");
+  add("review", "t.signers",
+      "(SELECT group_concat('clip of record ' || c.clip || ': released ' || c.released || "
+      "', kept out ' || c.kept_out, '; ') FROM reviewed_clip c WHERE c.seq = t.seq)");
+  add("mark", "''", "t.name || ' says ' || t.says || ': ' || t.value || ', ' || t.place");
   add("erasure", "''", "'licence of record ' || t.licence || ': ' || t.reason");
   add("state", "''", "t.entries || ' entries, root ' || t.root");
   return read_table(store.db(),

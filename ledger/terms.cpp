@@ -146,6 +146,9 @@ Effect effect_on(const std::string& path, const std::vector<std::string>& before
                                                 "allows.release_territory"};
   const auto later = [&] { return !after.empty() && (before.empty() || after[0] > before[0]); };
   if (kGrants.contains(path)) return effect_on_list(before, after);
+  if (path == "overrides.mark") return effect_on_list(before, after);
+  if (path == "allows.synthetic")
+    return after == std::vector<std::string>{"true"} ? Effect::looser : Effect::stricter;
   if (path == "allows.excluded_field") return opposite(effect_on_list(before, after));
   if (path.starts_with("limits.")) return effect_on_limit(before, after);
   if (path == "licence.valid_to") return later() ? Effect::looser : Effect::stricter;
@@ -189,6 +192,7 @@ std::vector<std::string> explain_licence(const LicenceText& terms) {
                            and_list({a.excluded_field().begin(), a.excluded_field().end()}) + "."));
   out.push_back("What comes out may go to " +
                 words_of(a.release_territory(), "territory", "any territory") + ".");
+  if (a.synthetic()) out.push_back("Footage that a machine made is licensed as well.");
   explain_limits(terms.limits(), out);
   explain_clearances(terms.clearances(), out);
   if (terms.derived().has_latent())

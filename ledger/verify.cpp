@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <set>
@@ -1328,6 +1329,9 @@ class Verifier {
     void row(TableId table, std::span<const RowCell> cells) override {
       if (tables()[static_cast<size_t>(table)].many) {
         std::vector<RowCell> kept(cells.begin(), cells.end());
+        for (RowCell& cell : kept) {  // its bytes are borrowed for this call alone
+          if (!cell.bytes.empty()) cell.bytes = texts_.emplace_back(cell.bytes);
+        }
         kept[1].integer = static_cast<int64_t>(resolve(kept[1], kept[0].integer));
         kept[1].refers = RowCell::Refers::no;
         many_.emplace_back(table, std::move(kept));
@@ -1365,6 +1369,7 @@ class Verifier {
         cursors_.at(table).expect(cells, [](const RowCell&, int64_t, int) {});
       }
       many_.clear();
+      texts_.clear();
     }
 
     Verifier& verifier_;
@@ -1373,6 +1378,7 @@ class Verifier {
     Admission admission_;
     std::map<TableId, TableCursor> cursors_;
     std::vector<std::pair<TableId, std::vector<RowCell>>> many_;
+    std::deque<std::string> texts_;  // of theirs
   };
 
   // The state that was logged last is the one that the map in the file has.

@@ -214,6 +214,17 @@ TEST(Layout, OnlyToolsPrintReadArgumentsAndExit) {
   }
 }
 
+// The gate of another day computes and keeps nothing; what learns asks the gate of now.
+TEST(Layout, OnlyReplayAsksTheGateOfAnotherDay) {
+  for (const std::string& name : files()) {
+    if (!is_code(name) || name.starts_with("tests/") || name.starts_with("ledger/gate.") ||
+        name == "train/replay.cpp") {
+      continue;
+    }
+    EXPECT_EQ(read(name).find("Gate::as_of"), std::string::npos) << name;
+  }
+}
+
 TEST(Layout, TopLevelIsFixed) {
   const std::set<std::string> folders = {".ci",    "configs", "curate", "docs", "kernels",
                                          "ledger", "tests",   "tools",  "train"};

@@ -34,7 +34,7 @@ struct PolicyOptions {
 
 constexpr Policy::Act kActs[] = {Policy::APPROVE,   Policy::PERMIT,     Policy::REVOKE,
                                  Policy::ENROL_KEY, Policy::RETIRE_KEY, Policy::CHANGE_POLICY,
-                                 Policy::ERASE};
+                                 Policy::ERASE,     Policy::REVIEW};
 
 // "approve:approver:2"
 void add_rule(Policy& policy, const std::string& text) {

@@ -87,19 +87,44 @@ train_model() {
 
 last_checkpoint() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
 
+checkpoint_steps() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | sed 's/.*step-0*//'; }
+
+# What an auditor does: from the checkpoint before the last to the last, with public keys and the permit alone. Then again after somebody has
+# changed one loss in the lines of the run receipt, and every digest that a stranger can make again: 65.
+have_replayed() { [ "$work/.replayed" -nt "$work/.trained" ]; }
+replay() {
+  local from last forged=$work/forged
+  from=$(checkpoint_steps | tail -n 2 | head -n 1)
+  last=$(basename "$(last_checkpoint)")
+  cat "$keys/approver.pub" "$db.pub" "$keys/trainer.pub" >"$work/auditor.trust"
+  run train step0 "$work/runs/$run_name" --trust "$work/auditor.trust"
+  run train replay "$work/runs/$run_name" --from "$from" --permit "$work/$run_name.permit" \
+    --trust "$work/auditor.trust" --shards "$work/shards"
+  rm -rf "$forged"
+  mkdir "$forged"
+  cp -r "$work/runs/$run_name/$(printf 'step-%06d' "$from")" "$work/runs/$run_name/$last" "$forged"
+  sed -i '1s/loss ......../loss 3f000000/' "$forged/$last/steps.txt"
+  (cd "$forged/$last" && awk '{ print $2 }' SHA256SUMS | xargs sha256sum >sums && mv sums SHA256SUMS)
+  expect 65 train replay "$forged" --from "$from" --permit "$work/$run_name.permit" \
+    --trust "$work/auditor.trust" --shards "$work/shards"
+  rm -rf "$forged"
+  touch "$work/.replayed"
+}
+
 have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
 # The gate's yes for these weights comes first, as a note that needs no ledger.
 sample() {
-  local weights
+  local weights kind
   weights=$(sha256sum "$(last_checkpoint)/weights.safetensors" | cut -d ' ' -f 1)
   run ledger release "$db" "$weights" --use GENERATE_INTERNAL --model cleared-base --field film \
     --territory US --key "$keys/approver.key" --out "$work/$run_name.release"
-  run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.gif" \
-    --release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices" \
-    --caption "$(cat docs/samples/captions/cityCC0.txt)"
-  run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.gif" \
-    --release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices" \
-    --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
+  local yes=(--release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices")
+  for kind in webm gif; do
+    run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.$kind" "${yes[@]}" \
+      --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
+    run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.$kind" "${yes[@]}" \
+      --caption "$(cat docs/samples/captions/cityCC0.txt)"
+  done
 }
 
 # What the licensor is due, and what it would cost to train again without one of the licences.
@@ -122,5 +147,6 @@ step "Clips into shards, approved" have_checkpoint shard
 step "Permit for the run" have_permit permit
 step "Train on $ranks ranks" have_checkpoint train_model
 step "Sample two clips" have_clip sample
+step "Replay, and a forged one refused" have_replayed replay
 step "Report" never report
 step "Statement and impact pages" never rights

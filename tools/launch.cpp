@@ -19,6 +19,8 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/log.h"
+#include "tools/cli.h"
 
 namespace cleared::tools {
 namespace {
@@ -27,6 +29,10 @@ using Clock = std::chrono::steady_clock;
 
 // From the signal handler to the waiting loop.
 std::atomic<int> g_signal = 0;
+bool g_asked_to_end = false;
+
+// What torchrun calls it, too.
+constexpr const char* kAttempt = "TORCHELASTIC_RESTART_COUNT";
 
 constexpr auto kPatience = std::chrono::seconds(120);  // from asking a rank to end to killing it
 
@@ -46,7 +52,7 @@ int free_port() {
 
 // In a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone, which
 // passes it on once.
-[[noreturn]] void become_rank(int rank, int ranks, int port, char** argv) {
+[[noreturn]] void become_rank(int rank, int ranks, int port, int attempt, char** argv) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   const auto set = [](const char* name, int value) {
@@ -57,6 +63,7 @@ int free_port() {
   set("WORLD_SIZE", ranks);
   set("LOCAL_WORLD_SIZE", ranks);
   set("MASTER_PORT", port);
+  set(kAttempt, attempt);
   ::setenv("MASTER_ADDR", "127.0.0.1", 1);
   ::setenv("OMP_WAIT_POLICY", "passive", 0);  // ranks share the cores: waiting must not spin
   ::execv("/proc/self/exe", argv);
@@ -72,45 +79,76 @@ void tell(const std::vector<pid_t>& ranks, int signal) {
   for (const pid_t pid : ranks) ::kill(pid, signal);
 }
 
-}  // namespace
+// One attempt: starts all ranks, and ends all when one ends badly.
+struct Attempt {
+  int code = 0;       // of the first that failed
+  bool lost = false;  // a rank was ended by a signal that was not ours
+};
 
-int launch_ranks(int ranks, char** argv) {
+std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
   const int port = free_port();
   std::vector<pid_t> running;
   for (int rank = 0; rank < ranks; ++rank) {
     const pid_t pid = ::fork();
-    if (pid == 0) become_rank(rank, ranks, port, argv);
+    if (pid == 0) become_rank(rank, ranks, port, attempt, argv);
     if (pid < 0) {
       tell(running, SIGKILL);
       throw Error(Errc::io, "start rank ", rank, ": ", std::generic_category().message(errno));
     }
     running.push_back(pid);
   }
+  return running;
+}
 
-  struct sigaction pass_on {};
-  pass_on.sa_handler = [](int signal) { g_signal = signal; };
-  ::sigaction(SIGINT, &pass_on, nullptr);
-  ::sigaction(SIGTERM, &pass_on, nullptr);
-
-  int first_failure = 0;
+Attempt watch(std::vector<pid_t> running) {
+  Attempt attempt;
   auto deadline = Clock::time_point::max();
+  bool killed = false;
   while (!running.empty()) {
     int status = 0;
     const pid_t ended = ::waitpid(-1, &status, WNOHANG);
     if (ended > 0) {
       std::erase(running, ended);
-      if (first_failure == 0 && exit_code(status) != 0) {
-        first_failure = exit_code(status);
+      // What we ended ourselves is not lost: ranks that do not catch SIGTERM die of it.
+      const bool ours = killed || (attempt.code != 0 && WTERMSIG(status) == SIGTERM);
+      attempt.lost |= WIFSIGNALED(status) && !ours && !g_asked_to_end;
+      if (attempt.code == 0 && exit_code(status) != 0) {
+        attempt.code = exit_code(status);
         tell(running, SIGTERM);
         deadline = Clock::now() + kPatience;
       }
       continue;
     }
-    if (const int signal = g_signal.exchange(0); signal != 0) tell(running, signal);
-    if (Clock::now() > deadline) tell(running, SIGKILL);
+    if (const int signal = g_signal.exchange(0); signal != 0) {
+      g_asked_to_end = true;
+      tell(running, signal);
+    }
+    if (Clock::now() > deadline) killed = true, tell(running, SIGKILL);
     ::usleep(20'000);
   }
-  return first_failure;
+  return attempt;
+}
+
+}  // namespace
+
+void end_with_parent() {
+  const pid_t parent = ::getppid();
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // It may have gone before the kernel knew that we ask.
+  if (::getppid() != parent) ::raise(SIGTERM);
+}
+
+int launch_ranks(int ranks, char** argv, int restarts) {
+  struct sigaction pass_on {};
+  pass_on.sa_handler = [](int signal) { g_signal = signal; };
+  ::sigaction(SIGINT, &pass_on, nullptr);
+  ::sigaction(SIGTERM, &pass_on, nullptr);
+  for (int n = 0;; ++n) {
+    const Attempt attempt = watch(start_ranks(ranks, n, argv));
+    if (!attempt.lost) return attempt.code;
+    if (n == restarts) return exit_busy;
+    log(Level::warn, "launch.restart", {{"ended_with", attempt.code}, {"attempt", n + 1}});
+  }
 }
 
 }  // namespace cleared::tools

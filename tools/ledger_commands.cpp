@@ -315,6 +315,9 @@ int ledger_sign(const LedgerOptions& o) {
   const std::string out = o.out.empty() ? o.file : o.out;
   // Nobody should put a name under a document that the ledger would not take.
   if (fs::path(out).extension() == ".licence") parse_licence(note.text, o.file);
+  if (fs::path(out).extension() == ".review") {
+    check_review(parse_noted<ReviewText>(note, o.file).review());
+  }
   add_signature(note, key);
   write_file(out, format_note(note));
   std::printf("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),
@@ -411,14 +414,15 @@ int ledger_permit(const LedgerOptions& o) {
   request.height_px = config.clip().height();
   request.draws = config.steps() * config.batch();
   request.passes_before = 1;  // the codec is fitted first
-  request.resumes = o.name;
+  request.resumes = o.resume;
   request.hold_shares = o.hold_shares;
-  if (!o.name.empty()) {
-    request.draws -= std::min(request.draws, end_of_run(store, o.name) * config.batch());
+  if (!o.resume.empty()) {
+    request.draws -= std::min(request.draws, end_of_run(store, o.resume) * config.batch());
     request.passes_before = 0;
   }
   request.hours = o.hours;
   request.leave_out_refused = o.leave_out;
+  request.only = o.name;
   PermitText text;
   try {
     text = make_permit(store, rights, request);

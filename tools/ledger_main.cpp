@@ -10,6 +10,7 @@
 #include "tools/publish_commands.h"
 #include "tools/query_commands.h"
 #include "tools/retention_commands.h"
+#include "tools/review_commands.h"
 #include "tools/rights_commands.h"
 #include "tools/statement_command.h"
 #include "tools/witness_commands.h"
@@ -114,11 +115,12 @@ int main(int argc, char** argv) {
     permit->add_option("--out", o.out, "where the permit goes")->required();
     permit->add_option("--hours", o.hours, "how long it holds, 1 to 168")->capture_default_str();
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
-    permit->add_option("--resume", o.name,
+    permit->add_option("--resume", o.resume,
                        "name of the run that goes on: what it consumed by the record is counted");
     permit->add_flag("--hold-shares", o.hold_shares,
                      "leave out shards of licensors whose share would be above their max_share");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
+    permit->add_option("--only", o.name, "shards whose name starts like this, as \"latent-\"");
     add_writing(permit, o);
 
     CLI::App* revoke = on_ledger(app, o, "revoke", "take back a licence or a shard");
@@ -202,6 +204,7 @@ int main(int argc, char** argv) {
     cleared::tools::add_retention_commands(app, rights);
     cleared::tools::add_impact_command(app, rights);
     cleared::tools::add_statement_command(app, rights);
+    cleared::tools::add_review_command(app, rights);
 
     app.footer(std::string(kExamples) + kExitCodes);
     try {

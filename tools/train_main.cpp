@@ -14,6 +14,9 @@
 #include "ledger/digest.h"
 #include "tools/cli.h"
 #include "tools/launch.h"
+#include "tools/train_audit_commands.h"
+#include "tools/train_output.h"
+#include "tools/train_stage_commands.h"
 #include "train/agree.h"
 #include "train/check.h"
 #include "train/data/config.h"
@@ -24,23 +27,36 @@
 namespace {
 
 using namespace cleared;
-using Json = nlohmann::ordered_json;
+using tools::bar;
+using tools::Lines;
+using tools::print;
+using tools::refused;
+using tools::text;
 
 constexpr const char* kExamples = R"(Examples:
   train check  --config configs/nano.textproto --permit nano.permit --trust approver.pub \
                --shards shards --notices notices
   train run    (the same) --key trainer.key --out runs/nano --nproc-per-node 2
+  train resume (the same): fails rather than start from the seed
   torchrun --no-python --nproc-per-node 8 train run (the same) --key trainer.key --out runs/nano
+  train vae    (the same, with a config of stage AUTOENCODER) --out runs/vae
+  train encode --checkpoint runs/vae/step-001000 (permit, trust, shards, notices) --out latents
+  train eval   --checkpoint runs/nano/step-000250 (permit, trust, shards, notices)
+  train plan   configs/small.textproto
+  train replay runs/nano --from 100 --permit nano.permit --trust auditor.trust --shards shards
+  train step0  runs/nano --trust auditor.trust
   train sample --checkpoint runs/nano/step-000250 --release nano.release --trust approver.pub \
                --caption "A city street" --out street.gif
 
-Exit codes: 0 done, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
+Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
 75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
 
 struct Options {
   train::RunOptions run;
   train::SampleCommand sample;
   int ranks = 1;
+  int restarts = 3;
+  bool autoencoder = false;
   bool json = false;
   bool quiet = false;
   bool dry_run = false;
@@ -48,50 +64,6 @@ struct Options {
 };
 
 std::atomic<bool> g_stop = false;
-
-void print(const Json& json) {
-  std::printf("%s\n", json.dump().c_str());
-  std::fflush(stdout);
-}
-
-// One line for people: on a terminal it replaces the one before.
-class Lines {
- public:
-  explicit Lines(const Options& options)
-      : json_(options.json), quiet_(options.quiet), terminal_(::isatty(STDOUT_FILENO) == 1) {}
-
-  bool json() const { return json_; }
-  bool terminal() const { return terminal_ && !json_ && !quiet_; }
-  void passing(const std::string& text) {
-    std::printf("\r\033[K%s", text.c_str());
-    std::fflush(stdout);
-    open_ = true;
-  }
-  void lasting(const std::string& text) {
-    if (quiet_ || json_) return;
-    std::printf("%s%s\n", open_ ? "\r\033[K" : "", text.c_str());
-    std::fflush(stdout);
-    open_ = false;
-  }
-
- private:
-  bool json_, quiet_, terminal_;
-  bool open_ = false;
-};
-
-template <class... Values>
-std::string text(const char* format, Values... values) {
-  char buffer[512];
-  std::snprintf(buffer, sizeof buffer, format, values...);
-  return buffer;
-}
-
-std::string bar(double share) {
-  constexpr int kWidth = 24;
-  const int full = static_cast<int>(share * kWidth);
-  return "[" + std::string(static_cast<size_t>(full), '#') +
-         std::string(static_cast<size_t>(kWidth - full), '.') + "]";
-}
 
 void show_start(Lines& lines, const train::StartReport& start) {
   if (lines.json()) {
@@ -103,6 +75,7 @@ void show_start(Lines& lines, const train::StartReport& start) {
                   {"ranks", start.ranks},
                   {"backend", start.backend},
                   {"machine", start.machine},
+                  {"peak_flops_per_s", start.peak_flops_per_s},
                   {"resumed_from", start.resumed_from.string()},
                   {"set_aside", start.set_aside}});
   }
@@ -123,23 +96,29 @@ void show_start(Lines& lines, const train::StartReport& start) {
 void show_step(Lines& lines, const train::StepReport& step, uint32_t every) {
   const bool due = step.step % every == 0 || step.step + 1 == step.steps;
   if (lines.json()) {
-    if (!due) return;
     return print({{"event", "step"},
                   {"step", step.step},
                   {"loss", step.loss},
                   {"loss_smooth", step.smooth_loss},
                   {"learning_rate", step.learning_rate},
                   {"gradient_norm", step.gradient_norm},
+                  {"seconds", step.seconds},
                   {"samples_per_s", step.samples_per_s},
+                  {"tokens_per_s", step.tokens_per_s},
+                  {"peak_share", step.peak_share},
+                  {"eta_s", step.eta_s},
+                  {"memory_bytes", step.memory_bytes},
                   {"stall_share", step.stall_share},
                   {"gate_share", step.gate_share}});
   }
   const std::string line = text(
-      "step %llu/%llu  loss %.4f (smooth %.4f)  lr %.2e  norm %.2f  %.1f samples/s  stall %.1f %%  "
-      "gate %.2f %%",
+      "step %llu/%llu  loss %.4f (smooth %.4f)  lr %.2e  norm %.2f  %.1f samples/s  %.0f %% of "
+      "peak  "
+      "stall %.1f %%  gate %.2f %%  %s left",
       static_cast<unsigned long long>(step.step + 1), static_cast<unsigned long long>(step.steps),
       step.loss, step.smooth_loss, step.learning_rate, step.gradient_norm, step.samples_per_s,
-      100 * step.stall_share, 100 * step.gate_share);
+      100 * step.peak_share, 100 * step.stall_share, 100 * step.gate_share,
+      tools::duration_text(step.eta_s).c_str());
   if (lines.terminal()) {
     lines.passing(bar(static_cast<double>(step.step + 1) / static_cast<double>(step.steps)) + " " +
                   line);
@@ -184,12 +163,6 @@ void show_check(const Options& options, const train::CheckReport& report) {
   }
 }
 
-int refused(bool json, const ledger::Verdict& verdict) {
-  if (json) print({{"cleared", false}, {"rule", verdict.rule}, {"fact", verdict.fact}});
-  std::fprintf(stderr, "train: %s: %s\n", verdict.rule.c_str(), verdict.fact.c_str());
-  return tools::exit_refused;
-}
-
 int do_check(const Options& options, bool read_samples) {
   try {
     show_check(options, train::check(train::load_config(options.run.config), options.run.gate,
@@ -228,11 +201,16 @@ int do_other_rank(const Options& options) try {
 int do_run(Options& options, char** argv) {
   if (options.dry_run) return do_check(options, false);
   const train::RunConfig config = train::load_config(options.run.config).config;
-  if (std::getenv("RANK") == nullptr && options.ranks > 1) {
-    return tools::launch_ranks(options.ranks, argv);
+  if (options.autoencoder && config.stage() != train::RunConfig::AUTOENCODER) {
+    throw Error(Errc::config, options.run.config.string(),
+                ": stage: must be AUTOENCODER; train run is for the others");
   }
+  if (std::getenv("RANK") == nullptr && options.ranks > 1) {
+    return tools::launch_ranks(options.ranks, argv, options.restarts);
+  }
+  if (std::getenv("RANK") != nullptr) tools::end_with_parent();
   stop_on_signals();
-  Lines lines(options);
+  Lines lines(options.json, options.quiet);
   const uint32_t every = config.log_every();
   options.run.stop = &g_stop;
   options.run.on_start = [&](const auto& start) { show_start(lines, start); };
@@ -270,7 +248,7 @@ int do_run(Options& options, char** argv) {
 }
 
 int do_sample(Options& options) {
-  Lines lines(options);
+  Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
     options.sample.progress = [&](int step, int steps) {
       lines.passing(bar(static_cast<double>(step) / steps) + " sampling");
@@ -312,6 +290,33 @@ void add_gate(CLI::App* command, Options& o) {
       ->required();
 }
 
+void add_run(CLI::App* run, Options& o) {
+  add_gate(run, o);
+  add_output(run, o);
+  run->add_option("--key", o.run.key, "the trainer's private key: signs receipts and statements")
+      ->required();
+  run->add_option("--out", o.run.out, "the run's folder")->required();
+  run->add_option("--nproc-per-node", o.ranks,
+                  "ranks to start on this machine, unless RANK says this is one")
+      ->check(CLI::Range(1, 1024));
+  run->add_option("--restarts", o.restarts,
+                  "how often --nproc-per-node starts all ranks again when one was lost")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  run->add_option("--threads", o.run.threads, "threads of each rank; the bits depend on it")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  run->add_option("--until", o.run.until, "stop after so many steps, with a checkpoint");
+  run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
+  run->add_option("--curate", o.run.curate, "the curate program, for decoding");
+  run->add_option("--vae", o.run.vae, "checkpoint of the autoencoder, where the config wants one");
+  run->add_option("--profile", o.run.profile, "trace so many steps into OUT/trace.json (Chrome)")
+      ->check(CLI::Range(1, 1000));
+  run->add_flag("--leave-out-revoked", o.run.gate.leave_out,
+                "when footage is revoked or its terms end: a checkpoint, then go on without it");
+  run->add_flag("--dry-run", o.dry_run, "ask the gate, and say what the run would consume");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -327,28 +332,23 @@ int main(int argc, char** argv) {
     add_output(check, o);
 
     CLI::App* run = app.add_subcommand("run", "train; goes on from the newest checkpoint in OUT");
-    add_gate(run, o);
-    add_output(run, o);
-    run->add_option("--key", o.run.key, "the trainer's private key: signs receipts and statements")
-        ->required();
-    run->add_option("--out", o.run.out, "the run's folder")->required();
-    run->add_option("--nproc-per-node", o.ranks,
-                    "ranks to start on this machine, unless RANK says this is one")
-        ->check(CLI::Range(1, 1024));
-    run->add_option("--threads", o.run.threads, "threads of each rank; the bits depend on it")
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
-    run->add_option("--until", o.run.until, "stop after so many steps, with a checkpoint");
-    run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
-    run->add_option("--curate", o.run.curate, "the curate program, for decoding");
-    run->add_flag("--leave-out-revoked", o.run.gate.leave_out,
-                  "when footage is revoked or its terms end: a checkpoint, then go on without it");
+    add_run(run, o);
     run->add_flag("--fresh", o.run.fresh, "set what is in OUT aside and start from the seed");
-    run->add_flag("--dry-run", o.dry_run, "ask the gate, and say what the run would consume");
+    CLI::App* resume =
+        app.add_subcommand("resume", "as run, but only where there is a checkpoint to go on from");
+    add_run(resume, o);
+
+    CLI::App* vae = app.add_subcommand(
+        "vae", "train a video autoencoder: as run, with a config of stage AUTOENCODER");
+    add_run(vae, o);
+    vae->add_flag("--fresh", o.run.fresh, "set what is in OUT aside and start from the seed");
+
+    const auto stage = tools::add_stage_commands(app);
+    const auto audit = tools::add_audit_commands(app, argv);
 
     CLI::App* sample = app.add_subcommand("sample", "make a clip from a checkpoint");
     sample->add_option("--checkpoint", o.sample.checkpoint, "folder of a checkpoint")->required();
-    sample->add_option("--out", o.sample.out, "animated GIF to write")->required();
+    sample->add_option("--out", o.sample.out, "animated GIF, or NAME.webm, to write")->required();
     sample->add_option("--caption", o.sample.caption, "what to show (default: the config's)");
     sample
         ->add_option("--release", o.sample.release,
@@ -360,6 +360,7 @@ int main(int argc, char** argv) {
         ->required();
     sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to");
     sample->add_flag("--commercial", o.commercial, "for GENERATE_COMMERCIAL, not _INTERNAL");
+    sample->add_option("--curate", o.sample.curate, "the curate program, for WebM files");
     sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");
     sample->add_option("--steps", o.sample.steps, "of the sampler")->check(CLI::Range(1, 10000));
     sample->add_option("--guidance", o.sample.guidance, "how much the caption counts; 1: plainly");
@@ -377,6 +378,10 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
       throw Error(Errc::usage, error.what(), " (train --help)");
     }
+    if (const auto code = stage()) return *code;
+    if (const auto code = audit()) return *code;
+    o.autoencoder = vae->parsed();
+    o.run.must_resume = resume->parsed();
     if (check->parsed()) return do_check(o, true);
     if (sample->parsed()) return do_sample(o);
     return do_run(o, argv);

@@ -1,9 +1,11 @@
 #include "train/check.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "ledger/gate.h"
 #include "ledger/merkle.h"
+#include "train/data/codec_shape.h"
 #include "train/data/config.h"
 #include "train/data/order.h"
 
@@ -40,6 +42,25 @@ std::vector<uint64_t> revocable_samples(const ledger::Gate& gate) {
   return out;
 }
 
+// Those that the codec and the text may be fitted to: all but what comes last, or all.
+std::vector<uint64_t> early_samples(const RunConfig& config, const ledger::Gate& gate) {
+  std::vector<uint64_t> from;
+  const auto last = config.sequence() == RunConfig::REVOCABLE_LAST ? revocable_samples(gate)
+                                                                   : std::vector<uint64_t>();
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    const bool late = std::binary_search(last.begin(), last.end(), i);
+    if (!late || last.size() == gate.samples().size()) from.push_back(i);
+  }
+  return from;
+}
+
+std::vector<uint64_t> evenly_spread(uint64_t count, const std::vector<uint64_t>& from) {
+  std::vector<uint64_t> chosen;
+  const uint64_t some = std::min<uint64_t>(count, from.size());
+  for (uint64_t i = 0; i < some; ++i) chosen.push_back(from[i * from.size() / some]);
+  return chosen;
+}
+
 }  // namespace
 
 Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step) {
@@ -54,18 +75,17 @@ Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first
   return Order(options);
 }
 
-std::vector<uint64_t> fit_samples(const RunConfig& config, const ledger::Gate& gate) {
-  std::vector<uint64_t> from;
-  const auto last = config.sequence() == RunConfig::REVOCABLE_LAST ? revocable_samples(gate)
-                                                                   : std::vector<uint64_t>();
-  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
-    const bool late = std::binary_search(last.begin(), last.end(), i);
-    if (!late || last.size() == gate.samples().size()) from.push_back(i);
+FitSamples fit_samples(const RunConfig& config, const ledger::Gate& gate) {
+  const auto samples = early_samples(config, gate);
+  constexpr uint64_t kMostCaptions = 65'536;
+  FitSamples fit;
+  if (config.stage() == RunConfig::TRANSFORMER && !config.codec().has_vae()) {
+    fit.video = evenly_spread(config.codec().fit_samples(), samples);
   }
-  const uint64_t count = std::min<uint64_t>(config.codec().fit_samples(), from.size());
-  std::vector<uint64_t> chosen;
-  for (uint64_t i = 0; i < count; ++i) chosen.push_back(from[i * from.size() / count]);
-  return chosen;
+  if (pair_count(config) > 0) fit.captions = evenly_spread(kMostCaptions, samples);
+  std::set_union(fit.video.begin(), fit.video.end(), fit.captions.begin(), fit.captions.end(),
+                 std::back_inserter(fit.all));
+  return fit;
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
@@ -105,7 +125,7 @@ CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_
   const RunConfig& config = loaded.config;
   const Order order = order_of(config, gate, 0);
   std::vector<uint64_t> before(gate.samples().size(), 0);
-  for (const uint64_t sample : fit_samples(config, gate)) before[sample] = 1;
+  for (const uint64_t sample : fit_samples(config, gate).all) before[sample] = 1;
   check_passes(gate, order, before, config.steps());
 
   CheckReport report;
@@ -119,7 +139,8 @@ CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_
     report.most_passes = std::max(report.most_passes, before[i] + order.passes(i, config.steps()));
     if (!read_samples) continue;
     const ledger::ClearedSample cleared = gate.clear(i, 1);
-    report.hashed_bytes += cleared.member("webm").size() + cleared.member("txt").size();
+    report.hashed_bytes += cleared.member(cleared.has("latent") ? "latent" : "webm").size() +
+                           cleared.member("txt").size();
   }
   return report;
 }

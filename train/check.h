@@ -39,9 +39,13 @@ Digest samples_root(const ledger::Gate& gate);
 // The data order that the config asks for, of the samples that the gate permits, from `first_step`.
 Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step);
 
-// The samples that the codec is fitted to: at most config.codec.fit_samples, evenly spread; none of
-// those that come last, as long as there are others.
-std::vector<uint64_t> fit_samples(const RunConfig& config, const ledger::Gate& gate);
+// What is read before the first step, each list ascending and evenly spread: the samples that the
+// codec is fitted to, those whose captions the text's pairs are learned from, and both together.
+struct FitSamples {
+  std::vector<uint64_t> video, captions, all;
+};
+// Of those that come last none is read, as long as there are others.
+FitSamples fit_samples(const RunConfig& config, const ledger::Gate& gate);
 
 // Passes by sample that were consumed before `order` began, from totals at `step`. To be added to
 // what the order has consumed, modulo 2^64. Where the permit has counted what run `resumed`

@@ -46,6 +46,7 @@ Metadata metadata_of(const State& state, const Span& span) {
       {"machine", state.machine()},
       {"foreign_weights", "none"},
   };
+  if (state.has_vae()) metadata["vae"] = state.vae();
   if (state.has_parent()) metadata["parent"] = state.parent();
   return metadata;
 }
@@ -69,19 +70,44 @@ ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
 
 }  // namespace
 
-Digest tensors_digest(const CheckpointTensors& tensors) {
+void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors) {
+  for (const auto& [name, tensor] : state) {
+    if (name.starts_with("ema.")) tensors.ema.emplace(name.substr(4), tensor);
+    else tensors.optimiser.emplace(name, tensor);
+  }
+}
+
+CheckpointTensors copy_of(const CheckpointTensors& tensors) {
+  const auto copy = [](const TensorMap& map) {
+    TensorMap copied;
+    for (const auto& [name, tensor] : map) {
+      copied.emplace(name, tensor.detach().to(at::kCPU, tensor.scalar_type(), false, true));
+    }
+    return copied;
+  };
+  return {copy(tensors.model), copy(tensors.ema), copy(tensors.codec), copy(tensors.optimiser)};
+}
+
+Digest tensor_digest(const Tensor& tensor) {
+  const Tensor values = tensor.detach().to(at::kCPU).contiguous();
+  return ledger::sha256(
+      std::span(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()));
+}
+
+std::string tensors_manifest(const CheckpointTensors& tensors) {
   TensorMap all = weights_of(tensors);
   add_with_prefix(all, "optimiser.", tensors.optimiser);
-  ledger::Sha256 hash;
+  std::string text;
   for (const auto& [name, tensor] : all) {
-    std::string head = name + " " + at::toString(tensor.scalar_type());
-    for (const int64_t size : tensor.sizes()) head += " " + std::to_string(size);
-    head += "\n";
-    hash.update(as_bytes(head));
-    const Tensor values = tensor.detach().to(at::kCPU).contiguous();
-    hash.update({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+    text += to_hex(tensor_digest(tensor)) + " " + name + " " + at::toString(tensor.scalar_type());
+    for (const int64_t size : tensor.sizes()) text += " " + std::to_string(size);
+    text += "\n";
   }
-  return hash.finish();
+  return text;
+}
+
+Digest tensors_digest(const CheckpointTensors& tensors) {
+  return ledger::sha256(tensors_manifest(tensors));
 }
 
 fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTensors& tensors,
@@ -102,7 +128,7 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
   const Digest receipt =
       writer.write("receipt.note", write_receipt(span, receipt_facts(state, weights), trainer));
 
-  state.set_tensors(ledger::digest_name(tensors_digest(tensors)));
+  state.set_tensors(ledger::digest_name(writer.write("tensors.txt", tensors_manifest(tensors))));
   state.set_weights(ledger::digest_name(weights));
   state.set_receipt(ledger::digest_name(receipt));
   writer.write("state.textproto", ledger::format_textproto(state));

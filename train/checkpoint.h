@@ -4,6 +4,7 @@
 //   weights.safetensors     model.* trained, ema.* averaged, codec.*; metadata says what made them
 //   optimizer.safetensors   m.* and v.* moments, steps
 //   config.textproto        the run config, byte for byte
+//   tensors.txt             a digest, a type and a shape for every tensor of the two
 //   steps.txt, totals.txt   what was consumed since the checkpoint before, and since the start
 //   places.txt              in which shards the samples of steps.txt lie
 //   receipt.note            the run receipt, signed
@@ -36,8 +37,19 @@ struct CheckpointTensors {
   TensorMap optimiser;  // m.*, v.*, steps
 };
 
-// SHA-256 over name, type, shape and values of each, by name: says "the same weights" whatever
-// run, permit or key is written beside them.
+// The optimiser's part of `state` (train/model/optim.h), and what it averages.
+void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors);
+
+// The same values in storage of their own, on the CPU, so that training may go on.
+CheckpointTensors copy_of(const CheckpointTensors& tensors);
+
+// SHA-256 of the values as they lie in memory.
+Digest tensor_digest(const Tensor& tensor);
+
+// tensors.txt of a checkpoint: "HEX NAME TYPE SIZE SIZE..." for each tensor, by name.
+std::string tensors_manifest(const CheckpointTensors& tensors);
+
+// SHA-256 of that text: says "the same weights" whatever run, permit or key is written beside them.
 Digest tensors_digest(const CheckpointTensors& tensors);
 
 struct CheckpointText {

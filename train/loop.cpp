@@ -1,13 +1,18 @@
 #include "train/loop.h"
 
 #include <chrono>
+#include <cmath>
+#include <future>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
 #include <unistd.h>
 
+#include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
@@ -16,14 +21,19 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/events.h"
 #include "train/model/machine.h"
+#include "train/model/peak.h"
+#include "train/model/profile.h"
 #include "train/outbox.h"
+#include "train/plan.h"
 #include "train/receipt.h"
 #include "train/resume.h"
 #include "train/run_folder.h"
-#include "train/trainee.h"
+#include "train/start.h"
+#include "train/version.h"
 
 namespace cleared::train {
 namespace {
@@ -37,46 +47,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Every rank opens its own gate, and all of them must have been given the same permit.
-Outcome open_gate(World& world, const ledger::GateOptions& options,
-                  std::unique_ptr<ledger::Gate>& gate) {
-  Outcome outcome =
-      agree(world, outcome_of([&] { gate = std::make_unique<ledger::Gate>(options); }));
-  if (outcome.kind == Kind::good && !world.agree(gate->permit_digest().text())) {
-    outcome.kind = Kind::refused;
-    outcome.verdict = ledger::no("permits_differ", "the ranks were given different permits");
-  } else if (outcome.kind == Kind::good && !world.agree(samples_root(*gate).text())) {
-    outcome.kind = Kind::failed;
-    outcome.code = Errc::busy;
-    outcome.text = "the ranks see different notices, and so other samples to leave out; run again";
-  }
-  return outcome;
-}
-
-uint32_t slots_of_a_rank(const RunConfig& config, int world_size) {
-  const auto ranks = static_cast<uint32_t>(world_size);
-  if (config.batch() % ranks != 0) {
-    throw Error(Errc::config, "batch: ", config.batch(), " samples cannot be shared equally by ",
-                ranks, " ranks");
-  }
-  return config.batch() / ranks;
-}
-
-DecoderOptions decoder_options(const RunOptions& options, const RunConfig::Clip& clip) {
-  return {.program = options.curate,
-          .width = clip.width(),
-          .height = clip.height(),
-          .frames = clip.frames()};
-}
-
-// Rank 0's state and totals on every rank.
-void share_position(World& world, Position& position) {
-  position.state.ParseFromString(world.broadcast(position.state.SerializePartialAsString()));
-  position.totals =
-      parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
-  position.resumed_run = world.broadcast(position.resumed_run);
-}
-
 // How many machines the ranks are on, by their host names.
 uint64_t count_machines(World& world) {
   char name[256] = {};
@@ -84,6 +54,13 @@ uint64_t count_machines(World& world) {
   const auto names = world.all_gather(name);
   return std::set<std::string>(names.begin(), names.end()).size();
 }
+
+// A checkpoint that another thread writes while training goes on, and what came of it.
+struct Written {
+  CheckpointReport report;
+  std::string receipt;  // digest of the run receipt
+  Gif gif;
+};
 
 // A run under way: what the ranks do between two questions to the gate.
 class Training {
@@ -99,10 +76,12 @@ class Training {
         slots_(slots_of_a_rank(config_, world.size())),
         position_(std::move(position)),
         state_(position_.state),
+        first_step_(state_.step()),
         places_(std::make_shared<const Places>(places_of(*gate_))),
         span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
-        order_(order_of(config_, *gate_, state_.order_first_step())) {}
+        order_(order_of(config_, *gate_, state_.order_first_step())),
+        plan_(plan_of(config_)) {}
 
   void start();
   bool done() const { return state_.step() >= end_step_; }
@@ -112,7 +91,7 @@ class Training {
   // Closes the span under the permit that it was consumed under, and goes on under the newer one
   // once every rank has it.
   void take_new_permit();
-  void step();
+  Outcome step();
   void checkpoint();
   bool checkpoint_due() const {
     return done() || state_.step() % config_.checkpoints().every() == 0;
@@ -121,7 +100,12 @@ class Training {
 
  private:
   void fit_codec();
-  void report(const Learned& learned, double seconds);
+  void start_writing();
+  void finish_writing();
+  std::string names_of_samples(uint64_t step) const;
+  void report(const Learned& learned);
+  void measure_machine();
+  void save_profile();
 
   const RunOptions& options_;
   const LoadedConfig& loaded_;
@@ -132,22 +116,30 @@ class Training {
   const uint32_t slots_;
   Position position_;
   State& state_;
+  const uint64_t first_step_;  // of this call
   const std::shared_ptr<const Places> places_;
   Span span_;
   const uint64_t end_step_;
   const Order order_;
 
-  std::unique_ptr<Trainee> trainee_;
+  std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EventWriter> events_;
   Batch batch_;
   bool has_batch_ = false;  // of the next step
   uint64_t machines_ = 1;
-  Clock::time_point started_, span_started_;
+  Clock::time_point span_started_;
+  Clock::time_point started_, last_step_;
+  const Plan plan_;
+  double peak_flops_per_s_ = 0;  // of all ranks
+  double pace_s_ = 0;            // of a step, smoothed
+  std::optional<Profile> profile_;
   std::optional<CheckpointReport> last_;
+  std::future<Written> writing_;  // last: its thread reads what copies share with the above
 };
 
 void Training::start() {
+  measure_machine();
   machines_ = count_machines(world_);
   span_started_ = Clock::now();
   if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
@@ -155,46 +147,53 @@ void Training::start() {
       passes_before(*gate_, order_, position_.totals, state_.step(), position_.resumed_run);
   check_passes(*gate_, order_, before, end_step_);
 
-  trainee_ = std::make_unique<Trainee>(world_, config_, position_.tensors);
+  learner_ = make_learner(world_, config_, position_.tensors);
   position_.tensors = {};
+  if (world_.first() && state_.step() == 0) {
+    const std::string tensors = tensors_manifest(learner_->tensors());
+    write_file(options_.out / kStep0File, tensors);
+    state_.set_step0(ledger::digest_name(ledger::sha256(tensors)));
+  }
   const auto first_slot = slots_ * static_cast<uint32_t>(world_.rank());
   loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_),
-                                     decoder_options(options_, config_.clip()), order_,
+                                     decoder_options(options_.curate, config_), order_,
                                      LoaderOptions{.first_step = state_.step(),
                                                    .end_step = end_step_,
                                                    .first_slot = first_slot,
                                                    .end_slot = first_slot + slots_,
                                                    .before = before});
   if (world_.first()) events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
-  started_ = Clock::now();
+  started_ = last_step_ = Clock::now();
   if (world_.first() && options_.on_start) {
     options_.on_start({.run = state_.run(),
                        .first_step = state_.step(),
                        .samples = gate_->samples().size(),
-                       .parameters = trainee_->parameter_count(),
+                       .parameters = learner_->parameter_count(),
                        .ranks = world_.size(),
                        .backend = world_.backend(),
                        .machine = state_.machine(),
+                       .peak_flops_per_s = peak_flops_per_s_,
                        .resumed_from = position_.resumed_from,
                        .set_aside = position_.set_aside});
   }
 }
 
-// The codec is computed from cleared samples, so reading them for it is a pass like any other. Rank
-// 0 reads; every rank counts.
+// All ranks at once, for they share the machine.
+void Training::measure_machine() {
+  constexpr double kSeconds = 0.2;
+  const Tensor peak = at::full({1}, measure_peak(world_.device(), kSeconds), at::kDouble);
+  world_.all_reduce(peak);
+  peak_flops_per_s_ = peak.item<double>();
+}
+
 void Training::fit_codec() {
-  std::vector<Digest> digests;
-  const auto samples = fit_samples(config_, *gate_);
-  for (const uint64_t sample : samples) digests.push_back(gate_->samples()[sample].digest);
-  agree_or_throw(world_, [&] {
-    if (!world_.first()) return;
-    Decoder decoder(decoder_options(options_, config_.clip()));
-    CodecFit fit(config_);
-    for (const uint64_t sample : samples) fit.add(load_item(*gate_, decoder, sample, 1));
-    position_.tensors.codec = fit.finish();
-  });
-  span_.codec(digests);
-  for (const Digest& digest : digests) ++position_.totals[digest];
+  const FittedCodec fitted =
+      train::fit_codec(world_, *gate_, config_, decoder_options(options_.curate, config_),
+                       {options_.vae, position_.trusted});
+  position_.tensors.codec = fitted.codec;
+  if (!fitted.vae.empty()) state_.set_vae(fitted.vae);
+  span_.codec(fitted.samples);
+  for (const Digest& digest : fitted.samples) ++position_.totals[digest];
 }
 
 Outcome Training::look() {
@@ -204,8 +203,12 @@ Outcome Training::look() {
     return outcome;
   }
   Outcome outcome = outcome_of([&] {
+    using namespace std::chrono_literals;
+    if (writing_.valid() && writing_.wait_for(0s) == std::future_status::ready) finish_writing();
     if (const auto verdict = gate_->holds(); !verdict.cleared) throw ledger::Refused(verdict);
-    if (!has_batch_) batch_ = loader_->next();
+    if (has_batch_) return;
+    batch_ = loader_->next();
+    learner_->prepare(batch_);
     has_batch_ = true;
   });
   if (outcome.kind == Kind::good && gate_->has_next()) outcome.kind = Kind::refresh;
@@ -224,81 +227,143 @@ void Training::take_new_permit() {
   log(Level::info, "run.permit", {{"until", permit.expires_at()}, {"step", state_.step()}});
 }
 
-void Training::step() {
-  const auto start = Clock::now();
+// Every rank comes to the same end: loss and norm are those of the whole step.
+Outcome Training::step() {
   has_batch_ = false;
   const uint64_t step = state_.step();
-  const Learned learned = trainee_->learn(batch_, slots_ * static_cast<uint32_t>(world_.rank()));
-
-  StepFacts facts{.step = step,
-                  .loss = static_cast<float>(learned.loss),
-                  .gradient_norm = static_cast<float>(learned.gradient_norm),
-                  .applied = learned.applied,
-                  .samples = {}};
-  for (uint32_t slot = 0; slot < config_.batch(); ++slot) {
-    facts.samples.push_back(gate_->samples()[order_.at(step, slot).sample].digest);
-    ++position_.totals[facts.samples.back()];
+  if (options_.profile > 0 && world_.first() && step == first_step_ + 1) {
+    profile_.emplace();
   }
+  const Learned learned = learner_->learn(batch_, slots_ * static_cast<uint32_t>(world_.rank()));
+
+  if (!learned.applied || !std::isfinite(learned.loss)) {
+    Outcome outcome;
+    outcome.kind = Kind::failed;
+    outcome.code = Errc::corrupt;
+    outcome.text = "step " + std::to_string(step) + ": loss " + std::to_string(learned.loss) +
+                   ", gradient norm " + std::to_string(learned.gradient_norm) +
+                   ": not finite, so nothing was applied; look at its samples (" +
+                   names_of_samples(step) + "), or go on with a lower learning rate";
+    return outcome;
+  }
+
+  const StepFacts facts = facts_of(learned, step, *gate_, order_, config_.batch());
+  for (const Digest& sample : facts.samples) ++position_.totals[sample];
   span_.step(facts);
   if (step == 0) state_.set_first_loss(learned.loss);
   state_.set_smooth_loss(step == 0 ? learned.loss
                                    : kSmooth * state_.smooth_loss() + (1 - kSmooth) * learned.loss);
   state_.set_step(step + 1);
-  if (world_.first()) report(learned, seconds_since(start));
+  if (world_.first()) report(learned);
+  return {};
 }
 
-void Training::report(const Learned& learned, double seconds) {
-  const double so_far = seconds_since(started_);
+std::string Training::names_of_samples(uint64_t step) const {
+  constexpr uint32_t kShown = 8;
+  std::string names;
+  for (uint32_t slot = 0; slot < std::min(config_.batch(), kShown); ++slot) {
+    names += (slot == 0 ? "" : ", ");
+    names += gate_->samples()[order_.at(step, slot).sample].key;
+  }
+  if (config_.batch() > kShown) names += ", " + std::to_string(config_.batch() - kShown) + " more";
+  return names;
+}
+
+void Training::report(const Learned& learned) {
+  const double so_far = seconds_since(started_), seconds = seconds_since(last_step_);
+  last_step_ = Clock::now();
+  pace_s_ = pace_s_ == 0 ? seconds : 0.9 * pace_s_ + 0.1 * seconds;
   const LoaderTimes times = loader_->times();
-  const StepReport report{.step = state_.step() - 1,
-                          .steps = config_.steps(),
-                          .loss = learned.loss,
-                          .smooth_loss = state_.smooth_loss(),
-                          .learning_rate = learned.learning_rate,
-                          .gradient_norm = learned.gradient_norm,
-                          .samples_per_s = config_.batch() / seconds,
-                          .seconds = seconds,
-                          .stall_share = times.stall / so_far,
-                          .gate_share = times.gate / so_far};
-  const auto at = static_cast<int64_t>(report.step);
-  events_->scalar("loss", report.loss, at);
-  events_->scalar("loss_smooth", report.smooth_loss, at);
-  events_->scalar("learning_rate", report.learning_rate, at);
-  events_->scalar("gradient_norm", report.gradient_norm, at);
-  events_->scalar("samples_per_second", report.samples_per_s, at);
-  events_->scalar("stall_share", report.stall_share, at);
-  events_->scalar("gate_share", report.gate_share, at);
+  const StepReport report{
+      .step = state_.step() - 1,
+      .steps = config_.steps(),
+      .loss = learned.loss,
+      .smooth_loss = state_.smooth_loss(),
+      .learning_rate = learned.learning_rate,
+      .gradient_norm = learned.gradient_norm,
+      .samples_per_s = config_.batch() / seconds,
+      .tokens_per_s = static_cast<double>(plan_.tokens) * config_.batch() / seconds,
+      .peak_share = plan_.step_flop / seconds / peak_flops_per_s_,
+      .eta_s = pace_s_ * static_cast<double>(end_step_ - state_.step()),
+      .memory_bytes = peak_resident_bytes(),
+      .seconds = seconds,
+      .stall_share = times.stall / so_far,
+      .gate_share = times.gate / so_far};
+  const std::pair<const char*, double> curves[] = {
+      {"loss", report.loss},
+      {"loss_smooth", report.smooth_loss},
+      {"learning_rate", report.learning_rate},
+      {"gradient_norm", report.gradient_norm},
+      {"samples_per_second", report.samples_per_s},
+      {"tokens_per_second", report.tokens_per_s},
+      {"share_of_measured_peak", report.peak_share},
+      {"memory_mib", static_cast<double>(report.memory_bytes >> 20)},
+      {"stall_share", report.stall_share},
+      {"gate_share", report.gate_share}};
+  for (const auto& [name, value] : curves) {
+    events_->scalar(name, value, static_cast<int64_t>(report.step));
+  }
   if (options_.on_step) options_.on_step(report);
+  if (profile_ && state_.step() - first_step_ > options_.profile) save_profile();
 }
 
-// Rank 0 writes; the others go on only when it has.
+void Training::save_profile() {
+  if (!profile_) return;
+  profile_->save(options_.out / "trace.json");
+  profile_.reset();
+}
+
+// Rank 0 copies, and another thread of it writes; all go on at once. At most one is being written.
 void Training::checkpoint() {
   if (span_.end_step() == span_.first_step()) return;
   span_.spent(static_cast<uint64_t>(seconds_since(span_started_) * 1e6) * machines_);
   agree_or_throw(world_, [&] {
     if (!world_.first()) return;
-    const auto folder = write_checkpoint(options_.out, state_, trainee_->tensors(),
-                                         {loaded_.text, position_.totals}, span_, *key_);
-    last_ = {.step = state_.step(),
-             .folder = folder,
-             .weights = state_.weights(),
-             .tensors = state_.tensors(),
-             .bundle = deliver_checkpoint(options_.out, folder)};
-    prune(options_.out, config_.checkpoints().keep());
-    const Gif gif = trainee_->preview();
-    events_->image("sample", {gif.bytes, gif.width, gif.height},
-                   static_cast<int64_t>(state_.step()));
-    if (options_.on_checkpoint) options_.on_checkpoint(*last_);
-    state_.set_parent(state_.weights());
-    state_.set_previous_receipt(state_.receipt());
+    finish_writing();
+    start_writing();
   });
   span_ = Span(state_.step(), places_);
   span_started_ = Clock::now();
 }
 
+void Training::start_writing() {
+  CheckpointTensors tensors = copy_of(learner_->tensors());
+  std::function<Gif()> preview = learner_->preview(tensors);
+  writing_ = std::async(
+      std::launch::async, [this, state = state_, totals = position_.totals, span = span_,
+                           tensors = std::move(tensors), preview = std::move(preview)]() mutable {
+        Written written;
+        const auto folder =
+            write_checkpoint(options_.out, state, tensors, {loaded_.text, totals}, span, *key_);
+        written.receipt = state.receipt();
+        written.report = {.step = state.step(),
+                          .folder = folder,
+                          .weights = state.weights(),
+                          .tensors = state.tensors(),
+                          .bundle = deliver_checkpoint(options_.out, folder)};
+        prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
+        written.gif = preview();
+        return written;
+      });
+}
+
+// Waits when it must, throws what the writing met.
+void Training::finish_writing() {
+  if (!writing_.valid()) return;
+  const Written written = writing_.get();
+  last_ = written.report;
+  events_->image("sample", {written.gif.bytes, written.gif.width, written.gif.height},
+                 static_cast<int64_t>(written.report.step));
+  state_.set_parent(written.report.weights);
+  state_.set_previous_receipt(written.receipt);
+  if (options_.on_checkpoint) options_.on_checkpoint(*last_);
+}
+
 RunResult Training::end(const Outcome& outcome) {
-  if (outcome.kind == Kind::failed) throw AgreedError(outcome);
+  agree_or_throw(world_, [&] { save_profile(); });
   checkpoint();
+  agree_or_throw(world_, [&] { finish_writing(); });
+  if (outcome.kind == Kind::failed) throw AgreedError(outcome);
   RunResult result{.end = RunResult::End::finished,
                    .verdict = outcome.verdict,
                    .run = state_.run(),
@@ -314,6 +379,19 @@ RunResult Training::end(const Outcome& outcome) {
     }
   }
   return result;
+}
+
+// Before anything else is said: the same program and the same config on every rank.
+void agree_on_run(World& world, const LoadedConfig& loaded) {
+  agree_or_throw(world, [&] {
+    if (!world.agree(program_digest())) {
+      throw Error(Errc::config, "ranks: they do not run the same train program: ", code_version(),
+                  " here; copy one build to every machine");
+    }
+    if (!world.agree(loaded.digest.text())) {
+      throw Error(Errc::config, "ranks: they were given different configs");
+    }
+  });
 }
 
 RunResult refused_at_the_door(const RunOptions& options, const World& world,
@@ -333,7 +411,9 @@ namespace {
 RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
                    World& world) {
   std::unique_ptr<ledger::Gate> gate;
-  const Outcome opened = open_gate(world, gate_options(loaded, options.gate), gate);
+  const Outcome opened = open_gate(world, gate, [&] {
+    return std::make_unique<ledger::Gate>(gate_options(loaded, options.gate));
+  });
   if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
   if (opened.kind == Kind::failed) throw AgreedError(opened);
   if (world.first()) {
@@ -343,9 +423,12 @@ RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const 
   }
 
   std::optional<ledger::SignerKey> key;
+  std::optional<FileLock> lock;  // of the run's folder: two runs in one would spoil each other
   Position position;
   agree_or_throw(world, [&] {
     if (!world.first()) return;
+    make_folders(options.out);
+    lock.emplace(options.out / kLockFile);
     key = ledger::read_signer_key(options.key);
     position = open_run(options, loaded, *gate, machine, world.size(), *key);
   });
@@ -362,7 +445,9 @@ RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const 
     } else if (outcome.kind != Kind::good) {
       return training.end(outcome);
     }
-    training.step();
+    if (const Outcome stepped = training.step(); stepped.kind != Kind::good) {
+      return training.end(stepped);
+    }
     if (training.checkpoint_due()) training.checkpoint();
   }
   return training.end({});
@@ -383,6 +468,7 @@ RunResult run(const RunOptions& options) {
   set_log_rank(where.rank);
   World world(where);
   agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
+  agree_on_run(world, loaded);
 
   RunResult result = run_once(options, loaded, machine, world);
   RunOptions rest = options;

@@ -24,9 +24,13 @@ struct StepReport {
   double learning_rate = 0;
   double gradient_norm = 0;
   double samples_per_s = 0;
-  double seconds = 0;      // this step
-  double stall_share = 0;  // of the time so far, waiting for data
-  double gate_share = 0;   // of the time so far, reading, hashing and checking (beside training)
+  double tokens_per_s = 0;    // of latents that the transformer sees
+  double peak_share = 0;      // of the ranks' measured peak, by the arithmetic of train/plan.h
+  double eta_s = 0;           // to the end of the run, at the pace of the last steps
+  uint64_t memory_bytes = 0;  // that this process has held at most
+  double seconds = 0;         // from the end of the step before to the end of this one
+  double stall_share = 0;     // of the time so far, waiting for data
+  double gate_share = 0;      // of the time so far, reading, hashing and checking (beside training)
 };
 
 struct CheckpointReport {
@@ -45,6 +49,7 @@ struct StartReport {
   int ranks = 1;
   std::string backend;
   std::string machine;
+  double peak_flops_per_s = 0;         // of all ranks at once, measured
   std::filesystem::path resumed_from;  // empty: from the seed
   size_t set_aside = 0;                // checkpoints after --from, moved away
 };
@@ -55,8 +60,11 @@ struct RunOptions {
   std::filesystem::path key;      // the trainer's, read by rank 0
   std::filesystem::path out;      // the run's folder
   std::filesystem::path curate;   // program that decodes; empty: the one beside this program
+  std::filesystem::path vae;      // checkpoint of the autoencoder, where the config wants one
   std::optional<uint64_t> until;  // stop after so many steps, with a checkpoint
   std::optional<uint64_t> from;   // go on from this step's checkpoint, not from the newest
+  uint64_t profile = 0;           // steps to trace, from the second on: RUN/trace.json
+  bool must_resume = false;       // Error{not_found} where there is no checkpoint to go on from
   bool fresh = false;             // set everything aside and start from the seed
   // gate.leave_out: when footage is revoked or its terms end, go on without it after a checkpoint,
   // as a run of another name; else the run ends.
@@ -79,7 +87,9 @@ struct RunResult {
   std::optional<CheckpointReport> last;  // written by this call
 };
 
-// Every rank returns the same end at the same step. Throws Error for what is no verdict.
+// Every rank returns the same end at the same step. Throws Error for what is no verdict;
+// Error{busy} when another rank was lost or another run writes to the folder, Error{corrupt} when
+// loss or gradient are not finite: then the weights before that step are in a checkpoint.
 RunResult run(const RunOptions& options);
 
 }  // namespace cleared::train

@@ -25,13 +25,6 @@ std::string bits(float value) {
   return text;
 }
 
-std::string step_line(const StepFacts& facts) {
-  std::string line = "step " + std::to_string(facts.step) + " loss " + bits(facts.loss) + " norm " +
-                     bits(facts.gradient_norm) + (facts.applied ? " applied" : " skipped");
-  for (const Digest& sample : facts.samples) line += " " + to_hex(sample);
-  return line;
-}
-
 // Splits at single spaces; two in a row give an empty word, which no field accepts.
 std::vector<std::string_view> words_of(std::string_view line) {
   std::vector<std::string_view> words;
@@ -90,6 +83,19 @@ bool parse_line(std::string_view line, Span& span) {
 
 }  // namespace
 
+std::string step_line(const StepFacts& facts) {
+  std::string line = "step " + std::to_string(facts.step) + " loss " + bits(facts.loss) + " norm " +
+                     bits(facts.gradient_norm) + (facts.applied ? " applied" : " skipped");
+  for (const Digest& sample : facts.samples) line += " " + to_hex(sample);
+  return line;
+}
+
+std::string codec_line(std::span<const Digest> samples) {
+  std::string line = "codec";
+  for (const Digest& sample : samples) line += " " + to_hex(sample);
+  return line;
+}
+
 void Span::consume(const Digest& sample, uint64_t step) {
   if (places_ && !places_->contains(sample)) {
     throw Error(Errc::corrupt, "receipt: sample ", to_hex(sample),
@@ -100,12 +106,8 @@ void Span::consume(const Digest& sample, uint64_t step) {
 }
 
 void Span::codec(std::span<const Digest> samples) {
-  std::string line = "codec";
-  for (const Digest& sample : samples) {
-    line += " " + to_hex(sample);
-    consume(sample, first_step_);
-  }
-  lines_.push_back(std::move(line));
+  for (const Digest& sample : samples) consume(sample, first_step_);
+  lines_.push_back(codec_line(samples));
 }
 
 void Span::step(const StepFacts& facts) {

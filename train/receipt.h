@@ -40,6 +40,9 @@ struct Place {
 using Places = std::map<Digest, Place>;
 constexpr const char* kPlacesFile = "places.txt";  // of a checkpoint
 Places places_of(const ledger::Gate& gate);
+// The line that says it, without its newline (docs/formats/receipt.md).
+std::string step_line(const StepFacts& facts);
+std::string codec_line(std::span<const Digest> samples);
 
 // The steps since the last checkpoint.
 class Span {

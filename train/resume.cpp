@@ -40,9 +40,7 @@ void start_run(const RunOptions& options, State& state) {
 }
 
 Checkpoint load(const fs::path& folder, const RunOptions& options, const LoadedConfig& loaded,
-                const ledger::SignerKey& trainer) {
-  auto trusted = ledger::read_trust(options.gate.trust).keys;
-  trusted.push_back({"trainer", trainer.verifier});
+                const std::vector<ledger::PublicKey>& trusted) {
   Checkpoint checkpoint = read_checkpoint(folder, trusted);
   if (checkpoint.state.config() != ledger::digest_name(loaded.digest)) {
     throw Error(Errc::config, "resume ", folder.string(), ": it was made from another config (",
@@ -60,11 +58,18 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   if (options.fresh) set_aside_all(options.out);
   const auto newest = find_checkpoint(options.out, options.from);
 
+  if (options.must_resume && !newest) {
+    throw Error(Errc::not_found, "resume ", options.out.string(),
+                ": there is no checkpoint to go on from; `train run` starts from the seed");
+  }
+
   Position position;
+  position.trusted = ledger::read_trust(options.gate.trust).keys;
+  position.trusted.push_back({"trainer", trainer.verifier});
   State& state = position.state;
   if (newest) {
     position.resumed_from = step_folder(options.out, *newest);
-    Checkpoint checkpoint = load(position.resumed_from, options, loaded, trainer);
+    Checkpoint checkpoint = load(position.resumed_from, options, loaded, position.trusted);
     state = checkpoint.state;
     position.resumed_run = state.run();
     position.totals = std::move(checkpoint.text.totals);

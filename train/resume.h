@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "ledger/gate.h"
+#include "ledger/key.h"
 #include "ledger/note.h"
 #include "train/checkpoint.h"
 
@@ -18,7 +20,8 @@ struct RunOptions;
 struct Position {
   State state;  // of the next checkpoint, as far as it is known
   Totals totals;
-  CheckpointTensors tensors;  // none when the run starts from the seed
+  CheckpointTensors tensors;               // none when the run starts from the seed
+  std::vector<ledger::PublicKey> trusted;  // of trainers, this one included
   std::filesystem::path resumed_from;
   std::string resumed_run;  // its name there; empty: from the seed
   size_t set_aside = 0;

@@ -31,35 +31,10 @@ std::optional<uint64_t> step_of(const std::string& name) {
   return std::stoull(digits);
 }
 
-std::vector<uint64_t> steps_in(const fs::path& run) {
-  std::vector<uint64_t> steps;
-  if (!fs::exists(run)) return steps;
-  for (const auto& entry : fs::directory_iterator(run)) {
-    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
-  }
-  std::sort(steps.begin(), steps.end());
-  return steps;
-}
-
 void sync(const fs::path& folder) {
   const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || ::fsync(fd.get()) != 0) {
     throw Error(Errc::io, "sync ", folder.string(), ": ", std::generic_category().message(errno));
-  }
-}
-
-Digest digest_of_file(const fs::path& path) {
-  const Fd fd = open_read(path);
-  ledger::Sha256 hash;
-  std::vector<std::byte> buffer(1 << 20);
-  for (;;) {
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      throw Error(Errc::io, "read ", path.string(), ": ", std::generic_category().message(errno));
-    }
-    if (n == 0) return hash.finish();
-    hash.update(std::span(buffer.data(), static_cast<size_t>(n)));
   }
 }
 
@@ -90,6 +65,31 @@ fs::path step_folder(const fs::path& run, uint64_t step) {
   char name[32];
   std::snprintf(name, sizeof name, "step-%06llu", static_cast<unsigned long long>(step));
   return run / name;
+}
+
+std::vector<uint64_t> checkpoint_steps(const fs::path& run) {
+  std::vector<uint64_t> steps;
+  if (!fs::exists(run)) return steps;
+  for (const auto& entry : fs::directory_iterator(run)) {
+    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+Digest digest_of_file(const fs::path& path) {
+  const Fd fd = open_read(path);
+  ledger::Sha256 hash;
+  std::vector<std::byte> buffer(1 << 20);
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      throw Error(Errc::io, "read ", path.string(), ": ", std::generic_category().message(errno));
+    }
+    if (n == 0) return hash.finish();
+    hash.update(std::span(buffer.data(), static_cast<size_t>(n)));
+  }
 }
 
 // Lines of "HEX  NAME", names without folders.
@@ -135,7 +135,7 @@ void verify_checkpoint(const fs::path& folder) {
 }
 
 std::optional<uint64_t> find_checkpoint(const fs::path& run, std::optional<uint64_t> from) {
-  std::vector<uint64_t> steps = steps_in(run);
+  std::vector<uint64_t> steps = checkpoint_steps(run);
   if (from == uint64_t{0}) return std::nullopt;
   if (from && std::find(steps.begin(), steps.end(), *from) == steps.end()) {
     throw Error(Errc::not_found, "checkpoint ", step_folder(run, *from).string(),
@@ -164,7 +164,7 @@ std::optional<uint64_t> find_checkpoint(const fs::path& run, std::optional<uint6
 }
 
 size_t set_aside_after(const fs::path& run, uint64_t step) {
-  std::vector<uint64_t> steps = steps_in(run);
+  std::vector<uint64_t> steps = checkpoint_steps(run);
   std::erase_if(steps, [&](uint64_t other) { return other <= step; });
   if (steps.empty()) return 0;
   const fs::path folder = new_superseded_folder(run);
@@ -181,7 +181,7 @@ void set_aside_all(const fs::path& run) {
   if (!fs::exists(run)) return;
   for (const auto& entry : fs::directory_iterator(run)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("superseded-")) mine.push_back(entry.path());
+    if (!name.starts_with("superseded-") && name != kLockFile) mine.push_back(entry.path());
   }
   if (mine.empty()) return;
   const fs::path folder = new_superseded_folder(run);
@@ -189,10 +189,12 @@ void set_aside_all(const fs::path& run) {
   sync(run);
 }
 
-void prune(const fs::path& run, size_t keep) {
-  const std::vector<uint64_t> steps = steps_in(run);
+void prune(const fs::path& run, size_t keep, uint64_t keep_every) {
+  const std::vector<uint64_t> steps = checkpoint_steps(run);
   if (keep == 0 || steps.size() <= keep) return;
-  for (size_t i = 0; i < steps.size() - keep; ++i) fs::remove_all(step_folder(run, steps[i]));
+  for (size_t i = 0; i < steps.size() - keep; ++i) {
+    if (keep_every == 0 || steps[i] % keep_every != 0) fs::remove_all(step_folder(run, steps[i]));
+  }
 }
 
 CheckpointWriter::CheckpointWriter(const fs::path& run, uint64_t step)

@@ -2,8 +2,9 @@
 // ever overwritten (docs/formats/checkpoint.md). Knows files, not tensors.
 //
 //   RUN/run.textproto          what the run is
-//   RUN/step-000200/           a checkpoint; SHA256SUMS in it is written last, `sha256sum -c` reads
-//   it RUN/superseded-1/          checkpoints that a restart from an earlier step set aside
+//   RUN/step0.txt              digests of the tensors that it began with
+//   RUN/step-000200/           a checkpoint; its SHA256SUMS is written last
+//   RUN/superseded-1/          checkpoints that a restart from an earlier step set aside
 //   RUN/outbox/                bundles for `ledger append`
 //
 // Only rank 0 calls it, from one thread.
@@ -20,7 +21,19 @@
 
 namespace cleared::train {
 
+// In RUN: the tensors that the run began with, in the form of tensors.txt of a checkpoint.
+inline constexpr const char* kStep0File = "step0.txt";
+
+// In RUN: held by the one process that writes there.
+inline constexpr const char* kLockFile = "lock";
+
 std::filesystem::path step_folder(const std::filesystem::path& run, uint64_t step);
+
+// Of the checkpoints that are there, ascending; whether they are good is not asked.
+std::vector<uint64_t> checkpoint_steps(const std::filesystem::path& run);
+
+// SHA-256 of a file of any size. Error{io} or {not_found}.
+Digest digest_of_file(const std::filesystem::path& path);
 
 struct FileDigest {
   std::string name;
@@ -44,8 +57,9 @@ size_t set_aside_after(const std::filesystem::path& run, uint64_t step);
 // The same with everything that the run wrote, its outbox included: for a fresh start.
 void set_aside_all(const std::filesystem::path& run);
 
-// Deletes all but the newest `keep` checkpoints; 0 keeps all.
-void prune(const std::filesystem::path& run, size_t keep);
+// Deletes all but the newest `keep` checkpoints, and those of a multiple of `keep_every` steps. 0
+// keeps all, and keeps none besides.
+void prune(const std::filesystem::path& run, size_t keep, uint64_t keep_every = 0);
 
 // A checkpoint folder in the making. Gone again unless commit() was reached.
 class CheckpointWriter {

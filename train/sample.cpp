@@ -12,6 +12,7 @@
 #include "ledger/trust.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
+#include "train/data/webm.h"
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
@@ -30,30 +31,37 @@ GenerateOptions preview_options(const RunConfig& config) {
           .progress = {}};
 }
 
-Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& config,
-                 const GenerateOptions& options) {
+Gif gif_of(const Tensor& video_BCTHW, const RunConfig& config, int scale) {
+  const int height = static_cast<int>(video_BCTHW.size(3));
+  const int width = static_cast<int>(video_BCTHW.size(4));
+  const double rate = config.clip().frames_per_second();
+  return {.bytes = encode_gif(
+              to_frames(video_BCTHW),
+              {.width = width, .height = height, .frames_per_second = rate, .scale = scale}),
+          .width = width * scale,
+          .height = height * scale};
+}
+
+Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
+                      const GenerateOptions& options) {
   const at::NoGradGuard no_grad;
   const DitConfig& dit = model.config().dit;
   const Draw draw{.seed = options.seed, .step = 0, .sample = 0, .purpose = Purpose::generate};
   const at::Device device = model.parameters().begin()->second.device();
   const Tensor noise_BCTHW =
       normal({&draw, 1}, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device);
-  const Tensor tokens_BL = tokenize({options.caption}, dit.text_len).to(device);
+  const Tensor tokens_BL = tokenize({options.caption}, dit.text_len, bpe).to(device);
   const Tensor latent_BCTHW = sample(model, noise_BCTHW, tokens_BL,
                                      {.steps = options.steps,
                                       .guidance = options.guidance,
                                       .shift = options.shift,
                                       .progress = options.progress});
-  const Frames frames = to_frames(codec.decode(latent_BCTHW.to(at::kCPU)));
-  const RunConfig::Clip& clip = config.clip();
-  const int width = static_cast<int>(clip.width()), height = static_cast<int>(clip.height());
-  return {.bytes = encode_gif(frames,
-                              {.width = width,
-                               .height = height,
-                               .frames_per_second = static_cast<double>(clip.frames_per_second()),
-                               .scale = options.scale}),
-          .width = width * options.scale,
-          .height = height * options.scale};
+  return codec.decode(latent_BCTHW);
+}
+
+Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
+                 const GenerateOptions& options) {
+  return gif_of(generate_video(model, codec, bpe, options), config, options.scale);
 }
 
 namespace {
@@ -97,13 +105,22 @@ SampleReport sample_command(const SampleCommand& command) {
 
   Model model(model_config(config), config.seed());
   copy_tensors(checkpoint.tensors.ema, model.parameters(), command.checkpoint.string());
-  const Gif gif = generate_gif(model, KltCodec(checkpoint.tensors.codec), config, options);
-  write_file(command.out, gif.bytes);
+  const Tensor video = generate_video(model, *make_codec(config, checkpoint.tensors.codec),
+                                      Bpe(read_pairs(checkpoint.tensors.codec)), options);
+  if (command.out.extension() == ".webm") {
+    write_webm(command.out, to_frames(video),
+               {.program = command.curate,
+                .width = static_cast<int>(video.size(4)),
+                .height = static_cast<int>(video.size(3)),
+                .frames_per_second = static_cast<int>(config.clip().frames_per_second())});
+  } else {
+    write_file(command.out, gif_of(video, config, options.scale).bytes);
+  }
   return {.run = checkpoint.state.run(),
           .step = checkpoint.state.step(),
           .caption = options.caption,
           .seed = options.seed,
-          .size_bytes = gif.bytes.size()};
+          .size_bytes = std::filesystem::file_size(command.out)};
 }
 
 }  // namespace cleared::train

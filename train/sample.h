@@ -8,7 +8,7 @@
 #include <string>
 
 #include "ledger/licence.pb.h"
-#include "train/model/klt.h"
+#include "train/codec.h"
 #include "train/model/model.h"
 
 namespace cleared::train {
@@ -34,15 +34,21 @@ struct GenerateOptions {
 // What the config's preview asks for.
 GenerateOptions preview_options(const RunConfig& config);
 
+// The first clip of `video` as a GIF.
+Gif gif_of(const Tensor& video_BCTHW, const RunConfig& config, int scale);
+
 // `model` is used as it is: give one that holds the averaged weights.
-Gif generate_gif(const Model& model, const KltCodec& codec, const RunConfig& config,
+Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
+                      const GenerateOptions& options);  // [1, 3, T, H, W] in [-1, 1]
+Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
                  const GenerateOptions& options);
 
 struct SampleCommand {
   std::filesystem::path checkpoint;
-  std::filesystem::path out;
-  std::filesystem::path trust;  // public keys: of approvers, who sign releases, and where there is
-                                // a trainer's, it must have signed the statement
+  std::filesystem::path out;     // .webm, or else an animated GIF
+  std::filesystem::path curate;  // program that makes WebM files; empty: the one beside this one
+  std::filesystem::path trust;   // public keys: of approvers, who sign releases, and where there is
+                                 // a trainer's, it must have signed the statement
   std::filesystem::path release;  // ledger/release.h: the gate's yes for these weights
   std::filesystem::path notices;  // folder of revocations; empty: none is looked for
   ledger::Use use = ledger::GENERATE_INTERNAL;  // what the clips are for

@@ -7,7 +7,8 @@
 
 #include "ledger/base/check.h"
 #include "train/config.pb.h"
-#include "train/model/klt.h"
+#include "train/data/codec_shape.h"
+#include "train/data/config.h"
 
 namespace cleared::train {
 
@@ -17,11 +18,15 @@ ModelConfig model_config(const RunConfig& config) {
   model.dit.layers = config.model().layers();
   model.dit.heads = config.model().heads();
   model.dit.ffn = config.model().ffn();
-  model.dit.latent = {config.clip().frames() / kPatchFrames, config.clip().height() / kPatchSide,
-                      config.clip().width() / kPatchSide};
+  const LatentShape latent = latent_shape(config);
+  const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
+  model.dit.channels = size(latent.channels);
+  model.dit.latent = {size(latent.frames), size(latent.height), size(latent.width)};
+  model.dit.patch = {1, config.model().patch(), config.model().patch()};
   model.dit.text_len = config.text().length();
   model.dit.text_dim = config.text().dim();
   model.text_layers = config.text().layers();
+  model.vocabulary = size(vocabulary_of(config));
   return model;
 }
 
@@ -30,6 +35,11 @@ Schedule schedule_of(const RunConfig& config) {
           .warmup_steps = static_cast<int64_t>(config.optimiser().warmup_steps()),
           .total_steps = static_cast<int64_t>(config.steps()),
           .decay_steps = static_cast<int64_t>(config.optimiser().decay_steps())};
+}
+
+GradientOptions gradient_options(const RunConfig& config) {
+  if (config.gradients() == RunConfig::REDUCER) return {.micro_batches = 0};
+  return {.micro_batches = micro_batches_of(config)};
 }
 
 AdamWOptions adamw_options(const RunConfig& config) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "train/data/decoder.h"
+#include "train/model/dist.h"
 #include "train/model/model.h"
 #include "train/model/optim.h"
 #include "train/model/tensor.h"
@@ -17,6 +18,7 @@ class RunConfig;
 ModelConfig model_config(const RunConfig& config);
 Schedule schedule_of(const RunConfig& config);
 AdamWOptions adamw_options(const RunConfig& config);
+GradientOptions gradient_options(const RunConfig& config);
 
 // RGB24 frames to video_BCTHW in [-1, 1], a batch of `count`, and back (the first of the batch).
 Tensor to_video(std::span<const Frames* const> frames, const RunConfig& config);

@@ -1,10 +1,13 @@
 #include "train/trainee.h"
 
+#include <algorithm>
+
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
 
 #include "train/config.pb.h"
+#include "train/latent.h"
 #include "train/model/flow.h"
 #include "train/model/random.h"
 #include "train/model/text.h"
@@ -13,17 +16,24 @@
 namespace cleared::train {
 namespace {
 
-constexpr int64_t kLatentChannels = 16;
-
 // Rank 0's codec on every rank.
-KltCodec share_codec(World& world, TensorMap state) {
-  if (!world.first()) {
-    state = {{"mean", at::zeros({kPatchValues})},
-             {"basis", at::zeros({kLatentChannels, kPatchValues})},
-             {"deviation", at::zeros({kLatentChannels})}};
-  }
+TensorMap share_codec(World& world, const RunConfig& config, TensorMap state) {
+  if (!world.first()) state = blank_codec(config);
   for (const auto& [name, tensor] : state) world.broadcast(tensor);
-  return KltCodec(state);
+  return state;
+}
+
+// The part of a codec's state that is about text.
+TensorMap pairs_of(const TensorMap& state) {
+  const auto found = state.find(kPairs);
+  return found == state.end() ? TensorMap{} : TensorMap{{kPairs, found->second}};
+}
+
+std::unique_ptr<Codec> codec_on(at::Device device, const RunConfig& config,
+                                const TensorMap& state) {
+  auto codec = make_codec(config, state);
+  codec->to(device);
+  return codec;
 }
 
 Model build_model(World& world, const RunConfig& config, const TensorMap& weights) {
@@ -31,27 +41,6 @@ Model build_model(World& world, const RunConfig& config, const TensorMap& weight
   model.to(world.device());
   if (!weights.empty()) copy_tensors(weights, model.parameters(), "checkpoint");
   return model;
-}
-
-// Rank 0's moments on every rank; there are none when the run starts from the seed.
-AdamW build_optimiser(World& world, const RunConfig& config, const Model& model,
-                      const CheckpointTensors& tensors) {
-  AdamW optimiser(model.parameters(), adamw_options(config));
-  if (world.broadcast(tensors.optimiser.empty() ? "seed" : "checkpoint") == "seed") {
-    return optimiser;
-  }
-  if (world.first()) {
-    TensorMap state = tensors.optimiser;
-    add_with_prefix(state, "ema.", tensors.ema);
-    optimiser.load(state);
-  }
-  TensorMap state = optimiser.state();
-  for (auto& [name, tensor] : state) {
-    tensor = tensor.clone();
-    world.broadcast(tensor);
-  }
-  optimiser.load(state);
-  return optimiser;
 }
 
 }  // namespace
@@ -62,26 +51,60 @@ void CodecFit::add(const Item& item) {
 }
 
 Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors)
+    : Trainee(world, config, tensors, share_codec(world, config, tensors.codec)) {}
+
+Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors,
+                 const TensorMap& codec)
     : world_(world),
       config_(config),
-      codec_(share_codec(world, tensors.codec)),
+      codec_(codec_on(world.device(), config, codec)),
+      pairs_(pairs_of(codec)),
+      bpe_(read_pairs(pairs_)),
+      codec_name_(codec_digest(codec_->state())),
       model_(build_model(world, config, tensors.model)),
-      parallel_(world, model_.parameters()),
-      optimiser_(build_optimiser(world, config, model_, tensors)),
+      parallel_(world, model_.parameters(), gradient_options(config)),
+      optimiser_(share_optimiser(world, config, model_.parameters(), tensors)),
       schedule_(schedule_of(config)) {}
 
-Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
-  std::vector<const Frames*> frames;
+// Latents are read as they are; frames are encoded here.
+void Trainee::prepare(const Batch& batch) {
+  const bool latents = std::any_of(batch.items.begin(), batch.items.end(),
+                                   [](const Item& item) { return !item.latent.empty(); });
+  if (!latents) {
+    // By micro-batches: the bits of a product may depend on how many samples it is of.
+    std::vector<Tensor> parts;
+    for (const Tensor& part : video_of(batch, config_).chunk(parallel_.rounds())) {
+      parts.push_back(codec_->encode(part));
+    }
+    latent_BCTHW_ = at::cat(parts);
+    return;
+  }
+  const DitConfig& dit = model_.config().dit;
+  const std::vector<int64_t> shape = {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]};
+  std::vector<Tensor> all;
+  for (const Item& item : batch.items) {
+    if (item.latent.empty()) {
+      const Frames* one = &item.frames;
+      all.push_back(codec_->encode(to_video({&one, 1}, config_)).to(at::kCPU).select(0, 0));
+    } else {
+      all.push_back(parse_latent(item.latent, codec_name_, shape, to_hex(item.digest)));
+    }
+  }
+  latent_BCTHW_ = at::stack(all);
+}
+
+// Noise, times and captions are drawn by slot, so they do not depend on who has the slot.
+FlowBatch Trainee::micro_batch(const Batch& batch, uint32_t first_slot, size_t first,
+                               size_t count) const {
   std::vector<std::string> captions;
   std::vector<Draw> noise, time;
-  for (size_t i = 0; i < batch.items.size(); ++i) {
+  for (size_t i = first; i < first + count; ++i) {
     Draw draw{.seed = config_.seed(),
               .step = batch.step,
               .sample = first_slot + i,
               .purpose = Purpose::caption_drop};
     const bool dropped = uniform(draw) < config_.text().dropout();
     captions.push_back(dropped ? "" : batch.items[i].caption);
-    frames.push_back(&batch.items[i].frames);
     draw.purpose = Purpose::noise;
     noise.push_back(draw);
     draw.purpose = Purpose::time;
@@ -89,45 +112,53 @@ Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
   }
   const at::Device device = world_.device();
   const DitConfig& dit = model_.config().dit;
-  const FlowBatch flow{
-      .x_BCTHW = codec_.encode(to_video(frames, config_)).to(device),
+  return {
+      .x_BCTHW = latent_BCTHW_.narrow(0, static_cast<int64_t>(first), static_cast<int64_t>(count))
+                     .to(device),
       .noise_BCTHW =
           normal(noise, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device),
-      .t_B = logit_normal(time).to(device),
-      .tokens_BL = tokenize(captions, dit.text_len).to(device)};
+      .t_B = logit_normal(time, config_.flow().shift()).to(device),
+      .tokens_BL = tokenize(captions, dit.text_len, bpe_).to(device)};
+}
 
-  const Tensor loss = flow_loss(model_, flow);
-  parallel_.backward(loss);
+Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
+  const size_t rounds = static_cast<size_t>(parallel_.rounds());
+  const size_t size = batch.items.size() / rounds;
+  std::vector<Tensor> losses;
+  for (size_t round = 0; round < rounds; ++round) {
+    const Tensor loss = flow_loss(model_, micro_batch(batch, first_slot, round * size, size));
+    parallel_.backward(loss);
+    losses.push_back(loss.detach());
+  }
+  parallel_.finish();
   Learned learned;
   learned.learning_rate = schedule_.at(static_cast<int64_t>(batch.step));
   const StepResult result = optimiser_.step(learned.learning_rate);
   learned.gradient_norm = result.gradient_norm;
   learned.applied = result.applied;
-
-  const Tensor mean = loss.detach().to(at::kCPU, at::kDouble).reshape({1}).clone();
-  world_.all_reduce(mean);
-  learned.loss = mean.item<double>() / world_.size();
+  learned.loss = parallel_.mean(losses).item<double>();
   return learned;
 }
 
 CheckpointTensors Trainee::tensors() const {
   CheckpointTensors tensors;
   tensors.model = model_.parameters();
-  tensors.codec = codec_.state();
-  for (const auto& [name, tensor] : optimiser_.state()) {
-    if (name.starts_with("ema.")) tensors.ema.emplace(name.substr(4), tensor);
-    else tensors.optimiser.emplace(name, tensor);
-  }
+  tensors.codec = codec_->state();
+  tensors.codec.insert(pairs_.begin(), pairs_.end());
+  split_optimiser_state(optimiser_.state(), tensors);
   return tensors;
 }
 
-Gif Trainee::preview() {
+// The model of previews is made once: only one thread at a time makes a preview.
+std::function<Gif()> Trainee::preview(CheckpointTensors copied) {
   if (!averaged_) {
     averaged_.emplace(model_config(config_), config_.seed());
     averaged_->to(world_.device());
   }
-  copy_tensors(optimiser_.ema(), averaged_->parameters(), "averaged weights");
-  return generate_gif(*averaged_, codec_, config_, preview_options(config_));
+  return [this, ema = std::move(copied.ema)] {
+    copy_tensors(ema, averaged_->parameters(), "averaged weights");
+    return generate_gif(*averaged_, *codec_, bpe_, config_, preview_options(config_));
+  };
 }
 
 }  // namespace cleared::train

@@ -1,19 +1,20 @@
-// What learns: model, codec, optimiser and the reducer that joins the ranks' gradients. One thread
-// per rank; every rank makes the same calls in the same order.
+// The learner of stage TRANSFORMER: model, codec, optimiser and the reducer that joins the ranks'
+// gradients.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
-#include <vector>
 
-#include "train/checkpoint.h"
-#include "train/data/loader.h"
+#include "train/codec.h"
+#include "train/data/bpe.h"
+#include "train/learner.h"
 #include "train/model/dist.h"
+#include "train/model/flow.h"
 #include "train/model/klt.h"
 #include "train/model/model.h"
 #include "train/model/optim.h"
-#include "train/sample.h"
 
 namespace cleared::train {
 
@@ -29,37 +30,34 @@ class CodecFit {
   KltFit fit_;
 };
 
-struct Learned {
-  double loss = 0;           // mean over all ranks, before the update
-  double gradient_norm = 0;  // before clipping
-  double learning_rate = 0;
-  bool applied = false;  // false: the gradient was not finite, and nothing changed
-};
-
-class Trainee {
+class Trainee : public Learner {
  public:
-  // Rank 0 gives the codec, and the weights unless they come from the seed; the others are told.
   Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors);
 
-  // One update from this rank's part of the step. Noise, times and left-out captions are functions
-  // of (seed, step, slot), so they do not depend on how many ranks share the step.
-  Learned learn(const Batch& batch, uint32_t first_slot);
-
-  // For a checkpoint; they share storage with what learns.
-  CheckpointTensors tensors() const;
-  // A clip from the averaged weights.
-  Gif preview();
-  int64_t parameter_count() const { return model_.parameter_count(); }
+  void prepare(const Batch& batch) override;
+  Learned learn(const Batch& batch, uint32_t first_slot) override;
+  CheckpointTensors tensors() const override;
+  std::function<Gif()> preview(CheckpointTensors copied) override;
+  int64_t parameter_count() const override { return model_.parameter_count(); }
 
  private:
+  Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors,
+          const TensorMap& codec);
+
+  FlowBatch micro_batch(const Batch& batch, uint32_t first_slot, size_t first, size_t count) const;
+
   World& world_;
   const RunConfig& config_;
-  KltCodec codec_;
+  std::unique_ptr<Codec> codec_;
+  const TensorMap pairs_;  // of the text, as a checkpoint keeps them; none: bytes
+  const Bpe bpe_;
+  const std::string codec_name_;
+  Tensor latent_BCTHW_;  // of the batch that was prepared
   Model model_;
   DataParallel parallel_;
   AdamW optimiser_;
   Schedule schedule_;
-  std::optional<Model> averaged_;  // made when the first preview is
+  std::optional<Model> averaged_;  // of previews alone: made when the first one is
 };
 
 }  // namespace cleared::train

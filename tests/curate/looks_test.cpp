@@ -151,5 +151,25 @@ TEST(Looks, SeeNothingInFlatAndTinyPictures) {
   }
 }
 
+TEST(Parts, LowerMedianIsThatOfSorting) {
+  uint32_t random = 1;
+  const auto next = [&] { return random = random * 1664525U + 1013904223U; };
+  for (int kind = 0; kind < 600; ++kind) {
+    kernels::PartWaves waves;
+    for (int32_t& value : waves) {
+      const auto any = static_cast<int32_t>(next());
+      value = kind % 6 == 0   ? any
+              : kind % 6 == 1 ? any >> (next() >> 27)           // in a heap around zero
+              : kind % 6 == 2 ? any % 3                         // hardly any different ones
+              : kind % 6 == 3 ? (any < 0 ? INT32_MIN : any)     // half of them at the end
+              : kind % 6 == 4 ? (any % 8 == 0 ? INT32_MAX : 7)  // few others
+                              : kind;
+    }
+    auto sorted = waves;
+    std::sort(sorted.begin(), sorted.end());
+    ASSERT_EQ(kernels::lower_median(waves), sorted[127]) << kind;
+  }
+}
+
 }  // namespace
 }  // namespace cleared::curate

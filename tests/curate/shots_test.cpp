@@ -98,6 +98,13 @@ TEST(Shots, DoNotTakeAPushForADissolve) {
   EXPECT_EQ(find_shots(a).size(), 1U);
 }
 
+// Light that comes up: each frame is a mixture of the first and the last, as in a dissolve.
+TEST(Shots, DoNotTakeLightForADissolve) {
+  const Analysis a =
+      on_the_way([](int from, int, int step, int) { return from + from * step / 24; });
+  EXPECT_EQ(find_shots(a).size(), 1U);
+}
+
 TEST(Shots, EndAtBlackBetweenTwoPictures) {
   for (const bool returns : {false, true}) {
     Analysis a = on_the_way([](int from, int to, int step, int) { return step < 6 ? from : to; });
@@ -158,6 +165,33 @@ TEST(Shots, DoNotCutWhereEverythingMoves) {
   Analysis a = quiet();
   for (int i = 1; i < 40; ++i) a.set_motion(i, 40);
   jump(a, 20, '\x70', 40);
+  EXPECT_TRUE(cuts(a).empty());
+}
+
+// Half a second of a fast zoom in quiet footage: motion starts at once, but goes on.
+TEST(Shots, DoNotCutWhereAZoomBegins) {
+  Analysis a = quiet();
+  for (int i = 18; i < 30; ++i) a.set_motion(i, i < 20 ? 17 : 15);
+  jump(a, 20, '\x70', 40);
+  a.set_motion(20, 18);
+  EXPECT_TRUE(cuts(a).empty());
+}
+
+// A frame that is half the one picture and half the other, as rates are converted.
+TEST(Shots, CutOnceWhereAFrameIsBlended) {
+  Analysis a = quiet();
+  jump(a, 20, '\x3C', 21);
+  jump(a, 21, '\x70', 40);
+  EXPECT_EQ(cuts(a), std::vector<size_t>{20});
+}
+
+// Whose fingerprints differ though the pictures do not.
+TEST(Shots, DoNotCutBetweenPicturesThatLookTheSame) {
+  Analysis a = quiet();
+  jump(a, 20, '\x70', 40);
+  EXPECT_EQ(cuts(a), std::vector<size_t>{20});
+  for (int i = 0; i < 40; ++i) a.add_luma(100);
+  a.mutable_thumb()->assign(40 * 256, '\x40');
   EXPECT_TRUE(cuts(a).empty());
 }
 

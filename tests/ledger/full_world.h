@@ -129,9 +129,10 @@ struct FullWorld : World {
     write_file(folder / "a.statement", checkpoint.statement());
   }
 
-  // A policy, a witness policy, and a key that is replaced and retired.
+  // A policy, a witness policy, a key that is replaced and retired, a mark, and a clip that a
+  // person looked at.
   void append_keepers() {
-    std::vector<Fact> facts(4);
+    std::vector<Fact> facts(7);
     facts[0].mutable_policy()->set_note(
         sign_text("policy {\n  version: 1\n  at: \"2026-01-02T03:04:05Z\"\n  rule {\n    act: "
                   "APPROVE\n    role: \"approver\"\n    need: 1\n  }\n}\n",
@@ -141,6 +142,24 @@ struct FullWorld : World {
     facts[2] = key(new_signer_key("example-studio"), "licensee");
     facts[3] = key(licensee, "licensee");
     facts[3].mutable_key()->set_retired(true);
+    MarkRecord& mark = *facts[4].mutable_mark();
+    mark.set_source(std::string(sha256("source a").text()));
+    mark.set_name("plus.data-mining");
+    mark.set_says("allowed");
+    mark.set_value("DMI-ALLOWED");
+    mark.set_place("XMP plus:DataMining");
+    ClearanceRecord& clearance = *facts[5].mutable_clearance();
+    clearance.set_clip(std::string(sha256("clip 0").text()));
+    clearance.set_reason("face");
+    clearance.set_value("in 2 of 4 pictures");
+    clearance.set_origin("a detector");
+    clearance.set_pictures(std::string(sha256("pictures").text()));
+    facts[6].mutable_review()->set_note(
+        sign_text("review {\n  at: \"2026-01-02T03:04:05Z\"\n  decision {\n    clip: \"" +
+                      digest_name(sha256("clip 0")) +
+                      "\"\n    release: FACE\n    says: \"a statue\"\n  "
+                      "}\n}\n",
+                  {&approver}));
     append(facts);
   }
 };

@@ -307,6 +307,37 @@ TEST_F(GateTest, ANoticeStopsARunThatHasBegun) {
   EXPECT_THAT(refusal(world.node()), StartsWith("refused: revoked"));
 }
 
+// An auditor comes when the permit is long over: the time of the run counts, for what it was asked
+// and for what was revoked since.
+TEST_F(GateTest, AsOfAnEarlierTimeAPermitThatIsOverHolds) {
+  const uint64_t hour = 3'600'000'000, then = *parse_time("2025-12-01T12:00:00Z");
+  GateOptions options = world.node([&](Permit& p) {
+    p.set_issued_at(format_time(then));
+    p.set_expires_at(format_time(then + hour));
+    p.mutable_shard(0)->set_valid_from("2020-01-01");
+  });
+  EXPECT_THAT(refusal(options), StartsWith("refused: permit_expired"));
+  EXPECT_EQ(Gate::issued_at(options.permit), then);
+  const auto judged = [&](uint64_t at_us) {
+    return error_of([&] {
+      Gate gate = Gate::as_of(options, at_us);
+      EXPECT_TRUE(gate.holds().cleared);
+      static_cast<void>(gate.clear(0, 1));
+    });
+  };
+  EXPECT_EQ(judged(then + hour / 2), "");
+  EXPECT_THAT(judged(then + 2 * hour), StartsWith("refused: permit_expired"));
+  EXPECT_THAT(judged(then - 2 * hour),
+              AllOf(StartsWith("refused: permit_not_yet_valid"), HasSubstr("is judged at")));
+
+  notice("n.revocation", "licence", "LIC-1", world.licensor);  // of a month later
+  EXPECT_EQ(judged(then + hour / 2), "");
+  options = world.node();
+  EXPECT_THAT(judged(now_us()), StartsWith("refused: revoked"));
+  options.notices.clear();
+  EXPECT_EQ(judged(now_us()), "");
+}
+
 TEST_F(GateTest, WhatNoticesDo) {
   const std::string root = "sha256:" + world.root_hex();
   const SignerKey stranger = new_signer_key("example-stock");  // the licensor's name, another key

@@ -292,7 +292,7 @@ TEST(Keys, ANameStandsForOneRole) {
   EXPECT_EQ(court.does(court.end(court.b)), "");
   EXPECT_EQ(court.does(court.key(new_signer_key("approver-b"), "licensor")), "");
   EXPECT_THAT(court.does(court.end(court.licensor, "approver")), StartsWith("corrupt"));
-  EXPECT_THAT(court.does(court.end(court.log, "log")), StartsWith("corrupt"));
+  EXPECT_THAT(court.does(court.end(court.log, "log")), StartsWith("permission"));
   EXPECT_THAT(court.does(court.end(court.later)), StartsWith("corrupt"));
 }
 

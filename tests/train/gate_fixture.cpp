@@ -73,15 +73,29 @@ GateFixture::GateFixture(const std::string& config, const std::vector<std::strin
          .clip = ledger::sha256("clip " + number),
          .duration_us = 1'000'000});
   }
-  manifest_ = ledger::write_shard(folder() / "shards", "demo-000000.tar", samples,
-                                  {std::string(kLicence) + "@1"});
+  shards_ = folder() / "shards";
+  manifest_ =
+      ledger::write_shard(shards_, "demo-000000.tar", samples, {std::string(kLicence) + "@1"});
+  permitted_ = {manifest_};
+  permit();
+}
+
+void GateFixture::adopt(const std::string& config, const fs::path& shards) {
+  write_file(config_path(), config);
+  config_ = load_config(config_path());
+  shards_ = shards;
+  permitted_.clear();
+  for (const auto& entry : fs::directory_iterator(shards)) {
+    if (entry.path().extension() != ".manifest") continue;
+    permitted_.push_back(ledger::read_manifest(fs::path(entry.path()).replace_extension()));
+  }
   permit();
 }
 
 GatePaths GateFixture::paths() const {
   return {.permit = folder() / "tiny.permit",
           .trust = folder() / "trust",
-          .shards = folder() / "shards",
+          .shards = shards_,
           .notices = folder() / "notices"};
 }
 
@@ -134,12 +148,14 @@ ledger::PermitText GateFixture::permit_text(
   permit.set_origin("test.example/ledger");
   permit.set_tree_size(9);
   permit.set_tree_root(ledger::digest_name(ledger::sha256("root")));
-  auto& shard = *permit.add_shard();
-  shard.set_root(ledger::digest_name(ledger::shard_root(manifest_)));
-  shard.set_samples(static_cast<uint32_t>(manifest_.samples.size()));
-  shard.add_licence(std::string(kLicence) + "@1");
-  shard.set_valid_from("2020-01-01");
-  shard.set_valid_to("2099-12-31");
+  for (const ledger::Manifest& manifest : permitted_) {
+    auto& shard = *permit.add_shard();
+    shard.set_root(ledger::digest_name(ledger::shard_root(manifest)));
+    shard.set_samples(static_cast<uint32_t>(manifest.samples.size()));
+    shard.add_licence(std::string(kLicence) + "@1");
+    shard.set_valid_from("2020-01-01");
+    shard.set_valid_to("2099-12-31");
+  }
   permit.add_revoker(ledger::format_verifier_key(licensor_.verifier));
   if (change) change(permit);
   return text;

@@ -52,6 +52,8 @@ class GateFixture {
   // Signs a release of these weights (ledger/release.h), FOLDER/a.release, and FOLDER/trust-release
   // that has the approver and the trainer.
   void release(const Digest& weights);
+  // Goes over to another config and to the shards in `shards`, with a new permit for both.
+  void adopt(const std::string& config, const std::filesystem::path& shards);
   // Puts a signed revocation of the licence where the gate looks.
   void revoke();
   // Changes one byte in the middle of a sample of the shard.
@@ -62,7 +64,9 @@ class GateFixture {
 
   TemporaryFolder folder_;
   LoadedConfig config_;
-  ledger::Manifest manifest_;
+  ledger::Manifest manifest_;     // of the shard that the fixture made
+  std::filesystem::path shards_;  // folder
+  std::vector<ledger::Manifest> permitted_;
   ledger::SignerKey approver_, licensor_;
 };
 

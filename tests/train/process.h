@@ -24,6 +24,7 @@ class Process {
   void send(int signal) const;
   int wait();  // exit code, or 128 + signal
   const std::string& output() const { return output_; }
+  pid_t pid() const { return pid_; }
 
  private:
   bool read_more();

@@ -108,6 +108,9 @@ TEST(RunFolder, KeepsTheNewest) {
   prune(run.path(), 2);
   EXPECT_THROW(find_checkpoint(run.path(), 1), Error);
   EXPECT_EQ(find_checkpoint(run.path(), 2), 2u);
+  for (const uint64_t step : {4, 5, 6, 7}) write_step(run.path(), step);
+  prune(run.path(), 2, 2);
+  EXPECT_EQ(checkpoint_steps(run.path()), (std::vector<uint64_t>{2, 4, 6, 7}));
 }
 
 }  // namespace

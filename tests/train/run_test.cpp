@@ -16,9 +16,7 @@
 #include "ledger/notes.pb.h"
 #include "ledger/record.pb.h"
 #include "ledger/textproto.h"
-#include "tests/train/gate_fixture.h"
-#include "tests/train/process.h"
-#include "train/checkpoint.pb.h"
+#include "tests/train/train_program.h"
 #include "train/receipt.h"
 
 namespace cleared::train {
@@ -26,64 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-struct Ended {
-  int code = 0;
-  std::string output;
-};
-
-class TrainRun : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!fs::exists(CLEARED_CURATE)) GTEST_SKIP() << "curate is not built: " << CLEARED_CURATE;
-  }
-
-  static std::vector<std::string> gate_args(const GateFixture& f) {
-    const GatePaths paths = f.paths();
-    return {"--config",  f.config_path(), "--permit",   paths.permit, "--trust",
-            paths.trust, "--shards",      paths.shards, "--notices",  paths.notices};
-  }
-  static std::vector<std::string> run_args(const GateFixture& f, const std::string& out,
-                                           const std::vector<std::string>& more = {}) {
-    std::vector<std::string> args = {
-        "run", "--key", f.trainer_key(), "--out", f.folder() / out, "--curate", CLEARED_CURATE};
-    for (const std::string& arg : gate_args(f)) args.push_back(arg);
-    args.insert(args.end(), more.begin(), more.end());
-    return args;
-  }
-  static Ended train(const std::vector<std::string>& args) {
-    Process process(CLEARED_TRAIN, args);
-    const int code = process.wait();
-    return {code, process.output()};
-  }
-  static Ended run(const GateFixture& f, const std::string& out,
-                   const std::vector<std::string>& more = {}) {
-    return train(run_args(f, out, more));
-  }
-  static State state_of(const fs::path& checkpoint) {
-    State state;
-    ledger::parse_textproto(read_file(checkpoint / "state.textproto"), "state", state);
-    return state;
-  }
-  static std::vector<ledger::Fact> outbox(const fs::path& run) {
-    std::vector<ledger::Fact> facts;
-    for (const auto& entry : fs::directory_iterator(run / "outbox")) {
-      for (const auto& fact : ledger::read_bundle(entry.path())) facts.push_back(fact);
-    }
-    return facts;
-  }
-
-  GateFixture make(uint64_t steps = 6) {
-    return GateFixture(tiny_config(steps), {sample_video(0), sample_video(1), sample_video(2)});
-  }
-};
-
-const std::vector<std::string> kTwoRanks = {"--nproc-per-node", "2"};
-
-std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 TEST_F(TrainRun, GivesTheSameBitsBrokenOrUnbroken) {
   const GateFixture f = make();
@@ -133,18 +73,45 @@ TEST_F(TrainRun, StopsWithACheckpointWhenAsked) {
   EXPECT_FALSE(fs::is_empty(f.folder() / "a/outbox"));
 }
 
-// Noise, times and order do not depend on the number of ranks, so the first loss is the same but
-// for the order of its sums.
-TEST_F(TrainRun, SeesTheSameStepOnOneRankAndOnTwo) {
-  const GateFixture f = make();
+// Weights, moments, average and losses to the bit, and so has a run that stopped on two ranks and
+// went on with four, then one.
+TEST_F(TrainRun, GivesTheSameBitsOnOneTwoAndFourRanks) {
+  const GateFixture f(tiny_config(6, 4), {sample_video(0), sample_video(1), sample_video(2)});
+  const auto ranks = [](int count) {
+    return std::vector<std::string>{"--nproc-per-node", std::to_string(count)};
+  };
+  const auto until = [](int step) {
+    return std::vector<std::string>{"--until", std::to_string(step)};
+  };
+  ASSERT_EQ(run(f, "one", ranks(1)).code, 0);
+  ASSERT_EQ(run(f, "two", ranks(2)).code, 0);
+  ASSERT_EQ(run(f, "four", ranks(4)).code, 0);
+  ASSERT_EQ(run(f, "mixed", ranks(2) + until(2)).code, 0);
+  ASSERT_EQ(run(f, "mixed", ranks(4) + until(4)).code, 0);
+  ASSERT_EQ(run(f, "mixed", ranks(1)).code, 0);
+  const State one = state_of(f.folder() / "one/step-000006");
+  for (const char* other : {"two", "four", "mixed"}) {
+    const State state = state_of(f.folder() / other / "step-000006");
+    EXPECT_EQ(state.tensors(), one.tensors()) << other;
+    EXPECT_EQ(state.first_loss(), one.first_loss()) << other;
+    EXPECT_EQ(state.smooth_loss(), one.smooth_loss()) << other;
+    EXPECT_EQ(read_file(f.folder() / "one/step-000006/totals.txt"),
+              read_file(f.folder() / other / "step-000006/totals.txt"));
+  }
+  const Ended three = run(f, "three", ranks(3));
+  EXPECT_EQ(three.code, 78) << three.output;
+}
+
+// c10d's Reducer sums in the order of the ranks: the same step but for the last bits.
+TEST_F(TrainRun, SeesTheSameStepOnOneRankAndOnTwoByTheReducer) {
+  const GateFixture f(tiny_config() + "gradients: REDUCER\n",
+                      {sample_video(0), sample_video(1), sample_video(2)});
   ASSERT_EQ(run(f, "one").code, 0);
   ASSERT_EQ(run(f, "two", kTwoRanks).code, 0);
   const State one = state_of(f.folder() / "one/step-000003");
   const State two = state_of(f.folder() / "two/step-000003");
   EXPECT_NEAR(one.first_loss(), two.first_loss(), 1e-6);
   EXPECT_NEAR(one.smooth_loss(), two.smooth_loss(), 1e-4);
-  EXPECT_EQ(read_file(f.folder() / "one/step-000006/totals.txt"),
-            read_file(f.folder() / "two/step-000006/totals.txt"));
 }
 
 TEST_F(TrainRun, RefusesAShardOfWhichOneByteWasChanged) {
@@ -300,6 +267,13 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   const Ended commercial = train(args + std::vector<std::string>{"--commercial"});
   EXPECT_EQ(commercial.code, 3) << commercial.output;
   EXPECT_THAT(commercial.output, HasSubstr("release_other_use"));
+
+  const fs::path webm = f.folder() / "out.webm";
+  auto video_args = args;
+  *std::find(video_args.begin(), video_args.end(), gif.string()) = webm;
+  const Ended video = train(video_args + std::vector<std::string>{"--curate", CLEARED_CURATE});
+  EXPECT_EQ(video.code, 0) << video.output;
+  EXPECT_EQ(read_file(webm).substr(0, 4), "\x1a\x45\xdf\xa3");  // EBML, RFC 8794
 
   const std::string good = read_file(trust);
   ledger::write_key_pair(f.folder() / "other", "trainer", ledger::new_signer_key("test-trainer"));

@@ -1,8 +1,10 @@
 #include "train/data/config.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 
 #include "ledger/base/error.h"
@@ -49,26 +51,55 @@ bool is_name(std::string_view name) {
          });
 }
 
-void check(const RunConfig& config, const Rules& rules) {
-  rules.need(is_name(config.name()), "name", "1 to 100 of a-z 0-9 . _ -, not starting with a dot");
+// What learns in the run must be declared, for no run can honestly declare less.
+void check_purpose(const RunConfig& config, const Rules& rules) {
   rules.need(!config.purpose().model().empty(), "purpose.model", "the name of a model line");
-  // The codec is fitted to the footage and the text encoder to its captions, so a run of this kind
-  // cannot honestly declare less.
   const auto& declared = config.purpose().component();
-  for (const auto component : {ledger::GENERATOR, ledger::VAE, ledger::TEXT_ENCODER}) {
-    rules.need(std::find(declared.begin(), declared.end(), component) != declared.end(),
-               "purpose.component", "[GENERATOR, VAE, TEXT_ENCODER]: all three learn in this run");
+  const auto declares = [&](ledger::Component component) {
+    return std::find(declared.begin(), declared.end(), component) != declared.end();
+  };
+  if (config.stage() == RunConfig::AUTOENCODER) {
+    rules.need(declares(ledger::VAE), "purpose.component", "[VAE]: it is what learns in this run");
+    return;
   }
-  rules.between<uint64_t>(config.steps(), 1, uint64_t{1} << 32, "steps");
-  rules.between<uint32_t>(config.batch(), 1, 1 << 16, "batch");
+  for (const auto component : {ledger::GENERATOR, ledger::VAE, ledger::TEXT_ENCODER}) {
+    rules.need(declares(component), "purpose.component",
+               "[GENERATOR, VAE, TEXT_ENCODER]: all three learn in this run");
+  }
+}
 
+void check_clip(const RunConfig& config, const Rules& rules) {
   const RunConfig::Clip& clip = config.clip();
-  rules.multiple(clip.width(), 8, 8192, "clip.width");
-  rules.multiple(clip.height(), 8, 8192, "clip.height");
-  rules.multiple(clip.frames(), 4, 4096, "clip.frames");
   rules.between<uint32_t>(clip.frames_per_second(), 1, 100, "clip.frames_per_second");
-  rules.between<uint32_t>(config.codec().fit_samples(), 1, 1 << 16, "codec.fit_samples");
+  rules.need(config.codec().has_vae() != config.codec().has_fit_samples(), "codec",
+             "fit_samples or a vae, one of the two");
+  uint32_t side = 8;
+  if (config.codec().has_vae()) {
+    const RunConfig::Vae& vae = config.codec().vae();
+    rules.between<uint32_t>(vae.dim(), 1, 1024, "codec.vae.dim");
+    rules.between<uint32_t>(vae.channels(), 1, 256, "codec.vae.channels");
+    rules.between<uint32_t>(vae.blocks(), 1, 8, "codec.vae.blocks");
+    rules.between<uint32_t>(vae.patch(), 1, 2, "codec.vae.patch");
+    rules.between(vae.gradient_loss(), 0.0, 100.0, "codec.vae.gradient_loss");
+    rules.between(vae.kl_loss(), 0.0, 1.0, "codec.vae.kl_loss");
+    side *= vae.patch();
+    rules.need(clip.frames() % 4 == 1 && clip.frames() <= 4097, "clip.frames",
+               "one more than a multiple of 4, up to 4097: the autoencoder is causal");
+  } else {
+    rules.between<uint32_t>(config.codec().fit_samples(), 1, 1 << 16, "codec.fit_samples");
+    rules.multiple(clip.frames(), 4, 4096, "clip.frames");
+  }
+  const bool transformer = config.stage() == RunConfig::TRANSFORMER;
+  if (transformer) rules.between<uint32_t>(config.model().patch(), 1, 8, "model.patch");
+  if (transformer) side *= config.model().patch();
+  rules.multiple(clip.width(), side, 8192, "clip.width");
+  rules.multiple(clip.height(), side, 8192, "clip.height");
+}
 
+void check_transformer(const RunConfig& config, const Rules& rules) {
+  rules.need(config.has_model(), "model", "there: the transformer learns in this run");
+  rules.need(config.has_text(), "text", "there: the text encoder learns in this run");
+  rules.need(config.has_preview(), "preview", "there: a clip is sampled with every checkpoint");
   const RunConfig::Model& model = config.model();
   rules.between<uint32_t>(model.layers(), 1, 1024, "model.layers");
   rules.between<uint32_t>(model.heads(), 1, 1024, "model.heads");
@@ -81,7 +112,18 @@ void check(const RunConfig& config, const Rules& rules) {
   rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
   rules.between<uint32_t>(text.dim(), 2, 1 << 14, "text.dim");
   rules.between(text.dropout(), 0.0, 0.999, "text.dropout");
+  if (text.vocabulary() != 0) {
+    rules.between<uint32_t>(text.vocabulary(), 258, 1 << 16, "text.vocabulary");
+  }
+  rules.need(config.flow().shift() > 0 && config.flow().shift() <= 100, "flow.shift",
+             "above 0 and at most 100");
+  rules.between<uint32_t>(config.preview().steps(), 1, 1000, "preview.steps");
+  rules.between(config.preview().guidance(), 0.0, 100.0, "preview.guidance");
+  rules.need(config.preview().shift() > 0 && config.preview().shift() <= 100, "preview.shift",
+             "above 0 and at most 100");
+}
 
+void check_optimiser(const RunConfig& config, const Rules& rules) {
   const RunConfig::Optimiser& optimiser = config.optimiser();
   rules.need(optimiser.learning_rate() > 0 && optimiser.learning_rate() <= 1,
              "optimiser.learning_rate", "above 0 and at most 1");
@@ -94,12 +136,22 @@ void check(const RunConfig& config, const Rules& rules) {
   rules.need(optimiser.clip_norm() > 0 && std::isfinite(optimiser.clip_norm()),
              "optimiser.clip_norm", "above 0");
   rules.between(optimiser.ema(), 0.0, 0.9999999, "optimiser.ema");
+}
 
+void check(const RunConfig& config, const Rules& rules) {
+  rules.need(is_name(config.name()), "name", "1 to 100 of a-z 0-9 . _ -, not starting with a dot");
+  check_purpose(config, rules);
+  rules.between<uint64_t>(config.steps(), 1, uint64_t{1} << 32, "steps");
+  rules.between<uint32_t>(config.batch(), 1, 1 << 16, "batch");
+  const uint32_t micro_batches = micro_batches_of(config);
+  rules.need(std::has_single_bit(micro_batches) && config.batch() % micro_batches == 0,
+             "micro_batches", "a power of two that divides batch");
+  check_clip(config, rules);
+  if (config.stage() == RunConfig::TRANSFORMER) check_transformer(config, rules);
+  rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
+             "there: it is what learns in this run");
+  check_optimiser(config, rules);
   rules.between<uint64_t>(config.checkpoints().every(), 1, uint64_t{1} << 32, "checkpoints.every");
-  rules.between<uint32_t>(config.preview().steps(), 1, 1000, "preview.steps");
-  rules.between(config.preview().guidance(), 0.0, 100.0, "preview.guidance");
-  rules.need(config.preview().shift() > 0 && config.preview().shift() <= 100, "preview.shift",
-             "above 0 and at most 100");
   rules.between<uint32_t>(config.log_every(), 1, 1 << 20, "log_every");
 }
 
@@ -110,6 +162,10 @@ RunConfig parse_config(std::string_view text, std::string_view where) {
   ledger::parse_textproto(text, where, config, Errc::config);
   check(config, Rules(where));
   return config;
+}
+
+uint32_t micro_batches_of(const RunConfig& config) {
+  return config.has_micro_batches() ? config.micro_batches() : std::gcd(config.batch(), 4U);
 }
 
 LoadedConfig load_config(const std::filesystem::path& path) {

@@ -20,6 +20,9 @@ struct LoadedConfig {
   std::string text;  // byte for byte, for the checkpoint
   Digest digest;     // of `text`; a permit names it
 };
+// How many micro-batches a step is (config.proto says what is meant by none).
+uint32_t micro_batches_of(const RunConfig& config);
+
 LoadedConfig load_config(const std::filesystem::path& path);
 
 }  // namespace cleared::train

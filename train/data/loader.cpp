@@ -16,16 +16,18 @@ double seconds_since(Clock::time_point start) {
 }
 
 Item decode(Decoder& decoder, const ledger::ClearedSample& cleared, uint64_t sample) {
+  const bool encoded = cleared.has("latent");
   return {.sample = sample,
           .digest = cleared.digest(),
           .duration_us = cleared.duration_us(),
           .caption = cleared.member("txt"),
-          .frames = decoder.decode(cleared)};
+          .frames = encoded ? Frames{} : decoder.decode(cleared),
+          .latent = encoded ? cleared.member("latent") : ""};
 }
 
 }  // namespace
 
-Item load_item(ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes) {
+Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes) {
   return decode(decoder, gate.clear(sample, passes), sample);
 }
 

@@ -31,7 +31,8 @@ struct Item {
   Digest digest;
   uint64_t duration_us = 0;
   std::string caption;
-  Frames frames;
+  Frames frames;       // empty when there is a latent
+  std::string latent;  // the member of that name (train/latent.h), of a sample of a latent shard
 };
 
 struct Batch {
@@ -41,7 +42,7 @@ struct Batch {
 
 // Clears the sample and decodes it. `passes` counts this consumption: Gate::clear says why.
 // Error{refused} from the gate, Error{corrupt} or Error{io} from the decoder.
-Item load_item(ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes);
+Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes);
 
 struct LoaderOptions {
   uint64_t first_step = 0;

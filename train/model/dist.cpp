@@ -2,11 +2,14 @@
 #include "train/model/dist.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -20,6 +23,7 @@
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/model/gradients.h"
 
 namespace cleared::train {
 namespace {
@@ -31,6 +35,13 @@ std::string first_line(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+// A rank that is gone is a reason to try again; a world that never came about is not.
+[[noreturn]] void give_up(std::string_view what, std::string_view why) {
+  if (what == "join") throw Error(Errc::io, "ranks: ", what, ": ", first_line(why));
+  throw Error(Errc::busy, "ranks: ", what, ": ", first_line(why),
+              "; a rank was lost: run again to go on from the last checkpoint");
+}
+
 // Runs `body` and turns what torch and gloo throw into our one kind of failure.
 template <class Body>
 auto talk(const char* what, const Body& body) {
@@ -39,9 +50,9 @@ auto talk(const char* what, const Body& body) {
   } catch (const Error&) {
     throw;
   } catch (const c10::Error& error) {
-    throw Error(Errc::io, "ranks: ", what, ": ", first_line(error.what_without_backtrace()));
+    give_up(what, error.what_without_backtrace());
   } catch (const std::exception& error) {  // gloo has a type of its own
-    throw Error(Errc::io, "ranks: ", what, ": ", first_line(error.what()));
+    give_up(what, error.what());
   }
 }
 
@@ -169,6 +180,30 @@ std::vector<Tensor> World::all_gather(const Tensor& tensor) {
   });
 }
 
+Tensor World::all_to_all(const Tensor& flat) {
+  CLEARED_CHECK(flat.dim() == 1 && flat.is_contiguous() && flat.numel() % size() == 0);
+  if (!group_) return flat.detach().clone();
+  return talk("all_to_all", [&] {
+    Tensor input = flat.detach(), output = at::empty_like(input);
+    std::vector<int64_t> equal;  // none: parts of equal size
+    group_->ranks->all_to_all_single(output, input, equal, equal)->wait();
+    return output;
+  });
+}
+
+void World::all_gather_into(const Tensor& flat, const Tensor& part) {
+  CLEARED_CHECK(flat.is_contiguous() && part.is_contiguous() &&
+                flat.numel() == part.numel() * size());
+  if (!group_) {
+    flat.detach().copy_(part);
+    return;
+  }
+  talk("all_gather", [&] {
+    Tensor output = flat.detach(), input = part.detach();
+    group_->ranks->all_gather_single(output, input)->wait();
+  });
+}
+
 std::vector<std::string> World::all_gather(std::string_view text) {
   if (!group_) return {std::string(text)};
   const auto sizes = all_gather(at::full({1}, static_cast<int64_t>(text.size()), at::kLong));
@@ -202,13 +237,25 @@ void World::barrier() {
   all_reduce(at::full({1}, 0, at::kFloat));
 }
 
+int64_t micro_batches_of_a_rank(int64_t micro_batches, int ranks) {
+  if (micro_batches < 1 || std::popcount(static_cast<uint64_t>(micro_batches)) != 1) {
+    throw Error(Errc::config, "micro_batches: ", micro_batches, " is no power of two");
+  }
+  if (micro_batches % ranks != 0) {
+    throw Error(Errc::config, "micro_batches: ", micro_batches, " cannot be shared equally by ",
+                ranks, " ranks: use a power of two of ranks, at most ", micro_batches);
+  }
+  return micro_batches / ranks;
+}
+
 struct DataParallel::State {
+  std::unique_ptr<GradientTree> tree;
   std::unique_ptr<c10d::Reducer> reducer;
 };
 
-DataParallel::DataParallel(World& world, const TensorMap& parameters) {
-  if (world.size() == 1) return;
-  state_ = std::make_unique<State>();
+DataParallel::DataParallel(World& world, const TensorMap& parameters,
+                           const GradientOptions& options)
+    : world_(world), micro_batches_(options.micro_batches) {
   std::vector<Tensor> tensors;
   std::unordered_map<size_t, std::string> names;
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
@@ -216,6 +263,14 @@ DataParallel::DataParallel(World& world, const TensorMap& parameters) {
     names.emplace(tensors.size(), it->first);
     tensors.push_back(it->second);
   }
+  if (micro_batches_ > 0) {
+    rounds_ = micro_batches_of_a_rank(micro_batches_, world.size());
+    state_ = std::make_unique<State>();
+    state_->tree = std::make_unique<GradientTree>(parameters, world.size());
+    return;
+  }
+  if (world.size() == 1) return;
+  state_ = std::make_unique<State>();
   talk("prepare gradients", [&] {
     constexpr int64_t kBucketBytes = 4 << 20;
     const auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(tensors, {kBucketBytes});
@@ -235,10 +290,33 @@ DataParallel::~DataParallel() = default;
 
 void DataParallel::backward(const Tensor& loss) {
   if (!state_) return loss.backward();
-  talk("backward", [&] {
-    state_->reducer->prepare_for_backward({loss});
-    loss.backward();
-  });
+  if (state_->reducer) {
+    return talk("backward", [&] {
+      state_->reducer->prepare_for_backward({loss});
+      loss.backward();
+    });
+  }
+  // The mean's division by a power of two is exact, wherever it is done.
+  loss.backward(at::full({}, 1.0 / static_cast<double>(micro_batches_), loss.options()));
+  state_->tree->add();
+}
+
+// Each rank adds up one part of the gradient over all ranks, as a reduce_scatter would but in the
+// order of the tree, and tells the others.
+void DataParallel::finish() {
+  if (!state_ || !state_->tree) return;
+  const Tensor flat = state_->tree->take();
+  if (world_.size() > 1) {
+    world_.all_gather_into(flat, sum_of_parts(world_.all_to_all(flat), world_.size()));
+  }
+  state_->tree->hand_out(flat);
+}
+
+Tensor DataParallel::mean(const std::vector<Tensor>& said) const {
+  const Tensor own = at::stack(said).detach().to(at::kCPU, at::kDouble).contiguous();
+  const Tensor all = at::cat(world_.all_gather(own)).flatten();
+  const int64_t count = static_cast<int64_t>(said.size()) * world_.size();
+  return sum_of_parts(all, count).div(static_cast<double>(count)).view(said.front().sizes());
 }
 
 }  // namespace cleared::train

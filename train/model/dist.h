@@ -1,6 +1,7 @@
 // Ranks and what they tell each other: c10d underneath, NCCL between GPUs and Gloo between CPUs. A
 // world of one needs neither. One thread per process calls it, and every rank makes the same calls
-// in the same order. A rank that dies or stays silent past the timeout is Error{io} on the others.
+// in the same order. A rank that dies or stays silent past the timeout is Error{busy} on the
+// others.
 #pragma once
 
 #include <chrono>
@@ -48,6 +49,11 @@ class World {
   void broadcast(const Tensor& tensor, int root = 0);
   std::vector<Tensor> all_gather(const Tensor& tensor);  // by rank; same shape on every rank
 
+  // Flat and contiguous, cut into as many equal parts as there are ranks: part i goes to rank i.
+  Tensor all_to_all(const Tensor& flat);
+  // Every rank's part, one after the other, into `flat`.
+  void all_gather_into(const Tensor& flat, const Tensor& part);
+
   // Small things that are not tensors.
   std::vector<std::string> all_gather(std::string_view text);
   std::string broadcast(std::string_view text, int root = 0);
@@ -64,21 +70,45 @@ class World {
   std::unique_ptr<Group> group_;  // none in a world of one
 };
 
-// Gradients that are means over the ranks: c10d's Reducer, which sums buckets of gradients while
-// backward() still computes others. Buckets are fixed at construction, in an order that is only a
-// function of the names, so that a resumed run sums in the same order as an unbroken one.
+struct GradientOptions {
+  // A step is so many micro-batches, a power of two, whatever the number of ranks, a power of two
+  // that is not larger; their gradients are summed along one tree (gradients.h), and so the bits of
+  // the mean do not depend on the number of ranks. 0: each rank has one batch, and c10d's Reducer
+  // sums them in buckets while backward() still computes others. That is quicker where the network
+  // is slow, but the sum's last bits depend on the number of ranks.
+  int64_t micro_batches = 0;
+};
+
+// Gradients that are means over the step.
 class DataParallel {
  public:
-  // Broadcasts rank 0's values first. Every parameter must take part in every loss.
-  DataParallel(World& world, const TensorMap& parameters);
+  // Broadcasts rank 0's values first. Every parameter must take part in every loss. Error{config}
+  // when the ranks cannot share the micro-batches equally.
+  DataParallel(World& world, const TensorMap& parameters, const GradientOptions& options = {});
   ~DataParallel();
 
-  // loss.backward(), then the parameters' grad() is the mean over the ranks.
+  // A step is so many calls of backward() on each rank, in the order of the micro-batches, of which
+  // rank r has those from r rounds() on; then finish().
+  int64_t rounds() const { return rounds_; }
+  // `loss` is the mean over a micro-batch.
   void backward(const Tensor& loss);
+  // The parameters' grad() is the mean over the step's micro-batches.
+  void finish();
+
+  // The mean over the step's micro-batches of what each says, in double and in the order of the
+  // tree: `said` has this rank's, one for each round, all of one shape.
+  Tensor mean(const std::vector<Tensor>& said) const;
 
  private:
   struct State;
-  std::unique_ptr<State> state_;  // none in a world of one
+  World& world_;
+  const int64_t micro_batches_;
+  int64_t rounds_ = 1;
+  std::unique_ptr<State> state_;  // none where there is nothing to sum
 };
+
+// How many of a step's micro-batches one of `ranks` ranks has. Error{config} when they cannot be
+// shared equally along the tree.
+int64_t micro_batches_of_a_rank(int64_t micro_batches, int ranks);
 
 }  // namespace cleared::train

@@ -1,21 +1,17 @@
 #include "train/model/dit.h"
 
 #include <cmath>
+#include <tuple>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/addcmul.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/polar.h>
 #include <ATen/ops/pow.h>
-#include <ATen/ops/rms_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
 
 #include "ledger/base/error.h"
@@ -27,13 +23,12 @@ constexpr double kNormEps = 1e-6;
 constexpr double kRopeBase = 10000.0;
 
 // norm(x) (1 + scale) + shift: what adaLN does before each half of a block.
-Tensor modulated(const Tensor& x_BSN, const Tensor& scale_B1N, const Tensor& shift_B1N) {
-  const Tensor normed = at::layer_norm(x_BSN, {x_BSN.size(-1)}, {}, {}, kNormEps);
-  return at::addcmul(shift_B1N, normed, 1 + scale_B1N);
+Modulation adaptive(const Tensor& scale_BN, const Tensor& shift_BN) {
+  return {.scale = scale_BN, .shift = shift_BN, .offset = 1};
 }
 
-Tensor gelu_tanh(const Tensor& x) {
-  return at::gelu(x, "tanh");
+Tensor join_heads(const Tensor& y_BHSD) {
+  return y_BHSD.transpose(1, 2).flatten(2);
 }
 
 }  // namespace
@@ -113,7 +108,7 @@ Dit::Dit(const DitConfig& config, Parameters& p, const std::string& prefix) : co
   }
   mod_out_ = p.normal(prefix + "modf", {2, n}, mod_deviation);
   out_ = p.zero_linear(prefix + "out", n, config.patch_dim());
-  rope_SD_ = rope_table(config.grid(), head);
+  rope_SD_ = at::view_as_real(rope_table(config.grid(), head)).flatten(1).contiguous();
 }
 
 void Dit::to(at::Device device) {
@@ -143,51 +138,47 @@ Tensor Dit::forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& t
   const Tensor angles = 1000.0 * t_B.unsqueeze(1) * rates;
   const Tensor time_BN = t2_(at::silu(t1_(at::cat({angles.cos(), angles.sin()}, 1))));
   const Tensor time_B6N = tp_(at::silu(time_BN)).unflatten(-1, {6, -1});
-  const Tensor context_BLN = x2_(gelu_tanh(x1_(text_BLN)));
+  const Tensor context_BLN = x2_(gelu(x1_.product(text_BLN), x1_.bias));
 
-  Tensor x_BSN = inp_(tokens_BSD);
-  for (const Block& block : blocks_) x_BSN = run_block(block, x_BSN, time_B6N, context_BLN);
+  Stream stream{inp_(tokens_BSD), {}};
+  for (const Block& block : blocks_) stream = run_block(block, stream, time_B6N, context_BLN);
 
-  const auto mod = (time_BN.unsqueeze(1) + mod_out_).unsqueeze(2).unbind(1);
-  return out_(modulated(x_BSN, mod[0], mod[1]));
+  const auto mod = (time_BN.unsqueeze(1) + mod_out_).unbind(1);
+  return out_(residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps).second);
 }
 
-Tensor Dit::run_block(const Block& block, Tensor x_BSN, const Tensor& time_B6N,
-                      const Tensor& context_BLN) const {
-  const auto mod = (time_B6N + block.mod).unsqueeze(2).unbind(1);  // six [B, 1, N]
-  x_BSN = at::addcmul(x_BSN, mod[2], attend_within(block.within, modulated(x_BSN, mod[0], mod[1])));
-  const Tensor normed =
-      at::layer_norm(x_BSN, {config_.dim}, block.norm_weight, block.norm_bias, kNormEps);
-  x_BSN = x_BSN + attend_across(block.across, normed, context_BLN);
-  const Tensor hidden = gelu_tanh(block.up(modulated(x_BSN, mod[3], mod[4])));
-  return at::addcmul(x_BSN, mod[5], block.down(hidden));
+Dit::Stream Dit::run_block(const Block& block, Stream stream, const Tensor& time_B6N,
+                           const Tensor& context_BLN) const {
+  const auto mod = (time_B6N + block.mod).unbind(1);  // six [B, N]
+  auto [x_BSN, normed] =
+      residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps);
+  const Branch within{attend_within(block.within, normed), block.within.o.bias, mod[2]};
+  std::tie(x_BSN, normed) = residual_norm(
+      x_BSN, within, {.scale = block.norm_weight, .shift = block.norm_bias}, kNormEps);
+  const Branch across{attend_across(block.across, normed, context_BLN), block.across.o.bias, {}};
+  std::tie(x_BSN, normed) = residual_norm(x_BSN, across, adaptive(mod[3], mod[4]), kNormEps);
+  const Tensor hidden = gelu(block.up.product(normed), block.up.bias);
+  return {x_BSN, {block.down.product(hidden), block.down.bias, mod[5]}};
 }
 
 Tensor Dit::attend_within(const Attention& a, const Tensor& x_BSN) const {
-  const auto qkv = a.qkv(x_BSN).chunk(3, -1);
-  return attend(a, {qkv[0], qkv[1], qkv[2]}, true);
+  const auto qkv = split_heads(a.qkv.product(x_BSN), a.qkv.bias,
+                               {.heads = config_.heads,
+                                .eps = kNormEps,
+                                .norm_D = {a.norm_q, a.norm_k, Tensor()},
+                                .rope_SD = rope_SD_});
+  return a.o.product(join_heads(at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])));
 }
 
 Tensor Dit::attend_across(const Attention& a, const Tensor& x_BSN,
                           const Tensor& context_BLN) const {
-  const auto kv = a.kv(context_BLN).chunk(2, -1);
-  return attend(a, {a.q(x_BSN), kv[0], kv[1]}, false);
-}
-
-Tensor Dit::attend(const Attention& a, const Qkv& in, bool with_position) const {
-  const auto split = [&](const Tensor& x) { return x.unflatten(-1, {config_.heads, -1}); };
-  const auto norm = [&](const Tensor& x, const Tensor& weight) {
-    return at::rms_norm(split(x), weight.sizes(), weight, kNormEps);
-  };
-  const auto rotate = [&](const Tensor& x_BSHD) {  // pairs of neighbours as complex numbers
-    const Tensor pairs = at::view_as_complex(x_BSHD.unflatten(-1, {-1, 2}));
-    return at::view_as_real(pairs * rope_SD_.unsqueeze(1)).flatten(-2);
-  };
-  Tensor q = norm(in.q, a.norm_q), k = norm(in.k, a.norm_k);
-  if (with_position) q = rotate(q), k = rotate(k);
-  const Tensor y_BHSD = at::scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2),
-                                                         split(in.v).transpose(1, 2));
-  return a.o(y_BHSD.transpose(1, 2).flatten(2));
+  const auto q =
+      split_heads(a.q.product(x_BSN), a.q.bias,
+                  {.heads = config_.heads, .eps = kNormEps, .norm_D = {a.norm_q}, .rope_SD = {}});
+  const auto kv = split_heads(
+      a.kv.product(context_BLN), a.kv.bias,
+      {.heads = config_.heads, .eps = kNormEps, .norm_D = {a.norm_k, Tensor()}, .rope_SD = {}});
+  return a.o.product(join_heads(at::scaled_dot_product_attention(q[0], kv[0], kv[1])));
 }
 
 }  // namespace cleared::train

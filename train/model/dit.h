@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "train/model/ops.h"
 #include "train/model/parameters.h"
 #include "train/model/tensor.h"
 
@@ -63,20 +64,21 @@ class Dit {
     Attention within, across;
     Linear up, down;
   };
-  struct Qkv {
-    Tensor q, k, v;  // heads side by side in the last axis
+  // Tokens, and what is still to be added to them: the next norm does it in its one pass.
+  struct Stream {
+    Tensor x_BSN;
+    Branch rest;
   };
-  Tensor attend(const Attention& a, const Qkv& in, bool with_position) const;
   Tensor attend_within(const Attention& a, const Tensor& x_BSN) const;
   Tensor attend_across(const Attention& a, const Tensor& x_BSN, const Tensor& context_BLN) const;
-  Tensor run_block(const Block& block, Tensor x_BSN, const Tensor& time_B6N,
+  Stream run_block(const Block& block, Stream stream, const Tensor& time_B6N,
                    const Tensor& context_BLN) const;
 
   DitConfig config_;
   Linear inp_, t1_, t2_, tp_, x1_, x2_, out_;
   Tensor mod_out_;
   std::vector<Block> blocks_;
-  Tensor rope_SD_;
+  Tensor rope_SD_;  // pairs (cos, sin)
 };
 
 }  // namespace cleared::train

@@ -6,11 +6,11 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
-#include <ATen/ops/mse_loss.h>
 
 #include "kernels/flow_mix.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/model/ops.h"
 
 #ifdef CLEARED_CUDA
 #include <c10/cuda/CUDAStream.h>
@@ -43,7 +43,7 @@ Tensor flow_mix(const Tensor& x, const Tensor& noise, const Tensor& t_B) {
 Tensor flow_loss(const Model& model, const FlowBatch& batch) {
   const Tensor z = flow_mix(batch.x_BCTHW, batch.noise_BCTHW, batch.t_B);
   const Tensor v = model.velocity(z, batch.t_B, batch.tokens_BL);
-  return at::mse_loss(v, batch.noise_BCTHW - batch.x_BCTHW);
+  return flow_error(v, batch.noise_BCTHW, batch.x_BCTHW);
 }
 
 Tensor sample(const Model& model, const Tensor& noise_BCTHW, const Tensor& tokens_BL,

@@ -11,6 +11,7 @@
 #include <torch/headeronly/version.h>
 
 #include "ledger/base/log.h"
+#include "train/model/memory.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -73,6 +74,7 @@ Machine prepare_machine(int threads) {
         {{"onednn_isa", "AVX512_CORE_FP16"}, {"why", "AMX is announced but its tiles are hidden"}});
   }
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  use_pooled_memory();
   at::set_num_threads(threads);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   // Would fill every new tensor with NaN, to show reads of what was never written.

@@ -10,7 +10,8 @@ TextConfig text_config(const ModelConfig& config) {
   return {.length = config.dit.text_len,
           .dim = config.dit.text_dim,
           .layers = config.text_layers,
-          .heads = heads};
+          .heads = heads,
+          .vocabulary = config.vocabulary};
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace cleared::train {
 struct ModelConfig {
   DitConfig dit;
   int64_t text_layers = 2;
+  int64_t vocabulary = kVocabulary;
 };
 
 class Model {

@@ -2,27 +2,59 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <vector>
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_foreach_lerp.h>
-#include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "kernels/adamw.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+
+#ifdef CLEARED_CUDA
+#include <c10/cuda/CUDAStream.h>
+#endif
 
 namespace cleared::train {
 namespace {
 
-std::vector<Tensor> values_of(const TensorMap& map) {
-  std::vector<Tensor> values;
-  for (const auto& [name, tensor] : map) values.push_back(tensor);
-  return values;
+// The sum of squares of all values, in one fixed order for any number of threads.
+double sum_of_squares(const std::vector<Tensor>& tensors) {
+  double all = 0;
+  for (const Tensor& tensor : tensors) {
+    kernels::Squares op{
+        .x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()};
+    const Tensor sums_C = at::empty({op.chunks()}, tensor.options().dtype(at::kDouble));
+    op.sum_C = sums_C.mutable_data_ptr<double>();
+#ifdef CLEARED_CUDA
+    if (tensor.is_cuda()) {
+      kernels::squares_cuda(op, at::cuda::getCurrentCUDAStream().stream());
+      all += at::sum(sums_C).item<double>();
+      continue;
+    }
+#endif
+    at::parallel_for(0, op.chunks(), 4,
+                     [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
+    all = std::accumulate(op.sum_C, op.sum_C + op.chunks(), all);
+  }
+  return all;
+}
+
+void pass(const kernels::AdamWPass& op, const Tensor& on) {
+#ifdef CLEARED_CUDA
+  if (on.is_cuda()) {
+    kernels::adamw_cuda(op, at::cuda::getCurrentCUDAStream().stream());
+    return;
+  }
+#endif
+  CLEARED_CHECK(on.is_cpu());
+  at::parallel_for(0, op.count, 1 << 14,
+                   [&](int64_t first, int64_t end) { kernels::adamw_cpu(op, first, end); });
 }
 
 }  // namespace
@@ -52,42 +84,41 @@ StepResult AdamW::step(double learning_rate) {
   std::vector<Tensor> gradients;
   for (const auto& [name, parameter] : parameters_) {
     CLEARED_CHECK(parameter.grad().defined());
-    gradients.push_back(parameter.grad());
+    gradients.push_back(parameter.grad().contiguous());
     parameter.mutable_grad().reset();
   }
 
   StepResult result;
-  result.gradient_norm =
-      at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients)).to(at::kDouble))
-          .item<double>();
+  result.gradient_norm = std::sqrt(sum_of_squares(gradients));
   if (!std::isfinite(result.gradient_norm)) return result;
-  if (options_.max_norm > 0 && result.gradient_norm > options_.max_norm) {
-    at::_foreach_mul_(gradients, options_.max_norm / result.gradient_norm);
-  }
+  const bool clips = options_.max_norm > 0 && result.gradient_norm > options_.max_norm;
 
   steps_ += 1;
   result.applied = true;
-  // Matrices decay and vectors do not: two groups.
-  for (const bool decays : {true, false}) {
-    std::vector<Tensor> p, g, m, v;
-    size_t i = 0;
-    for (const auto& [name, parameter] : parameters_) {
-      const Tensor& gradient = gradients[i++];
-      if ((parameter.dim() >= 2) != decays) continue;
-      p.push_back(parameter);
-      g.push_back(gradient);
-      m.push_back(m_.at(name));
-      v.push_back(v_.at(name));
-    }
-    if (p.empty()) continue;
-    const std::vector<Tensor> steps(
-        p.size(), at::full({}, static_cast<double>(steps_), p.front().options().dtype(at::kFloat)));
-    at::_fused_adamw_(p, g, m, v, {}, steps, learning_rate, options_.beta1, options_.beta2,
-                      decays ? options_.weight_decay : 0.0, options_.eps, false, false);
-  }
   const double n = static_cast<double>(steps_);
-  const double decay = std::min(options_.ema_decay, (1.0 + n) / (10.0 + n));
-  at::_foreach_lerp_(values_of(ema_), values_of(parameters_), 1.0 - decay);
+  const double follow = 1.0 - std::min(options_.ema_decay, (1.0 + n) / (10.0 + n));
+  const kernels::AdamWRates rates{
+      .scale = clips ? static_cast<float>(options_.max_norm / result.gradient_norm) : 1.0F,
+      .beta1 = static_cast<float>(options_.beta1),
+      .beta2 = static_cast<float>(options_.beta2),
+      .keep = 1.0F,
+      .rate = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, n))),
+      .root = static_cast<float>(std::sqrt(1.0 - std::pow(options_.beta2, n))),
+      .eps = static_cast<float>(options_.eps),
+      .follow = static_cast<float>(follow)};
+  size_t i = 0;
+  for (const auto& [name, parameter] : parameters_) {
+    kernels::AdamWPass op{.rates = rates,
+                          .grad_M = gradients[i++].const_data_ptr<float>(),
+                          .p_M = parameter.mutable_data_ptr<float>(),
+                          .m_M = m_.at(name).mutable_data_ptr<float>(),
+                          .v_M = v_.at(name).mutable_data_ptr<float>(),
+                          .ema_M = ema_.at(name).mutable_data_ptr<float>(),
+                          .count = parameter.numel()};
+    const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
+    if (decays) op.rates.keep = static_cast<float>(1.0 - learning_rate * options_.weight_decay);
+    pass(op, parameter);
+  }
   return result;
 }
 

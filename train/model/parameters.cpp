@@ -14,6 +14,10 @@ Tensor Linear::operator()(const Tensor& x) const {
   return at::linear(x, weight, bias);
 }
 
+Tensor Linear::product(const Tensor& x) const {
+  return at::linear(x, weight);
+}
+
 Tensor Parameters::add(const std::string& name, at::IntArrayRef shape) {
   const auto [position, added] = all_.emplace(name, at::empty(shape, at::kFloat));
   CLEARED_CHECK(added);

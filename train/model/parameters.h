@@ -12,6 +12,7 @@ namespace cleared::train {
 struct Linear {
   Tensor weight, bias;
   Tensor operator()(const Tensor& x) const;
+  Tensor product(const Tensor& x) const;  // the bias is left to the kernel that comes next (ops.h)
 };
 
 class Parameters {

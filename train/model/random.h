@@ -20,6 +20,7 @@ enum class Purpose : uint32_t {
   order = 5,         // data order (train/data)
   generate = 6,      // the noise that sampling starts from
   crop = 7,          // which frames of a clip
+  latent = 8,        // the noise that an autoencoder's latent is mixed with
 };
 
 struct Draw {

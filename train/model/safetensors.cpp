@@ -219,6 +219,15 @@ Digest write_safetensors(const fs::path& path, const TensorMap& tensors, const M
   return file.finish();
 }
 
+std::string format_safetensors(const TensorMap& tensors, const Metadata& metadata) {
+  std::string bytes = format_header(tensors, metadata);
+  for (const auto& [name, tensor] : tensors) {
+    const Tensor plain = tensor.detach().cpu().contiguous();
+    bytes.append(static_cast<const char*>(plain.const_data_ptr()), plain.nbytes());
+  }
+  return bytes;
+}
+
 Safetensors read_safetensors(const fs::path& path) {
   return parse_safetensors(std::make_shared<const std::string>(read_file(path, kMaxFileBytes)),
                            path.string());

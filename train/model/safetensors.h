@@ -27,6 +27,9 @@ struct Safetensors {
 Digest write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                          const Metadata& metadata);
 
+// The same bytes in memory.
+std::string format_safetensors(const TensorMap& tensors, const Metadata& metadata);
+
 // Reads and hashes once; tensors share one buffer in memory. Strict: Error{corrupt} on a header
 // that is too large, not JSON, has a duplicate or unknown key, a type that is not known, ranges
 // that overlap, leave gaps or reach past the end, or sizes that do not fit the shape.

@@ -1,16 +1,15 @@
 #include "train/model/text.h"
 
 #include <algorithm>
-#include <cmath>
+#include <tuple>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "ledger/base/error.h"
+#include "train/model/ops.h"
 
 namespace cleared::train {
 namespace {
@@ -40,6 +39,19 @@ Tensor tokenize(const std::vector<std::string>& captions, int64_t length) {
   return tokens_BL;
 }
 
+Tensor tokenize(const std::vector<std::string>& captions, int64_t length, const Bpe& bpe) {
+  if (bpe.pairs().empty()) return tokenize(captions, length);
+  Tensor tokens_BL =
+      at::full({static_cast<int64_t>(captions.size()), length}, kPaddingToken, at::kLong);
+  int64_t* row = tokens_BL.mutable_data_ptr<int64_t>();
+  for (const std::string& caption : captions) {
+    const auto tokens = bpe.encode(caption);
+    std::copy_n(tokens.begin(), std::min(tokens.size(), static_cast<size_t>(length)), row);
+    row += length;
+  }
+  return tokens_BL;
+}
+
 void TextConfig::check() const {
   if (length <= 0 || dim <= 0 || layers <= 0 || heads <= 0 || dim % heads != 0) {
     throw Error(Errc::config, "model: text length, layers and heads must be positive, and the ",
@@ -51,7 +63,7 @@ TextEncoder::TextEncoder(const TextConfig& config, Parameters& p, const std::str
     : config_(config) {
   config.check();
   const int64_t n = config.dim;
-  embedding_ = p.normal(prefix + "embedding", {kVocabulary, n}, 1.0);
+  embedding_ = p.normal(prefix + "embedding", {config.vocabulary, n}, 1.0);
   position_ = p.normal(prefix + "position", {config.length, n}, 0.1);
   for (int64_t i = 0; i < config.layers; ++i) {
     const std::string at = prefix + "layers." + std::to_string(i);
@@ -69,23 +81,27 @@ TextEncoder::TextEncoder(const TextConfig& config, Parameters& p, const std::str
 }
 
 Tensor TextEncoder::forward(const Tensor& tokens_BL) const {
-  const auto norm = [&](const Tensor& x, const Tensor& weight, const Tensor& bias) {
-    return at::layer_norm(x, {config_.dim}, weight, bias, kTextNormEps);
-  };
-  const auto split = [&](const Tensor& x_BLN) {
-    return x_BLN.unflatten(-1, {config_.heads, -1}).transpose(1, 2);
-  };
-  Tensor x_BLN = at::embedding(embedding_, tokens_BL) + position_;
+  Tensor x_BLN = at::embedding(embedding_, tokens_BL) + position_, normed;
+  Branch branch;
   for (const Layer& layer : layers_) {
-    const auto qkv = layer.qkv(norm(x_BLN, layer.norm1_weight, layer.norm1_bias)).chunk(3, -1);
-    const Tensor y_BHLD =
-        at::scaled_dot_product_attention(split(qkv[0]), split(qkv[1]), split(qkv[2]));
-    x_BLN = x_BLN + layer.o(y_BHLD.transpose(1, 2).flatten(2));
-    const Tensor hidden =
-        at::gelu(layer.up(norm(x_BLN, layer.norm2_weight, layer.norm2_bias)), "tanh");
-    x_BLN = x_BLN + layer.down(hidden);
+    std::tie(x_BLN, normed) = residual_norm(
+        x_BLN, branch, {.scale = layer.norm1_weight, .shift = layer.norm1_bias}, kTextNormEps);
+    branch = {.value_BSN = attend(layer, normed), .bias_N = layer.o.bias, .gate_BN = {}};
+    std::tie(x_BLN, normed) = residual_norm(
+        x_BLN, branch, {.scale = layer.norm2_weight, .shift = layer.norm2_bias}, kTextNormEps);
+    const Tensor hidden = gelu(layer.up.product(normed), layer.up.bias);
+    branch = {.value_BSN = layer.down.product(hidden), .bias_N = layer.down.bias, .gate_BN = {}};
   }
-  return norm(x_BLN, norm_weight_, norm_bias_);
+  return residual_norm(x_BLN, branch, {.scale = norm_weight_, .shift = norm_bias_}, kTextNormEps)
+      .second;
+}
+
+Tensor TextEncoder::attend(const Layer& layer, const Tensor& x_BLN) const {
+  const auto qkv =
+      split_heads(layer.qkv.product(x_BLN), layer.qkv.bias,
+                  {.heads = config_.heads, .norm_D = std::vector<Tensor>(3), .rope_SD = {}});
+  const Tensor y_BHLD = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
+  return layer.o.product(y_BHLD.transpose(1, 2).flatten(2));
 }
 
 }  // namespace cleared::train

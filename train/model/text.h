@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "train/data/bpe.h"
 #include "train/model/parameters.h"
 #include "train/model/tensor.h"
 
@@ -17,13 +18,16 @@ inline constexpr int64_t kVocabulary = 257;
 // tokens_BL, int64. Longer captions are cut at the end of a code point. An empty caption is all
 // padding: the "no caption" of classifier-free guidance.
 Tensor tokenize(const std::vector<std::string>& captions, int64_t length);
+// The same in tokens of `bpe`: longer captions are cut after that many.
+Tensor tokenize(const std::vector<std::string>& captions, int64_t length, const Bpe& bpe);
 
 struct TextConfig {
   int64_t length = 64;
   int64_t dim = 192;  // a multiple of heads
   int64_t layers = 2;
   int64_t heads = 3;
-  void check() const;  // Error{config}
+  int64_t vocabulary = kVocabulary;  // bytes and padding, and pairs after them
+  void check() const;                // Error{config}
 };
 
 class TextEncoder {
@@ -39,6 +43,9 @@ class TextEncoder {
     Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;
     Linear qkv, o, up, down;
   };
+  // Output projections leave their bias to the next norm.
+  Tensor attend(const Layer& layer, const Tensor& x_BLN) const;
+
   TextConfig config_;
   Tensor embedding_, position_, norm_weight_, norm_bias_;
   std::vector<Layer> layers_;

@@ -28,6 +28,9 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"seed: 7", "seed: 7 seed: 8", "tiny:3:"},
       {"use: TRAIN", "use: WATCH", "tiny:2:"},
       {"batch: 2", "batch: 0", "batch: must be between 1"},
+      {"batch: 2", "batch: 2\nmicro_batches: 4", "micro_batches: must be a power of two"},
+      {"batch: 2", "batch: 6\nmicro_batches: 3", "micro_batches: must be a power of two"},
+      {"batch: 2", "batch: 2\nmicro_batches: 0", "micro_batches: must be a power of two"},
       {"steps: 6", "steps: 0", "steps: must be between 1"},
       {"width: 64", "width: 60", "clip.width: must be a multiple of 8"},
       {"frames: 16", "frames: 18", "clip.frames: must be a multiple of 4"},
@@ -55,6 +58,20 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
     }
   }
   EXPECT_NO_THROW(parse_config(tiny_config(), "tiny"));
+}
+
+TEST(Config, AStepIsUpToFourMicroBatchesUnlessItSaysOtherwise) {
+  const std::pair<const char*, uint32_t> rows[] = {{"batch: 1", 1},
+                                                   {"batch: 2", 2},
+                                                   {"batch: 6", 2},
+                                                   {"batch: 16", 4},
+                                                   {"batch: 16\nmicro_batches: 8", 8},
+                                                   {"batch: 16\nmicro_batches: 1", 1}};
+  for (const auto& [with, count] : rows) {
+    std::string text = tiny_config();
+    text.replace(text.find("batch: 2"), std::string("batch: 2").size(), with);
+    EXPECT_EQ(micro_batches_of(parse_config(text, "tiny")), count) << with;
+  }
 }
 
 }  // namespace

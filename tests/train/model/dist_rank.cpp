@@ -1,7 +1,8 @@
 // One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
 // saw, one line per fact; exit code 74 is Error{io}.
-//   dist_rank talk | train | die
+//   dist_rank talk | train | exact MICRO_BATCHES | reducer | die
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include <ATen/Functions.h>
@@ -9,8 +10,12 @@
 #include <unistd.h>
 
 #include "ledger/base/error.h"
+#include "ledger/digest.h"
 #include "train/model/dist.h"
 #include "train/model/machine.h"
+#include "train/model/optim.h"
+#include "train/model/parameters.h"
+#include "train/model/random.h"
 
 using namespace cleared;
 using namespace cleared::train;
@@ -61,6 +66,42 @@ void train_a_little(World& world) {
   std::printf("w %.5f b %.5f\n", p.at("w").sum().item<double>(), p.at("b").sum().item<double>());
 }
 
+// A model of some size for four steps of AdamW; prints a digest of weights, moments and average,
+// and the weights' sum. `micro_batches` 0: by the Reducer.
+void train_exactly(World& world, int64_t micro_batches) {
+  Parameters parameters(3);
+  const Linear a = parameters.linear("a", 24, 40), b = parameters.linear("b", 40, 7);
+  DataParallel parallel(world, parameters.all(), {.micro_batches = micro_batches});
+  AdamW optimiser(parameters.all(), {.max_norm = 0.5});
+  constexpr int64_t kBatch = 8;
+  const int64_t size =
+      micro_batches > 0 ? kBatch / micro_batches : kBatch / static_cast<int64_t>(world.size());
+  for (uint64_t step = 0; step < 4; ++step) {
+    for (int64_t round = 0; round < parallel.rounds(); ++round) {
+      std::vector<Draw> draws;
+      for (int64_t i = 0; i < size; ++i) {
+        const int64_t sample = (world.rank() * parallel.rounds() + round) * size + i;
+        draws.push_back({.step = step, .sample = static_cast<uint64_t>(sample)});
+      }
+      const Tensor out = b(a(normal(draws, {5, 24})).tanh());
+      parallel.backward((out - 0.5).pow(2).mean());
+    }
+    parallel.finish();
+    optimiser.step(0.01);
+  }
+  TensorMap all = optimiser.state();
+  add_with_prefix(all, "", parameters.all());
+  std::string bytes;
+  double sum = 0;
+  for (const auto& [name, tensor] : all) {
+    const Tensor flat = tensor.detach().contiguous();
+    bytes.append(static_cast<const char*>(flat.const_data_ptr()), flat.nbytes());
+    sum += tensor.detach().to(at::kDouble).abs().sum().item<double>();
+  }
+  std::printf("sum %.9g\n", sum);
+  if (micro_batches > 0) std::printf("bits %s\n", to_hex(ledger::sha256(bytes)).c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -71,6 +112,8 @@ int main(int argc, char** argv) try {
   const char* act = argc > 1 ? argv[1] : "";
   if (std::strcmp(act, "talk") == 0) talk(world);
   if (std::strcmp(act, "train") == 0) train_a_little(world);
+  if (std::strcmp(act, "exact") == 0) train_exactly(world, std::atoi(argv[2]));
+  if (std::strcmp(act, "reducer") == 0) train_exactly(world, 0);
   if (std::strcmp(act, "die") == 0) {
     if (!world.first()) ::_exit(9);
     world.barrier();
@@ -79,5 +122,5 @@ int main(int argc, char** argv) try {
   return 0;
 } catch (const Error& error) {
   std::printf("error: %s\n", error.what());
-  return error.code() == Errc::io ? 74 : 78;
+  return error.code() == Errc::busy ? 75 : 78;
 }

@@ -1,6 +1,7 @@
 #include "train/model/dist.h"
 
 #include <map>
+#include <string>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -71,9 +72,41 @@ TEST(DataParallel, GradientsAreMeansWhateverTheNumberOfRanks) {
   EXPECT_EQ(pair[0].text, alone[0].text);  // to the digits that are printed
 }
 
+// Weights, moments and average after some steps, to the bit; and the Reducer's to its tolerance.
+TEST(DataParallel, ExactSumsAreTheSameBitsOnOneTwoAndFourRanks) {
+  const auto alone = run_world(1, "exact 4"), pair = run_world(2, "exact 4"),
+             four = run_world(4, "exact 4"), eight = run_world(1, "exact 8");
+  ASSERT_EQ(alone[0].status, 0) << alone[0].text;
+  ASSERT_NE(alone[0].text.find("bits "), std::string::npos) << alone[0].text;
+  for (const auto& ranks : {pair, four}) {
+    for (const auto& [status, text] : ranks) EXPECT_EQ(text, alone[0].text);
+  }
+  EXPECT_NE(eight[0].text, alone[0].text);  // another number of micro-batches is another run
+  const auto sum_of = [](const std::string& text) { return std::stod(text.substr(4)); };
+  const double exact = sum_of(alone[0].text);
+  for (const int size : {1, 2}) {
+    const double reduced = sum_of(run_world(size, "reducer")[0].text);
+    EXPECT_NEAR(reduced, exact, 1e-5 * exact) << size;
+  }
+}
+
+TEST(DataParallel, RefusesRanksThatCannotShareTheMicroBatches) {
+  const std::tuple<int64_t, int, int64_t> rows[] = {{4, 1, 4}, {4, 2, 2}, {4, 4, 1}, {1, 1, 1},
+                                                    {8, 2, 4}, {4, 3, 0}, {4, 8, 0}, {3, 1, 0},
+                                                    {0, 1, 0}, {6, 2, 0}, {-4, 1, 0}};
+  for (const auto& [micro_batches, ranks, share] : rows) {
+    try {
+      EXPECT_EQ(micro_batches_of_a_rank(micro_batches, ranks), share);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::config);
+      EXPECT_EQ(share, 0) << error.what();
+    }
+  }
+}
+
 TEST(World, TheDeathOfARankIsAnErrorThatSaysSo) {
   const auto outputs = run_world(2, "die");
-  EXPECT_EQ(outputs[0].status, 74) << outputs[0].text;
+  EXPECT_EQ(outputs[0].status, 75) << outputs[0].text;
   EXPECT_TRUE(outputs[0].text.starts_with("error: ranks: ")) << outputs[0].text;
   EXPECT_EQ(std::count(outputs[0].text.begin(), outputs[0].text.end(), '\n'), 1);
 }

@@ -2,14 +2,18 @@
 #include "train/model/dit.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <string>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "ledger/base/error.h"
+#include "tests/train/model/support.h"
 #include "train/model/flow.h"
 #include "train/model/model.h"
+#include "train/model/ops.h"
 #include "train/model/optim.h"
 #include "train/model/safetensors.h"
 
@@ -51,6 +55,39 @@ TEST(Dit, ThreeStepsGiveThePythonLossesNormsWeightsAndAverage) {
   }
   for (const auto& [name, average] : with_prefix(known, "ema.")) {
     EXPECT_TRUE(at::allclose(optimiser.ema().at(name), average, 1e-4, 1e-5)) << name;
+  }
+}
+
+// The model that tools/bench/train measures beside ours, at full size: same weights and batch, same
+// loss and gradients. CLEARED_TORCH_PYTHON names a Python that can import torch, where the one
+// beside LibTorch cannot (the wheel's CPU-only set).
+TEST(Dit, FirstLossAndGradientsAreThePythonModels) {
+  const char* named = std::getenv("CLEARED_TORCH_PYTHON");
+  const std::string python = named != nullptr ? named : CLEARED_PYTHON;
+  if (testing::run_command(python + " -c 'import torch'").status != 0) {
+    GTEST_SKIP() << python << " cannot import torch: our model was not compared with Python's";
+  }
+  const testing::TemporaryFolder folder;
+  const std::string file = (folder.path() / "case.safetensors").string();
+  const auto made = testing::run_command(python + " ../tools/bench/train/model.py case " + file +
+                                         " --batch 2 --seed 11");
+  ASSERT_EQ(made.status, 0) << made.text;
+  const TensorMap known = read_safetensors(file).tensors;
+  Parameters parameters(0);
+  const Dit dit({.latent = {5, 8, 8}, .text_len = 32}, parameters);
+  copy_tensors(with_prefix(known, "w."), parameters.all(), "case");
+  const TensorMap batch = with_prefix(known, "b0.");
+  const Tensor z = flow_mix(batch.at("tok"), batch.at("noise"), batch.at("t"));
+  const Tensor v = dit.forward(z, batch.at("t"), batch.at("text"));
+  const Tensor loss = flow_error(v, batch.at("noise"), batch.at("tok"));
+  loss.backward();
+  const double want = known.at("loss")[0].item<double>();
+  EXPECT_NEAR(loss.item<double>(), want, 1e-5 * want);
+  for (const auto& [name, gradient] : with_prefix(known, "g.")) {
+    const Tensor got = parameters.all().at(name).grad();
+    const double size = gradient.norm().item<double>();
+    EXPECT_GT(size, 0) << name;
+    EXPECT_LE((got - gradient).norm().item<double>(), 1e-5 * size) << name;
   }
 }
 

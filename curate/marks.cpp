@@ -1,0 +1,339 @@
+#include "curate/marks.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include <exempi/xmp.h>
+#include <nlohmann/json.hpp>
+#include <pugixml.hpp>
+
+#include "curate/mark_values.h"
+#include "ledger/base/error.h"
+#include "ledger/base/handle.h"
+
+namespace cleared::curate {
+namespace {
+
+using ledger::MarkSays;
+using Json = nlohmann::json;
+
+constexpr size_t kValueBytes = 200;
+constexpr int kDeepest = 60;  // of what is walked through
+
+std::string shortened(std::string text) {
+  if (text.size() > kValueBytes) text.resize(kValueBytes);
+  return text;
+}
+
+void add(std::vector<Mark>& out, std::string_view name, MarkSays says, std::string value,
+         std::string_view place) {
+  Mark mark{std::string(name), says, shortened(std::move(value)), shortened(std::string(place))};
+  if (std::find(out.begin(), out.end(), mark) == out.end()) out.push_back(std::move(mark));
+}
+
+std::string text_of(const Json& value) {
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+// --- C2PA ---
+
+// "c2pa.training-mining.v2__1" is a second assertion "c2pa.training-mining" of version 2.
+std::string_view without_version(std::string_view label) {
+  label = label.substr(0, label.find("__"));
+  const size_t dot = label.rfind(".v");
+  const bool version = dot != std::string_view::npos && dot + 2 < label.size() &&
+                       label.find_first_not_of("0123456789", dot + 2) == std::string_view::npos;
+  return version ? label.substr(0, dot) : label;
+}
+
+void add_training_mining(const Json& data, std::string_view name, const std::string& place,
+                         std::vector<Mark>& out) {
+  const auto entries = data.is_object() ? data.find("entries") : data.end();
+  if (!data.is_object() || entries == data.end() || !entries->is_object() || entries->empty()) {
+    return add(out, name, MarkSays::unclear, "no entries", place);
+  }
+  for (const auto& [entry, value] : entries->items()) {
+    const bool plain = value.is_object() && value.contains("use") && value["use"].is_string();
+    const std::string use = plain ? value["use"].get<std::string>() : "";
+    add(out, name, says_of_training_use(use), entry + " " + (plain ? use : text_of(value)), place);
+  }
+}
+
+// Metadata of every kind is written under these names, in actions, ingredients and in assertions
+// that carry XMP as JSON.
+struct NamedValue {
+  std::string_view key, mark;
+  MarkSays (*says)(std::string_view);
+};
+constexpr NamedValue kNamed[] = {
+    {"digitalSourceType", "digital-source-type", says_of_source_type},
+    {"Iptc4xmpExt:DigitalSourceType", "digital-source-type", says_of_source_type},
+    {"plus:DataMining", "plus.data-mining", says_of_data_mining},
+    {"tdm:reservation", "tdm-reservation", says_of_reservation},
+};
+void walk(const Json& node, const std::string& place, int depth, std::vector<Mark>& out) {
+  if (depth > kDeepest) return add(out, "c2pa", MarkSays::unclear, "nested too deeply", place);
+  if (!node.is_structured()) return;
+  for (const auto& [key, value] : node.items()) {
+    for (const NamedValue& named : kNamed) {
+      if (node.is_object() && key == named.key) {
+        add(out, named.mark, named.says(text_of(value)), text_of(value), place);
+      }
+    }
+    walk(value, place, depth + 1, out);
+  }
+}
+
+void add_manifest(const std::string& label, const Json& manifest, std::vector<Mark>& out) {
+  const std::string place = "C2PA manifest " + label;
+  const auto assertions = manifest.find("assertions");
+  if (assertions != manifest.end() && assertions->is_array()) {
+    for (const Json& assertion : *assertions) {
+      if (!assertion.is_object() || !assertion.contains("label")) continue;
+      const std::string full = text_of(assertion["label"]);
+      const std::string_view name = without_version(full);
+      if (name == "c2pa.training-mining" || name == "cawg.training-mining") {
+        add_training_mining(assertion.value("data", Json()), name, place, out);
+      }
+    }
+  }
+  walk(manifest, place, 0, out);
+}
+
+// --- XMP ---
+
+using XmpPacket = Handle<std::remove_pointer_t<XmpPtr>, xmp_free>;
+using Text = Handle<std::remove_pointer_t<XmpStringPtr>, xmp_string_free>;
+
+// Exempi takes RDF without this around it for an empty packet, and says that all is well.
+XmpPacket parse_packet(std::string_view rdf) {
+  XmpPacket packet(xmp_new_empty());
+  const std::string text =
+      "<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + std::string(rdf) + "</x:xmpmeta>";
+  if (packet && xmp_parse(packet.get(), text.data(), text.size())) return packet;
+  return nullptr;
+}
+
+// The values of a property: one, or those of its items; of a structure "?".
+std::vector<std::string> values_of(const XmpPacket& packet, const char* schema, const char* name) {
+  const Text text(xmp_string_new());
+  uint32_t bits = 0;
+  if (!xmp_get_property(packet.get(), schema, name, text.get(), &bits)) return {};
+  if (XMP_IS_PROP_SIMPLE(bits)) return {xmp_string_cstr(text.get())};
+  std::vector<std::string> out;
+  if (XMP_IS_PROP_ARRAY(bits)) {
+    for (int item = 1; xmp_get_array_item(packet.get(), schema, name, item, text.get(), &bits);
+         ++item) {
+      out.emplace_back(XMP_IS_PROP_SIMPLE(bits) ? xmp_string_cstr(text.get()) : "?");
+    }
+  }
+  if (out.empty()) out.emplace_back("?");
+  return out;
+}
+
+struct Property {
+  const char *schema, *name;
+  std::string_view mark, place;
+  MarkSays (*says)(std::string_view);
+};
+// TDMRep's namespace is written in both ways.
+constexpr Property kProperties[] = {
+    {"http://ns.useplus.org/ldf/xmp/1.0/", "DataMining", "plus.data-mining", "XMP plus:DataMining",
+     says_of_data_mining},
+    {"http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "DigitalSourceType", "digital-source-type",
+     "XMP Iptc4xmpExt:DigitalSourceType", says_of_source_type},
+    {"http://www.w3.org/ns/tdmrep/", "reservation", "tdm-reservation", "XMP tdm:reservation",
+     says_of_reservation},
+    {"http://www.w3.org/ns/tdmrep#", "reservation", "tdm-reservation", "XMP tdm:reservation",
+     says_of_reservation},
+};
+
+// --- RSL ---
+
+std::string_view local_name(const pugi::xml_node& node) {
+  const std::string_view name = node.name();
+  return name.substr(name.find(':') == std::string_view::npos ? 0 : name.find(':') + 1);
+}
+
+std::vector<pugi::xml_node> children(const pugi::xml_node& node, std::string_view name) {
+  std::vector<pugi::xml_node> out;
+  for (const pugi::xml_node& child : node.children()) {
+    if (local_name(child) == name) out.push_back(child);
+  }
+  return out;
+}
+
+std::vector<std::string> words_of(std::string_view text) {
+  constexpr std::string_view kBetween = " \t\r\n,";
+  std::vector<std::string> out;
+  for (size_t from = 0;
+       (from = text.find_first_not_of(kBetween, from)) != std::string_view::npos;) {
+    const size_t to = std::min(text.find_first_of(kBetween, from), text.size());
+    out.emplace_back(text.substr(from, to - from));
+    from = to;
+  }
+  return out;
+}
+
+// The path of a URL, or the path that it is.
+std::string_view path_of(std::string_view url) {
+  const size_t host = url.find("://");
+  if (host == std::string_view::npos) return url;
+  const size_t path = url.find('/', host + 3);
+  return path == std::string_view::npos ? "/" : url.substr(path);
+}
+
+void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
+                     std::vector<Mark>& out) {
+  bool permits = false, permits_training = false;
+  for (const pugi::xml_node& prohibits : children(licence, "prohibits")) {
+    if (std::string_view(prohibits.attribute("type").value()) != "usage") {
+      add(out, "rsl", MarkSays::no, "prohibits some users or places", place);
+      continue;
+    }
+    for (const std::string& word : words_of(prohibits.child_value())) {
+      const RslUsage usage = rsl_usage(word);
+      if (usage == RslUsage::training) add(out, "rsl", MarkSays::no, "prohibits " + word, place);
+      if (usage == RslUsage::unknown) add(out, "rsl", MarkSays::unclear, word, place);
+    }
+  }
+  for (const pugi::xml_node& node : children(licence, "permits")) {
+    if (std::string_view(node.attribute("type").value()) != "usage") {
+      add(out, "rsl", MarkSays::no, "permits some users or places only", place);
+      continue;
+    }
+    permits = true;
+    for (const std::string& word : words_of(node.child_value())) {
+      const RslUsage usage = rsl_usage(word);
+      permits_training = permits_training || usage == RslUsage::training;
+      if (usage == RslUsage::unknown) add(out, "rsl", MarkSays::unclear, word, place);
+    }
+  }
+  if (permits && !permits_training)
+    add(out, "rsl", MarkSays::no, "does not list training among what it permits", place);
+  for (const pugi::xml_node& payment : children(licence, "payment")) {
+    const std::string type = payment.attribute("type").value();
+    if (type != "free") add(out, "rsl", MarkSays::no, "asks for payment: " + type, place);
+  }
+  if (permits_training) add(out, "rsl", MarkSays::allowed, "permits training", place);
+}
+
+}  // namespace
+
+void marks_of_c2pa(std::string_view text, size_t manifests, std::vector<Mark>& out) {
+  const Json store = Json::parse(text, nullptr, false);
+  if (!store.is_object() || !store.contains("manifests") || !store["manifests"].is_object()) {
+    return add(out, "c2pa", MarkSays::unclear, "the reader's answer has no manifests", "C2PA");
+  }
+  const std::string state =
+      store.contains("validation_state") ? text_of(store["validation_state"]) : "nothing is said";
+  if (state != "Valid" && state != "Trusted") {
+    std::string why;
+    for (const Json& status : store.value("validation_status", Json::array())) {
+      const std::string code = status.is_object() ? text_of(status.value("code", Json())) : "";
+      if (code != "signingCredential.untrusted") why += (why.empty() ? "" : ", ") + code;
+    }
+    add(out, "c2pa", MarkSays::unclear, "does not verify: " + (why.empty() ? state : why), "C2PA");
+  }
+  if (store["manifests"].size() < manifests) {
+    add(out, "c2pa", MarkSays::unclear,
+        "the reader tells of " + std::to_string(store["manifests"].size()) + " manifests of " +
+            std::to_string(manifests),
+        "C2PA");
+  }
+  for (const auto& [label, manifest] : store["manifests"].items()) {
+    if (manifest.is_object()) add_manifest(label, manifest, out);
+  }
+}
+
+void prepare_xmp() {
+  if (!xmp_init()) throw Error(Errc::unsupported, "exempi does not start");
+}
+
+void marks_of_xmp(std::string_view text, std::vector<Mark>& out) {
+  const XmpPacket packet = parse_packet(text);
+  if (!packet) return add(out, "xmp", MarkSays::unclear, "does not parse", "XMP");
+  std::set<std::string_view> found;
+  for (const Property& property : kProperties) {
+    for (std::string& value : values_of(packet, property.schema, property.name)) {
+      const MarkSays says = property.says(value);
+      add(out, property.mark, says, std::move(value), property.place);
+      found.insert(property.name);
+    }
+  }
+  // What is there by name, and not where it belongs, is not passed over.
+  for (const Property& property : kProperties) {
+    if (!found.contains(property.name) &&
+        text.find(":" + std::string(property.name)) != std::string_view::npos)
+      add(out, property.mark, MarkSays::unclear, "is not where it belongs", property.place);
+  }
+}
+
+bool names_remote_manifest(std::string_view text) {
+  const XmpPacket packet = parse_packet(text);
+  return packet && !values_of(packet, "http://purl.org/dc/terms/", "provenance").empty();
+}
+
+void marks_of_tdmrep(std::string_view text, std::string_view path, std::string_view place,
+                     std::vector<Mark>& out) {
+  const Json file = Json::parse(text, nullptr, false);
+  const Json rules = file.is_object() ? Json::array({file}) : file;
+  if (!rules.is_array())
+    return add(out, "tdm-reservation", MarkSays::unclear, "no JSON list", place);
+  for (const Json& rule : rules) {
+    if (!rule.is_object()) {
+      add(out, "tdm-reservation", MarkSays::unclear, "a rule that is no object", place);
+      continue;
+    }
+    const std::string location = rule.contains("location") ? text_of(rule["location"]) : "/";
+    if (!path.empty() && !matches_location(location, path)) continue;
+    const std::string value =
+        rule.contains("tdm-reservation") ? text_of(rule["tdm-reservation"]) : "nothing";
+    add(out, "tdm-reservation", says_of_reservation(value), value, place);
+  }
+}
+
+void marks_of_rsl(std::string_view xml, std::string_view path, std::string_view place,
+                  std::vector<Mark>& out) {
+  pugi::xml_document document;
+  const bool parsed = bool(document.load_buffer(xml.data(), xml.size()));
+  const pugi::xml_node root = document.document_element();
+  const auto contents = children(root, "content");
+  if (!parsed || local_name(root) != "rsl" || contents.empty()) {
+    return add(out, "rsl", MarkSays::unclear, "is no RSL document", place);
+  }
+  for (const pugi::xml_node& content : contents) {
+    const std::string_view url = content.attribute("url").value();
+    if (!path.empty() && !matches_location(path_of(url), path)) continue;
+    const auto licences = children(content, "license");
+    if (licences.empty()) add(out, "rsl", MarkSays::unclear, "content without a license", place);
+    for (const pugi::xml_node& licence : licences) add_rsl_licence(licence, place, out);
+  }
+}
+
+// The last star only is gone back to, so a hostile pattern costs no more than n * m.
+bool matches_location(std::string_view pattern, std::string_view path) {
+  const bool to_the_end = pattern.ends_with('$');
+  if (to_the_end) pattern.remove_suffix(1);
+  size_t p = 0, t = 0, star = std::string_view::npos, star_text = 0;
+  for (;;) {
+    if (p == pattern.size() && (!to_the_end || t == path.size())) return true;
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_text = t;
+    } else if (p < pattern.size() && t < path.size() && pattern[p] == path[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos && star_text < path.size()) {
+      p = star + 1;
+      t = ++star_text;
+    } else {
+      return false;
+    }
+  }
+}
+
+}  // namespace cleared::curate

@@ -1,0 +1,41 @@
+// The quarantine: clips that are kept, whose licences would allow training, and that wait for a
+// person because of what is on record about the clip (ledger/clearances.h). A page to look at them
+// and a form to decide with. Reads the ledger; one thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ledger/clearances.h"
+#include "ledger/record.pb.h"
+#include "ledger/rights.h"
+#include "ledger/store.h"
+
+namespace cleared::ledger {
+
+struct WaitingClip {
+  std::string id, source, path;  // id and digest of the source in hex
+  uint64_t start_us = 0, end_us = 0;
+  Verdict verdict;                    // what the gate says of it now
+  std::vector<ClipFinding> findings;  // those that keep it out
+  std::string pictures;               // digest of the source's pictures, hex, or empty
+  bool packed = false;                // it is in a shard
+};
+std::vector<WaitingClip> quarantine(const Store& store, const Rights& rights);
+
+// What lies beside the ledger for people: LEDGER.index/SOURCE.pictures. Nothing when it is not
+// there, or is not what was recorded.
+ReviewPictures pictures_of(const Store& store, const WaitingClip& clip);
+
+// One page, complete in itself: pictures embedded, no script, nothing loaded.
+std::string review_html(const Store& store, const std::vector<WaitingClip>& clips);
+
+// A review that keeps all of them out, for a person to change and sign.
+std::string review_form(const std::vector<WaitingClip>& clips, uint64_t now_us);
+
+// Who signed a review is checked by Store::append. Error{corrupt} when it decides about a reason
+// that is not on record for its clip.
+Fact review_fact(const Store& store, const std::string& note);
+
+}  // namespace cleared::ledger

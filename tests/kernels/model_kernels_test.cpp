@@ -1,0 +1,322 @@
+// Every version of each kernel that this processor can run, against reference.h: results, and
+// gradients by central differences of the reference along a random direction of each input.
+#include <functional>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "kernels/adamw.h"
+#include "kernels/flow_mix.h"
+#include "kernels/gelu.h"
+#include "kernels/residual_norm.h"
+#include "kernels/split_heads.h"
+#include "kernels/targets.h"
+#include "tests/kernels/reference.h"
+
+namespace cleared::kernels {
+namespace {
+
+using reference::draw;
+using reference::exact;
+using reference::Values;
+using Floats = std::vector<float>;
+
+class ModelKernels : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { use_target(GetParam()); }
+  void TearDown() override { use_target(""); }
+};
+INSTANTIATE_TEST_SUITE_P(Targets, ModelKernels, ::testing::ValuesIn(targets()),
+                         [](const auto& target) { return target.param; });
+
+void expect_near(const Floats& got, const Values& want, double tolerance, const std::string& what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_NEAR(got[i], want[i], tolerance * (1 + std::fabs(want[i]))) << what << " at " << i;
+  }
+}
+
+// The change of sum(weights f(inputs)) along `direction` of one input, by central differences.
+double slope(const std::function<Values(const Values&)>& f, const Values& input,
+             const Values& direction, const Floats& weights) {
+  constexpr double kStep = 1e-5;
+  const auto at = [&](double step) {
+    Values moved = input;
+    for (size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
+    const Values out = f(moved);
+    double sum = 0;
+    for (size_t i = 0; i < out.size(); ++i) sum += out[i] * weights[i];
+    return sum;
+  };
+  return (at(kStep) - at(-kStep)) / (2 * kStep);
+}
+
+void expect_gradient(const Floats& gradient, const std::function<Values(const Values&)>& f,
+                     const Floats& input, const Floats& weights, const std::string& what) {
+  const Values direction = exact(draw(static_cast<int64_t>(input.size()), 77));
+  ASSERT_EQ(gradient.size(), input.size()) << what;
+  double got = 0, size = 1e-3;
+  for (size_t i = 0; i < input.size(); ++i) {
+    got += gradient[i] * direction[i];
+    size += std::fabs(gradient[i] * direction[i]);
+  }
+  EXPECT_NEAR(got, slope(f, exact(input), direction, weights), 2e-5 * size) << what;
+}
+
+// The sums over chunks of parts [chunks][n].
+Floats add_up(const Floats& parts, size_t n) {
+  Floats sum(n, 0);
+  for (size_t i = 0; i < parts.size(); ++i) sum[i % n] += parts[i];
+  return sum;
+}
+
+TEST_P(ModelKernels, GeluAndItsGradient) {
+  for (const auto& [rows, n] : {std::pair<int64_t, int64_t>{1, 1}, {3, 7}, {40, 16}, {65, 193}}) {
+    const std::string what = std::to_string(rows) + "x" + std::to_string(n);
+    Floats x = draw(rows * n, 1, 3), bias = draw(n, 2), out(x.size());
+    x[0] = 40, x.back() = -40;  // beyond what an exponential takes
+    Gelu op{rows, n, x.data(), bias.data(), out.data()};
+    gelu_cpu(op, 0, op.chunks());
+    expect_near(out, reference::gelu(exact(x), exact(bias)), 1e-6, what);
+
+    const Floats weights = draw(rows * n, 3);
+    Floats d_x(x.size()), parts(static_cast<size_t>(op.chunks() * n));
+    gelu_grad_cpu({op, weights.data(), d_x.data(), parts.data()}, 0, op.chunks());
+    expect_gradient(
+        d_x, [&](const Values& v) { return reference::gelu(v, exact(bias)); }, x, weights,
+        what + " x");
+    expect_gradient(
+        add_up(parts, static_cast<size_t>(n)),
+        [&](const Values& v) { return reference::gelu(exact(x), v); }, bias, weights,
+        what + " bias");
+  }
+}
+
+TEST_P(ModelKernels, ResidualNormAndItsGradients) {
+  const reference::NormShape shapes[] = {
+      {1, 1, 4, false, false, false, true, 0, 1e-5}, {2, 33, 48, true, true, true, false, 1, 1e-6},
+      {3, 5, 19, true, true, false, false, 1, 1e-6}, {2, 70, 32, true, false, false, true, 0, 1e-5},
+      {2, 4, 21, true, false, true, true, 0, 1e-6},
+  };
+  for (const auto& s : shapes) {
+    const std::string what = std::to_string(&s - shapes);
+    const auto b = static_cast<int64_t>(s.items), rows = static_cast<int64_t>(s.rows),
+               n = static_cast<int64_t>(s.n);
+    const Floats x = draw(b * rows * n, 1, 2, 0.5), branch = draw(b * rows * n, 2),
+                 bias = draw(n, 3), gate = draw(b * n, 4), scale = draw(s.shared ? n : b * n, 5),
+                 shift = draw(s.shared ? n : b * n, 6), weights = draw(2 * b * rows * n, 7);
+    Floats sum(x.size()), out(x.size()), moments(static_cast<size_t>(2 * b * rows));
+    ResidualNorm op{.items = b,
+                    .rows = rows,
+                    .n = n,
+                    .x_RN = x.data(),
+                    .branch_RN = s.branch ? branch.data() : nullptr,
+                    .branch_bias_N = s.bias ? bias.data() : nullptr,
+                    .gate_BN = s.gate ? gate.data() : nullptr,
+                    .scale_BN = scale.data(),
+                    .shift_BN = shift.data(),
+                    .gate_stride = n,
+                    .mod_stride = s.shared ? 0 : n,
+                    .scale_offset = static_cast<float>(s.offset),
+                    .eps = static_cast<float>(s.eps),
+                    .sum_RN = sum.data(),
+                    .out_RN = out.data(),
+                    .mean_R = moments.data(),
+                    .scatter_R = moments.data() + b * rows};
+    residual_norm_cpu(op, 0, op.chunks());
+    if (!s.branch) sum = x;
+    Floats both = sum;
+    both.insert(both.end(), out.begin(), out.end());
+    const std::vector<Floats> in = {x, branch, bias, gate, scale, shift};
+    const auto with = [&](size_t which, const Values& v) {
+      std::vector<Values> all;
+      for (const Floats& f : in) all.push_back(exact(f));
+      all[which] = v;
+      return reference::residual_norm(s, all[0], all[1], all[2], all[3], all[4], all[5]);
+    };
+    expect_near(both, with(0, exact(x)), 3e-6, what);
+
+    op.sum_RN = sum.data();
+    Floats d_x(x.size()), d_branch(x.size()), parts(static_cast<size_t>(op.chunks() * 4 * n));
+    residual_norm_grad_cpu({.forward = op,
+                            .d_sum_RN = weights.data(),
+                            .d_out_RN = weights.data() + x.size(),
+                            .d_x_RN = d_x.data(),
+                            .d_branch_RN = s.gate ? d_branch.data() : nullptr,
+                            .d_parts_C4N = parts.data()},
+                           0, op.chunks());
+    const auto part = [&](size_t which, bool shared) {
+      Floats sums(shared ? s.n : s.items * s.n, 0);
+      for (int64_t chunk = 0; chunk < op.chunks(); ++chunk) {
+        const size_t item = static_cast<size_t>(chunk / op.chunks_of_item());
+        for (size_t i = 0; i < s.n; ++i) {
+          sums[(shared ? 0 : item * s.n) + i] +=
+              parts[(static_cast<size_t>(chunk) * 4 + which) * s.n + i];
+        }
+      }
+      return sums;
+    };
+    const auto check = [&](const Floats& gradient, size_t which, const char* name) {
+      expect_gradient(
+          gradient, [&](const Values& v) { return with(which, v); }, in[which], weights,
+          what + " " + name);
+    };
+    check(d_x, 0, "x");
+    if (s.branch) check(s.gate ? d_branch : d_x, 1, "branch");
+    if (s.bias) check(part(3, true), 2, "bias");
+    if (s.gate) check(part(2, false), 3, "gate");
+    check(part(0, s.shared), 4, "scale");
+    check(part(1, s.shared), 5, "shift");
+  }
+}
+
+TEST_P(ModelKernels, SplitHeadsAndItsGradients) {
+  const reference::HeadShape shapes[] = {
+      {1, 1, 1, 2, 1, false, false, false}, {2, 35, 3, 64, 3, true, true, true},
+      {2, 9, 2, 22, 3, true, true, true},   {3, 20, 2, 16, 2, true, true, false},
+      {1, 40, 5, 12, 1, false, true, true}, {2, 3, 1, 6, 3, true, false, true},
+  };
+  for (const auto& s : shapes) {
+    const std::string what = std::to_string(&s - shapes);
+    const auto width = static_cast<int64_t>(s.parts * s.heads * s.depth);
+    const auto rows = static_cast<int64_t>(s.items * s.rows), depth = static_cast<int64_t>(s.depth);
+    const Floats x = draw(rows * width, 1, 2), bias = draw(width, 2),
+                 norm = draw(static_cast<int64_t>(s.parts) * depth, 3),
+                 weights = draw(rows * width, 4);
+    Floats rope;
+    for (const float angle : draw(static_cast<int64_t>(s.rows) * depth / 2, 5)) {
+      rope.push_back(std::cos(angle));
+      rope.push_back(std::sin(angle));
+    }
+    Floats out(x.size());
+    const size_t part_size = x.size() / s.parts;
+    SplitHeads op{.items = static_cast<int64_t>(s.items),
+                  .rows = static_cast<int64_t>(s.rows),
+                  .heads = static_cast<int64_t>(s.heads),
+                  .depth = depth,
+                  .parts = static_cast<int>(s.parts),
+                  .x_RPHD = x.data(),
+                  .bias_PHD = s.bias ? bias.data() : nullptr,
+                  .norm_D = {},
+                  .rope_SD = s.rope ? rope.data() : nullptr,
+                  .eps = 1e-6F,
+                  .out_BHSD = {}};
+    SplitHeadsGrad grad{};
+    for (size_t part = 0; part < s.parts; ++part) {
+      if (s.normed(part)) op.norm_D[part] = norm.data() + part * s.depth;
+      op.out_BHSD[part] = out.data() + part * part_size;
+      grad.d_out[part] = {weights.data() + part * part_size,
+                          static_cast<int64_t>(s.heads * s.rows) * depth,
+                          static_cast<int64_t>(s.rows) * depth, depth};
+    }
+    split_heads_cpu(op, 0, op.chunks());
+    expect_near(out, reference::split_heads(s, exact(x), exact(bias), exact(norm), exact(rope)),
+                3e-6, what);
+
+    Floats d_x(x.size()), parts(static_cast<size_t>(op.chunks() * 2 * width));
+    grad.forward = op;
+    grad.d_x_RPHD = d_x.data();
+    grad.d_parts_C2PHD = parts.data();
+    split_heads_grad_cpu(grad, 0, op.chunks());
+    const Floats sums = add_up(parts, static_cast<size_t>(2 * width));
+    const auto f = [&](size_t which) {
+      return [&, which](const Values& v) {
+        return reference::split_heads(s, which == 0 ? v : exact(x), which == 1 ? v : exact(bias),
+                                      which == 2 ? v : exact(norm), exact(rope));
+      };
+    };
+    expect_gradient(d_x, f(0), x, weights, what + " x");
+    if (s.bias) {
+      expect_gradient({sums.begin(), sums.begin() + width}, f(1), bias, weights, what + " bias");
+    }
+    Floats d_norm(norm.size(), 0);
+    for (size_t i = 0; i < static_cast<size_t>(width); ++i) {
+      const size_t part = i / (s.heads * s.depth);
+      d_norm[part * s.depth + i % s.depth] += sums[static_cast<size_t>(width) + i];
+    }
+    expect_gradient(d_norm, f(2), norm, weights, what + " norm");
+  }
+}
+
+TEST_P(ModelKernels, FlowLossIsTheMeanSquareOfTheError) {
+  for (const int64_t m : {int64_t{1}, int64_t{37}, 2 * kFlowChunk + 5}) {
+    const Floats v = draw(m, 1), noise = draw(m, 2), x = draw(m, 3);
+    Floats error(v.size());
+    FlowLoss op{v.data(), noise.data(), x.data(), error.data(), nullptr, m};
+    std::vector<double> squares(static_cast<size_t>(op.chunks()));
+    op.squares_C = squares.data();
+    flow_loss_cpu(op, 0, op.chunks());
+    double got = 0, want = 0;
+    for (const double part : squares) got += part;
+    for (size_t i = 0; i < v.size(); ++i) {
+      const double e = static_cast<double>(v[i]) - (static_cast<double>(noise[i]) - x[i]);
+      ASSERT_NEAR(error[i], e, 1e-6);
+      want += e * e;
+    }
+    EXPECT_NEAR(got, want, 1e-5 * want);
+  }
+}
+
+TEST_P(ModelKernels, AdamWMovesWeightsMomentsAndAverageAsTheFormulasSay) {
+  for (const int64_t m : {int64_t{1}, int64_t{16}, int64_t{131}}) {
+    const Floats g = draw(m, 1);
+    Floats p = draw(m, 2), first = draw(m, 3, 0.1F), second(g.size()), ema = draw(m, 4);
+    for (size_t i = 0; i < g.size(); ++i) second[i] = 0.01F * g[i] * g[i];
+    const Floats p0 = p, first0 = first, second0 = second, ema0 = ema;
+    const AdamWRates r{.scale = 0.5F,
+                       .beta1 = 0.9F,
+                       .beta2 = 0.95F,
+                       .keep = 0.99F,
+                       .rate = 0.01F,
+                       .root = 0.8F,
+                       .eps = 1e-8F,
+                       .follow = 0.1F};
+    adamw_cpu({r, g.data(), p.data(), first.data(), second.data(), ema.data(), m}, 0, m);
+    for (size_t i = 0; i < g.size(); ++i) {
+      const double grad = 0.5 * g[i], m1 = first0[i] + 0.1 * (grad - first0[i]),
+                   m2 = 0.95 * second0[i] + 0.05 * grad * grad,
+                   moved = 0.99 * p0[i] - 0.01 * m1 / (std::sqrt(m2) / 0.8 + 1e-8);
+      ASSERT_NEAR(first[i], m1, 1e-6);
+      ASSERT_NEAR(second[i], m2, 1e-6);
+      ASSERT_NEAR(p[i], moved, 2e-6);
+      ASSERT_NEAR(ema[i], ema0[i] + 0.1 * (moved - ema0[i]), 2e-6);
+    }
+  }
+}
+
+TEST_P(ModelKernels, SquaresOfAllSizesAreSummed) {
+  const int64_t m = 2 * kSquaresChunk + 77;
+  Floats x = draw(m, 1);
+  x[5] = 1e4F;
+  Squares op{x.data(), nullptr, m};
+  std::vector<double> sums(static_cast<size_t>(op.chunks()));
+  op.sum_C = sums.data();
+  squares_cpu(op, 0, op.chunks());
+  double got = 0, want = 0;
+  for (const double sum : sums) got += sum;
+  for (const float value : x) want += static_cast<double>(value) * value;
+  EXPECT_NEAR(got, want, 1e-5 * want);  // one lane alone adds 256 small ones to a large one
+}
+
+// What threads share is ranges of chunks: any cut gives the same bits.
+TEST_P(ModelKernels, GiveTheSameBitsHoweverTheChunksAreShared) {
+  const int64_t rows = 3 * kGeluChunk + 5, n = 50;
+  const Floats x = draw(rows * n, 1), bias = draw(n, 2), d = draw(rows * n, 3);
+  const auto run = [&](int64_t cut) {
+    Floats out(x.size()), d_x(x.size());
+    const Gelu op{rows, n, x.data(), bias.data(), out.data()};
+    Floats parts(static_cast<size_t>(op.chunks() * n));
+    gelu_cpu(op, cut, op.chunks());
+    gelu_cpu(op, 0, cut);
+    const GeluGrad grad{op, d.data(), d_x.data(), parts.data()};
+    gelu_grad_cpu(grad, cut, op.chunks());
+    gelu_grad_cpu(grad, 0, cut);
+    out.insert(out.end(), d_x.begin(), d_x.end());
+    out.insert(out.end(), parts.begin(), parts.end());
+    return out;
+  };
+  for (const int64_t cut : {1, 2, 4}) EXPECT_EQ(run(0), run(cut)) << cut;
+}
+
+}  // namespace
+}  // namespace cleared::kernels

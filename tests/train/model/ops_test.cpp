@@ -1,0 +1,194 @@
+// Each of ops.h's functions against the LibTorch operators it stands for, over shapes: values, and
+// the gradients that autograd finds for them.
+#include "train/model/ops.h"
+
+#include <cmath>
+#include <functional>
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+#include "train/model/random.h"
+
+namespace cleared::train {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+Tensor draw(at::IntArrayRef shape, uint64_t sample) {
+  const std::vector<Draw> draws = {{.seed = 5, .sample = sample}};
+  return normal(draws, shape)[0].clone();
+}
+
+// Inputs of the given shapes that want gradients.
+Tensors draw_all(const std::vector<std::vector<int64_t>>& shapes) {
+  Tensors all;
+  for (const auto& shape : shapes) {
+    all.push_back(draw(shape, all.size()).set_requires_grad(true));
+  }
+  return all;
+}
+
+// Runs both on copies of the same inputs, pushes the same gradient back, and compares all.
+void expect_same(const std::string& what, const Tensors& inputs,
+                 const std::function<Tensors(const Tensors&)>& ours,
+                 const std::function<Tensors(const Tensors&)>& theirs) {
+  const auto run = [&](const std::function<Tensors(const Tensors&)>& f) {
+    Tensors in;
+    for (const Tensor& t : inputs) in.push_back(t.detach().clone().set_requires_grad(true));
+    const Tensors out = f(in);
+    Tensor sum = at::zeros({});
+    for (size_t i = 0; i < out.size(); ++i) {
+      sum = sum + (out[i] * draw(out[i].sizes(), 50 + i)).sum();
+    }
+    sum.backward();
+    Tensors all;
+    for (const Tensor& t : out) all.push_back(t.detach());
+    for (const Tensor& t : in) all.push_back(t.grad());
+    return all;
+  };
+  const Tensors a = run(ours), b = run(theirs);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_TRUE(a[i].defined() && b[i].defined()) << what << " tensor " << i;
+    const double scale = b[i].abs().max().item<double>() + 1e-6;
+    EXPECT_LE((a[i] - b[i]).abs().max().item<double>(), 1e-5 * scale)
+        << what << " tensor " << i << " of " << a.size();
+  }
+}
+
+TEST(Ops, GeluIsLibTorchs) {
+  for (const auto& shape : {std::vector<int64_t>{1, 1, 3}, {2, 40, 96}, {5, 17}}) {
+    expect_same(
+        "gelu", draw_all({shape, {shape.back()}}),
+        [](const Tensors& in) { return Tensors{gelu(in[0], in[1])}; },
+        [](const Tensors& in) { return Tensors{at::gelu(in[0] + in[1], "tanh")}; });
+  }
+}
+
+TEST(Ops, ResidualNormIsLibTorchsAdaptiveNorm) {
+  for (const auto& [b, s, n] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 8}, {3, 40, 192}, {2, 33, 50}}) {
+    expect_same(
+        "adaptive", draw_all({{b, s, n}, {b, s, n}, {n}, {b, n}, {b, n}, {b, n}}),
+        [](const Tensors& in) {
+          const auto [sum, out] =
+              residual_norm(in[0], {in[1], in[2], in[3]}, {in[4], in[5], 1}, 1e-6);
+          return Tensors{sum, out};
+        },
+        [n = n](const Tensors& in) {
+          const Tensor sum = in[0] + in[3].unsqueeze(1) * (in[1] + in[2]);
+          const Tensor normed = at::layer_norm(sum, {n}, {}, {}, 1e-6);
+          return Tensors{sum, normed * (1 + in[4].unsqueeze(1)) + in[5].unsqueeze(1)};
+        });
+    expect_same(
+        "affine", draw_all({{b, s, n}, {b, s, n}, {n}, {n}, {n}}),
+        [](const Tensors& in) {
+          const auto [sum, out] = residual_norm(in[0], {in[1], in[2], {}}, {in[3], in[4], 0}, 1e-5);
+          return Tensors{sum, out};
+        },
+        [n = n](const Tensors& in) {
+          const Tensor sum = in[0] + (in[1] + in[2]);
+          return Tensors{sum, at::layer_norm(sum, {n}, in[3], in[4], 1e-5)};
+        });
+    expect_same(
+        "alone", draw_all({{b, s, n}, {n}, {n}}),
+        [](const Tensors& in) {
+          return Tensors{residual_norm(in[0], {}, {in[1], in[2], 0}, 1e-5).second};
+        },
+        [n = n](const Tensors& in) {
+          return Tensors{at::layer_norm(in[0], {n}, in[1], in[2], 1e-5)};
+        });
+  }
+}
+
+// Modulation as the transformer has it: slices of one tensor, with the items far apart.
+TEST(Ops, ResidualNormTakesSlices) {
+  expect_same(
+      "slices", draw_all({{2, 9, 16}, {2, 9, 16}, {2, 6, 16}}),
+      [](const Tensors& in) {
+        const auto mod = in[2].unbind(1);
+        return Tensors{residual_norm(in[0], {in[1], {}, mod[2]}, {mod[0], mod[1], 1}, 1e-6).second};
+      },
+      [](const Tensors& in) {
+        const auto mod = in[2].unsqueeze(2).unbind(1);
+        const Tensor sum = in[0] + mod[2] * in[1];
+        return Tensors{at::layer_norm(sum, {16}, {}, {}, 1e-6) * (1 + mod[0]) + mod[1]};
+      });
+}
+
+TEST(Ops, SplitHeadsIsLibTorchsNormAndRotation) {
+  for (const auto& [b, s, heads, depth] :
+       {std::tuple<int64_t, int64_t, int64_t, int64_t>{1, 1, 1, 4},
+        {2, 40, 3, 64},
+        {2, 9, 2, 22}}) {
+    const int64_t n = heads * depth;
+    const Tensor angle = draw({s, depth / 2}, 90);
+    const Tensor rope = at::stack({angle.cos(), angle.sin()}, -1).flatten(1);
+    const Tensor turn = at::polar(at::ones_like(angle), angle).unsqueeze(0).unsqueeze(0);
+    const auto heads_of = [h = heads](const Tensor& x) {
+      return x.unflatten(-1, {h, -1}).transpose(1, 2);
+    };
+    const auto normed = [&, d = depth](const Tensor& x, const Tensor& weight) {
+      return at::rms_norm(heads_of(x), {d}, weight, 1e-6);
+    };
+    const auto turned = [&](const Tensor& x) {
+      const Tensor pairs = at::view_as_complex(x.contiguous().unflatten(-1, {-1, 2}));
+      return at::view_as_real(pairs * turn).flatten(-2);
+    };
+    expect_same(
+        "within", draw_all({{b, s, 3 * n}, {3 * n}, {depth}, {depth}}),
+        [&, h = heads](const Tensors& in) {
+          return split_heads(in[0], in[1],
+                             {.heads = h, .norm_D = {in[2], in[3], Tensor()}, .rope_SD = rope});
+        },
+        [&](const Tensors& in) {
+          const auto parts = (in[0] + in[1]).chunk(3, -1);
+          return Tensors{turned(normed(parts[0], in[2])), turned(normed(parts[1], in[3])),
+                         heads_of(parts[2])};
+        });
+    expect_same(
+        "across", draw_all({{b, s, 2 * n}, {2 * n}, {depth}}),
+        [&, h = heads](const Tensors& in) {
+          return split_heads(in[0], in[1],
+                             {.heads = h, .norm_D = {in[2], Tensor()}, .rope_SD = {}});
+        },
+        [&](const Tensors& in) {
+          const auto parts = (in[0] + in[1]).chunk(2, -1);
+          return Tensors{normed(parts[0], in[2]), heads_of(parts[1])};
+        });
+  }
+}
+
+TEST(Ops, FlowErrorIsLibTorchsMeanSquare) {
+  const Tensor noise = draw({3, 700, 5}, 8), x = draw({3, 700, 5}, 9);
+  expect_same(
+      "loss", draw_all({{3, 700, 5}}),
+      [&](const Tensors& in) { return Tensors{flow_error(in[0], noise, x)}; },
+      [&](const Tensors& in) { return Tensors{at::mse_loss(in[0], noise - x)}; });
+}
+
+// Bits that do not depend on the threads: what replay on another machine needs of our own kernels.
+TEST(Ops, GiveTheSameBitsOnAnyNumberOfThreads) {
+  const auto run = [](int threads) {
+    at::set_num_threads(threads);
+    const Tensors in = draw_all({{3, 70, 96}, {3, 70, 96}, {96}, {3, 96}, {3, 96}, {3, 96}});
+    const auto [sum, out] = residual_norm(in[0], {in[1], in[2], in[3]}, {in[4], in[5], 1}, 1e-6);
+    const auto qkv =
+        split_heads(gelu(sum, in[2]), in[2],
+                    {.heads = 2, .norm_D = {Tensor(), Tensor(), Tensor()}, .rope_SD = {}});
+    ((qkv[0] * qkv[1]).sum() + qkv[2].sum() + out.pow(3).sum()).backward();
+    Tensors all = {out.detach(), in[0].grad(), in[1].grad(), in[2].grad(),
+                   in[3].grad(), in[4].grad(), in[5].grad()};
+    at::set_num_threads(1);
+    return all;
+  };
+  const Tensors one = run(1), two = run(2);
+  // All but what at::sum adds is ours; its sums are of one thread's size here.
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], two[i])) << i;
+}
+
+}  // namespace
+}  // namespace cleared::train

@@ -1,0 +1,176 @@
+// How runs end and go on when machines, disks and people are as they are.
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include "ledger/key.h"
+#include "tests/train/forgery.h"
+#include "tests/train/train_program.h"
+
+namespace cleared::train {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+using TrainOperation = TrainRun;
+
+std::vector<pid_t> children_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
+  std::vector<pid_t> children;
+  for (pid_t child = 0; in >> child;) children.push_back(child);
+  return children;
+}
+
+// One that nobody listened on a moment ago.
+std::string port() {
+  static const std::string kPort = std::to_string(20'000 + ::getpid() % 20'000);
+  return kPort;
+}
+
+bool is_gone(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string number, name, state;
+  return !(stat >> number >> name >> state) || state == "Z";
+}
+
+TEST_F(TrainOperation, OneRunHasAFolderAtATime) {
+  const GateFixture f = make(100'000);
+  Process first(CLEARED_TRAIN, run_args(f, "a"));
+  ASSERT_TRUE(first.wait_for("step 2/")) << first.output();
+  const Ended second = run(f, "a");
+  EXPECT_EQ(second.code, 75) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("another process"));
+  first.send(SIGTERM);
+  EXPECT_EQ(first.wait(), 75);
+}
+
+TEST_F(TrainOperation, ResumeNeverStartsFromTheSeed) {
+  const GateFixture f = make();
+  auto args = run_args(f, "a");
+  args[0] = "resume";
+  const Ended nothing = train(args);
+  EXPECT_EQ(nothing.code, 66) << nothing.output;
+  EXPECT_THAT(nothing.output, HasSubstr("no checkpoint to go on from"));
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  const Ended resumed = train(args);
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr("from step-000003"));
+
+  write_file(f.folder() / "a/step-000006/totals.txt", "");
+  const Ended damaged = train(args);
+  EXPECT_EQ(damaged.code, 65);
+  EXPECT_THAT(damaged.output, AllOf(HasSubstr("totals.txt was changed"),
+                                    HasSubstr("last good one is"), HasSubstr("--from 3")));
+}
+
+// The launcher starts all ranks again when one was killed, and the run comes to the same bits.
+TEST_F(TrainOperation, GoesOnByItselfWhenARankIsLost) {
+  const GateFixture f = make(40);
+  ASSERT_EQ(run(f, "a", kTwoRanks).code, 0);
+  {
+    Process process(CLEARED_TRAIN, run_args(f, "b", kTwoRanks));
+    ASSERT_TRUE(process.wait_for("step-000006")) << process.output();
+    const auto ranks = children_of(process.pid());
+    ASSERT_EQ(ranks.size(), 2u);
+    ::kill(ranks[1], SIGKILL);
+    EXPECT_EQ(process.wait(), 0) << process.output();
+    EXPECT_THAT(process.output(), HasSubstr("launch.restart"));
+  }
+  EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
+            state_of(f.folder() / "b/step-000040").tensors());
+
+  Process once(CLEARED_TRAIN,
+               run_args(f, "c", kTwoRanks + std::vector<std::string>{"--restarts", "0"}));
+  ASSERT_TRUE(once.wait_for("step 2/")) << once.output();
+  const auto ranks = children_of(once.pid());
+  ASSERT_EQ(ranks.size(), 2u);
+  ::kill(ranks[0], SIGKILL);
+  EXPECT_EQ(once.wait(), 75) << once.output();
+}
+
+TEST_F(TrainOperation, RanksEndWithTheirLauncher) {
+  const GateFixture f = make(100'000);
+  Process process(CLEARED_TRAIN, run_args(f, "a", kTwoRanks));
+  ASSERT_TRUE(process.wait_for("step 2/")) << process.output();
+  const auto ranks = children_of(process.pid());
+  ASSERT_EQ(ranks.size(), 2u);
+  process.send(SIGKILL);
+  for (const pid_t rank : ranks) {
+    for (int i = 0; i < 1200 && !is_gone(rank); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    EXPECT_TRUE(is_gone(rank)) << rank;
+  }
+  process.wait();
+  // SIGTERM reached them, so the step they were at is in a checkpoint.
+  EXPECT_FALSE(fs::is_empty(f.folder() / "a/outbox"));
+}
+
+// A weight that is not a number makes the next loss not one: nothing is applied, the checkpoint
+// before stays the newest, and the line names what was consumed.
+TEST_F(TrainOperation, StopsBeforeAnUpdateThatIsNotFinite) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  const fs::path folder = f.folder() / "a";
+  forge(f, folder, 3, [](Forgery& forgery) {
+    forgery.weights.replace(forgery.weights.size() - 4, 4, "\xff\xff\xff\x7f");  // a NaN
+  });
+  const Ended ended = run(f, "a", kTwoRanks);
+  EXPECT_EQ(ended.code, 65) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("step 3: loss nan"));
+  EXPECT_THAT(ended.output, HasSubstr("nothing was applied; look at its samples (clip"));
+  EXPECT_FALSE(fs::exists(folder / "step-000006"));
+  EXPECT_TRUE(fs::exists(folder / "step-000003"));
+}
+
+// Files may not grow past a limit, as on a disk that is full: the run ends with 74, what was
+// written before stays, and nothing is there in half.
+TEST_F(TrainOperation, AFullDiskLosesNothing) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  std::string command = "ulimit -f 40; trap '' XFSZ; exec " + std::string(CLEARED_TRAIN);
+  for (const std::string& arg : run_args(f, "a")) command += " '" + arg + "'";
+  Process process("/bin/bash", {"-c", command});
+  EXPECT_EQ(process.wait(), 74) << process.output();
+  for (const auto& entry : fs::directory_iterator(f.folder() / "a")) {
+    const std::string name = entry.path().filename().string();
+    EXPECT_THAT(name, AllOf(Not(HasSubstr("partial")), Not(HasSubstr("step-000006"))));
+  }
+  EXPECT_EQ(run(f, "a").code, 0);
+  EXPECT_TRUE(fs::exists(f.folder() / "a/step-000006"));
+}
+
+// One rank was given another config: both say so, before anything is trained.
+TEST_F(TrainOperation, RanksOfTwoConfigsDoNotStart) {
+  const GateFixture f = make();
+  const fs::path other = f.folder() / "other.textproto";
+  write_file(other, read_file(f.config_path()) + "# another\n");
+  const auto rank = [&](const char* number, const fs::path& config) {
+    auto args = run_args(f, "a");
+    *std::find(args.begin(), args.end(), f.config_path().string()) = config;
+    std::vector<std::string> all = {std::string("RANK=") + number,
+                                    "WORLD_SIZE=2",
+                                    std::string("LOCAL_RANK=") + number,
+                                    "LOCAL_WORLD_SIZE=2",
+                                    "MASTER_ADDR=127.0.0.1",
+                                    "MASTER_PORT=" + port(),
+                                    CLEARED_TRAIN};
+    all.insert(all.end(), args.begin(), args.end());
+    return all;
+  };
+  Process first("/usr/bin/env", rank("0", f.config_path()));
+  Process second("/usr/bin/env", rank("1", other));
+  EXPECT_EQ(first.wait(), 78) << first.output();
+  EXPECT_EQ(second.wait(), 78) << second.output();
+  EXPECT_THAT(first.output(), HasSubstr("different configs"));
+  EXPECT_FALSE(fs::exists(f.folder() / "a"));
+}
+
+}  // namespace
+}  // namespace cleared::train

@@ -1,0 +1,71 @@
+// Known answers: parameters and FLOPs of the Python model's sizes (nano_dit.py and sizes.py of the
+// design's reference: PyTorch modules on the `meta` device, counted), rounded as printed there.
+#include "train/plan.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "ledger/base/file.h"
+#include "train/data/config.h"
+
+namespace cleared::train {
+namespace {
+
+struct Size {
+  const char* name;
+  double million_parameters;  // of the transformer
+  uint64_t tokens;
+  double tflop_a_clip;
+};
+
+TEST(Plan, CountsWhatThePythonModelCounts) {
+  const Size sizes[] = {
+      {"small", 157, 3'328, 4.35},  {"1.3b", 1'414, 32'760, 849},   {"2b", 1'917, 32'760, 1'074},
+      {"5b", 4'993, 27'280, 1'551}, {"14b", 14'277, 32'760, 5'035},
+  };
+  for (const Size& size : sizes) {
+    const Plan plan =
+        plan_of(load_config(std::string("../configs/") + size.name + ".textproto").config);
+    EXPECT_NEAR(static_cast<double>(plan.transformer) / 1e6, size.million_parameters,
+                0.6 + 0.0005 * size.million_parameters)
+        << size.name;
+    EXPECT_EQ(plan.tokens, size.tokens) << size.name;
+    // Ours adds the text encoder.
+    EXPECT_NEAR(plan.clip_flop / 1e12, size.tflop_a_clip, 0.02 * size.tflop_a_clip) << size.name;
+  }
+}
+
+// The second line of every config is what `train plan --header` prints.
+TEST(Plan, EveryConfigCarriesItsPlan) {
+  for (const char* name :
+       {"nano", "small-vae", "small", "1.3b-vae", "1.3b", "2b", "5b-vae", "5b", "14b"}) {
+    const std::string path = std::string("../configs/") + name + ".textproto";
+    const RunConfig config = load_config(path).config;
+    std::ifstream in(path);
+    std::string first, second;
+    std::getline(in, first);
+    std::getline(in, second);
+    EXPECT_EQ(second, "# " + plan_line(plan_of(config), config.batch())) << path;
+    EXPECT_EQ(config.name(), name);
+  }
+}
+
+TEST(Plan, SharesTheStepAmongTheRanks) {
+  const RunConfig config = load_config("../configs/nano.textproto").config;
+  const Plan plan = plan_of(config);
+  EXPECT_DOUBLE_EQ(plan.step_flop, plan.clip_flop * config.batch());
+  EXPECT_DOUBLE_EQ(step_seconds(plan, plan.step_flop, 1), 1);
+  EXPECT_DOUBLE_EQ(step_seconds(plan, plan.step_flop, 4), 0.25);
+  EXPECT_LT(plan.recomputed_bytes, plan.activation_bytes);
+}
+
+TEST(Plan, WritesBytesForPeople) {
+  EXPECT_EQ(bytes_text(0), "0 B");
+  EXPECT_EQ(bytes_text(999), "999 B");
+  EXPECT_EQ(bytes_text(1536), "1.50 KiB");
+  EXPECT_EQ(bytes_text(uint64_t{293} << 30), "293 GiB");
+}
+
+}  // namespace
+}  // namespace cleared::train

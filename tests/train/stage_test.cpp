@@ -1,0 +1,217 @@
+// From footage to a transformer by way of an autoencoder and latent shards, all of it as small as
+// it gets; and what is measured, planned and traced on the way.
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "tests/train/train_program.h"
+
+namespace cleared::train {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using Json = nlohmann::json;
+
+const std::string kVae = "codec { vae { dim: 4 channels: 4 blocks: 1 } }\n";
+const std::string kClip = "clip { width: 32 height: 32 frames: 13 frames_per_second: 16 }\n";
+
+// The last line: what comes before it may be warnings.
+Json last_json(std::string output) {
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  return Json::parse(output.substr(output.rfind('\n') + 1), nullptr, false);
+}
+
+std::string replaced(std::string text, const std::string& a, const std::string& b) {
+  return text.replace(text.find(a), a.size(), b);
+}
+
+std::string without_line(const std::string& text, const std::string& start) {
+  const size_t at = text.find("\n" + start) + 1;
+  return text.substr(0, at) + text.substr(text.find('\n', at) + 1);
+}
+
+std::string common(uint64_t steps) {
+  std::string text = without_line(tiny_config(steps), "codec");
+  return without_line(text, "clip") + kClip + kVae;
+}
+
+std::string vae_config_text(uint64_t steps = 6) {
+  std::string text = common(steps);
+  for (const char* part : {"model", "text", "preview"}) text = without_line(text, part);
+  return replaced(text, "[GENERATOR, VAE, TEXT_ENCODER]", "[VAE]") + "stage: AUTOENCODER\n";
+}
+
+std::string latent_config_text(uint64_t steps = 6) {
+  std::string text = replaced(common(steps), "ffn: 24 }", "ffn: 24 patch: 2 }");
+  text = replaced(text, "dropout: 0.1 }", "dropout: 0.1 vocabulary: 262 }");
+  return text + "flow { shift: 2 }\n";
+}
+
+class TrainStages : public TrainRun {
+ protected:
+  static std::vector<std::string> with_gate(const GateFixture& f, std::vector<std::string> args) {
+    const GatePaths paths = f.paths();
+    return args + std::vector<std::string>{"--permit", paths.permit,  "--trust",   both_trusted(f),
+                                           "--shards", paths.shards,  "--notices", paths.notices,
+                                           "--curate", CLEARED_CURATE};
+  }
+  // The approver of the permit and the trainer of the checkpoint.
+  static std::string both_trusted(const GateFixture& f) {
+    const fs::path path = f.folder() / "both.trust";
+    write_file(path, read_file(f.folder() / "trust") + read_file(f.folder() / "trainer.pub"));
+    return path;
+  }
+};
+
+TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
+  GateFixture f(vae_config_text(), {sample_video(0), sample_video(1), sample_video(2)});
+  auto vae_args = run_args(f, "vae");
+  vae_args[0] = "vae";
+  const Ended vae = train(vae_args);
+  ASSERT_EQ(vae.code, 0) << vae.output;
+  const fs::path autoencoder = f.folder() / "vae/step-000006";
+
+  // Broken off and gone on with, it comes to the same weights; and so does an auditor.
+  const Ended twice = run(f, "again", {"--until", "3"});
+  ASSERT_EQ(twice.code, 0) << twice.output;
+  ASSERT_EQ(run(f, "again").code, 0);
+  EXPECT_EQ(state_of(autoencoder).tensors(), state_of(f.folder() / "again/step-000006").tensors());
+  const Ended audit =
+      train({"replay", f.folder() / "vae", "--permit", f.paths().permit, "--trust", both_trusted(f),
+             "--shards", f.paths().shards, "--curate", CLEARED_CURATE});
+  EXPECT_EQ(audit.code, 0) << audit.output;
+  const Ended start = train({"step0", f.folder() / "vae", "--trust", both_trusted(f)});
+  EXPECT_EQ(start.code, 0) << start.output;
+
+  const auto encode_args = with_gate(
+      f, {"encode", "--json", "--checkpoint", autoencoder, "--out", f.folder() / "latents"});
+  const Ended encoded = train(encode_args);
+  ASSERT_EQ(encoded.code, 0) << encoded.output;
+  const Json report = last_json(encoded.output);
+  EXPECT_EQ(report["samples"], 3);
+  EXPECT_EQ(report["shards"], 1);
+  EXPECT_GT(report["psnr_db"].get<double>(), 3);
+  const std::string tar = read_file(f.folder() / "latents/latent-000000.tar");
+  EXPECT_THAT(tar, HasSubstr("\"derived_from\":{\"shard\":\"" +
+                             ledger::digest_name(ledger::shard_root(f.manifest()))));
+
+  // What the ledger is told: the same clips under a new root.
+  const auto facts = ledger::read_bundle(report["bundle"].get<std::string>());
+  ASSERT_EQ(facts.size(), 4u);
+  EXPECT_EQ(facts[0].shard().licence(0), "demo-licence@1");
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(facts[i + 1].sample().clip(), f.manifest().samples[i].clip.text());
+    EXPECT_NE(facts[i + 1].sample().digest(), f.manifest().samples[i].digest.text());
+  }
+  const Json again = last_json(train(encode_args).output);
+  EXPECT_EQ(again["present"], 1);
+  EXPECT_EQ(again["bundle"], report["bundle"]);
+
+  // From latents and from video: the same codec, so the same first loss, and the same again.
+  f.adopt(latent_config_text(), f.folder() / "latents");
+  const Ended none = run(f, "none");
+  EXPECT_EQ(none.code, 78) << none.output;
+  EXPECT_THAT(none.output, HasSubstr("--vae"));
+  const std::vector<std::string> with_vae = {"--vae", autoencoder};
+  const Ended latent = run(f, "latent", with_vae + std::vector<std::string>{"--json"});
+  ASSERT_EQ(latent.code, 0) << latent.output;
+  const State state = state_of(f.folder() / "latent/step-000006");
+  EXPECT_EQ(state.vae(), state_of(autoencoder).weights());
+  EXPECT_THAT(read_file(f.folder() / "latent/step-000006/tensors.txt"),
+              AllOf(HasSubstr(" codec.pairs Long 5 2"), HasSubstr(" codec.vae.enc.first.weight ")));
+  const Ended replayed = train({"replay", f.folder() / "latent", "--permit", f.paths().permit,
+                                "--trust", both_trusted(f), "--shards", f.paths().shards,
+                                "--curate", CLEARED_CURATE, "--vae", autoencoder});
+  EXPECT_EQ(replayed.code, 0) << replayed.output;
+
+  const Ended eval = train(with_gate(
+      f, {"eval", "--json", "--checkpoint", f.folder() / "latent/step-000006", "--clips", "2"}));
+  ASSERT_EQ(eval.code, 0) << eval.output;
+  const Json measured = last_json(eval.output);
+  EXPECT_EQ(measured["seen"], 3);
+  EXPECT_EQ(measured["held_out"], 0);
+  EXPECT_EQ(measured["loss_by_time"].size(), 10u);
+  EXPECT_GT(measured["loss_by_time"][0]["seen"].get<double>(), 0);
+  EXPECT_EQ(measured["nearest"].size(), 2u);
+  EXPECT_EQ(measured["frames"], 3 * 13);
+  EXPECT_LE(measured["nearest"][0]["distance"].get<int>(), 256);
+
+  f.release(ledger::sha256(read_file(f.folder() / "latent/step-000006/weights.safetensors")));
+  const Ended sampled = train({"sample", "--checkpoint", f.folder() / "latent/step-000006", "--out",
+                               f.folder() / "out.gif", "--caption", "caption 1", "--release",
+                               f.folder() / "a.release", "--trust", f.folder() / "trust-release"});
+  EXPECT_EQ(sampled.code, 0) << sampled.output;
+
+  f.adopt(latent_config_text(), f.folder() / "shards");
+  const Ended video = run(f, "video", with_vae);
+  ASSERT_EQ(video.code, 0) << video.output;
+
+  // Latents of another autoencoder are not taken for ours.
+  f.adopt(latent_config_text(), f.folder() / "latents");
+  const Ended other = run(f, "other", {"--vae", f.folder() / "vae/step-000003"});
+  EXPECT_EQ(other.code, 65) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("its latent was made by codec"));
+}
+
+TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  // A second shard, which the run was not permitted.
+  ledger::write_shard(f.folder() / "more", "more-000000.tar",
+                      {{.key = "other",
+                        .members = {{"webm", sample_video(2)}, {"json", "{}"}, {"txt", "another"}},
+                        .clip = ledger::sha256("another clip"),
+                        .duration_us = 1'000'000}},
+                      {"demo-licence@1"});
+  f.adopt(read_file(f.config_path()), f.folder() / "more");
+  const Ended ended = train(with_gate(
+      f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006", "--clips", "1"}));
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  const Json report = last_json(ended.output);
+  EXPECT_EQ(report["seen"], 0);
+  EXPECT_EQ(report["held_out"], 1);
+  EXPECT_TRUE(report["loss_by_time"][3]["seen"].is_null());
+  EXPECT_GT(report["loss_by_time"][3]["held_out"].get<double>(), 0);
+  EXPECT_GT(report["psnr_db"].get<double>(), 15);
+}
+
+TEST_F(TrainStages, EveryStepIsALineAndATraceIsOneFile) {
+  const GateFixture f = make();
+  const Ended ended = run(f, "a", {"--json", "--profile", "2"});
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  std::istringstream lines(ended.output);
+  int steps = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_discarded() || json.value("event", "") != "step") continue;
+    EXPECT_EQ(json["step"], steps++);
+    EXPECT_GT(json["tokens_per_s"].get<double>(), 0);
+    EXPECT_GT(json["peak_share"].get<double>(), 0);
+    EXPECT_GT(json["memory_bytes"].get<uint64_t>(), uint64_t{10} << 20);
+    EXPECT_GE(json["eta_s"].get<double>(), 0);
+  }
+  EXPECT_EQ(steps, 6);
+  const Json trace = Json::parse(read_file(f.folder() / "a/trace.json"));
+  EXPECT_GT(trace["traceEvents"].size(), 100u);
+}
+
+TEST_F(TrainStages, APlanSaysWhetherItFits) {
+  const Ended nano = train({"plan", "../configs/nano.textproto", "--json"});
+  EXPECT_EQ(nano.code, 0) << nano.output;
+  const Json plan = last_json(nano.output);
+  EXPECT_GT(plan["measured_flops_per_s"].get<double>(), 1e8);
+  EXPECT_GT(plan["step_seconds"].get<double>(), 0);
+  EXPECT_TRUE(plan["fits"]);
+  const Ended large = train({"plan", "../configs/14b.textproto"});
+  EXPECT_EQ(large.code, 1) << large.output;
+  EXPECT_THAT(large.output, HasSubstr("does not fit here"));
+  const Ended uneven = train({"plan", "../configs/nano.textproto", "--nproc-per-node", "3"});
+  EXPECT_EQ(uneven.code, 1);
+  EXPECT_THAT(uneven.output, HasSubstr("cannot be shared equally"));
+  EXPECT_EQ(train({"plan", "/none"}).code, 66);
+}
+
+}  // namespace
+}  // namespace cleared::train

@@ -1,0 +1,79 @@
+// The train program under test, on three real clips and a model as small as it gets.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "ledger/base/file.h"
+#include "ledger/bundle.h"
+#include "ledger/textproto.h"
+#include "tests/train/gate_fixture.h"
+#include "tests/train/process.h"
+#include "train/checkpoint.pb.h"
+
+namespace cleared::train {
+
+namespace fs = std::filesystem;
+
+struct Ended {
+  int code = 0;
+  std::string output;
+};
+
+class TrainRun : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(CLEARED_CURATE)) GTEST_SKIP() << "curate is not built: " << CLEARED_CURATE;
+  }
+
+  static std::vector<std::string> gate_args(const GateFixture& f) {
+    const GatePaths paths = f.paths();
+    return {"--config",  f.config_path(), "--permit",   paths.permit, "--trust",
+            paths.trust, "--shards",      paths.shards, "--notices",  paths.notices};
+  }
+  static std::vector<std::string> run_args(const GateFixture& f, const std::string& out,
+                                           const std::vector<std::string>& more = {}) {
+    std::vector<std::string> args = {
+        "run", "--key", f.trainer_key(), "--out", f.folder() / out, "--curate", CLEARED_CURATE};
+    for (const std::string& arg : gate_args(f)) args.push_back(arg);
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  }
+  static Ended train(const std::vector<std::string>& args) {
+    Process process(CLEARED_TRAIN, args);
+    const int code = process.wait();
+    return {code, process.output()};
+  }
+  static Ended run(const GateFixture& f, const std::string& out,
+                   const std::vector<std::string>& more = {}) {
+    return train(run_args(f, out, more));
+  }
+  static State state_of(const fs::path& checkpoint) {
+    State state;
+    ledger::parse_textproto(read_file(checkpoint / "state.textproto"), "state", state);
+    return state;
+  }
+  static std::vector<ledger::Fact> outbox(const fs::path& run) {
+    std::vector<ledger::Fact> facts;
+    for (const auto& entry : fs::directory_iterator(run / "outbox")) {
+      for (const auto& fact : ledger::read_bundle(entry.path())) facts.push_back(fact);
+    }
+    return facts;
+  }
+
+  GateFixture make(uint64_t steps = 6) {
+    return GateFixture(tiny_config(steps), {sample_video(0), sample_video(1), sample_video(2)});
+  }
+};
+
+inline const std::vector<std::string> kTwoRanks = {"--nproc-per-node", "2"};
+
+inline std::vector<std::string> operator+(std::vector<std::string> a,
+                                          const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,276 @@
+#include "tools/train_stage_commands.h"
+
+#include <filesystem>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "tools/cli.h"
+#include "tools/train_output.h"
+#include "train/data/config.h"
+#include "train/encode.h"
+#include "train/evaluate.h"
+#include "train/model/machine.h"
+#include "train/model/peak.h"
+#include "train/plan.h"
+
+namespace cleared::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  train::EncodeOptions encode;
+  train::EvaluateOptions eval;
+  std::filesystem::path config;
+  int ranks = 1;
+  int threads = 1;
+  double share = 0.3;
+  bool header = false;
+  bool json = false;
+  bool quiet = false;
+};
+
+unsigned long long number(uint64_t n) {
+  return n;
+}
+
+int do_plan(const Options& options) {
+  const train::LoadedConfig loaded = train::load_config(options.config);
+  const train::Plan plan = train::plan_of(loaded.config);
+  const std::string line = train::plan_line(plan, loaded.config.batch());
+  if (options.header) {
+    std::printf("# %s\n", line.c_str());
+    return exit_ok;
+  }
+  train::prepare_machine(options.threads);
+  const at::Device device = train::first_device();
+  const double peak = train::measure_peak(device);
+  const double step_s = train::step_seconds(plan, peak * options.share, options.ranks);
+  const auto clips = (loaded.config.batch() + static_cast<uint32_t>(options.ranks) - 1) /
+                     static_cast<uint32_t>(options.ranks);
+  const uint64_t needed = plan.state_bytes + clips * plan.activation_bytes;
+  const uint64_t there = train::free_bytes(device);
+  const uint64_t all_needed =
+      device.is_cpu() ? needed * static_cast<uint64_t>(options.ranks) : needed;
+  const bool fits = there == 0 || all_needed <= there;
+  const bool divides = loaded.config.batch() % static_cast<uint32_t>(options.ranks) == 0;
+  if (options.json) {
+    print({{"config", loaded.config.name()},
+           {"parameters", plan.parameters()},
+           {"transformer", plan.transformer},
+           {"text", plan.text},
+           {"codec", plan.codec},
+           {"tokens", plan.tokens},
+           {"clip_flop", plan.clip_flop},
+           {"step_flop", plan.step_flop},
+           {"state_bytes", plan.state_bytes},
+           {"activation_bytes", plan.activation_bytes},
+           {"recomputed_bytes", plan.recomputed_bytes},
+           {"checkpoint_bytes", plan.checkpoint_bytes},
+           {"ranks", options.ranks},
+           {"needed_bytes", all_needed},
+           {"free_bytes", there},
+           {"measured_flops_per_s", peak},
+           {"share", options.share},
+           {"step_seconds", step_s},
+           {"run_seconds", step_s * static_cast<double>(loaded.config.steps())},
+           {"fits", fits && divides}});
+  } else if (!options.quiet) {
+    std::printf("%s\n", line.c_str());
+    std::printf(
+        "here: %.4g TFLOP/s measured in float32 on %s with %d thread%s; at %.0f %% of it on "
+        "%d equal rank%s a step takes %s, %llu steps %s\n",
+        peak / 1e12, device.is_cpu() ? "the CPU" : "the GPU", options.threads,
+        options.threads == 1 ? "" : "s", 100 * options.share, options.ranks,
+        options.ranks == 1 ? "" : "s", text("%.3g s", step_s).c_str(),
+        number(loaded.config.steps()),
+        duration_text(step_s * static_cast<double>(loaded.config.steps())).c_str());
+    std::printf("memory: %s needed (%s with every block computed again), %s free\n",
+                train::bytes_text(all_needed).c_str(),
+                train::bytes_text(plan.state_bytes + clips * plan.recomputed_bytes).c_str(),
+                train::bytes_text(there).c_str());
+  }
+  if (!divides) {
+    std::fprintf(stderr, "train: plan: batch %u cannot be shared equally by %d ranks\n",
+                 loaded.config.batch(), options.ranks);
+  }
+  if (!fits) {
+    std::fprintf(stderr,
+                 "train: plan: does not fit here: %s needed, %s free; more ranks share the "
+                 "clips, not the state\n",
+                 train::bytes_text(all_needed).c_str(), train::bytes_text(there).c_str());
+  }
+  return fits && divides ? exit_ok : exit_no;
+}
+
+int do_encode(Options& options) {
+  Lines lines(options.json, options.quiet);
+  if (lines.terminal()) {
+    options.encode.progress = [&](uint64_t done, uint64_t all) {
+      lines.passing(text("%llu of %llu samples", number(done), number(all)));
+    };
+  }
+  const train::EncodeReport report = train::encode(options.encode);
+  if (options.json) {
+    print({{"shards", report.shards},
+           {"present", report.present},
+           {"samples", report.samples},
+           {"size_bytes", report.size_bytes},
+           {"source_bytes", report.source_bytes},
+           {"psnr_db", report.psnr_db},
+           {"codec", report.codec},
+           {"bundle", report.bundle.string()}});
+    return exit_ok;
+  }
+  lines.lasting(text("%llu latent shards (%llu were there), %llu samples, %s, by codec ",
+                     number(report.shards), number(report.present), number(report.samples),
+                     train::bytes_text(report.size_bytes).c_str()) +
+                report.codec);
+  if (report.present < report.shards) {
+    lines.lasting(text("decoded again they are %.1f dB from the footage", report.psnr_db));
+  }
+  lines.lasting("for the ledger: " + report.bundle.string());
+  return exit_ok;
+}
+
+Json json_of(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+int do_eval(Options& options) {
+  Lines lines(options.json, options.quiet);
+  if (lines.terminal()) {
+    options.eval.progress = [&](const std::string& what, uint64_t done, uint64_t all) {
+      lines.passing(text("%s: %llu of %llu", what.c_str(), number(done), number(all)));
+    };
+  }
+  const train::EvaluateReport report = train::evaluate(options.eval);
+  if (options.json) {
+    Json loss = Json::array(), nearest = Json::array();
+    for (const auto& at : report.loss) {
+      loss.push_back({{"t", at.t}, {"seen", json_of(at.seen)}, {"held_out", json_of(at.held_out)}});
+    }
+    for (const auto& clip : report.nearest) {
+      nearest.push_back({{"caption", clip.caption},
+                         {"distance", clip.distance},
+                         {"frame", clip.frame},
+                         {"sample", clip.sample}});
+    }
+    print({{"run", report.run},
+           {"step", report.step},
+           {"seen", report.seen},
+           {"held_out", report.held_out},
+           {"loss_by_time", loss},
+           {"psnr_db", report.psnr_db},
+           {"frames", report.frames},
+           {"nearest", nearest}});
+    return exit_ok;
+  }
+  lines.lasting(text("run %s, step %llu: %llu samples it consumed, %llu it did not",
+                     report.run.c_str(), number(report.step), number(report.seen),
+                     number(report.held_out)));
+  for (const auto& at : report.loss) {
+    const auto shown = [](const std::optional<double>& v) { return v ? text("%.4f", *v) : "-"; };
+    lines.lasting(text("  t %.2f  loss %s seen  %s held out", at.t, shown(at.seen).c_str(),
+                       shown(at.held_out).c_str()));
+  }
+  if (report.psnr_db > 0) lines.lasting(text("codec: %.1f dB", report.psnr_db));
+  for (const auto& clip : report.nearest) {
+    lines.lasting(text("  nearest of %llu frames to \"%.60s\": %u bits of 256 from sample %s%s",
+                       number(report.frames), printable(clip.caption).c_str(), clip.distance,
+                       clip.sample.c_str(),
+                       clip.distance <= train::kCopyDistance ? ": as near as a copy" : ""));
+  }
+  return exit_ok;
+}
+
+}  // namespace
+
+std::function<std::optional<int>()> add_stage_commands(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  const auto add_output = [&](CLI::App* command) {
+    command->add_flag("--json", o->json, "one JSON object on stdout");
+    command->add_flag("-q,--quiet", o->quiet, "print nothing but errors");
+  };
+  const auto add_checkpoint = [&](CLI::App* command, std::filesystem::path& checkpoint,
+                                  train::GatePaths& gate, std::filesystem::path& curate,
+                                  int& threads) {
+    command->add_option("--checkpoint", checkpoint, "folder of a checkpoint")->required();
+    command->add_option("--permit", gate.permit, "permit for the config of that run")->required();
+    command
+        ->add_option("--trust", gate.trust,
+                     "public keys of approver and log, and of the trainer of the checkpoint")
+        ->required();
+    command->add_option("--shards", gate.shards, "folder of shards and manifests")->required();
+    command->add_option("--notices", gate.notices, "folder that revocations are delivered to")
+        ->required();
+    command->add_option("--curate", curate, "the curate program, for decoding");
+    command->add_option("--threads", threads, "to compute with")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    add_output(command);
+  };
+
+  CLI::App* plan = app.add_subcommand(
+      "plan", "what a config costs: parameters, arithmetic, memory, time; and does it fit here");
+  plan->footer(R"(Examples:
+  train plan configs/small.textproto
+  train plan configs/nano.textproto --nproc-per-node 2 --json
+
+Nothing is read but the config, and nothing trained: half a second measures what this machine does.
+Exit codes: 0 it fits, 1 it does not, 78 bad config.)");
+  plan->add_option("config", o->config, "config of a run")->required();
+  plan->add_option("--nproc-per-node", o->ranks, "ranks on this machine, or GPUs")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  plan->add_option("--threads", o->threads, "of each rank")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  plan->add_option("--share", o->share, "of the measured peak that a step reaches")
+      ->check(CLI::Range(0.001, 1.0))
+      ->capture_default_str();
+  plan->add_flag("--header", o->header, "print only the line that configs carry");
+  add_output(plan);
+
+  CLI::App* encode = app.add_subcommand(
+      "encode", "make latent shards of the permitted shards, with a trained autoencoder");
+  encode->footer(R"(Example:
+  train encode --checkpoint runs/vae/step-001000 --permit vae.permit --trust encode.trust \
+               --shards shards --notices notices --out latents
+  ledger append ledger.db latents/outbox/*.bundle; ledger approve ledger.db --all --key approver.key
+  ledger permit ledger.db --run configs/small.textproto --only latent- (and so on)
+
+Killed and started again it goes on with the next shard, to the same bytes.
+Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
+  add_checkpoint(encode, o->encode.checkpoint, o->encode.gate, o->encode.curate, o->encode.threads);
+  encode->add_option("--out", o->encode.out, "folder for the new shards")->required();
+
+  CLI::App* eval = app.add_subcommand(
+      "eval",
+      "measure a checkpoint: loss by time, the codec, and how near its clips are to footage");
+  eval->footer(R"(Example:
+  train eval --checkpoint runs/nano/step-000250 --permit eval.permit --trust eval.trust \
+             --shards shards --notices notices
+
+Samples that the permit lists and the run never consumed are the held-out ones.
+Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
+  add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
+  eval->add_option("--samples", o->eval.samples, "to measure, at most")->capture_default_str();
+  eval->add_option("--clips", o->eval.clips, "to make, at most")->capture_default_str();
+  eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
+
+  return [o, plan, encode, eval]() -> std::optional<int> {
+    if (plan->parsed()) return do_plan(*o);
+    try {
+      if (encode->parsed()) return do_encode(*o);
+      if (eval->parsed()) return do_eval(*o);
+    } catch (const ledger::Refused& no) {
+      return refused(o->json, no.verdict());
+    }
+    return {};
+  };
+}
+
+}  // namespace cleared::tools

@@ -1,0 +1,251 @@
+#include "train/claims.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
+#include "ledger/textproto.h"
+#include "train/receipt.h"
+#include "train/run_folder.h"
+#include "train/statement.h"
+
+namespace cleared::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr uint64_t kClaimLimit = 1 << 20;
+
+State read_state(const fs::path& folder) {
+  State state;
+  const fs::path path = folder / "state.textproto";
+  ledger::parse_textproto(read_file(path, kClaimLimit), path.string(), state);
+  return state;
+}
+
+std::string list_of(const std::vector<uint64_t>& steps) {
+  std::string text;
+  for (const uint64_t step : steps) text += (text.empty() ? "" : ", ") + std::to_string(step);
+  return text.empty() ? "none" : text;
+}
+
+// Digests of all files, and the trainer's signature over them.
+ClaimedCheckpoint open_checkpoint(const fs::path& folder,
+                                  const std::vector<ledger::PublicKey>& trusted) {
+  verify_checkpoint(folder);
+  verify_statement(folder, trusted);
+  return {folder, read_state(folder)};
+}
+
+// The receipt of one checkpoint: signed by the trainer, about this run and these weights, its roots
+// those of the lines beside it, and the next link of the chain.
+class ReceiptCheck {
+ public:
+  ReceiptCheck(const ClaimedCheckpoint& at, const ClaimedCheckpoint* before)
+      : state_(at.state), before_(before), folder_(at.folder) {
+    const fs::path path = folder_ / "receipt.note";
+    text_ = read_file(path, kClaimLimit);
+    note_ = ledger::parse_note(text_);
+    ledger::ReceiptText parsed;
+    ledger::parse_textproto(note_.text, path.string(), parsed);
+    receipt_ = parsed.receipt();
+  }
+
+  std::optional<Disagreement> run(const std::vector<ledger::PublicKey>& trusted, Claims& claims) {
+    const bool is_signed =
+        std::any_of(trusted.begin(), trusted.end(), [&](const ledger::PublicKey& key) {
+          return key.role == "trainer" && ledger::signed_by(note_, key.key);
+        });
+    if (!is_signed) return no("signature", "none of a trusted trainer", "one");
+    if (before_ != nullptr && receipt_.first_step() > before_->state.step()) {
+      throw Error(Errc::not_found, "checkpoint ", folder_.string(),
+                  ": its run receipt begins at step ", receipt_.first_step(),
+                  "; the checkpoint there is gone: start from one after it");
+    }
+    // Not as a run writes it is a forgery too: the root alone would not say so.
+    std::optional<Span> span;
+    const fs::path path = folder_ / "steps.txt";
+    const std::string lines = read_file(path);
+    try {
+      std::shared_ptr<const Places> places;  // checkpoints of before have none
+      if (const fs::path at = folder_ / kPlacesFile; fs::exists(at)) {
+        places = std::make_shared<const Places>(parse_places(read_file(at), at.string()));
+      }
+      span.emplace(parse_span(lines, receipt_.first_step(), path.string(), places));
+    } catch (const Error& error) {
+      return no("step lines", error.what(), "lines that parse");
+    }
+    using ledger::digest_name;
+    const std::string start = before_ == nullptr ? "0" : std::to_string(before_->state.step());
+    const std::string previous = before_ == nullptr ? "" : before_->state.receipt();
+    const std::string parent = before_ == nullptr ? "" : before_->state.weights();
+    struct Fact {
+      const char* what;
+      std::string claimed, found;
+    };
+    const Fact facts[] = {
+        {"run", receipt_.run(), state_.run()},
+        {"permit", receipt_.permit(), state_.permit()},
+        {"first step", std::to_string(receipt_.first_step()), start},
+        {"last step", std::to_string(receipt_.end_step()), std::to_string(state_.step())},
+        {"number of lines", std::to_string(receipt_.end_step()), std::to_string(span->end_step())},
+        {"steps root", receipt_.steps_root(), digest_name(span->steps_root())},
+        {"consumed root", receipt_.consumed_root(), digest_name(span->consumed_root(state_.run()))},
+        {"samples", std::to_string(receipt_.samples()), std::to_string(span->consumed().size())},
+        {"weights", receipt_.checkpoint(), state_.weights()},
+        {"receipt", state_.receipt(), digest_name(ledger::sha256(text_))},
+        {"receipt before", receipt_.previous(), previous},
+        {"parent", state_.parent(), parent},
+        {"weights file", state_.weights(), weights_digest()},
+    };
+    for (const Fact& fact : facts) {
+      if (fact.claimed != fact.found) return no(fact.what, fact.claimed, fact.found);
+    }
+    take(lines, claims);
+    return {};
+  }
+
+ private:
+  std::optional<Disagreement> no(const std::string& what, const std::string& claimed,
+                                 const std::string& found) const {
+    return Disagreement{.step = receipt_.first_step(),
+                        .what = "run receipt of " + folder_.filename().string() + ": " + what,
+                        .claimed = claimed,
+                        .replayed = found};
+  }
+
+  // verify_checkpoint has compared the file with SHA256SUMS, so this is the file's.
+  std::string weights_digest() const {
+    for (const FileDigest& file : read_sums(folder_)) {
+      if (file.name == "weights.safetensors") return ledger::digest_name(file.digest);
+    }
+    return "";
+  }
+
+  void take(const std::string& lines, Claims& claims) const {
+    uint64_t step = receipt_.first_step();
+    for (std::string_view rest = lines; !rest.empty();) {
+      const size_t end = rest.find('\n');
+      const std::string line(rest.substr(0, end));
+      if (line.starts_with("codec")) claims.codec = line;
+      else claims.lines.emplace(step++, line);
+      rest.remove_prefix(end + 1);
+    }
+  }
+
+  const State& state_;
+  const ClaimedCheckpoint* before_;
+  fs::path folder_;
+  std::string text_;
+  ledger::Note note_;
+  ledger::Receipt receipt_;
+};
+
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> words;
+  size_t start = 0;
+  for (size_t end = 0; end != std::string::npos; start = end + 1) {
+    end = line.find(' ', start);
+    words.push_back(line.substr(start, end == std::string::npos ? end : end - start));
+  }
+  return words;
+}
+
+std::optional<float> float_of(const std::string& hex) {
+  uint32_t bits = 0;
+  const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), bits, 16);
+  if (error != std::errc() || end != hex.data() + hex.size()) return {};
+  return std::bit_cast<float>(bits);
+}
+
+bool is_close(const std::string& a, const std::string& b, double tolerance) {
+  const auto x = float_of(a), y = float_of(b);
+  if (!x || !y || !std::isfinite(*x) || !std::isfinite(*y)) return false;
+  return std::abs(*x - *y) <= tolerance * std::max(std::abs(*x), std::abs(*y));
+}
+
+// The bits as a number, for people.
+std::string shown(const std::string& hex) {
+  const auto value = float_of(hex);
+  if (!value) return hex;
+  char text[64];
+  std::snprintf(text, sizeof text, "%.9g", static_cast<double>(*value));
+  return text;
+}
+
+}  // namespace
+
+Claims read_claims(const ClaimsOptions& options, const std::vector<ledger::PublicKey>& trusted) {
+  const std::vector<uint64_t> steps = checkpoint_steps(options.run);
+  Claims claims;
+  if (options.from > 0) {
+    if (std::find(steps.begin(), steps.end(), options.from) == steps.end()) {
+      throw Error(Errc::not_found, "checkpoint ", step_folder(options.run, options.from).string(),
+                  ": no such folder; --from takes 0 or one of: ", list_of(steps));
+    }
+    claims.start = open_checkpoint(step_folder(options.run, options.from), trusted);
+  }
+  const auto next = std::upper_bound(steps.begin(), steps.end(), options.from);
+  if (next == steps.end()) {
+    throw Error(Errc::not_found, "run ", options.run.string(), ": no checkpoint after step ",
+                options.from, " says what its steps were; there are: ", list_of(steps));
+  }
+  claims.end_step = options.steps ? options.from + *options.steps : *next;
+  if (claims.end_step > steps.back()) {
+    throw Error(Errc::not_found, "run ", options.run.string(), ": its last checkpoint is of step ",
+                steps.back(), ", asked for is step ", claims.end_step);
+  }
+  uint64_t covered = options.from;
+  for (auto step = next; covered < claims.end_step; ++step) {
+    claims.checkpoints.push_back(open_checkpoint(step_folder(options.run, *step), trusted));
+    covered = *step;
+  }
+  for (size_t i = 0; i < claims.checkpoints.size() && !claims.disagreement; ++i) {
+    const ClaimedCheckpoint* before = i > 0          ? &claims.checkpoints[i - 1]
+                                      : claims.start ? &*claims.start
+                                                     : nullptr;
+    ReceiptCheck check(claims.checkpoints[i], before);
+    claims.disagreement = check.run(trusted, claims);
+  }
+  return claims;
+}
+
+State claimed_state(const ClaimsOptions& options) {
+  const std::vector<uint64_t> steps = checkpoint_steps(options.run);
+  const auto step = std::upper_bound(steps.begin(), steps.end(), options.from);
+  if (step == steps.end()) {
+    throw Error(Errc::not_found, "run ", options.run.string(), ": no checkpoint after step ",
+                options.from, "; there are: ", list_of(steps));
+  }
+  return read_state(step_folder(options.run, *step));
+}
+
+std::optional<Disagreement> compare_lines(const std::string& claimed, const std::string& replayed,
+                                          uint64_t step, double tolerance) {
+  if (claimed == replayed) return {};
+  const auto was = fields_of(claimed), is = fields_of(replayed);
+  // "step" N "loss" X "norm" Y "applied" samples...
+  static const char* const kFacts[] = {"", "step", "", "loss", "", "norm", "applied"};
+  for (size_t i = std::size(kFacts); i < std::max(was.size(), is.size()); ++i) {
+    const std::string a = i < was.size() ? was[i] : "no sample";
+    const std::string b = i < is.size() ? is[i] : "no sample";
+    if (a == b) continue;
+    return Disagreement{step, "sample of slot " + std::to_string(i - std::size(kFacts)), a, b};
+  }
+  for (size_t i = 0; i < std::min({std::size(kFacts), was.size(), is.size()}); ++i) {
+    if (was[i] == is[i]) continue;
+    const bool number = i == 3 || i == 5;
+    if (number && tolerance > 0 && is_close(was[i], is[i], tolerance)) continue;
+    return Disagreement{step, kFacts[i], number ? shown(was[i]) : was[i],
+                        number ? shown(is[i]) : is[i]};
+  }
+  return {};
+}
+
+}  // namespace cleared::train

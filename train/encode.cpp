@@ -1,0 +1,133 @@
+#include "train/encode.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "ledger/base/file.h"
+#include "ledger/bundle.h"
+#include "ledger/digest.h"
+#include "ledger/shard.h"
+#include "ledger/shard_facts.h"
+#include "ledger/trust.h"
+#include "train/codec.h"
+#include "train/data/config.h"
+#include "train/data/loader.h"
+#include "train/latent.h"
+#include "train/model/klt.h"
+#include "train/model/machine.h"
+#include "train/setup.h"
+#include "train/start.h"
+
+namespace cleared::train {
+namespace fs = std::filesystem;
+namespace {
+
+// What the sample was made from, around what its source said of itself.
+std::string derived_json(const ledger::Permit::Shard& shard, const ledger::ClearedSample& sample,
+                         const std::string& codec) {
+  std::string source = sample.member("json");
+  while (!source.empty() && source.back() == '\n') source.pop_back();
+  return "{\"codec\":\"" + codec + "\",\"derived_from\":{\"shard\":\"" + shard.root() +
+         "\",\"sample\":\"" + ledger::digest_name(sample.digest()) + "\"},\"source\":" + source +
+         "}\n";
+}
+
+class Encoding {
+ public:
+  explicit Encoding(const EncodeOptions& options)
+      : options_(options),
+        checkpoint_(
+            read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
+        loaded_(load_config(options.checkpoint / "config.textproto")),
+        gate_(gate_options(loaded_, options.gate)),
+        decoder_(decoder_options(options.curate, loaded_.config)) {
+    const TensorMap state = codec_of(checkpoint_.tensors, loaded_.config);
+    codec_ = make_codec(loaded_.config, state);
+    report_.codec = codec_digest(state);
+    if (!loaded_.config.codec().has_vae()) {
+      throw Error(Errc::config, "encode: checkpoint ", options.checkpoint.string(),
+                  " has the closed-form codec, which a run fits by itself: latents are for those "
+                  "with an autoencoder");
+    }
+    make_folders(options.out);
+  }
+
+  EncodeReport run() {
+    for (int i = 0; i < gate_.permit().shard_size(); ++i) encode_shard(static_cast<size_t>(i));
+    report_.bundle = ledger::write_bundle(options_.out / "outbox", facts_);
+    report_.psnr_db = encoded_ > 0 ? report_.psnr_db / static_cast<double>(encoded_) : 0;
+    return report_;
+  }
+
+ private:
+  void encode_shard(size_t number) {
+    char name[32];
+    std::snprintf(name, sizeof name, "latent-%06zu.tar", number);
+    const auto& shard = gate_.permit().shard(static_cast<int>(number));
+    const bool present = fs::exists(options_.out / (std::string(name) + ".manifest"));
+    if (present) ++report_.present;
+    const ledger::Manifest manifest =
+        present ? ledger::read_manifest(options_.out / name) : make_shard(number, name, shard);
+    Digest root = ledger::shard_root(manifest);
+    for (auto& fact : ledger::shard_facts(manifest, root)) facts_.push_back(std::move(fact));
+    ++report_.shards;
+    report_.samples += manifest.samples.size();
+    report_.size_bytes += manifest.size_bytes;
+  }
+
+  ledger::Manifest make_shard(size_t number, const std::string& name,
+                              const ledger::Permit::Shard& shard) {
+    std::vector<ledger::SampleMembers> samples;
+    for (size_t i = 0; i < gate_.samples().size(); ++i) {
+      if (gate_.samples()[i].shard != number) continue;
+      samples.push_back(encode_sample(i, shard));
+      if (options_.progress) options_.progress(i + 1, gate_.samples().size());
+    }
+    std::vector<std::string> licences(shard.licence().begin(), shard.licence().end());
+    std::sort(licences.begin(), licences.end());
+    return ledger::write_shard(options_.out, name, samples, std::move(licences));
+  }
+
+  ledger::SampleMembers encode_sample(size_t i, const ledger::Permit::Shard& shard) {
+    // Like a step, it is refused from the moment that the permit no longer holds.
+    if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
+    const ledger::ClearedSample cleared = gate_.clear(i, 1);
+    const Frames frames = decoder_.decode(cleared);
+    const Frames* one = &frames;
+    const Tensor video = to_video({&one, 1}, loaded_.config);
+    const Tensor latent = codec_->encode(video);
+    report_.psnr_db += psnr_db(codec_->decode(latent), video);
+    ++encoded_;
+    report_.source_bytes += cleared.member("webm").size();
+    return {.key = cleared.key(),
+            .members = {{kLatentMember, latent_member(latent.select(0, 0), report_.codec)},
+                        {"json", derived_json(shard, cleared, report_.codec)},
+                        {"txt", cleared.member("txt")}},
+            .clip = cleared.clip(),
+            .duration_us = cleared.duration_us()};
+  }
+
+  const EncodeOptions& options_;
+  Checkpoint checkpoint_;
+  LoadedConfig loaded_;
+  ledger::Gate gate_;
+  Decoder decoder_;
+  std::unique_ptr<Codec> codec_;
+  std::vector<ledger::Fact> facts_;
+  uint64_t encoded_ = 0;
+  EncodeReport report_;
+};
+
+}  // namespace
+
+EncodeReport encode(const EncodeOptions& options) {
+  prepare_machine(options.threads);
+  return Encoding(options).run();
+}
+
+}  // namespace cleared::train

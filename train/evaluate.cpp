@@ -1,0 +1,193 @@
+#include "train/evaluate.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+
+#include "ledger/base/error.h"
+#include "ledger/trust.h"
+#include "train/checkpoint.h"
+#include "train/codec.h"
+#include "train/data/config.h"
+#include "train/data/loader.h"
+#include "train/latent.h"
+#include "train/looks.h"
+#include "train/model/flow.h"
+#include "train/model/klt.h"
+#include "train/model/machine.h"
+#include "train/model/random.h"
+#include "train/sample.h"
+#include "train/setup.h"
+#include "train/start.h"
+
+namespace cleared::train {
+namespace {
+
+constexpr double kTimes[] = {0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95};
+
+struct Mean {
+  double sum = 0;
+  uint64_t count = 0;
+  void add(double value) { sum += value, ++count; }
+  std::optional<double> get() const {
+    if (count == 0) return {};
+    return sum / static_cast<double>(count);
+  }
+};
+
+class Evaluation {
+ public:
+  explicit Evaluation(const EvaluateOptions& options)
+      : options_(options),
+        checkpoint_(
+            read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
+        loaded_(load_config(options.checkpoint / "config.textproto")),
+        gate_(gate_options(loaded_, options.gate)),
+        decoder_(decoder_options(options.curate, loaded_.config)) {
+    if (loaded_.config.stage() != RunConfig::TRANSFORMER) {
+      throw Error(Errc::config, "eval: checkpoint ", options.checkpoint.string(),
+                  " is of an autoencoder: train encode says how good that is");
+    }
+    codec_ = make_codec(loaded_.config, checkpoint_.tensors.codec);
+    bpe_ = Bpe(read_pairs(checkpoint_.tensors.codec));
+    codec_name_ = codec_digest(codec_->state());
+    model_ = std::make_unique<Model>(model_config(loaded_.config), loaded_.config.seed());
+    copy_tensors(checkpoint_.tensors.ema, model_->parameters(), options.checkpoint.string());
+  }
+
+  EvaluateReport run() {
+    const at::NoGradGuard no_grad;
+    report_.run = checkpoint_.state.run();
+    report_.step = checkpoint_.state.step();
+    measure_samples();
+    measure_clips();
+    return report_;
+  }
+
+ private:
+  void tell(const std::string& what, uint64_t done, uint64_t all) const {
+    if (options_.progress) options_.progress(what, done, all);
+  }
+
+  void measure_samples() {
+    const uint64_t all = gate_.samples().size(), count = std::min(options_.samples, all);
+    Mean psnr;
+    std::map<bool, std::vector<Mean>> by_kind;  // seen?
+    for (auto seen : {true, false}) by_kind[seen].resize(std::size(kTimes));
+    for (uint64_t i = 0; i < count; ++i) {
+      const Item item = load_item(gate_, decoder_, i * all / count, 1);
+      const bool seen = checkpoint_.text.totals.contains(item.digest);
+      ++(seen ? report_.seen : report_.held_out);
+      const Tensor latent = latent_of(item, psnr);
+      for (size_t time = 0; time < std::size(kTimes); ++time) {
+        by_kind[seen][time].add(loss_at(latent, item.caption, i, time));
+      }
+      captions_.insert(item.caption);
+      tell("samples", i + 1, count);
+    }
+    for (size_t time = 0; time < std::size(kTimes); ++time) {
+      report_.loss.push_back({.t = kTimes[time],
+                              .seen = by_kind[true][time].get(),
+                              .held_out = by_kind[false][time].get()});
+    }
+    report_.psnr_db = psnr.get().value_or(0);
+  }
+
+  Tensor latent_of(const Item& item, Mean& psnr) {
+    const DitConfig& dit = model_->config().dit;
+    if (!item.latent.empty()) {
+      const std::vector<int64_t> shape = {dit.channels, dit.latent[0], dit.latent[1],
+                                          dit.latent[2]};
+      const Tensor latent =
+          parse_latent(item.latent, codec_name_, shape, to_hex(item.digest)).unsqueeze(0);
+      remember(to_frames(codec_->decode(latent)), item);
+      return latent;
+    }
+    const Frames* one = &item.frames;
+    const Tensor video = to_video({&one, 1}, loaded_.config);
+    const Tensor latent = codec_->encode(video);
+    psnr.add(psnr_db(codec_->decode(latent), video));
+    remember(item.frames, item);
+    return latent;
+  }
+
+  double loss_at(const Tensor& latent, const std::string& caption, uint64_t sample, size_t time) {
+    const DitConfig& dit = model_->config().dit;
+    const Draw draw{
+        .seed = options_.seed, .step = time, .sample = sample, .purpose = Purpose::noise};
+    const FlowBatch batch{.x_BCTHW = latent,
+                          .noise_BCTHW = normal({&draw, 1}, {dit.channels, dit.latent[0],
+                                                             dit.latent[1], dit.latent[2]}),
+                          .t_B = at::full({1}, kTimes[time], at::kFloat),
+                          .tokens_BL = tokenize({caption}, dit.text_len, bpe_)};
+    return flow_loss(*model_, batch).item<double>();
+  }
+
+  // Calls `use(frame number, its look)`.
+  template <class Use>
+  void for_each_look(const Frames& frames, const Use& use) const {
+    const RunConfig::Clip& clip = loaded_.config.clip();
+    const size_t size = size_t{3} * clip.width() * clip.height();
+    for (uint32_t i = 0; i < frames.size() / size; ++i) {
+      use(i, look_of(std::span(frames).subspan(i * size, size), static_cast<int>(clip.width()),
+                     static_cast<int>(clip.height())));
+    }
+  }
+
+  void remember(const Frames& frames, const Item& item) {
+    for_each_look(frames, [&](uint32_t, const Look& look) {
+      looks_.push_back({look, std::string(gate_.samples()[item.sample].key)});
+    });
+    report_.frames = looks_.size();
+  }
+
+  void measure_clips() {
+    const uint64_t count = std::min<uint64_t>(options_.clips, captions_.size());
+    auto caption = captions_.begin();
+    for (uint64_t i = 0; i < count; ++i, ++caption) {
+      GenerateOptions options = preview_options(loaded_.config);
+      options.caption = *caption;
+      options.seed = options_.seed + i;
+      const Frames frames = to_frames(generate_video(*model_, *codec_, bpe_, options));
+      Nearest nearest{.caption = *caption, .distance = 257, .frame = 0, .sample = ""};
+      for_each_look(frames, [&](uint32_t frame, const Look& look) {
+        for (const auto& [known, key] : looks_) {
+          const uint32_t bits = distance(look, known);
+          if (bits < nearest.distance) nearest = {*caption, bits, frame, key};
+        }
+      });
+      report_.nearest.push_back(nearest);
+      tell("clips", i + 1, count);
+    }
+  }
+
+  const EvaluateOptions& options_;
+  Checkpoint checkpoint_;
+  LoadedConfig loaded_;
+  ledger::Gate gate_;
+  Decoder decoder_;
+  std::unique_ptr<Codec> codec_;
+  std::string codec_name_;
+  Bpe bpe_{{}};
+  std::unique_ptr<Model> model_;
+  std::set<std::string> captions_;
+  struct Known {
+    Look look;
+    std::string key;
+  };
+  std::vector<Known> looks_;
+  EvaluateReport report_;
+};
+
+}  // namespace
+
+EvaluateReport evaluate(const EvaluateOptions& options) {
+  prepare_machine(options.threads);
+  return Evaluation(options).run();
+}
+
+}  // namespace cleared::train

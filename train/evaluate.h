@@ -1,0 +1,63 @@
+// What a checkpoint has learned, in three measures: loss by time on samples it consumed and on
+// samples it did not, how much of the picture the codec keeps, and how near its own clips come to
+// the nearest frame of the footage. Samples of the permit whose digest is not in the checkpoint's
+// totals.txt are the held-out split: permit a shard for `train eval` that no run was permitted.
+//
+// Nearness is by our own perceptual fingerprints (PDQ of 64 x 64 luma): a near miss is what a
+// person should look at, and a far one proves nothing about the model (docs/not-proven.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/check.h"
+
+namespace cleared::train {
+
+struct EvaluateOptions {
+  std::filesystem::path checkpoint;
+  GatePaths gate;                // a permit for the config of the checkpoint's run
+  std::filesystem::path curate;  // program that decodes
+  uint64_t samples = 64;         // at most, evenly spread over the permit's
+  uint64_t clips = 4;            // at most, generated from as many captions
+  uint64_t seed = 0;             // of noise
+  int threads = 1;
+  std::function<void(const std::string& what, uint64_t done, uint64_t all)> progress;
+};
+
+struct LossByTime {
+  double t = 0;                          // in (0, 1)
+  std::optional<double> seen, held_out;  // mean over the samples of each kind, if there are any
+};
+
+// A generated clip, and the frame of the footage that is most like one of its own.
+struct Nearest {
+  std::string caption;
+  uint32_t distance = 0;  // bits of 256 that differ; random pairs lie around 128
+  uint32_t frame = 0;     // of the generated clip
+  std::string sample;     // key
+};
+
+struct EvaluateReport {
+  std::string run;
+  uint64_t step = 0;
+  uint64_t seen = 0;      // samples measured that the run consumed
+  uint64_t held_out = 0;  // and that it did not
+  std::vector<LossByTime> loss;
+  double psnr_db = 0;   // of the codec, mean over the samples
+  uint64_t frames = 0;  // of the footage that were fingerprinted
+  std::vector<Nearest> nearest;
+};
+
+// Bits that a copy may differ by and still be called one, as `curate` does.
+inline constexpr uint32_t kCopyDistance = 31;
+
+// One thread. Throws ledger::Refused when the gate says no, Error{corrupt} for a damaged
+// checkpoint.
+EvaluateReport evaluate(const EvaluateOptions& options);
+
+}  // namespace cleared::train

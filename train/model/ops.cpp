@@ -1,0 +1,394 @@
+#include "train/model/ops.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/flow_mix.h"
+#include "kernels/gelu.h"
+#include "kernels/residual_norm.h"
+#include "kernels/split_heads.h"
+#include "ledger/base/check.h"
+
+#ifdef CLEARED_CUDA
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+namespace cleared::train {
+namespace {
+
+using torch::autograd::AutogradContext;
+using Tensors = torch::autograd::variable_list;
+using Optional = std::optional<Tensor>;  // a Function takes no undefined tensor
+
+Optional optional(const Tensor& t) {
+  return t.defined() ? Optional(t) : std::nullopt;
+}
+
+Tensor tensor(const Optional& t) {
+  return t.value_or(Tensor());
+}
+
+const float* read(const Tensor& t) {
+  return t.defined() ? t.const_data_ptr<float>() : nullptr;
+}
+
+float* write(const Tensor& t) {
+  return t.defined() ? t.mutable_data_ptr<float>() : nullptr;
+}
+
+void check_floats(const Tensor& t) {
+  CLEARED_CHECK(t.scalar_type() == at::kFloat && (t.dim() == 0 || t.stride(-1) == 1));
+}
+
+// The CPU half over all chunks, on this thread and its helpers, or the CUDA half.
+template <class Op, class Cpu, class Cuda>
+void launch(const Op& op, int64_t chunks, const Tensor& on, const Cpu& cpu, const Cuda& cuda) {
+#ifdef CLEARED_CUDA
+  if (on.is_cuda()) {
+    cuda(op, at::cuda::getCurrentCUDAStream().stream());
+    return;
+  }
+#endif
+  CLEARED_CHECK(on.is_cpu());
+  static_cast<void>(cuda);
+  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t end) { cpu(op, first, end); });
+}
+
+// Sums over the middle axis of [groups, chunks, values], in the order of the chunks.
+Tensor add_up(const Tensor& parts_GCX) {
+  if (!parts_GCX.is_cpu()) return at::sum(parts_GCX, {1});
+  const int64_t groups = parts_GCX.size(0), chunks = parts_GCX.size(1), n = parts_GCX.size(2);
+  Tensor sum_GX = at::empty({groups, n}, parts_GCX.options());
+  const float* part = read(parts_GCX);
+  for (int64_t g = 0; g < groups; ++g) {
+    float* sum = write(sum_GX) + g * n;
+    std::copy_n(part, n, sum);
+    part += n;
+    for (int64_t c = 1; c < chunks; ++c, part += n) {
+      for (int64_t i = 0; i < n; ++i) sum[i] += part[i];
+    }
+  }
+  return sum_GX;
+}
+
+#ifdef CLEARED_CUDA
+#define CLEARED_CUDA_HALF(name) kernels::name
+#else
+#define CLEARED_CUDA_HALF(name) nullptr
+#endif
+
+// ------------------------------------------------------------------------------------------ GELU
+
+struct GeluFunction : torch::autograd::Function<GeluFunction> {
+  static kernels::Gelu op_of(const Tensor& x, const Tensor& bias_N, const Tensor& out) {
+    const int64_t n = bias_N.numel();
+    return {.rows = x.numel() / n,
+            .n = n,
+            .x_RN = read(x),
+            .bias_N = read(bias_N),
+            .out_RN = write(out)};
+  }
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& bias_N) {
+    Tensor out = at::empty_like(x);
+    const auto op = op_of(x, bias_N, out);
+    launch(op, op.chunks(), x, kernels::gelu_cpu, CLEARED_CUDA_HALF(gelu_cuda));
+    context->save_for_backward({x, bias_N});
+    return out;
+  }
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &bias_N = saved[1], d_out = d_outs[0].contiguous();
+    Tensor d_x = at::empty_like(x);
+    kernels::GeluGrad op{.forward = op_of(x, bias_N, {}),
+                         .d_out_RN = read(d_out),
+                         .d_x_RN = write(d_x),
+                         .d_bias_CN = nullptr};
+    const Tensor parts = at::empty({1, op.forward.chunks(), bias_N.numel()}, x.options());
+    op.d_bias_CN = write(parts);
+    launch(op, op.forward.chunks(), x, kernels::gelu_grad_cpu, CLEARED_CUDA_HALF(gelu_grad_cuda));
+    return {d_x, add_up(parts).view_as(bias_N)};
+  }
+};
+
+// --------------------------------------------------------------------------------- residual, norm
+
+struct NormInputs {
+  Tensor x_BSN, branch_BSN, bias_N, gate_BN, scale, shift;
+};
+
+kernels::ResidualNorm norm_op(const NormInputs& in, double offset, double eps) {
+  const int64_t items = in.x_BSN.size(0), n = in.x_BSN.size(-1);
+  const auto stride = [](const Tensor& t) { return t.defined() && t.dim() == 2 ? t.stride(0) : 0; };
+  return {.items = items,
+          .rows = in.x_BSN.numel() / (items * n),
+          .n = n,
+          .x_RN = read(in.x_BSN),
+          .branch_RN = read(in.branch_BSN),
+          .branch_bias_N = read(in.bias_N),
+          .gate_BN = read(in.gate_BN),
+          .scale_BN = read(in.scale),
+          .shift_BN = read(in.shift),
+          .gate_stride = stride(in.gate_BN),
+          .mod_stride = stride(in.scale),
+          .scale_offset = static_cast<float>(offset),
+          .eps = static_cast<float>(eps),
+          .sum_RN = nullptr,
+          .out_RN = nullptr,
+          .mean_R = nullptr,
+          .scatter_R = nullptr};
+}
+
+struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction> {
+  static Tensors forward(AutogradContext* context, const Tensor& x_BSN, const Optional& branch,
+                         const Optional& bias, const Optional& gate, const Tensor& scale,
+                         const Tensor& shift, double offset, double eps) {
+    const Tensor branch_BSN = tensor(branch), bias_N = tensor(bias), gate_BN = tensor(gate);
+    auto op = norm_op({x_BSN, branch_BSN, bias_N, gate_BN, scale, shift}, offset, eps);
+    const bool joins = branch_BSN.defined();
+    Tensor out = at::empty_like(x_BSN), sum = joins ? at::empty_like(x_BSN) : Tensor();
+    const Tensor moments_2R = at::empty({2, op.items * op.rows}, x_BSN.options());
+    op.out_RN = write(out);
+    op.sum_RN = write(sum);
+    op.mean_R = write(moments_2R);
+    op.scatter_R = op.mean_R + op.items * op.rows;
+    launch(op, op.chunks(), x_BSN, kernels::residual_norm_cpu,
+           CLEARED_CUDA_HALF(residual_norm_cuda));
+    context->save_for_backward(
+        {joins ? sum : x_BSN, branch_BSN, bias_N, gate_BN, scale, shift, moments_2R});
+    context->saved_data["offset"] = offset;
+    context->saved_data["eps"] = eps;
+    context->set_materialize_grads(false);
+    if (joins) return {sum, out};
+    return {out};
+  }
+
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const auto saved = context->get_saved_variables();
+    const NormInputs in{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
+    const bool joins = in.branch_BSN.defined(), gated = in.gate_BN.defined();
+    const Tensor &sum = saved[0], &moments_2R = saved[6];
+    const Tensor d_sum = joins && d_outs[0].defined() ? d_outs[0].contiguous() : Tensor();
+    Tensor d_out = d_outs.back();
+    d_out = d_out.defined() ? d_out.contiguous() : at::zeros_like(sum);
+
+    kernels::ResidualNormGrad op{};
+    op.forward = norm_op(in, context->saved_data["offset"].toDouble(),
+                         context->saved_data["eps"].toDouble());
+    op.forward.sum_RN = const_cast<float*>(read(sum));  // read only
+    op.forward.mean_R = const_cast<float*>(read(moments_2R));
+    op.forward.scatter_R = op.forward.mean_R + op.forward.items * op.forward.rows;
+    const int64_t n = op.forward.n;
+    Tensor d_x = at::empty_like(sum), d_branch = gated ? at::empty_like(sum) : Tensor();
+    const Tensor parts =
+        at::empty({op.forward.items, op.forward.chunks_of_item(), 4 * n}, sum.options());
+    op.d_sum_RN = read(d_sum);
+    op.d_out_RN = read(d_out);
+    op.d_x_RN = write(d_x);
+    op.d_branch_RN = write(d_branch);
+    op.d_parts_C4N = write(parts);
+    launch(op, op.forward.chunks(), sum, kernels::residual_norm_grad_cpu,
+           CLEARED_CUDA_HALF(residual_norm_grad_cuda));
+
+    const Tensor items_B4N = add_up(parts).view({op.forward.items, 4, n});
+    const Tensor all_4N = add_up(items_B4N.view({1, op.forward.items, 4 * n})).view({4, n});
+    const auto of = [&](const Tensor& like, int64_t which) {
+      if (!like.defined()) return Tensor();
+      return like.dim() == 2 ? items_B4N.select(1, which) : all_4N[which];
+    };
+    if (joins && !gated) d_branch = d_x;
+    return {d_x,
+            joins ? d_branch : Tensor(),
+            of(in.bias_N, 3),
+            of(in.gate_BN, 2),
+            of(in.scale, 0),
+            of(in.shift, 1),
+            {},
+            {}};
+  }
+};
+
+// ------------------------------------------------------------------------------------------ heads
+
+struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction> {
+  static kernels::SplitHeads op_of(const Tensor& x_BSN, const Tensor& bias_N,
+                                   const std::vector<Tensor>& norm_D, const Tensor& rope_SD,
+                                   int64_t heads, double eps) {
+    const auto parts = static_cast<int64_t>(norm_D.size());
+    kernels::SplitHeads op{.items = x_BSN.size(0),
+                           .rows = x_BSN.size(1),
+                           .heads = heads,
+                           .depth = x_BSN.size(2) / (parts * heads),
+                           .parts = static_cast<int>(parts),
+                           .x_RPHD = read(x_BSN),
+                           .bias_PHD = read(bias_N),
+                           .norm_D = {},
+                           .rope_SD = read(rope_SD),
+                           .eps = static_cast<float>(eps),
+                           .out_BHSD = {}};
+    for (size_t i = 0; i < norm_D.size(); ++i) op.norm_D[i] = read(norm_D[i]);
+    return op;
+  }
+
+  static Tensors forward(AutogradContext* context, const Tensor& x_BSN, const Optional& bias,
+                         const Optional& norm0, const Optional& norm1, const Optional& norm2,
+                         const Optional& rope, int64_t parts, int64_t heads, double eps) {
+    const Tensor bias_N = tensor(bias), rope_SD = tensor(rope);
+    std::vector<Tensor> norms = {tensor(norm0), tensor(norm1), tensor(norm2)};
+    norms.resize(static_cast<size_t>(parts));
+    auto op = op_of(x_BSN, bias_N, norms, rope_SD, heads, eps);
+    Tensors outs;
+    for (size_t i = 0; i < norms.size(); ++i) {
+      outs.push_back(at::empty({op.items, op.heads, op.rows, op.depth}, x_BSN.options()));
+      op.out_BHSD[i] = write(outs.back());
+    }
+    launch(op, op.chunks(), x_BSN, kernels::split_heads_cpu, CLEARED_CUDA_HALF(split_heads_cuda));
+    context->save_for_backward(
+        {x_BSN, bias_N, tensor(norm0), tensor(norm1), tensor(norm2), rope_SD});
+    context->saved_data["parts"] = parts;
+    context->saved_data["heads"] = heads;
+    context->saved_data["eps"] = eps;
+    return outs;
+  }
+
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &x_BSN = saved[0], &bias_N = saved[1], &rope_SD = saved[5];
+    std::vector<Tensor> norms = {saved[2], saved[3], saved[4]};
+    norms.resize(d_outs.size());
+    kernels::SplitHeadsGrad op{};
+    op.forward = op_of(x_BSN, bias_N, norms, rope_SD, context->saved_data["heads"].toInt(),
+                       context->saved_data["eps"].toDouble());
+    Tensors kept;
+    for (size_t i = 0; i < d_outs.size(); ++i) {
+      kept.push_back(d_outs[i].stride(-1) == 1 ? d_outs[i] : d_outs[i].contiguous());
+      const Tensor& d = kept.back();
+      op.d_out[i] = {read(d), d.stride(0), d.stride(1), d.stride(2)};
+    }
+    Tensor d_x = at::empty_like(x_BSN);
+    const int64_t width = op.forward.width();
+    const Tensor parts = at::empty({1, op.forward.chunks(), 2 * width}, x_BSN.options());
+    op.d_x_RPHD = write(d_x);
+    op.d_parts_C2PHD = write(parts);
+    launch(op, op.forward.chunks(), x_BSN, kernels::split_heads_grad_cpu,
+           CLEARED_CUDA_HALF(split_heads_grad_cuda));
+
+    const Tensor sums_2N = add_up(parts).view({2, width});
+    const Tensor norms_PHD = sums_2N[1].view({-1, op.forward.heads, op.forward.depth});
+    Tensors d_norm(3);
+    for (size_t i = 0; i < norms.size(); ++i) {
+      if (norms[i].defined()) {
+        d_norm[i] = add_up(norms_PHD[static_cast<int64_t>(i)].unsqueeze(0)).view(-1);
+      }
+    }
+    return {
+        d_x, bias_N.defined() ? sums_2N[0] : Tensor(), d_norm[0], d_norm[1], d_norm[2], {}, {}, {},
+        {}};
+  }
+};
+
+// ------------------------------------------------------------------------------------------- loss
+
+struct FlowErrorFunction : torch::autograd::Function<FlowErrorFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& v, const Tensor& noise,
+                        const Tensor& x) {
+    Tensor error = at::empty_like(v);
+    kernels::FlowLoss op{.v_M = read(v),
+                         .noise_M = read(noise),
+                         .x_M = read(x),
+                         .error_M = write(error),
+                         .squares_C = nullptr,
+                         .m = v.numel()};
+    const Tensor squares_C = at::empty({op.chunks()}, v.options().dtype(at::kDouble));
+    op.squares_C = squares_C.mutable_data_ptr<double>();
+    launch(op, op.chunks(), v, kernels::flow_loss_cpu, CLEARED_CUDA_HALF(flow_loss_cuda));
+    context->save_for_backward({error});
+    const Tensor host = squares_C.cpu();
+    double sum = 0;
+    for (int64_t i = 0; i < host.numel(); ++i) sum += host.const_data_ptr<double>()[i];
+    return at::full({}, sum / static_cast<double>(v.numel()), v.options());
+  }
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const Tensor error = context->get_saved_variables()[0];
+    return {error * (d_outs[0] * (2.0 / static_cast<double>(error.numel()))), {}, {}};
+  }
+};
+
+}  // namespace
+
+Tensor gelu(const Tensor& x, const Tensor& bias_N) {
+  check_floats(x);
+  check_floats(bias_N);
+  CLEARED_CHECK(x.is_contiguous() && bias_N.is_contiguous() && x.size(-1) == bias_N.numel());
+  return GeluFunction::apply(x, bias_N);
+}
+
+std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branch,
+                                        const Modulation& modulation, double eps) {
+  const int64_t items = x_BSN.size(0), n = x_BSN.size(-1);
+  check_floats(x_BSN);
+  CLEARED_CHECK(x_BSN.is_contiguous());
+  for (const Tensor& part : {branch.gate_BN, modulation.scale, modulation.shift, branch.bias_N}) {
+    if (!part.defined()) continue;
+    check_floats(part);
+    CLEARED_CHECK(part.size(-1) == n && (part.dim() == 1 || part.size(0) == items));
+  }
+  CLEARED_CHECK(modulation.scale.strides() == modulation.shift.strides());
+  if (!branch.value_BSN.defined()) {
+    CLEARED_CHECK(!branch.bias_N.defined() && !branch.gate_BN.defined());
+  } else {
+    check_floats(branch.value_BSN);
+    CLEARED_CHECK(branch.value_BSN.is_contiguous() && branch.value_BSN.sizes() == x_BSN.sizes());
+  }
+  const Tensors out = ResidualNormFunction::apply(
+      x_BSN, optional(branch.value_BSN), optional(branch.bias_N), optional(branch.gate_BN),
+      modulation.scale, modulation.shift, modulation.offset, eps);
+  if (out.size() == 1) return {x_BSN, out[0]};
+  return {out[0], out[1]};
+}
+
+std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
+                                const HeadOptions& options) {
+  const auto parts = static_cast<int64_t>(options.norm_D.size());
+  check_floats(x_BSN);
+  CLEARED_CHECK(x_BSN.is_contiguous() && x_BSN.dim() == 3 && 1 <= parts &&
+                parts <= kernels::kMostParts);
+  CLEARED_CHECK(x_BSN.size(2) % (2 * parts * options.heads) == 0);
+  const int64_t depth = x_BSN.size(2) / (parts * options.heads);
+  if (bias_N.defined()) {
+    check_floats(bias_N);
+    CLEARED_CHECK(bias_N.numel() == x_BSN.size(2));
+  }
+  if (options.rope_SD.defined()) {
+    check_floats(options.rope_SD);
+    CLEARED_CHECK(options.rope_SD.is_contiguous() && options.rope_SD.size(0) == x_BSN.size(1) &&
+                  options.rope_SD.size(1) == depth);
+  }
+  std::vector<Tensor> norms = options.norm_D;
+  for (const Tensor& norm : norms) {
+    if (!norm.defined()) continue;
+    check_floats(norm);
+    CLEARED_CHECK(norm.numel() == depth);
+  }
+  norms.resize(kernels::kMostParts);
+  return SplitHeadsFunction::apply(x_BSN, optional(bias_N), optional(norms[0]), optional(norms[1]),
+                                   optional(norms[2]), optional(options.rope_SD), parts,
+                                   options.heads, options.eps);
+}
+
+Tensor flow_error(const Tensor& v, const Tensor& noise, const Tensor& x) {
+  CLEARED_CHECK(v.sizes() == noise.sizes() && v.sizes() == x.sizes());
+  check_floats(noise);
+  check_floats(x);
+  return FlowErrorFunction::apply(v.contiguous(), noise.contiguous(), x.contiguous());
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,49 @@
+// The kernels of a transformer as functions of tensors with gradients: they check shapes, pick the
+// half for the device and share the work among threads. float32, any device that has a kernel. The
+// results do not depend on the number of threads. Thread rule of autograd.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "train/model/tensor.h"
+
+namespace cleared::train {
+
+// What a half of a block adds to the stream x: gate (value + bias).
+struct Branch {
+  Tensor value_BSN;  // undefined: nothing is added
+  Tensor bias_N;     // undefined: none
+  Tensor gate_BN;    // undefined: 1
+};
+
+// norm (offset + scale) + shift: [B, N] each and offset 1 for adaLN, [N] each and offset 0 for a
+// LayerNorm with weight and bias.
+struct Modulation {
+  Tensor scale, shift;
+  double offset = 0;
+};
+
+// (x + branch, the same normed and modulated): kernels/residual_norm.h.
+std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branch,
+                                        const Modulation& modulation, double eps);
+
+// GELU (tanh form) of x + bias: kernels/gelu.h. bias is as wide as the last axis of x.
+Tensor gelu(const Tensor& x, const Tensor& bias_N);
+
+struct HeadOptions {
+  int64_t heads = 1;
+  double eps = 1e-6;
+  std::vector<Tensor> norm_D;  // one a part; undefined: the part is passed on
+  Tensor rope_SD;              // D / 2 pairs (cos, sin) a row, no gradient; undefined: none
+};
+
+// Parts of x + bias as [B, H, S, D], queries and keys normed and turned: kernels/split_heads.h.
+// One result for each of norm_D.
+std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
+                                const HeadOptions& options);
+
+// Mean of (v - (noise - x))^2; a gradient flows to v alone: kernels/flow_mix.h.
+Tensor flow_error(const Tensor& v, const Tensor& noise, const Tensor& x);
+
+}  // namespace cleared::train

@@ -1,0 +1,79 @@
+#include "train/model/peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <sys/resource.h>
+
+#ifdef CLEARED_CUDA
+#include <c10/cuda/CUDAFunctions.h>
+#include <cuda_runtime_api.h>
+#endif
+
+namespace cleared::train {
+namespace {
+
+using PeakClock = std::chrono::steady_clock;
+
+void finish(at::Device device) {
+#ifdef CLEARED_CUDA
+  if (device.is_cuda()) c10::cuda::device_synchronize();
+#endif
+  static_cast<void>(device);
+}
+
+}  // namespace
+
+double measure_peak(at::Device device, double seconds) {
+  const at::NoGradGuard no_grad;
+  const int64_t n = device.is_cpu() ? 1024 : 8192;
+  const Tensor a = at::ones({n, n}, at::TensorOptions(device).dtype(at::kFloat));
+  const double flop =
+      2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+  const auto start = PeakClock::now();
+  double best = 0;
+  while (std::chrono::duration<double>(PeakClock::now() - start).count() < seconds) {
+    const auto before = PeakClock::now();
+    const Tensor product = at::matmul(a, a);
+    finish(device);
+    const double took = std::chrono::duration<double>(PeakClock::now() - before).count();
+    best = std::max(best, flop / took);
+  }
+  return best;
+}
+
+uint64_t free_bytes(at::Device device) {
+#ifdef CLEARED_CUDA
+  if (device.is_cuda()) {
+    size_t left = 0, all = 0;
+    if (::cudaMemGetInfo(&left, &all) == cudaSuccess) return left;
+    return 0;
+  }
+#endif
+  static_cast<void>(device);
+  std::ifstream info("/proc/meminfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
+  }
+  return 0;
+}
+
+uint64_t peak_resident_bytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+at::Device first_device() {
+#ifdef CLEARED_CUDA
+  if (c10::cuda::device_count() > 0) return {at::kCUDA, 0};
+#endif
+  return at::kCPU;
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,48 @@
+// What a run config costs, by calculation: parameters, arithmetic, memory and time, before any of
+// it is spent. Pure and without LibTorch; any thread. `train plan` adds what this machine has
+// (train/model/peak.h) and says whether the run fits.
+//
+// Counted are matrix products and attention, forward once and backward twice; norms, activations
+// and the optimiser are not, and are what keeps a run below its machine's peak.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace cleared::train {
+
+class RunConfig;
+
+struct Plan {
+  // Of the transformer, of the text encoder, and of the codec, which does not learn in this run.
+  uint64_t transformer = 0;
+  uint64_t text = 0;
+  uint64_t codec = 0;
+  uint64_t tokens = 0;  // of a clip
+
+  double clip_flop = 0;        // of one training pass over a clip
+  double attention_share = 0;  // of it, [0, 1]
+  double step_flop = 0;        // of the whole batch
+
+  uint64_t state_bytes = 0;       // on every rank: weights, gradients, moments, average
+  uint64_t activation_bytes = 0;  // of a clip, kept for the backward pass
+  uint64_t recomputed_bytes = 0;  // the same when every block is computed again
+  uint64_t checkpoint_bytes = 0;  // of one checkpoint on disk
+
+  uint64_t parameters() const { return transformer + text; }
+};
+
+Plan plan_of(const RunConfig& config);
+
+// Seconds of a step on `ranks` equal ranks that each reach `flops_per_s`; communication not
+// counted.
+double step_seconds(const Plan& plan, double flops_per_s, int ranks);
+
+// The line that the configs of this project carry in their first lines, without "# ": the plan, and
+// the time on GPUs that do 989 TFLOP/s of dense bfloat16 (an H100) at 40 % of that. Calculated.
+std::string plan_line(const Plan& plan, uint32_t batch);
+
+// "1.25 GiB", "317 MiB".
+std::string bytes_text(uint64_t bytes);
+
+}  // namespace cleared::train

@@ -1,0 +1,278 @@
+#include "train/replay.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/log.h"
+#include "ledger/digest.h"
+#include "ledger/trust.h"
+#include "train/check.h"
+#include "train/data/config.h"
+#include "train/data/loader.h"
+#include "train/data/order.h"
+#include "train/learner.h"
+#include "train/model/dist.h"
+#include "train/model/machine.h"
+#include "train/start.h"
+
+namespace cleared::train {
+namespace {
+
+using Kind = Outcome::Kind;
+
+// The tensors of a checkpoint under the names that its manifest uses.
+TensorMap all_of(const CheckpointTensors& tensors) {
+  TensorMap all;
+  add_with_prefix(all, "codec.", tensors.codec);
+  add_with_prefix(all, "ema.", tensors.ema);
+  add_with_prefix(all, "model.", tensors.model);
+  add_with_prefix(all, "optimiser.", tensors.optimiser);
+  return all;
+}
+
+double norm_of(const Tensor& x) {
+  return at::linalg_vector_norm(x.detach().to(at::kCPU, at::kDouble)).item<double>();
+}
+
+// |a - b| over |a|, of one tensor.
+double difference(const Tensor& claimed, const Tensor& made) {
+  if (claimed.sizes() != made.sizes()) return INFINITY;
+  const double distance =
+      norm_of(claimed.detach().to(at::kCPU, at::kDouble) - made.detach().to(at::kCPU, at::kDouble));
+  return distance == 0 ? 0 : distance / std::max(norm_of(claimed), 1e-12);
+}
+
+bool same_bytes(const Tensor& claimed, const Tensor& made) {
+  const auto bytes = [](const Tensor& x) {
+    const Tensor flat = x.detach().to(at::kCPU).contiguous();
+    return std::string_view(static_cast<const char*>(flat.const_data_ptr()), flat.nbytes());
+  };
+  return claimed.sizes() == made.sizes() && claimed.scalar_type() == made.scalar_type() &&
+         bytes(claimed) == bytes(made);
+}
+
+// A segment of a run, made again.
+class Replay {
+ public:
+  Replay(const ReplayOptions& options, World& world, const Machine& machine)
+      : options_(options), world_(world) {
+    report_.machine = describe(machine);
+    report_.from = report_.end = options.from;
+  }
+
+  void read_run();
+  Outcome ask_gate();
+  bool disagrees() const { return report_.disagreement.has_value(); }
+  void start();
+  bool done() const { return step_ == claims_.end_step; }
+  Outcome look();
+  void step();
+  ReplayReport report() const { return report_; }
+
+ private:
+  // Rank 0 found out; every rank learns.
+  void share_disagreement();
+  void compare_tensors(const ClaimedCheckpoint& claimed);
+
+  const ReplayOptions& options_;
+  World& world_;
+  ReplayReport report_;
+  std::vector<ledger::PublicKey> trusted_;
+  Claims claims_;
+  LoadedConfig loaded_;
+  Position position_;
+  std::unique_ptr<ledger::Gate> gate_;
+  std::unique_ptr<Order> order_;
+  std::unique_ptr<Learner> learner_;
+  std::unique_ptr<Loader> loader_;
+  Batch batch_;
+  uint64_t step_ = 0;
+};
+
+void Replay::read_run() {
+  trusted_ = ledger::read_trust(options_.gate.trust).keys;
+  claims_ = read_claims({options_.run, options_.from, options_.steps}, trusted_);
+  report_.disagreement = claims_.disagreement;
+  const ClaimedCheckpoint& first = claims_.checkpoints.front();
+  report_.run = first.state.run();
+  report_.claimed_machine = first.state.machine();
+  step_ = options_.from;
+
+  const std::filesystem::path config = first.folder / "config.textproto";
+  loaded_ = load_config(config);
+  if (!disagrees() && (first.state.config() != ledger::digest_name(loaded_.digest) ||
+                       first.state.seed() != loaded_.config.seed())) {
+    report_.disagreement =
+        Disagreement{step_, "config", first.state.config(), ledger::digest_name(loaded_.digest)};
+  }
+  position_.state = first.state;
+  if (world_.first() && claims_.start) {
+    Checkpoint checkpoint = read_checkpoint(claims_.start->folder, trusted_);
+    position_.totals = std::move(checkpoint.text.totals);
+    position_.tensors = std::move(checkpoint.tensors);
+  }
+  for (const ClaimedCheckpoint& checkpoint : claims_.checkpoints) {
+    if (checkpoint.state.permit() == first.state.permit() &&
+        checkpoint.state.config() == first.state.config()) {
+      continue;
+    }
+    throw Error(Errc::usage, "replay: from checkpoint ", checkpoint.folder.string(),
+                " on the run had another permit or config: replay up to it and from it apart");
+  }
+}
+
+Outcome Replay::ask_gate() {
+  const Outcome outcome = open_gate(world_, gate_, [&] {
+    const uint64_t at_us =
+        options_.at_us ? *options_.at_us : ledger::Gate::issued_at(options_.gate.permit);
+    report_.judged_at = format_time(at_us);
+    return std::make_unique<ledger::Gate>(
+        ledger::Gate::as_of(gate_options(loaded_, options_.gate), at_us));
+  });
+  if (outcome.kind != Kind::good) return outcome;
+  report_.expires_at = gate_->permit().expires_at();
+  return agree(
+      world_, outcome_of([&] {
+        const std::string permit = ledger::digest_name(gate_->permit_digest());
+        if (permit != position_.state.permit()) {
+          throw ledger::Refused(ledger::no(
+              "permit_other_run", "permit " + options_.gate.permit.string() + " is " + permit +
+                                      ", the run was made under " + position_.state.permit()));
+        }
+      }));
+}
+
+void Replay::start() {
+  share_position(world_, position_);
+  const RunConfig& config = loaded_.config;
+  const uint32_t slots = slots_of_a_rank(config, world_.size());
+  const DecoderOptions decoder = decoder_options(options_.curate, config);
+  order_ = std::make_unique<Order>(order_of(config, *gate_, position_.state.order_first_step()));
+  if (step_ == 0) {
+    const FittedCodec fitted = fit_codec(world_, *gate_, config, decoder, {options_.vae, trusted_});
+    position_.tensors.codec = fitted.codec;
+    if (world_.first() && position_.state.vae() != fitted.vae) {
+      report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
+    }
+    for (const Digest& digest : fitted.samples) ++position_.totals[digest];
+    const std::string line = codec_line(fitted.samples);
+    if (world_.first() && claims_.codec.value_or("") != line) {
+      report_.disagreement = Disagreement{0, "samples of the codec", *claims_.codec, line};
+    }
+  }
+  const auto before = passes_before(*gate_, *order_, position_.totals, step_);
+  check_passes(*gate_, *order_, before, claims_.end_step);
+  learner_ = make_learner(world_, config, position_.tensors);
+  position_.tensors = {};
+  const auto first_slot = slots * static_cast<uint32_t>(world_.rank());
+  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_), decoder, *order_,
+                                     LoaderOptions{.first_step = step_,
+                                                   .end_step = claims_.end_step,
+                                                   .first_slot = first_slot,
+                                                   .end_slot = first_slot + slots,
+                                                   .before = before});
+  share_disagreement();
+}
+
+Outcome Replay::look() {
+  return outcome_of([&] {
+    batch_ = loader_->next();
+    learner_->prepare(batch_);
+  });
+}
+
+void Replay::step() {
+  const RunConfig& config = loaded_.config;
+  const uint32_t slots = config.batch() / static_cast<uint32_t>(world_.size());
+  const Learned learned = learner_->learn(batch_, slots * static_cast<uint32_t>(world_.rank()));
+  const std::string line = step_line(facts_of(learned, step_, *gate_, *order_, config.batch()));
+  if (world_.first()) {
+    report_.disagreement = compare_lines(claims_.lines.at(step_), line, step_, options_.tolerance);
+  }
+  report_.end = ++step_;
+  if (!disagrees()) ++report_.steps;
+  for (const ClaimedCheckpoint& claimed : claims_.checkpoints) {
+    if (world_.first() && !disagrees() && claimed.state.step() == step_) compare_tensors(claimed);
+  }
+  share_disagreement();
+  if (world_.first() && options_.on_step) options_.on_step(step_, claims_.end_step);
+}
+
+void Replay::compare_tensors(const ClaimedCheckpoint& claimed) {
+  const TensorMap made = all_of(learner_->tensors());
+  const TensorMap theirs = all_of(read_checkpoint(claimed.folder, trusted_).tensors);
+  const auto no = [&](const std::string& what, const std::string& a, const std::string& b) {
+    report_.disagreement = Disagreement{
+        step_, "weights after the step: " + what + " of " + claimed.folder.filename().string(), a,
+        b};
+  };
+  if (made.size() != theirs.size()) {
+    return no("number of tensors", std::to_string(theirs.size()), std::to_string(made.size()));
+  }
+  for (const auto& [name, mine] : made) {
+    const auto found = theirs.find(name);
+    if (found == theirs.end()) return no("tensor " + name, "nothing", "a tensor");
+    const bool count = name == "optimiser.steps";
+    if (options_.tolerance > 0 && !count) {
+      const double far = difference(found->second, mine);
+      report_.largest = std::max(report_.largest, far);
+      // The moments are sums of squares of what may differ, so they are told, not judged.
+      if (!(far <= options_.tolerance) && !name.starts_with("optimiser.")) {
+        return no("tensor " + name, "within " + std::to_string(options_.tolerance),
+                  std::to_string(far) + " off");
+      }
+    } else if (!same_bytes(found->second, mine)) {
+      return no("tensor " + name, to_hex(tensor_digest(found->second)),
+                to_hex(tensor_digest(mine)));
+    }
+  }
+  ++report_.checkpoints;
+  report_.tensors = made.size();
+}
+
+void Replay::share_disagreement() {
+  constexpr char kFieldEnd = '\x1f';
+  std::string text;
+  if (world_.first() && disagrees()) {
+    const Disagreement& d = *report_.disagreement;
+    text = std::to_string(d.step) + kFieldEnd + d.what + kFieldEnd + d.claimed + kFieldEnd +
+           d.replayed;
+  }
+  text = world_.broadcast(text);
+  if (world_.first() || text.empty()) return;
+  report_.disagreement = Disagreement{std::stoull(text), "see rank 0", "", ""};
+}
+
+}  // namespace
+
+ReplayReport replay(const ReplayOptions& options) {
+  const State claimed = claimed_state({options.run, options.from, options.steps});
+  const Machine machine =
+      prepare_machine(options.threads > 0 ? options.threads : static_cast<int>(claimed.threads()));
+  const WorldOptions where = world_from_environment();
+  set_log_rank(where.rank);
+  World world(where);
+  Replay replay(options, world, machine);
+  agree_or_throw(world, [&] { replay.read_run(); });
+  if (replay.disagrees()) return replay.report();
+
+  const auto stop_unless_good = [](const Outcome& outcome) {
+    if (outcome.kind == Kind::refused) throw ledger::Refused(outcome.verdict);
+    if (outcome.kind == Kind::failed) throw AgreedError(outcome);
+  };
+  stop_unless_good(replay.ask_gate());
+  stop_unless_good(agree(world, outcome_of([&] { replay.start(); })));
+  while (!replay.done() && !replay.disagrees()) {
+    stop_unless_good(agree(world, replay.look()));
+    replay.step();
+  }
+  return replay.report();
+}
+
+}  // namespace cleared::train

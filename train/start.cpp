@@ -1,0 +1,130 @@
+#include "train/start.h"
+
+#include <algorithm>
+
+#include "train/check.h"
+#include "train/checkpoint.h"
+#include "train/codec.h"
+#include "train/data/bpe.h"
+#include "train/data/codec_shape.h"
+#include "train/data/config.h"
+#include "train/data/loader.h"
+#include "train/data/order.h"
+#include "train/learner.h"
+#include "train/model/dist.h"
+#include "train/trainee.h"
+
+namespace cleared::train {
+
+Outcome open_gate(World& world, std::unique_ptr<ledger::Gate>& gate,
+                  const std::function<std::unique_ptr<ledger::Gate>()>& open) {
+  Outcome outcome = agree(world, outcome_of([&] { gate = open(); }));
+  if (outcome.kind == Outcome::Kind::good && !world.agree(gate->permit_digest().text())) {
+    outcome.kind = Outcome::Kind::refused;
+    outcome.verdict = ledger::no("permits_differ", "the ranks were given different permits");
+  } else if (outcome.kind == Outcome::Kind::good && !world.agree(samples_root(*gate).text())) {
+    outcome.kind = Outcome::Kind::failed;
+    outcome.code = Errc::busy;
+    outcome.text = "the ranks see different notices, and so other samples to leave out; run again";
+  }
+  return outcome;
+}
+
+uint32_t slots_of_a_rank(const RunConfig& config, int world_size) {
+  const auto ranks = static_cast<uint32_t>(world_size);
+  if (config.batch() % ranks != 0) {
+    throw Error(Errc::config, "batch: ", config.batch(), " samples cannot be shared equally by ",
+                ranks, " ranks");
+  }
+  if (config.gradients() == RunConfig::EXACT) {
+    micro_batches_of_a_rank(micro_batches_of(config), world_size);
+  }
+  return config.batch() / ranks;
+}
+
+DecoderOptions decoder_options(const std::filesystem::path& curate, const RunConfig& config) {
+  return {.program = curate,
+          .width = config.clip().width(),
+          .height = config.clip().height(),
+          .frames = config.clip().frames()};
+}
+
+void share_position(World& world, Position& position) {
+  position.state.ParseFromString(world.broadcast(position.state.SerializePartialAsString()));
+  position.totals =
+      parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
+  position.resumed_run = world.broadcast(position.resumed_run);
+}
+
+namespace {
+
+// Video and captions of samples, in the order of the gate.
+void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const FitSamples& samples,
+                    const DecoderOptions& options, TensorMap& codec) {
+  Decoder decoder(options);
+  CodecFit fit(config);
+  std::vector<std::string> captions;
+  for (const uint64_t sample : samples.all) {
+    const bool video = std::binary_search(samples.video.begin(), samples.video.end(), sample);
+    if (video) {
+      Item item = load_item(gate, decoder, sample, 1);
+      fit.add(item);
+      captions.push_back(std::move(item.caption));
+    } else {
+      captions.push_back(gate.clear(sample, 1).member("txt"));
+    }
+  }
+  if (!samples.video.empty()) codec = fit.finish();
+  if (const uint64_t count = pair_count(config); count > 0) {
+    codec.emplace(kPairs, write_pairs(learn_pairs(captions, count), static_cast<int64_t>(count)));
+  }
+}
+
+// The codec of a checkpoint, and the digest of the weights it is part of.
+std::string read_vae(const RunConfig& config, const CodecSource& source, TensorMap& codec) {
+  if (source.vae.empty()) {
+    throw Error(Errc::config,
+                "codec: this config wants an autoencoder; give a checkpoint of the "
+                "run that trained it with --vae");
+  }
+  const Checkpoint checkpoint = read_checkpoint(source.vae, source.trusted);
+  const RunConfig theirs =
+      parse_config(checkpoint.text.config, (source.vae / "config.textproto").string());
+  if (theirs.codec().vae().SerializeAsString() != config.codec().vae().SerializeAsString()) {
+    throw Error(Errc::config, "codec: the autoencoder of ", source.vae.string(),
+                " is another than the codec.vae of this config");
+  }
+  codec = codec_of(checkpoint.tensors, theirs);
+  return checkpoint.state.weights();
+}
+
+}  // namespace
+
+FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
+                      const DecoderOptions& options, const CodecSource& source) {
+  FittedCodec fitted;
+  const FitSamples samples = fit_samples(config, gate);
+  for (const uint64_t sample : samples.all) fitted.samples.push_back(gate.samples()[sample].digest);
+  agree_or_throw(world, [&] {
+    if (!world.first()) return;
+    const bool vae = config.stage() == RunConfig::TRANSFORMER && config.codec().has_vae();
+    if (vae) fitted.vae = read_vae(config, source, fitted.codec);
+    if (!samples.all.empty()) fit_to_samples(gate, config, samples, options, fitted.codec);
+  });
+  return fitted;
+}
+
+StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,
+                   const Order& order, uint32_t batch) {
+  StepFacts facts{.step = step,
+                  .loss = static_cast<float>(learned.loss),
+                  .gradient_norm = static_cast<float>(learned.gradient_norm),
+                  .applied = learned.applied,
+                  .samples = {}};
+  for (uint32_t slot = 0; slot < batch; ++slot) {
+    facts.samples.push_back(gate.samples()[order.at(step, slot).sample].digest);
+  }
+  return facts;
+}
+
+}  // namespace cleared::train

@@ -1,0 +1,61 @@
+// What a run and its replay have in common before and around a step: the ranks' one gate, their
+// slots, the codec, a position that all of them know, and what a step is put on record as. One
+// thread per rank, the same calls in the same order.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "ledger/base/bytes.h"
+#include "ledger/key.h"
+#include "train/agree.h"
+#include "train/data/decoder.h"
+#include "train/model/tensor.h"
+#include "train/receipt.h"
+#include "train/resume.h"
+
+namespace cleared::train {
+
+class Order;
+class RunConfig;
+class World;
+struct Learned;
+
+// Every rank opens its own gate, and all of them must have been given the same permit.
+Outcome open_gate(World& world, std::unique_ptr<ledger::Gate>& gate,
+                  const std::function<std::unique_ptr<ledger::Gate>()>& open);
+
+// Error{config} when the ranks cannot share a step equally.
+uint32_t slots_of_a_rank(const RunConfig& config, int world_size);
+
+DecoderOptions decoder_options(const std::filesystem::path& curate, const RunConfig& config);
+
+// Rank 0's state and totals on every rank; its tensors stay there.
+void share_position(World& world, Position& position);
+
+struct FittedCodec {
+  TensorMap codec;              // of rank 0
+  std::vector<Digest> samples;  // that were read for it: on every rank
+  std::string vae;              // rank 0: digest of the weights that the autoencoder comes from
+};
+
+// Where an autoencoder comes from: a checkpoint of the run that trained it, whose statement one of
+// the trainers' keys has signed. Empty where the config asks for none.
+struct CodecSource {
+  std::filesystem::path vae;
+  std::vector<ledger::PublicKey> trusted;
+};
+// A codec that is not an autoencoder's, and the text's pairs, are computed from cleared samples, so
+// reading them for it is a pass like any other. Rank 0 reads; every rank counts. Throws what rank 0
+// met, on every rank.
+FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
+                      const DecoderOptions& decoder, const CodecSource& source);
+
+// A step as the run receipt has it.
+StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,
+                   const Order& order, uint32_t batch);
+
+}  // namespace cleared::train

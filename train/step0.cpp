@@ -1,0 +1,116 @@
+#include <map>
+#include <sstream>
+
+#include <ATen/core/Tensor.h>
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/textproto.h"
+#include "ledger/trust.h"
+#include "train/checkpoint.h"
+#include "train/codec.h"
+#include "train/data/config.h"
+#include "train/model/machine.h"
+#include "train/replay.h"
+#include "train/run_folder.h"
+#include "train/setup.h"
+#include "train/statement.h"
+
+namespace cleared::train {
+namespace fs = std::filesystem;
+namespace {
+
+// By the name of the tensor: the rest of its line.
+std::map<std::string, std::string> by_name(const std::string& manifest, bool codec) {
+  std::map<std::string, std::string> lines;
+  std::istringstream in(manifest);
+  for (std::string line; std::getline(in, line);) {
+    const size_t start = line.find(' '), end = line.find(' ', start + 1);
+    if (end == std::string::npos) {
+      throw Error(Errc::corrupt, "step0.txt: \"", line, "\" is not \"DIGEST NAME TYPE SIZES\"");
+    }
+    const std::string name = line.substr(start + 1, end - start - 1);
+    if (name.starts_with("codec.") == codec) {
+      lines.emplace(name, line.substr(0, start) + line.substr(end));
+    }
+  }
+  return lines;
+}
+
+// What a run of this config begins with, but for the codec.
+std::string initial_manifest(const RunConfig& config) {
+  CheckpointTensors tensors;
+  if (config.stage() == RunConfig::AUTOENCODER) {
+    tensors.model = Vae(vae_config(config), config.seed()).parameters();
+  } else {
+    tensors.model = Model(model_config(config), config.seed()).parameters();
+  }
+  const AdamW optimiser(tensors.model, adamw_options(config));
+  split_optimiser_state(optimiser.state(), tensors);
+  return tensors_manifest(tensors);
+}
+
+std::optional<Disagreement> compare(const std::map<std::string, std::string>& claimed,
+                                    const std::map<std::string, std::string>& made) {
+  for (const auto& [name, line] : made) {
+    const auto found = claimed.find(name);
+    const std::string was = found == claimed.end() ? "nothing" : found->second;
+    if (was != line) return Disagreement{0, "tensor " + name, was, line};
+  }
+  for (const auto& [name, line] : claimed) {
+    if (!made.contains(name)) return Disagreement{0, "tensor " + name, line, "nothing"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Step0Report step0(const Step0Options& options) {
+  prepare_machine(1);
+  const std::vector<uint64_t> steps = checkpoint_steps(options.run);
+  if (steps.empty()) {
+    throw Error(Errc::not_found, "run ", options.run.string(), ": it has no checkpoint");
+  }
+  const fs::path list = options.run / kStep0File;
+  const std::string text = read_file(list);
+  const std::string digest = ledger::digest_name(ledger::sha256(text));
+  const auto trusted = ledger::read_trust(options.trust).keys;
+
+  Step0Report report;
+  std::string config_text;
+  for (const uint64_t step : steps) {
+    const fs::path folder = step_folder(options.run, step);
+    verify_checkpoint(folder);
+    verify_statement(folder, trusted);
+    State state;
+    ledger::parse_textproto(read_file(folder / "state.textproto"),
+                            (folder / "state.textproto").string(), state);
+    report.run = state.run();
+    report.seed = state.seed();
+    config_text = read_file(folder / "config.textproto");
+    const std::string config_digest = ledger::digest_name(ledger::sha256(config_text));
+    if (state.step0() != digest) {
+      report.disagreement = Disagreement{step, "where the run began", state.step0(), digest};
+      return report;
+    }
+    if (state.config() != config_digest) {
+      report.disagreement = Disagreement{step, "config", state.config(), config_digest};
+      return report;
+    }
+    ++report.checkpoints;
+  }
+  const RunConfig config = parse_config(config_text, "config of the run");
+  if (config.seed() != report.seed) {
+    report.disagreement =
+        Disagreement{0, "seed", std::to_string(report.seed), std::to_string(config.seed())};
+    return report;
+  }
+  const auto claimed = by_name(text, false);
+  report.disagreement = compare(claimed, by_name(initial_manifest(config), false));
+  if (!report.disagreement) report.tensors = claimed.size();
+  report.from_footage = by_name(text, true).size();
+  return report;
+}
+
+}  // namespace cleared::train
