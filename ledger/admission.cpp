@@ -47,6 +47,10 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
       return check(seq, fact.receipt());
     case Fact::kConsumed:
       return check(seq, fact.consumed());
+    case Fact::kConsumedShard:
+      return check(seq, fact.consumed_shard());
+    case Fact::kDeletion:
+      return check(seq, fact.deletion());
     case Fact::kCheckpoint:
       return check(seq, fact.checkpoint());
     case Fact::kPolicy:
@@ -268,6 +272,9 @@ void Admission::check_permitted(uint64_t seq, const Permit& permit) const {
   approvals.with(Use_Name(permit.purpose().use()), seq);
   while (approvals.next()) approved.insert(approvals.unsigned_integer(0));
   std::set<uint64_t> revoked_shards;
+  std::set<uint64_t> deleted_shards;
+  Statement deletions(db_, "SELECT shard FROM deletion WHERE shard IS NOT NULL AND seq < ?");
+  for (deletions.with(seq); deletions.next();) deleted_shards.insert(deletions.unsigned_integer(0));
   std::set<std::string> revoked_licences;
   Statement revocations(db_, "SELECT licence, shard FROM revocation WHERE seq < ?");
   revocations.with(seq);
@@ -286,6 +293,7 @@ void Admission::check_permitted(uint64_t seq, const Permit& permit) const {
       reject("permit", what + " was not approved for " + Use_Name(permit.purpose().use()));
     }
     if (revoked_shards.contains(record)) reject("permit", what + " was revoked");
+    if (deleted_shards.contains(record)) reject("permit", what + " was deleted");
     for (const std::string& ref : shard.licence()) {
       const std::string id = ref.substr(0, ref.rfind('@'));
       if (revoked_licences.contains(id)) reject("permit", "licence " + id + " was revoked");
@@ -323,6 +331,55 @@ void Admission::check(uint64_t seq, const ConsumedRecord& consumed) const {
                          to_hex(as_bytes(consumed.sample())));
 }
 
+// Of the shard's samples, as they are on record, it must name those that are there and count their
+// length right: statements and prices are made of it without looking at each sample again.
+void Admission::check(uint64_t seq, const ConsumedShardRecord& consumed) const {
+  const uint64_t run = one(subject_key_of("run", consumed.run()), seq, "consumed: the run");
+  const uint64_t shard = one(subject_key_of("shard", consumed.shard()), seq, "consumed: the shard");
+  const std::string what =
+      "run " + consumed.run() + ", shard " + to_hex(as_bytes(consumed.shard())) + ": ";
+  Statement permitted(db_,
+                      "SELECT 1 FROM run r JOIN permit_shard ps ON ps.seq = r.permit "
+                      "WHERE r.seq = ? AND ps.shard = ?");
+  if (!permitted.with(run, shard).next()) reject("consumed", what + "was not permitted");
+  Statement samples(db_,
+                    "SELECT position, duration_us FROM sample WHERE shard = ? AND position >= ? "
+                    "AND seq < ? ORDER BY position LIMIT ?");
+  samples.with(shard, consumed.index(), seq, consumed.passes_size());
+  uint64_t sample_us = 0;
+  for (int i = 0; i < consumed.passes_size(); ++i) {
+    if (!samples.next() ||
+        samples.unsigned_integer(0) != uint64_t{consumed.index()} + static_cast<uint64_t>(i)) {
+      reject("consumed", what + "has no such sample");
+    }
+    sample_us += consumed.passes(i) * samples.unsigned_integer(1);
+  }
+  if (sample_us != consumed.sample_us()) {
+    reject("consumed", what + "its passes come to " + std::to_string(sample_us) +
+                           " us of footage, not to " + std::to_string(consumed.sample_us()));
+  }
+}
+
+// Whoever keeps what is derived says that it is gone: a curator, or an approver.
+void Admission::check(uint64_t seq, const DeletionRecord& record) const {
+  const Note note = parse_note(record.note());
+  const Deletion d = parse_noted<DeletionText>(note, "deletion").deletion();
+  if (d.digest().empty()) reject("deletion", "it lists no digest of what was deleted");
+  if (authority_.signers(note, "curator", seq).empty() &&
+      authority_.signers(note, "approver", seq).empty()) {
+    throw Error(Errc::permission,
+                "deletion: it is signed by no curator's or approver's key of this ", "ledger");
+  }
+  if (!d.has_shard()) return;
+  const Digest root = require_digest_name(d.shard(), "deletion.shard");
+  Statement shard(db_, "SELECT digest FROM shard WHERE seq = ?");
+  shard.with(one(subject_key_of("shard", root.text()), seq, "deletion: the shard")).next();
+  if (d.digest_size() != 1 || d.digest(0) != "sha256:" + shard.text(0)) {
+    reject("deletion", "shard " + to_hex(root) + " is a tar with the digest " + shard.text(0) +
+                           ", which is not what was deleted");
+  }
+}
+
 // A checkpoint closes a span of its run. What the span consumed must be what the trainer signed
 // for: nothing left out, nothing added. Until then exposure does not count it (view consumed_clip).
 void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const {
@@ -334,24 +391,56 @@ void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint)
   if (require_digest_name(r.checkpoint(), "receipt.checkpoint").text() != checkpoint.digest()) {
     reject("checkpoint", "its run receipt is for other weights");
   }
-  std::vector<Digest> leaves;
+  const Consumed consumed = consumed_by(receipt, seq, checkpoint);
+  if (consumed.samples != r.samples() ||
+      digest_name(root_digest(consumed.leaves)) != r.consumed_root()) {
+    reject("checkpoint", "the samples recorded as consumed are not those of its run receipt");
+  }
+  if (r.has_sample_us() && r.sample_us() != consumed.sample_us) {
+    reject("checkpoint", "what was consumed comes to " + std::to_string(consumed.sample_us) +
+                             " us of footage, its run receipt says " +
+                             std::to_string(r.sample_us()));
+  }
+}
+
+// As docs/formats/receipt.md orders them: single samples by digest, then shards by root and place.
+Admission::Consumed Admission::consumed_by(uint64_t receipt, uint64_t seq,
+                                           const CheckpointRecord& checkpoint) const {
+  Consumed out;
   Statement rows(db_,
-                 "SELECT p.digest, u.passes, u.first_step FROM consumed u "
-                 "JOIN sample p ON p.seq = u.sample WHERE u.receipt = ? AND u.seq < ? "
-                 "ORDER BY p.digest");
-  rows.with(receipt, seq);
-  while (rows.next()) {
+                 "SELECT p.digest, u.passes, u.first_step, u.passes * p.duration_us "
+                 "FROM consumed u JOIN sample p ON p.seq = u.sample "
+                 "WHERE u.receipt = ? AND u.seq < ? ORDER BY p.digest");
+  for (rows.with(receipt, seq); rows.next(); ++out.samples) {
     ConsumedRecord consumed;
     consumed.set_run(checkpoint.run());
     consumed.set_end_step(checkpoint.step());
     consumed.set_sample(std::string(parse_digest(rows.view(0)).value_or(Digest{}).text()));
     consumed.set_passes(static_cast<uint32_t>(rows.integer(1)));
     consumed.set_first_step(rows.unsigned_integer(2));
-    leaves.push_back(leaf_digest(as_bytes(consumed.SerializeAsString())));
+    out.leaves.push_back(leaf_digest(as_bytes(consumed.SerializeAsString())));
+    out.sample_us += rows.unsigned_integer(3);
   }
-  if (leaves.size() != r.samples() || digest_name(root_digest(leaves)) != r.consumed_root()) {
-    reject("checkpoint", "the samples recorded as consumed are not those of its run receipt");
+  Statement shards(db_,
+                   "SELECT h.root, u.position, u.each, u.samples, u.sample_us "
+                   "FROM consumed_shard u JOIN shard h ON h.seq = u.shard "
+                   "WHERE u.receipt = ? AND u.seq < ? ORDER BY h.root, u.position");
+  for (shards.with(receipt, seq); shards.next();) {
+    ConsumedShardRecord consumed;
+    consumed.set_run(checkpoint.run());
+    consumed.set_end_step(checkpoint.step());
+    consumed.set_shard(std::string(parse_digest(shards.view(0)).value_or(Digest{}).text()));
+    consumed.set_index(static_cast<uint32_t>(shards.integer(1)));
+    for (const SampleConsumption& sample : parse_consumption(shards.view(2))) {
+      consumed.add_passes(sample.passes);
+      if (sample.passes > 0) consumed.add_back(checkpoint.step() - sample.first_step);
+    }
+    consumed.set_sample_us(shards.unsigned_integer(4));
+    out.leaves.push_back(leaf_digest(as_bytes(consumed.SerializeAsString())));
+    out.samples += shards.unsigned_integer(3);
+    out.sample_us += shards.unsigned_integer(4);
   }
+  return out;
 }
 
 void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {

@@ -47,10 +47,17 @@ class Admission {
   void check(uint64_t seq, const RunRecord& run) const;
   void check(uint64_t seq, const ReceiptRecord& record) const;
   void check(uint64_t seq, const ConsumedRecord& consumed) const;
+  void check(uint64_t seq, const ConsumedShardRecord& consumed) const;
+  void check(uint64_t seq, const DeletionRecord& record) const;
   void check(uint64_t seq, const CheckpointRecord& checkpoint) const;
   void check(uint64_t seq, const PolicyRecord& record) const;
   void check(uint64_t seq, const WitnessPolicyRecord& record) const;
   void check(uint64_t seq, const ErasureRecord& record) const;
+  struct Consumed {
+    std::vector<Digest> leaves;  // of the records
+    uint64_t samples = 0, sample_us = 0;
+  };
+  Consumed consumed_by(uint64_t receipt, uint64_t seq, const CheckpointRecord& checkpoint) const;
   static void check(const MarkRecord& mark);
   void check(uint64_t seq, const ClearanceRecord& clearance) const;
   void check(uint64_t seq, const ReviewRecord& record) const;

@@ -9,13 +9,16 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/notices.h"
 #include "ledger/shard_proof.h"
 #include "ledger/textproto.h"
+#include "ledger/trust.h"
 
 namespace cleared::ledger {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr uint64_t kHourUs = 3'600'000'000;
 constexpr uint64_t kMaxPermitHours = 168;
 constexpr uint64_t kClockSkewUs = 300'000'000;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
@@ -41,16 +44,15 @@ const std::string& ClearedSample::member(const std::string& extension) const {
 Gate::Gate(const GateOptions& options) : Gate(options, std::nullopt) {}
 
 Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
-    : options_(options), as_of_us_(as_of_us) {
-  const std::string text = read_file(options.permit, kMaxNoteBytes);
-  permit_digest_ = sha256(text);
-  const Note note = parse_note(text);
-  PermitText parsed;
-  parse_textproto(note.text, options.permit.string(), parsed);
-  permit_ = parsed.permit();
-  const Trust trust = read_trust(options.trust);
-  check_permit(note, trust);
-  check_proofs(trust);
+    : options_(options),
+      as_of_us_(as_of_us),
+      trust_(std::make_shared<const Trust>(read_trust(options.trust))),
+      current_(std::make_shared<Current>()) {
+  auto [first, note] = read_permit(options.permit);
+  check_permit(first, note);
+  check_proofs(first);
+  current_->now = &current_->all.emplace_back(std::move(first));
+  if (options.leave_out) leave_out();
   find_shards();
   if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
 }
@@ -61,42 +63,58 @@ uint64_t Gate::issued_at(const fs::path& permit) {
   return require_time(parsed.permit().issued_at(), "permit " + permit.string());
 }
 
-void Gate::check_permit(const Note& note, const Trust& trust) const {
-  const std::string name = "permit " + options_.permit.string();
-  if (const auto answer = trust.ask(note, "permit"); !answer.missing.empty()) {
+std::pair<Gate::Granted, Note> Gate::read_permit(const fs::path& path) const {
+  const std::string text = read_file(path, kMaxNoteBytes);
+  Granted out;
+  out.path = path;
+  out.digest = sha256(text);
+  Note note = parse_note(text);
+  PermitText parsed;
+  parse_textproto(note.text, path.string(), parsed);
+  out.permit = parsed.permit();
+  const std::string name = "permit " + path.string();
+  out.issued_us = require_time(out.permit.issued_at(), name);
+  out.expires_us = require_time(out.permit.expires_at(), name);
+  if (out.permit.has_tree_at()) out.head_us = require_time(out.permit.tree_at(), name);
+  return {std::move(out), std::move(note)};
+}
+
+void Gate::check_permit(const Granted& granted, const Note& note) const {
+  const Permit& permit = granted.permit;
+  const std::string name = "permit " + granted.path.string();
+  if (const auto answer = trust_->ask(note, "permit"); !answer.missing.empty()) {
     throw Refused(no("permit_unsigned", name + " must be signed by keys that " +
                                             options_.trust.string() +
                                             " trusts: " + answer.missing));
   }
-  const uint64_t issued = require_time(permit_.issued_at(), name);
-  const uint64_t expires = require_time(permit_.expires_at(), name);
-  if (expires <= issued || expires - issued > kMaxPermitHours * 3'600'000'000) {
+  if (granted.expires_us <= granted.issued_us ||
+      granted.expires_us - granted.issued_us > kMaxPermitHours * kHourUs) {
     throw Refused(no("permit_too_long",
                      name + " is for more than " + std::to_string(kMaxPermitHours) + " hours"));
   }
-  if (permit_.run() != options_.run) {
+  if (permit.run() != options_.run) {
     throw Refused(no("permit_other_run",
-                     name + " is for run " + permit_.run() + ", this is run " + options_.run));
+                     name + " is for run " + permit.run() + ", this is run " + options_.run));
   }
-  if (permit_.config_digest() != digest_name(options_.config_digest)) {
+  if (permit.config_digest() != digest_name(options_.config_digest)) {
     throw Refused(no("permit_other_config",
-                     name + " is for another config (" + permit_.config_digest() +
+                     name + " is for another config (" + permit.config_digest() +
                          "); the config of this run is " + digest_name(options_.config_digest) +
                          ": ask for a permit for it"));
   }
-  if (permit_.purpose().SerializeAsString() != options_.purpose.SerializeAsString()) {
+  if (permit.purpose().SerializeAsString() != options_.purpose.SerializeAsString()) {
     throw Refused(
         no("permit_other_purpose", name + " is for another purpose than the run declares"));
   }
-  if (permit_.shard_size() == 0) {
+  if (permit.shard_size() == 0) {
     throw Refused(no("nothing_permitted", name + " lists no shard"));
   }
 }
 
 // Without a log key there is nothing to hold a proof against: the approvers' word is all.
-void Gate::check_proofs(const Trust& trust) const {
-  if (trust.keys_of("log").empty()) return;
-  const fs::path path = proofs_path(options_.permit);
+void Gate::check_proofs(const Granted& granted) const {
+  if (trust_->keys_of("log").empty()) return;
+  const fs::path path = proofs_path(granted.path);
   std::string text;
   try {
     text = read_file(path, kMaxNoteBytes);
@@ -104,7 +122,7 @@ void Gate::check_proofs(const Trust& trust) const {
     throw Refused(no("shard_unproven", std::string(error.what()) + "; " + options_.trust.string() +
                                            " has the log's key, so the proofs must lie there"));
   }
-  if (Verdict verdict = check_shard_proofs(text, permit_, trust); !verdict.cleared) {
+  if (Verdict verdict = check_shard_proofs(text, granted.permit, *trust_); !verdict.cleared) {
     verdict.fact = path.string() + ": " + verdict.fact;
     throw Refused(verdict);
   }
@@ -126,7 +144,11 @@ void Gate::find_shards() {
     }
   }
   std::vector<Manifest> manifests;
-  for (const auto& shard : permit_.shard()) {
+  for (const auto& shard : permit().shard()) {
+    if (is_left_out(shard)) {
+      manifests.emplace_back();  // keeps the places of the others
+      continue;
+    }
     const auto found = by_root.find(shard.root());
     if (found == by_root.end()) {
       throw Refused(no("shard_missing", "no manifest in " + options_.shards.string() +
@@ -154,76 +176,161 @@ void Gate::find_shards() {
   manifests_ = std::make_shared<const std::vector<Manifest>>(std::move(manifests));
 }
 
-Verdict Gate::check_time() const {
-  const uint64_t issued = require_time(permit_.issued_at(), "permit");
+Verdict Gate::check_days(const Permit::Shard& shard, std::string_view day) {
+  if (day < shard.valid_from()) {
+    return no("not_yet_valid",
+              "the terms of shard " + shard.root() + " begin on " + shard.valid_from());
+  }
+  if (day > shard.valid_to()) {
+    return no("expired", "the terms of shard " + shard.root() + " ended on " + shard.valid_to());
+  }
+  return yes();
+}
+
+Verdict Gate::check_time(const Granted& granted) const {
+  const Permit& permit = granted.permit;
   const uint64_t host = as_of_us_.value_or(now_us());
-  const std::string name = "permit " + options_.permit.string();
-  if (host + kClockSkewUs < issued) {
-    return no("permit_not_yet_valid", name + " was issued at " + permit_.issued_at() + ", and " +
+  const std::string name = "permit " + granted.path.string();
+  if (host + kClockSkewUs < granted.issued_us) {
+    return no("permit_not_yet_valid", name + " was issued at " + permit.issued_at() + ", and " +
                                           (as_of_us_ ? "is judged at " : "this clock says ") +
                                           format_time(host) +
                                           (as_of_us_ ? "" : ": set the clock right"));
   }
-  const uint64_t now = std::max(host, issued);
-  if (now >= require_time(permit_.expires_at(), "permit")) {
-    return no("permit_expired", name + " ended at " + permit_.expires_at() + ": ask for a new one");
+  const uint64_t now = std::max(host, granted.issued_us);
+  if (now >= granted.expires_us) {
+    return no("permit_expired", name + " ended at " + permit.expires_at() + ": ask for a new one");
+  }
+  const std::string asked = options_.trust.string() + " asks for at most ";
+  if (trust_->fresh_permit_h > 0 && now - granted.issued_us > trust_->fresh_permit_h * kHourUs) {
+    return no("permit_stale", name + " was issued at " + permit.issued_at() + ", " + asked +
+                                  std::to_string(trust_->fresh_permit_h) + " hours");
+  }
+  if (trust_->fresh_head_h > 0 && now > granted.head_us + trust_->fresh_head_h * kHourUs) {
+    return no("head_stale", "the newest record under the tree head of " + name + " is of " +
+                                (granted.head_us == 0 ? "an unknown time" : permit.tree_at()) +
+                                ", " + asked + std::to_string(trust_->fresh_head_h) + " hours");
   }
   const std::string day = date_of(now);
-  for (const auto& shard : permit_.shard()) {
-    if (day < shard.valid_from()) {
-      return no("not_yet_valid",
-                "the terms of shard " + shard.root() + " begin on " + shard.valid_from());
-    }
-    if (day > shard.valid_to()) {
-      return no("expired", "the terms of shard " + shard.root() + " ended on " + shard.valid_to());
-    }
+  for (const auto& shard : permit.shard()) {
+    if (is_left_out(shard)) continue;
+    if (Verdict verdict = check_days(shard, day); !verdict.cleared) return verdict;
   }
   return yes();
 }
 
-// A notice that cannot be read or verified stops the run too: a revocation must not be lost because
-// it arrived damaged.
-Verdict Gate::read_notices() {
-  std::vector<fs::path> paths;
+namespace {
+
+// Why this notice takes the shard back, or nothing.
+std::string taken_back(const fs::path& path, const Revocation& notice, const Permit::Shard& shard) {
+  const bool by_licence =
+      std::any_of(shard.licence().begin(), shard.licence().end(), [&](const auto& ref) {
+        return notice.has_licence() && ref.starts_with(notice.licence() + "@");
+      });
+  if (!by_licence && !(notice.has_shard() && notice.shard() == shard.root())) return {};
+  return (by_licence ? "licence " + notice.licence() : std::string("the shard itself")) +
+         " of shard " + shard.root() + " was revoked at " + notice.at() + " (" + notice.reason() +
+         "), notice " + path.string();
+}
+
+}  // namespace
+
+std::vector<std::string> Gate::revokers() const {
+  return {permit().revoker().begin(), permit().revoker().end()};
+}
+
+Verdict Gate::judge_notices() const {
+  try {
+    for (const auto& [path, notice] : read_notices(options_.notices, revokers())) {
+      if (as_of_us_ && require_time(notice.at(), path.string()) > *as_of_us_) continue;
+      for (const auto& shard : permit().shard()) {
+        if (is_left_out(shard)) continue;
+        if (std::string why = taken_back(path, notice, shard); !why.empty()) {
+          return no("revoked", std::move(why));
+        }
+      }
+    }
+    return yes();
+  } catch (const Refused& refused) {
+    return refused.verdict();
+  }
+}
+
+void Gate::leave_out() {
+  const std::string day = date_of(std::max(now_us(), granted().issued_us));
+  for (const auto& shard : permit().shard()) {
+    if (const Verdict verdict = check_days(shard, day); !verdict.cleared) {
+      left_out_.emplace(shard.root(), verdict.rule + ": " + verdict.fact);
+    }
+  }
+  for (const auto& [path, notice] : read_notices(options_.notices, revokers())) {
+    for (const auto& shard : permit().shard()) {
+      if (std::string why = taken_back(path, notice, shard); !why.empty()) {
+        left_out_.emplace(shard.root(), "revoked: " + why);
+      }
+    }
+  }
+  if (left_out_.size() == static_cast<size_t>(permit().shard_size())) {
+    throw Refused(no("nothing_permitted", "every shard of permit " + options_.permit.string() +
+                                              " is left out; the first, " +
+                                              left_out_.begin()->second));
+  }
+}
+
+// A permit that does not fit is for another run, or of another time: it says nothing here. So does
+// one that gives other shards, for what a run consumes is a function of them, or fewer passes.
+std::unique_ptr<Gate::Granted> Gate::find_next() const {
+  const auto fits = [&](const Granted& other) {
+    if (other.issued_us <= granted().issued_us || other.digest == granted().digest) return false;
+    if (other.permit.shard_size() != permit().shard_size()) return false;
+    for (int i = 0; i < permit().shard_size(); ++i) {
+      const Permit::Shard &mine = permit().shard(i), &its = other.permit.shard(i);
+      if (its.root() != mine.root() || its.samples() != mine.samples() ||
+          (its.has_max_passes() && !mine.has_max_passes()) || its.revocable() != mine.revocable()) {
+        return false;
+      }
+    }
+    return true;
+  };
+  std::unique_ptr<Granted> best;
   for (const auto& entry : fs::directory_iterator(options_.notices)) {
-    if (entry.path().extension() == ".revocation") paths.push_back(entry.path());
-  }
-  std::sort(paths.begin(), paths.end());
-  for (const fs::path& path : paths) {
-    Revocation notice;
+    if (entry.path().extension() != ".permit") continue;
     try {
-      const Note note = parse_note(read_file(path, kMaxNoteBytes));
-      RevocationText parsed;
-      parse_textproto(note.text, path.string(), parsed);
-      notice = parsed.revocation();
-      const bool verified =
-          std::any_of(permit_.revoker().begin(), permit_.revoker().end(),
-                      [&](const auto& key) { return signed_by(note, parse_verifier_key(key)); });
-      if (!verified) {
-        return no("notice_unverified", "notice " + path.string() +
-                                           " is signed by no key that the permit lists as revoker");
+      auto [other, note] = read_permit(entry.path());
+      if (!fits(other) || (best && best->issued_us >= other.issued_us)) continue;
+      check_permit(other, note);
+      check_proofs(other);
+      if (!check_time(other).cleared) continue;
+      // Passes are counted from what was left when the run began: what it began with goes on.
+      for (int i = 0; i < permit().shard_size(); ++i) {
+        const Permit::Shard& mine = permit().shard(i);
+        if (!mine.has_max_passes()) continue;
+        other.permit.mutable_shard(i)->set_max_passes(mine.max_passes());
       }
-    } catch (const Error& error) {
-      return no("notice_unverified", "notice " + path.string() + ": " + error.what());
-    }
-    if (as_of_us_ && require_time(notice.at(), path.string()) > *as_of_us_) continue;
-    for (const auto& shard : permit_.shard()) {
-      const bool by_licence =
-          std::any_of(shard.licence().begin(), shard.licence().end(), [&](const auto& ref) {
-            return notice.has_licence() && ref.starts_with(notice.licence() + "@");
-          });
-      if (by_licence || (notice.has_shard() && notice.shard() == shard.root())) {
-        return no("revoked", (by_licence ? "licence " + notice.licence() : "the shard itself") +
-                                 " of shard " + shard.root() + " was revoked at " + notice.at() +
-                                 " (" + notice.reason() + "), notice " + path.string());
-      }
+      best = std::make_unique<Granted>(std::move(other));
+    } catch (const Error&) {
+      continue;
     }
   }
-  return yes();
+  return best;
+}
+
+bool Gate::take_next() {
+  if (next_ == nullptr) return false;
+  const std::scoped_lock lock(current_->mutex);
+  current_->now = &current_->all.emplace_back(std::move(*next_));
+  next_ = nullptr;
+  notices_seen_ns_ = -1;  // under the new permit's revokers
+  return true;
+}
+
+void Gate::read_folder() {
+  notices_ = judge_notices();
+  next_ = notices_.cleared ? std::shared_ptr<Granted>(find_next()) : nullptr;
 }
 
 Verdict Gate::holds() {
-  if (Verdict verdict = check_time(); !verdict.cleared) return verdict;
+  if (Verdict verdict = check_time(granted()); !verdict.cleared) return verdict;
   if (as_of_us_ && options_.notices.empty()) return yes();
   struct stat folder {};
   if (::stat(options_.notices.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
@@ -234,7 +341,7 @@ Verdict Gate::holds() {
       int64_t{folder.st_mtim.tv_sec} * 1'000'000'000 + folder.st_mtim.tv_nsec;
   if (changed_ns != notices_seen_ns_) {
     const auto now_ns = static_cast<int64_t>(now_us()) * 1000;
-    notices_ = read_notices();
+    read_folder();
     // A second file may arrive within the same tick of the folder's clock: look again until it is
     // over.
     constexpr int64_t kTickNs = 2'000'000'000;
@@ -246,10 +353,11 @@ Verdict Gate::holds() {
 ClearedSample Gate::clear(size_t sample, uint64_t passes) const {
   CLEARED_CHECK(sample < samples_.size());
   const PermittedSample& permitted = samples_[sample];
-  const auto& shard = permit_.shard(static_cast<int>(permitted.shard));
+  const Granted& grant = granted();
+  const auto& shard = grant.permit.shard(static_cast<int>(permitted.shard));
   const Manifest& manifest = (*manifests_)[permitted.shard];
   const ManifestSample& expected = manifest.samples[permitted.index];
-  if (Verdict verdict = check_time(); !verdict.cleared) throw Refused(verdict);
+  if (Verdict verdict = check_time(grant); !verdict.cleared) throw Refused(verdict);
   if (!notices_.cleared) throw Refused(notices_);
   if (shard.has_max_passes() && passes > shard.max_passes()) {
     throw Refused(no("passes_exceeded",

@@ -6,10 +6,13 @@
 // and is the only maker of ClearedSample. judge() is safe from any thread; a Gate belongs to one.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -124,10 +127,12 @@ struct GateOptions {
   std::string run;                // name, as in the permit
   Digest config_digest;           // of the run's config file
   Purpose purpose;                // what the run declares
+  // Go on without shards whose dates are over or that were revoked; else any of them is a no.
+  bool leave_out = false;
 };
 
 // A training node's gate. Every refusal is thrown as Refused. One thread; another gets a copy,
-// which shares the manifests.
+// which shares the manifests and the permit: take_next() reaches it too.
 class Gate {
  public:
   // Checks signatures, dates, run, config and purpose, that the shards are in the log, and then
@@ -144,8 +149,8 @@ class Gate {
   // When the permit says that it was issued; its signatures are not asked. Error{corrupt}.
   static uint64_t issued_at(const std::filesystem::path& permit);
 
-  const Permit& permit() const { return permit_; }
-  const Digest& permit_digest() const { return permit_digest_; }  // of the note, byte for byte
+  const Permit& permit() const { return granted().permit; }
+  const Digest& permit_digest() const { return granted().digest; }  // of the note, byte for byte
   const std::vector<PermittedSample>& samples() const { return samples_; }
 
   // Does the permit still hold now: its expiry, the dates of every shard, and the revocations that
@@ -153,22 +158,56 @@ class Gate {
   // changed.
   [[nodiscard]] Verdict holds();
 
+  // A newer permit for this very run, *.permit in the notices folder, as holds() saw it last:
+  // signed and proven as the first one must be, for the same shards, with at least their passes.
+  // Others that lie there are for other runs. take_next() makes it the permit; false: there is
+  // none.
+  bool has_next() const { return next_ != nullptr; }
+  bool take_next();
+
+  // The shards that leave_out left out, and why; by root.
+  const std::map<std::string, std::string>& left_out() const { return left_out_; }
+
   // Reads the sample once, hashes it in memory and hands out those very bytes, or throws Refused.
   // `passes` is how often this run will have consumed it, this time included.
   ClearedSample clear(size_t sample, uint64_t passes) const;
 
  private:
   Gate(const GateOptions& options, std::optional<uint64_t> as_of_us);
-  void check_permit(const Note& note, const Trust& trust) const;
-  void check_proofs(const Trust& trust) const;
+  // A permit as it was read. Kept as long as any copy of the gate, for references to it.
+  struct Granted {
+    std::filesystem::path path;
+    Permit permit;
+    Digest digest;
+    uint64_t issued_us = 0, expires_us = 0;
+    uint64_t head_us = 0;  // of the newest record under its head; 0: it does not say
+  };
+  struct Current {
+    std::atomic<const Granted*> now{nullptr};
+    std::mutex mutex;  // of `all`
+    std::deque<Granted> all;
+  };
+  const Granted& granted() const { return *current_->now.load(); }
+
+  std::pair<Granted, Note> read_permit(const std::filesystem::path& path) const;
+  void check_permit(const Granted& granted, const Note& note) const;
+  void check_proofs(const Granted& granted) const;
   void find_shards();
-  Verdict check_time() const;
-  Verdict read_notices();
+  void leave_out();
+  bool is_left_out(const Permit::Shard& shard) const { return left_out_.contains(shard.root()); }
+  Verdict check_time(const Granted& granted) const;
+  static Verdict check_days(const Permit::Shard& shard, std::string_view day);
+  void read_folder();
+  std::vector<std::string> revokers() const;
+  Verdict judge_notices() const;
+  std::unique_ptr<Granted> find_next() const;
 
   GateOptions options_;
   std::optional<uint64_t> as_of_us_;  // none: now
-  Permit permit_;
-  Digest permit_digest_;
+  std::shared_ptr<const Trust> trust_;
+  std::shared_ptr<Current> current_;
+  std::map<std::string, std::string> left_out_;
+  std::shared_ptr<Granted> next_;
   // In the order of the permit's shards; not changed once they are read, samples_ points into them.
   std::shared_ptr<const std::vector<Manifest>> manifests_;
   std::vector<PermittedSample> samples_;

@@ -1,6 +1,7 @@
 #include "ledger/permit.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
@@ -40,30 +41,64 @@ std::vector<std::string> approved_shards(const Store& store, Use use,
   return roots;
 }
 
-// How often runs of this model line have consumed the most consumed sample of the shard.
+// How often runs of this model line have consumed the most consumed sample of the shard. All runs:
+// restarts, resumes and forks consume the same samples of the same line. Samples of one digest are
+// one, in whatever shard they lie.
 uint64_t passes_used(const Store& store, uint64_t shard, const std::string& model) {
-  Statement select(
-      store.db(),
-      "SELECT COALESCE(MAX(total), 0) FROM (SELECT SUM(u.passes) AS total "
-      "FROM sample p JOIN consumed u ON u.sample = p.first JOIN receipt c ON c.seq = u.receipt "
-      "JOIN run r ON r.seq = c.run JOIN permit t ON t.seq = r.permit "
-      "WHERE p.shard = ? AND t.model = ? GROUP BY p.position)");
-  select.with(shard, model).next();
-  return select.unsigned_integer(0);
+  std::unordered_map<uint64_t, uint64_t> passes;  // of the shard's samples, by their first
+  const auto firsts = [&](uint64_t of) {
+    std::vector<uint64_t> out;
+    Statement select(store.db(), "SELECT first FROM sample WHERE shard = ? ORDER BY position");
+    for (select.with(of); select.next();) out.push_back(select.unsigned_integer(0));
+    return out;
+  };
+  for (const uint64_t first : firsts(shard)) passes[first] = 0;
+  const auto count = [&](uint64_t first, uint64_t more) {
+    const auto found = passes.find(first);
+    if (found != passes.end()) found->second += more;
+  };
+  const std::string of_line =
+      "JOIN receipt c ON c.seq = u.receipt JOIN run r ON r.seq = c.run "
+      "JOIN permit t ON t.seq = r.permit WHERE t.model = ? AND ";
+  Statement singles(store.db(), "SELECT u.sample, u.passes FROM consumed u " + of_line +
+                                    "u.sample IN (SELECT first FROM sample WHERE shard = ?)");
+  for (singles.with(model, shard); singles.next();) {
+    count(singles.unsigned_integer(0), singles.unsigned_integer(1));
+  }
+  Statement equals(store.db(),
+                   "SELECT DISTINCT q.shard FROM sample p JOIN sample q ON q.first = p.first "
+                   "WHERE p.shard = ?");
+  Statement shards(store.db(),
+                   "SELECT u.position, u.each FROM consumed_shard u " + of_line + "u.shard = ?");
+  for (equals.with(shard); equals.next();) {
+    const uint64_t other = equals.unsigned_integer(0);
+    const auto of = firsts(other);
+    for (shards.with(model, other); shards.next();) {
+      uint64_t position = shards.unsigned_integer(0);
+      for (const SampleConsumption& sample : parse_consumption(shards.view(1))) {
+        count(of.at(position++), sample.passes);
+      }
+    }
+  }
+  uint64_t most = 0;
+  for (const auto& [first, total] : passes) most = std::max(most, total);
+  return most;
 }
 
 // A permit that has not ended may still be spent, so its passes are not given away twice.
-bool is_reserved(const Store& store, uint64_t shard, const std::string& model, uint64_t now) {
+// `resumes`: not counting those of the run that goes on, which takes a newer one in their place.
+bool is_reserved(const Store& store, uint64_t shard, const Purpose& purpose,
+                 const std::string& resumes, uint64_t now) {
   Statement select(store.db(),
                    "SELECT 1 FROM permit_shard ps JOIN permit p ON p.seq = ps.seq "
-                   "WHERE ps.shard = ? AND p.model = ? AND p.expires_at > ?");
-  return select.with(shard, model, format_time(now)).next();
+                   "WHERE ps.shard = ? AND p.model = ? AND p.expires_at > ? AND p.run <> ?");
+  return select.with(shard, purpose.model(), format_time(now), resumes).next();
 }
 
 // The passes that limits leave for the shard: nothing when no licence of it counts passes.
 std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
-                                    const ShardStanding& shard, const std::string& model,
-                                    uint64_t now) {
+                                    const ShardStanding& shard, const Purpose& purpose,
+                                    const std::string& resumes, uint64_t now) {
   std::optional<uint64_t> least;
   for (const std::string& ref : shard.licences) {
     const LicenceText* terms = rights.terms_of(ref);
@@ -71,14 +106,33 @@ std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
     least = std::min(least.value_or(UINT64_MAX), uint64_t{terms->limits().max_passes()});
   }
   if (!least) return least;
-  if (is_reserved(store, shard.seq, model, now)) {
-    throw Refused(
-        no("passes_reserved", "shard " + shard.root +
-                                  " counts passes, and an earlier permit for model line " + model +
-                                  " has not ended yet"));
+  if (is_reserved(store, shard.seq, purpose, resumes, now)) {
+    throw Refused(no("passes_reserved", "shard " + shard.root +
+                                            " counts passes, and an earlier permit of another run "
+                                            "of model line " +
+                                            purpose.model() + " has not ended yet"));
   }
-  const uint64_t used = passes_used(store, shard.seq, model);
+  const uint64_t used = passes_used(store, shard.seq, purpose.model());
   return *least > used ? *least - used : 0;
+}
+
+// Does a licence of the shard ask for RETRAIN when its footage is removed?
+bool is_revocable(const Rights& rights, const ShardStanding& shard) {
+  return std::any_of(shard.licences.begin(), shard.licences.end(), [&](const std::string& ref) {
+    const LicenceText* terms = rights.terms_of(ref);
+    if (terms == nullptr) return false;
+    const auto& tiers = terms->removal().tier();
+    return std::find(tiers.begin(), tiers.end(), Removal::RETRAIN) != tiers.end();
+  });
+}
+
+// When the newest record under the head was taken.
+std::string head_time(const Store& store, uint64_t size) {
+  Statement select(store.db(), "SELECT at FROM moment WHERE seq < ? ORDER BY seq DESC LIMIT 1");
+  if (!select.with(size).next()) {
+    throw Error(Errc::corrupt, store.path().string(), ": has no time before record ", size);
+  }
+  return select.text(0);
 }
 
 // Proofs of a permit are under the head that it names, so the head must cover its shards.
@@ -107,42 +161,142 @@ Fact fact_of(const Store& store, uint64_t seq) {
   return fact;
 }
 
-// The largest share a licensor can have of what `draws` draws consume: whole epochs hold every
-// sample once, and a last part of one may hold all of this licensor's and nothing else.
-void check_shares(const Rights& rights, const std::vector<ShardStanding>& shards, uint64_t draws) {
-  uint64_t samples = 0;
+struct Footage {
   double total = 0;
   std::map<std::string, double> by_licensor;
-  std::map<std::string, double> limit;
-  for (const ShardStanding& shard : shards) {
-    samples += shard.samples;
+  void add(const ShardStanding& shard) {
     total += static_cast<double>(shard.duration_us);
     for (const auto& [licensor, us] : shard.duration_by_licensor_us) {
       by_licensor[licensor] += static_cast<double>(us);
     }
+  }
+};
+
+// By licensor, the strictest max_share of its licences.
+std::map<std::string, double> share_limits(const Rights& rights,
+                                           const std::vector<ShardStanding>& shards) {
+  std::map<std::string, double> out;
+  for (const ShardStanding& shard : shards) {
     for (const std::string& ref : shard.licences) {
       const LicenceText* terms = rights.terms_of(ref);
       if (terms == nullptr || !terms->limits().has_max_share()) continue;
-      const auto [at, added] = limit.try_emplace(terms->licence().licensor(), 1.0);
+      const auto [at, added] = out.try_emplace(terms->licence().licensor(), 1.0);
       at->second = std::min(at->second, terms->limits().max_share());
     }
   }
+  return out;
+}
+
+// What the run has consumed by the record, where it goes on.
+Footage consumed_before(const Store& store, const std::string& run) {
+  Footage out;
+  if (run.empty()) return out;
+  Statement select(store.db(),
+                   "SELECT c.source, SUM(u.passes * p.duration_us) FROM run r "
+                   "JOIN checkpoint k ON k.run = r.seq JOIN consumption u ON u.receipt = k.receipt "
+                   "JOIN sample p ON p.seq = u.sample JOIN clip c ON c.seq = p.clip "
+                   "WHERE r.name = ? GROUP BY c.source");
+  Statement licensors(store.db(), "SELECT licensor FROM source_licensor WHERE source = ?");
+  for (select.with(run); select.next();) {
+    const double us = select.real(1);
+    out.total += us;
+    for (licensors.with(select.unsigned_integer(0)); licensors.next();) {
+      out.by_licensor[licensors.text(0)] += us;
+    }
+  }
+  return out;
+}
+
+// The largest share a licensor can have of what `draws` draws consume, after what was consumed
+// before: whole epochs hold every sample once, and a last part of one may hold all of this
+// licensor's and nothing else.
+double largest_share(const Footage& epoch, const Footage& before, const std::string& licensor,
+                     uint64_t samples, uint64_t draws) {
+  const auto of = [&](const Footage& footage) {
+    const auto found = footage.by_licensor.find(licensor);
+    return found == footage.by_licensor.end() ? 0.0 : found->second;
+  };
+  if (draws == 0) draws = samples;  // of the footage itself
   const auto epochs = static_cast<double>(samples == 0 ? 0 : draws / samples);
   const bool partial = samples == 0 || draws % samples != 0;
-  for (const auto& [licensor, most] : limit) {
-    const double own = by_licensor[licensor];
-    const double share = partial ? (epochs + 1) * own / (epochs * total + own) : own / total;
-    if (share > most) {
-      std::ostringstream fact;
-      fact << "licensor " << licensor << " could have a share of " << share
-           << " of the run's sample-seconds, its licence allows " << most
-           << ": add footage of others or make the run longer";
-      throw Refused(no("share_exceeded", fact.str()));
+  const double own = (partial ? epochs + 1 : epochs) * of(epoch) + of(before);
+  const double all = epochs * epoch.total + (partial ? of(epoch) : 0) + before.total;
+  return all > 0 ? own / all : 0;
+}
+
+uint64_t samples_of(const std::vector<ShardStanding>& shards) {
+  uint64_t out = 0;
+  for (const ShardStanding& shard : shards) out += shard.samples;
+  return out;
+}
+
+// The licensor that is furthest above its limit, or nothing.
+struct TooLarge {
+  std::string licensor;
+  double share = 0, most = 0;
+};
+std::optional<TooLarge> share_too_large(const Rights& rights,
+                                        const std::vector<ShardStanding>& shards,
+                                        const Footage& before, uint64_t draws) {
+  Footage epoch;
+  for (const ShardStanding& shard : shards) epoch.add(shard);
+  std::optional<TooLarge> worst;
+  for (const auto& [licensor, most] : share_limits(rights, shards)) {
+    const double share = largest_share(epoch, before, licensor, samples_of(shards), draws);
+    if (share <= most) continue;
+    if (!worst || share - most > worst->share - worst->most) worst = {licensor, share, most};
+  }
+  return worst;
+}
+
+[[noreturn]] void refuse_share(const TooLarge& it, const std::string& help) {
+  std::ostringstream fact;
+  fact << "licensor " << it.licensor << " could have a share of " << it.share
+       << " of the run's sample-seconds, its licence allows " << it.most << ": " << help;
+  throw Refused(no("share_exceeded", fact.str()));
+}
+
+// With `hold`, plans epochs in which the shares hold: shards of a licensor that has too much are
+// left out, the smallest part of its footage first, until nobody has. Says so when that cannot be.
+void hold_shares(const Rights& rights, std::vector<ShardStanding>& shards, const Footage& before,
+                 uint64_t draws, bool hold) {
+  for (;;) {
+    const auto worst = share_too_large(rights, shards, before, draws);
+    if (!worst) return;
+    if (!hold) {
+      refuse_share(*worst,
+                   "add footage of others or make the run longer, or leave out some of it with "
+                   "--hold-shares");
     }
+    const auto footage = [&](const ShardStanding& shard) {
+      const auto own = shard.duration_by_licensor_us.find(worst->licensor);
+      return own == shard.duration_by_licensor_us.end() ? 0 : own->second;
+    };
+    auto least = shards.end();
+    for (auto at = shards.begin(); at != shards.end(); ++at) {
+      if (footage(*at) > 0 && (least == shards.end() || footage(*at) < footage(*least))) least = at;
+    }
+    if (least == shards.end() || shards.size() == 1) {
+      refuse_share(*worst,
+                   "no choice of whole shards holds it; pack smaller shards, or add "
+                   "footage of others");
+    }
+    shards.erase(least);
   }
 }
 
 }  // namespace
+
+uint64_t end_of_run(const Store& store, const std::string& run) {
+  Statement select(store.db(),
+                   "SELECT MAX(k.step) FROM run r JOIN checkpoint k ON k.run = r.seq "
+                   "WHERE r.name = ?");
+  if (!select.with(run).next() || select.type(0) == ValueType::null) {
+    throw Error(Errc::not_found, store.path().string(), ": has no checkpoint of run ", run,
+                "; append its outbox first");
+  }
+  return select.unsigned_integer(0);
+}
 
 PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request) {
   if (request.hours < 1 || request.hours > kMaxHours) {
@@ -160,6 +314,11 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
   permit.set_origin(head.origin);
   permit.set_tree_size(head.size);
   permit.set_tree_root(digest_name(head.root));
+  permit.set_tree_at(head_time(store, head.size));
+  if (!request.resumes.empty()) {
+    permit.mutable_counted()->set_run(request.resumes);
+    permit.mutable_counted()->set_end_step(end_of_run(store, request.resumes));
+  }
 
   const Act act{request.purpose.use(), request.height_px, &request.purpose};
   std::vector<ShardStanding> shards;
@@ -178,9 +337,9 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
         (request.only.empty() ? std::string("no shard") : "no shard \"" + request.only + "...\"") +
             " is approved for " + Use_Name(request.purpose.use()) + " and allowed"));
   }
-  check_shares(rights, shards, request.draws);
-  uint64_t samples = 0;
-  for (const ShardStanding& shard : shards) samples += shard.samples;
+  hold_shares(rights, shards, consumed_before(store, request.resumes), request.draws,
+              request.hold_shares);
+  const uint64_t samples = samples_of(shards);
   const uint64_t passes_needed = request.passes_before + (request.draws + samples - 1) / samples;
   for (const ShardStanding& shard : shards) {
     auto* out = permit.add_shard();
@@ -189,7 +348,9 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     for (const std::string& ref : shard.licences) out->add_licence(ref);
     out->set_valid_from(shard.valid_from);
     out->set_valid_to(shard.valid_to);
-    const auto left = passes_left(store, rights, shard, request.purpose.model(), now);
+    if (is_revocable(rights, shard)) out->set_revocable(true);
+    const auto left = passes_left(store, rights, shard, request.purpose,
+                                  request.resumes.empty() ? "" : request.run, now);
     if (!left) continue;
     if (passes_needed > *left) {
       throw Refused(no("passes_exceeded", "the run takes " + std::to_string(passes_needed) +
@@ -222,6 +383,15 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
     throw Error(Errc::corrupt, "permit for run ", permit.run(),
                 ": names no tree head of this ledger");
   }
+  if (permit.has_tree_at() && permit.tree_at() != head_time(store, permit.tree_size())) {
+    throw Error(Errc::corrupt, "permit for run ", permit.run(),
+                ": its tree head is not of the time that it says");
+  }
+  if (permit.has_counted() &&
+      permit.counted().end_step() > end_of_run(store, permit.counted().run())) {
+    throw Error(Errc::corrupt, "permit for run ", permit.run(), ": counts steps of run ",
+                permit.counted().run(), " that are not on record");
+  }
   const auto approved = approved_shards(store, permit.purpose().use());
   const Act act{permit.purpose().use(), 0, &permit.purpose()};
   for (const Permit::Shard& shard : permit.shard()) {
@@ -233,12 +403,14 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
     if (!standing.verdict.cleared) throw Refused(standing.verdict);
     if (shard.samples() != standing.samples || shard.valid_from() != standing.valid_from ||
         shard.valid_to() != standing.valid_to ||
+        shard.revocable() != is_revocable(rights, standing) ||
         !std::equal(shard.licence().begin(), shard.licence().end(), standing.licences.begin(),
                     standing.licences.end())) {
       throw Error(Errc::corrupt, "permit for run ", permit.run(), ": its terms for shard ", root,
                   " are not those that the ledger has now; make a new one");
     }
-    const auto left = passes_left(store, rights, standing, permit.purpose().model(), now);
+    const auto left = passes_left(store, rights, standing, permit.purpose(),
+                                  permit.has_counted() ? permit.run() : "", now);
     if (left && (!shard.has_max_passes() || shard.max_passes() > *left)) {
       throw Refused(
           no("passes_exceeded", std::to_string(*left) + " passes are left for shard " + root));

@@ -21,12 +21,18 @@ struct PermitRequest {
   uint64_t passes_before = 0;  // passes over every sample before the first step: fitting a codec
   uint64_t hours = 24;         // 1 to 168
   bool leave_out_refused = false;  // go on without the shards that are refused
-  std::string only;                // shards whose name starts like this; empty: all
+  bool hold_shares = false;        // leave out shards of licensors whose share would be too large
+  std::string resumes;  // name of a run on record that goes on: what it consumed is counted
+  std::string only;     // shards whose name starts like this; empty: all
 };
 
 // The permit for every approved shard, to be signed and appended. The head is the newest signed
 // one.
 PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
+
+// The step up to which the record has the run: what it consumed until then is counted in what
+// limits leave. Error{not_found} for a run without a checkpoint.
+uint64_t end_of_run(const Store& store, const std::string& run);
 
 // May this permit, which others have signed since it was made, still be recorded: the same terms,
 // passes that nobody else was given, a tree head of this ledger. Refused, or Error{corrupt} when

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <cstring>
 
 #include "ledger/base/check.h"
@@ -80,6 +81,40 @@ const Digest& sample_key(const std::string& id) {
   return last("sample", id);
 }
 
+// What a ConsumedShardRecord says, in the form of its row.
+struct ShardConsumption {
+  uint64_t samples = 0, passes = 0;
+  uint64_t first_step = UINT64_MAX;
+  std::string each;  // JSON: [passes, first step] or 0 for each sample
+};
+ShardConsumption read_consumption(const ConsumedShardRecord& c) {
+  ShardConsumption out;
+  out.each = "[";
+  int next = 0;
+  for (const uint32_t passes : c.passes()) {
+    if (out.each.size() > 1) out.each += ',';
+    if (passes == 0) {
+      out.each += '0';
+      continue;
+    }
+    if (next == c.back_size()) unfit("consumed_shard", "its lists differ in length");
+    const uint64_t back = c.back(next++);
+    if (back == 0 || back > c.end_step())
+      unfit("consumed_shard", "a first step is outside of its span");
+    const uint64_t first = c.end_step() - back;
+    out.each += '[' + std::to_string(passes) + ',' + std::to_string(first) + ']';
+    ++out.samples;
+    out.passes += passes;
+    out.first_step = std::min(out.first_step, first);
+  }
+  out.each += ']';
+  if (next != c.back_size()) unfit("consumed_shard", "its lists differ in length");
+  if (out.samples == 0 || c.passes(0) == 0 || c.passes(c.passes_size() - 1) == 0) {
+    unfit("consumed_shard", "must begin and end with a sample that was consumed");
+  }
+  return out;
+}
+
 // A row, column by column; emit() hands it over.
 class Row {
  public:
@@ -93,6 +128,7 @@ class Row {
     cell.integer = value;
     return *this;
   }
+  Row& integer_if(bool there, uint64_t value) { return there ? integer(value) : null(); }
   Row& real(float value) {
     add(ValueType::real).real = double{value};
     return *this;
@@ -372,6 +408,11 @@ struct Projector {
         .hex(require_digest_name(r.checkpoint(), "receipt.checkpoint"))
         .text(record.note())
         .emit();
+    if (!r.has_sample_us() && !r.has_machine_us()) return;
+    row(TableId::receipt_cost)
+        .integer_if(r.has_sample_us(), r.sample_us())
+        .integer_if(r.has_machine_us(), r.machine_us())
+        .emit();
   }
 
   void operator()(const ConsumedRecord& c) const {
@@ -381,6 +422,45 @@ struct Projector {
         .integer(c.passes())
         .integer(c.first_step())
         .emit();
+  }
+
+  void operator()(const ConsumedShardRecord& c) const {
+    const ShardConsumption read = read_consumption(c);
+    row(TableId::consumed_shard)
+        .refers("receipt", step_key("receipt", c.run(), c.end_step()))
+        .refers("shard", shard_key(c.shard()))
+        .integer(c.index())
+        .integer(read.samples)
+        .integer(read.passes)
+        .integer(read.first_step)
+        .integer(c.sample_us())
+        .text(read.each)
+        .emit();
+  }
+
+  void operator()(const DeletionRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Deletion d = parse_noted<DeletionText>(note, "deletion").deletion();
+    if (d.has_shard() == d.has_source() || d.has_what() != d.has_source()) {
+      unfit("deletion", "must name a shard, or a source and what of it");
+    }
+    std::string digests;
+    for (const std::string& digest : d.digest()) {
+      digests +=
+          (digests.empty() ? "" : " ") + to_hex(require_digest_name(digest, "deletion.digest"));
+    }
+    Row out = row(TableId::deletion);
+    if (d.has_shard()) {
+      const Digest root = require_digest_name(d.shard(), "deletion.shard");
+      out.refers("shard", subject_key_of("shard", root.text())).null().text("SHARD");
+    } else {
+      const Digest source = require_digest_name(d.source(), "deletion.source");
+      out.null().refers("source", subject_key_of("source", source.text()));
+      out.text(Deletion::Derivative_Name(d.what()));
+    }
+    const std::string names = signers(note);
+    out.text(digests).text(names).text(require_time(d.at(), "deletion.at")).text(d.reason());
+    out.text(record.note()).emit();
   }
 
   void operator()(const CheckpointRecord& c) const {
@@ -498,6 +578,10 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.receipt());
     case Fact::kConsumed:
       return body(fact.consumed());
+    case Fact::kConsumedShard:
+      return body(fact.consumed_shard());
+    case Fact::kDeletion:
+      return body(fact.deletion());
     case Fact::kCheckpoint:
       return body(fact.checkpoint());
     case Fact::kRefusal:
@@ -591,6 +675,15 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const ConsumedRecord& c) const {
     return one(subject_key("consumed", {c.run(), big_endian(c.end_step()), c.sample()}));
+  }
+  std::optional<Subject> operator()(const ConsumedShardRecord& c) const {
+    return one(subject_key("consumed_shard",
+                           {c.run(), big_endian(c.end_step()), c.shard(), big_endian(c.index())}));
+  }
+  std::optional<Subject> operator()(const DeletionRecord& record) const {
+    const Deletion d = parse_noted<DeletionText>(parse_note(record.note()), "deletion").deletion();
+    const std::string& name = d.has_shard() ? d.shard() : d.source();
+    return any(subject_key_of("deletion", require_digest_name(name, "deletion").text()));
   }
   std::optional<Subject> operator()(const CheckpointRecord& c) const {
     return one(step_key("checkpoint", c.run(), c.step()));
@@ -792,6 +885,36 @@ void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys) {
   sha256_each(std::nullopt, messages, keys);
 }
 
+std::vector<SampleConsumption> parse_consumption(std::string_view each) {
+  std::vector<SampleConsumption> out;
+  const char* at = each.data();
+  const char* const end = at + each.size();
+  const auto take = [&](char c) {
+    if (at == end || *at != c) unfit("consumed_shard.each", "is not as it is written");
+    ++at;
+  };
+  const auto number = [&](auto& value) {
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc()) unfit("consumed_shard.each", "holds what is no number");
+    at = next;
+  };
+  for (take('['); at != end && *at != ']';) {
+    if (!out.empty()) take(',');
+    SampleConsumption& sample = out.emplace_back();
+    if (at == end || *at != '[') {
+      take('0');
+      continue;
+    }
+    take('[');
+    number(sample.passes);
+    take(',');
+    number(sample.first_step);
+    take(']');
+  }
+  take(']');
+  return out;
+}
+
 std::span<const TableShape> tables() {
   static constexpr TableShape kTables[] = {
       {"moment", 2, false},       {"key", 4, false},
@@ -805,11 +928,13 @@ std::span<const TableShape> tables() {
       {"approval", 7, false},     {"approved_shard", 2, true},
       {"revocation", 7, false},   {"permit", 9, false},
       {"permit_shard", 3, true},  {"run", 7, false},
-      {"receipt", 9, false},      {"consumed", 5, false},
+      {"receipt", 9, false},      {"receipt_cost", 3, false},
+      {"consumed", 5, false},     {"consumed_shard", 9, false},
       {"checkpoint", 8, false},   {"refusal", 5, false},
-      {"erasure", 5, false},      {"mark", 6, false},
-      {"clearance", 6, false},    {"review", 4, false},
-      {"reviewed_clip", 5, true}, {"state", 4, false},
+      {"erasure", 5, false},      {"deletion", 9, false},
+      {"mark", 6, false},         {"clearance", 6, false},
+      {"review", 4, false},       {"reviewed_clip", 5, true},
+      {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);
   return kTables;

@@ -68,10 +68,13 @@ enum class TableId {
   permit_shard,
   run,
   receipt,
+  receipt_cost,
   consumed,
+  consumed_shard,
   checkpoint,
   refusal,
   erasure,
+  deletion,
   mark,
   clearance,
   review,
@@ -145,6 +148,14 @@ std::optional<ClipView> view_clip(std::string_view fact);
 // As rows_of() and subject_of() say of the same record.
 void clip_row(uint64_t seq, const ClipView& clip, RowSink& sink);
 void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys);
+
+// One sample of the column `each` of consumed_shard.
+struct SampleConsumption {
+  uint32_t passes = 0;      // 0: not consumed
+  uint64_t first_step = 0;  // of the span, that consumed it
+};
+// Error{corrupt} unless it is as rows_of() writes it.
+std::vector<SampleConsumption> parse_consumption(std::string_view each);
 
 // The text of a note, strictly read.
 template <class Text>

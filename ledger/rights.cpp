@@ -167,6 +167,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   if (shard.type(1) != ValueType::null) {
     refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
   }
+  Statement deleted(store.db(),
+                    "SELECT reason || ', at ' || at FROM deletion WHERE shard = ? LIMIT 1");
+  if (deleted.with(seq).next()) {
+    refuse(no("deleted", "shard " + root + " was deleted (" + deleted.text(0) + ")"));
+  }
   Statement sources(store.db(),
                     "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key, "
                     "c.seq IN (SELECT clip FROM conflicted_clip) "
@@ -229,7 +234,7 @@ constexpr std::string_view kEaten =
     "SELECT k.seq, k.run, k.step, k.parent FROM line l JOIN checkpoint k ON k.digest = l.parent), "
     "eaten(sample, permit) AS (SELECT DISTINCT u.sample, n.permit FROM line l "
     "JOIN receipt t ON t.run = l.run AND t.end_step <= l.step "
-    "JOIN run n ON n.seq = l.run JOIN consumed u ON u.receipt = t.seq) ";
+    "JOIN run n ON n.seq = l.run JOIN consumption u ON u.receipt = t.seq) ";
 
 // A sample may lie in several shards; that of the permit is the one that was read.
 Verdict judge_shards_of(const Store& store, uint64_t checkpoint) {

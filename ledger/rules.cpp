@@ -16,6 +16,8 @@ constexpr GateRule kRules[] = {
      "`licence.licensor`, duplicates", "the licensors settle it; a licence that covers it alone"},
     {RuleStage::footage, "revoked", "Has nobody taken back the licence, or the shard itself?",
      "revocations", "leave it out: `ledger permit --leave-out-refused`"},
+    {RuleStage::footage, "deleted", "Has nobody recorded that the shard was deleted?", "deletions",
+     "leave it out: what was deleted stays so; shards of other clips"},
     {RuleStage::footage, "superseded_clip", "Is the clip still kept?", "the clip's verdict",
      "make shards again"},
     {RuleStage::footage, "duplicate", "Is the footage new to the ledger?", "duplicates",
@@ -110,6 +112,20 @@ constexpr GateRule kRules[] = {
      "the clock, its `issued_at`", "set the clock"},
     {RuleStage::permits, "permit_expired", "Has the permit not ended?", "its `expires_at`",
      "a new permit"},
+    {RuleStage::permits, "permit_stale",
+     "Is the permit as young as this node asks for ([trust file](formats/policy.md))?",
+     "its `issued_at`", "a new permit; a running job takes one from its notices folder"},
+    {RuleStage::permits, "head_stale", "Is the newest record under its tree head as young?",
+     "its `tree_at`", "`ledger sign-head`, a new permit: of the ledger, not of an old copy"},
+    {RuleStage::permits, "release_unsigned",
+     "Did approvers whom this place trusts sign the release of the weights?", "signatures",
+     "`ledger release --out`, by an approver of the trust file"},
+    {RuleStage::permits, "release_other_weights", "Is the release for these very weights?",
+     "its `checkpoint`", "a release for them"},
+    {RuleStage::permits, "release_other_use", "Is it for what is being done?", "its `use`",
+     "a release for this use"},
+    {RuleStage::permits, "release_ended", "Has it begun, and not ended?", "its two times",
+     "a new one"},
     {RuleStage::permits, "permits_differ", "Were all ranks given the same permit?",
      "the permit's digest", "give all of them the same file"},
     {RuleStage::permits, "notice_unverified",
@@ -163,9 +179,8 @@ constexpr std::string_view kAfter = R"(
 | the start of a run, on every rank | `train` | the permit, from it and public keys alone | on record, through the outbox |
 | every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |
 | every sample, before it is decoded | `train` | its digest, its passes | on record, through the outbox |
-| release of a checkpoint, and sampling | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
-
-`train` itself does not ask before it samples; who samples or hands out weights asks `ledger release` first.
+| release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
+| sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |
 
 `curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`.
 )";

@@ -312,6 +312,36 @@ CREATE TABLE measure(
   quality BLOB NOT NULL
 ) STRICT;
 CREATE INDEX measure_source ON measure(source, kind);
+CREATE TABLE receipt_cost(
+  seq INTEGER PRIMARY KEY REFERENCES receipt(seq),
+  sample_us INTEGER,
+  machine_us INTEGER
+) STRICT;
+CREATE TABLE consumed_shard(
+  seq INTEGER PRIMARY KEY,
+  receipt INTEGER NOT NULL REFERENCES receipt(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
+  position INTEGER NOT NULL,
+  samples INTEGER NOT NULL,
+  passes INTEGER NOT NULL,
+  first_step INTEGER NOT NULL,
+  sample_us INTEGER NOT NULL,
+  each TEXT NOT NULL
+) STRICT;
+CREATE INDEX consumed_shard_receipt ON consumed_shard(receipt);
+CREATE INDEX consumed_shard_shard ON consumed_shard(shard, receipt, first_step, passes, sample_us, samples);
+CREATE TABLE deletion(
+  seq INTEGER PRIMARY KEY,
+  shard INTEGER REFERENCES shard(seq),
+  source INTEGER REFERENCES source(seq),
+  what TEXT NOT NULL,
+  digests TEXT NOT NULL,
+  signers TEXT NOT NULL,
+  at TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  note TEXT NOT NULL
+) STRICT;
+CREATE INDEX deleted_shard ON deletion(shard) WHERE shard IS NOT NULL;
 CREATE TABLE mark(
   seq INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
@@ -366,8 +396,10 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'revocation' FROM revocation UNION ALL SELECT seq, 'permit' FROM permit
         UNION ALL SELECT seq, 'run' FROM run UNION ALL SELECT seq, 'receipt' FROM receipt
         UNION ALL SELECT seq, 'consumed' FROM consumed
+        UNION ALL SELECT seq, 'consumed_shard' FROM consumed_shard
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
+        UNION ALL SELECT seq, 'deletion' FROM deletion
         UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
         UNION ALL SELECT seq, 'review' FROM review
         UNION ALL SELECT seq, 'state' FROM state) r;
@@ -408,7 +440,8 @@ CREATE VIEW cleared AS
   WHERE c.verdict = 'kept'
     AND c.seq NOT IN (SELECT clip FROM conflicted_clip)
     AND h.seq IN (SELECT shard FROM approved_shard)
-    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq);
+    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq)
+    AND NOT EXISTS (SELECT 1 FROM deletion d WHERE d.shard = h.seq);
 CREATE VIEW refused AS
   SELECT r.seq,
          (SELECT m.at FROM moment m WHERE m.seq <= r.seq ORDER BY m.seq DESC LIMIT 1) AS at,
@@ -421,17 +454,37 @@ CREATE VIEW expiring AS
 CREATE VIEW source_licensor AS
   SELECT DISTINCT sl.seq AS source, l.licensor
   FROM source_licence sl JOIN licence l ON l.seq = sl.licence;
+-- What runs consumed, sample by sample: `each` of consumed_shard is a list with [passes, first step]
+-- for a sample of the shard that was consumed, and 0 for one that was not. Several samples of one
+-- digest are one, the first.
+CREATE VIEW consumption AS
+  SELECT seq, receipt, sample, passes, first_step FROM consumed
+  UNION ALL
+  SELECT u.seq, u.receipt, p.first, a.value, b.value
+  FROM consumed_shard u CROSS JOIN json_each(u.each) e
+  CROSS JOIN json_each(e.value) a ON a.key = 0
+  CROSS JOIN json_each(e.value) b ON b.key = 1
+  CROSS JOIN sample p ON p.shard = u.shard AND p.position = u.position + e.key
+  WHERE e.type = 'array';
 -- What runs consumed, once a checkpoint closed the span: until then nobody vouches for it. From the
 -- clip's side, so that a question about some clips looks at those alone.
 CREATE VIEW consumed_clip AS
   SELECT p.clip, t.run, t.end_step, u.seq, u.passes, u.first_step
   FROM sample p CROSS JOIN consumed u ON u.sample = p.seq CROSS JOIN receipt t ON t.seq = u.receipt
-  WHERE EXISTS (SELECT 1 FROM checkpoint k WHERE k.receipt = t.seq);
+  WHERE EXISTS (SELECT 1 FROM checkpoint k WHERE k.receipt = t.seq)
+  UNION ALL
+  SELECT p.clip, t.run, t.end_step, u.seq, a.value, b.value
+  FROM sample p CROSS JOIN consumed_shard u ON u.shard = p.shard AND u.position <= p.position
+  CROSS JOIN receipt t ON t.seq = u.receipt
+  CROSS JOIN json_each(u.each, '$[' || (p.position - u.position) || ']') a ON a.key = 0
+  CROSS JOIN json_each(u.each, '$[' || (p.position - u.position) || ']') b ON b.key = 1
+  WHERE a.value > 0
+    AND EXISTS (SELECT 1 FROM checkpoint k WHERE k.receipt = t.seq);
 -- Summed by sample before samples and clips are looked up: in the order of their numbers, and once.
 CREATE VIEW exposure AS
   WITH by_sample AS MATERIALIZED (
     SELECT t.run, u.sample, SUM(u.passes) AS passes
-    FROM checkpoint k JOIN receipt t ON t.seq = k.receipt JOIN consumed u ON u.receipt = t.seq
+    FROM checkpoint k JOIN receipt t ON t.seq = k.receipt JOIN consumption u ON u.receipt = t.seq
     GROUP BY t.run, u.sample),
   by_source AS MATERIALIZED (
     SELECT b.run, c.source, COUNT(DISTINCT c.seq) AS clips, SUM(b.passes) AS passes,
@@ -451,7 +504,7 @@ CREATE VIEW provenance AS
   FROM checkpoint k
   CROSS JOIN run r ON r.seq = k.run
   CROSS JOIN receipt t ON t.run = k.run AND t.end_step <= k.step
-  CROSS JOIN consumed u ON u.receipt = t.seq
+  CROSS JOIN consumption u ON u.receipt = t.seq
   CROSS JOIN sample p ON p.seq = u.sample
   CROSS JOIN clip c ON c.seq = p.clip
   CROSS JOIN source s ON s.seq = c.source

@@ -55,6 +55,10 @@ constexpr Step kDown[] = {
     {"receipt", "SELECT seq FROM receipt WHERE run IN {run}"},
     {"consumed", "SELECT seq FROM consumed WHERE receipt IN {receipt}"},
     {"sample", "SELECT sample FROM consumed WHERE seq IN {consumed}"},
+    {"consumed_shard", "SELECT seq FROM consumed_shard WHERE receipt IN {receipt}"},
+    {"sample", "SELECT sample FROM consumption WHERE seq IN {consumed_shard}"},
+    {"shard", "SELECT shard FROM deletion WHERE seq IN {deletion} AND shard IS NOT NULL"},
+    {"source", "SELECT source FROM deletion WHERE seq IN {deletion} AND source IS NOT NULL"},
     {"source", "SELECT seq FROM source_licence WHERE licence IN {licence}"},
     {"sample", "SELECT seq FROM sample WHERE shard IN {shard}"},
     {"clip", "SELECT clip FROM sample WHERE seq IN {sample}"},
@@ -80,7 +84,12 @@ constexpr Step kUp[] = {
     {"approval", "SELECT seq FROM approved_shard WHERE shard IN {shard}"},
     {"consumed",
      "SELECT seq FROM consumed WHERE sample IN (SELECT first FROM sample WHERE seq IN {sample})"},
+    {"consumed_shard",
+     "SELECT u.seq FROM sample p JOIN consumed_shard u ON u.shard = p.shard WHERE p.seq IN "
+     "{sample} AND json_type(u.each, '$[' || (p.position - u.position) || ']') = 'array' "
+     "AND p.position >= u.position"},
     {"receipt", "SELECT receipt FROM consumed WHERE seq IN {consumed}"},
+    {"receipt", "SELECT receipt FROM consumed_shard WHERE seq IN {consumed_shard}"},
     {"run", "SELECT run FROM receipt WHERE seq IN {receipt}"},
     {"checkpoint",
      "SELECT k.seq FROM checkpoint k JOIN receipt t ON t.run = k.run AND t.end_step <= k.step "
@@ -91,6 +100,7 @@ constexpr Step kUp[] = {
      "SELECT seq FROM revocation WHERE shard IN {shard} "
      "OR licence IN (SELECT id FROM licence WHERE seq IN {licence})"},
     {"erasure", "SELECT seq FROM erasure WHERE licence IN {licence}"},
+    {"deletion", "SELECT seq FROM deletion WHERE shard IN {shard} OR source IN {source}"},
     {"refusal",
      "SELECT seq FROM refusal WHERE subject IN (SELECT path FROM source WHERE seq IN {source} "
      "UNION SELECT digest FROM source WHERE seq IN {source} "
@@ -135,6 +145,12 @@ void gather(const Database& db, const std::string& kind, uint64_t seq) {
   for (const Step& step : kUp) {
     if (std::find(found.begin(), found.end(), step.kind) == found.end()) take(step);
   }
+  // What was consumed of the samples of the story.
+  db.exec("DROP TABLE IF EXISTS eaten; CREATE TEMP TABLE eaten AS " +
+          with_sets("SELECT receipt, passes, first_step FROM consumed WHERE seq IN {consumed} "
+                    "UNION ALL SELECT receipt, passes, first_step FROM consumption "
+                    "WHERE seq IN {consumed_shard} "
+                    "AND sample IN (SELECT first FROM sample WHERE seq IN {sample})"));
 }
 
 // How the last column of a chapter, what was signed, is told.
@@ -213,22 +229,22 @@ constexpr ChapterPlan kChapters[] = {
      Signed::note, Policy::PERMIT},
     {"run",
      "SELECT r.seq AS record, r.name AS run, r.code_version, r.seed, r.ranks, "
-     "(SELECT sum(u.passes) FROM consumed u JOIN receipt t ON t.seq = u.receipt "
-     "WHERE t.run = r.seq AND u.seq IN {consumed}) AS passes, "
-     "(SELECT min(u.first_step) FROM consumed u JOIN receipt t ON t.seq = u.receipt "
-     "WHERE t.run = r.seq AND u.seq IN {consumed}) AS first_step "
+     "(SELECT sum(u.passes) FROM eaten u JOIN receipt t ON t.seq = u.receipt "
+     "WHERE t.run = r.seq) AS passes, "
+     "(SELECT min(u.first_step) FROM eaten u JOIN receipt t ON t.seq = u.receipt "
+     "WHERE t.run = r.seq) AS first_step "
      "FROM run r WHERE r.seq IN {run} ORDER BY 1"},
     {"receipt",
      "SELECT t.seq AS record, r.name AS run, t.first_step, t.end_step, "
-     "(SELECT sum(u.passes) FROM consumed u WHERE u.receipt = t.seq AND u.seq IN {consumed}) "
-     "AS passes, (SELECT min(u.first_step) FROM consumed u WHERE u.receipt = t.seq "
-     "AND u.seq IN {consumed}) AS consumed_first_at, t.note FROM receipt t "
+     "(SELECT sum(u.passes) FROM eaten u WHERE u.receipt = t.seq) AS passes, "
+     "(SELECT min(u.first_step) FROM eaten u WHERE u.receipt = t.seq) AS consumed_first_at, "
+     "t.note FROM receipt t "
      "JOIN run r ON r.seq = t.run WHERE t.seq IN {receipt} ORDER BY 1",
      Signed::note},
     {"checkpoint",
      "SELECT k.seq AS record, r.name AS run, k.step, k.digest, "
-     "(SELECT sum(u.passes) FROM consumed u JOIN receipt t ON t.seq = u.receipt "
-     "WHERE t.run = k.run AND t.end_step <= k.step AND u.seq IN {consumed}) AS passes, "
+     "(SELECT sum(u.passes) FROM eaten u JOIN receipt t ON t.seq = u.receipt "
+     "WHERE t.run = k.run AND t.end_step <= k.step) AS passes, "
      "k.statement FROM checkpoint k JOIN run r ON r.seq = k.run "
      "WHERE k.seq IN {checkpoint} ORDER BY 1",
      Signed::envelope},
@@ -454,6 +470,12 @@ Table history_of(const Store& store, uint64_t seq) {
   add("consumed", "''",
       "'sample of record ' || t.sample || ', ' || t.passes || ' passes from step ' || "
       "t.first_step");
+  add("consumed_shard", "''",
+      "t.samples || ' samples of the shard of record ' || t.shard || ', ' || t.passes || "
+      "' passes from step ' || t.first_step");
+  add("deletion", "t.signers",
+      "CASE WHEN t.shard IS NULL THEN lower(t.what) || ' of the source of record ' || t.source "
+      "ELSE 'shard of record ' || t.shard END || ': ' || t.reason");
   add("checkpoint", "t.signers", "'step ' || t.step || ', ' || t.digest");
   add("refusal", "''", "t.act || ' ' || t.subject || ': ' || t.rule || ': ' || t.fact");
   add("clearance", "''", "'clip of record ' || t.clip || ': ' || t.reason || ' ' || t.value");

@@ -32,6 +32,8 @@ const std::vector<SubjectKind>& kinds() {
       {"clearance", "clearances of clip", {digest}},
       {"clip", "clip", {digest}},
       {"consumed", "consumption of", {name, number, digest}},
+      {"consumed_shard", "consumption of the shard of", {name, number, digest, number}},
+      {"deletion", "deletion of", {digest}},
       {"duplicate", "duplicate of", {digest, digest}},
       {"erasure", "erasure of licence", {name}},
       {"fingerprint", "fingerprint of", {digest, number}},

@@ -42,6 +42,23 @@ Trust::Need parse_need(std::string_view line, const std::string& where) {
   return need;
 }
 
+// "fresh permit 12"
+void parse_fresh(std::string_view line, const std::string& where, Trust& out) {
+  const bool permit = line.starts_with("fresh permit ");
+  const std::string_view digits = line.substr(std::min(line.size(), line.find_last_of(' ') + 1));
+  uint64_t hours = 0;
+  const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), hours);
+  uint64_t& place = permit ? out.fresh_permit_h : out.fresh_head_h;
+  const std::string written = (permit ? "fresh permit " : "fresh head ") + std::to_string(hours);
+  if (problem != std::errc() || end != digits.data() + digits.size() || hours == 0 ||
+      hours > 24 * 366 || line != written) {
+    throw Error(Errc::corrupt, where, ": expected \"fresh permit HOURS\" or \"fresh head HOURS\", ",
+                "as in \"fresh head 48\"");
+  }
+  if (place != 0) throw Error(Errc::corrupt, where, ": says twice how fresh it must be");
+  place = hours;
+}
+
 void check_need(const Trust& trust, const Trust::Need& need, const std::string& where) {
   std::vector<std::string> names;
   for (const VerifierKey& key : trust.keys_of(need.role)) names.push_back(key.name);
@@ -115,6 +132,8 @@ Trust parse_trust(std::string_view text, std::string_view where) {
     if (line.starts_with(kNeed)) {
       out.needs.push_back(parse_need(line, at));
       need_lines.push_back(at);
+    } else if (line.starts_with("fresh ")) {
+      parse_fresh(line, at, out);
     } else {
       out.keys.push_back(parse_public_key(line, at));
     }

@@ -23,6 +23,8 @@ struct Trust {
   };
   std::vector<PublicKey> keys;
   std::vector<Need> needs;  // an act that none is for needs one approver
+  // Greatest ages, in hours, of a permit and of the newest record under its tree head; 0: any.
+  uint64_t fresh_permit_h = 0, fresh_head_h = 0;
 
   // The names, sorted, each once, of the keys that signed the note; `role` empty: of any role. Two
   // keys of one name are one vote, so that a key can be replaced while the old one still signs.
@@ -37,9 +39,9 @@ struct Trust {
   std::vector<VerifierKey> keys_of(std::string_view role) const;
 };
 
-// Lines "role vkey" and "need ACT COUNT ROLE"; empty ones and comments (#) are skipped.
-// Error{corrupt} with file and line for anything else, for a need given twice, and for one that the
-// keys of the file could never meet.
+// Lines "role vkey", "need ACT COUNT ROLE" and "fresh permit|head HOURS"; empty ones and comments
+// (#) are skipped. Error{corrupt} with file and line for anything else, for a need given twice, and
+// for one that the keys of the file could never meet.
 Trust parse_trust(std::string_view text, std::string_view where);
 Trust read_trust(const std::filesystem::path& path);
 

@@ -112,14 +112,26 @@ replay() {
 }
 
 have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
+# The gate's yes for these weights comes first, as a note that needs no ledger.
 sample() {
-  local kind
+  local weights kind
+  weights=$(sha256sum "$(last_checkpoint)/weights.safetensors" | cut -d ' ' -f 1)
+  run ledger release "$db" "$weights" --use GENERATE_INTERNAL --model cleared-base --field film \
+    --territory US --key "$keys/approver.key" --out "$work/$run_name.release"
+  local yes=(--release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices")
   for kind in webm gif; do
-    run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.$kind" \
+    run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.$kind" "${yes[@]}" \
       --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
-    run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.$kind" \
+    run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.$kind" "${yes[@]}" \
       --caption "$(cat docs/samples/captions/cityCC0.txt)"
   done
+}
+
+# What the licensor is due, and what it would cost to train again without one of the licences.
+rights() {
+  run ledger statement "$db" --licensor demo-licensor --from 2024-01-01 --to 2099-12-31 \
+    --key "$keys/demo-studio.key" --out "$work/demo-licensor.statement" --html "$work/statement.html"
+  run ledger impact "$db" DEMO-CITY-CC0 --html "$work/impact.html"
 }
 
 report() {
@@ -137,3 +149,4 @@ step "Train on $ranks ranks" have_checkpoint train_model
 step "Sample two clips" have_clip sample
 step "Replay, and a forged one refused" have_replayed replay
 step "Report" never report
+step "Statement and impact pages" never rights

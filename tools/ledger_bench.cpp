@@ -24,6 +24,7 @@
 #include "ledger/verify.h"
 #include "tools/bench_folder.h"
 #include "tools/bench_gate.h"
+#include "tools/bench_rights.h"
 #include "tools/bench_table.h"
 #include "tools/cli.h"
 
@@ -455,6 +456,16 @@ class Bench {
 }  // namespace
 
 int ledger_bench(const BenchOptions& o) {
+  if (o.rights) {
+    if (o.records == 0 || o.records % 1'000'000 != 0 || o.runs == 0) {
+      throw Error(Errc::usage, "bench: with --rights --records must be a multiple of 1000000 and ",
+                  "--runs not 0");
+    }
+    BenchTable table(o.json);
+    bench_rights({o.records, o.runs, o.folder}, table);
+    table.finish();
+    return exit_ok;
+  }
   if (o.records < kPerCommit || o.records % kPerCommit != 0) {
     throw Error(Errc::usage, "bench: --records must be a multiple of 10000");
   }

@@ -222,7 +222,8 @@ std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptio
   }
   Statement select(
       store.db(),
-      "SELECT root FROM shard WHERE seq NOT IN (SELECT shard FROM approved_shard) ORDER BY seq");
+      "SELECT root FROM shard WHERE seq NOT IN (SELECT shard FROM approved_shard) "
+      "AND seq NOT IN (SELECT shard FROM deletion WHERE shard IS NOT NULL) ORDER BY seq");
   while (select.next()) roots.push_back(select.text(0));
   return roots;
 }
@@ -413,6 +414,12 @@ int ledger_permit(const LedgerOptions& o) {
   request.height_px = config.clip().height();
   request.draws = config.steps() * config.batch();
   request.passes_before = 1;  // the codec is fitted first
+  request.resumes = o.resume;
+  request.hold_shares = o.hold_shares;
+  if (!o.resume.empty()) {
+    request.draws -= std::min(request.draws, end_of_run(store, o.resume) * config.batch());
+    request.passes_before = 0;
+  }
   request.hours = o.hours;
   request.leave_out_refused = o.leave_out;
   request.only = o.name;

@@ -3,13 +3,16 @@
 
 #include "tools/approval_commands.h"
 #include "tools/cli.h"
+#include "tools/impact_command.h"
 #include "tools/ledger_bench.h"
 #include "tools/ledger_commands.h"
 #include "tools/proof_commands.h"
 #include "tools/publish_commands.h"
 #include "tools/query_commands.h"
+#include "tools/retention_commands.h"
 #include "tools/review_commands.h"
 #include "tools/rights_commands.h"
+#include "tools/statement_command.h"
 #include "tools/witness_commands.h"
 
 namespace {
@@ -112,6 +115,10 @@ int main(int argc, char** argv) {
     permit->add_option("--out", o.out, "where the permit goes")->required();
     permit->add_option("--hours", o.hours, "how long it holds, 1 to 168")->capture_default_str();
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
+    permit->add_option("--resume", o.resume,
+                       "name of the run that goes on: what it consumed by the record is counted");
+    permit->add_flag("--hold-shares", o.hold_shares,
+                     "leave out shards of licensors whose share would be above their max_share");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
     permit->add_option("--only", o.name, "shards whose name starts like this, as \"latent-\"");
     add_writing(permit, o);
@@ -184,6 +191,9 @@ int main(int argc, char** argv) {
     bench->add_option("--sources", bench_options.sources, "that the clips are of")
         ->capture_default_str();
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
+    bench->add_flag("--rights", bench_options.rights,
+                    "impact, statement and permit over --records clips and --runs runs");
+    bench->add_option("--runs", bench_options.runs, "with --rights")->capture_default_str();
     bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");
     bench->add_flag("--json", bench_options.json, "print JSON");
     std::function<int()> approving;
@@ -191,6 +201,9 @@ int main(int argc, char** argv) {
 
     std::function<int()> rights;
     cleared::tools::add_rights_commands(app, rights);
+    cleared::tools::add_retention_commands(app, rights);
+    cleared::tools::add_impact_command(app, rights);
+    cleared::tools::add_statement_command(app, rights);
     cleared::tools::add_review_command(app, rights);
 
     app.footer(std::string(kExamples) + kExitCodes);

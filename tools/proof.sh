@@ -93,6 +93,18 @@ attempt ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$c
 line e "and no new permit is given for those shards" 3 revoked
 attempt ledger query "$db" touched
 line e "and the checkpoints that consumed the clips are listed" 0 "$run_name"
+attempt train sample --checkpoint "$(last_checkpoint)" --release "$work/$run_name.release" \
+  --trust "$copy/trust" --notices "$copy/notices" --out "$copy/none.gif"
+line e "and no clip is sampled from them, though their release has not ended" 3 revoked
+
+attempt ledger impact "$db" "$licence" --html "$copy/impact.html"
+line g "what that costs: the steps to train again from the last clean checkpoint" 0 'training again without it'
+attempt ledger proven "$copy/impact.html" --trust "$db.pub"
+line g "and the page proves its records to people who have no ledger" 0 'records are in the log'
+attempt ledger statement "$db" --licensor demo-licensor --from 2024-01-01 --to 2099-12-31 --csv
+said=$(awk -F, '$1 == "fee" { fees += $9 } $1 == "total" { total += $9 }
+  $1 == "run" { runs += $9 } END { print (fees == total && runs == total && total > 0) ? "adds up" : "differs", total }' <<<"${said//$'\r'/}")
+line h "the licensor's statement: runs and fees add up to the total, in millionths" 0 '^adds up'
 
 fresh_copy
 last=$(basename "$(last_checkpoint)")

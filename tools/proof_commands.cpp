@@ -1,5 +1,6 @@
 #include "tools/proof_commands.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
@@ -13,12 +14,16 @@
 #include "ledger/licence.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/shard_proof.h"
 #include "ledger/store.h"
 #include "ledger/subject_proof.h"
 #include "ledger/textproto.h"
+#include "ledger/tlog_proof.h"
+#include "ledger/tree_head.h"
 #include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
+#include "tools/page.h"
 
 namespace cleared::tools {
 using namespace cleared::ledger;
@@ -26,6 +31,7 @@ namespace {
 
 // A proof has at most two records in base64, two paths and a head.
 constexpr uint64_t kMaxProofBytes = 2 << 20;
+constexpr uint64_t kMaxPageBytes = uint64_t{1} << 30;  // of proofs of many records
 
 unsigned long long number(uint64_t value) {
   return value;
@@ -193,8 +199,40 @@ int prove(const ProofOptions& o) {
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
 
+// Proofs that carry their records, in a file of their own or on a page of `ledger impact`.
+int proven_records(const ProofOptions& o, const std::string& text) {
+  const auto keys = trusted_logs(o.trust);
+  std::vector<TlogProof> proofs;
+  std::string why;
+  try {
+    proofs = parse_shard_proofs(text);
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  if (proofs.empty() && why.empty()) why = "it holds no proof";
+  for (const TlogProof& proof : proofs) {
+    const bool good =
+        proof.extra && std::any_of(keys.begin(), keys.end(), [&](const VerifierKey& key) {
+          return verify_tlog_proof(proof, as_bytes(*proof.extra), key);
+        });
+    if (!good && why.empty()) why = "record " + std::to_string(proof.index) + " is not proven";
+  }
+  if (!why.empty()) {
+    std::fprintf(stderr, "ledger: %s: does not verify: %s\n", printable(o.file).c_str(),
+                 printable(why).c_str());
+    return exit_no;
+  }
+  const TreeHead head = parse_tree_head(parse_note(proofs.front().head).text);
+  std::printf("%zu records are in the log %s; tree head %llu %s\n", proofs.size(),
+              printable(head.origin).c_str(), number(head.size), to_hex(head.root).c_str());
+  return exit_ok;
+}
+
 int proven(const ProofOptions& o) {
-  if (read_file(o.file, kMaxProofBytes).starts_with("c2sp.org/tlog-proof@v1\n")) {
+  const std::string file = read_file(o.file, kMaxPageBytes);
+  if (file.starts_with("<!doctype html>")) return proven_records(o, block_of(file, "proofs"));
+  if (file.starts_with("c2sp.org/tlog-proof@v1\nextra ")) return proven_records(o, file);
+  if (file.starts_with("c2sp.org/tlog-proof@v1\n")) {
     throw Error(Errc::usage, "proven ", o.file,
                 ": this is the proof of a record, which tools/tlog-verify checks; proven checks "
                 "those of --present and --absent");

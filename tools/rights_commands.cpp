@@ -12,12 +12,16 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/key.h"
 #include "ledger/licence.h"
+#include "ledger/note.h"
 #include "ledger/query.h"
 #include "ledger/rights.h"
 #include "ledger/rules.h"
 #include "ledger/store.h"
 #include "ledger/terms.h"
+#include "ledger/textproto.h"
+#include "ledger/tree_head.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
@@ -28,6 +32,8 @@ namespace {
 
 struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
+  std::string key, out;
+  uint64_t hours = 24;
   bool json = false, markdown = false, dry_run = false;
 };
 
@@ -187,7 +193,47 @@ std::string checkpoint_digest(const Store& store, uint64_t seq) {
   return select.text(0);
 }
 
+// The yes as a note, for places that have the weights and no ledger.
+void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
+                   const CheckpointStanding& standing) {
+  constexpr uint64_t kHourUs = 3'600'000'000;
+  if (o.hours < 1 || o.hours > 168) throw Error(Errc::usage, "release: --hours must be 1 to 168");
+  const std::string head_note = store.newest_head_note();
+  if (head_note.empty()) {
+    throw Error(Errc::not_found, store.path().string(),
+                ": has no signed tree head; ledger sign-head");
+  }
+  const TreeHead head = parse_tree_head(parse_note(head_note).text);
+  const uint64_t now = judging_time_us(store);
+  ReleaseText text;
+  Release& r = *text.mutable_release();
+  r.set_checkpoint("sha256:" + digest);
+  r.set_use(use);
+  r.set_model(o.model);
+  r.set_field_of_use(o.field);
+  r.set_territory(o.territory);
+  r.set_issued_at(format_time(now));
+  r.set_expires_at(format_time(now + o.hours * kHourUs));
+  r.set_origin(head.origin);
+  r.set_tree_size(head.size);
+  r.set_tree_root(digest_name(head.root));
+  for (const std::string& ref : standing.licences) r.add_licence(ref);
+  for (const std::string role : {"approver", "licensor"}) {
+    for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
+      r.add_revoker(format_verifier_key(key));
+    }
+  }
+  Note note{format_textproto(text), {}};
+  add_signature(note, read_signer_key(o.key));
+  write_file(o.out, format_note(note));
+  std::printf("%s: until %s, for who has the weights and no ledger\n", o.out.c_str(),
+              r.expires_at().c_str());
+}
+
 int release(const RightsOptions& o) {
+  if (o.key.empty() != o.out.empty()) {
+    throw Error(Errc::usage, "release: --key signs what --out writes; give both or neither");
+  }
   const Use use = parse_use(o.use);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   const uint64_t seq = find_record(store, o.name);
@@ -206,6 +252,7 @@ int release(const RightsOptions& o) {
                 standing.licences.size(), standing.licences.size() == 1 ? "" : "s",
                 static_cast<unsigned long long>(standing.sources),
                 standing.sources == 1 ? "" : "s");
+    if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing);
     return exit_ok;
   }
   std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
@@ -293,37 +340,6 @@ int why_not(const RightsOptions& o) {
   return exit_ok;
 }
 
-// Shards hold what was encoded from footage: with `latent` the terms say how long it may be kept.
-int due(const RightsOptions& o) {
-  const Store store(o.ledger, Access::read);
-  const Rights rights(store);
-  Statement select(store.db(),
-                   "SELECT h.root, h.name, n.ref, (SELECT m.at FROM moment m WHERE m.seq <= h.seq "
-                   "ORDER BY m.seq DESC LIMIT 1) FROM shard h JOIN shard_licence sl ON sl.seq = "
-                   "h.seq JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
-                   "AND n.version = (SELECT MAX(version) FROM licence WHERE id = l.id) "
-                   "ORDER BY h.seq, n.ref");
-  Table out;
-  out.columns = {"delete_by", "is_due", "shard", "root", "licence", "days"};
-  out.numeric = {false, false, false, false, false, true};
-  while (select.next()) {
-    const LicenceText* terms = rights.terms_of(select.text(2));
-    if (terms == nullptr || !terms->derived().has_latent()) continue;
-    const uint64_t days = terms->derived().latent().delete_after_days();
-    const uint64_t made = parse_time(select.text(3)).value_or(0);
-    const std::string by = date_of(made + days * 86'400'000'000U);
-    out.rows.push_back({by, rights.day() > by ? "yes" : "no", select.text(1), select.text(0),
-                        select.text(2), std::to_string(days)});
-  }
-  std::sort(out.rows.begin(), out.rows.end());
-  if (o.json) {
-    print_json(tools::to_json(out));
-  } else {
-    print_table(out);
-  }
-  return exit_ok;
-}
-
 using Options = std::shared_ptr<RightsOptions>;
 
 CLI::App* add(CLI::App& app, std::function<int()>& run, const Options& o, const char* name,
@@ -369,6 +385,9 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--field", o->field, "field of use")->required();
   let_go->add_option("--territory", o->territory, "where weights or clips go")->required();
   let_go->add_option("--computed-in", o->at, "where it computes (default: --territory)");
+  let_go->add_option("--key", o->key, "approver's private key, to sign --out with");
+  let_go->add_option("--out", o->out, "write the yes as a note, for `train sample --release`");
+  let_go->add_option("--hours", o->hours, "how long it holds, 1 to 168")->capture_default_str();
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
 
   CLI::App* not_this =
@@ -376,11 +395,6 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   not_this->add_option("LEDGER", o->ledger, "the ledger file")->required();
   not_this->add_option("WHAT", o->name, "path, digest, shard, run")->required();
   not_this->add_flag("--json", o->json, "print JSON, all refusals of it");
-
-  CLI::App* timers =
-      add(app, run, o, "due", "what must be deleted and when: derived.latent of licences", due);
-  timers->add_option("LEDGER", o->ledger, "the ledger file")->required();
-  timers->add_flag("--json", o->json, "print JSON");
 }
 
 }  // namespace cleared::tools

@@ -45,7 +45,8 @@ constexpr const char* kExamples = R"(Examples:
   train plan   configs/small.textproto
   train replay runs/nano --from 100 --permit nano.permit --trust auditor.trust --shards shards
   train step0  runs/nano --trust auditor.trust
-  train sample --checkpoint runs/nano/step-000250 --caption "A city street" --out street.gif
+  train sample --checkpoint runs/nano/step-000250 --release nano.release --trust approver.pub \
+               --caption "A city street" --out street.gif
 
 Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
 75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
@@ -59,6 +60,7 @@ struct Options {
   bool json = false;
   bool quiet = false;
   bool dry_run = false;
+  bool commercial = false;
 };
 
 std::atomic<bool> g_stop = false;
@@ -254,7 +256,13 @@ int do_sample(Options& options) {
       lines.passing(bar(static_cast<double>(step) / steps) + " sampling");
     };
   }
-  const train::SampleReport report = train::sample_command(options.sample);
+  if (options.commercial) options.sample.use = ledger::GENERATE_COMMERCIAL;
+  train::SampleReport report;
+  try {
+    report = train::sample_command(options.sample);
+  } catch (const ledger::Refused& no) {
+    return refused(options.json, no.verdict());
+  }
   if (options.json) {
     print({{"run", report.run},
            {"step", report.step},
@@ -306,6 +314,8 @@ void add_run(CLI::App* run, Options& o) {
   run->add_option("--vae", o.run.vae, "checkpoint of the autoencoder, where the config wants one");
   run->add_option("--profile", o.run.profile, "trace so many steps into OUT/trace.json (Chrome)")
       ->check(CLI::Range(1, 1000));
+  run->add_flag("--leave-out-revoked", o.run.gate.leave_out,
+                "when footage is revoked or its terms end: a checkpoint, then go on without it");
   run->add_flag("--dry-run", o.dry_run, "ask the gate, and say what the run would consume");
 }
 
@@ -342,8 +352,16 @@ int main(int argc, char** argv) {
     sample->add_option("--checkpoint", o.sample.checkpoint, "folder of a checkpoint")->required();
     sample->add_option("--out", o.sample.out, "animated GIF, or NAME.webm, to write")->required();
     sample->add_option("--caption", o.sample.caption, "what to show (default: the config's)");
-    sample->add_option("--trust", o.sample.trust,
-                       "public keys: one must have signed the checkpoint");
+    sample
+        ->add_option("--release", o.sample.release,
+                     "the gate's yes for these weights: ledger release --use GENERATE_... --out")
+        ->required();
+    sample
+        ->add_option("--trust", o.sample.trust,
+                     "public keys: approvers that may have signed it; a trainer, of the checkpoint")
+        ->required();
+    sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to");
+    sample->add_flag("--commercial", o.commercial, "for GENERATE_COMMERCIAL, not _INTERNAL");
     sample->add_option("--curate", o.sample.curate, "the curate program, for WebM files");
     sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");
     sample->add_option("--steps", o.sample.steps, "of the sampler")->check(CLI::Range(1, 10000));

@@ -14,7 +14,8 @@ class World;
 
 struct Outcome {
   // From good to bad; of several ranks the worst counts, and of equals the lowest rank's.
-  enum class Kind { good, interrupted, failed, refused };
+  // `refresh`: good, and a newer permit has arrived.
+  enum class Kind { good, refresh, interrupted, failed, refused };
   Kind kind = Kind::good;
   ledger::Verdict verdict;  // refused
   Errc code = Errc::io;     // failed

@@ -18,7 +18,8 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .notices = paths.notices,
           .run = loaded.config.name(),
           .config_digest = loaded.digest,
-          .purpose = loaded.config.purpose()};
+          .purpose = loaded.config.purpose(),
+          .leave_out = paths.leave_out};
 }
 
 Digest samples_root(const ledger::Gate& gate) {
@@ -31,17 +32,51 @@ Digest samples_root(const ledger::Gate& gate) {
 
 namespace {
 
-std::vector<uint64_t> evenly_spread(uint64_t count, uint64_t samples) {
-  std::vector<uint64_t> chosen;
-  for (uint64_t i = 0; i < std::min(count, samples); ++i) {
-    chosen.push_back(i * samples / std::min(count, samples));
+// Samples of shards that may have to be trained away again.
+std::vector<uint64_t> revocable_samples(const ledger::Gate& gate) {
+  std::vector<uint64_t> out;
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    const auto& shard = gate.permit().shard(static_cast<int>(gate.samples()[i].shard));
+    if (shard.revocable()) out.push_back(i);
   }
+  return out;
+}
+
+// Those that the codec and the text may be fitted to: all but what comes last, or all.
+std::vector<uint64_t> early_samples(const RunConfig& config, const ledger::Gate& gate) {
+  std::vector<uint64_t> from;
+  const auto last = config.sequence() == RunConfig::REVOCABLE_LAST ? revocable_samples(gate)
+                                                                   : std::vector<uint64_t>();
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    const bool late = std::binary_search(last.begin(), last.end(), i);
+    if (!late || last.size() == gate.samples().size()) from.push_back(i);
+  }
+  return from;
+}
+
+std::vector<uint64_t> evenly_spread(uint64_t count, const std::vector<uint64_t>& from) {
+  std::vector<uint64_t> chosen;
+  const uint64_t some = std::min<uint64_t>(count, from.size());
+  for (uint64_t i = 0; i < some; ++i) chosen.push_back(from[i * from.size() / some]);
   return chosen;
 }
 
 }  // namespace
 
-FitSamples fit_samples(const RunConfig& config, uint64_t samples) {
+Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step) {
+  OrderOptions options{.seed = config.seed(),
+                       .samples = gate.samples().size(),
+                       .batch = config.batch(),
+                       .first_step = first_step};
+  if (config.sequence() == RunConfig::REVOCABLE_LAST) {
+    options.last = revocable_samples(gate);
+    options.end_step = config.steps();
+  }
+  return Order(options);
+}
+
+FitSamples fit_samples(const RunConfig& config, const ledger::Gate& gate) {
+  const auto samples = early_samples(config, gate);
   constexpr uint64_t kMostCaptions = 65'536;
   FitSamples fit;
   if (config.stage() == RunConfig::TRANSFORMER && !config.codec().has_vae()) {
@@ -54,11 +89,17 @@ FitSamples fit_samples(const RunConfig& config, uint64_t samples) {
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
-                                    const Totals& totals, uint64_t step) {
+                                    const Totals& totals, uint64_t step,
+                                    const std::string& resumed) {
   std::vector<uint64_t> before;
+  const ledger::Permit& permit = gate.permit();
+  const bool counted = permit.has_counted() && permit.counted().run() == resumed &&
+                       permit.counted().end_step() >= step;
   for (uint64_t i = 0; i < gate.samples().size(); ++i) {
     const auto total = totals.find(gate.samples()[i].digest);
-    before.push_back(total == totals.end() ? 0 : total->second - order.passes(i, step));
+    const uint64_t consumed = counted || total == totals.end() ? 0 : total->second;
+    const bool some = counted || total != totals.end();
+    before.push_back(some ? consumed - order.passes(i, step) : 0);
   }
   return before;
 }
@@ -82,10 +123,9 @@ void check_passes(const ledger::Gate& gate, const Order& order, const std::vecto
 CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_samples) {
   const ledger::Gate gate(gate_options(loaded, paths));
   const RunConfig& config = loaded.config;
-  const Order order(
-      {.seed = config.seed(), .samples = gate.samples().size(), .batch = config.batch()});
+  const Order order = order_of(config, gate, 0);
   std::vector<uint64_t> before(gate.samples().size(), 0);
-  for (const uint64_t sample : fit_samples(config, before.size()).all) before[sample] = 1;
+  for (const uint64_t sample : fit_samples(config, gate).all) before[sample] = 1;
   check_passes(gate, order, before, config.steps());
 
   CheckReport report;

@@ -28,6 +28,7 @@ struct GatePaths {
   std::filesystem::path trust;
   std::filesystem::path shards;
   std::filesystem::path notices;
+  bool leave_out = false;  // GateOptions::leave_out
 };
 ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths);
 
@@ -35,16 +36,23 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
 // an order of.
 Digest samples_root(const ledger::Gate& gate);
 
+// The data order that the config asks for, of the samples that the gate permits, from `first_step`.
+Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step);
+
 // What is read before the first step, each list ascending and evenly spread: the samples that the
 // codec is fitted to, those whose captions the text's pairs are learned from, and both together.
 struct FitSamples {
   std::vector<uint64_t> video, captions, all;
 };
-FitSamples fit_samples(const RunConfig& config, uint64_t samples);
+// Of those that come last none is read, as long as there are others.
+FitSamples fit_samples(const RunConfig& config, const ledger::Gate& gate);
 
-// Passes by sample that were consumed before `order` began, from totals at `step`.
+// Passes by sample that were consumed before `order` began, from totals at `step`. To be added to
+// what the order has consumed, modulo 2^64. Where the permit has counted what run `resumed`
+// consumed up to this step, none of it counts again.
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
-                                    const Totals& totals, uint64_t step);
+                                    const Totals& totals, uint64_t step,
+                                    const std::string& resumed = {});
 
 // Throws ledger::Refused when the steps up to `end_step` would consume a sample more often than the
 // permit allows: better now than there.

@@ -121,6 +121,9 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
              write_safetensors(writer.path() / kOptimiser, tensors.optimiser, {{"format", "pt"}}));
   writer.write("config.textproto", text.config);
   writer.write("steps.txt", span.text());
+  if (const std::string places = span.places_text(); !places.empty()) {
+    writer.write(kPlacesFile, places);
+  }
   writer.write("totals.txt", format_totals(text.totals));
   const Digest receipt =
       writer.write("receipt.note", write_receipt(span, receipt_facts(state, weights), trainer));

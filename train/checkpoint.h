@@ -6,6 +6,7 @@
 //   config.textproto        the run config, byte for byte
 //   tensors.txt             a digest, a type and a shape for every tensor of the two
 //   steps.txt, totals.txt   what was consumed since the checkpoint before, and since the start
+//   places.txt              in which shards the samples of steps.txt lie
 //   receipt.note            the run receipt, signed
 //   state.textproto         State of checkpoint.proto
 //   statement.dsse.json     signed statement about all of the above

@@ -73,7 +73,11 @@ class ReceiptCheck {
     const fs::path path = folder_ / "steps.txt";
     const std::string lines = read_file(path);
     try {
-      span.emplace(parse_span(lines, receipt_.first_step(), path.string()));
+      std::shared_ptr<const Places> places;  // checkpoints of before have none
+      if (const fs::path at = folder_ / kPlacesFile; fs::exists(at)) {
+        places = std::make_shared<const Places>(parse_places(read_file(at), at.string()));
+      }
+      span.emplace(parse_span(lines, receipt_.first_step(), path.string(), places));
     } catch (const Error& error) {
       return no("step lines", error.what(), "lines that parse");
     }

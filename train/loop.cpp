@@ -4,10 +4,13 @@
 #include <cmath>
 #include <future>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/full.h>
+#include <unistd.h>
 
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
@@ -44,6 +47,14 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// How many machines the ranks are on, by their host names.
+uint64_t count_machines(World& world) {
+  char name[256] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) name[0] = '\0';
+  const auto names = world.all_gather(name);
+  return std::set<std::string>(names.begin(), names.end()).size();
+}
+
 // A checkpoint that another thread writes while training goes on, and what came of it.
 struct Written {
   CheckpointReport report;
@@ -66,12 +77,10 @@ class Training {
         position_(std::move(position)),
         state_(position_.state),
         first_step_(state_.step()),
-        span_(state_.step()),
+        places_(std::make_shared<const Places>(places_of(*gate_))),
+        span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
-        order_({.seed = config_.seed(),
-                .samples = gate_->samples().size(),
-                .batch = config_.batch(),
-                .first_step = state_.order_first_step()}),
+        order_(order_of(config_, *gate_, state_.order_first_step())),
         plan_(plan_of(config_)) {}
 
   void start();
@@ -79,6 +88,9 @@ class Training {
 
   // This rank's batch of the next step and what the gate says about taking it.
   Outcome look();
+  // Closes the span under the permit that it was consumed under, and goes on under the newer one
+  // once every rank has it.
+  void take_new_permit();
   Outcome step();
   void checkpoint();
   bool checkpoint_due() const {
@@ -105,6 +117,7 @@ class Training {
   Position position_;
   State& state_;
   const uint64_t first_step_;  // of this call
+  const std::shared_ptr<const Places> places_;
   Span span_;
   const uint64_t end_step_;
   const Order order_;
@@ -113,6 +126,9 @@ class Training {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EventWriter> events_;
   Batch batch_;
+  bool has_batch_ = false;  // of the next step
+  uint64_t machines_ = 1;
+  Clock::time_point span_started_;
   Clock::time_point started_, last_step_;
   const Plan plan_;
   double peak_flops_per_s_ = 0;  // of all ranks
@@ -124,8 +140,11 @@ class Training {
 
 void Training::start() {
   measure_machine();
+  machines_ = count_machines(world_);
+  span_started_ = Clock::now();
   if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
-  const auto before = passes_before(*gate_, order_, position_.totals, state_.step());
+  const auto before =
+      passes_before(*gate_, order_, position_.totals, state_.step(), position_.resumed_run);
   check_passes(*gate_, order_, before, end_step_);
 
   learner_ = make_learner(world_, config_, position_.tensors);
@@ -183,17 +202,34 @@ Outcome Training::look() {
     outcome.kind = Kind::interrupted;
     return outcome;
   }
-  return outcome_of([&] {
+  Outcome outcome = outcome_of([&] {
     using namespace std::chrono_literals;
     if (writing_.valid() && writing_.wait_for(0s) == std::future_status::ready) finish_writing();
     if (const auto verdict = gate_->holds(); !verdict.cleared) throw ledger::Refused(verdict);
+    if (has_batch_) return;
     batch_ = loader_->next();
     learner_->prepare(batch_);
+    has_batch_ = true;
   });
+  if (outcome.kind == Kind::good && gate_->has_next()) outcome.kind = Kind::refresh;
+  return outcome;
+}
+
+void Training::take_new_permit() {
+  if (!world_.agree(gate_->has_next() ? "here" : "not yet") || !gate_->has_next()) return;
+  checkpoint();
+  gate_->take_next();
+  const ledger::Permit& permit = gate_->permit();
+  state_.set_permit(ledger::digest_name(gate_->permit_digest()));
+  state_.set_origin(permit.origin());
+  state_.set_tree_size(permit.tree_size());
+  state_.set_tree_root(permit.tree_root());
+  log(Level::info, "run.permit", {{"until", permit.expires_at()}, {"step", state_.step()}});
 }
 
 // Every rank comes to the same end: loss and norm are those of the whole step.
 Outcome Training::step() {
+  has_batch_ = false;
   const uint64_t step = state_.step();
   if (options_.profile > 0 && world_.first() && step == first_step_ + 1) {
     profile_.emplace();
@@ -280,12 +316,14 @@ void Training::save_profile() {
 // Rank 0 copies, and another thread of it writes; all go on at once. At most one is being written.
 void Training::checkpoint() {
   if (span_.end_step() == span_.first_step()) return;
+  span_.spent(static_cast<uint64_t>(seconds_since(span_started_) * 1e6) * machines_);
   agree_or_throw(world_, [&] {
     if (!world_.first()) return;
     finish_writing();
     start_writing();
   });
-  span_ = Span(state_.step());
+  span_ = Span(state_.step(), places_);
+  span_started_ = Clock::now();
 }
 
 void Training::start_writing() {
@@ -367,21 +405,22 @@ RunResult refused_at_the_door(const RunOptions& options, const World& world,
 
 }  // namespace
 
-RunResult run(const RunOptions& options) {
-  const Machine machine = prepare_machine(options.threads);
-  const LoadedConfig loaded = load_config(options.config);
-  const WorldOptions where = world_from_environment();
-  set_log_rank(where.rank);
-  World world(where);
-  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
-  agree_on_run(world, loaded);
+namespace {
 
+// From the newest checkpoint, or the seed, until it is done or somebody says no.
+RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
+                   World& world) {
   std::unique_ptr<ledger::Gate> gate;
   const Outcome opened = open_gate(world, gate, [&] {
     return std::make_unique<ledger::Gate>(gate_options(loaded, options.gate));
   });
   if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
   if (opened.kind == Kind::failed) throw AgreedError(opened);
+  if (world.first()) {
+    for (const auto& [root, why] : gate->left_out()) {
+      log(Level::warn, "run.left_out", {{"shard", root}, {"why", why}});
+    }
+  }
 
   std::optional<ledger::SignerKey> key;
   std::optional<FileLock> lock;  // of the run's folder: two runs in one would spoil each other
@@ -401,13 +440,45 @@ RunResult run(const RunOptions& options) {
   if (started.kind != Kind::good) return training.end(started);
   while (!training.done()) {
     const Outcome outcome = agree(world, training.look());
-    if (outcome.kind != Kind::good) return training.end(outcome);
+    if (outcome.kind == Kind::refresh) {
+      training.take_new_permit();
+    } else if (outcome.kind != Kind::good) {
+      return training.end(outcome);
+    }
     if (const Outcome stepped = training.step(); stepped.kind != Kind::good) {
       return training.end(stepped);
     }
     if (training.checkpoint_due()) training.checkpoint();
   }
   return training.end({});
+}
+
+// Is it a no to some of the footage, which a run may go on without?
+bool is_about_footage(const RunResult& result) {
+  return result.end == RunResult::End::refused &&
+         (result.verdict.rule == "revoked" || result.verdict.rule == "expired");
+}
+
+}  // namespace
+
+RunResult run(const RunOptions& options) {
+  const Machine machine = prepare_machine(options.threads);
+  const LoadedConfig loaded = load_config(options.config);
+  const WorldOptions where = world_from_environment();
+  set_log_rank(where.rank);
+  World world(where);
+  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
+  agree_on_run(world, loaded);
+
+  RunResult result = run_once(options, loaded, machine, world);
+  RunOptions rest = options;
+  rest.fresh = false;
+  rest.from.reset();
+  // Every rank is here with the same result; each time a shard more is left out.
+  while (options.gate.leave_out && is_about_footage(result) && result.step > 0) {
+    result = run_once(rest, loaded, machine, world);
+  }
+  return result;
 }
 
 }  // namespace cleared::train

@@ -66,7 +66,9 @@ struct RunOptions {
   uint64_t profile = 0;           // steps to trace, from the second on: RUN/trace.json
   bool must_resume = false;       // Error{not_found} where there is no checkpoint to go on from
   bool fresh = false;             // set everything aside and start from the seed
-  int threads = 1;                // of each rank; the bits depend on it
+  // gate.leave_out: when footage is revoked or its terms end, go on without it after a checkpoint,
+  // as a run of another name; else the run ends.
+  int threads = 1;  // of each rank; the bits depend on it
 
   const std::atomic<bool>* stop = nullptr;  // set by a signal: end after this step
   std::function<void(const StartReport&)> on_start;

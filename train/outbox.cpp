@@ -51,8 +51,12 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint) {
   ledger::ReceiptText receipt;
   ledger::parse_textproto(ledger::parse_note(note).text, (checkpoint / "receipt.note").string(),
                           receipt);
+  std::shared_ptr<const Places> places;  // checkpoints of before have none
+  if (const fs::path path = checkpoint / kPlacesFile; fs::exists(path)) {
+    places = std::make_shared<const Places>(parse_places(read_file(path), path.string()));
+  }
   const Span span = parse_span(read_file(checkpoint / "steps.txt"), receipt.receipt().first_step(),
-                               (checkpoint / "steps.txt").string());
+                               (checkpoint / "steps.txt").string(), places);
 
   std::vector<ledger::Fact> facts;
   ledger::RunRecord& run_record = *facts.emplace_back().mutable_run();
@@ -63,9 +67,7 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint) {
   run_record.set_seed(file.seed());
   run_record.set_ranks(file.ranks());
   facts.emplace_back().mutable_receipt()->set_note(note);
-  for (const auto& consumed : span.records(file.run())) {
-    *facts.emplace_back().mutable_consumed() = consumed;
-  }
+  for (ledger::Fact& consumed : span.facts(file.run())) facts.push_back(std::move(consumed));
   ledger::CheckpointRecord& record = *facts.emplace_back().mutable_checkpoint();
   record.set_digest(raw(state.weights(), checkpoint));
   record.set_run(state.run());

@@ -8,6 +8,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "ledger/gate.h"
 #include "ledger/merkle.h"
 #include "ledger/note.h"
 #include "ledger/notes.pb.h"
@@ -96,6 +97,10 @@ std::string codec_line(std::span<const Digest> samples) {
 }
 
 void Span::consume(const Digest& sample, uint64_t step) {
+  if (places_ && !places_->contains(sample)) {
+    throw Error(Errc::corrupt, "receipt: sample ", to_hex(sample),
+                " lies in no shard that is known");
+  }
   Consumed& consumed = consumed_.try_emplace(sample, Consumed{0, step}).first->second;
   ++consumed.passes;
 }
@@ -115,17 +120,71 @@ void Span::step(const StepFacts& facts) {
   ++end_step_;
 }
 
-std::vector<ledger::ConsumedRecord> Span::records(const std::string& run) const {
-  std::vector<ledger::ConsumedRecord> records;
+std::vector<ledger::Fact> Span::facts(const std::string& run) const {
+  std::vector<ledger::Fact> facts;
+  if (places_) {
+    add_shard_facts(run, facts);
+    return facts;
+  }
   for (const auto& [sample, consumed] : consumed_) {
-    ledger::ConsumedRecord& record = records.emplace_back();
+    ledger::ConsumedRecord& record = *facts.emplace_back().mutable_consumed();
     record.set_run(run);
     record.set_end_step(end_step_);
     record.set_sample(std::string(sample.text()));
     record.set_passes(consumed.passes);
     record.set_first_step(consumed.first_step);
   }
-  return records;
+  return facts;
+}
+
+// A record holds at most so many samples of a shard, and so at most 62 kB.
+void Span::add_shard_facts(const std::string& run, std::vector<ledger::Fact>& facts) const {
+  constexpr uint32_t kMaxSamples = 4096;
+  std::map<std::pair<Digest, uint32_t>, std::pair<Consumed, uint64_t>> by_place;
+  for (const auto& [sample, consumed] : consumed_) {
+    const Place& place = places_->at(sample);
+    by_place.emplace(std::pair(place.shard, place.index), std::pair(consumed, place.duration_us));
+  }
+  ledger::ConsumedShardRecord* record = nullptr;
+  const Digest* shard = nullptr;
+  for (const auto& [place, what] : by_place) {
+    const auto& [consumed, duration_us] = what;
+    if (record == nullptr || *shard != place.first ||
+        place.second - record->index() >= kMaxSamples) {
+      record = facts.emplace_back().mutable_consumed_shard();
+      shard = &place.first;
+      record->set_run(run);
+      record->set_end_step(end_step_);
+      record->set_shard(std::string(place.first.text()));
+      record->set_index(place.second);
+    }
+    while (record->index() + static_cast<uint32_t>(record->passes_size()) < place.second) {
+      record->add_passes(0);
+    }
+    record->add_passes(consumed.passes);
+    record->add_back(end_step_ - consumed.first_step);
+    record->set_sample_us(record->sample_us() + consumed.passes * duration_us);
+  }
+}
+
+std::optional<uint64_t> Span::sample_us() const {
+  if (!places_) return std::nullopt;
+  uint64_t out = 0;
+  for (const auto& [sample, consumed] : consumed_) {
+    out += consumed.passes * places_->at(sample).duration_us;
+  }
+  return out;
+}
+
+std::string Span::places_text() const {
+  std::string text;
+  if (!places_) return text;
+  for (const auto& [sample, consumed] : consumed_) {
+    const Place& place = places_->at(sample);
+    text += to_hex(sample) + " " + to_hex(place.shard) + " " + std::to_string(place.index) + " " +
+            std::to_string(place.duration_us) + "\n";
+  }
+  return text;
 }
 
 Digest Span::steps_root() const {
@@ -136,8 +195,10 @@ Digest Span::steps_root() const {
 
 Digest Span::consumed_root(const std::string& run) const {
   std::vector<Digest> leaves;
-  for (const auto& record : records(run)) {
-    leaves.push_back(ledger::leaf_digest(as_bytes(record.SerializeAsString())));
+  for (const ledger::Fact& fact : facts(run)) {
+    const std::string record = fact.has_consumed() ? fact.consumed().SerializeAsString()
+                                                   : fact.consumed_shard().SerializeAsString();
+    leaves.push_back(ledger::leaf_digest(as_bytes(record)));
   }
   return ledger::root_digest(leaves);
 }
@@ -148,8 +209,42 @@ std::string Span::text() const {
   return text;
 }
 
-Span parse_span(std::string_view text, uint64_t first_step, std::string_view where) {
-  Span span(first_step);
+Places places_of(const ledger::Gate& gate) {
+  Places places;
+  for (const auto& sample : gate.samples()) {
+    const auto& shard = gate.permit().shard(static_cast<int>(sample.shard));
+    const auto root = ledger::parse_digest_name(shard.root());
+    places.emplace(sample.digest, Place{root.value_or(Digest{}),
+                                        static_cast<uint32_t>(sample.index), sample.duration_us});
+  }
+  return places;
+}
+
+Places parse_places(std::string_view text, std::string_view where) {
+  Places places;
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t end = rest.find('\n');
+    const auto words = words_of(rest.substr(0, end));
+    const auto sample = words.size() == 4 ? parse_digest(words[0]) : std::nullopt;
+    const auto shard = words.size() == 4 ? parse_digest(words[1]) : std::nullopt;
+    Place place;
+    if (end == std::string_view::npos || !sample || !shard ||
+        !parse_number(words[2], place.index, 10) ||
+        !parse_number(words[3], place.duration_us, 10)) {
+      throw Error(Errc::corrupt, where, ":", places.size() + 1, ": not as a run writes it");
+    }
+    place.shard = *shard;
+    if (!places.emplace(*sample, place).second) {
+      throw Error(Errc::corrupt, where, ":", places.size() + 1, ": a sample is listed twice");
+    }
+    rest.remove_prefix(end + 1);
+  }
+  return places;
+}
+
+Span parse_span(std::string_view text, uint64_t first_step, std::string_view where,
+                std::shared_ptr<const Places> places) {
+  Span span(first_step, std::move(places));
   std::string_view rest = text;
   for (size_t line = 1; !rest.empty(); ++line) {
     const size_t end = rest.find('\n');
@@ -184,6 +279,8 @@ std::string write_receipt(const Span& span, const ReceiptFacts& facts,
   receipt.set_consumed_root(digest_name(span.consumed_root(facts.run)));
   if (facts.previous) receipt.set_previous(digest_name(*facts.previous));
   receipt.set_checkpoint(digest_name(facts.weights));
+  if (const auto sample_us = span.sample_us()) receipt.set_sample_us(*sample_us);
+  if (const auto machine_us = span.machine_us()) receipt.set_machine_us(*machine_us);
 
   ledger::Note note{.text = ledger::format_textproto(text), .signatures = {}};
   ledger::add_signature(note, trainer);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,7 +15,8 @@
 #include "ledger/base/bytes.h"
 
 namespace cleared::ledger {
-class ConsumedRecord;
+class Fact;
+class Gate;
 struct SignerKey;
 }  // namespace cleared::ledger
 
@@ -28,6 +30,16 @@ struct StepFacts {
   std::vector<Digest> samples;  // in slot order, over all ranks
 };
 
+// Where a sample lies: what a span consumed is told by shard. Of several permitted shards with the
+// same sample the first one counts.
+struct Place {
+  Digest shard;  // root
+  uint32_t index = 0;
+  uint64_t duration_us = 0;
+};
+using Places = std::map<Digest, Place>;
+constexpr const char* kPlacesFile = "places.txt";  // of a checkpoint
+Places places_of(const ledger::Gate& gate);
 // The line that says it, without its newline (docs/formats/receipt.md).
 std::string step_line(const StepFacts& facts);
 std::string codec_line(std::span<const Digest> samples);
@@ -35,7 +47,10 @@ std::string codec_line(std::span<const Digest> samples);
 // The steps since the last checkpoint.
 class Span {
  public:
-  explicit Span(uint64_t first_step) : first_step_(first_step), end_step_(first_step) {}
+  // Places of all samples that will be consumed; without them each sample is told alone, as runs
+  // did before.
+  explicit Span(uint64_t first_step, std::shared_ptr<const Places> places = nullptr)
+      : first_step_(first_step), end_step_(first_step), places_(std::move(places)) {}
 
   // The samples that the codec was fitted to, before step 0; each counts as one pass.
   void codec(std::span<const Digest> samples);
@@ -51,23 +66,36 @@ class Span {
     uint64_t first_step = 0;  // the first of the span that consumed it
   };
   const std::map<Digest, Consumed>& consumed() const { return consumed_; }
-  std::vector<ledger::ConsumedRecord> records(const std::string& run) const;  // by digest
+  // Facts of what was consumed, in the order of docs/formats/receipt.md.
+  std::vector<ledger::Fact> facts(const std::string& run) const;
+  std::optional<uint64_t> sample_us() const;  // passes times duration; none without places
+
+  // Wall time of the span times machines; none until it is said.
+  void spent(uint64_t machine_us) { machine_us_ = machine_us; }
+  std::optional<uint64_t> machine_us() const { return machine_us_; }
 
   Digest steps_root() const;                           // one leaf a line, without its newline
   Digest consumed_root(const std::string& run) const;  // one leaf a serialised record
   std::string text() const;                            // the lines, as a checkpoint keeps them
+  std::string places_text() const;  // of what was consumed: digest, shard, index, microseconds
 
  private:
   void consume(const Digest& sample, uint64_t step);
+  void add_shard_facts(const std::string& run, std::vector<ledger::Fact>& facts) const;
 
   uint64_t first_step_;
   uint64_t end_step_;
   std::vector<std::string> lines_;
   std::map<Digest, Consumed> consumed_;
+  std::shared_ptr<const Places> places_;
+  std::optional<uint64_t> machine_us_;
 };
 
 // Takes exactly what text() writes: Error{corrupt} with the line. For whoever checks a receipt.
-Span parse_span(std::string_view text, uint64_t first_step, std::string_view where);
+Span parse_span(std::string_view text, uint64_t first_step, std::string_view where,
+                std::shared_ptr<const Places> places = nullptr);
+// Takes exactly what places_text() writes.
+Places parse_places(std::string_view text, std::string_view where);
 
 // The receipt's facts that the span does not know.
 struct ReceiptFacts {

@@ -12,6 +12,7 @@
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/trust.h"
+#include "train/check.h"
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
@@ -152,10 +153,7 @@ void Replay::start() {
   const RunConfig& config = loaded_.config;
   const uint32_t slots = slots_of_a_rank(config, world_.size());
   const DecoderOptions decoder = decoder_options(options_.curate, config);
-  order_ = std::make_unique<Order>(OrderOptions{.seed = config.seed(),
-                                                .samples = gate_->samples().size(),
-                                                .batch = config.batch(),
-                                                .first_step = position_.state.order_first_step()});
+  order_ = std::make_unique<Order>(order_of(config, *gate_, position_.state.order_first_step()));
   if (step_ == 0) {
     const FittedCodec fitted = fit_codec(world_, *gate_, config, decoder, {options_.vae, trusted_});
     position_.tensors.codec = fitted.codec;

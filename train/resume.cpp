@@ -71,6 +71,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
     position.resumed_from = step_folder(options.out, *newest);
     Checkpoint checkpoint = load(position.resumed_from, options, loaded, position.trusted);
     state = checkpoint.state;
+    position.resumed_run = state.run();
     position.totals = std::move(checkpoint.text.totals);
     position.tensors = std::move(checkpoint.tensors);
     state.set_parent(state.weights());

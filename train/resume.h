@@ -23,6 +23,7 @@ struct Position {
   CheckpointTensors tensors;               // none when the run starts from the seed
   std::vector<ledger::PublicKey> trusted;  // of trainers, this one included
   std::filesystem::path resumed_from;
+  std::string resumed_run;  // its name there; empty: from the seed
   size_t set_aside = 0;
 };
 

@@ -6,7 +6,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include "ledger/base/file.h"
+#include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/release.h"
 #include "ledger/trust.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
@@ -62,11 +64,33 @@ Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const R
   return gif_of(generate_video(model, codec, bpe, options), config, options.scale);
 }
 
+namespace {
+
+// A trust file without a trainer's key says nothing about statements.
+std::vector<ledger::PublicKey> trainers_of(const std::filesystem::path& trust) {
+  std::vector<ledger::PublicKey> out;
+  for (const ledger::PublicKey& key : ledger::read_trust(trust).keys) {
+    if (key.role == "trainer") out.push_back(key);
+  }
+  return out;
+}
+
+void ask_gate(const SampleCommand& command, const State& state) {
+  const auto weights = ledger::parse_digest_name(state.weights());
+  const ledger::Verdict verdict = ledger::check_release({.release = command.release,
+                                                         .trust = command.trust,
+                                                         .notices = command.notices,
+                                                         .weights = weights.value_or(Digest{}),
+                                                         .use = command.use});
+  if (!verdict.cleared) throw ledger::Refused(verdict);
+}
+
+}  // namespace
+
 SampleReport sample_command(const SampleCommand& command) {
   prepare_machine(command.threads);
-  const auto trusted = command.trust.empty() ? std::vector<ledger::PublicKey>{}
-                                             : ledger::read_trust(command.trust).keys;
-  const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trusted);
+  const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trainers_of(command.trust));
+  ask_gate(command, checkpoint.state);
   const RunConfig config =
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string());
   GenerateOptions options = preview_options(config);

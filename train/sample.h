@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "ledger/licence.pb.h"
 #include "train/codec.h"
 #include "train/model/model.h"
 
@@ -46,9 +47,12 @@ struct SampleCommand {
   std::filesystem::path checkpoint;
   std::filesystem::path out;     // .webm, or else an animated GIF
   std::filesystem::path curate;  // program that makes WebM files; empty: the one beside this one
-  std::filesystem::path trust;   // public keys: the statement must be signed by a trainer's; empty:
-                                 // only the digests are checked
-  std::optional<std::string> caption;  // the config's preview decides what is left out
+  std::filesystem::path trust;   // public keys: of approvers, who sign releases, and where there is
+                                 // a trainer's, it must have signed the statement
+  std::filesystem::path release;  // ledger/release.h: the gate's yes for these weights
+  std::filesystem::path notices;  // folder of revocations; empty: none is looked for
+  ledger::Use use = ledger::GENERATE_INTERNAL;  // what the clips are for
+  std::optional<std::string> caption;           // the config's preview decides what is left out
   std::optional<uint64_t> seed;
   std::optional<int> steps;
   std::optional<double> guidance;
@@ -65,7 +69,8 @@ struct SampleReport {
   uint64_t size_bytes = 0;
 };
 
-// Checks the checkpoint, samples, writes `out`. Error{corrupt} for a damaged checkpoint.
+// Asks the gate, checks the checkpoint, samples, writes `out`. Refused without a release for these
+// weights; Error{corrupt} for a damaged checkpoint.
 SampleReport sample_command(const SampleCommand& command);
 
 }  // namespace cleared::train

@@ -22,6 +22,10 @@ Outcome open_gate(World& world, std::unique_ptr<ledger::Gate>& gate,
   if (outcome.kind == Outcome::Kind::good && !world.agree(gate->permit_digest().text())) {
     outcome.kind = Outcome::Kind::refused;
     outcome.verdict = ledger::no("permits_differ", "the ranks were given different permits");
+  } else if (outcome.kind == Outcome::Kind::good && !world.agree(samples_root(*gate).text())) {
+    outcome.kind = Outcome::Kind::failed;
+    outcome.code = Errc::busy;
+    outcome.text = "the ranks see different notices, and so other samples to leave out; run again";
   }
   return outcome;
 }
@@ -49,6 +53,7 @@ void share_position(World& world, Position& position) {
   position.state.ParseFromString(world.broadcast(position.state.SerializePartialAsString()));
   position.totals =
       parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
+  position.resumed_run = world.broadcast(position.resumed_run);
 }
 
 namespace {
@@ -98,7 +103,7 @@ std::string read_vae(const RunConfig& config, const CodecSource& source, TensorM
 FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
                       const DecoderOptions& options, const CodecSource& source) {
   FittedCodec fitted;
-  const FitSamples samples = fit_samples(config, gate.samples().size());
+  const FitSamples samples = fit_samples(config, gate);
   for (const uint64_t sample : samples.all) fitted.samples.push_back(gate.samples()[sample].digest);
   agree_or_throw(world, [&] {
     if (!world.first()) return;

@@ -23,8 +23,8 @@ inline Fact refusal(const std::string& subject) {
   return fact;
 }
 
-// A ledger with a row in every table. The run receipt is about two passes of one sample; the bundle
-// says `passes`.
+// A ledger with a row in every table. The run receipt is about two passes of one sample, of which
+// the bundle says `passes`, and a third one that is told by shard.
 struct FullWorld : World {
   // Calls `staged` again and again while the ledger grows, with the file closed.
   explicit FullWorld(uint32_t passes = 2,
@@ -36,7 +36,7 @@ struct FullWorld : World {
     fill();
     stage();
     const std::string permit = permit_note();
-    std::vector<Fact> facts(6);
+    std::vector<Fact> facts(7);
     facts[0].mutable_permit()->set_note(permit);
     RunRecord& run = *facts[1].mutable_run();
     run.set_name("run-1-abc");
@@ -49,6 +49,13 @@ struct FullWorld : World {
     consumed.set_end_step(2);
     consumed.set_sample(std::string(manifest.samples[0].digest.text()));
     consumed.set_passes(2);
+    ConsumedShardRecord& by_shard = *facts[4].mutable_consumed_shard();
+    by_shard.set_run("run-1-abc");
+    by_shard.set_end_step(2);
+    by_shard.set_shard(std::string(shard_root(manifest).text()));
+    by_shard.add_passes(1);
+    by_shard.add_back(1);
+    by_shard.set_sample_us(2'000'000);
     ReceiptText receipt;
     Receipt& r = *receipt.mutable_receipt();
     r.set_run("run-1-abc");
@@ -60,8 +67,12 @@ struct FullWorld : World {
     r.set_first_step(0);
     r.set_end_step(2);
     r.set_steps_root(digest_name(sha256("steps")));
-    r.set_samples(1);
-    r.set_consumed_root(digest_name(leaf_digest(as_bytes(consumed.SerializeAsString()))));
+    r.set_samples(2);
+    const Digest leaves[] = {leaf_digest(as_bytes(consumed.SerializeAsString())),
+                             leaf_digest(as_bytes(by_shard.SerializeAsString()))};
+    r.set_consumed_root(digest_name(root_digest(leaves)));
+    r.set_sample_us(6'000'000);
+    r.set_machine_us(90'000'000);
     r.set_checkpoint(digest_name(sha256("weights")));
     const std::string receipt_note = sign_text(format_textproto(receipt), {&trainer});
     facts[2].mutable_receipt()->set_note(receipt_note);
@@ -71,12 +82,12 @@ struct FullWorld : World {
     s.run = "run-1-abc";
     s.step = 2;
     s.tree_head = head;
-    CheckpointRecord& checkpoint = *facts[4].mutable_checkpoint();
+    CheckpointRecord& checkpoint = *facts[5].mutable_checkpoint();
     checkpoint.set_digest(std::string(sha256("weights").text()));
     checkpoint.set_run("run-1-abc");
     checkpoint.set_step(2);
     checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
-    facts[5] = refusal("bikes.mp4");
+    facts[6] = refusal("bikes.mp4");
     MeasureRecord& bars = *facts.emplace_back().mutable_measure();
     bars.set_source(std::string(sha256("source a").text()));
     bars.set_kind("bars");
@@ -93,9 +104,16 @@ struct FullWorld : World {
     duplicate.mutable_duplicate()->set_verdict("duplicate");
     facts.push_back(duplicate);
     facts.push_back(revocation("shard", "sha256:" + root_hex(), approver));
+    facts.push_back(deletion({&approver}));
     // The receipt, what it lists and its checkpoint must come together.
-    for (const auto& [first, end] :
-         {std::pair<size_t, size_t>{0, 1}, {1, 2}, {2, 5}, {5, 6}, {6, 7}, {7, 8}, {8, 9}}) {
+    for (const auto& [first, end] : {std::pair<size_t, size_t>{0, 1},
+                                     {1, 2},
+                                     {2, 6},
+                                     {6, 7},
+                                     {7, 8},
+                                     {8, 9},
+                                     {9, 10},
+                                     {10, 11}}) {
       append({facts.begin() + static_cast<ptrdiff_t>(first),
               facts.begin() + static_cast<ptrdiff_t>(end)});
       stage();

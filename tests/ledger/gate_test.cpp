@@ -371,5 +371,138 @@ TEST_F(GateTest, PassesAreCounted) {
   EXPECT_THAT(error_of([&] { gate.clear(0, 5); }), StartsWith("refused: passes_exceeded"));
 }
 
+// The trust file's owner says how old a permit, and the ledger that it was made from, may be.
+TEST_F(GateTest, WhatIsTooOldIsRefused) {
+  const uint64_t hour = 3'600'000'000;
+  const uint64_t now = now_us();
+  struct Case {
+    const char* line;
+    uint64_t issued_h, head_h;  // ago; 1000: it does not say
+    const char* says;
+  };
+  const Case cases[] = {
+      {"", 30, 1000, ""},
+      {"fresh permit 12", 11, 1, ""},
+      {"fresh permit 12", 13, 1, "refused: permit_stale"},
+      {"fresh head 12", 11, 11, ""},
+      {"fresh head 12", 11, 13, "refused: head_stale"},
+      {"fresh head 12", 11, 1000, "refused: head_stale"},
+      {"fresh permit 2\nfresh head 48", 1, 47, ""},
+      {"fresh permit 0", 1, 1, "corrupt"},
+      {"fresh permit 012", 1, 1, "corrupt"},
+      {"fresh weights 12", 1, 1, "corrupt"},
+      {"fresh head 12\nfresh head 12", 1, 1, "corrupt"},
+      {"fresh head", 1, 1, "corrupt"},
+      {"fresh head 9999999", 1, 1, "corrupt"},
+  };
+  for (const Case& c : cases) {
+    const GateOptions options = world.node([&](Permit& p) {
+      p.set_issued_at(format_time(now - c.issued_h * hour));
+      p.set_expires_at(format_time(now + hour));
+      p.set_tree_at(format_time(now - c.head_h * hour));
+      if (c.head_h == 1000) p.clear_tree_at();
+    });
+    write_file(options.trust, read_file(options.trust) + c.line + "\n");
+    const std::string said = refusal(options);
+    EXPECT_THAT(said, StartsWith(c.says)) << c.line << " " << c.issued_h;
+    EXPECT_EQ(said.empty(), *c.says == '\0') << c.line << " " << c.issued_h;
+  }
+}
+
+// A newer permit for the run arrives while it goes on.
+TEST_F(GateTest, ANewerPermitIsTakenFromTheNotices) {
+  const uint64_t second = 1'000'000;
+  const uint64_t now = now_us();
+  const auto permit = [&](const std::string& file, const std::function<void(Permit&)>& change,
+                          const SignerKey& key) {
+    const GateOptions made = world.node([&](Permit& p) {
+      p.set_issued_at(format_time(now - 5 * second));
+      p.set_expires_at(format_time(now + 1000 * second));
+      change(p);
+    });
+    PermitText text;
+    parse_textproto(parse_note(read_file(made.permit)).text, "test", text);
+    const std::string note = sign_text(format_textproto(text), {&key});
+    write_file(world.folder / file, note);
+    return note;
+  };
+  struct Case {
+    const char* what;
+    std::function<void(Permit&)> change;
+    bool taken;
+    bool by_approver = true;
+  };
+  const Case cases[] = {
+      {"newer", [](Permit&) {}, true},
+      {"older", [&](Permit& p) { p.set_issued_at(format_time(now - 100 * second)); }, false},
+      {"another run", [](Permit& p) { p.set_run("run-2"); }, false},
+      {"another config", [](Permit& p) { p.set_config_digest(digest_name(sha256("x"))); }, false},
+      {"another purpose", [](Permit& p) { p.mutable_purpose()->set_field_of_use("tv"); }, false},
+      {"ended", [&](Permit& p) { p.set_expires_at(format_time(now - second)); }, false},
+      {"other shards", [](Permit& p) { *p.add_shard() = p.shard(0); }, false},
+      {"by nobody we know", [](Permit&) {}, false, false},
+  };
+  for (const Case& c : cases) {
+    std::filesystem::remove_all(world.folder / "notices");
+    permit(
+        "run.permit", [&](Permit& p) { p.set_issued_at(format_time(now - 50 * second)); },
+        world.approver);
+    GateOptions options = world.node([&](Permit& p) {
+      p.set_issued_at(format_time(now - 50 * second));
+      p.set_expires_at(format_time(now + 500 * second));
+    });
+    Gate gate(options);
+    Gate loader(gate);  // as a run has one in another thread
+    const std::string first = gate.permit().expires_at();
+    ASSERT_TRUE(gate.holds().cleared);
+    EXPECT_FALSE(gate.has_next()) << c.what;
+    EXPECT_FALSE(gate.take_next()) << c.what;
+    const SignerKey stranger = new_signer_key("example-approver");
+    const std::string note =
+        permit("notices/next.permit", c.change, c.by_approver ? world.approver : stranger);
+    ASSERT_TRUE(gate.holds().cleared) << c.what;
+    EXPECT_EQ(gate.has_next(), c.taken) << c.what;
+    EXPECT_EQ(gate.permit().expires_at(), first) << "not before it is told to";
+    EXPECT_EQ(gate.take_next(), c.taken);
+    EXPECT_EQ(gate.permit_digest() == sha256(note), c.taken) << c.what;
+    EXPECT_EQ(loader.permit().expires_at() == first, !c.taken) << c.what;
+    EXPECT_EQ(loader.permit().shard(0).max_passes(), 4U);
+    EXPECT_TRUE(gate.holds().cleared);
+    EXPECT_FALSE(gate.has_next()) << c.what;
+    // Revocations stay: a permit that comes after one does not undo it.
+    notice("a.revocation", "licence", "LIC-1", world.licensor);
+    EXPECT_EQ(gate.holds().rule, "revoked") << c.what;
+    EXPECT_FALSE(gate.has_next());
+  }
+}
+
+TEST_F(GateTest, GoesOnWithoutWhatWasRevokedWhenAsked) {
+  GateOptions options = world.node();
+  options.leave_out = true;
+  Gate whole(options);
+  EXPECT_TRUE(whole.left_out().empty());
+  notice("a.revocation", "licence", "LIC-1", world.licensor);
+  EXPECT_EQ(whole.holds().rule, "revoked");  // what has begun stops, and begins again without
+  EXPECT_THAT(refusal(options), StartsWith("refused: nothing_permitted"));  // it was all there was
+  options = world.node([](Permit& p) {
+    // A second shard that nobody has here, and which may not be used any more.
+    Permit::Shard& other = *p.add_shard();
+    other = p.shard(0);
+    other.set_root(digest_name(sha256("gone")));
+    other.set_licence(0, "OTHER@1");
+    other.set_valid_to("2025-12-31");
+  });
+  std::filesystem::remove(world.folder / "notices/a.revocation");
+  EXPECT_THAT(refusal(options), StartsWith("refused: shard_missing"));
+  options.leave_out = true;
+  Gate rest(options);
+  EXPECT_EQ(rest.samples().size(), 2U);
+  EXPECT_EQ(rest.left_out().size(), 1U);
+  EXPECT_THAT(rest.left_out().begin()->second, StartsWith("expired"));
+  EXPECT_EQ(rest.clear(1, 1).key(), "s1");
+  notice("b.revocation", "licence", "OTHER", world.approver);
+  EXPECT_TRUE(rest.holds().cleared);
+}
+
 }  // namespace
 }  // namespace cleared::ledger

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "ledger/digest.h"
+#include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
+#include "tests/ledger/runs.h"
 #include "tests/ledger/world.h"
 
 namespace cleared::ledger {
@@ -119,6 +121,7 @@ TEST(Shard, OneRowARefusal) {
       {"revoked", [](World& w) { w.append({w.revocation("licence", "LIC-1", w.approver)}); }},
       {"revoked",
        [](World& w) { w.append({w.revocation("shard", "sha256:" + w.root_hex(), w.approver)}); }},
+      {"deleted", [](World& w) { w.append({w.deletion({&w.approver})}); }},
       {"use_not_allowed",
        [](World& w) {
          w.add_licence(version_2(replaced(full_licence_text(), "ENCODE, TRAIN,", "ENCODE,")));
@@ -150,6 +153,45 @@ TEST(Shard, OneRowARefusal) {
     rest.leave_out_refused = true;
     EXPECT_THAT(permit_error(world, rest), StartsWith("refused: nothing_permitted"));
   }
+}
+
+TEST(Shard, ItsDeletionIsSignedAndIsOfTheTarOnRecord) {
+  World world;
+  world.fill();
+  const SignerKey curator = new_signer_key("example-curator");
+  world.append({world.key(curator, "curator")});
+  const auto said = [&](const std::vector<const SignerKey*>& keys,
+                        const std::function<void(Deletion&)>& change) {
+    const Fact honest = world.deletion({&curator});
+    DeletionText text;
+    parse_textproto(parse_note(honest.deletion().note()).text, "test", text);
+    change(*text.mutable_deletion());
+    Fact fact;
+    fact.mutable_deletion()->set_note(sign_text(format_textproto(text), keys));
+    return error_of([&] { world.append({fact}); });
+  };
+  const auto nothing = [](Deletion&) {};
+  EXPECT_THAT(said({&world.trainer}, nothing), StartsWith("permission"));
+  EXPECT_THAT(said({&curator}, [](Deletion& d) { d.clear_digest(); }), HasSubstr("no digest"));
+  EXPECT_THAT(said({&curator}, [](Deletion& d) { d.set_digest(0, digest_name(sha256("x"))); }),
+              HasSubstr("is not what was deleted"));
+  EXPECT_THAT(said({&curator}, [](Deletion& d) { d.set_source(digest_name(sha256("source a"))); }),
+              HasSubstr("must name a shard, or a source"));
+  EXPECT_THAT(said({&curator}, [](Deletion& d) { d.set_shard(digest_name(sha256("none"))); }),
+              HasSubstr("is not on record"));
+  const std::string permit = world.permit_note();
+  EXPECT_EQ(said({&curator}, nothing), "");
+  // What a curator keeps of a source beside shards.
+  EXPECT_EQ(said({&curator},
+                 [](Deletion& d) {
+                   d.clear_shard();
+                   d.set_source(digest_name(sha256("source a")));
+                   d.set_what(Deletion::CAPTION);
+                 }),
+            "");
+  Fact late;
+  late.mutable_permit()->set_note(permit);  // made before, recorded after
+  EXPECT_THAT(error_of([&] { world.append({late}); }), HasSubstr("was deleted"));
 }
 
 TEST(Shard, IncompleteWhenASampleIsNotOnRecord) {
@@ -226,6 +268,74 @@ TEST(Permit, SharesOfALicensorAreLimited) {
   World world;
   world.fill(replaced(full_licence_text(), "max_share: 1.0", "max_share: 0.5"));
   EXPECT_THAT(permit_error(world), StartsWith("refused: share_exceeded"));
+}
+
+// Restarts, resumes and forks of a model line share the passes; what a run consumed by the record
+// is not asked for again when it goes on.
+TEST(Permit, ARunThatGoesOnIsCountedOnce) {
+  RunWorld world({{"LIC-1", 2}},
+                 [](size_t, LicenceText& terms) { terms.mutable_limits()->set_max_passes(5); });
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
+  world.span(run, 20, {{0, {{1, 11}}}});
+  world.sign();
+  PermitRequest request = world.request();
+  request.draws = 4;  // two passes of two samples
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_reserved"));
+  request.resumes = "run-1-aaa";
+  EXPECT_EQ(permit_error(world, request), "");
+  request.draws = 5;  // 3 of 5 are consumed of the first sample
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_exceeded"));
+  request.resumes = "run-1-none";
+  EXPECT_THAT(permit_error(world, request), StartsWith("not_found"));
+  request.resumes = "run-1-aaa";
+  request.draws = 4;
+  const Store store(world.ledger, Access::read);
+  const Permit permit = make_permit(store, Rights(store), request).permit();
+  EXPECT_EQ(permit.shard(0).max_passes(), 2U);
+  EXPECT_EQ(permit.counted().run(), "run-1-aaa");
+  EXPECT_EQ(permit.counted().end_step(), 20U);
+  EXPECT_TRUE(permit.shard(0).revocable());
+  EXPECT_EQ(error_of([&] { check_permit(store, Rights(store), permit); }), "");
+  Permit wrong = permit;
+  wrong.mutable_counted()->set_end_step(21);
+  EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), wrong); }), StartsWith("corrupt"));
+  wrong = permit;
+  wrong.set_tree_at("2020-01-01T00:00:00Z");
+  EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), wrong); }), StartsWith("corrupt"));
+}
+
+// Three shards of one licensor, two of another: its share of an epoch can be held by leaving some
+// out.
+TEST(Permit, PlansEpochsInWhichSharesHold) {
+  const SignerKey other = new_signer_key("other-stock");
+  struct Shares : RunWorld {
+    explicit Shares(const SignerKey& other, double most)
+        : RunWorld({{"A-1", 6}, {"A-2", 3}, {"A-3", 1}, {"B-1", 4}, {"B-2", 4}},
+                   [&](size_t i, LicenceText& terms) {
+                     terms.mutable_limits()->set_max_share(i < 3 ? most : 1.0);
+                     if (i >= 3) terms.mutable_licence()->set_licensor("other-stock");
+                   },
+                   {&other}) {}
+  };
+  const auto planned = [&](double most, bool hold) {
+    const Shares world(other, most);
+    PermitRequest request = world.request();
+    request.draws = 0;
+    request.hold_shares = hold;
+    const Store store(world.ledger, Access::read);
+    std::string out;
+    const std::string error = error_of([&] {
+      const PermitText text = make_permit(store, Rights(store), request);
+      for (const auto& shard : text.permit().shard()) out += shard.licence(0) + " ";
+    });
+    return error.empty() ? out : error.substr(0, error.find(':', 10));
+  };
+  EXPECT_EQ(planned(0.56, false), "A-1@1 A-2@1 A-3@1 B-1@1 B-2@1 ");  // 10 of 18
+  EXPECT_EQ(planned(0.5, false), "refused: share_exceeded");
+  EXPECT_EQ(planned(0.53, true), "A-1@1 A-2@1 B-1@1 B-2@1 ");  // 9 of 17
+  EXPECT_EQ(planned(0.5, true), "A-1@1 B-1@1 B-2@1 ");         // 6 of 14
+  EXPECT_EQ(planned(0.1, true), "B-1@1 B-2@1 ");               // nothing of it
 }
 
 // "" without a checkpoint on record.

@@ -214,6 +214,18 @@ Fact World::approval() const {
   return approval_fact(sign_text(format_textproto(text), {&approver}), {&shard, 1});
 }
 
+Fact World::deletion(const std::vector<const SignerKey*>& keys) const {
+  DeletionText text;
+  Deletion& d = *text.mutable_deletion();
+  d.set_shard(digest_name(shard_root(manifest)));
+  d.add_digest(digest_name(manifest.digest));
+  d.set_at("2026-01-02T03:04:05Z");
+  d.set_reason("30 days are over");
+  Fact fact;
+  fact.mutable_deletion()->set_note(sign_text(format_textproto(text), keys));
+  return fact;
+}
+
 Fact World::revocation(const std::string& field, const std::string& value,
                        const SignerKey& signer) const {
   Fact fact;

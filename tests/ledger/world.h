@@ -57,6 +57,8 @@ struct World {
   // A source at "2026-01/a.webm" with two kept clips, and the shard of them.
   std::vector<Fact> footage(const std::string& licence_ref = "LIC-1@1");
   Fact approval() const;
+  // That the shard was deleted.
+  Fact deletion(const std::vector<const SignerKey*>& keys) const;
   Fact revocation(const std::string& field, const std::string& value, const SignerKey& key) const;
   // Licence, footage, approval and a signed head.
   void fill(const std::string& licence_text = full_licence_text());

@@ -236,6 +236,7 @@ def check_disclosure(text, log):
 
 DIGEST, NAME, NUMBER, EITHER = range(4)
 KINDS = {"approval": [DIGEST], "approved": [DIGEST], "checkpoint": [NAME, NUMBER], "clip": [DIGEST], "consumed": [NAME, NUMBER, DIGEST],
+         "consumed_shard": [NAME, NUMBER, DIGEST, NUMBER], "deletion": [DIGEST],
          "duplicate": [DIGEST, DIGEST], "erasure": [NAME], "fingerprint": [DIGEST, NUMBER], "key": [NAME], "licence": [NAME],
          "permit": [DIGEST], "policy": [NAME], "receipt": [NAME, NUMBER], "refusal": [NAME], "retirement": [NAME], "revocation": [EITHER],
          "run": [NAME], "sample": [DIGEST], "shard": [DIGEST], "source": [DIGEST]}

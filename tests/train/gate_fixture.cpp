@@ -104,6 +104,40 @@ ledger::GateOptions GateFixture::options() const {
 }
 
 void GateFixture::permit(const std::function<void(ledger::Permit&)>& change) {
+  write_file(paths().permit, sign(permit_text(change), approver_));
+}
+
+void GateFixture::refresh() {
+  write_file(folder() / "notices" / "next.permit",
+             sign(permit_text([](ledger::Permit& permit) {
+                    permit.set_issued_at(format_time(now_us()));
+                    permit.set_expires_at(format_time(now_us() + 2 * kHourUs));
+                  }),
+                  approver_));
+}
+
+void GateFixture::release(const Digest& weights) {
+  ledger::ReleaseText text;
+  ledger::Release& r = *text.mutable_release();
+  r.set_checkpoint(ledger::digest_name(weights));
+  r.set_use(ledger::GENERATE_INTERNAL);
+  r.set_model("cleared-base");
+  r.set_field_of_use("film");
+  r.set_territory("US");
+  r.set_issued_at(format_time(now_us() - kHourUs));
+  r.set_expires_at(format_time(now_us() + kHourUs));
+  r.set_origin("test.example/ledger");
+  r.set_tree_size(9);
+  r.set_tree_root(ledger::digest_name(ledger::sha256("root")));
+  r.add_licence(std::string(kLicence) + "@1");
+  r.add_revoker(ledger::format_verifier_key(licensor_.verifier));
+  write_file(folder() / "a.release", sign(text, approver_));
+  write_file(folder() / "trust-release",
+             read_file(folder() / "trust") + read_file(folder() / "trainer.pub"));
+}
+
+ledger::PermitText GateFixture::permit_text(
+    const std::function<void(ledger::Permit&)>& change) const {
   ledger::PermitText text;
   ledger::Permit& permit = *text.mutable_permit();
   permit.set_run(config_.config.name());
@@ -124,7 +158,7 @@ void GateFixture::permit(const std::function<void(ledger::Permit&)>& change) {
   }
   permit.add_revoker(ledger::format_verifier_key(licensor_.verifier));
   if (change) change(permit);
-  write_file(paths().permit, sign(text, approver_));
+  return text;
 }
 
 void GateFixture::revoke() {

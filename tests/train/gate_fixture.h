@@ -47,6 +47,11 @@ class GateFixture {
 
   // Signs a new permit after `change`, into the same file.
   void permit(const std::function<void(ledger::Permit&)>& change = {});
+  // Signs such a permit into the notices folder, as a newer one for a run under way.
+  void refresh();
+  // Signs a release of these weights (ledger/release.h), FOLDER/a.release, and FOLDER/trust-release
+  // that has the approver and the trainer.
+  void release(const Digest& weights);
   // Goes over to another config and to the shards in `shards`, with a new permit for both.
   void adopt(const std::string& config, const std::filesystem::path& shards);
   // Puts a signed revocation of the licence where the gate looks.
@@ -55,6 +60,8 @@ class GateFixture {
   void damage(size_t sample);
 
  private:
+  ledger::PermitText permit_text(const std::function<void(ledger::Permit&)>& change) const;
+
   TemporaryFolder folder_;
   LoadedConfig config_;
   ledger::Manifest manifest_;     // of the shard that the fixture made

@@ -30,3 +30,17 @@ def record(run, end, sample, passes, first):
 records = sorted([(A, 2, 0), (B, 3, 0), (C, 1, 1)])
 print(root([line.encode() for line in lines]).hex())
 print(root([record(b"tiny-0123", 2, s, p, f) for s, p, f in records]).hex())
+
+
+def shard_record(run, end, shard, index, passes, firsts, us):
+    def varint(value):
+        return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
+    back = bytes(end - first for first in firsts)
+    out = b"\x0a" + bytes([len(run)]) + run + b"\x10" + bytes([end]) + b"\x1a\x20" + shard
+    out += (b"\x20" + bytes([index]) if index else b"") + b"\x2a" + bytes([len(passes)]) + bytes(passes)
+    return out + b"\x32" + bytes([len(back)]) + back + b"\x38" + varint(us)
+
+
+# The same by shard: C and A are samples 5 and 7 of one, 1.5 s and 1 s long; B is the first of another, 2 s.
+shards = {sha256(b"one").digest(): (5, [1, 0, 2], [1, 0], 3_500_000), sha256(b"two").digest(): (0, [3], [0], 6_000_000)}
+print(root([shard_record(b"tiny-0123", 2, shard, *shards[shard]) for shard in sorted(shards)]).hex())

@@ -93,6 +93,36 @@ TEST(Receipt, IsSignedByTheTrainerAndSaysWhatTheSpanSays) {
   EXPECT_EQ(text.receipt().checkpoint(), ledger::digest_name(kA));
 }
 
+// Two shards, A and C in one of them, known answers from make_receipt.py too.
+TEST(Receipt, TellsWhatWasConsumedByShard) {
+  const Digest one = ledger::sha256("one"), two = ledger::sha256("two");
+  const auto places = std::make_shared<const Places>(
+      Places{{kA, {one, 7, 1'000'000}}, {kB, {two, 0, 2'000'000}}, {kC, {one, 5, 1'500'000}}});
+  Span span(0, places);
+  const Digest fitted[] = {kA, kB};
+  span.codec(fitted);
+  span.step({.step = 0, .loss = 2.0F, .gradient_norm = 0.5F, .applied = true, .samples = {kB, kA}});
+  span.step(
+      {.step = 1, .loss = 1.5F, .gradient_norm = 1e30F, .applied = false, .samples = {kC, kB}});
+  EXPECT_EQ(to_hex(span.steps_root()), to_hex(example().steps_root()));
+  EXPECT_EQ(span.sample_us(), 2 * 1'000'000U + 3 * 2'000'000U + 1'500'000U);
+  EXPECT_EQ(to_hex(span.consumed_root("tiny-0123")),
+            "3f518424da7616c1b9f97059692d8ef64219cc15ea94881f2875f124e0ed7492");
+  const Span read =
+      parse_span(span.text(), 0, "steps.txt",
+                 std::make_shared<const Places>(parse_places(span.places_text(), "places.txt")));
+  EXPECT_EQ(read.consumed_root("r"), span.consumed_root("r"));
+  EXPECT_EQ(read.places_text(), span.places_text());
+  const Digest stranger[] = {ledger::sha256("D")};
+  EXPECT_THROW(Span(0, places).codec(stranger), Error);
+  const std::string hex = to_hex(kA);
+  for (const std::string& text :
+       {hex + " " + hex + " 1\n", hex + " " + hex + " 1 1", hex + " " + hex + " 1 x\n",
+        hex + " " + hex + " 1 1\n" + hex + " " + hex + " 2 1\n", std::string("\n")}) {
+    EXPECT_THROW(parse_places(text, "places.txt"), Error) << text;
+  }
+}
+
 TEST(Totals, ReadOnlyWhatTheyWrite) {
   const Totals totals = {{kA, 3}, {kB, 1'000'000'000'000}};
   EXPECT_EQ(parse_totals(format_totals(totals), "totals"), totals);

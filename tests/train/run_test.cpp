@@ -10,6 +10,7 @@
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
 #include "ledger/digest.h"
+#include "ledger/key.h"
 #include "ledger/merkle.h"
 #include "ledger/note.h"
 #include "ledger/notes.pb.h"
@@ -169,6 +170,7 @@ TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
   std::map<uint64_t, ledger::Receipt> receipts;
   std::map<uint64_t, std::string> notes;
   std::map<uint64_t, std::vector<Digest>> leaves;
+  std::map<uint64_t, uint64_t> sample_us;
   uint64_t passes = 0, checkpoints = 0;
   for (const auto& fact : outbox(f.folder() / "a")) {
     if (fact.has_receipt()) {
@@ -177,10 +179,12 @@ TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
       receipts[text.receipt().end_step()] = text.receipt();
       notes[text.receipt().end_step()] = fact.receipt().note();
     }
-    if (fact.has_consumed()) {
-      passes += fact.consumed().passes();
-      leaves[fact.consumed().end_step()].push_back(
-          ledger::leaf_digest(as_bytes(fact.consumed().SerializeAsString())));
+    if (fact.has_consumed_shard()) {
+      const auto& consumed = fact.consumed_shard();
+      for (const uint32_t some : consumed.passes()) passes += some;
+      sample_us[consumed.end_step()] += consumed.sample_us();
+      leaves[consumed.end_step()].push_back(
+          ledger::leaf_digest(as_bytes(consumed.SerializeAsString())));
     }
     if (fact.has_checkpoint()) ++checkpoints;
   }
@@ -189,6 +193,9 @@ TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
   EXPECT_EQ(passes, 6u * 2 + 2);  // every slot, and two samples for the codec
   for (const auto& [end, receipt] : receipts) {
     EXPECT_EQ(receipt.consumed_root(), ledger::digest_name(ledger::root_digest(leaves[end])));
+    EXPECT_EQ(receipt.sample_us(), sample_us[end]);
+    EXPECT_EQ(receipt.sample_us(), (end == 3 ? 8U : 6U) * 1'000'000);
+    EXPECT_GT(receipt.machine_us(), 0U);
     const fs::path folder = f.folder() / "a" / ("step-00000" + std::to_string(end));
     EXPECT_EQ(receipt.steps_root(), ledger::digest_name(parse_span(read_file(folder / "steps.txt"),
                                                                    receipt.first_step(), "steps")
@@ -200,19 +207,66 @@ TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
   EXPECT_EQ(receipts[6].previous(), ledger::digest_name(ledger::sha256(notes[3])));
 }
 
+// A newer permit is taken at one step of all ranks, with a checkpoint before it; what was consumed
+// under each is told by receipts that name it.
+TEST_F(TrainRun, TakesANewerPermitWhileItGoesOn) {
+  GateFixture f = make(100'000);
+  const std::string first = ledger::digest_name(ledger::sha256(read_file(f.paths().permit)));
+  Process process(CLEARED_TRAIN, run_args(f, "a", kTwoRanks));
+  ASSERT_TRUE(process.wait_for("step 5/")) << process.output();
+  f.refresh();
+  ASSERT_TRUE(process.wait_for("run.permit")) << process.output();
+  f.revoke();
+  EXPECT_EQ(process.wait(), 3) << process.output();
+  const std::string second =
+      ledger::digest_name(ledger::sha256(read_file(f.folder() / "notices/next.permit")));
+  std::map<uint64_t, std::pair<uint64_t, std::string>> spans;  // by their beginning
+  for (const auto& fact : outbox(f.folder() / "a")) {
+    if (!fact.has_receipt()) continue;
+    ledger::ReceiptText text;
+    ledger::parse_textproto(ledger::parse_note(fact.receipt().note()).text, "receipt", text);
+    spans[text.receipt().first_step()] = {text.receipt().end_step(), text.receipt().permit()};
+  }
+  uint64_t next = 0;
+  std::vector<std::string> permits;
+  for (const auto& [begin, span] : spans) {
+    EXPECT_EQ(begin, next);
+    next = span.first;
+    if (permits.empty() || permits.back() != span.second) permits.push_back(span.second);
+  }
+  EXPECT_EQ(permits, (std::vector<std::string>{first, second}));
+}
+
 TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
-  const GateFixture f = make();
+  GateFixture f = make();
   ASSERT_EQ(run(f, "a").code, 0);
   const fs::path checkpoint = f.folder() / "a/step-000006", gif = f.folder() / "out.gif";
-  const std::vector<std::string> args = {"sample",    "--checkpoint", checkpoint,  "--out", gif,
-                                         "--caption", "caption 1",    "--threads", "1"};
-  const Ended first =
-      train(args + std::vector<std::string>{"--trust", (f.folder() / "trainer.pub").string()});
+  f.release(ledger::sha256(read_file(checkpoint / "weights.safetensors")));
+  const std::string trust = f.folder() / "trust-release";
+  const std::vector<std::string> args = {"sample",
+                                         "--checkpoint",
+                                         checkpoint,
+                                         "--out",
+                                         gif,
+                                         "--caption",
+                                         "caption 1",
+                                         "--threads",
+                                         "1",
+                                         "--trust",
+                                         trust,
+                                         "--release",
+                                         f.folder() / "a.release",
+                                         "--notices",
+                                         f.paths().notices};
+  const Ended first = train(args);
   ASSERT_EQ(first.code, 0) << first.output;
   const std::string bytes = read_file(gif);
   EXPECT_EQ(bytes.substr(0, 6), "GIF89a");
   ASSERT_EQ(train(args).code, 0);
   EXPECT_EQ(read_file(gif), bytes);  // same seed, same clip
+  const Ended commercial = train(args + std::vector<std::string>{"--commercial"});
+  EXPECT_EQ(commercial.code, 3) << commercial.output;
+  EXPECT_THAT(commercial.output, HasSubstr("release_other_use"));
 
   const fs::path webm = f.folder() / "out.webm";
   auto video_args = args;
@@ -221,8 +275,16 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   EXPECT_EQ(video.code, 0) << video.output;
   EXPECT_EQ(read_file(webm).substr(0, 4), "\x1a\x45\xdf\xa3");  // EBML, RFC 8794
 
-  const Ended stranger = train(args + std::vector<std::string>{"--trust", f.paths().trust});
+  const std::string good = read_file(trust);
+  ledger::write_key_pair(f.folder() / "other", "trainer", ledger::new_signer_key("test-trainer"));
+  write_file(trust, read_file(f.paths().trust) + read_file(f.folder() / "other.pub"));
+  const Ended stranger = train(args);
   EXPECT_EQ(stranger.code, 65) << stranger.output;
+  write_file(trust, good);
+  f.revoke();
+  const Ended revoked = train(args);
+  EXPECT_EQ(revoked.code, 3) << revoked.output;
+  EXPECT_THAT(revoked.output, HasSubstr("revoked"));
   write_file(checkpoint / "totals.txt", "");
   const Ended damaged = train(args);
   EXPECT_EQ(damaged.code, 65);
@@ -260,7 +322,10 @@ TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {
       {run_args(f, "a", {"--from", "4"}), 66, "step-000004"},
       {other_config, 78, "bad.textproto:"},
       {run_args(f, "x", {"--nproc-per-node", "3"}), 78, "batch: 2 samples"},
-      {{"sample", "--checkpoint", f.folder() / "none", "--out", f.folder() / "g"}, 66, "none"},
+      {{"sample", "--checkpoint", f.folder() / "none", "--out", f.folder() / "g", "--release",
+        f.folder() / "none", "--trust", f.paths().trust},
+       66,
+       "none"},
   };
   for (const Case& c : cases) {
     const Ended ended = train(c.args);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "tests/train/train_program.h"
 
@@ -137,8 +138,10 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   EXPECT_EQ(measured["frames"], 3 * 13);
   EXPECT_LE(measured["nearest"][0]["distance"].get<int>(), 256);
 
+  f.release(ledger::sha256(read_file(f.folder() / "latent/step-000006/weights.safetensors")));
   const Ended sampled = train({"sample", "--checkpoint", f.folder() / "latent/step-000006", "--out",
-                               f.folder() / "out.gif", "--caption", "caption 1"});
+                               f.folder() / "out.gif", "--caption", "caption 1", "--release",
+                               f.folder() / "a.release", "--trust", f.folder() / "trust-release"});
   EXPECT_EQ(sampled.code, 0) << sampled.output;
 
   f.adopt(latent_config_text(), f.folder() / "shards");

@@ -1,6 +1,8 @@
 #include "train/data/order.h"
 
+#include <algorithm>
 #include <bit>
+#include <functional>
 
 #include "kernels/philox.h"
 #include "ledger/base/check.h"
@@ -13,6 +15,7 @@ constexpr uint32_t kRounds = 4;
 // Counters of this file never meet those of noise and times, which share the seed.
 constexpr uint32_t kRoundTag = 0x6f726430;  // "ord0"
 constexpr uint32_t kKeyTag = 0x6f72646b;    // "ordk"
+constexpr uint32_t kLateTag = 0x6f72646c;   // "ordl"
 
 uint64_t philox64(uint64_t a, uint32_t b, uint32_t tag, uint64_t key) {
   const auto low = [](uint64_t x) { return static_cast<uint32_t>(x); };
@@ -74,28 +77,98 @@ uint64_t Permutation::index_of(uint64_t value, uint64_t epoch) const {
   return value;
 }
 
-Order::Order(const OrderOptions& options)
-    : options_(options),
-      permutation_(options.samples > 0 ? options.samples : 1,
-                   philox64(options.first_step, 0, kKeyTag, options.seed)) {
+namespace {
+
+uint64_t order_key(const OrderOptions& options, uint32_t tag) {
+  return philox64(options.first_step, 0, tag, options.seed);
+}
+
+void check_options(const OrderOptions& options) {
   if (options.samples == 0) {
     throw Error(Errc::usage, "order: the permit lists no sample; approve a shard first");
   }
   if (options.batch == 0) throw Error(Errc::usage, "order: a step must have at least one slot");
+  if (options.last.empty()) return;
+  if (!std::is_sorted(options.last.begin(), options.last.end(), std::less_equal<>()) ||
+      options.last.back() >= options.samples || options.end_step < options.first_step) {
+    throw Error(Errc::usage,
+                "order: what comes last must be samples, rising, of a run with an end");
+  }
+}
+
+std::shared_ptr<const std::vector<uint64_t>> all_but(const OrderOptions& options) {
+  auto out = std::make_shared<std::vector<uint64_t>>();
+  auto next = options.last.begin();
+  for (uint64_t i = 0; i < options.samples; ++i) {
+    if (next != options.last.end() && *next == i) {
+      ++next;
+    } else {
+      out->push_back(i);
+    }
+  }
+  return out;
+}
+
+// Every sample gets the same share of the draws; what is left over goes to those that come last, so
+// that none of them comes a step sooner.
+uint64_t draws_before(const OrderOptions& options) {
+  if (options.last.empty() || options.last.size() == options.samples) {
+    return options.last.empty() ? UINT64_MAX : 0;
+  }
+  const uint64_t draws = (options.end_step - options.first_step) * options.batch;
+  const uint64_t early = options.samples - options.last.size();
+  return draws / options.samples * early + std::min(draws % options.samples, early);
+}
+
+}  // namespace
+
+Order::Order(const OrderOptions& options)
+    : options_((check_options(options), options)),
+      early_draws_(draws_before(options)),
+      early_{options.samples - options.last.size(),
+             options.last.empty() ? nullptr : all_but(options),
+             Permutation(std::max<uint64_t>(1, options.samples - options.last.size()),
+                         order_key(options, kKeyTag))},
+      late_{options.last.size(), std::make_shared<const std::vector<uint64_t>>(options.last),
+            Permutation(std::max<size_t>(1, options.last.size()), order_key(options, kLateTag))} {
+  if (options.last.empty()) return;
+  auto place = std::make_shared<std::vector<uint64_t>>(options.samples);
+  for (const Part* part : {&early_, &late_}) {
+    for (uint64_t i = 0; i < part->size; ++i) (*place)[(*part->samples)[i]] = i;
+  }
+  place_ = std::move(place);
+}
+
+Order::Slot Order::Part::at(uint64_t draw) const {
+  const uint64_t epoch = draw / size;
+  const uint64_t index = permutation.at(draw % size, epoch);
+  return {.sample = samples ? (*samples)[index] : index, .passes = epoch + 1};
+}
+
+uint64_t Order::Part::passes(uint64_t index, uint64_t draws) const {
+  const uint64_t epoch = draws / size;
+  return epoch + (permutation.index_of(index, epoch) < draws % size ? 1 : 0);
 }
 
 Order::Slot Order::at(uint64_t step, uint32_t slot) const {
   CLEARED_CHECK(step >= options_.first_step && slot < options_.batch);
-  const uint64_t position = (step - options_.first_step) * options_.batch + slot;
-  const uint64_t epoch = position / options_.samples;
-  return {.sample = permutation_.at(position % options_.samples, epoch), .passes = epoch + 1};
+  const uint64_t draw = (step - options_.first_step) * options_.batch + slot;
+  return draw < early_draws_ ? early_.at(draw) : late_.at(draw - early_draws_);
 }
 
 uint64_t Order::passes(uint64_t sample, uint64_t end_step) const {
   CLEARED_CHECK(end_step >= options_.first_step);
-  const uint64_t consumed = (end_step - options_.first_step) * options_.batch;
-  const uint64_t epoch = consumed / options_.samples;
-  return epoch + (permutation_.index_of(sample, epoch) < consumed % options_.samples ? 1 : 0);
+  const uint64_t draws = (end_step - options_.first_step) * options_.batch;
+  if (options_.last.empty()) return early_.passes(sample, draws);
+  const bool late = std::binary_search(options_.last.begin(), options_.last.end(), sample);
+  const uint64_t index = (*place_)[sample];
+  if (!late) return early_.passes(index, std::min(draws, early_draws_));
+  return draws <= early_draws_ ? 0 : late_.passes(index, draws - early_draws_);
+}
+
+uint64_t Order::first_last_step() const {
+  if (options_.last.empty()) return options_.end_step;
+  return std::min(options_.end_step, options_.first_step + early_draws_ / options_.batch);
 }
 
 }  // namespace cleared::train

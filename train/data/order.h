@@ -9,6 +9,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 namespace cleared::train {
 
@@ -36,12 +38,20 @@ struct OrderOptions {
   uint32_t batch = 0;       // slots a step, at least 1
   uint64_t first_step = 0;  // where this list of samples came into use: a permit that lists other
                             // samples than the one before starts an order of its own
+  // Samples, rising, that come after all others: of footage that may be taken back, so that as many
+  // steps as can be know nothing of it. Every sample is still consumed as often as any other, give
+  // or take one pass, by the steps up to end_step, which must be given then.
+  std::vector<uint64_t> last = {};
+  uint64_t end_step = 0;  // of the whole run
 };
 
 class Order {
  public:
   // Error{usage} when there is no sample or no slot.
   explicit Order(const OrderOptions& options);
+
+  // The first step that consumes one of `last`; the end of the run when none does.
+  uint64_t first_last_step() const;
 
   struct Slot {
     uint64_t sample = 0;
@@ -54,8 +64,18 @@ class Order {
   uint64_t passes(uint64_t sample, uint64_t end_step) const;
 
  private:
+  // Samples that are drawn in epochs of their own: their numbers, or all below `size`.
+  struct Part {
+    uint64_t size = 0;
+    std::shared_ptr<const std::vector<uint64_t>> samples;  // null: the numbers themselves
+    Permutation permutation;
+    Slot at(uint64_t draw) const;
+    uint64_t passes(uint64_t index, uint64_t draws) const;
+  };
   OrderOptions options_;
-  Permutation permutation_;
+  uint64_t early_draws_;  // before the first of `last`
+  Part early_, late_;
+  std::shared_ptr<const std::vector<uint64_t>> place_;  // by sample: its index in its part
 };
 
 }  // namespace cleared::train

@@ -1,5 +1,6 @@
 #include "train/data/order.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
@@ -47,6 +48,45 @@ TEST(Order, GoesBackFromASampleToItsPlace) {
       EXPECT_EQ(permutation.index_of(permutation.at(i, 5), 5), i) << "of " << size;
     }
   }
+}
+
+// Footage that may be taken back: nothing of it before a step that can be told, and then as often
+// as all else.
+TEST(Order, WhatComesLastComesLastAndNotLess) {
+  const std::vector<std::vector<uint64_t>> kLast = {
+      {3}, {0, 5, 12}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
+  for (const uint64_t steps : {1u, 7u, 20u, 33u}) {
+    for (const auto& last : kLast) {
+      const Order order({.seed = 11,
+                         .samples = 13,
+                         .batch = 4,
+                         .first_step = 100,
+                         .last = last,
+                         .end_step = 100 + steps});
+      std::map<uint64_t, uint64_t> counted;
+      uint64_t first = 100 + steps;
+      for (uint64_t step = 100; step < 100 + steps; ++step) {
+        for (uint64_t sample = 0; sample < 13; ++sample) {
+          ASSERT_EQ(order.passes(sample, step), counted[sample]) << sample << " at " << step;
+        }
+        for (uint32_t slot = 0; slot < 4; ++slot) {
+          const auto [sample, passes] = order.at(step, slot);
+          ASSERT_EQ(passes, ++counted[sample]);
+          const bool late = std::find(last.begin(), last.end(), sample) != last.end();
+          if (late) first = std::min(first, step);
+          EXPECT_TRUE(late || step <= first);
+        }
+      }
+      EXPECT_EQ(order.first_last_step(), first) << steps;
+      const uint64_t least = steps * 4 / 13;
+      for (uint64_t sample = 0; sample < 13; ++sample) {
+        EXPECT_GE(counted[sample], least);
+        EXPECT_LE(counted[sample], least + 1);
+      }
+    }
+  }
+  EXPECT_THROW(Order({.samples = 3, .batch = 1, .last = {2, 1}, .end_step = 3}), Error);
+  EXPECT_THROW(Order({.samples = 3, .batch = 1, .last = {3}, .end_step = 3}), Error);
 }
 
 // The closed form, against counting.

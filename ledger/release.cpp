@@ -1,0 +1,90 @@
+#include "ledger/release.h"
+
+#include <algorithm>
+
+#include "ledger/base/clock.h"
+#include "ledger/base/file.h"
+#include "ledger/digest.h"
+#include "ledger/notices.h"
+#include "ledger/textproto.h"
+#include "ledger/trust.h"
+
+namespace cleared::ledger {
+namespace {
+
+constexpr uint64_t kMaxReleaseBytes = 1 << 20;
+constexpr uint64_t kReleaseHourUs = 3'600'000'000;
+constexpr uint64_t kMaxReleaseHours = 168;
+constexpr uint64_t kReleaseSkewUs = 300'000'000;
+
+uint64_t release_time(const std::string& text, const std::string& where) {
+  const auto time = parse_time(text);
+  if (!time) throw Error(Errc::corrupt, where, ": \"", text, "\" is not a time");
+  return *time;
+}
+
+Verdict check_release_times(const Release& release, const Trust& trust, const std::string& name) {
+  const uint64_t issued = release_time(release.issued_at(), name);
+  const uint64_t ends = release_time(release.expires_at(), name);
+  const uint64_t now = now_us();
+  if (now + kReleaseSkewUs < issued || now >= ends ||
+      ends - issued > kMaxReleaseHours * kReleaseHourUs) {
+    return no("release_ended", name + " holds from " + release.issued_at() + " to " +
+                                   release.expires_at() + ", at most " +
+                                   std::to_string(kMaxReleaseHours) + " hours");
+  }
+  if (trust.fresh_permit_h > 0 && now > issued + trust.fresh_permit_h * kReleaseHourUs) {
+    return no("permit_stale", name + " was issued at " + release.issued_at() +
+                                  ", the trust file asks for at most " +
+                                  std::to_string(trust.fresh_permit_h) + " hours");
+  }
+  return yes();
+}
+
+Verdict check_release_notices(const Release& release, const std::filesystem::path& folder) {
+  const std::vector<std::string> revokers(release.revoker().begin(), release.revoker().end());
+  for (const auto& [path, notice] : read_notices(folder, revokers)) {
+    for (const std::string& ref : release.licence()) {
+      if (!notice.has_licence() || !ref.starts_with(notice.licence() + "@")) continue;
+      return no("revoked", "licence " + notice.licence() + ", which the weights consumed under, " +
+                               "was revoked at " + notice.at() + " (" + notice.reason() +
+                               "), notice " + path.string());
+    }
+    // A release does not list shards, so one that was taken back may be among them.
+    if (notice.has_shard() &&
+        release_time(notice.at(), path.string()) >= release_time(release.issued_at(), "release")) {
+      return no("revoked", "shard " + notice.shard() + " was revoked at " + notice.at() +
+                               ", after the release was written; ask for a new one");
+    }
+  }
+  return yes();
+}
+
+}  // namespace
+
+Verdict check_release(const ReleaseOptions& options) try {
+  const std::string name = "release " + options.release.string();
+  const Note note = parse_note(read_file(options.release, kMaxReleaseBytes));
+  ReleaseText text;
+  parse_textproto(note.text, options.release.string(), text);
+  const Release& release = text.release();
+  const Trust trust = read_trust(options.trust);
+  if (const auto answer = trust.ask(note, "permit"); !answer.missing.empty()) {
+    return no("release_unsigned", name + " must be signed by keys that " + options.trust.string() +
+                                      " trusts: " + answer.missing);
+  }
+  if (release.checkpoint() != digest_name(options.weights)) {
+    return no("release_other_weights", name + " is for weights " + release.checkpoint() +
+                                           ", these are " + digest_name(options.weights));
+  }
+  if (release.use() != options.use) {
+    return no("release_other_use",
+              name + " is for " + Use_Name(release.use()) + ", not for " + Use_Name(options.use));
+  }
+  if (Verdict verdict = check_release_times(release, trust, name); !verdict.cleared) return verdict;
+  return options.notices.empty() ? yes() : check_release_notices(release, options.notices);
+} catch (const Refused& refused) {
+  return refused.verdict();
+}
+
+}  // namespace cleared::ledger

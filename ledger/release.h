@@ -1,0 +1,26 @@
+// The gate's yes for finished weights as a signed note, for places that have weights and no ledger:
+// `train sample` asks it. Who has the ledger writes it (ledger/rights.h: judge_checkpoint). Any
+// thread.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "ledger/gate.h"
+
+namespace cleared::ledger {
+
+struct ReleaseOptions {
+  std::filesystem::path release;  // the note
+  std::filesystem::path
+      trust;  // ledger/trust.h; as many approvers must have signed as a permit needs
+  std::filesystem::path notices;  // folder of signed revocations; empty: none is looked for
+  Digest weights;                 // of the file that is used
+  Use use = GENERATE_INTERNAL;
+};
+
+// `cleared`, or the rule that says no: signatures, weights, use, times, revocations. Error for
+// files that are not there or do not parse; a notice that does not verify is `notice_unverified`.
+Verdict check_release(const ReleaseOptions& options);
+
+}  // namespace cleared::ledger

@@ -1,0 +1,31 @@
+// One HTML page that opens from a mail attachment: no script, nothing loaded from elsewhere, every
+// word from a record escaped. One thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "ledger/query.h"
+
+namespace cleared::tools {
+
+std::string html_text(std::string_view text);  // & < > " escaped
+
+class Page {
+ public:
+  explicit Page(std::string_view title);
+  void heading(std::string_view text);
+  void sentence(std::string_view text);
+  void table(const ledger::Table& table);
+  // Word for word, as an SQL query or a proof; `name` is how a program finds it (block_of).
+  void block(std::string_view name, std::string_view text);
+  std::string finish() &&;
+
+ private:
+  std::string out_;
+};
+
+// The text of a block, as it was given. Empty when the page has none of that name.
+std::string block_of(std::string_view page, std::string_view name);
+
+}  // namespace cleared::tools
