@@ -81,7 +81,7 @@ std::string media_type(int fd) {
 }
 
 // The XMP packet in which RDF's namespace is declared at `offset`: from the start of that very
-// tag to its end tag. Nothing when it is no attribute of XML. `cut` when there is no end tag.
+// tag to its end tag. Nothing when it is no attribute. `cut` when one of the two tags is not there.
 struct FoundPacket {
   std::string text;
   uint64_t end = 0;
@@ -95,7 +95,7 @@ std::optional<FoundPacket> packet_at(int fd, uint64_t offset) {
   size_t before = bytes.find_last_not_of(" \t\r\n\"'", at == 0 ? 0 : at - 1);
   if (before == std::string::npos || bytes[before] != '=') return std::nullopt;
   const size_t start = bytes.rfind('<', at);
-  if (start == std::string::npos) return std::nullopt;
+  if (start == std::string::npos) return FoundPacket{"", offset + kRdf.size(), true};
   const size_t name_end = bytes.find_first_of(" \t\r\n>", start);
   const std::string name = bytes.substr(start + 1, name_end - start - 1);
   const size_t close = bytes.find("</" + name, at);
@@ -283,7 +283,7 @@ void MarkReader::read(int source, FoundMarks& reply) const {
     if (!packet) continue;
     end = packet->end;
     if (packet->cut) {
-      out.push_back({"xmp", MarkSays::unclear, "has no end", "XMP"});
+      out.push_back({"xmp", MarkSays::unclear, "has no beginning or no end", "XMP"});
       continue;
     }
     marks_of_xmp(packet->text, out);

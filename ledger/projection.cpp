@@ -408,10 +408,10 @@ struct Projector {
         .hex(require_digest_name(r.checkpoint(), "receipt.checkpoint"))
         .text(record.note())
         .emit();
-    if (!r.has_sample_us() && !r.has_machine_us()) return;
+    if (!r.has_sample_us() && !record.has_machine_us()) return;
     row(TableId::receipt_cost)
         .integer_if(r.has_sample_us(), r.sample_us())
-        .integer_if(r.has_machine_us(), r.machine_us())
+        .integer_if(record.has_machine_us(), record.machine_us())
         .emit();
   }
 

@@ -114,6 +114,15 @@ Fact parse_fact(std::string_view bytes, const Database& db, uint64_t seq) {
   return fact;
 }
 
+// A run receipt that came before with another machine time: the span was made again, to the same
+// note.
+bool is_receipt_again(std::string_view known, const Fact& fact) {
+  Fact before;
+  return fact.has_receipt() &&
+         before.ParseFromArray(known.data(), static_cast<int>(known.size())) &&
+         before.receipt().note() == fact.receipt().note();
+}
+
 }  // namespace
 
 // What is read once and then kept up to date while records are appended. A failed transaction
@@ -154,6 +163,7 @@ struct Store::Memory {
     for (const uint64_t seq : found) {
       const std::string known = entries.read(seq);
       if (parse_record(known).fact == fact) return true;
+      if (is_receipt_again(parse_record(known).fact, *prepared.fact)) return true;
       if (prepared.subject->unique) {
         throw Error(Errc::corrupt, kind_name(*prepared.fact), ": record ", seq,
                     " is about the same and says something else");

@@ -309,6 +309,7 @@ class MadeUp {
     }
     const Digest weights = sha256(run + " " + std::to_string(end));
     facts[receipt].mutable_receipt()->set_note(receipt_note(run, permit, end, leaves, weights));
+    facts[receipt].mutable_receipt()->set_machine_us(60'000'000);
     TrainingStatement s;
     s.subjects = {{"weights", weights}};
     s.run = run;
@@ -338,7 +339,6 @@ class MadeUp {
     r.set_consumed_root(digest_name(root_digest(leaves)));
     r.set_checkpoint(digest_name(weights));
     r.set_sample_us(leaves.size() * shape_.per_shard * kClipUs);
-    r.set_machine_us(60'000'000);
     Note note{format_textproto(text), {}};
     add_signature(note, trainer_);
     return format_note(note);

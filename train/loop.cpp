@@ -340,7 +340,7 @@ void Training::start_writing() {
                           .folder = folder,
                           .weights = state.weights(),
                           .tensors = state.tensors(),
-                          .bundle = deliver_checkpoint(options_.out, folder)};
+                          .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
         prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
         written.gif = preview();
         return written;

@@ -44,7 +44,8 @@ RunFile read_run_file(const fs::path& run) {
   return read_text<RunFile>(run / "run.textproto");
 }
 
-fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint) {
+fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint,
+                            std::optional<uint64_t> machine_us) {
   const RunFile file = read_run_file(run);
   const State state = read_text<State>(checkpoint / "state.textproto");
   const std::string note = read_file(checkpoint / "receipt.note", kNoteLimit);
@@ -67,6 +68,7 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint) {
   run_record.set_seed(file.seed());
   run_record.set_ranks(file.ranks());
   facts.emplace_back().mutable_receipt()->set_note(note);
+  if (machine_us) facts.back().mutable_receipt()->set_machine_us(*machine_us);
   for (ledger::Fact& consumed : span.facts(file.run())) facts.push_back(std::move(consumed));
   ledger::CheckpointRecord& record = *facts.emplace_back().mutable_checkpoint();
   record.set_digest(raw(state.weights(), checkpoint));

@@ -1,8 +1,11 @@
 // What a run tells the ledger, as bundles in RUN/outbox that `ledger append` takes. A bundle is a
-// function of the files of the run, so it is written again, the same, when a crash lost it. Rank 0.
+// function of the files of the run, but for the machine time, so it is written again when a crash
+// lost it. Rank 0.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace cleared::ledger {
@@ -17,9 +20,12 @@ class RunFile;
 void write_run_file(const std::filesystem::path& run, const RunFile& file);
 RunFile read_run_file(const std::filesystem::path& run);  // Error{not_found} or {corrupt}
 
-// The run, the receipt that ends at this checkpoint, what it consumed, and the checkpoint.
+// The run, the receipt that ends at this checkpoint, what it consumed, and the checkpoint. The
+// machine time is of whoever has just made the span; when a crash lost the bundle it is not known,
+// and one that the ledger has already stays.
 std::filesystem::path deliver_checkpoint(const std::filesystem::path& run,
-                                         const std::filesystem::path& checkpoint);
+                                         const std::filesystem::path& checkpoint,
+                                         std::optional<uint64_t> machine_us = std::nullopt);
 
 // The gate's no. `subject` is what it was asked about: a path, or a digest in hex.
 std::filesystem::path deliver_refusal(const std::filesystem::path& run, const std::string& subject,

@@ -280,7 +280,6 @@ std::string write_receipt(const Span& span, const ReceiptFacts& facts,
   if (facts.previous) receipt.set_previous(digest_name(*facts.previous));
   receipt.set_checkpoint(digest_name(facts.weights));
   if (const auto sample_us = span.sample_us()) receipt.set_sample_us(*sample_us);
-  if (const auto machine_us = span.machine_us()) receipt.set_machine_us(*machine_us);
 
   ledger::Note note{.text = ledger::format_textproto(text), .signatures = {}};
   ledger::add_signature(note, trainer);

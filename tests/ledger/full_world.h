@@ -72,10 +72,10 @@ struct FullWorld : World {
                              leaf_digest(as_bytes(by_shard.SerializeAsString()))};
     r.set_consumed_root(digest_name(root_digest(leaves)));
     r.set_sample_us(6'000'000);
-    r.set_machine_us(90'000'000);
     r.set_checkpoint(digest_name(sha256("weights")));
     const std::string receipt_note = sign_text(format_textproto(receipt), {&trainer});
     facts[2].mutable_receipt()->set_note(receipt_note);
+    facts[2].mutable_receipt()->set_machine_us(90'000'000);
     consumed.set_passes(passes);
     TrainingStatement s;
     s.subjects = {{"weights", sha256("weights")}};

@@ -156,8 +156,8 @@ void RunWorld::span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eat
   r.set_consumed_root(digest_name(root_digest(leaves)));
   r.set_checkpoint(digest_name(weights));
   r.set_sample_us(sample_us);
-  r.set_machine_us(kMachineUs);
   facts[0].mutable_receipt()->set_note(sign_text(format_textproto(text), {&trainer}));
+  facts[0].mutable_receipt()->set_machine_us(kMachineUs);
   TrainingStatement s;
   s.subjects = {{"weights", weights}};
   s.run = run.name;

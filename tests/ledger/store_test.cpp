@@ -395,6 +395,27 @@ TEST(Store, ACheckpointWhoseConsumedSamplesDoNotAddUpIsRefused) {
   EXPECT_THAT(error_of([] { FullWorld forged(5); }), HasSubstr("are not those of its run receipt"));
 }
 
+// A span that is made again gives the same note in another time; a note that differs is another.
+TEST(Store, AReceiptMadeAgainIsKnownWhateverTimeItTook) {
+  FullWorld world;
+  Store store(world.ledger, Access::append);
+  Fact receipt;
+  for (uint64_t seq = 0; seq < store.size() && !receipt.has_receipt(); ++seq) {
+    ASSERT_TRUE(receipt.ParseFromString(std::string(parse_record(store.record_bytes(seq)).fact)));
+  }
+  ASSERT_TRUE(receipt.has_receipt());
+  const std::string cost = "SELECT machine_us FROM receipt_cost";
+  const int64_t recorded = store.db().integer(cost);
+  receipt.mutable_receipt()->set_machine_us(1);
+  const Store::Appended again = store.append({receipt});
+  EXPECT_EQ(again.added, 0U);
+  EXPECT_EQ(again.present, 1U);
+  EXPECT_EQ(store.db().integer(cost), recorded);
+  receipt.mutable_receipt()->set_note(
+      replaced(receipt.receipt().note(), "samples: 2", "samples: 3"));
+  EXPECT_NE(error_of([&] { store.append({receipt}); }), "");
+}
+
 TEST(Verify, EveryColumnOfEveryProjectedTableIsCompared) {
   FullWorld world;
   ASSERT_EQ(findings(world.ledger), "");

@@ -137,7 +137,6 @@ def main():
   consumed_root: "sha256:{root([sha(bytes(1) + r) for r in records]).hex()}"
 {previous}  checkpoint: "sha256:{weights.hex()}"
   sample_us: {sample_us}
-  machine_us: {(end - first) * 3_600_000}
 }}
 """)
         previous = f'  previous: "sha256:{sha(receipt).hex()}"\n'
@@ -148,7 +147,7 @@ def main():
                                    "treeHead": {"origin": field["origin"], "size": int(field["tree_size"]), "sha256": field["tree_root"]},
                                    "receipt": {"sha256": sha(receipt).hex()}, "stepsRoot": {"sha256": steps.hex()}, "parent": parent,
                                    "foreignWeights": []}}
-        facts += [data(14, data(1, receipt))] + [data(30, r) for r in records]
+        facts += [data(14, data(1, receipt) + number(2, (end - first) * 3_600_000))] + [data(30, r) for r in records]
         facts += [data(16, data(1, weights) + data(2, run) + number(3, end) + data(4, key.envelope(statement)) + data(5, bytes.fromhex(parent)))]
         parent = weights.hex()
     bundle = b"".join(data(1, fact) for fact in facts)
