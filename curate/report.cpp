@@ -8,6 +8,7 @@
 
 #include "curate/delivery.h"
 #include "curate/report_parts.h"
+#include "ledger/base/html.h"
 #include "ledger/store.h"
 
 namespace cleared::curate {
@@ -147,32 +148,6 @@ void summary(std::ostream& out, const ledger::Store& store) {
 }
 
 }  // namespace
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 std::string visible_html(std::string_view text) {
   constexpr char kDigits[] = "0123456789ABCDEF";

@@ -28,9 +28,8 @@ struct ReportOptions {
 std::string html_report(const ledger::Store& store, const ReportOptions& options,
                         const Limits& limits);
 
-// `text` with & < > " ' as entities.
-std::string escape_html(std::string_view text);
-// The same for a text from outside: characters that cannot be seen or turn others round as %XX.
+// A text from outside as HTML: what escape_html() makes of it (ledger/base/html.h), and characters
+// that cannot be seen or turn others round as %XX.
 std::string visible_html(std::string_view text);
 
 }  // namespace cleared::curate

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "curate/report_parts.h"
+#include "ledger/base/html.h"
 #include "ledger/store.h"
 
 namespace cleared::curate {

@@ -7,6 +7,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/html.h"
 #include "ledger/digest.h"
 #include "ledger/projection.h"
 #include "ledger/textproto.h"
@@ -28,29 +29,6 @@ img{width:16rem;margin:.4rem .4rem 0 0;border:1px solid #d8dce0}
 </style></head><body>
 )html";
 constexpr int kMostPictures = 6;  // of a clip
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 std::string seconds(uint64_t us) {
   char text[32];
@@ -120,16 +98,16 @@ ReviewPictures pictures_of(const Store& store, const WaitingClip& clip) {
 std::string review_html(const Store& store, const std::vector<WaitingClip>& clips) {
   std::ostringstream out;
   out << kHead << "<h1>Clips that wait for a person: " << clips.size() << "</h1>\n"
-      << "<p class=quiet>Ledger " << escaped(store.path().filename().string()) << ", "
+      << "<p class=quiet>Ledger " << escape_html(store.path().filename().string()) << ", "
       << store.size() << " records. Nothing here is used before somebody decides. Detectors are "
       << "often wrong, both ways: they only ask.</p>\n";
   for (const WaitingClip& clip : clips) {
-    out << "<h2>" << escaped(clip.path) << ", " << seconds(clip.start_us) << " to "
+    out << "<h2>" << escape_html(clip.path) << ", " << seconds(clip.start_us) << " to "
         << seconds(clip.end_us) << "</h2>\n<p><code>sha256:" << clip.id << "</code>"
         << (clip.packed ? " is in a shard already" : "") << "</p>\n<p class=why>"
-        << escaped(clip.verdict.rule) << ": " << escaped(clip.verdict.fact) << "</p>\n";
+        << escape_html(clip.verdict.rule) << ": " << escape_html(clip.verdict.fact) << "</p>\n";
     for (const ClipFinding& finding : clip.findings) {
-      out << "<p>" << escaped(what_of(finding))
+      out << "<p>" << escape_html(what_of(finding))
           << (is_releasable(finding.reason) ? "" : ": no review releases it") << "</p>\n";
     }
     int shown = 0;

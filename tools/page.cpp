@@ -1,5 +1,7 @@
 #include "tools/page.h"
 
+#include "ledger/base/html.h"
+
 namespace cleared::tools {
 namespace {
 
@@ -17,25 +19,10 @@ std::string opening(std::string_view name) {
   return "<pre id=\"" + std::string(name) + "\">\n";  // a first newline is not part of the text
 }
 
-constexpr std::pair<std::string_view, char> kEntities[] = {
-    {"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}};
-
 }  // namespace
 
-std::string html_text(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    std::string_view as(&c, 1);
-    for (const auto& [entity, plain] : kEntities) {
-      if (c == plain) as = entity;
-    }
-    out += as;
-  }
-  return out;
-}
-
 Page::Page(std::string_view title) {
-  const std::string name = html_text(title);
+  const std::string name = escape_html(title);
   out_ =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "
       "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
@@ -46,18 +33,18 @@ Page::Page(std::string_view title) {
 }
 
 void Page::heading(std::string_view text) {
-  out_ += "<h2>" + html_text(text) + "</h2>\n";
+  out_ += "<h2>" + escape_html(text) + "</h2>\n";
 }
 
 void Page::sentence(std::string_view text) {
-  out_ += "<p>" + html_text(text) + "</p>\n";
+  out_ += "<p>" + escape_html(text) + "</p>\n";
 }
 
 void Page::table(const ledger::Table& table) {
   const auto row = [&](const std::vector<std::string>& fields, const std::string& tag) {
     out_ += "<tr>";
     for (size_t i = 0; i < fields.size(); ++i) {
-      out_ += "<" + tag + (table.numeric[i] ? " class=n>" : ">") + html_text(fields[i]) + "</" +
+      out_ += "<" + tag + (table.numeric[i] ? " class=n>" : ">") + escape_html(fields[i]) + "</" +
               tag + ">";
     }
     out_ += "</tr>\n";
@@ -69,7 +56,7 @@ void Page::table(const ledger::Table& table) {
 }
 
 void Page::block(std::string_view name, std::string_view text) {
-  out_ += opening(name) + html_text(text) + "</pre>\n";
+  out_ += opening(name) + escape_html(text) + "</pre>\n";
 }
 
 std::string Page::finish() && {
@@ -81,21 +68,7 @@ std::string block_of(std::string_view page, std::string_view name) {
   const size_t at = page.find(begin);
   if (at == std::string_view::npos) return {};
   const size_t from = at + begin.size();
-  std::string_view rest = page.substr(from, page.find("</pre>", from) - from);
-  std::string out;
-  while (!rest.empty()) {
-    std::string_view whole = rest.substr(0, 1);
-    char c = rest.front();
-    for (const auto& [entity, plain] : kEntities) {
-      if (rest.starts_with(entity)) {
-        whole = entity;
-        c = plain;
-      }
-    }
-    out += c;
-    rest.remove_prefix(whole.size());
-  }
-  return out;
+  return unescape_html(page.substr(from, page.find("</pre>", from) - from));
 }
 
 }  // namespace cleared::tools

@@ -9,8 +9,6 @@
 
 namespace cleared::tools {
 
-std::string html_text(std::string_view text);  // & < > " escaped
-
 class Page {
  public:
   explicit Page(std::string_view title);

@@ -119,22 +119,32 @@ int check_licence(const RightsOptions& o) {
 
 // What an amendment touches of what the ledger holds: everything that licence `id` covers.
 struct Touched {
-  uint64_t clips = 0, shards = 0, runs = 0;
+  std::vector<std::string> clips, shards, runs;  // ids; names with roots; names
 };
 Touched touched_by(const Store& store, const std::string& id) {
   const std::string clips =
       " FROM licence l JOIN source_licence sl ON sl.licence = l.seq "
       "JOIN clip c ON c.source = sl.seq ";
-  const auto count = [&](const std::string& what) {
-    Statement select(store.db(), what + " WHERE l.id = ?");
-    select.with(id).next();
-    return select.unsigned_integer(0);
+  const auto all = [&](const std::string& what) {
+    Statement select(store.db(), what + " WHERE l.id = ? ORDER BY 1");
+    std::vector<std::string> out;
+    for (select.with(id); select.next();) out.push_back(select.text(0));
+    return out;
   };
-  return {count("SELECT COUNT(DISTINCT c.seq)" + clips),
-          count("SELECT COUNT(DISTINCT p.shard)" + clips + "JOIN sample p ON p.clip = c.seq"),
-          count("SELECT COUNT(DISTINCT t.run)" + clips +
-                "JOIN consumed_clip u ON u.clip = c.seq JOIN run r ON r.seq = u.run "
-                "JOIN receipt t ON t.run = r.seq")};
+  return {all("SELECT DISTINCT c.id" + clips),
+          all("SELECT DISTINCT s.name || ' sha256:' || s.root" + clips +
+              "JOIN sample p ON p.clip = c.seq JOIN shard s ON s.seq = p.shard"),
+          all("SELECT DISTINCT r.name" + clips +
+              "JOIN consumed_clip u ON u.clip = c.seq JOIN run r ON r.seq = u.run "
+              "JOIN receipt t ON t.run = r.seq")};
+}
+
+// Clips may be many: their ids are in the JSON.
+void print_touched(const Touched& t) {
+  std::printf("touches %zu clips, %zu shards, %zu runs\n", t.clips.size(), t.shards.size(),
+              t.runs.size());
+  for (const auto& shard : t.shards) std::printf("  shard %s\n", printable(shard).c_str());
+  for (const auto& run : t.runs) std::printf("  run %s\n", printable(run).c_str());
 }
 
 void print_changes(const std::vector<TermChange>& changes) {
@@ -165,11 +175,7 @@ int diff_licences(const RightsOptions& o) {
     const Store store(o.ledger, Access::read);
     const Touched t = touched_by(store, before.licence().id());
     out["touches"] = {{"clips", t.clips}, {"shards", t.shards}, {"runs", t.runs}};
-    if (!o.json) {
-      std::printf(
-          "touches %llu clips, %llu shards, %llu runs\n", static_cast<unsigned long long>(t.clips),
-          static_cast<unsigned long long>(t.shards), static_cast<unsigned long long>(t.runs));
-    }
+    if (!o.json) print_touched(t);
   }
   if (o.json) print_json(out);
   return exit_ok;

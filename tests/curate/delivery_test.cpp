@@ -92,7 +92,7 @@ TEST(Config, OfTheNanoModelReads) {
 }
 
 TEST(Report, EscapesMarkup) {
-  EXPECT_EQ(escape_html("<script>\"a\" & 'b'</script>"),
+  EXPECT_EQ(visible_html("<script>\"a\" & 'b'</script>"),
             "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;");
   EXPECT_EQ(visible_html("<\n\x1B[2J\xFF \xE2\x80\xAEtxt.exe \xC3\xA9\xC2\x9B\xEF\xBB\xBF>"),
             "&lt;%0A%1B[2J%FF %E2%80%AEtxt.exe \xC3\xA9%C2%9B%EF%BB%BF&gt;");

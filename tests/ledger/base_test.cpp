@@ -7,6 +7,7 @@
 #include "ledger/base/bytes.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
+#include "ledger/base/html.h"
 #include "tests/ledger/world.h"
 
 namespace cleared::ledger {
@@ -123,6 +124,13 @@ TEST(File, ALockIsHeldByOne) {
     EXPECT_THAT(error_of([&] { FileLock(folder / "lock"); }), testing::StartsWith("busy"));
   }
   EXPECT_EQ(error_of([&] { FileLock(folder / "lock"); }), "");
+}
+
+TEST(Html, ATextComesBackAsItWas) {
+  const std::string text = "<script>\"a\" & 'b' &amp; &#39;</script>\x80";
+  EXPECT_EQ(escape_html("<a b='\"&'>"), "&lt;a b=&#39;&quot;&amp;&#39;&gt;");
+  EXPECT_EQ(unescape_html(escape_html(text)), text);
+  EXPECT_EQ(unescape_html("&nbsp;&amp"), "&nbsp;&amp");
 }
 
 }  // namespace
