@@ -37,6 +37,9 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
     }
     licences_.push_back(std::move(entry));
   }
+  lacks_documents_ = store.db().integer(
+                         "SELECT EXISTS (SELECT 1 FROM licence n WHERE n.document_digest NOT IN "
+                         "(SELECT digest FROM document))") != 0;
   read_findings(store);
   Statement marks(store.db(), "SELECT source, name, says, value, place FROM mark ORDER BY seq");
   while (marks.next()) {
@@ -125,7 +128,9 @@ Verdict check_samples(const Store& store, uint64_t shard, const std::string& roo
 
 // A licence on record for a source, whose document was erased, can say nothing, and so clears
 // nothing: else erasing the strictest of several would lift its terms.
-Verdict check_documents(const Store& store, uint64_t shard, const std::string& root) {
+Verdict check_documents(const Store& store, const Rights& rights, uint64_t shard,
+                        const std::string& root) {
+  if (!rights.lacks_documents()) return yes();
   Statement select(store.db(),
                    "SELECT n.ref FROM sample p JOIN clip c ON c.seq = p.clip "
                    "JOIN source_licence sl ON sl.seq = c.source "
@@ -163,7 +168,7 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
-  refuse(check_documents(store, seq, root));
+  refuse(check_documents(store, rights, seq, root));
   if (shard.type(1) != ValueType::null) {
     refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
   }
@@ -178,36 +183,45 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                     "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
                     "WHERE p.shard = ? ORDER BY p.position");
   sources.with(seq);
-  // Each source once: a shard has many samples of one, and a ledger may have thousands of licences.
+  // Each source once: a shard has many samples of one, mostly side by side, and a ledger may have
+  // thousands of licences.
   std::map<std::string, SourceVerdict> verdicts;
+  std::string path, digest;
+  const SourceVerdict* source = nullptr;
+  uint64_t* of_licensor_us = nullptr;
   uint32_t judged = 0;
   for (; sources.next(); ++judged) {
-    const auto [at, first] = verdicts.try_emplace(sources.text(1) + sources.text(0));
-    if (first) {
-      at->second = rights.judge_source(sources.text(0),
-                                       parse_digest(sources.text(1)).value_or(Digest{}), act);
+    if (source == nullptr || sources.view(1) != digest || sources.view(0) != path) {
+      path = sources.text(0);
+      digest = sources.text(1);
+      const auto [at, first] = verdicts.try_emplace(digest + path);
+      source = &at->second;
+      if (first) {
+        at->second = rights.judge_source(path, parse_digest(digest).value_or(Digest{}), act);
+        out.licences.insert(source->licences.begin(), source->licences.end());
+      }
+      of_licensor_us = &out.duration_by_licensor_us[source->licensor];
     }
-    const SourceVerdict& source = at->second;
-    const auto findings = rights.findings_of(sources.text(4));
-    const Verdict clip_verdict =
-        source.verdict.cleared && !findings.empty()
-            ? rights
-                  .judge_source(sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}),
-                                act, {}, findings)
-                  .verdict
-            : source.verdict;
-    const std::string what =
-        "sample " + sources.text(6) + " of shard " + root + " (" + sources.text(0) + "): ";
-    if (!clip_verdict.cleared) refuse(no(clip_verdict.rule, what + clip_verdict.fact));
+    const auto refuse_sample = [&](const Verdict& verdict) {
+      refuse(no(verdict.rule, "sample " + sources.text(6) + " of shard " + root + " (" + path +
+                                  "): " + verdict.fact));
+    };
+    const auto findings = rights.findings_of(sources.view(4));
+    if (!source->verdict.cleared) {
+      refuse_sample(source->verdict);
+    } else if (!findings.empty()) {
+      const Digest of = parse_digest(digest).value_or(Digest{});
+      const Verdict verdict = rights.judge_source(path, of, act, {}, findings).verdict;
+      if (!verdict.cleared) refuse_sample(verdict);
+    }
     if (sources.integer(7) != 0) {
-      refuse(no("title_conflict", what + "two licensors claim this footage"));
-    } else if (sources.text(2) != "kept" || sources.text(3) != "kept") {
-      refuse(no("superseded_clip", what + "clip " + sources.text(4) + " is not kept"));
+      refuse_sample(no("title_conflict", "two licensors claim this footage"));
+    } else if (sources.view(2) != "kept" || sources.view(3) != "kept") {
+      refuse_sample(no("superseded_clip", "clip " + sources.text(4) + " is not kept"));
     }
     const uint64_t duration_us = sources.unsigned_integer(5);
     out.duration_us += duration_us;
-    out.duration_by_licensor_us[source.licensor] += duration_us;
-    out.licences.insert(source.licences.begin(), source.licences.end());
+    *of_licensor_us += duration_us;
   }
   if (judged != out.samples) {
     refuse(no("shard_incomplete", std::to_string(judged) + " of the " +

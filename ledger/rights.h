@@ -39,6 +39,8 @@ class Rights {
 
   // What is on record about a clip, with what reviews made of it; empty for most. `id` in hex.
   std::span<const ClipFinding> findings_of(std::string_view id) const;
+  // Was the document of some licence on record erased?
+  bool lacks_documents() const { return lacks_documents_; }
 
   // The terms of a licence that is in the ledger, newest version of its id; null when there is
   // none.
@@ -58,6 +60,7 @@ class Rights {
   std::map<std::string, std::vector<Mark>, std::less<>> marks_;            // by digest, hex
   std::map<std::string, std::vector<ClipFinding>, std::less<>> findings_;  // by clip, hex
   std::string day_;
+  bool lacks_documents_ = false;
 };
 
 // Number of the record of the shard with this root, hex. Error{not_found} when there is none.
