@@ -159,11 +159,6 @@ SignerKey make_signer(std::string_view name, SignatureType type, std::string see
   return out;
 }
 
-bool has_line_of(const Note& note, const VerifierKey& key) {
-  return std::any_of(note.signatures.begin(), note.signatures.end(),
-                     [&](const NoteSignature& s) { return s.name == key.name && s.id == key.id; });
-}
-
 }  // namespace
 
 VerifierKey parse_verifier_key(std::string_view text) {
@@ -281,6 +276,11 @@ void add_signature(Note& note, NoteSignature signature) {
     return s.name == signature.name && s.id == signature.id;
   });
   note.signatures.push_back(std::move(signature));
+}
+
+bool has_line_of(const Note& note, const VerifierKey& key) {
+  return std::any_of(note.signatures.begin(), note.signatures.end(),
+                     [&](const NoteSignature& s) { return s.name == key.name && s.id == key.id; });
 }
 
 bool signed_by(const Note& note, const VerifierKey& key) {

@@ -65,6 +65,9 @@ NoteSignature sign_note(std::string_view text, const SignerKey& key);
 void add_signature(Note& note, const SignerKey& key);
 void add_signature(Note& note, NoteSignature signature);
 
+// Whether `note` has a line that says it is of this key; it need not verify.
+bool has_line_of(const Note& note, const VerifierKey& key);
+
 // True when `note` has a signature line of this key, of type 01, and it verifies. A line of this
 // key that does not verify makes the answer false whatever the other lines say.
 [[nodiscard]] bool signed_by(const Note& note, const VerifierKey& key);

@@ -153,11 +153,6 @@ class PolicyParser {
   int number_ = 0;  // of the line
 };
 
-bool has_line_of(const Note& note, const VerifierKey& key) {
-  return std::any_of(note.signatures.begin(), note.signatures.end(),
-                     [&](const NoteSignature& s) { return s.name == key.name && s.id == key.id; });
-}
-
 // Groups come after their members, so one pass from the top decides each.
 bool quorum_among(const WitnessPolicy& policy,
                   const std::vector<QuorumAnswer::Cosigned>& cosigned) {
