@@ -59,6 +59,14 @@ size_t find(std::string_view bytes, std::string_view what, size_t from = 0) {
   return at == nullptr ? std::string_view::npos
                        : static_cast<size_t>(static_cast<const char*>(at) - bytes.data());
 }
+// `text` with as many zeros between its characters: what UTF-16 (1) and UTF-32 (3) have, whichever
+// byte comes first.
+std::string spread(std::string_view text, size_t zeros) {
+  std::string out;
+  for (const char c : text) out += (out.empty() ? "" : std::string(zeros, '\0')) + c;
+  return out;
+}
+
 size_t count_manifests(std::string_view bytes) {
   size_t count = 0;
   for (const std::string_view box : kManifestBoxes) {
@@ -176,7 +184,8 @@ bool has_store(const ReadMarks& request) {
 MarkTraces find_mark_traces(int fd) {
   constexpr size_t kNone = std::string_view::npos;
   MarkTraces out;
-  std::string chunk(kChunk + kRdf.size(), '\0');
+  const std::string in_utf16 = spread(kRdf, 1), in_utf32 = spread(kRdf, 3);
+  std::string chunk(kChunk + in_utf32.size(), '\0');
   size_t kept = 0;
   for (uint64_t offset = 0;;) {
     const size_t read = read_at(fd, offset, chunk.data() + kept, kChunk);
@@ -192,8 +201,11 @@ MarkTraces find_mark_traces(int fd) {
          (at = find(bytes, kRdf, at)) != kNone; ++at) {
       if (out.xmp.size() < kMostPackets) out.xmp.push_back(offset - kept + at);
     }
+    for (const std::string& wide : {in_utf16, in_utf32}) {
+      out.wide_xmp = out.wide_xmp || find(fresh(wide.size()), wide) != kNone;
+    }
     offset += read;
-    kept = std::min(bytes.size(), kRdf.size() - 1);
+    kept = std::min(bytes.size(), in_utf32.size() - 1);
     std::memmove(chunk.data(), bytes.data() + bytes.size() - kept, kept);
   }
 }
@@ -207,6 +219,10 @@ std::vector<Mark> read_marks(const DeliveredFile& file, const fs::path& delivery
   const MarkTraces traces = find_mark_traces(source.get());
   task.set_c2pa(traces.c2pa);
   add_sidecars(file, delivery, task, out);
+  if (traces.wide_xmp) {
+    out.push_back({"xmp", MarkSays::unclear,
+                   "is in UTF-16 or UTF-32, which is not read: have it delivered in UTF-8", "XMP"});
+  }
   if (!has_store(task) && traces.xmp.empty() && task.sidecar().empty()) return out;
   if (has_store(task)) {
     task.set_format(media_type(source.get()));

@@ -47,6 +47,7 @@ struct MarkTraces {
   bool c2pa = false;          // a manifest store (ISO 19566-5 box "c2pa"), or its ISO BMFF box
   size_t manifests = 0;       // boxes "c2ma", "c2um" and "c2cm": what the reader must tell of
   std::vector<uint64_t> xmp;  // where RDF's namespace is declared, at most kMostPackets
+  bool wide_xmp = false;      // RDF's namespace in UTF-16 or UTF-32, of either byte order
 };
 constexpr size_t kMostPackets = 64;
 MarkTraces find_mark_traces(int fd);

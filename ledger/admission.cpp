@@ -11,6 +11,7 @@
 #include "ledger/key.h"
 #include "ledger/marks.h"
 #include "ledger/merkle.h"
+#include "ledger/permit_lists.h"
 #include "ledger/projection.h"
 #include "ledger/witness_policy.h"
 
@@ -84,6 +85,7 @@ bool Admission::rows_say_all(const Fact& fact) {
     case Fact::kShard:
     case Fact::kSample:
     case Fact::kRefusal:
+    case Fact::kPermitList:  // says nothing before a permit has signed for it
       return true;
     default:
       return false;
@@ -259,7 +261,18 @@ void Admission::check(uint64_t seq, const RevocationRecord& record) const {
 void Admission::check(uint64_t seq, const PermitRecord& record) const {
   const Note note = parse_note(record.note());
   authority_.require(note, Policy::PERMIT, seq, "permit");
-  check_permitted(seq, parse_noted<PermitText>(note, "permit").permit());
+  Permit permit = parse_noted<PermitText>(note, "permit").permit();
+  if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
+  check_permitted(seq, permit);
+}
+
+std::vector<std::string> Admission::recorded_lists(uint64_t seq, const Permit& permit) const {
+  std::vector<std::string> out;
+  Statement select(db_,
+                   "SELECT text FROM permit_list WHERE root = ? AND seq < ? ORDER BY position");
+  select.with(to_hex(require_digest_name(permit.lists().root(), "permit.lists.root")), seq);
+  while (select.next()) out.push_back(select.text(0));
+  return out;
 }
 
 // Whoever may permit, with one key or with tables that were edited for a moment, cannot stand in
@@ -322,7 +335,7 @@ void Admission::check(uint64_t seq, const ReceiptRecord& record) const {
 void Admission::check(uint64_t seq, const ConsumedRecord& consumed) const {
   const uint64_t run = one(subject_key_of("run", consumed.run()), seq, "consumed: the run");
   Statement permitted(db_,
-                      "SELECT 1 FROM run r JOIN permit_shard ps ON ps.seq = r.permit "
+                      "SELECT 1 FROM run r JOIN permitted_shard ps ON ps.permit = r.permit "
                       "JOIN sample p ON p.shard = ps.shard WHERE r.seq = ? AND p.seq = ?");
   for (const uint64_t sample : find_(subject_key_of("sample", consumed.sample()))) {
     if (sample < seq && permitted.with(run, sample).next()) return;
@@ -339,7 +352,7 @@ void Admission::check(uint64_t seq, const ConsumedShardRecord& consumed) const {
   const std::string what =
       "run " + consumed.run() + ", shard " + to_hex(as_bytes(consumed.shard())) + ": ";
   Statement permitted(db_,
-                      "SELECT 1 FROM run r JOIN permit_shard ps ON ps.seq = r.permit "
+                      "SELECT 1 FROM run r JOIN permitted_shard ps ON ps.permit = r.permit "
                       "WHERE r.seq = ? AND ps.shard = ?");
   if (!permitted.with(run, shard).next()) reject("consumed", what + "was not permitted");
   Statement samples(db_,

@@ -44,6 +44,7 @@ class Admission {
   void check(uint64_t seq, const RevocationRecord& record) const;
   void check(uint64_t seq, const PermitRecord& record) const;
   void check_permitted(uint64_t seq, const Permit& permit) const;
+  std::vector<std::string> recorded_lists(uint64_t seq, const Permit& permit) const;
   void check(uint64_t seq, const RunRecord& run) const;
   void check(uint64_t seq, const ReceiptRecord& record) const;
   void check(uint64_t seq, const ConsumedRecord& consumed) const;

@@ -10,7 +10,9 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/notices.h"
+#include "ledger/permit_lists.h"
 #include "ledger/shard_proof.h"
+#include "ledger/shares.h"
 #include "ledger/textproto.h"
 #include "ledger/trust.h"
 
@@ -23,6 +25,7 @@ constexpr uint64_t kMaxPermitHours = 168;
 constexpr uint64_t kClockSkewUs = 300'000'000;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
+constexpr uint64_t kMaxProofBytes = uint64_t{1} << 30;
 
 uint64_t require_time(const std::string& text, std::string_view what) {
   const auto time = parse_time(text);
@@ -72,6 +75,7 @@ std::pair<Gate::Granted, Note> Gate::read_permit(const fs::path& path) const {
   PermitText parsed;
   parse_textproto(note.text, path.string(), parsed);
   out.permit = parsed.permit();
+  if (out.permit.has_lists()) join_lists(out.permit, read_lists(path));
   const std::string name = "permit " + path.string();
   out.issued_us = require_time(out.permit.issued_at(), name);
   out.expires_us = require_time(out.permit.expires_at(), name);
@@ -117,7 +121,7 @@ void Gate::check_proofs(const Granted& granted) const {
   const fs::path path = proofs_path(granted.path);
   std::string text;
   try {
-    text = read_file(path, kMaxNoteBytes);
+    text = read_file(path, kMaxProofBytes);
   } catch (const Error& error) {
     throw Refused(no("shard_unproven", std::string(error.what()) + "; " + options_.trust.string() +
                                            " has the log's key, so the proofs must lie there"));
@@ -140,7 +144,7 @@ void Gate::find_shards() {
       by_root.emplace(digest_name(root), std::move(manifest));
     } catch (const Error& error) {
       // It may be of a shard that this run has no business with; if not, it is missing below.
-      unreadable += std::string("; ") + error.what();
+      if (unreadable.size() < 500) unreadable += std::string("; ") + error.what();
     }
   }
   std::vector<Manifest> manifests;
@@ -165,12 +169,19 @@ void Gate::find_shards() {
     manifests.push_back(std::move(found->second));
     by_root.erase(found);  // a permit that lists a shard twice is not one that we write
   }
+  const size_t shares = limits_of(permit()).size();
   for (size_t shard = 0; shard < manifests.size(); ++shard) {
     const auto& in_shard = manifests[shard].samples;
+    if (in_shard.empty()) continue;
+    const auto groups = groups_of(permit().shard(static_cast<int>(shard)));
     samples_.reserve(samples_.size() + in_shard.size());
     for (size_t i = 0; i < in_shard.size(); ++i) {
       const ManifestSample& s = in_shard[i];
-      samples_.push_back({shard, i, s.key, s.digest, s.clip, s.duration_us});
+      if (groups[i] > shares) {
+        throw Error(Errc::corrupt, "permit ", options_.permit.string(), ": shard ",
+                    manifests[shard].name, " counts for a share that is not there");
+      }
+      samples_.push_back({shard, i, s.key, s.digest, s.clip, s.duration_us, groups[i]});
     }
   }
   manifests_ = std::make_shared<const std::vector<Manifest>>(std::move(manifests));
@@ -278,15 +289,18 @@ void Gate::leave_out() {
 }
 
 // A permit that does not fit is for another run, or of another time: it says nothing here. So does
-// one that gives other shards, for what a run consumes is a function of them, or fewer passes.
+// one that gives other shards or shares, for what a run consumes is a function of them, or fewer
+// passes.
 std::unique_ptr<Gate::Granted> Gate::find_next() const {
   const auto fits = [&](const Granted& other) {
     if (other.issued_us <= granted().issued_us || other.digest == granted().digest) return false;
     if (other.permit.shard_size() != permit().shard_size()) return false;
+    if (!same_messages(other.permit.share(), permit().share())) return false;
     for (int i = 0; i < permit().shard_size(); ++i) {
       const Permit::Shard &mine = permit().shard(i), &its = other.permit.shard(i);
       if (its.root() != mine.root() || its.samples() != mine.samples() ||
-          (its.has_max_passes() && !mine.has_max_passes()) || its.revocable() != mine.revocable()) {
+          (its.has_max_passes() && !mine.has_max_passes()) || its.revocable() != mine.revocable() ||
+          !same_messages(its.part(), mine.part())) {
         return false;
       }
     }

@@ -116,6 +116,7 @@ struct PermittedSample {
   Digest digest;
   Digest clip;
   uint64_t duration_us = 0;
+  uint32_t group = 0;  // whose share it counts for: ShareSample::group (ledger/shares.h)
 };
 
 struct GateOptions {

@@ -490,8 +490,8 @@ std::vector<Forecast> forecast(const Store& store, const LicenceText& terms, con
                  "FROM receipt t JOIN consumed_shard u ON u.receipt = t.seq WHERE t.run = ?1) "
                  "FROM receipt t LEFT JOIN receipt_cost c ON c.seq = t.seq WHERE t.run = ?1");
   Statement listed(store.db(),
-                   "SELECT COALESCE(SUM(h.samples), 0) FROM permit_shard m JOIN shard h "
-                   "ON h.seq = m.shard WHERE m.seq = ?");
+                   "SELECT COALESCE(SUM(h.samples), 0) FROM permitted_shard m JOIN shard h "
+                   "ON h.seq = m.shard WHERE m.permit = ?");
   while (newest.next()) {
     Forecast f;
     f.model = newest.text(0);

@@ -178,7 +178,7 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     refuse(no("deleted", "shard " + root + " was deleted (" + deleted.text(0) + ")"));
   }
   Statement sources(store.db(),
-                    "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key, "
+                    "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.key, "
                     "c.seq IN (SELECT clip FROM conflicted_clip) "
                     "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
                     "WHERE p.shard = ? ORDER BY p.position");
@@ -188,7 +188,6 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   std::map<std::string, SourceVerdict> verdicts;
   std::string path, digest;
   const SourceVerdict* source = nullptr;
-  uint64_t* of_licensor_us = nullptr;
   uint32_t judged = 0;
   for (; sources.next(); ++judged) {
     if (source == nullptr || sources.view(1) != digest || sources.view(0) != path) {
@@ -200,10 +199,13 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
         at->second = rights.judge_source(path, parse_digest(digest).value_or(Digest{}), act);
         out.licences.insert(source->licences.begin(), source->licences.end());
       }
-      of_licensor_us = &out.duration_by_licensor_us[source->licensor];
+      if (out.parts.empty() || out.parts.back().first != source->licensor) {
+        out.parts.emplace_back(source->licensor, 0);
+      }
     }
+    ++out.parts.back().second;
     const auto refuse_sample = [&](const Verdict& verdict) {
-      refuse(no(verdict.rule, "sample " + sources.text(6) + " of shard " + root + " (" + path +
+      refuse(no(verdict.rule, "sample " + sources.text(5) + " of shard " + root + " (" + path +
                                   "): " + verdict.fact));
     };
     const auto findings = rights.findings_of(sources.view(4));
@@ -214,14 +216,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
       const Verdict verdict = rights.judge_source(path, of, act, {}, findings).verdict;
       if (!verdict.cleared) refuse_sample(verdict);
     }
-    if (sources.integer(7) != 0) {
+    if (sources.integer(6) != 0) {
       refuse_sample(no("title_conflict", "two licensors claim this footage"));
     } else if (sources.view(2) != "kept" || sources.view(3) != "kept") {
       refuse_sample(no("superseded_clip", "clip " + sources.text(4) + " is not kept"));
     }
-    const uint64_t duration_us = sources.unsigned_integer(5);
-    out.duration_us += duration_us;
-    *of_licensor_us += duration_us;
   }
   if (judged != out.samples) {
     refuse(no("shard_incomplete", std::to_string(judged) + " of the " +
@@ -256,7 +255,7 @@ Verdict judge_shards_of(const Store& store, uint64_t checkpoint) {
                     std::string(kEaten) +
                         "SELECT h.root, r.reason || ', at ' || r.at FROM revocation r "
                         "JOIN shard h ON h.seq = r.shard WHERE EXISTS (SELECT 1 FROM eaten e "
-                        "JOIN permit_shard m ON m.seq = e.permit AND m.shard = h.seq "
+                        "JOIN permitted_shard m ON m.permit = e.permit AND m.shard = h.seq "
                         "JOIN sample p ON p.shard = h.seq AND p.first = e.sample) ORDER BY r.seq");
   if (!revoked.with(checkpoint).next()) return yes();
   return no("revoked", "shard " + revoked.text(0) + ", which the weights consumed, was revoked (" +

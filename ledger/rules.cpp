@@ -76,12 +76,12 @@ constexpr GateRule kRules[] = {
      "Where the licence says that nobody is seen or heard: did a person look at each clip in which "
      "a detector found a face or speech?",
      "detectors, reviews", "`ledger review`"},
-    {RuleStage::limits, "share_exceeded", "Does each licensor keep below its share of the run?",
+    {RuleStage::limits, "share_exceeded", "Does each licensor keep within its share, in every epoch and over the run?",
      "`limits.max_share`", "more footage of others"},
     {RuleStage::limits, "passes_reserved", "Has every earlier permit that may use up passes ended?",
      "permits", "wait until they end"},
     {RuleStage::limits, "passes_exceeded",
-     "Does the model line, with all its runs, consume each sample no more often than allowed?",
+     "Does the model line, with all its runs, consume each clip, in all samples of it, no more often than allowed?",
      "`limits.max_passes`, run receipts", "fewer steps, more footage"},
     {RuleStage::shards, "not_approved", "Did those whom the policy asks for approve the shard?",
      "approvals", "`ledger approve`"},
@@ -182,7 +182,7 @@ constexpr std::string_view kAfter = R"(
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
 | sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |
 
-`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`.
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`. `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
 )";
 
 }  // namespace

@@ -342,6 +342,26 @@ CREATE TABLE deletion(
   note TEXT NOT NULL
 ) STRICT;
 CREATE INDEX deleted_shard ON deletion(shard) WHERE shard IS NOT NULL;
+CREATE TABLE permit_list(
+  seq INTEGER PRIMARY KEY,
+  root TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  text TEXT NOT NULL
+) STRICT;
+CREATE INDEX permit_list_root ON permit_list(root, position);
+CREATE TABLE listed_shard(
+  seq INTEGER NOT NULL REFERENCES permit_list(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
+  max_passes INTEGER,
+  PRIMARY KEY(seq, shard)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX list_of_shard ON listed_shard(shard);
+CREATE TABLE list_of_permit(
+  seq INTEGER NOT NULL REFERENCES permit(seq),
+  list INTEGER NOT NULL REFERENCES permit_list(seq),
+  PRIMARY KEY(seq, list)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX permit_of_list ON list_of_permit(list);
 CREATE TABLE mark(
   seq INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
@@ -400,6 +420,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'deletion' FROM deletion
+        UNION ALL SELECT seq, 'permit_list' FROM permit_list
         UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
         UNION ALL SELECT seq, 'review' FROM review
         UNION ALL SELECT seq, 'state' FROM state) r;
@@ -428,6 +449,11 @@ CREATE VIEW conflicted_clip AS
   SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
     ON c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us
   WHERE d.verdict = 'conflict';
+-- The shards of a permit, in its own record or in lists.
+CREATE VIEW permitted_shard AS
+  SELECT seq AS permit, shard, max_passes FROM permit_shard
+  UNION ALL
+  SELECT l.seq, s.shard, s.max_passes FROM list_of_permit l JOIN listed_shard s ON s.seq = l.list;
 CREATE VIEW cleared AS
   SELECT c.id AS clip, s.path, c.start_us, c.end_us, l.ref AS licence, l.licensor, l.valid_to,
          h.root AS shard

@@ -117,8 +117,6 @@ int main(int argc, char** argv) {
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
     permit->add_option("--resume", o.resume,
                        "name of the run that goes on: what it consumed by the record is counted");
-    permit->add_flag("--hold-shares", o.hold_shares,
-                     "leave out shards of licensors whose share would be above their max_share");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
     permit->add_option("--only", o.name, "shards whose name starts like this, as \"latent-\"");
     add_writing(permit, o);

@@ -80,7 +80,6 @@ class Training {
         places_(std::make_shared<const Places>(places_of(*gate_))),
         span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
-        order_(order_of(config_, *gate_, state_.order_first_step())),
         plan_(plan_of(config_)) {}
 
   void start();
@@ -120,7 +119,7 @@ class Training {
   const std::shared_ptr<const Places> places_;
   Span span_;
   const uint64_t end_step_;
-  const Order order_;
+  std::optional<Order> order_;  // once it has started
 
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
@@ -142,10 +141,14 @@ void Training::start() {
   measure_machine();
   machines_ = count_machines(world_);
   span_started_ = Clock::now();
+  order_.emplace(order_of(config_, *gate_, state_.order_first_step()));
   if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
-  const auto before =
-      passes_before(*gate_, order_, position_.totals, state_.step(), position_.resumed_run);
-  check_passes(*gate_, order_, before, end_step_);
+  const auto before = passes_before(*gate_, *order_, position_.totals, state_.step(), end_step_,
+                                    position_.resumed_run);
+  check_passes(*gate_, *order_, before, end_step_);
+  check_shares(*gate_, *order_,
+               state_.order_first_step() == 0 ? fit_samples(config_, *gate_) : FitSamples(),
+               config_.steps());
 
   learner_ = make_learner(world_, config_, position_.tensors);
   position_.tensors = {};
@@ -156,7 +159,7 @@ void Training::start() {
   }
   const auto first_slot = slots_ * static_cast<uint32_t>(world_.rank());
   loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_),
-                                     decoder_options(options_.curate, config_), order_,
+                                     decoder_options(options_.curate, config_), *order_,
                                      LoaderOptions{.first_step = state_.step(),
                                                    .end_step = end_step_,
                                                    .first_slot = first_slot,
@@ -193,7 +196,9 @@ void Training::fit_codec() {
   position_.tensors.codec = fitted.codec;
   if (!fitted.vae.empty()) state_.set_vae(fitted.vae);
   span_.codec(fitted.samples);
-  for (const Digest& digest : fitted.samples) ++position_.totals[digest];
+  for (const uint64_t sample : fit_samples(config_, *gate_).all) {
+    add_pass(position_.totals, *gate_, sample);
+  }
 }
 
 Outcome Training::look() {
@@ -247,8 +252,10 @@ Outcome Training::step() {
     return outcome;
   }
 
-  const StepFacts facts = facts_of(learned, step, *gate_, order_, config_.batch());
-  for (const Digest& sample : facts.samples) ++position_.totals[sample];
+  const StepFacts facts = facts_of(learned, step, *gate_, *order_, config_.batch());
+  for (uint32_t slot = 0; slot < config_.batch(); ++slot) {
+    add_pass(position_.totals, *gate_, order_->at(step, slot).sample);
+  }
   span_.step(facts);
   if (step == 0) state_.set_first_loss(learned.loss);
   state_.set_smooth_loss(step == 0 ? learned.loss
@@ -263,7 +270,7 @@ std::string Training::names_of_samples(uint64_t step) const {
   std::string names;
   for (uint32_t slot = 0; slot < std::min(config_.batch(), kShown); ++slot) {
     names += (slot == 0 ? "" : ", ");
-    names += gate_->samples()[order_.at(step, slot).sample].key;
+    names += gate_->samples()[order_->at(step, slot).sample].key;
   }
   if (config_.batch() > kShown) names += ", " + std::to_string(config_.batch() - kShown) + " more";
   return names;

@@ -160,13 +160,15 @@ void Replay::start() {
     if (world_.first() && position_.state.vae() != fitted.vae) {
       report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
     }
-    for (const Digest& digest : fitted.samples) ++position_.totals[digest];
+    for (const uint64_t sample : fit_samples(config, *gate_).all) {
+      add_pass(position_.totals, *gate_, sample);
+    }
     const std::string line = codec_line(fitted.samples);
     if (world_.first() && claims_.codec.value_or("") != line) {
       report_.disagreement = Disagreement{0, "samples of the codec", *claims_.codec, line};
     }
   }
-  const auto before = passes_before(*gate_, *order_, position_.totals, step_);
+  const auto before = passes_before(*gate_, *order_, position_.totals, step_, claims_.end_step);
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};

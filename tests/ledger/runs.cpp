@@ -7,6 +7,7 @@
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
+#include "ledger/shard_facts.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
@@ -30,6 +31,10 @@ RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, 
   }
   std::vector<Digest> roots;
   for (const Manifest& m : manifests) roots.push_back(shard_root(m));
+  approve(std::move(roots));
+}
+
+void RunWorld::approve(std::vector<Digest> roots) {
   std::sort(roots.begin(), roots.end());
   ApprovalText approval;
   approval.mutable_approval()->set_root(digest_name(batch_root(roots)));
@@ -38,6 +43,21 @@ RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, 
   approval.mutable_approval()->set_use(TRAIN);
   append({approval_fact(sign_text(format_textproto(approval), {&approver}), roots)});
   sign();
+}
+
+std::string RunWorld::add_latents(size_t licence) {
+  std::vector<SampleMembers> members;
+  for (const ManifestSample& video : manifests[licence].samples) {
+    members.push_back({video.key,
+                       {{"latent", "latent of " + video.key}, {"json", "{}"}, {"txt", "x"}},
+                       video.clip,
+                       video.duration_us});
+  }
+  const Manifest made = write_shard(folder / "shards", "latent-" + std::to_string(licence) + ".tar",
+                                    members, manifests[licence].licences);
+  append(shard_facts(made, shard_root(made)));
+  approve({shard_root(made)});
+  return to_hex(shard_root(made));
 }
 
 void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples) {
@@ -65,26 +85,8 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
                        kSampleUs});
   }
   manifests.push_back(write_shard(folder / "shards", name + ".tar", members, {ref}));
-  const Manifest& made = manifests.back();
-  const std::string root(shard_root(made).text());
-  ShardRecord& shard = *facts.emplace_back().mutable_shard();
-  shard.set_root(root);
-  shard.set_name(made.name);
-  shard.set_digest(std::string(made.digest.text()));
-  shard.set_size_bytes(made.size_bytes);
-  shard.set_samples(static_cast<uint32_t>(samples));
-  shard.add_licence(ref);
-  for (uint32_t i = 0; i < samples; ++i) {
-    const ManifestSample& in = made.samples[i];
-    SampleRecord& out = *facts.emplace_back().mutable_sample();
-    out.set_shard(root);
-    out.set_index(i);
-    out.set_key(in.key);
-    out.set_digest(std::string(in.digest.text()));
-    out.set_clip(std::string(in.clip.text()));
-    out.set_duration_us(in.duration_us);
-    out.set_size_bytes(in.size_bytes);
-  }
+  const auto shard = shard_facts(manifests.back(), shard_root(manifests.back()));
+  facts.insert(facts.end(), shard.begin(), shard.end());
   append(facts);
 }
 

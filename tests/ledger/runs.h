@@ -35,6 +35,9 @@ struct RunWorld : World {
   RunOf begin_run(const std::string& name, const std::string& parent = {});
   // Receipt, consumption and checkpoint of the steps up to `end`. By index of the shard.
   void span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eaten);
+  // A shard of latents of the clips of a licence's shard, approved; its root in hex.
+  std::string add_latents(size_t licence);
+  void approve(std::vector<Digest> roots);  // of shards
   void sign() { Store(ledger, Access::append).sign_head(log); }
   std::string clip_hex(size_t licence, size_t sample) const {
     return to_hex(manifests[licence].samples[sample].clip);

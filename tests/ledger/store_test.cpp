@@ -311,8 +311,9 @@ TEST(Store, BringsALedgerOfVersion3UpToDate) {
     for (Statement view(old, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
       drop += "DROP VIEW " + view.text(0) + ";";
     }
-    for (const char* table : {"reviewed_clip", "review", "clearance", "mark", "measure",
-                              "receipt_cost", "consumed_shard", "deletion"}) {
+    for (const char* table :
+         {"reviewed_clip", "review", "clearance", "mark", "measure", "receipt_cost",
+          "consumed_shard", "deletion", "list_of_permit", "listed_shard", "permit_list"}) {
       drop += std::string("DROP TABLE ") + table + ";";
     }
     old.exec(drop + "PRAGMA user_version = 3");

@@ -6,11 +6,17 @@
 // How to Construct Pseudorandom Permutations, 1988) whose round function is Philox4x32-10, walked
 // in cycles until it lands below the number of samples (Black and Rogaway, Ciphers with Arbitrary
 // Finite Domains, 2002). Slots run through the epochs without a gap. Any thread.
+//
+// With a plan of shares (ledger/shares.h) an epoch has so many draws of each group of samples as
+// the plan says; which draws are whose is the same in all of them, which sample comes at a group's
+// next draw is its own permutation.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
+
+#include "ledger/shares.h"
 
 namespace cleared::train {
 
@@ -42,7 +48,8 @@ struct OrderOptions {
   // steps as can be know nothing of it. Every sample is still consumed as often as any other, give
   // or take one pass, by the steps up to end_step, which must be given then.
   std::vector<uint64_t> last = {};
-  uint64_t end_step = 0;  // of the whole run
+  uint64_t end_step = 0;                                    // of the whole run
+  std::shared_ptr<const ledger::SharePlan> plan = nullptr;  // of all samples; then `last` is empty
 };
 
 class Order {
@@ -64,18 +71,31 @@ class Order {
   uint64_t passes(uint64_t sample, uint64_t end_step) const;
 
  private:
-  // Samples that are drawn in epochs of their own: their numbers, or all below `size`.
+  // Samples that are drawn in epochs of their own: their numbers, or all below `size`. An epoch
+  // takes `take` of them: all of them, once or several times, or a part, and the next goes on
+  // behind it.
   struct Part {
-    uint64_t size = 0;
+    uint64_t size = 0, take = 0;
     std::shared_ptr<const std::vector<uint64_t>> samples;  // null: the numbers themselves
-    Permutation permutation;
-    Slot at(uint64_t draw) const;
-    uint64_t passes(uint64_t index, uint64_t draws) const;
+    Permutation permutation;  // of what an epoch takes, at most once each
+    // The draw of this number in the epoch, and the passes of the sample with it.
+    Slot at(uint64_t epoch, uint64_t draw) const;
+    // Of the sample at `index`, in so many epochs and `draws` of the next.
+    uint64_t passes(uint64_t index, uint64_t epochs, uint64_t draws) const;
   };
+  void add_part(const std::vector<uint64_t>& samples, uint64_t take, uint64_t key);
+
   OrderOptions options_;
-  uint64_t early_draws_;  // before the first of `last`
-  Part early_, late_;
-  std::shared_ptr<const std::vector<uint64_t>> place_;  // by sample: its index in its part
+  uint64_t early_draws_;     // before the first of `last`
+  std::vector<Part> parts_;  // those of the plan; else all but `last`, and `last`
+  // Of the plan: whose each draw of an epoch is, and the draws of each part, rising.
+  std::shared_ptr<const std::vector<uint32_t>> turns_;
+  std::shared_ptr<const std::vector<std::vector<uint32_t>>> draws_;
+  struct Place {
+    uint32_t part = 0;
+    uint64_t index = 0;  // in its part
+  };
+  std::shared_ptr<std::vector<Place>> places_;  // by sample; null: one part of all
 };
 
 }  // namespace cleared::train

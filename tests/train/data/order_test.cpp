@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <numeric>
+#include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -120,7 +124,124 @@ TEST(Order, ChangesWithSeedEpochAndBeginning) {
   EXPECT_NE(epoch(1, 0, 0), epoch(1, 0, 7));
 }
 
+// A world of licensors with and without limits, drawn by lot.
+ledger::ShareRequest some_world(std::mt19937_64& random) {
+  ledger::ShareRequest out;
+  const uint64_t groups = 1 + random() % 4, longest = 1 + random() % 20;
+  for (uint64_t g = 1; g < groups; ++g) {
+    out.limits.push_back(
+        {"licensor-" + std::to_string(g), static_cast<double>(1 + random() % 99) / 100});
+  }
+  for (uint32_t g = 0; g < groups; ++g) {
+    const bool none = g == 0 && random() % 3 == 0;  // all footage is under a limit
+    for (uint64_t n = none ? 0 : random() % 30; n > 0; --n) {
+      Digest digest;
+      for (auto& byte : digest.bytes) byte = static_cast<std::byte>(random());
+      out.samples.push_back({digest, (1 + random() % longest) * 1'000'000, g});
+    }
+  }
+  out.draws = random() % 2000;
+  out.fit = random() % 20;
+  return out;
+}
+
+// No epoch, no whole number of epochs and no whole run, with what is read before it, is over a
+// limit; and the closed form counts what the steps consume.
+TEST(Order, HoldsSharesInEveryEpochAndInTheRun) {
+  std::mt19937_64 random(12);
+  int planned = 0, refused = 0, spared = 0;
+  for (int world = 0; world < 400; ++world) {
+    const ledger::ShareRequest request = some_world(random);
+    if (request.samples.empty() || request.draws == 0) continue;
+    std::shared_ptr<const ledger::SharePlan> plan;
+    try {
+      plan = std::make_shared<const ledger::SharePlan>(ledger::plan_shares(request));
+    } catch (const Error& error) {
+      ASSERT_EQ(error.code(), Errc::refused);
+      ++refused;
+      continue;
+    }
+    ++planned;
+    const uint64_t first_step = random() % 50;
+    const Order order({.seed = random(),
+                       .samples = request.samples.size(),
+                       .batch = 1,
+                       .first_step = first_step,
+                       .plan = plan});
+    std::vector<uint64_t> us(plan->groups.size()), of_epoch(plan->groups.size());
+    const auto holds = [&](const std::vector<uint64_t>& consumed) {
+      const double all =
+          static_cast<double>(std::accumulate(consumed.begin(), consumed.end(), 0UL));
+      for (size_t g = 1; g < consumed.size(); ++g) {
+        if (static_cast<double>(consumed[g]) > request.limits[g - 1].most * all + 1e-3)
+          return false;
+      }
+      return true;
+    };
+    std::map<uint64_t, uint64_t> counted;
+    for (uint64_t draw = 0; draw < request.draws; ++draw) {
+      const auto [sample, passes] = order.at(first_step + draw, 0);
+      ASSERT_EQ(passes, ++counted[sample]) << "world " << world << ", draw " << draw;
+      const auto& its = request.samples[sample];
+      us[its.group] += its.duration_us;
+      of_epoch[its.group] += its.duration_us;
+      if ((draw + 1) % plan->size() != 0) continue;
+      ASSERT_TRUE(holds(of_epoch)) << "world " << world << ", epoch to " << draw;
+      ASSERT_TRUE(holds(us)) << "world " << world << ", epochs to " << draw;
+      of_epoch.assign(of_epoch.size(), 0);
+    }
+    for (const uint64_t end : {request.draws, request.draws / 2, request.draws / 3}) {
+      std::map<uint64_t, uint64_t> again;
+      for (uint64_t draw = 0; draw < end; ++draw) ++again[order.at(first_step + draw, 0).sample];
+      for (uint64_t i = 0; i < request.samples.size(); ++i) {
+        ASSERT_EQ(order.passes(i, first_step + end), again[i]) << "world " << world;
+        ASSERT_LE(again[i], plan->most_passes(request.samples[i].group, end));
+      }
+    }
+    for (const uint64_t sample : plan->fit(request.fit)) {
+      us[request.samples[sample].group] += request.samples[sample].duration_us;
+    }
+    ASSERT_TRUE(holds(us)) << "world " << world;
+    for (size_t g = 1; g < plan->groups.size(); ++g) {
+      spared += plan->groups[g].take < plan->groups[g].samples.size() ? 1 : 0;
+    }
+  }
+  EXPECT_GT(planned, 150);
+  EXPECT_GT(refused, 20);
+  EXPECT_GT(spared, 100);
+}
+
+// What is drawn less often is drawn evenly: whose turn it is goes round.
+TEST(Order, SparesNoSampleOfALicensorMoreThanAnother) {
+  ledger::ShareRequest request{.limits = {{"licensor", 0.25}}, .samples = {}, .draws = 10'000};
+  for (uint64_t i = 0; i < 40; ++i) {
+    Digest digest;
+    digest.bytes[0] = static_cast<std::byte>(i * 37);
+    request.samples.push_back({digest, 1'000'000, i < 31 ? 1U : 0U});
+  }
+  const auto plan = std::make_shared<const ledger::SharePlan>(ledger::plan_shares(request));
+  const Order order({.seed = 3, .samples = 40, .batch = 10, .plan = plan});
+  EXPECT_EQ(plan->groups[1].take, 3U);
+  uint64_t least = UINT64_MAX, most = 0;
+  for (uint64_t i = 0; i < 31; ++i) {
+    least = std::min(least, order.passes(i, 1000));
+    most = std::max(most, order.passes(i, 1000));
+  }
+  EXPECT_GE(least, 2500U / 31 - 1);
+  EXPECT_LE(most, least + 1);
+  // Two epochs draw their parts in other orders.
+  const auto part = [&](uint64_t seed) {
+    const Order with({.seed = seed, .samples = 40, .batch = 12, .plan = plan});
+    std::vector<uint64_t> out;
+    for (uint32_t slot = 0; slot < 12; ++slot) out.push_back(with.at(0, slot).sample);
+    return out;
+  };
+  EXPECT_NE(part(1), part(2));
+}
+
 TEST(Order, NeedsSomethingToOrder) {
+  const auto nothing = std::make_shared<const ledger::SharePlan>();
+  EXPECT_THROW(Order({.samples = 1, .batch = 1, .plan = nothing}), Error);
   EXPECT_THROW(Order({.seed = 0, .samples = 0, .batch = 1, .first_step = 0}), Error);
   EXPECT_THROW(Order({.seed = 0, .samples = 1, .batch = 0, .first_step = 0}), Error);
 }
