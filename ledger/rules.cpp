@@ -76,12 +76,14 @@ constexpr GateRule kRules[] = {
      "Where the licence says that nobody is seen or heard: did a person look at each clip in which "
      "a detector found a face or speech?",
      "detectors, reviews", "`ledger review`"},
-    {RuleStage::limits, "share_exceeded", "Does each licensor keep within its share, in every epoch and over the run?",
+    {RuleStage::limits, "share_exceeded",
+     "Does each licensor keep within its share, in every epoch and over the run?",
      "`limits.max_share`", "more footage of others"},
     {RuleStage::limits, "passes_reserved", "Has every earlier permit that may use up passes ended?",
      "permits", "wait until they end"},
     {RuleStage::limits, "passes_exceeded",
-     "Does the model line, with all its runs, consume each clip, in all samples of it, no more often than allowed?",
+     "Does the model line, with all its runs, consume each clip, in all samples of it, no more "
+     "often than allowed?",
      "`limits.max_passes`, run receipts", "fewer steps, more footage"},
     {RuleStage::shards, "not_approved", "Did those whom the policy asks for approve the shard?",
      "approvals", "`ledger approve`"},

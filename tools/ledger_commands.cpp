@@ -422,7 +422,8 @@ void print_shares(const Store& store, const Permit& permit, const PermitRequest&
   for (size_t g = 1; plan && g < plan->groups.size(); ++g) {
     const auto& share = permit.share(static_cast<int>(g) - 1);
     std::printf(
-        "licensor %s may have %g of the run: an epoch of %llu draws takes %llu of its %zu samples\n",
+        "licensor %s may have %g of the run: an epoch of %llu draws takes %llu of its %zu "
+        "samples\n",
         share.licensor().c_str(), share.most(), static_cast<unsigned long long>(plan->size()),
         static_cast<unsigned long long>(plan->groups[g].take), plan->groups[g].samples.size());
   }
