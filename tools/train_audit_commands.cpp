@@ -12,6 +12,7 @@
 #include "tools/launch.h"
 #include "tools/train_output.h"
 #include "train/agree.h"
+#include "train/environment.h"
 #include "train/replay.h"
 
 namespace cleared::tools {
@@ -98,8 +99,7 @@ int do_replay(Options& options) {
                   train::claimed_state({replay.run, replay.from, replay.steps}).ranks());
     if (ranks > 1) return launch_ranks(ranks, options.argv);
   }
-  const char* rank = std::getenv("RANK");
-  const bool first = rank == nullptr || std::string_view(rank) == "0";
+  const bool first = train::world_from_environment().rank == 0;
   Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
     options.replay.on_step = [&](uint64_t step, uint64_t end) {
@@ -107,6 +107,7 @@ int do_replay(Options& options) {
                          static_cast<unsigned long long>(end)));
     };
   }
+  options.replay.on_lost = end_lost;
   try {
     const train::ReplayReport report = train::replay(options.replay);
     if (!first) return report.disagreement ? exit_no : exit_ok;

@@ -20,6 +20,7 @@
 #include "train/agree.h"
 #include "train/check.h"
 #include "train/data/config.h"
+#include "train/environment.h"
 #include "train/loop.h"
 #include "train/sample.h"
 #include "train/version.h"
@@ -184,11 +185,6 @@ void stop_on_signals() {
   ::sigaction(SIGINT, &stop, nullptr);
 }
 
-bool is_first_rank() {
-  const char* rank = std::getenv("RANK");
-  return rank == nullptr || std::string(rank) == "0";
-}
-
 // Rank 0 speaks for what all ranks agreed on.
 int do_other_rank(const Options& options) try {
   using End = train::RunResult::End;
@@ -210,7 +206,8 @@ int do_run(Options& options, char** argv) {
   if (std::getenv("RANK") == nullptr && options.ranks > 1) {
     return tools::launch_ranks(options.ranks, argv, options.restarts);
   }
-  if (std::getenv("RANK") != nullptr) tools::end_with_parent();
+  const train::WorldOptions where = train::world_from_environment();
+  if (where.launched) tools::end_with_parent();
   stop_on_signals();
   Lines lines(options.json, options.quiet);
   const uint32_t every = config.log_every();
@@ -218,9 +215,10 @@ int do_run(Options& options, char** argv) {
   options.run.on_start = [&](const auto& start) { show_start(lines, start); };
   options.run.on_step = [&](const auto& step) { show_step(lines, step, every); };
   options.run.on_checkpoint = [&](const auto& checkpoint) { show_checkpoint(lines, checkpoint); };
+  options.run.on_lost = tools::end_lost;
 
   using End = train::RunResult::End;
-  if (!is_first_rank()) return do_other_rank(options);
+  if (where.rank != 0) return do_other_rank(options);
   const train::RunResult result = train::run(options.run);
   if (result.end == End::refused) {
     if (result.last) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -66,7 +67,8 @@ struct Written {
 class Training {
  public:
   Training(const RunOptions& options, const LoadedConfig& loaded, World& world,
-           const ledger::SignerKey* key, std::unique_ptr<ledger::Gate> gate, Position position)
+           const ledger::SignerKey* key, std::unique_ptr<ledger::Gate> gate, Position position,
+           std::mutex& whole)
       : options_(options),
         loaded_(loaded),
         config_(loaded.config),
@@ -81,7 +83,8 @@ class Training {
         span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
         order_(order_of(config_, *gate_, state_.order_first_step())),
-        plan_(plan_of(config_)) {}
+        plan_(plan_of(config_)),
+        whole_(whole) {}
 
   void start();
   bool done() const { return state_.step() >= end_step_; }
@@ -135,6 +138,7 @@ class Training {
   double pace_s_ = 0;            // of a step, smoothed
   std::optional<Profile> profile_;
   std::optional<CheckpointReport> last_;
+  std::mutex& whole_;             // held while a checkpoint is written
   std::future<Written> writing_;  // last: its thread reads what copies share with the above
 };
 
@@ -333,15 +337,18 @@ void Training::start_writing() {
       std::launch::async, [this, state = state_, totals = position_.totals, span = span_,
                            tensors = std::move(tensors), preview = std::move(preview)]() mutable {
         Written written;
-        const auto folder =
-            write_checkpoint(options_.out, state, tensors, {loaded_.text, totals}, span, *key_);
-        written.receipt = state.receipt();
-        written.report = {.step = state.step(),
-                          .folder = folder,
-                          .weights = state.weights(),
-                          .tensors = state.tensors(),
-                          .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
-        prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
+        {
+          const std::lock_guard until_it_is_whole(whole_);
+          const auto folder =
+              write_checkpoint(options_.out, state, tensors, {loaded_.text, totals}, span, *key_);
+          written.receipt = state.receipt();
+          written.report = {.step = state.step(),
+                            .folder = folder,
+                            .weights = state.weights(),
+                            .tensors = state.tensors(),
+                            .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
+          prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
+        }
         written.gif = preview();
         return written;
       });
@@ -409,7 +416,7 @@ namespace {
 
 // From the newest checkpoint, or the seed, until it is done or somebody says no.
 RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
-                   World& world) {
+                   World& world, std::mutex& whole) {
   std::unique_ptr<ledger::Gate> gate;
   const Outcome opened = open_gate(world, gate, [&] {
     return std::make_unique<ledger::Gate>(gate_options(loaded, options.gate));
@@ -435,7 +442,7 @@ RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const 
   share_position(world, position);
 
   Training training(options, loaded, world, key ? &*key : nullptr, std::move(gate),
-                    std::move(position));
+                    std::move(position), whole);
   const Outcome started = agree(world, outcome_of([&] { training.start(); }));
   if (started.kind != Kind::good) return training.end(started);
   while (!training.done()) {
@@ -464,19 +471,26 @@ bool is_about_footage(const RunResult& result) {
 RunResult run(const RunOptions& options) {
   const Machine machine = prepare_machine(options.threads);
   const LoadedConfig loaded = load_config(options.config);
-  const WorldOptions where = world_from_environment();
+  WorldOptions where = world_from_environment();
+  std::mutex whole;
+  if (options.on_lost) {
+    where.on_lost = [&](const std::string& line) {
+      const std::lock_guard after_what_is_written(whole);
+      options.on_lost(line);
+    };
+  }
   set_log_rank(where.rank);
   World world(where);
   agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
   agree_on_run(world, loaded);
 
-  RunResult result = run_once(options, loaded, machine, world);
+  RunResult result = run_once(options, loaded, machine, world, whole);
   RunOptions rest = options;
   rest.fresh = false;
   rest.from.reset();
   // Every rank is here with the same result; each time a shard more is left out.
   while (options.gate.leave_out && is_about_footage(result) && result.step > 0) {
-    result = run_once(rest, loaded, machine, world);
+    result = run_once(rest, loaded, machine, world, whole);
   }
   return result;
 }

@@ -74,6 +74,10 @@ struct RunOptions {
   std::function<void(const StartReport&)> on_start;
   std::function<void(const StepReport&)> on_step;
   std::function<void(const CheckpointReport&)> on_checkpoint;
+  // Another rank was lost, in one line: from a thread of its own, once, while the run's thread may
+  // wait for that rank for minutes. It should end the process; a checkpoint that was being written
+  // is whole by then. Without it a rank that is stopped is noticed late.
+  std::function<void(const std::string&)> on_lost;
 };
 
 struct RunResult {

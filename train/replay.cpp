@@ -255,7 +255,8 @@ ReplayReport replay(const ReplayOptions& options) {
   const State claimed = claimed_state({options.run, options.from, options.steps});
   const Machine machine =
       prepare_machine(options.threads > 0 ? options.threads : static_cast<int>(claimed.threads()));
-  const WorldOptions where = world_from_environment();
+  WorldOptions where = world_from_environment();
+  where.on_lost = options.on_lost;
   set_log_rank(where.rank);
   World world(where);
   Replay replay(options, world, machine);

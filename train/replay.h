@@ -30,6 +30,7 @@ struct ReplayOptions {
   int threads = 0;                // 0: as many as the run had
   double tolerance = 0;           // 0: bit for bit; else the greatest relative difference
   std::function<void(uint64_t step, uint64_t end)> on_step;  // rank 0
+  std::function<void(const std::string&)> on_lost;           // as RunOptions
 };
 
 struct ReplayReport {

@@ -23,6 +23,7 @@
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/heartbeat.h"
 #include "train/model/gradients.h"
 
 namespace cleared::train {
@@ -142,6 +143,14 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
     group_->ranks->setGroupName("cleared");
   });
   barrier();
+  if (!options.on_lost) return;
+  heartbeat_ = std::make_unique<Heartbeat>(HeartbeatOptions{.rank = options.rank,
+                                                            .size = options.size,
+                                                            .address = options.address,
+                                                            .silence = options.silence,
+                                                            .patience = options.timeout,
+                                                            .on_lost = options.on_lost},
+                                           [this](const auto& text) { return broadcast(text); });
 }
 
 World::~World() = default;

@@ -118,7 +118,8 @@ class Environment {
          {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
           "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT", "SLURM_PROCID",
           "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NNODES", "OMPI_COMM_WORLD_RANK",
-          "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"}) {
+          "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+          "CLEARED_RANK_SILENCE_MS"}) {
       ::unsetenv(name);
     }
     for (const auto& [name, value] : values_) ::setenv(name.c_str(), value.c_str(), 1);
@@ -183,6 +184,7 @@ TEST(World, UnderstandsThreeLaunchers) {
       {{{"RANK", "0"}, {"WORLD_SIZE", "2"}}, "bad MASTER_ADDR"},
       {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_NNODES", "2"}}, "bad MASTER_ADDR"},
       {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"MASTER_PORT", "70000"}}, "bad MASTER_PORT"},
+      {{{"CLEARED_RANK_SILENCE_MS", "1 s"}}, "bad CLEARED_RANK_SILENCE_MS"},
   };
   for (const auto& [variables, expected] : rows) {
     const Environment environment(variables);

@@ -1,11 +1,11 @@
-// Who am I among the ranks: the conventions of three launchers. Needs no process group.
+#include "train/environment.h"
+
 #include <charconv>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
 
 #include "ledger/base/error.h"
-#include "train/model/dist.h"
 
 namespace cleared::train {
 namespace {
@@ -54,6 +54,7 @@ WorldOptions world_from_environment() {
   WorldOptions options;
   for (const Launcher& launcher : kLaunchers) {
     if (!variable(launcher.rank) && !variable(launcher.size)) continue;
+    options.launched = true;
     options.size = number(launcher.size, 1, kMaxRanks);
     options.rank = number(launcher.rank, 0, options.size - 1);
     if (variable(launcher.local_rank)) {
@@ -70,6 +71,10 @@ WorldOptions world_from_environment() {
   options.store_runs = variable("TORCHELASTIC_USE_AGENT_STORE") == "True";
   if (variable("TORCHELASTIC_RESTART_COUNT")) {
     options.attempt = number("TORCHELASTIC_RESTART_COUNT", 0, kMaxRanks);
+  }
+  if (variable("CLEARED_RANK_SILENCE_MS")) {
+    constexpr int kHourMs = 3'600'000;
+    options.silence = std::chrono::milliseconds(number("CLEARED_RANK_SILENCE_MS", 0, kHourMs));
   }
   return options;
 }
