@@ -135,7 +135,11 @@ Attempt watch(std::vector<pid_t> running) {
       g_asked_to_end = true;
       tell(running, signal);
     }
-    if (Clock::now() > deadline) killed = true, tell(running, SIGKILL);
+    if (Clock::now() > deadline) {
+      attempt.lost |= attempt.code == exit_busy && !g_asked_to_end;  // a frozen one, most likely
+      killed = true;
+      tell(running, SIGKILL);
+    }
     ::usleep(20'000);
   }
   return attempt;

@@ -138,8 +138,9 @@ class Training {
   double pace_s_ = 0;            // of a step, smoothed
   std::optional<Profile> profile_;
   std::optional<CheckpointReport> last_;
+  CheckpointTensors copied_;      // rank 0: what is being written, and room for the next
   std::mutex& whole_;             // held while a checkpoint is written
-  std::future<Written> writing_;  // last: its thread reads what copies share with the above
+  std::future<Written> writing_;  // last: its thread reads the above
 };
 
 void Training::start() {
@@ -166,7 +167,10 @@ void Training::start() {
                                                    .first_slot = first_slot,
                                                    .end_slot = first_slot + slots_,
                                                    .before = before});
-  if (world_.first()) events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
+  if (world_.first()) {
+    events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
+    copy_into(learner_->tensors(), copied_);  // makes room before the first step
+  }
   started_ = last_step_ = Clock::now();
   if (world_.first() && options_.on_start) {
     options_.on_start({.run = state_.run(),
@@ -331,27 +335,26 @@ void Training::checkpoint() {
 }
 
 void Training::start_writing() {
-  CheckpointTensors tensors = copy_of(learner_->tensors());
-  std::function<Gif()> preview = learner_->preview(tensors);
-  writing_ = std::async(
-      std::launch::async, [this, state = state_, totals = position_.totals, span = span_,
-                           tensors = std::move(tensors), preview = std::move(preview)]() mutable {
-        Written written;
-        {
-          const std::lock_guard until_it_is_whole(whole_);
-          const auto folder =
-              write_checkpoint(options_.out, state, tensors, {loaded_.text, totals}, span, *key_);
-          written.receipt = state.receipt();
-          written.report = {.step = state.step(),
-                            .folder = folder,
-                            .weights = state.weights(),
-                            .tensors = state.tensors(),
-                            .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
-          prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
-        }
-        written.gif = preview();
-        return written;
-      });
+  copy_into(learner_->tensors(), copied_);
+  std::function<Gif()> preview = learner_->preview(copied_);
+  writing_ = std::async(std::launch::async, [this, state = state_, totals = position_.totals,
+                                             span = span_, preview = std::move(preview)]() mutable {
+    Written written;
+    {
+      const std::lock_guard until_it_is_whole(whole_);
+      const auto folder =
+          write_checkpoint(options_.out, state, copied_, {loaded_.text, totals}, span, *key_);
+      written.receipt = state.receipt();
+      written.report = {.step = state.step(),
+                        .folder = folder,
+                        .weights = state.weights(),
+                        .tensors = state.tensors(),
+                        .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
+      prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
+    }
+    written.gif = preview();
+    return written;
+  });
 }
 
 // Waits when it must, throws what the writing met.

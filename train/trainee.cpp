@@ -151,11 +151,11 @@ CheckpointTensors Trainee::tensors() const {
 
 // The model of previews is made once: only one thread at a time makes a preview.
 std::function<Gif()> Trainee::preview(CheckpointTensors copied) {
-  if (!averaged_) {
-    averaged_.emplace(model_config(config_), config_.seed());
-    averaged_->to(world_.device());
-  }
   return [this, ema = std::move(copied.ema)] {
+    if (!averaged_) {
+      averaged_.emplace(model_config(config_), config_.seed());
+      averaged_->to(world_.device());
+    }
     copy_tensors(ema, averaged_->parameters(), "averaged weights");
     return generate_gif(*averaged_, *codec_, bpe_, config_, preview_options(config_));
   };

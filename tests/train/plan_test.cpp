@@ -38,8 +38,8 @@ TEST(Plan, CountsWhatThePythonModelCounts) {
 
 // The second line of every config is what `train plan --header` prints.
 TEST(Plan, EveryConfigCarriesItsPlan) {
-  for (const char* name :
-       {"nano", "small-vae", "small", "1.3b-vae", "1.3b", "2b", "5b-vae", "5b", "14b"}) {
+  for (const char* name : {"nano", "nano-vae", "nano-latent", "small-vae", "small", "1.3b-vae",
+                           "1.3b", "2b", "5b-vae", "5b", "14b"}) {
     const std::string path = std::string("../configs/") + name + ".textproto";
     const RunConfig config = load_config(path).config;
     std::ifstream in(path);
