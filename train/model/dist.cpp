@@ -143,7 +143,7 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
     group_->ranks->setGroupName("cleared");
   });
   barrier();
-  if (!options.on_lost) return;
+  if (!options.on_lost || options.size == 1) return;
   heartbeat_ = std::make_unique<Heartbeat>(HeartbeatOptions{.rank = options.rank,
                                                             .size = options.size,
                                                             .address = options.address,
