@@ -461,8 +461,9 @@ int ledger_bench(const BenchOptions& o) {
       throw Error(Errc::usage, "bench: with --rights --records must be a multiple of 1000000 and ",
                   "--runs not 0");
     }
+    if (o.keep && o.folder.empty()) throw Error(Errc::usage, "bench: --keep needs --folder");
     BenchTable table(o.json);
-    bench_rights({o.records, o.runs, o.folder}, table);
+    bench_rights({o.records, o.runs, o.folder, o.keep}, table);
     table.finish();
     return exit_ok;
   }
