@@ -887,6 +887,7 @@ void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys) {
 
 std::vector<SampleConsumption> parse_consumption(std::string_view each) {
   std::vector<SampleConsumption> out;
+  out.reserve(each.size() / 6);
   const char* at = each.data();
   const char* const end = at + each.size();
   const auto take = [&](char c) {

@@ -12,7 +12,7 @@
 namespace cleared::ledger {
 
 RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, const Change& terms,
-                   const std::vector<const SignerKey*>& more_licensors) {
+                   const std::vector<const SignerKey*>& more_licensors, bool same_first) {
   for (const SignerKey* more : more_licensors) append({key(*more, "licensor")});
   for (size_t i = 0; i < licences.size(); ++i) {
     LicenceText text = parse_licence(full_licence_text(), "test");
@@ -26,7 +26,7 @@ RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, 
     }
     Store(ledger, Access::append)
         .append_licence(sign_text(format_textproto(text), {signer, &licensee}), "test");
-    add_footage(i, licences[i].first + "@1", licences[i].second);
+    add_footage(i, licences[i].first + "@1", licences[i].second, same_first);
   }
   std::vector<Digest> roots;
   for (const Manifest& m : manifests) roots.push_back(shard_root(m));
@@ -40,7 +40,7 @@ RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, 
   sign();
 }
 
-void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples) {
+void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples, bool same_first) {
   const std::string name = "footage-" + std::to_string(number);
   std::vector<Fact> facts(1);
   const std::string source(sha256(name).text());
@@ -59,10 +59,8 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
     c.set_start_us(i * kSampleUs);
     c.set_end_us((i + 1) * kSampleUs);
     c.set_verdict("kept");
-    members.push_back({name + "-" + std::to_string(i),
-                       {{"webm", name + std::to_string(i)}, {"json", "{}"}, {"txt", "x"}},
-                       clip,
-                       kSampleUs});
+    const std::string key = same_first && i == 0 ? "first" : name + "-" + std::to_string(i);
+    members.push_back({key, {{"webm", key}, {"json", "{}"}, {"txt", "x"}}, clip, kSampleUs});
   }
   manifests.push_back(write_shard(folder / "shards", name + ".tar", members, {ref}));
   const Manifest& made = manifests.back();

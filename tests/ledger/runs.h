@@ -25,11 +25,13 @@ struct RunWorld : World {
   static constexpr uint64_t kSampleUs = 2'000'003;   // an odd length shows what is rounded
   static constexpr uint64_t kMachineUs = 7'000'000;  // of each span
 
-  // Licence ids with the number of samples; `terms` changes a licence before it is signed.
+  // Licence ids with the number of samples; `terms` changes a licence before it is signed. With
+  // `same_first` the first samples of all shards are the same bytes.
   using Change = std::function<void(size_t licence, LicenceText& terms)>;
   explicit RunWorld(const std::vector<std::pair<std::string, size_t>>& licences,
                     const Change& terms = nullptr,
-                    const std::vector<const SignerKey*>& more_licensors = {});
+                    const std::vector<const SignerKey*>& more_licensors = {},
+                    bool same_first = false);
 
   // Under a permit for all shards; goes on from a checkpoint when one is named.
   RunOf begin_run(const std::string& name, const std::string& parent = {});
@@ -43,7 +45,7 @@ struct RunWorld : World {
   std::vector<Manifest> manifests;  // of each licence's shard
 
  private:
-  void add_footage(size_t number, const std::string& ref, size_t samples);
+  void add_footage(size_t number, const std::string& ref, size_t samples, bool same_first);
   std::string permit_;
   std::map<std::string, uint64_t> steps_;  // of checkpoints, by digest
 };
