@@ -6,7 +6,9 @@
 #include <unordered_map>
 
 #include "ledger/base/error.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
@@ -17,6 +19,7 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kNever = UINT64_MAX;
+constexpr size_t kProofsAtOnce = 1'024;  // by one thread
 
 void add(Price& to, const Price& more) {
   to.steps += more.steps;
@@ -533,15 +536,24 @@ std::vector<uint64_t> named_records(const Impact& impact) {
 }
 
 std::vector<TlogProof> prove_records(const Store& store, const std::vector<uint64_t>& seqs) {
-  std::vector<TlogProof> out;
   const std::string head = store.newest_head_note();
-  if (head.empty()) return out;
+  if (head.empty()) return {};
   const uint64_t size = parse_tree_head(parse_note(head).text).size;
-  const Tree tree(store.db());
+  std::vector<uint64_t> covered;
   for (const uint64_t seq : seqs) {
-    if (seq >= size) continue;
-    out.push_back({store.record_bytes(seq), seq, tree.inclusion_proof(seq, size), head});
+    if (seq < size) covered.push_back(seq);
   }
+  std::vector<TlogProof> out(covered.size());
+  parallel_for((covered.size() + kProofsAtOnce - 1) / kProofsAtOnce, [&](size_t task) {
+    const Database db = Database::open(store.path(), Access::read);
+    const Tree tree(db);
+    const Entries entries(db);
+    const size_t end = std::min(covered.size(), (task + 1) * kProofsAtOnce);
+    for (size_t i = task * kProofsAtOnce; i < end; ++i) {
+      const uint64_t seq = covered[i];
+      out[i] = {entries.read(seq), seq, tree.inclusion_proof(seq, size), head};
+    }
+  });
   return out;
 }
 
