@@ -1,5 +1,7 @@
 #include "tools/page.h"
 
+#include <algorithm>
+
 #include "ledger/base/html.h"
 
 namespace cleared::tools {
@@ -40,7 +42,7 @@ void Page::sentence(std::string_view text) {
   out_ += "<p>" + escape_html(text) + "</p>\n";
 }
 
-void Page::table(const ledger::Table& table) {
+void Page::table(const ledger::Table& table, std::string_view all, uint64_t more) {
   const auto row = [&](const std::vector<std::string>& fields, const std::string& tag) {
     out_ += "<tr>";
     for (size_t i = 0; i < fields.size(); ++i) {
@@ -51,8 +53,11 @@ void Page::table(const ledger::Table& table) {
   };
   out_ += "<table>\n";
   row(table.columns, "th");
-  for (const auto& fields : table.rows) row(fields, "td");
+  const size_t shown = std::min(table.rows.size(), kPageRows);
+  for (size_t i = 0; i < shown; ++i) row(table.rows[i], "td");
   out_ += "</table>\n";
+  more += table.rows.size() - shown;
+  if (more > 0) sentence("and " + std::to_string(more) + " more; " + std::string(all) + ".");
 }
 
 void Page::block(std::string_view name, std::string_view text) {
