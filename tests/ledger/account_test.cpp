@@ -169,7 +169,7 @@ TEST(Account, RatesTimesWhatWasConsumed) {
   EXPECT_EQ(a.part(2).fee(0).amount_micros(), 25'000'000U);
 }
 
-void expect_the_query_to_give(const Paid& world, const Account& a) {
+void expect_the_query_to_give(const RunWorld& world, const Account& a) {
   std::map<std::string, uint64_t> runs, clips;
   uint64_t passes = 0;
   const Table table = query_sql(world.ledger, a.query());
@@ -219,6 +219,34 @@ TEST(Account, SamplesOfEqualBytesAreTheFirstsClip) {
   EXPECT_EQ(a.part(2).passes(), 5U);
   expect_the_query_to_give(world, a);
   expect_the_same_without_clips(world);
+}
+
+// More shards and licences than one thread takes at a time.
+TEST(Account, ManyShardsAndLicencesAddUp) {
+  std::vector<std::pair<std::string, size_t>> licences;
+  for (size_t i = 0; i < 70; ++i) licences.emplace_back("LIC-" + std::to_string(i), 1 + i % 2);
+  RunWorld world(licences, [](size_t i, LicenceText& terms) {
+    terms.clear_pay();
+    *terms.add_pay() = pay(Pay::PER_SAMPLE_SECOND, 1'000 + i);
+  });
+  for (const char* name : {"run-1-aaa", "run-1-bbb"}) {
+    RunOf run = world.begin_run(name);
+    std::map<size_t, Eaten> eaten;
+    for (size_t i = 0; i < licences.size(); ++i) eaten[i] = Eaten(licences[i].second, {1 + i, 0});
+    world.span(run, 10, eaten);
+  }
+  world.sign();
+  AccountRequest request;
+  request.licensor = "example-stock";
+  request.from = request.to = date_of(now_us());
+  const Account a = make_account(Store(world.ledger, Access::read), request);
+  ASSERT_EQ(a.part_size(), 70);
+  for (const auto& part : a.part()) {
+    const size_t i = std::stoull(part.licence().substr(4));
+    EXPECT_EQ(part.passes(), 2 * (1 + i) * licences[i].second) << part.licence();
+    EXPECT_EQ(part.clip_size(), static_cast<int>(licences[i].second)) << part.licence();
+  }
+  expect_the_query_to_give(world, a);
 }
 
 TEST(Account, CountsWhatIsToldSampleBySampleToo) {
