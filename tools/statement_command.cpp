@@ -256,16 +256,23 @@ std::string to_page(const Account& a, const std::string& note) {
   return std::move(page).finish();
 }
 
-Json to_json(const Account& a) {
-  Json out = {
+// Line by line, as in CSV.
+void print_account(const Account& a) {
+  const Json head = {
       {"licensor", a.licensor()}, {"from", a.from()},           {"to", a.to()},
-      {"origin", a.origin()},     {"tree_size", a.tree_size()}, {"tree_root", a.tree_root()}};
-  Table lines = empty_lines();
-  each_line(a, [&](std::vector<std::string> row) { lines.rows.push_back(std::move(row)); });
-  out["lines"] = tools::to_json(lines);
-  out["rounding"] = a.rounding();
-  out["query"] = a.query();
-  return out;
+      {"origin", a.origin()},     {"tree_size", a.tree_size()}, {"tree_root", a.tree_root()},
+      {"rounding", a.rounding()}, {"query", a.query()}};
+  const std::string text = head.dump(2, ' ', true, Json::error_handler_t::replace);
+  std::printf("%s,\n  \"lines\": [\n", text.substr(0, text.rfind('\n')).c_str());
+  Table line = empty_lines();
+  bool first = true;
+  each_line(a, [&](std::vector<std::string> row) {
+    line.rows = {std::move(row)};
+    std::fputs(first ? "    " : "    ,", stdout);
+    print_json_line(to_json(line)[0]);
+    first = false;
+  });
+  std::printf("  ]\n}\n");
 }
 
 void print_text(const Account& a) {
@@ -298,7 +305,7 @@ int statement(StatementOptions o) {
   }
   if (!o.html.empty()) write_file(o.html, to_page(account, note));
   if (o.json) {
-    print_json(to_json(account));
+    print_account(account);
   } else if (o.csv) {
     print_csv_line(empty_lines().columns);
     each_line(account, [](const std::vector<std::string>& row) { print_csv_line(row); });
