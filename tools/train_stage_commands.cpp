@@ -1,5 +1,6 @@
 #include "tools/train_stage_commands.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -48,8 +49,12 @@ int do_plan(const Options& options) {
   const at::Device device = train::first_device();
   const double peak = train::measure_peak(device);
   const double step_s = train::step_seconds(plan, peak * options.share, options.ranks);
-  const auto clips = (loaded.config.batch() + static_cast<uint32_t>(options.ranks) - 1) /
-                     static_cast<uint32_t>(options.ranks);
+  // Of a rank, or of a micro-batch: the gradient of each is done before the next begins.
+  const uint32_t parts = loaded.config.gradients() == train::RunConfig::EXACT
+                             ? train::micro_batches_of(loaded.config)
+                             : 1;
+  const uint32_t shares = std::max(parts, static_cast<uint32_t>(options.ranks));
+  const uint32_t clips = (loaded.config.batch() + shares - 1) / shares;
   const uint64_t needed = plan.state_bytes + clips * plan.activation_bytes;
   const uint64_t there = train::free_bytes(device);
   const uint64_t all_needed =
@@ -65,6 +70,7 @@ int do_plan(const Options& options) {
            {"tokens", plan.tokens},
            {"clip_flop", plan.clip_flop},
            {"step_flop", plan.step_flop},
+           {"again_flop", plan.again_flop},
            {"state_bytes", plan.state_bytes},
            {"activation_bytes", plan.activation_bytes},
            {"recomputed_bytes", plan.recomputed_bytes},

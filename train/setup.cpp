@@ -25,6 +25,7 @@ ModelConfig model_config(const RunConfig& config) {
   model.dit.patch = {1, config.model().patch(), config.model().patch()};
   model.dit.text_len = config.text().length();
   model.dit.text_dim = config.text().dim();
+  model.dit.recompute = config.model().recompute();
   model.text_layers = config.text().layers();
   model.vocabulary = size(vocabulary_of(config));
   return model;
@@ -47,7 +48,8 @@ AdamWOptions adamw_options(const RunConfig& config) {
           .beta2 = config.optimiser().beta2(),
           .weight_decay = config.optimiser().weight_decay(),
           .max_norm = config.optimiser().clip_norm(),
-          .ema_decay = config.optimiser().ema()};
+          .ema_decay = config.optimiser().ema(),
+          .muon_momentum = config.optimiser().muon_momentum()};
 }
 
 Tensor to_video(std::span<const Frames* const> frames, const RunConfig& config) {

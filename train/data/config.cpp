@@ -136,6 +136,9 @@ void check_optimiser(const RunConfig& config, const Rules& rules) {
   rules.need(optimiser.clip_norm() > 0 && std::isfinite(optimiser.clip_norm()),
              "optimiser.clip_norm", "above 0");
   rules.between(optimiser.ema(), 0.0, 0.9999999, "optimiser.ema");
+  rules.between(optimiser.muon_momentum(), 0.0, 0.9999999, "optimiser.muon_momentum");
+  rules.need(optimiser.muon_momentum() == 0 || config.stage() == RunConfig::TRANSFORMER,
+             "optimiser.muon_momentum", "left out: an autoencoder has no matrices that repeat");
 }
 
 void check(const RunConfig& config, const Rules& rules) {

@@ -111,6 +111,20 @@ Dit::Dit(const DitConfig& config, Parameters& p, const std::string& prefix) : co
   rope_SD_ = at::view_as_real(rope_table(config.grid(), head)).flatten(1).contiguous();
 }
 
+// All that run_block reads.
+std::vector<Tensor> Dit::weights_of(const Block& block) {
+  std::vector<Tensor> weights = {block.mod,       block.norm_weight, block.norm_bias,
+                                 block.up.weight, block.up.bias,     block.down.weight};
+  for (const Attention* a : {&block.within, &block.across}) {
+    for (const Linear* linear : {&a->q, &a->kv, &a->qkv, &a->o}) {
+      if (!linear->weight.defined()) continue;
+      weights.insert(weights.end(), {linear->weight, linear->bias});
+    }
+    weights.insert(weights.end(), {a->norm_q, a->norm_k});
+  }
+  return weights;
+}
+
 void Dit::to(at::Device device) {
   rope_SD_ = rope_SD_.to(device);
 }
@@ -141,7 +155,10 @@ Tensor Dit::forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& t
   const Tensor context_BLN = x2_(gelu(x1_.product(text_BLN), x1_.bias));
 
   Stream stream{inp_(tokens_BSD), {}};
-  for (const Block& block : blocks_) stream = run_block(block, stream, time_B6N, context_BLN);
+  for (const Block& block : blocks_) {
+    stream = config_.recompute ? run_block_again(block, stream, time_B6N, context_BLN)
+                               : run_block(block, stream, time_B6N, context_BLN);
+  }
 
   const auto mod = (time_BN.unsqueeze(1) + mod_out_).unbind(1);
   return out_(residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps).second);
@@ -159,6 +176,24 @@ Dit::Stream Dit::run_block(const Block& block, Stream stream, const Tensor& time
   std::tie(x_BSN, normed) = residual_norm(x_BSN, across, adaptive(mod[3], mod[4]), kNormEps);
   const Tensor hidden = gelu(block.up.product(normed), block.up.bias);
   return {x_BSN, {block.down.product(hidden), block.down.bias, mod[5]}};
+}
+
+// The bias of what is still to be added is a weight, and goes around.
+Dit::Stream Dit::run_block_again(const Block& block, Stream stream, const Tensor& time_B6N,
+                                 const Tensor& context_BLN) const {
+  std::vector<Tensor> inputs = {time_B6N, context_BLN, stream.x_BSN};
+  const Branch& rest = stream.rest;
+  if (rest.value_BSN.defined()) {
+    inputs.insert(inputs.end(), {rest.value_BSN, rest.bias_N, rest.gate_BN});
+  }
+  const auto run = [this, &block](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+    Stream before{in[2], {}};
+    if (in.size() > 3) before.rest = {in[3], in[4], in[5]};
+    const Stream after = run_block(block, before, in[0], in[1]);
+    return {after.x_BSN, after.rest.value_BSN, after.rest.gate_BN.contiguous()};
+  };
+  const auto out = recomputed(run, inputs, weights_of(block));
+  return {out[0], {out[1], block.down.bias, out[2]}};
 }
 
 Tensor Dit::attend_within(const Attention& a, const Tensor& x_BSN) const {

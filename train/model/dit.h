@@ -28,7 +28,8 @@ struct DitConfig {
   std::array<int64_t, 3> patch = {1, 1, 1};   // of the latent, one token each; divides it
   int64_t text_len = 64;
   int64_t text_dim = 192;
-  int64_t freq = 256;  // sinusoidal features of t, even
+  int64_t freq = 256;      // sinusoidal features of t, even
+  bool recompute = false;  // keep a block's input alone, and run it again in the backward pass
 
   std::array<int64_t, 3> grid() const;  // tokens along T, H, W
   int64_t tokens() const;
@@ -73,6 +74,9 @@ class Dit {
   Tensor attend_across(const Attention& a, const Tensor& x_BSN, const Tensor& context_BLN) const;
   Stream run_block(const Block& block, Stream stream, const Tensor& time_B6N,
                    const Tensor& context_BLN) const;
+  static std::vector<Tensor> weights_of(const Block& block);
+  Stream run_block_again(const Block& block, Stream stream, const Tensor& time_B6N,
+                         const Tensor& context_BLN) const;
 
   DitConfig config_;
   Linear inp_, t1_, t2_, tp_, x1_, x2_, out_;

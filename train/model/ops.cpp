@@ -1,15 +1,19 @@
 #include "train/model/ops.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/ivalue.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/flow_mix.h"
@@ -322,7 +326,64 @@ struct FlowErrorFunction : torch::autograd::Function<FlowErrorFunction> {
   }
 };
 
+// ------------------------------------------------------------------------------- run twice, not
+// kept
+
+struct RecomputedFunction : torch::autograd::Function<RecomputedFunction> {
+  struct Held : torch::CustomClassHolder {
+    Segment run;
+    size_t inputs = 0;
+  };
+  static Tensors forward(AutogradContext* context, at::TensorList all, const Segment& run,
+                         size_t inputs) {
+    const auto held = c10::make_intrusive<Held>();
+    held->run = run;
+    held->inputs = inputs;
+    context->saved_data["held"] = c10::IValue::make_capsule(held);
+    context->save_for_backward(all.vec());
+    return run(all.slice(0, inputs).vec());
+  }
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const auto capsule = context->saved_data.at("held").toCapsule();
+    const Held& held = static_cast<const Held&>(*capsule);
+    Tensors wanted = context->get_saved_variables();
+    std::vector<Tensor> inputs;
+    for (size_t i = 0; i < held.inputs; ++i) {
+      wanted[i] = wanted[i].detach().set_requires_grad(wanted[i].requires_grad());
+      inputs.push_back(wanted[i]);
+    }
+    Tensors outs, d_of_outs, sought;
+    {
+      const at::AutoGradMode with_gradients(true);
+      outs = held.run(inputs);
+    }
+    for (size_t i = 0; i < outs.size(); ++i) {
+      if (d_outs[i].defined()) d_of_outs.push_back(d_outs[i]);
+      else outs[i] = Tensor();
+    }
+    std::erase_if(outs, [](const Tensor& out) { return !out.defined(); });
+    std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(sought),
+                 [](const Tensor& x) { return x.requires_grad(); });
+    const Tensors found = torch::autograd::grad(outs, sought, d_of_outs);
+    Tensors gradients;
+    size_t next = 0;
+    for (const Tensor& x : wanted) {
+      gradients.push_back(x.requires_grad() ? found[next++] : Tensor());
+    }
+    gradients.resize(gradients.size() + 2);  // of the two that are no tensors
+    return gradients;
+  }
+};
+
 }  // namespace
+
+std::vector<Tensor> recomputed(const Segment& run, const std::vector<Tensor>& inputs,
+                               const std::vector<Tensor>& weights) {
+  if (!at::GradMode::is_enabled()) return run(inputs);
+  std::vector<Tensor> all = inputs;
+  all.insert(all.end(), weights.begin(), weights.end());
+  return RecomputedFunction::apply(at::TensorList(all), run, inputs.size());
+}
 
 Tensor gelu(const Tensor& x, const Tensor& bias_N) {
   check_floats(x);

@@ -3,6 +3,7 @@
 // results do not depend on the number of threads. Thread rule of autograd.
 #pragma once
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,14 @@ struct HeadOptions {
 // One result for each of norm_D.
 std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
                                 const HeadOptions& options);
+
+// What `run` makes of `inputs`, but keeping nothing else of it for the backward pass, which runs it
+// once more: the same values and the same gradients, bit for bit. `weights` are what else it reads
+// that wants a gradient. Its results must not be inputs. Chen and others, Training Deep Nets with
+// Sublinear Memory Cost, 2016.
+using Segment = std::function<std::vector<Tensor>(const std::vector<Tensor>& inputs)>;
+std::vector<Tensor> recomputed(const Segment& run, const std::vector<Tensor>& inputs,
+                               const std::vector<Tensor>& weights);
 
 // Mean of (v - (noise - x))^2; a gradient flows to v alone: kernels/flow_mix.h.
 Tensor flow_error(const Tensor& v, const Tensor& noise, const Tensor& x);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -15,6 +16,7 @@
 #include "kernels/adamw.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/model/muon.h"
 
 #ifdef CLEARED_CUDA
 #include <c10/cuda/CUDAStream.h>
@@ -74,7 +76,8 @@ AdamW::AdamW(const TensorMap& parameters, const AdamWOptions& options)
     : options_(options), parameters_(parameters) {
   for (const auto& [name, parameter] : parameters_) {
     m_.emplace(name, at::zeros_like(parameter.detach()));
-    v_.emplace(name, at::zeros_like(parameter.detach()));
+    const bool muon = options_.muon_momentum > 0 && is_hidden_matrix(name, parameter);
+    if (!muon) v_.emplace(name, at::zeros_like(parameter.detach()));
     ema_.emplace(name, parameter.detach().clone());
   }
 }
@@ -106,17 +109,25 @@ StepResult AdamW::step(double learning_rate) {
       .root = static_cast<float>(std::sqrt(1.0 - std::pow(options_.beta2, n))),
       .eps = static_cast<float>(options_.eps),
       .follow = static_cast<float>(follow)};
+  const double kept = 1.0 - learning_rate * options_.weight_decay;
   size_t i = 0;
   for (const auto& [name, parameter] : parameters_) {
+    const Tensor& gradient = gradients[i++];
+    if (!v_.contains(name)) {
+      muon_step(parameter, clips ? gradient * rates.scale : gradient, m_.at(name),
+                {.learning_rate = learning_rate, .keep = kept, .momentum = options_.muon_momentum});
+      ema_.at(name).lerp_(parameter, follow);
+      continue;
+    }
     kernels::AdamWPass op{.rates = rates,
-                          .grad_M = gradients[i++].const_data_ptr<float>(),
+                          .grad_M = gradient.const_data_ptr<float>(),
                           .p_M = parameter.mutable_data_ptr<float>(),
                           .m_M = m_.at(name).mutable_data_ptr<float>(),
                           .v_M = v_.at(name).mutable_data_ptr<float>(),
                           .ema_M = ema_.at(name).mutable_data_ptr<float>(),
                           .count = parameter.numel()};
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
-    if (decays) op.rates.keep = static_cast<float>(1.0 - learning_rate * options_.weight_decay);
+    if (decays) op.rates.keep = static_cast<float>(kept);
     pass(op, parameter);
   }
   return result;

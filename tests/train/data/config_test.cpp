@@ -17,7 +17,9 @@ TEST(Config, TheOnesWeShipAreGood) {
 
 // `what` in the tiny config becomes `with`; the error must contain `says`.
 struct Case {
-  const char *what, *with, *says;
+  const char* what;
+  std::string with;
+  const char* says;
 };
 
 TEST(Config, NamesWhatIsWrongAndWhere) {
@@ -41,6 +43,7 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"learning_rate: 1e-3", "learning_rate: 0", "optimiser.learning_rate"},
       {"warmup_steps: 1", "warmup_steps: 5", "warmup_steps + decay_steps"},
       {"ema: 0.9", "ema: 1", "optimiser.ema"},
+      {"ema: 0.9", "ema: 0.9 muon_momentum: 1", "optimiser.muon_momentum"},
       {"every: 3", "every: 0", "checkpoints.every"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
       {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},

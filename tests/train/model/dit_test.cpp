@@ -58,6 +58,30 @@ TEST(Dit, ThreeStepsGiveThePythonLossesNormsWeightsAndAverage) {
   }
 }
 
+TEST(Dit, ComputingBlocksAgainChangesNoBit) {
+  const TensorMap batch =
+      with_prefix(read_safetensors("train/model/data/dit.safetensors").tensors, "b0.");
+  TensorMap gradients[2];
+  Tensor out[2];
+  for (const bool recompute : {false, true}) {
+    DitConfig config = tiny_config();
+    config.recompute = recompute;
+    Parameters parameters(4);
+    const Dit dit(config, parameters);
+    // The last layer starts at zero, and lets no gradient through.
+    parameters.all().at("out.weight").detach().fill_(0.01);
+    out[recompute] = dit.forward(batch.at("tok"), batch.at("t"), batch.at("text"));
+    out[recompute].pow(2).sum().backward();
+    for (const auto& [name, tensor] : parameters.all()) gradients[recompute][name] = tensor.grad();
+  }
+  EXPECT_TRUE(at::equal(out[0], out[1]));
+  for (const auto& [name, gradient] : gradients[0]) {
+    ASSERT_TRUE(gradient.defined() && gradients[1][name].defined()) << name;
+    EXPECT_TRUE(at::equal(gradient, gradients[1][name])) << name;
+  }
+  EXPECT_GT(gradients[0]["blocks.0.sa.qkv.weight"].abs().max().item<double>(), 0);
+}
+
 // The model that tools/bench/train measures beside ours, at full size: same weights and batch, same
 // loss and gradients. CLEARED_TORCH_PYTHON names a Python that can import torch, where the one
 // beside LibTorch cannot (the wheel's CPU-only set).

@@ -190,5 +190,36 @@ TEST(Ops, GiveTheSameBitsOnAnyNumberOfThreads) {
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], two[i])) << i;
 }
 
+TEST(Recomputed, RunsOnceMoreInTheBackwardPassAndGivesTheSameBits) {
+  const Tensors in = draw_all({{3, 5}, {5}}), weights = draw_all({{5, 5}});
+  int runs = 0;
+  const Segment segment = [&](const Tensors& x) -> Tensors {
+    ++runs;
+    const Tensor y = at::matmul(x[0], weights[0]).sin() * x[1];
+    return {y, y.exp().sum(), x[1] * 2};
+  };
+  const auto gradients = [&](const Tensors& out) {
+    (out[0].sum() + out[1]).backward();  // the third is not used
+    Tensors all;
+    for (const Tensor* t : {&in[0], &in[1], &weights[0]}) {
+      all.push_back(t->grad().clone());
+      t->mutable_grad().reset();
+    }
+    return all;
+  };
+  const Tensors kept = segment(in), expected = gradients(kept);
+  runs = 0;
+  const Tensors out = recomputed(segment, in, weights);
+  EXPECT_EQ(runs, 1);
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_TRUE(at::equal(out[i], kept[i])) << i;
+  const Tensors found = gradients(out);
+  EXPECT_EQ(runs, 2);
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+
+  const at::NoGradGuard no_grad;  // nothing to come back for
+  recomputed(segment, in, weights);
+  EXPECT_EQ(runs, 3);
+}
+
 }  // namespace
 }  // namespace cleared::train
