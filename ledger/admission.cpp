@@ -382,7 +382,8 @@ void Admission::check(uint64_t seq, const DeletionRecord& record) const {
 
 // A checkpoint closes a span of its run. What the span consumed must be what the trainer signed
 // for: nothing left out, nothing added. Until then exposure does not count it (view consumed_clip).
-void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const {
+void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
+                               const TrainingStatement& statement) const {
   const uint64_t receipt =
       one(step_key("receipt", checkpoint.run(), checkpoint.step()), seq, "the run receipt");
   Statement select(db_, "SELECT note FROM receipt WHERE seq = ?");
@@ -391,6 +392,7 @@ void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint)
   if (require_digest_name(r.checkpoint(), "receipt.checkpoint").text() != checkpoint.digest()) {
     reject("checkpoint", "its run receipt is for other weights");
   }
+  check_foreign(seq, require_digest_name(r.permit(), "receipt.permit"), statement);
   const Consumed consumed = consumed_by(receipt, seq, checkpoint);
   if (consumed.samples != r.samples() ||
       digest_name(root_digest(consumed.leaves)) != r.consumed_root()) {
@@ -443,6 +445,21 @@ Admission::Consumed Admission::consumed_by(uint64_t receipt, uint64_t seq,
   return out;
 }
 
+// What the permit lists as foreign is what the trainer signs for: nothing left out, nothing added.
+void Admission::check_foreign(uint64_t seq, const Digest& permit,
+                              const TrainingStatement& statement) const {
+  const uint64_t record = one(subject_key_of("permit", permit.text()), seq, "the receipt's permit");
+  Statement select(db_, "SELECT note FROM permit WHERE seq = ?");
+  if (!select.with(record).next()) reject("checkpoint", "its permit is not on record");
+  std::set<std::string> listed, used;
+  const Permit p = parse_noted<PermitText>(parse_note(select.text(0)), "permit").permit();
+  for (const Foreign& weights : p.foreign()) listed.insert(weights.weights());
+  for (const auto& file : statement.foreign_weights) used.insert(digest_name(file.digest));
+  if (listed != used) {
+    reject("checkpoint", "the foreign weights of its statement are not those of its permit");
+  }
+}
+
 void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
   const Envelope envelope = parse_envelope(checkpoint.statement());
   const TrainingStatement s = parse_statement(envelope.payload);
@@ -450,7 +467,7 @@ void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
       s.subjects[0].digest.text() != checkpoint.digest()) {
     reject("checkpoint", "its statement is about another checkpoint");
   }
-  check_consumed(seq, checkpoint);
+  check_consumed(seq, checkpoint, s);
   if (authority_.signers(envelope, "trainer", seq).empty()) {
     throw Error(Errc::permission, "checkpoint ", to_hex(as_bytes(checkpoint.digest())),
                 ": its statement is signed by no trainer's key of this ledger");

@@ -15,6 +15,8 @@
 
 namespace cleared::ledger {
 
+struct TrainingStatement;
+
 class Admission {
  public:
   // Records about a subject, rising (StateMap::find).
@@ -61,7 +63,9 @@ class Admission {
   static void check(const MarkRecord& mark);
   void check(uint64_t seq, const ClearanceRecord& clearance) const;
   void check(uint64_t seq, const ReviewRecord& record) const;
-  void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const;
+  void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
+                      const TrainingStatement& statement) const;
+  void check_foreign(uint64_t seq, const Digest& permit, const TrainingStatement& statement) const;
 
   const Database& db_;
   Find find_;

@@ -31,7 +31,22 @@ uint64_t require_time(const std::string& text, std::string_view what) {
   return *time;
 }
 
+bool lists_foreign(const Permit& permit, const std::string& weights) {
+  return std::any_of(permit.foreign().begin(), permit.foreign().end(),
+                     [&](const Foreign& listed) { return listed.weights() == weights; });
+}
+
 }  // namespace
+
+Verdict judge_foreign(const Foreign& weights, uint32_t worst, std::string_view whose) {
+  if (static_cast<uint32_t>(weights.contact()) <= worst) return yes();
+  const std::string allowed =
+      worst == 0 ? "none" : "at most " + Foreign::Contact_Name(static_cast<int>(worst));
+  return no("foreign_not_allowed", "foreign weights " + weights.weights() + " (" +
+                                       weights.origin() + ") are of contact class " +
+                                       Foreign::Contact_Name(weights.contact()) + ", " +
+                                       std::string(whose) + " allows " + allowed);
+}
 
 const std::string& ClearedSample::member(const std::string& extension) const {
   const auto found = members_.find(extension);
@@ -108,6 +123,17 @@ void Gate::check_permit(const Granted& granted, const Note& note) const {
   }
   if (permit.shard_size() == 0) {
     throw Refused(no("nothing_permitted", name + " lists no shard"));
+  }
+  for (const std::string& weights : options_.foreign) {
+    if (!lists_foreign(permit, weights)) {
+      throw Refused(no("permit_other_foreign", name + " does not list the foreign weights " +
+                                                   weights + ", which the config starts from"));
+    }
+  }
+  for (const Foreign& weights : permit.foreign()) {
+    Verdict verdict =
+        cleared::ledger::judge_foreign(weights, trust_->foreign, options_.trust.string());
+    if (!verdict.cleared) throw Refused(std::move(verdict));
   }
 }
 
@@ -278,11 +304,18 @@ void Gate::leave_out() {
 }
 
 // A permit that does not fit is for another run, or of another time: it says nothing here. So does
-// one that gives other shards, for what a run consumes is a function of them, or fewer passes.
+// one that gives other shards, for what a run consumes is a function of them, fewer passes, or
+// other foreign weights.
 std::unique_ptr<Gate::Granted> Gate::find_next() const {
   const auto fits = [&](const Granted& other) {
     if (other.issued_us <= granted().issued_us || other.digest == granted().digest) return false;
-    if (other.permit.shard_size() != permit().shard_size()) return false;
+    if (other.permit.shard_size() != permit().shard_size() ||
+        other.permit.foreign_size() != permit().foreign_size()) {
+      return false;
+    }
+    for (const Foreign& weights : permit().foreign()) {
+      if (!lists_foreign(other.permit, weights.weights())) return false;
+    }
     for (int i = 0; i < permit().shard_size(); ++i) {
       const Permit::Shard &mine = permit().shard(i), &its = other.permit.shard(i);
       if (its.root() != mine.root() || its.samples() != mine.samples() ||
@@ -313,6 +346,21 @@ std::unique_ptr<Gate::Granted> Gate::find_next() const {
     }
   }
   return best;
+}
+
+Verdict Gate::judge_foreign(const std::vector<std::string>& used) const {
+  const std::string name = "permit " + granted().path.string();
+  for (const std::string& weights : used) {
+    if (lists_foreign(permit(), weights)) continue;
+    return no("permit_other_foreign",
+              name + " does not list the foreign weights " + weights + ", which are in this run");
+  }
+  for (const Foreign& weights : permit().foreign()) {
+    if (std::find(used.begin(), used.end(), weights.weights()) != used.end()) continue;
+    return no("permit_other_foreign", name + " lists the foreign weights " + weights.weights() +
+                                          ", which are not in this run");
+  }
+  return yes();
 }
 
 bool Gate::take_next() {

@@ -88,6 +88,10 @@ struct CoveringLicence {
 Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
                        std::string_view day, const FootageFacts& footage = {});
 
+// May weights from elsewhere be used where the worst contact class allowed is `worst`, a
+// Foreign::Contact or 0 for none? `whose` says so to people: a trust file, or a flag.
+Verdict judge_foreign(const Foreign& weights, uint32_t worst, std::string_view whose);
+
 // The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
 // one, so no path leads from an uncleared file to the model.
 class ClearedSample {
@@ -127,6 +131,8 @@ struct GateOptions {
   std::string run;                // name, as in the permit
   Digest config_digest;           // of the run's config file
   Purpose purpose;                // what the run declares
+  // Digests ("sha256:...") of weights from elsewhere that its config names.
+  std::vector<std::string> foreign = {};
   // Go on without shards whose dates are over or that were revoked; else any of them is a no.
   bool leave_out = false;
 };
@@ -167,6 +173,11 @@ class Gate {
 
   // The shards that leave_out left out, and why; by root.
   const std::map<std::string, std::string>& left_out() const { return left_out_; }
+
+  // Are these the weights from elsewhere that the permit lists, no less and no more? `used` has
+  // digests, of what the config names and what an autoencoder brought along. Classes were judged
+  // with the permit.
+  [[nodiscard]] Verdict judge_foreign(const std::vector<std::string>& used) const;
 
   // Reads the sample once, hashes it in memory and hands out those very bytes, or throws Refused.
   // `passes` is how often this run will have consumed it, this time included.

@@ -320,6 +320,16 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     permit.mutable_counted()->set_end_step(end_of_run(store, request.resumes));
   }
 
+  for (const std::string& weights : request.starts_from) {
+    if (std::none_of(request.foreign.begin(), request.foreign.end(),
+                     [&](const Foreign& known) { return known.weights() == weights; })) {
+      throw Refused(no("foreign_unregistered", "the config of run " + request.run +
+                                                   " starts from foreign weights " + weights +
+                                                   ": give their signed description, --weights"));
+    }
+  }
+  for (const Foreign& weights : request.foreign) *permit.add_foreign() = weights;
+
   const Act act{request.purpose.use(), request.height_px, &request.purpose};
   std::vector<ShardStanding> shards;
   for (const std::string& root : approved_shards(store, request.purpose.use(), request.only)) {

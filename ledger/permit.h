@@ -24,6 +24,10 @@ struct PermitRequest {
   bool hold_shares = false;        // leave out shards of licensors whose share would be too large
   std::string resumes;  // name of a run on record that goes on: what it consumed is counted
   std::string only;     // shards whose name starts like this; empty: all
+  // Weights from elsewhere: digests that the config names, and those that are described by notes
+  // which the caller has checked. All that are described go on the permit.
+  std::vector<std::string> starts_from = {};
+  std::vector<Foreign> foreign = {};
 };
 
 // The permit for every approved shard, to be signed and appended. The head is the newest signed

@@ -263,15 +263,38 @@ Verdict judge_shards_of(const Store& store, uint64_t checkpoint) {
                            revoked.text(1) + ")");
 }
 
+// Weights from elsewhere, each once, by digest.
+std::vector<Foreign> foreign_of(const Store& store, uint64_t checkpoint) {
+  Statement permits(store.db(), std::string(kEaten) +
+                                    "SELECT DISTINCT p.seq, p.note FROM line l "
+                                    "JOIN run n ON n.seq = l.run JOIN permit p ON p.seq = n.permit "
+                                    "ORDER BY p.seq");
+  std::map<std::string, Foreign> found;
+  for (permits.with(checkpoint); permits.next();) {
+    const auto permit = parse_noted<PermitText>(parse_note(permits.text(1)), "permit");
+    for (const Foreign& weights : permit.permit().foreign()) {
+      found.emplace(weights.weights(), weights);
+    }
+  }
+  std::vector<Foreign> out;
+  for (auto& [digest, weights] : found) out.push_back(std::move(weights));
+  return out;
+}
+
 }  // namespace
 
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act) {
+                                    const Act& act, uint32_t worst_foreign) {
   CheckpointStanding out;
   out.verdict = judge_shards_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
+  out.foreign = foreign_of(store, seq);
+  for (const Foreign& weights : out.foreign) {
+    const Verdict verdict = judge_foreign(weights, worst_foreign, "the release");
+    if (!verdict.cleared) refuse(verdict);
+  }
   Statement sources(
       store.db(),
       std::string(kEaten) +

@@ -90,8 +90,11 @@ struct CheckpointStanding {
   Verdict verdict;
   uint64_t sources = 0;
   std::set<std::string> licences;  // "id@version"
+  std::vector<Foreign> foreign;    // weights from elsewhere, of all permits of its line
 };
+// `worst_foreign` is the worst contact class of foreign weights allowed, a Foreign::Contact; 0:
+// none.
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act);
+                                    const Act& act, uint32_t worst_foreign = 0);
 
 }  // namespace cleared::ledger

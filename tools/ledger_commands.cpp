@@ -318,6 +318,7 @@ int ledger_sign(const LedgerOptions& o) {
   if (fs::path(out).extension() == ".review") {
     check_review(parse_noted<ReviewText>(note, o.file).review());
   }
+  if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
   write_file(out, format_note(note));
   std::printf("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),
@@ -400,6 +401,24 @@ int ledger_approve(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// Signed by as many as a permit must be.
+std::vector<Foreign> read_foreign(const Store& store, const std::vector<std::string>& files) {
+  std::vector<Foreign> out;
+  for (const std::string& file : files) {
+    const Note note = parse_note(read_file(file, 1 << 20));
+    ForeignText text;
+    parse_textproto(note.text, file, text);
+    require_digest_name(text.foreign().weights(), file + ": foreign.weights");
+    store.authority().require(note, Policy::PERMIT, store.size(), file);
+    out.push_back(text.foreign());
+  }
+  return out;
+}
+
+}  // namespace
+
 int ledger_permit(const LedgerOptions& o) {
   const SignerKey key = read_signer_key(o.key);
   const train::LoadedConfig loaded = train::load_config(o.file);
@@ -414,6 +433,8 @@ int ledger_permit(const LedgerOptions& o) {
   request.height_px = config.clip().height();
   request.draws = config.steps() * config.batch();
   request.passes_before = 1;  // the codec is fitted first
+  for (const auto& foreign : config.foreign()) request.starts_from.push_back(foreign.weights());
+  request.foreign = read_foreign(store, o.weights);
   request.resumes = o.resume;
   request.hold_shares = o.hold_shares;
   if (!o.resume.empty()) {

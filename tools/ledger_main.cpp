@@ -120,6 +120,9 @@ int main(int argc, char** argv) {
     permit->add_flag("--hold-shares", o.hold_shares,
                      "leave out shards of licensors whose share would be above their max_share");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
+    permit->add_option(
+        "--weights", o.weights,
+        "signed descriptions, *.weights, of foreign weights that the run starts from");
     permit->add_option("--only", o.name, "shards whose name starts like this, as \"latent-\"");
     add_writing(permit, o);
 

@@ -32,7 +32,7 @@ namespace {
 
 struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
-  std::string key, out;
+  std::string key, out, foreign;
   uint64_t hours = 24;
   bool json = false, markdown = false, dry_run = false;
 };
@@ -191,6 +191,15 @@ Use parse_use(const std::string& word) {
               "or GENERATE_COMMERCIAL");
 }
 
+uint32_t parse_contact(const std::string& word) {
+  Foreign::Contact contact = Foreign::A;
+  if (word.empty()) return 0;
+  if (!Foreign::Contact_Parse(word, &contact)) {
+    throw Error(Errc::usage, "release: --foreign must be A, B or C, a contact class");
+  }
+  return static_cast<uint32_t>(contact);
+}
+
 std::string checkpoint_digest(const Store& store, uint64_t seq) {
   Statement select(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
   if (!select.with(seq).next()) {
@@ -224,6 +233,7 @@ void write_release(const Store& store, const RightsOptions& o, Use use, const st
   r.set_tree_size(head.size);
   r.set_tree_root(digest_name(head.root));
   for (const std::string& ref : standing.licences) r.add_licence(ref);
+  for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
   for (const std::string role : {"approver", "licensor"}) {
     for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
       r.add_revoker(format_verifier_key(key));
@@ -249,8 +259,8 @@ int release(const RightsOptions& o) {
   purpose.set_model(o.model);
   purpose.set_field_of_use(o.field);
   purpose.set_compute_territory(o.at.empty() ? o.territory : o.at);
-  const CheckpointStanding standing =
-      judge_checkpoint(store, Rights(store), seq, Act{use, 0, &purpose, o.territory});
+  const CheckpointStanding standing = judge_checkpoint(
+      store, Rights(store), seq, Act{use, 0, &purpose, o.territory}, parse_contact(o.foreign));
   const Verdict& verdict = standing.verdict;
   if (verdict.cleared) {
     std::printf("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
@@ -258,6 +268,11 @@ int release(const RightsOptions& o) {
                 standing.licences.size(), standing.licences.size() == 1 ? "" : "s",
                 static_cast<unsigned long long>(standing.sources),
                 standing.sources == 1 ? "" : "s");
+    for (const Foreign& weights : standing.foreign) {
+      std::printf("it began with foreign weights %s of %s, contact class %s\n",
+                  weights.weights().c_str(), printable(weights.origin()).c_str(),
+                  Foreign::Contact_Name(weights.contact()).c_str());
+    }
     if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing);
     return exit_ok;
   }
@@ -394,6 +409,8 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--key", o->key, "approver's private key, to sign --out with");
   let_go->add_option("--out", o->out, "write the yes as a note, for `train sample --release`");
   let_go->add_option("--hours", o->hours, "how long it holds, 1 to 168")->capture_default_str();
+  let_go->add_option("--foreign", o->foreign,
+                     "worst contact class of foreign weights to let go (default: none)");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
 
   CLI::App* not_this =

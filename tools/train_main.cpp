@@ -312,6 +312,9 @@ void add_run(CLI::App* run, Options& o) {
   run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
   run->add_option("--curate", o.run.curate, "the curate program, for decoding");
   run->add_option("--vae", o.run.vae, "checkpoint of the autoencoder, where the config wants one");
+  run->add_option(
+      "--foreign", o.run.foreign,
+      "weights from elsewhere, where the config starts from some (not when it goes on)");
   run->add_option("--profile", o.run.profile, "trace so many steps into OUT/trace.json (Chrome)")
       ->check(CLI::Range(1, 1000));
   run->add_flag("--leave-out-revoked", o.run.gate.leave_out,

@@ -12,6 +12,8 @@
 namespace cleared::train {
 
 ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths) {
+  std::vector<std::string> foreign;
+  for (const auto& weights : loaded.config.foreign()) foreign.push_back(weights.weights());
   return {.permit = paths.permit,
           .trust = paths.trust,
           .shards = paths.shards,
@@ -19,6 +21,7 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .run = loaded.config.name(),
           .config_digest = loaded.digest,
           .purpose = loaded.config.purpose(),
+          .foreign = std::move(foreign),
           .leave_out = paths.leave_out};
 }
 

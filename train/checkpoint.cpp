@@ -26,6 +26,15 @@ TensorMap weights_of(const CheckpointTensors& tensors) {
   return all;
 }
 
+// "none", or the digests.
+std::string foreign_names(const State& state) {
+  std::string names;
+  for (const State::Foreign& foreign : state.foreign()) {
+    names += (names.empty() ? "" : " ") + foreign.weights();
+  }
+  return names.empty() ? "none" : names;
+}
+
 // What a reader of the weights file alone can see.
 Metadata metadata_of(const State& state, const Span& span) {
   Metadata metadata = {
@@ -44,7 +53,7 @@ Metadata metadata_of(const State& state, const Span& span) {
       {"ranks", std::to_string(state.ranks())},
       {"threads", std::to_string(state.threads())},
       {"machine", state.machine()},
-      {"foreign_weights", "none"},
+      {"foreign_weights", foreign_names(state)},
   };
   if (state.has_vae()) metadata["vae"] = state.vae();
   if (state.has_parent()) metadata["parent"] = state.parent();

@@ -21,6 +21,7 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/events.h"
@@ -100,6 +101,7 @@ class Training {
 
  private:
   void fit_codec();
+  void start_from_foreign();
   void start_writing();
   void finish_writing();
   std::string names_of_samples(uint64_t step) const;
@@ -143,6 +145,10 @@ void Training::start() {
   machines_ = count_machines(world_);
   span_started_ = Clock::now();
   if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
+  if (const auto verdict = gate_->judge_foreign(foreign_of(state_)); !verdict.cleared) {
+    throw ledger::Refused(verdict);
+  }
+  if (state_.step() == 0) start_from_foreign();
   const auto before =
       passes_before(*gate_, order_, position_.totals, state_.step(), position_.resumed_run);
   check_passes(*gate_, order_, before, end_step_);
@@ -192,8 +198,17 @@ void Training::fit_codec() {
                        {options_.vae, position_.trusted});
   position_.tensors.codec = fitted.codec;
   if (!fitted.vae.empty()) state_.set_vae(fitted.vae);
+  record_foreign(config_, fitted.foreign, state_);
   span_.codec(fitted.samples);
   for (const Digest& digest : fitted.samples) ++position_.totals[digest];
+}
+
+// Weights that are not the seed's go through rank 0, as those of a checkpoint do.
+void Training::start_from_foreign() {
+  if (config_.foreign().empty() && options_.foreign.empty()) return;
+  agree_or_throw(world_, [&] {
+    if (world_.first()) position_.tensors.model = initial_weights(config_, options_.foreign);
+  });
 }
 
 Outcome Training::look() {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ledger/gate.h"
 #include "train/check.h"
@@ -57,15 +58,16 @@ struct StartReport {
 struct RunOptions {
   std::filesystem::path config;
   GatePaths gate;
-  std::filesystem::path key;      // the trainer's, read by rank 0
-  std::filesystem::path out;      // the run's folder
-  std::filesystem::path curate;   // program that decodes; empty: the one beside this program
-  std::filesystem::path vae;      // checkpoint of the autoencoder, where the config wants one
-  std::optional<uint64_t> until;  // stop after so many steps, with a checkpoint
-  std::optional<uint64_t> from;   // go on from this step's checkpoint, not from the newest
-  uint64_t profile = 0;           // steps to trace, from the second on: RUN/trace.json
-  bool must_resume = false;       // Error{not_found} where there is no checkpoint to go on from
-  bool fresh = false;             // set everything aside and start from the seed
+  std::filesystem::path key;     // the trainer's, read by rank 0
+  std::filesystem::path out;     // the run's folder
+  std::filesystem::path curate;  // program that decodes; empty: the one beside this program
+  std::filesystem::path vae;     // checkpoint of the autoencoder, where the config wants one
+  std::vector<std::filesystem::path> foreign;  // files that the config starts from, read by rank 0
+  std::optional<uint64_t> until;               // stop after so many steps, with a checkpoint
+  std::optional<uint64_t> from;  // go on from this step's checkpoint, not from the newest
+  uint64_t profile = 0;          // steps to trace, from the second on: RUN/trace.json
+  bool must_resume = false;      // Error{not_found} where there is no checkpoint to go on from
+  bool fresh = false;            // set everything aside and start from the seed
   // gate.leave_out: when footage is revoked or its terms end, go on without it after a checkpoint,
   // as a run of another name; else the run ends.
   int threads = 1;  // of each rank; the bits depend on it

@@ -16,6 +16,7 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/machine.h"
@@ -76,6 +77,7 @@ class Replay {
   ReplayReport report() const { return report_; }
 
  private:
+  void start_from_foreign(const std::vector<std::string>& codec);
   // Rank 0 found out; every rank learns.
   void share_disagreement();
   void compare_tensors(const ClaimedCheckpoint& claimed);
@@ -145,6 +147,8 @@ Outcome Replay::ask_gate() {
               "permit_other_run", "permit " + options_.gate.permit.string() + " is " + permit +
                                       ", the run was made under " + position_.state.permit()));
         }
+        const auto verdict = gate_->judge_foreign(foreign_of(position_.state));
+        if (!verdict.cleared) throw ledger::Refused(verdict);
       }));
 }
 
@@ -160,6 +164,7 @@ void Replay::start() {
     if (world_.first() && position_.state.vae() != fitted.vae) {
       report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
     }
+    start_from_foreign(fitted.foreign);
     for (const Digest& digest : fitted.samples) ++position_.totals[digest];
     const std::string line = codec_line(fitted.samples);
     if (world_.first() && claims_.codec.value_or("") != line) {
@@ -178,6 +183,25 @@ void Replay::start() {
                                                    .end_slot = first_slot + slots,
                                                    .before = before});
   share_disagreement();
+}
+
+// What the run says it began with, against what its config and its autoencoder say.
+void Replay::start_from_foreign(const std::vector<std::string>& codec) {
+  State made;
+  record_foreign(loaded_.config, codec, made);
+  const auto names = [](const State& state) {
+    std::string text;
+    for (const auto& foreign : state.foreign())
+      text += foreign.part() + " " + foreign.weights() + " ";
+    return text.empty() ? "none" : text;
+  };
+  if (world_.first() && names(made) != names(position_.state)) {
+    report_.disagreement = Disagreement{0, "foreign weights", names(position_.state), names(made)};
+  }
+  if (made.foreign().empty() && options_.foreign.empty()) return;
+  agree_or_throw(world_, [&] {
+    if (world_.first()) position_.tensors.model = initial_weights(loaded_.config, options_.foreign);
+  });
 }
 
 Outcome Replay::look() {

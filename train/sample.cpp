@@ -13,6 +13,7 @@
 #include "train/checkpoint.h"
 #include "train/data/config.h"
 #include "train/data/webm.h"
+#include "train/foreign.h"
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
@@ -81,7 +82,8 @@ void ask_gate(const SampleCommand& command, const State& state) {
                                                          .trust = command.trust,
                                                          .notices = command.notices,
                                                          .weights = weights.value_or(Digest{}),
-                                                         .use = command.use});
+                                                         .use = command.use,
+                                                         .foreign = foreign_of(state)});
   if (!verdict.cleared) throw ledger::Refused(verdict);
 }
 

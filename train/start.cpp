@@ -10,6 +10,7 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/trainee.h"
@@ -80,8 +81,8 @@ void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const Fit
   }
 }
 
-// The codec of a checkpoint, and the digest of the weights it is part of.
-std::string read_vae(const RunConfig& config, const CodecSource& source, TensorMap& codec) {
+// The codec of a checkpoint, the digest of the weights it is part of, and what is foreign in it.
+void read_vae(const RunConfig& config, const CodecSource& source, FittedCodec& fitted) {
   if (source.vae.empty()) {
     throw Error(Errc::config,
                 "codec: this config wants an autoencoder; give a checkpoint of the "
@@ -94,8 +95,9 @@ std::string read_vae(const RunConfig& config, const CodecSource& source, TensorM
     throw Error(Errc::config, "codec: the autoencoder of ", source.vae.string(),
                 " is another than the codec.vae of this config");
   }
-  codec = codec_of(checkpoint.tensors, theirs);
-  return checkpoint.state.weights();
+  fitted.codec = codec_of(checkpoint.tensors, theirs);
+  fitted.vae = checkpoint.state.weights();
+  fitted.foreign = foreign_of(checkpoint.state);
 }
 
 }  // namespace
@@ -108,9 +110,13 @@ FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& c
   agree_or_throw(world, [&] {
     if (!world.first()) return;
     const bool vae = config.stage() == RunConfig::TRANSFORMER && config.codec().has_vae();
-    if (vae) fitted.vae = read_vae(config, source, fitted.codec);
+    if (vae) read_vae(config, source, fitted);
     if (!samples.all.empty()) fit_to_samples(gate, config, samples, options, fitted.codec);
   });
+  State brought;
+  for (const std::string& weights : fitted.foreign) brought.add_foreign()->set_weights(weights);
+  brought.ParsePartialFromString(world.broadcast(brought.SerializePartialAsString()));
+  fitted.foreign = foreign_of(brought);
   return fitted;
 }
 

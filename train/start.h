@@ -40,6 +40,7 @@ struct FittedCodec {
   TensorMap codec;              // of rank 0
   std::vector<Digest> samples;  // that were read for it: on every rank
   std::string vae;              // rank 0: digest of the weights that the autoencoder comes from
+  std::vector<std::string> foreign;  // digests of foreign weights in it: on every rank
 };
 
 // Where an autoencoder comes from: a checkpoint of the run that trained it, whose statement one of

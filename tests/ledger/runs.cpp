@@ -88,13 +88,21 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
   append(facts);
 }
 
-RunOf RunWorld::begin_run(const std::string& name, const std::string& parent) {
-  if (permit_.empty()) {
-    permit_ = permit_note();
-    Fact permit;
-    permit.mutable_permit()->set_note(permit_);
-    append({permit});
+void RunWorld::permit(const std::vector<Foreign>& foreign) {
+  PermitRequest asked = request();
+  asked.foreign = foreign;
+  {
+    const Store store(ledger, Access::read);
+    const PermitText text = make_permit(store, Rights(store), asked);
+    permit_ = sign_text(format_textproto(text), {&approver});
   }
+  Fact fact;
+  fact.mutable_permit()->set_note(permit_);
+  append({fact});
+}
+
+RunOf RunWorld::begin_run(const std::string& name, const std::string& parent) {
+  if (permit_.empty()) permit();
   RunOf out;
   out.name = name;
   out.parent = parent;
@@ -163,6 +171,7 @@ void RunWorld::span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eat
   s.run = run.name;
   s.step = end;
   s.tree_head = head;
+  s.foreign_weights = claimed;
   CheckpointRecord& k = *facts.emplace_back().mutable_checkpoint();
   k.set_digest(std::string(weights.text()));
   k.set_run(run.name);

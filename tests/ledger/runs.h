@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ledger/attestation.h"
 #include "tests/ledger/world.h"
 
 namespace cleared::ledger {
@@ -31,7 +32,9 @@ struct RunWorld : World {
                     const Change& terms = nullptr,
                     const std::vector<const SignerKey*>& more_licensors = {});
 
-  // Under a permit for all shards; goes on from a checkpoint when one is named.
+  // A permit for all shards and these weights from elsewhere, for the runs that begin from here on.
+  void permit(const std::vector<Foreign>& foreign = {});
+  // Goes on from a checkpoint when one is named.
   RunOf begin_run(const std::string& name, const std::string& parent = {});
   // Receipt, consumption and checkpoint of the steps up to `end`. By index of the shard.
   void span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eaten);
@@ -40,7 +43,8 @@ struct RunWorld : World {
     return to_hex(manifests[licence].samples[sample].clip);
   }
 
-  std::vector<Manifest> manifests;  // of each licence's shard
+  std::vector<Manifest> manifests;               // of each licence's shard
+  std::vector<TrainingStatement::File> claimed;  // as foreign, by the statements of checkpoints
 
  private:
   void add_footage(size_t number, const std::string& ref, size_t samples);

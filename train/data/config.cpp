@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "ledger/base/error.h"
@@ -123,6 +124,20 @@ void check_transformer(const RunConfig& config, const Rules& rules) {
              "above 0 and at most 100");
 }
 
+void check_foreign(const RunConfig& config, const Rules& rules) {
+  std::set<std::string> weights, parts;
+  for (const RunConfig::Foreign& foreign : config.foreign()) {
+    rules.need(ledger::parse_digest_name(foreign.weights()).has_value(), "foreign.weights",
+               "\"sha256:\" and 64 lower-case hex digits");
+    rules.need(weights.insert(foreign.weights()).second, "foreign.weights", "each there once");
+    const std::string part = RunConfig::Foreign::Part_Name(foreign.part());
+    rules.need(parts.insert(part).second && (config.foreign_size() == 1 || part != "WHOLE"),
+               "foreign.part", "WHOLE once, or the others once each");
+    rules.need(part == "WHOLE" || config.stage() == RunConfig::TRANSFORMER, "foreign.part",
+               "WHOLE: an autoencoder has no other");
+  }
+}
+
 void check_optimiser(const RunConfig& config, const Rules& rules) {
   const RunConfig::Optimiser& optimiser = config.optimiser();
   rules.need(optimiser.learning_rate() > 0 && optimiser.learning_rate() <= 1,
@@ -153,6 +168,7 @@ void check(const RunConfig& config, const Rules& rules) {
   if (config.stage() == RunConfig::TRANSFORMER) check_transformer(config, rules);
   rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
              "there: it is what learns in this run");
+  check_foreign(config, rules);
   check_optimiser(config, rules);
   rules.between<uint64_t>(config.checkpoints().every(), 1, uint64_t{1} << 32, "checkpoints.every");
   rules.between<uint32_t>(config.log_every(), 1, 1 << 20, "log_every");

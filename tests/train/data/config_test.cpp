@@ -23,6 +23,9 @@ struct Case {
 };
 
 TEST(Config, NamesWhatIsWrongAndWhere) {
+  const auto foreign = [](const std::string& digit, const std::string& part) {
+    return " foreign { weights: \"sha256:" + std::string(64, digit[0]) + "\" part: " + part + " }";
+  };
   const Case cases[] = {
       {"seed: 7", "sead: 7", "tiny:3:"},
       {"seed: 7", "seed: -7", "tiny:3:"},
@@ -44,6 +47,12 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"warmup_steps: 1", "warmup_steps: 5", "warmup_steps + decay_steps"},
       {"ema: 0.9", "ema: 1", "optimiser.ema"},
       {"ema: 0.9", "ema: 0.9 muon_momentum: 1", "optimiser.muon_momentum"},
+      {"seed: 7", "seed: 7 foreign { weights: \"sha256:0\" part: WHOLE }", "foreign.weights"},
+      {"seed: 7", "seed: 7" + foreign("0", "TEXT_ENCODER") + foreign("0", "TRANSFORMER"),
+       "foreign.weights: must be each"},
+      {"seed: 7", "seed: 7" + foreign("0", "WHOLE") + foreign("1", "TRANSFORMER"), "foreign.part"},
+      {"seed: 7", "seed: 7" + foreign("0", "TEXT_ENCODER") + foreign("1", "TEXT_ENCODER"),
+       "foreign.part"},
       {"every: 3", "every: 0", "checkpoints.every"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
       {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},
