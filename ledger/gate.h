@@ -158,6 +158,8 @@ class Gate {
   const Permit& permit() const { return granted().permit; }
   const Digest& permit_digest() const { return granted().digest; }  // of the note, byte for byte
   const std::vector<PermittedSample>& samples() const { return samples_; }
+  // Name of the tar of a shard, by its index in the permit.
+  const std::string& shard_name(size_t shard) const { return (*manifests_)[shard].name; }
 
   // Does the permit still hold now: its expiry, the dates of every shard, and the revocations that
   // have arrived. Every rank asks before every step; it costs two system calls when nothing

@@ -430,23 +430,34 @@ int ledger_permit(const LedgerOptions& o) {
   request.run = config.name();
   request.config_digest = loaded.digest;
   request.purpose = config.purpose();
-  request.height_px = config.clip().height();
-  request.draws = config.steps() * config.batch();
+  uint32_t least = config.batch(), most = config.batch();  // samples of a step
+  for (const train::RunConfig& shape : train::by_shape(config)) {
+    request.height_px = std::max(request.height_px, shape.clip().height());
+    least = std::min(least, shape.batch());
+    most = std::max(most, shape.batch());
+  }
+  request.draws = config.steps() * most;
   request.passes_before = 1;  // the codec is fitted first
   for (const auto& foreign : config.foreign()) request.starts_from.push_back(foreign.weights());
   request.foreign = read_foreign(store, o.weights);
   request.resumes = o.resume;
   request.hold_shares = o.hold_shares;
   if (!o.resume.empty()) {
-    request.draws -= std::min(request.draws, end_of_run(store, o.resume) * config.batch());
+    request.draws -= std::min(request.draws, end_of_run(store, o.resume) * most);
     request.passes_before = 0;
   }
   request.hours = o.hours;
   request.leave_out_refused = o.leave_out;
   request.only = o.name;
+  if (least != most && o.hold_shares) {
+    throw Error(Errc::usage, "permit: --hold-shares is for configs whose steps are of one size");
+  }
   PermitText text;
   try {
     text = make_permit(store, rights, request);
+    // How many samples the run takes lies between; a share that holds at both ends holds there.
+    request.draws = request.draws / most * least;
+    if (least != most) text = make_permit(store, rights, request);
   } catch (const Refused& refused) {
     return record_refusal(store, o, "permit", config.name() + " " + digest_name(loaded.digest),
                           refused.verdict());

@@ -54,13 +54,20 @@ int do_plan(const Options& options) {
                              ? train::micro_batches_of(loaded.config)
                              : 1;
   const uint32_t shares = std::max(parts, static_cast<uint32_t>(options.ranks));
-  const uint32_t clips = (loaded.config.batch() + shares - 1) / shares;
-  const uint64_t needed = plan.state_bytes + clips * plan.activation_bytes;
+  uint64_t activations = 0, recomputed = 0;  // of the shape that needs most
+  bool divides = true;
+  for (const train::RunConfig& shape : train::by_shape(loaded.config)) {
+    const uint32_t clips = (shape.batch() + shares - 1) / shares;
+    const train::Plan one = train::plan_of(shape);
+    activations = std::max(activations, clips * one.activation_bytes);
+    recomputed = std::max(recomputed, clips * one.recomputed_bytes);
+    divides = divides && shape.batch() % static_cast<uint32_t>(options.ranks) == 0;
+  }
+  const uint64_t needed = plan.state_bytes + activations;
   const uint64_t there = train::free_bytes(device);
   const uint64_t all_needed =
       device.is_cpu() ? needed * static_cast<uint64_t>(options.ranks) : needed;
   const bool fits = there == 0 || all_needed <= there;
-  const bool divides = loaded.config.batch() % static_cast<uint32_t>(options.ranks) == 0;
   if (options.json) {
     print({{"config", loaded.config.name()},
            {"parameters", plan.parameters()},
@@ -85,6 +92,17 @@ int do_plan(const Options& options) {
            {"fits", fits && divides}});
   } else if (!options.quiet) {
     std::printf("%s\n", line.c_str());
+    const auto shapes = train::by_shape(loaded.config);
+    for (size_t i = 1; i < shapes.size(); ++i) {
+      const train::RunConfig::Clip& clip = shapes[i].clip();
+      const train::Plan one = train::plan_of(shapes[i]);
+      std::printf(
+          "bucket %s: %u x %u, %u frame%s, %llu tokens, a step of %u: %.4g tokens, %.4g TFLOP\n",
+          loaded.config.bucket(static_cast<int>(i) - 1).shards().c_str(), clip.width(),
+          clip.height(), clip.frames(), clip.frames() == 1 ? "" : "s", number(one.tokens),
+          shapes[i].batch(), static_cast<double>(one.tokens) * shapes[i].batch(),
+          one.step_flop / 1e12);
+    }
     std::printf(
         "here: %.4g TFLOP/s measured in float32 on %s with %d thread%s; at %.0f %% of it on "
         "%d equal rank%s a step takes %s, %llu steps %s\n",
@@ -95,7 +113,7 @@ int do_plan(const Options& options) {
         duration_text(step_s * static_cast<double>(loaded.config.steps())).c_str());
     std::printf("memory: %s needed (%s with every block computed again), %s free\n",
                 train::bytes_text(all_needed).c_str(),
-                train::bytes_text(plan.state_bytes + clips * plan.recomputed_bytes).c_str(),
+                train::bytes_text(plan.state_bytes + recomputed).c_str(),
                 train::bytes_text(there).c_str());
   }
   if (!divides) {

@@ -25,10 +25,13 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .leave_out = paths.leave_out};
 }
 
-Digest samples_root(const ledger::Gate& gate) {
+Digest samples_root(const RunConfig& config, const ledger::Gate& gate) {
   std::vector<Digest> leaves;
   for (const auto& sample : gate.samples()) {
     leaves.push_back(ledger::leaf_digest(sample.digest.bytes));
+    if (config.bucket().empty()) continue;
+    const size_t shape = shape_of_shard(config, gate.shard_name(sample.shard));
+    leaves.push_back(ledger::leaf_digest(as_bytes("shape " + std::to_string(shape))));
   }
   return ledger::root_digest(leaves);
 }
@@ -71,9 +74,13 @@ Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first
                        .samples = gate.samples().size(),
                        .batch = config.batch(),
                        .first_step = first_step};
-  if (config.sequence() == RunConfig::REVOCABLE_LAST) {
-    options.last = revocable_samples(gate);
-    options.end_step = config.steps();
+  options.end_step = config.steps();
+  if (config.sequence() == RunConfig::REVOCABLE_LAST) options.last = revocable_samples(gate);
+  if (config.bucket().empty()) return Order(options);
+  for (const RunConfig& shape : by_shape(config)) options.batches.push_back(shape.batch());
+  for (const auto& sample : gate.samples()) {
+    const size_t shape = shape_of_shard(config, gate.shard_name(sample.shard));
+    options.shape_of.push_back(static_cast<uint8_t>(shape));
   }
   return Order(options);
 }

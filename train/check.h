@@ -32,9 +32,9 @@ struct GatePaths {
 };
 ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths);
 
-// Merkle root over the digests of the permitted samples, in their order: names what a data order is
-// an order of.
-Digest samples_root(const ledger::Gate& gate);
+// Merkle root over the digests of the permitted samples, in their order, and where the config has
+// buckets over their shapes: names what a data order is an order of.
+Digest samples_root(const RunConfig& config, const ledger::Gate& gate);
 
 // The data order that the config asks for, of the samples that the gate permits, from `first_step`.
 Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step);

@@ -74,7 +74,6 @@ class Training {
         world_(world),
         key_(key),
         gate_(std::move(gate)),
-        slots_(slots_of_a_rank(config_, world.size())),
         position_(std::move(position)),
         state_(position_.state),
         first_step_(state_.step()),
@@ -82,7 +81,9 @@ class Training {
         span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
         order_(order_of(config_, *gate_, state_.order_first_step())),
-        plan_(plan_of(config_)) {}
+        shapes_(by_shape(config_)) {
+    for (const RunConfig& shape : shapes_) plans_.push_back(plan_of(shape));
+  }
 
   void start();
   bool done() const { return state_.step() >= end_step_; }
@@ -115,7 +116,6 @@ class Training {
   World& world_;
   const ledger::SignerKey* key_;  // rank 0 only
   std::unique_ptr<ledger::Gate> gate_;
-  const uint32_t slots_;
   Position position_;
   State& state_;
   const uint64_t first_step_;  // of this call
@@ -132,7 +132,8 @@ class Training {
   uint64_t machines_ = 1;
   Clock::time_point span_started_;
   Clock::time_point started_, last_step_;
-  const Plan plan_;
+  const std::vector<RunConfig> shapes_;
+  std::vector<Plan> plans_;      // of each shape
   double peak_flops_per_s_ = 0;  // of all ranks
   double pace_s_ = 0;            // of a step, smoothed
   std::optional<Profile> profile_;
@@ -160,13 +161,12 @@ void Training::start() {
     write_file(options_.out / kStep0File, tensors);
     state_.set_step0(ledger::digest_name(ledger::sha256(tensors)));
   }
-  const auto first_slot = slots_ * static_cast<uint32_t>(world_.rank());
   loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_),
                                      decoder_options(options_.curate, config_), order_,
                                      LoaderOptions{.first_step = state_.step(),
                                                    .end_step = end_step_,
-                                                   .first_slot = first_slot,
-                                                   .end_slot = first_slot + slots_,
+                                                   .rank = static_cast<uint32_t>(world_.rank()),
+                                                   .ranks = static_cast<uint32_t>(world_.size()),
                                                    .before = before});
   if (world_.first()) events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
   started_ = last_step_ = Clock::now();
@@ -249,7 +249,9 @@ Outcome Training::step() {
   if (options_.profile > 0 && world_.first() && step == first_step_ + 1) {
     profile_.emplace();
   }
-  const Learned learned = learner_->learn(batch_, slots_ * static_cast<uint32_t>(world_.rank()));
+  const auto first_slot =
+      static_cast<uint32_t>(batch_.items.size()) * static_cast<uint32_t>(world_.rank());
+  const Learned learned = learner_->learn(batch_, first_slot);
 
   if (!learned.applied || !std::isfinite(learned.loss)) {
     Outcome outcome;
@@ -262,7 +264,7 @@ Outcome Training::step() {
     return outcome;
   }
 
-  const StepFacts facts = facts_of(learned, step, *gate_, order_, config_.batch());
+  const StepFacts facts = facts_of(learned, step, *gate_, order_);
   for (const Digest& sample : facts.samples) ++position_.totals[sample];
   span_.step(facts);
   if (step == 0) state_.set_first_loss(learned.loss);
@@ -276,11 +278,12 @@ Outcome Training::step() {
 std::string Training::names_of_samples(uint64_t step) const {
   constexpr uint32_t kShown = 8;
   std::string names;
-  for (uint32_t slot = 0; slot < std::min(config_.batch(), kShown); ++slot) {
+  const uint32_t batch = order_.batch(step);
+  for (uint32_t slot = 0; slot < std::min(batch, kShown); ++slot) {
     names += (slot == 0 ? "" : ", ");
     names += gate_->samples()[order_.at(step, slot).sample].key;
   }
-  if (config_.batch() > kShown) names += ", " + std::to_string(config_.batch() - kShown) + " more";
+  if (batch > kShown) names += ", " + std::to_string(batch - kShown) + " more";
   return names;
 }
 
@@ -289,6 +292,8 @@ void Training::report(const Learned& learned) {
   last_step_ = Clock::now();
   pace_s_ = pace_s_ == 0 ? seconds : 0.9 * pace_s_ + 0.1 * seconds;
   const LoaderTimes times = loader_->times();
+  const size_t shape = order_.shape(state_.step() - 1);
+  const double batch = shapes_[shape].batch();
   const StepReport report{
       .step = state_.step() - 1,
       .steps = config_.steps(),
@@ -296,9 +301,9 @@ void Training::report(const Learned& learned) {
       .smooth_loss = state_.smooth_loss(),
       .learning_rate = learned.learning_rate,
       .gradient_norm = learned.gradient_norm,
-      .samples_per_s = config_.batch() / seconds,
-      .tokens_per_s = static_cast<double>(plan_.tokens) * config_.batch() / seconds,
-      .peak_share = plan_.step_flop / seconds / peak_flops_per_s_,
+      .samples_per_s = batch / seconds,
+      .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
+      .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,
       .eta_s = pace_s_ * static_cast<double>(end_step_ - state_.step()),
       .memory_bytes = peak_resident_bytes(),
       .seconds = seconds,
@@ -426,7 +431,7 @@ namespace {
 RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
                    World& world) {
   std::unique_ptr<ledger::Gate> gate;
-  const Outcome opened = open_gate(world, gate, [&] {
+  const Outcome opened = open_gate(world, loaded.config, gate, [&] {
     return std::make_unique<ledger::Gate>(gate_options(loaded, options.gate));
   });
   if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
@@ -482,7 +487,7 @@ RunResult run(const RunOptions& options) {
   const WorldOptions where = world_from_environment();
   set_log_rank(where.rank);
   World world(where);
-  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
+  agree_or_throw(world, [&] { check_slots(loaded.config, world.size()); });
   agree_on_run(world, loaded);
 
   RunResult result = run_once(options, loaded, machine, world);

@@ -130,7 +130,7 @@ void Replay::read_run() {
 }
 
 Outcome Replay::ask_gate() {
-  const Outcome outcome = open_gate(world_, gate_, [&] {
+  const Outcome outcome = open_gate(world_, loaded_.config, gate_, [&] {
     const uint64_t at_us =
         options_.at_us ? *options_.at_us : ledger::Gate::issued_at(options_.gate.permit);
     report_.judged_at = format_time(at_us);
@@ -155,11 +155,12 @@ Outcome Replay::ask_gate() {
 void Replay::start() {
   share_position(world_, position_);
   const RunConfig& config = loaded_.config;
-  const uint32_t slots = slots_of_a_rank(config, world_.size());
-  const DecoderOptions decoder = decoder_options(options_.curate, config);
+  check_slots(config, world_.size());
+  const auto decoders = decoder_options(options_.curate, config);
   order_ = std::make_unique<Order>(order_of(config, *gate_, position_.state.order_first_step()));
   if (step_ == 0) {
-    const FittedCodec fitted = fit_codec(world_, *gate_, config, decoder, {options_.vae, trusted_});
+    const FittedCodec fitted =
+        fit_codec(world_, *gate_, config, decoders, {options_.vae, trusted_});
     position_.tensors.codec = fitted.codec;
     if (world_.first() && position_.state.vae() != fitted.vae) {
       report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
@@ -175,12 +176,11 @@ void Replay::start() {
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};
-  const auto first_slot = slots * static_cast<uint32_t>(world_.rank());
-  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_), decoder, *order_,
+  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_), decoders, *order_,
                                      LoaderOptions{.first_step = step_,
                                                    .end_step = claims_.end_step,
-                                                   .first_slot = first_slot,
-                                                   .end_slot = first_slot + slots,
+                                                   .rank = static_cast<uint32_t>(world_.rank()),
+                                                   .ranks = static_cast<uint32_t>(world_.size()),
                                                    .before = before});
   share_disagreement();
 }
@@ -212,10 +212,9 @@ Outcome Replay::look() {
 }
 
 void Replay::step() {
-  const RunConfig& config = loaded_.config;
-  const uint32_t slots = config.batch() / static_cast<uint32_t>(world_.size());
+  const auto slots = static_cast<uint32_t>(batch_.items.size());
   const Learned learned = learner_->learn(batch_, slots * static_cast<uint32_t>(world_.rank()));
-  const std::string line = step_line(facts_of(learned, step_, *gate_, *order_, config.batch()));
+  const std::string line = step_line(facts_of(learned, step_, *gate_, *order_));
   if (world_.first()) {
     report_.disagreement = compare_lines(claims_.lines.at(step_), line, step_, options_.tolerance);
   }

@@ -21,7 +21,11 @@ ModelConfig model_config(const RunConfig& config) {
   const LatentShape latent = latent_shape(config);
   const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
   model.dit.channels = size(latent.channels);
-  model.dit.latent = {size(latent.frames), size(latent.height), size(latent.width)};
+  for (const RunConfig& shape : by_shape(config)) {
+    const LatentShape one = latent_shape(shape);
+    model.dit.latents.push_back({size(one.frames), size(one.height), size(one.width)});
+  }
+  model.dit.latent = model.dit.latents.front();
   model.dit.patch = {1, config.model().patch(), config.model().patch()};
   model.dit.text_len = config.text().length();
   model.dit.text_dim = config.text().dim();
@@ -29,6 +33,12 @@ ModelConfig model_config(const RunConfig& config) {
   model.text_layers = config.text().layers();
   model.vocabulary = size(vocabulary_of(config));
   return model;
+}
+
+std::vector<int64_t> latent_sizes(const RunConfig& config) {
+  const LatentShape latent = latent_shape(config);
+  const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
+  return {size(latent.channels), size(latent.frames), size(latent.height), size(latent.width)};
 }
 
 Schedule schedule_of(const RunConfig& config) {

@@ -79,8 +79,8 @@ uint64_t Permutation::index_of(uint64_t value, uint64_t epoch) const {
 
 namespace {
 
-uint64_t order_key(const OrderOptions& options, uint32_t tag) {
-  return philox64(options.first_step, 0, tag, options.seed);
+uint64_t order_key(const OrderOptions& options, uint32_t shape, uint32_t tag) {
+  return philox64(options.first_step, shape, tag, options.seed);
 }
 
 void check_options(const OrderOptions& options) {
@@ -88,53 +88,101 @@ void check_options(const OrderOptions& options) {
     throw Error(Errc::usage, "order: the permit lists no sample; approve a shard first");
   }
   if (options.batch == 0) throw Error(Errc::usage, "order: a step must have at least one slot");
-  if (options.last.empty()) return;
+  CLEARED_CHECK(options.batches.empty() || options.shape_of.size() == options.samples);
+  const bool needs_end = !options.last.empty() || !options.batches.empty();
   if (!std::is_sorted(options.last.begin(), options.last.end(), std::less_equal<>()) ||
-      options.last.back() >= options.samples || options.end_step < options.first_step) {
+      (!options.last.empty() && options.last.back() >= options.samples) ||
+      (needs_end && options.end_step < options.first_step)) {
     throw Error(Errc::usage,
                 "order: what comes last must be samples, rising, of a run with an end");
   }
 }
 
-std::shared_ptr<const std::vector<uint64_t>> all_but(const OrderOptions& options) {
-  auto out = std::make_shared<std::vector<uint64_t>>();
-  auto next = options.last.begin();
-  for (uint64_t i = 0; i < options.samples; ++i) {
-    if (next != options.last.end() && *next == i) {
-      ++next;
-    } else {
-      out->push_back(i);
-    }
-  }
-  return out;
-}
-
 // Every sample gets the same share of the draws; what is left over goes to those that come last, so
 // that none of them comes a step sooner.
-uint64_t draws_before(const OrderOptions& options) {
-  if (options.last.empty() || options.last.size() == options.samples) {
-    return options.last.empty() ? UINT64_MAX : 0;
-  }
-  const uint64_t draws = (options.end_step - options.first_step) * options.batch;
-  const uint64_t early = options.samples - options.last.size();
-  return draws / options.samples * early + std::min(draws % options.samples, early);
+uint64_t draws_before(uint64_t draws, uint64_t early, uint64_t late) {
+  if (late == 0) return UINT64_MAX;
+  const uint64_t samples = early + late;
+  return draws / samples * early + std::min(draws % samples, early);
 }
 
 }  // namespace
 
-Order::Order(const OrderOptions& options)
-    : options_((check_options(options), options)),
-      early_draws_(draws_before(options)),
-      early_{options.samples - options.last.size(),
-             options.last.empty() ? nullptr : all_but(options),
-             Permutation(std::max<uint64_t>(1, options.samples - options.last.size()),
-                         order_key(options, kKeyTag))},
-      late_{options.last.size(), std::make_shared<const std::vector<uint64_t>>(options.last),
-            Permutation(std::max<size_t>(1, options.last.size()), order_key(options, kLateTag))} {
-  if (options.last.empty()) return;
-  auto place = std::make_shared<std::vector<uint64_t>>(options.samples);
-  for (const Part* part : {&early_, &late_}) {
-    for (uint64_t i = 0; i < part->size; ++i) (*place)[(*part->samples)[i]] = i;
+Order::Track Order::make_track(const OrderOptions& options, uint8_t shape, uint64_t steps) {
+  const bool one = options.batches.empty(), all = one && options.last.empty();
+  std::vector<uint64_t> early, late;
+  auto next = options.last.begin();
+  for (uint64_t i = 0; i < options.samples && !all; ++i) {
+    const bool last = next != options.last.end() && *next == i;
+    if (last) ++next;
+    if (one || options.shape_of[i] == shape) (last ? late : early).push_back(i);
+  }
+  const auto part = [&](std::vector<uint64_t> samples, uint32_t tag) {
+    const uint64_t size = samples.size();
+    return Part{size, std::make_shared<const std::vector<uint64_t>>(std::move(samples)),
+                Permutation(std::max<uint64_t>(1, size), order_key(options, shape, tag))};
+  };
+  const uint32_t batch = one ? options.batch : options.batches[shape];
+  const uint64_t early_size = all ? options.samples : early.size();
+  const uint64_t early_draws = draws_before(steps * batch, early_size, late.size());
+  return {batch, early_draws,
+          all ? Part{options.samples, nullptr,
+                     Permutation(options.samples, order_key(options, shape, kKeyTag))}
+              : part(std::move(early), kKeyTag),
+          part(std::move(late), kLateTag)};
+}
+
+// The shape of each step: that of which a sample has been consumed least, counted to the middle of
+// the step. Exact in whole numbers, so that every machine finds the same.
+void Order::interleave() {
+  __extension__ using Wide = unsigned __int128;
+  const size_t count = options_.batches.size();
+  std::vector<uint64_t> sizes(count, 0), done(count, 0);
+  for (const uint8_t shape : options_.shape_of) ++sizes[shape];
+  for (size_t i = 0; i < count; ++i) {
+    if (sizes[i] == 0 || sizes[i] >= options_.batches[i]) continue;
+    throw Error(Errc::config, i == 0 ? "clip" : "bucket", ": its ", sizes[i],
+                " samples are fewer than the ", options_.batches[i],
+                " of a step; lower its batch, or permit more");
+  }
+  const uint64_t steps = options_.end_step - options_.first_step;
+  auto shapes = std::make_shared<std::vector<uint8_t>>();
+  std::vector<std::shared_ptr<std::vector<uint32_t>>> before;
+  for (size_t i = 0; i < count; ++i) before.push_back(std::make_shared<std::vector<uint32_t>>());
+  for (uint64_t step = 0; step <= steps; ++step) {
+    size_t next = count;
+    for (size_t i = 0; i < count; ++i) {
+      before[i]->push_back(static_cast<uint32_t>(done[i]));
+      if (sizes[i] == 0) continue;
+      // (2 done + 1) batch / size, of one and of the other.
+      if (next == count || Wide{2 * done[i] + 1} * options_.batches[i] * sizes[next] <
+                               Wide{2 * done[next] + 1} * options_.batches[next] * sizes[i]) {
+        next = i;
+      }
+    }
+    if (step == steps) break;
+    shapes->push_back(static_cast<uint8_t>(next));
+    ++done[next];
+  }
+  shapes_ = std::move(shapes);
+  before_.assign(before.begin(), before.end());
+}
+
+Order::Order(const OrderOptions& options) : options_((check_options(options), options)) {
+  if (options_.batches.empty()) {
+    tracks_.push_back(make_track(options_, 0, options_.end_step - options_.first_step));
+    if (options_.last.empty()) return;
+  } else {
+    interleave();
+    for (size_t i = 0; i < options_.batches.size(); ++i) {
+      tracks_.push_back(make_track(options_, static_cast<uint8_t>(i), before_[i]->back()));
+    }
+  }
+  auto place = std::make_shared<std::vector<uint64_t>>(options_.samples);
+  for (const Track& track : tracks_) {
+    for (const Part* part : {&track.early, &track.late}) {
+      for (uint64_t i = 0; i < part->size; ++i) (*place)[(*part->samples)[i]] = i;
+    }
   }
   place_ = std::move(place);
 }
@@ -150,25 +198,55 @@ uint64_t Order::Part::passes(uint64_t index, uint64_t draws) const {
   return epoch + (permutation.index_of(index, epoch) < draws % size ? 1 : 0);
 }
 
+size_t Order::shape(uint64_t step) const {
+  CLEARED_CHECK(step >= options_.first_step);
+  return shapes_ ? shapes_->at(step - options_.first_step) : 0;
+}
+
+uint32_t Order::batch(uint64_t step) const {
+  return tracks_[shape(step)].batch;
+}
+
+uint64_t Order::steps_before(size_t shape, uint64_t step) const {
+  const uint64_t since = step - options_.first_step;
+  return shapes_ ? before_[shape]->at(since) : since;
+}
+
 Order::Slot Order::at(uint64_t step, uint32_t slot) const {
-  CLEARED_CHECK(step >= options_.first_step && slot < options_.batch);
-  const uint64_t draw = (step - options_.first_step) * options_.batch + slot;
-  return draw < early_draws_ ? early_.at(draw) : late_.at(draw - early_draws_);
+  const size_t own = shape(step);
+  const Track& track = tracks_[own];
+  CLEARED_CHECK(slot < track.batch);
+  const uint64_t draw = steps_before(own, step) * track.batch + slot;
+  return draw < track.early_draws ? track.early.at(draw) : track.late.at(draw - track.early_draws);
 }
 
 uint64_t Order::passes(uint64_t sample, uint64_t end_step) const {
   CLEARED_CHECK(end_step >= options_.first_step);
-  const uint64_t draws = (end_step - options_.first_step) * options_.batch;
-  if (options_.last.empty()) return early_.passes(sample, draws);
+  const size_t own = shapes_ ? options_.shape_of[sample] : 0;
+  const Track& track = tracks_[own];
+  const uint64_t draws = steps_before(own, end_step) * track.batch;
+  const uint64_t index = place_ ? (*place_)[sample] : sample;
   const bool late = std::binary_search(options_.last.begin(), options_.last.end(), sample);
-  const uint64_t index = (*place_)[sample];
-  if (!late) return early_.passes(index, std::min(draws, early_draws_));
-  return draws <= early_draws_ ? 0 : late_.passes(index, draws - early_draws_);
+  if (!late) return track.early.passes(index, std::min(draws, track.early_draws));
+  return draws <= track.early_draws ? 0 : track.late.passes(index, draws - track.early_draws);
 }
 
 uint64_t Order::first_last_step() const {
-  if (options_.last.empty()) return options_.end_step;
-  return std::min(options_.end_step, options_.first_step + early_draws_ / options_.batch);
+  uint64_t first = options_.end_step;
+  for (size_t i = 0; i < tracks_.size(); ++i) {
+    if (tracks_[i].late.size == 0) continue;
+    const uint64_t own = tracks_[i].early_draws / tracks_[i].batch;  // step of this shape
+    uint64_t step = options_.first_step + own;
+    if (shapes_) {
+      const auto& before = *before_[i];
+      step = options_.first_step +
+             static_cast<uint64_t>(std::upper_bound(before.begin(), before.end(), own) -
+                                   before.begin()) -
+             1;
+    }
+    first = std::min(first, step);
+  }
+  return first;
 }
 
 }  // namespace cleared::train

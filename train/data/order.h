@@ -43,11 +43,17 @@ struct OrderOptions {
   // or take one pass, by the steps up to end_step, which must be given then.
   std::vector<uint64_t> last = {};
   uint64_t end_step = 0;  // of the whole run
+  // Where samples are of several shapes: the slots of a step of each, in place of `batch`, and the
+  // shape of each sample. A step is of one shape; the next is of the shape whose samples are
+  // furthest behind, so that all are consumed about as often. end_step must be given then.
+  std::vector<uint32_t> batches = {};
+  std::vector<uint8_t> shape_of = {};
 };
 
 class Order {
  public:
-  // Error{usage} when there is no sample or no slot.
+  // Error{usage} when there is no sample or no slot, Error{config} when a shape has fewer samples
+  // than a step of it takes.
   explicit Order(const OrderOptions& options);
 
   // The first step that consumes one of `last`; the end of the run when none does.
@@ -57,7 +63,10 @@ class Order {
     uint64_t sample = 0;
     uint64_t passes = 0;  // times this order will have consumed it, this time included
   };
-  // `step` is at least first_step; `slot` is below batch.
+  // `step` is at least first_step, and below end_step where samples are of several shapes.
+  size_t shape(uint64_t step) const;
+  uint32_t batch(uint64_t step) const;
+  // `slot` is below batch(step).
   Slot at(uint64_t step, uint32_t slot) const;
 
   // Times `sample` is consumed by the steps [first_step, end_step). Closed form.
@@ -72,10 +81,24 @@ class Order {
     Slot at(uint64_t draw) const;
     uint64_t passes(uint64_t index, uint64_t draws) const;
   };
+  // Of one shape: its samples, those that come last after all others.
+  struct Track {
+    uint32_t batch = 0;
+    uint64_t early_draws = 0;  // before the first that comes last
+    Part early, late;
+  };
+  static Track make_track(const OrderOptions& options, uint8_t shape, uint64_t steps);
+  void interleave();
+  uint64_t steps_before(size_t shape, uint64_t step) const;  // of the shape
+
   OrderOptions options_;
-  uint64_t early_draws_;  // before the first of `last`
-  Part early_, late_;
-  std::shared_ptr<const std::vector<uint64_t>> place_;  // by sample: its index in its part
+  std::vector<Track> tracks_;
+  // By step from first_step, where there are several shapes: its shape, and how many steps of each
+  // shape come before it.
+  std::shared_ptr<const std::vector<uint8_t>> shapes_;
+  std::vector<std::shared_ptr<const std::vector<uint32_t>>> before_;
+  std::shared_ptr<const std::vector<uint64_t>>
+      place_;  // by sample: its index in its part; null: it
 };
 
 }  // namespace cleared::train

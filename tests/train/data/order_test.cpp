@@ -125,5 +125,115 @@ TEST(Order, NeedsSomethingToOrder) {
   EXPECT_THROW(Order({.seed = 0, .samples = 1, .batch = 0, .first_step = 0}), Error);
 }
 
+struct Shapes {
+  OrderOptions options;
+  std::vector<uint64_t> sizes;
+};
+
+// Samples of three shapes, mixed; 4, 2 and 8 slots.
+Shapes three_shapes(uint64_t steps, uint64_t first_step = 0) {
+  Shapes out;
+  out.options = {.seed = 3,
+                 .samples = 300,
+                 .batch = 4,
+                 .first_step = first_step,
+                 .end_step = first_step + steps,
+                 .batches = {4, 2, 8}};
+  out.sizes.resize(3);
+  for (uint64_t i = 0; i < 300; ++i) {
+    const uint8_t shape = i % 10 < 2 ? 1 : i % 7 < 3 ? 2 : 0;
+    out.options.shape_of.push_back(shape);
+    ++out.sizes[shape];
+  }
+  return out;
+}
+
+TEST(Order, OfSeveralShapesAStepIsOfOneAndAllAreConsumedAsOften) {
+  const Shapes shapes = three_shapes(500, 7);
+  const Order order(shapes.options);
+  std::vector<uint64_t> passes(300), steps(3);
+  for (uint64_t step = 7; step < 507; ++step) {
+    // Closed form, at every step.
+    if (step % 50 == 0) {
+      for (uint64_t i = 0; i < 300; ++i) ASSERT_EQ(order.passes(i, step), passes[i]) << step;
+      const auto [least, most] = std::minmax_element(passes.begin(), passes.end());
+      EXPECT_LE(*most - *least, 2u) << step;
+    }
+    const size_t shape = order.shape(step);
+    ++steps[shape];
+    ASSERT_EQ(order.batch(step), shapes.options.batches[shape]);
+    std::set<uint64_t> step_samples;
+    for (uint32_t slot = 0; slot < order.batch(step); ++slot) {
+      const auto [sample, pass] = order.at(step, slot);
+      ASSERT_EQ(shapes.options.shape_of[sample], shape);
+      ASSERT_EQ(pass, ++passes[sample]);
+      step_samples.insert(sample);
+    }
+  }
+  for (uint64_t i = 0; i < 300; ++i) EXPECT_EQ(order.passes(i, 507), passes[i]);
+  // As many steps of each as its samples need.
+  for (size_t i = 0; i < 3; ++i) {
+    const double share = static_cast<double>(steps[i]) * shapes.options.batches[i] /
+                         static_cast<double>(shapes.sizes[i]);
+    EXPECT_NEAR(share, static_cast<double>(steps[0]) * 4 / static_cast<double>(shapes.sizes[0]),
+                0.2);
+  }
+  // A run that ends later begins the same; another seed draws others in steps of the same shapes.
+  OrderOptions longer = shapes.options, other = shapes.options;
+  longer.end_step += 1000;
+  other.seed = 4;
+  const Order more(longer), drawn(other);
+  bool differs = false;
+  for (uint64_t step = 7; step < 507; ++step) {
+    EXPECT_EQ(more.at(step, 1).sample, order.at(step, 1).sample);
+    EXPECT_EQ(drawn.shape(step), order.shape(step));
+    differs = differs || drawn.at(step, 1).sample != order.at(step, 1).sample;
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(Order, OfSeveralShapesWhatComesLastComesLastInEach) {
+  Shapes shapes = three_shapes(400);
+  for (uint64_t i = 0; i < 300; i += 3) shapes.options.last.push_back(i);
+  const Order order(shapes.options);
+  std::vector<uint64_t> passes(300);
+  std::vector<bool> late(3, false);
+  uint64_t first = 400;
+  for (uint64_t step = 0; step < 400; ++step) {
+    for (uint32_t slot = 0; slot < order.batch(step); ++slot) {
+      const auto [sample, pass] = order.at(step, slot);
+      ASSERT_EQ(pass, ++passes[sample]);
+      const bool last = sample % 3 == 0;
+      ASSERT_TRUE(last || !late[order.shape(step)]) << step;
+      late[order.shape(step)] = last;
+      if (last) first = std::min(first, step);
+    }
+  }
+  EXPECT_EQ(order.first_last_step(), first);
+  EXPECT_GT(first, 200u);
+  for (uint64_t i = 0; i < 300; ++i) EXPECT_EQ(order.passes(i, 400), passes[i]);
+  const auto [least, most] = std::minmax_element(passes.begin(), passes.end());
+  EXPECT_LE(*most - *least, 2u);
+}
+
+TEST(Order, AShapeWithoutSamplesHasNoSteps) {
+  OrderOptions options = three_shapes(50).options;
+  for (uint8_t& shape : options.shape_of) shape = shape == 1 ? 0 : shape;
+  const Order order(options);
+  for (uint64_t step = 0; step < 50; ++step) EXPECT_NE(order.shape(step), 1u);
+}
+
+TEST(Order, AShapeOfFewerSamplesThanAStepIsRefused) {
+  OrderOptions options = three_shapes(50).options;
+  options.batches[1] = 1000;
+  try {
+    const Order order(options);
+    ADD_FAILURE() << "took it";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::config);
+    EXPECT_NE(std::string(error.what()).find("fewer than the 1000"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace cleared::train

@@ -120,7 +120,7 @@ TEST(Dit, PatchesComeBackAsTheyWere) {
   const Dit dit(tiny_config(), parameters);
   const Tensor z = at::arange(3 * 4 * 2 * 4 * 4, at::kFloat).view({3, 4, 2, 4, 4});
   EXPECT_EQ(dit.patchify(z).sizes(), (std::vector<int64_t>{3, 8, 16}));
-  EXPECT_TRUE(at::equal(dit.unpatchify(dit.patchify(z)), z));
+  EXPECT_TRUE(at::equal(dit.unpatchify(dit.patchify(z), dit.grid_of(z)), z));
 }
 
 TEST(Dit, RopeTurnsByTimeAndPlaceAndKeepsLengths) {
