@@ -76,6 +76,7 @@ void show_start(Lines& lines, const train::StartReport& start) {
                   {"backend", start.backend},
                   {"machine", start.machine},
                   {"peak_flops_per_s", start.peak_flops_per_s},
+                  {"foreign", start.foreign},
                   {"resumed_from", start.resumed_from.string()},
                   {"set_aside", start.set_aside}});
   }
@@ -88,6 +89,9 @@ void show_start(Lines& lines, const train::StartReport& start) {
                      static_cast<double>(start.parameters) / 1e6, start.ranks,
                      start.ranks == 1 ? "" : "s over ") +
                 (start.ranks == 1 ? "" : start.backend));
+  for (const std::string& weights : start.foreign) {
+    lines.lasting("it began with foreign weights " + weights);
+  }
   if (start.set_aside > 0) {
     lines.lasting(text("%zu later checkpoints were set aside, none deleted", start.set_aside));
   }

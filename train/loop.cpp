@@ -179,6 +179,7 @@ void Training::start() {
                        .backend = world_.backend(),
                        .machine = state_.machine(),
                        .peak_flops_per_s = peak_flops_per_s_,
+                       .foreign = foreign_of(state_),
                        .resumed_from = position_.resumed_from,
                        .set_aside = position_.set_aside});
   }

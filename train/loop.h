@@ -51,6 +51,7 @@ struct StartReport {
   std::string backend;
   std::string machine;
   double peak_flops_per_s = 0;         // of all ranks at once, measured
+  std::vector<std::string> foreign;    // digests of weights from elsewhere that the run began with
   std::filesystem::path resumed_from;  // empty: from the seed
   size_t set_aside = 0;                // checkpoints after --from, moved away
 };

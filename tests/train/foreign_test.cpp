@@ -144,6 +144,7 @@ TEST_F(ForeignWeights, WhereTheyMayBeUsedEveryCheckpointSaysSoAndAuditorsStartFr
   trust("foreign B\n");
   const Ended done = run(*f_, "run", file() + kTwoRanks);
   ASSERT_EQ(done.code, 0) << done.output;
+  EXPECT_THAT(done.output, HasSubstr("foreign weights " + digest()));
   for (const char* step : {"step-000003", "step-000006"}) {
     const fs::path checkpoint = f_->folder() / "run" / step;
     EXPECT_EQ(
@@ -214,6 +215,48 @@ TEST_F(ForeignWeights, SamplingAsksTheReleaseAndTheTrustFileOfItsPlace) {
   trust("foreign A\n");
   f_->release(weights, {described(bytes_, ledger::Foreign::A)});
   sample("");
+}
+
+// An autoencoder that began with foreign weights brings them along: the transformer's permit must
+// list them, too, though its config does not name them.
+TEST_F(TrainRun, ForeignWeightsInAnAutoencoderAreForeignInItsTransformer) {
+  const auto without = [](std::string text, const std::string& start) {
+    const size_t at = text.find("\n" + start) + 1;
+    return text.erase(at, text.find('\n', at) + 1 - at);
+  };
+  const std::string base = without(without(tiny_config(3), "clip"), "codec") +
+                           "clip { width: 32 height: 32 frames: 13 frames_per_second: 16 }\n"
+                           "codec { vae { dim: 4 channels: 4 blocks: 1 } }\n";
+  std::string vae = base + "stage: AUTOENCODER\n";
+  for (const char* part : {"model", "text", "preview"}) vae = without(vae, part);
+  vae.replace(vae.find("[GENERATOR, VAE, TEXT_ENCODER]"), 30, "[VAE]");
+  GateFixture f(vae, {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "other").code, 0);
+  const std::string bytes = taken_from(f.folder() / "other/step-000003", "");
+  const std::string digest = ledger::digest_name(ledger::sha256(bytes));
+  write_file(f.folder() / "vae.safetensors", bytes);
+
+  const auto permit = [&] {
+    f.permit([&](ledger::Permit& p) { *p.add_foreign() = described(bytes, ledger::Foreign::A); });
+  };
+  write_file(f.paths().trust, read_file(f.paths().trust) + "foreign A\n");
+  f.adopt(vae + "foreign { weights: \"" + digest + "\" part: WHOLE }\n", f.paths().shards);
+  permit();
+  const Ended trained = run(f, "vae", {"--foreign", f.folder() / "vae.safetensors"});
+  ASSERT_EQ(trained.code, 0) << trained.output;
+
+  f.adopt(base, f.paths().shards);
+  const std::vector<std::string> with_vae = {"--vae", f.folder() / "vae/step-000003"};
+  const Ended refused = run(f, "refused", with_vae);
+  EXPECT_EQ(refused.code, 3) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("permit_other_foreign"));
+  permit();
+  const Ended done = run(f, "run", with_vae + kTwoRanks);
+  ASSERT_EQ(done.code, 0) << done.output;
+  const State state = state_of(f.folder() / "run/step-000003");
+  ASSERT_EQ(state.foreign_size(), 1);
+  EXPECT_EQ(state.foreign(0).weights(), digest);
+  EXPECT_EQ(state.foreign(0).part(), "codec");
 }
 
 }  // namespace
