@@ -345,7 +345,7 @@ int ledger_append(const LedgerOptions& o) {
       current = path;
       const Store::Appended appended = append_file(store, path);
       tell();
-      untold.emplace(path, appended);
+      untold = std::pair(path, appended);
     }
   } catch (const Refused& refused) {
     store.sync();
