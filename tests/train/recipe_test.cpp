@@ -123,6 +123,22 @@ TEST_F(TrainRecipe, StepsOfSeveralShapesAreTheSameOnAnyRanksBrokenOffAndMadeAgai
                                            "3",      "--nproc-per-node", "1"};
   const Ended audit = train(replay + gate);
   EXPECT_EQ(audit.code, 0) << audit.output;
+  // A shard that is called otherwise is of another shape: other steps, and that is seen.
+  fs::copy(f.folder() / "shards", f.folder() / "renamed");
+  for (const char* end : {"", ".manifest"}) {
+    fs::rename(f.folder() / "renamed" / (std::string("demo-000000.tar") + end),
+               f.folder() / "renamed" / (std::string("wide-000001.tar") + end));
+  }
+  std::string manifest = read_file(f.folder() / "renamed/wide-000001.tar.manifest");
+  manifest.replace(manifest.find("demo-000000"), 11, "wide-000001");
+  write_file(f.folder() / "renamed/wide-000001.tar.manifest", manifest);
+  std::vector<std::string> other = gate;
+  std::replace(other.begin(), other.end(), f.paths().shards.string(),
+               (f.folder() / "renamed").string());
+  const Ended renamed = train(replay + other);
+  EXPECT_EQ(renamed.code, 1) << renamed.output;
+  EXPECT_THAT(renamed.output, HasSubstr("step 3 disagrees"));
+
   const fs::path checkpoint = f.folder() / "straight/step-000006";
   const Ended measured =
       train(std::vector<std::string>{"eval", "--checkpoint", checkpoint, "--notices",
