@@ -86,8 +86,8 @@ void show_start(Lines& lines, const train::StartReport& start) {
                 text(", %llu samples, %.2f M parameters, %d rank%s",
                      static_cast<unsigned long long>(start.samples),
                      static_cast<double>(start.parameters) / 1e6, start.ranks,
-                     start.ranks == 1 ? "" : "s over ") +
-                (start.ranks == 1 ? "" : start.backend));
+                     start.ranks == 1 ? "" : "s") +
+                (start.backend == "none" ? "" : " over " + start.backend));
   if (start.set_aside > 0) {
     lines.lasting(text("%zu later checkpoints were set aside, none deleted", start.set_aside));
   }

@@ -114,7 +114,7 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
   if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
     throw Error(Errc::config, "ranks: rank ", options.rank, " of ", options.size);
   }
-  if (options.size == 1) return;
+  if (options.size == 1 && !options.join) return;
   talk("join", [&] {
     group_ = std::make_unique<Group>();
     group_->store = connect_store(options);
@@ -144,7 +144,16 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
   barrier();
 }
 
-World::~World() = default;
+World::~World() {
+#ifdef CLEARED_CUDA
+  if (!group_ || !device_.is_cuda()) return;
+  try {
+    group_->ranks->getBackend(at::kCUDA)->shutdown();
+  } catch (const std::exception&) {
+    // A rank was lost, which has been said.
+  }
+#endif
+}
 
 std::string World::backend() const {
   if (!group_) return "none";

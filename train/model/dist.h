@@ -22,12 +22,13 @@ struct WorldOptions {
   int port = 29500;
   int attempt = 0;          // how often the launcher has restarted this run
   bool store_runs = false;  // somebody else (torchrun's agent) serves the store
+  bool join = false;        // make process groups even where there is one rank
   std::chrono::seconds timeout{300};
 };
 
 // RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT as torchrun sets them, else SLURM_*
 // (srun), else OMPI_* (mpirun), else a world of one. Error{config} names the variable that makes no
-// sense.
+// sense. A lone rank that is told an address and a port joins a world as any other.
 WorldOptions world_from_environment();
 
 class World {

@@ -19,7 +19,7 @@
 #include "ledger/base/check.h"
 
 #ifdef CLEARED_CUDA
-#include <c10/cuda/CUDAStream.h>
+#include <c10/cuda/CUDAGuard.h>
 #endif
 
 namespace cleared::train {
@@ -54,7 +54,8 @@ template <class Op, class Cpu, class Cuda>
 void launch(const Op& op, int64_t chunks, const Tensor& on, const Cpu& cpu, const Cuda& cuda) {
 #ifdef CLEARED_CUDA
   if (on.is_cuda()) {
-    cuda(op, at::cuda::getCurrentCUDAStream().stream());
+    const c10::cuda::CUDAGuard guard(on.device());  // another thread's is the first GPU
+    cuda(op, c10::cuda::getCurrentCUDAStream().stream());
     return;
   }
 #endif

@@ -9,7 +9,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "kernels/adamw.h"
@@ -25,24 +24,29 @@ namespace {
 
 // The sum of squares of all values, in one fixed order for any number of threads.
 double sum_of_squares(const std::vector<Tensor>& tensors) {
-  double all = 0;
+  std::vector<kernels::Squares> ops;
+  int64_t chunks = 0;
   for (const Tensor& tensor : tensors) {
-    kernels::Squares op{
-        .x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()};
-    const Tensor sums_C = at::empty({op.chunks()}, tensor.options().dtype(at::kDouble));
-    op.sum_C = sums_C.mutable_data_ptr<double>();
+    ops.push_back({.x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()});
+    chunks += ops.back().chunks();
+  }
+  const Tensor sums_C = at::empty({chunks}, tensors.front().options().dtype(at::kDouble));
+  double* sum_C = sums_C.mutable_data_ptr<double>();
+  for (kernels::Squares& op : ops) {
+    op.sum_C = sum_C;
+    sum_C += op.chunks();
 #ifdef CLEARED_CUDA
-    if (tensor.is_cuda()) {
+    if (sums_C.is_cuda()) {
       kernels::squares_cuda(op, at::cuda::getCurrentCUDAStream().stream());
-      all += at::sum(sums_C).item<double>();
       continue;
     }
 #endif
     at::parallel_for(0, op.chunks(), 4,
                      [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
-    all = std::accumulate(op.sum_C, op.sum_C + op.chunks(), all);
   }
-  return all;
+  const Tensor host_C = sums_C.cpu();  // waits for a GPU once
+  return std::accumulate(host_C.const_data_ptr<double>(),
+                         host_C.const_data_ptr<double>() + chunks, 0.0);
 }
 
 void pass(const kernels::AdamWPass& op, const Tensor& on) {

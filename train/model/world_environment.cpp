@@ -61,6 +61,7 @@ WorldOptions world_from_environment() {
     }
     if (const auto address = variable("MASTER_ADDR")) {
       options.address = *address;
+      options.join = variable("MASTER_PORT").has_value();
     } else if (options.size > 1 && !all_on_this_machine(launcher)) {
       throw Error(Errc::config, "MASTER_ADDR is not set: give the host that rank 0 runs on");
     }
