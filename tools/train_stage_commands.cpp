@@ -14,6 +14,7 @@
 #include "train/model/machine.h"
 #include "train/model/peak.h"
 #include "train/plan.h"
+#include "train/setup.h"
 
 namespace cleared::tools {
 namespace {
@@ -46,7 +47,7 @@ int do_plan(const Options& options) {
   }
   train::prepare_machine(options.threads);
   const at::Device device = train::first_device();
-  const double peak = train::measure_peak(device);
+  const double peak = train::measure_peak(device, train::precision_of(loaded.config));
   const double step_s = train::step_seconds(plan, peak * options.share, options.ranks);
   const auto clips = (loaded.config.batch() + static_cast<uint32_t>(options.ranks) - 1) /
                      static_cast<uint32_t>(options.ranks);

@@ -32,6 +32,7 @@
 #include "train/receipt.h"
 #include "train/resume.h"
 #include "train/run_folder.h"
+#include "train/setup.h"
 #include "train/start.h"
 #include "train/version.h"
 
@@ -181,7 +182,8 @@ void Training::start() {
 // All ranks at once, for they share the machine.
 void Training::measure_machine() {
   constexpr double kSeconds = 0.2;
-  const Tensor peak = at::full({1}, measure_peak(world_.device(), kSeconds), at::kDouble);
+  const Tensor peak =
+      at::full({1}, measure_peak(world_.device(), precision_of(config_), kSeconds), at::kDouble);
   world_.all_reduce(peak);
   peak_flops_per_s_ = peak.item<double>();
 }

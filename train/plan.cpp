@@ -11,6 +11,7 @@ namespace cleared::train {
 namespace {
 
 constexpr uint64_t kFloat = 4;
+constexpr uint64_t kBf16 = 2;
 constexpr uint64_t kTimeFeatures = 256;    // DitConfig::freq
 constexpr double kH100FlopsPerS = 989e12;  // dense bfloat16, by its data sheet
 constexpr double kShareOfPeak = 0.4;
@@ -106,10 +107,14 @@ Plan plan_of(const RunConfig& config) {
   plan.attention_share = once.attention / once.all;
   plan.step_flop = plan.clip_flop * config.batch();
 
-  // Weights, gradients, two moments and the average, all in float32.
-  plan.state_bytes = 5 * kFloat * plan.parameters() + kFloat * plan.codec;
-  // What a block keeps: about 17 times its tokens, and its hidden layer twice; measured by nobody.
-  const uint64_t block = kFloat * s.tokens * (17 * s.n + 2 * s.ffn);
+  // Weights, gradients, two moments and the average, all in float32; and a copy of the weights in
+  // what products are computed in.
+  const bool halves = config.precision() == RunConfig::BF16;
+  plan.state_bytes = (5 * kFloat + (halves ? kBf16 : 0)) * plan.parameters() + kFloat * plan.codec;
+  // What a block keeps: about 17 times its tokens, three of them of the stream between its parts,
+  // and its hidden layer twice; measured by nobody.
+  const uint64_t block =
+      s.tokens * (kFloat * 3 * s.n + (halves ? kBf16 : kFloat) * (14 * s.n + 2 * s.ffn));
   plan.activation_bytes = s.layers * block;
   plan.recomputed_bytes = kFloat * s.layers * s.tokens * s.n + block;
   plan.checkpoint_bytes = 4 * kFloat * plan.parameters() + kFloat * plan.codec;

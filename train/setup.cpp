@@ -12,6 +12,10 @@
 
 namespace cleared::train {
 
+at::ScalarType precision_of(const RunConfig& config) {
+  return config.precision() == RunConfig::BF16 ? at::kBFloat16 : at::kFloat;
+}
+
 ModelConfig model_config(const RunConfig& config) {
   ModelConfig model;
   model.dit.dim = config.model().dim();
@@ -23,6 +27,7 @@ ModelConfig model_config(const RunConfig& config) {
   model.dit.channels = size(latent.channels);
   model.dit.latent = {size(latent.frames), size(latent.height), size(latent.width)};
   model.dit.patch = {1, config.model().patch(), config.model().patch()};
+  model.dit.precision = precision_of(config);
   model.dit.text_len = config.text().length();
   model.dit.text_dim = config.text().dim();
   model.text_layers = config.text().layers();

@@ -15,6 +15,7 @@ namespace cleared::train {
 
 class RunConfig;
 
+at::ScalarType precision_of(const RunConfig& config);
 ModelConfig model_config(const RunConfig& config);
 Schedule schedule_of(const RunConfig& config);
 AdamWOptions adamw_options(const RunConfig& config);

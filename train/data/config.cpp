@@ -148,6 +148,8 @@ void check(const RunConfig& config, const Rules& rules) {
              "micro_batches", "a power of two that divides batch");
   check_clip(config, rules);
   if (config.stage() == RunConfig::TRANSFORMER) check_transformer(config, rules);
+  rules.need(config.stage() == RunConfig::TRANSFORMER || config.precision() == RunConfig::FLOAT32,
+             "precision", "FLOAT32 in stage AUTOENCODER");
   rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
              "there: it is what learns in this run");
   check_optimiser(config, rules);

@@ -138,25 +138,28 @@ Tensor Dit::forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& t
   const Tensor angles = 1000.0 * t_B.unsqueeze(1) * rates;
   const Tensor time_BN = t2_(at::silu(t1_(at::cat({angles.cos(), angles.sin()}, 1))));
   const Tensor time_B6N = tp_(at::silu(time_BN)).unflatten(-1, {6, -1});
-  const Tensor context_BLN = x2_(gelu(x1_.product(text_BLN), x1_.bias));
+  const Tensor context_BLN = x2_(gelu(x1_.product(text_BLN), x1_.bias)).to(config_.precision);
 
   Stream stream{inp_(tokens_BSD), {}};
   for (const Block& block : blocks_) stream = run_block(block, stream, time_B6N, context_BLN);
 
   const auto mod = (time_BN.unsqueeze(1) + mod_out_).unbind(1);
-  return out_(residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps).second);
+  return out_(residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps,
+                            config_.precision)
+                  .second.to(at::kFloat));
 }
 
 Dit::Stream Dit::run_block(const Block& block, Stream stream, const Tensor& time_B6N,
                            const Tensor& context_BLN) const {
   const auto mod = (time_B6N + block.mod).unbind(1);  // six [B, N]
+  const at::ScalarType type = config_.precision;
   auto [x_BSN, normed] =
-      residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps);
+      residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps, type);
   const Branch within{attend_within(block.within, normed), block.within.o.bias, mod[2]};
   std::tie(x_BSN, normed) = residual_norm(
-      x_BSN, within, {.scale = block.norm_weight, .shift = block.norm_bias}, kNormEps);
+      x_BSN, within, {.scale = block.norm_weight, .shift = block.norm_bias}, kNormEps, type);
   const Branch across{attend_across(block.across, normed, context_BLN), block.across.o.bias, {}};
-  std::tie(x_BSN, normed) = residual_norm(x_BSN, across, adaptive(mod[3], mod[4]), kNormEps);
+  std::tie(x_BSN, normed) = residual_norm(x_BSN, across, adaptive(mod[3], mod[4]), kNormEps, type);
   const Tensor hidden = gelu(block.up.product(normed), block.up.bias);
   return {x_BSN, {block.down.product(hidden), block.down.bias, mod[5]}};
 }

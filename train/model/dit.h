@@ -29,6 +29,9 @@ struct DitConfig {
   int64_t text_len = 64;
   int64_t text_dim = 192;
   int64_t freq = 256;  // sinusoidal features of t, even
+  // Of the blocks' products and attention: at::kFloat or at::kBFloat16. Weights, the stream between
+  // blocks, norms' statistics, and what is before and after the blocks are float32.
+  at::ScalarType precision = at::kFloat;
 
   std::array<int64_t, 3> grid() const;  // tokens along T, H, W
   int64_t tokens() const;

@@ -11,7 +11,8 @@ TextConfig text_config(const ModelConfig& config) {
           .dim = config.dit.text_dim,
           .layers = config.text_layers,
           .heads = heads,
-          .vocabulary = config.vocabulary};
+          .vocabulary = config.vocabulary,
+          .precision = config.dit.precision};
 }
 
 }  // namespace

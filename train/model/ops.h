@@ -1,6 +1,7 @@
 // The kernels of a transformer as functions of tensors with gradients: they check shapes, pick the
-// half for the device and share the work among threads. float32, any device that has a kernel. The
-// results do not depend on the number of threads. Thread rule of autograd.
+// half for the device and share the work among threads. What products and attention take and give
+// is float32 or bfloat16, all else float32; any device that has a kernel. The results do not depend
+// on the number of threads. Thread rule of autograd.
 #pragma once
 
 #include <utility>
@@ -24,9 +25,11 @@ struct Modulation {
   double offset = 0;
 };
 
-// (x + branch, the same normed and modulated): kernels/residual_norm.h.
+// (x + branch, the same normed and modulated): kernels/residual_norm.h. The latter is of type
+// `out`, and so is what the branch adds.
 std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branch,
-                                        const Modulation& modulation, double eps);
+                                        const Modulation& modulation, double eps,
+                                        at::ScalarType out = at::kFloat);
 
 // GELU (tanh form) of x + bias: kernels/gelu.h. bias is as wide as the last axis of x.
 Tensor gelu(const Tensor& x, const Tensor& bias_N);

@@ -32,6 +32,7 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"batch: 2", "batch: 6\nmicro_batches: 3", "micro_batches: must be a power of two"},
       {"batch: 2", "batch: 2\nmicro_batches: 0", "micro_batches: must be a power of two"},
       {"steps: 6", "steps: 0", "steps: must be between 1"},
+      {"steps: 6", "steps: 6 precision: FLOAT64", "tiny:4:"},
       {"width: 64", "width: 60", "clip.width: must be a multiple of 8"},
       {"frames: 16", "frames: 18", "clip.frames: must be a multiple of 4"},
       {"heads: 1", "heads: 5", "model.dim"},

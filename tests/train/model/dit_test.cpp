@@ -58,6 +58,33 @@ TEST(Dit, ThreeStepsGiveThePythonLossesNormsWeightsAndAverage) {
   }
 }
 
+// The same weights and batch with the blocks in bfloat16, which has two to three digits.
+TEST(Dit, InBfloat16LossAndGradientsAreNearThoseInFloat32) {
+  const TensorMap known = read_safetensors("train/model/data/dit.safetensors").tensors;
+  const TensorMap batch = with_prefix(known, "b0.");
+  std::map<at::ScalarType, TensorMap> gradients;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Parameters parameters(0);
+    DitConfig config = tiny_config();
+    config.precision = type;
+    const Dit dit(config, parameters);
+    copy_tensors(with_prefix(known, "w."), parameters.all(), "case");
+    const Tensor z = flow_mix(batch.at("tok"), batch.at("noise"), batch.at("t"));
+    const Tensor v = dit.forward(z, batch.at("t"), batch.at("text"));
+    EXPECT_EQ(v.scalar_type(), at::kFloat);
+    const Tensor loss = flow_error(v, batch.at("noise"), batch.at("tok"));
+    loss.backward();
+    const double want = known.at("loss")[0].item<double>();
+    EXPECT_NEAR(loss.item<double>(), want, (type == at::kFloat ? 1e-5 : 5e-3) * want);
+    for (const auto& [name, p] : parameters.all()) gradients[type].emplace(name, p.grad());
+  }
+  for (const auto& [name, want] : gradients.at(at::kFloat)) {
+    const Tensor& got = gradients.at(at::kBFloat16).at(name);
+    EXPECT_EQ(got.scalar_type(), at::kFloat);
+    EXPECT_LE((got - want).norm().item<double>(), 0.03 * want.norm().item<double>()) << name;
+  }
+}
+
 // The model that tools/bench/train measures beside ours, at full size: same weights and batch, same
 // loss and gradients. CLEARED_TORCH_PYTHON names a Python that can import torch, where the one
 // beside LibTorch cannot (the wheel's CPU-only set).
