@@ -20,14 +20,14 @@ namespace {
 
 using PeakClock = std::chrono::steady_clock;
 
-void finish(at::Device device) {
+}  // namespace
+
+void wait_for(at::Device device) {
 #ifdef CLEARED_CUDA
   if (device.is_cuda()) c10::cuda::device_synchronize();
 #endif
   static_cast<void>(device);
 }
-
-}  // namespace
 
 double measure_peak(at::Device device, at::ScalarType type, double seconds) {
   const at::NoGradGuard no_grad;
@@ -42,7 +42,7 @@ double measure_peak(at::Device device, at::ScalarType type, double seconds) {
   while (std::chrono::duration<double>(PeakClock::now() - start).count() < seconds) {
     const auto before = PeakClock::now();
     const Tensor product = at::matmul(a, a);
-    finish(device);
+    wait_for(device);
     const double took = std::chrono::duration<double>(PeakClock::now() - before).count();
     best = std::max(best, flop / took);
   }
