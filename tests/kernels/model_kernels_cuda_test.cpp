@@ -250,8 +250,11 @@ TEST_F(ModelKernelsCuda, AdamWAndSquares) {
   for (int64_t i = 0; i < m; ++i) op.v_M[i] = host.v_M[i] = 0.01F * op.grad_M[i] * op.grad_M[i];
   Squares squares{op.grad_M, a.make<double>(3), m};
   Squares host_squares{op.grad_M, a.make<double>(3), m};
-  adamw_cuda(op, nullptr);
-  squares_cuda(squares, nullptr);
+  // More than one launch takes, the last of them the one that is looked at.
+  std::vector<Squares> many(40, {squares.x_M, a.make<double>(3), 7});
+  many.back() = squares;
+  adamw_cuda({&op, 1}, nullptr);
+  squares_cuda(many, nullptr);
   wait();
   adamw_cpu(host, 0, m);
   squares_cpu(host_squares, 0, host_squares.chunks());

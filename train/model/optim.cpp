@@ -27,7 +27,8 @@ double sum_of_squares(const std::vector<Tensor>& tensors) {
   std::vector<kernels::Squares> ops;
   int64_t chunks = 0;
   for (const Tensor& tensor : tensors) {
-    ops.push_back({.x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()});
+    ops.push_back(
+        {.x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()});
     chunks += ops.back().chunks();
   }
   const Tensor sums_C = at::empty({chunks}, tensors.front().options().dtype(at::kDouble));
@@ -35,30 +36,32 @@ double sum_of_squares(const std::vector<Tensor>& tensors) {
   for (kernels::Squares& op : ops) {
     op.sum_C = sum_C;
     sum_C += op.chunks();
+  }
 #ifdef CLEARED_CUDA
-    if (sums_C.is_cuda()) {
-      kernels::squares_cuda(op, at::cuda::getCurrentCUDAStream().stream());
-      continue;
-    }
+  if (sums_C.is_cuda()) kernels::squares_cuda(ops, at::cuda::getCurrentCUDAStream().stream());
 #endif
+  for (const kernels::Squares& op : ops) {
+    if (!sums_C.is_cpu()) break;
     at::parallel_for(0, op.chunks(), 4,
                      [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
   }
   const Tensor host_C = sums_C.cpu();  // waits for a GPU once
-  return std::accumulate(host_C.const_data_ptr<double>(),
-                         host_C.const_data_ptr<double>() + chunks, 0.0);
+  return std::accumulate(host_C.const_data_ptr<double>(), host_C.const_data_ptr<double>() + chunks,
+                         0.0);
 }
 
-void pass(const kernels::AdamWPass& op, const Tensor& on) {
+void pass(const std::vector<kernels::AdamWPass>& ops, at::Device on) {
 #ifdef CLEARED_CUDA
   if (on.is_cuda()) {
-    kernels::adamw_cuda(op, at::cuda::getCurrentCUDAStream().stream());
+    kernels::adamw_cuda(ops, at::cuda::getCurrentCUDAStream().stream());
     return;
   }
 #endif
   CLEARED_CHECK(on.is_cpu());
-  at::parallel_for(0, op.count, 1 << 14,
-                   [&](int64_t first, int64_t end) { kernels::adamw_cpu(op, first, end); });
+  for (const kernels::AdamWPass& op : ops) {
+    at::parallel_for(0, op.count, 1 << 14,
+                     [&](int64_t first, int64_t end) { kernels::adamw_cpu(op, first, end); });
+  }
 }
 
 }  // namespace
@@ -110,6 +113,7 @@ StepResult AdamW::step(double learning_rate) {
       .root = static_cast<float>(std::sqrt(1.0 - std::pow(options_.beta2, n))),
       .eps = static_cast<float>(options_.eps),
       .follow = static_cast<float>(follow)};
+  std::vector<kernels::AdamWPass> ops;
   size_t i = 0;
   for (const auto& [name, parameter] : parameters_) {
     kernels::AdamWPass op{.rates = rates,
@@ -121,8 +125,9 @@ StepResult AdamW::step(double learning_rate) {
                           .count = parameter.numel()};
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
     if (decays) op.rates.keep = static_cast<float>(1.0 - learning_rate * options_.weight_decay);
-    pass(op, parameter);
+    ops.push_back(op);
   }
+  pass(ops, gradients.front().device());
   return result;
 }
 

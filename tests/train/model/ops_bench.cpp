@@ -159,7 +159,7 @@ void optimisers() {
     m.push_back(at::zeros_like(p.back()));
     v.push_back(at::zeros_like(p.back()));
     ema.push_back(p.back().clone());
-    steps.push_back(at::ones({}, at::TensorOptions(kDevice)));
+    steps.push_back(at::ones({}).to(kDevice));
   }
   AdamW optimiser(ours_p, {});
   compare(
@@ -180,11 +180,11 @@ void optimisers() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const Machine machine = prepare_machine(argc > 1 ? std::atoi(argv[1]) : 1);
   std::printf("%s\n", describe(machine).c_str());
   if (kGpu) {
-    const Tensor from = at::ones({int64_t{1} << 28}, at::TensorOptions(kDevice));
+    const Tensor from = at::ones({int64_t{1} << 27}).to(kDevice);
     const Tensor to = at::empty_like(from);
     double best = 1e9;
     for (int i = 0; i < 5; ++i) best = std::min(best, ms_of([&] { to.copy_(from); }));
@@ -200,4 +200,7 @@ int main(int argc, char** argv) {
   g_type = at::kFloat;
   losses();
   optimisers();
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "train_ops_bench: %.400s\n", error.what());
+  return 74;
 }

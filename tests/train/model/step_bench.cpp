@@ -3,11 +3,11 @@
 // over the ranks, clipping, AdamW and average. tools/bench/train runs it beside the same model in
 // Python and compares losses.
 //   train_step_bench [--batch N] [--threads N] [--steps N] [--micro-batches N] [--reducer]
-//                    [--case FILE] [--whole] [--small] [--bf16]
+//                    [--case FILE] [--whole] [--small] [--bf16] [--trace FILE]
 // --batch is of one rank. --micro-batches of the step over all ranks: 0 is one batch a rank;
 // --reducer sums with c10d's Reducer. --case: weights and batches by tools/bench/train (w.NAME,
 // bI.tok .noise .t .text, of the whole step). --whole: with the text encoder, as a run has it.
-// Prints one line of JSON.
+// --trace: the last step for chrome://tracing. Prints one line of JSON.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -26,6 +26,7 @@
 #include "train/model/ops.h"
 #include "train/model/optim.h"
 #include "train/model/peak.h"
+#include "train/model/profile.h"
 #include "train/model/random.h"
 #include "train/model/safetensors.h"
 
@@ -50,7 +51,7 @@ struct Options {
   int threads = 1, steps = 12;
   bool reducer = false, whole = false, small = false;
   at::ScalarType precision = at::kFloat;
-  std::string file;
+  std::string file, trace;
 };
 
 Options parse(int argc, char** argv) {
@@ -63,6 +64,7 @@ Options parse(int argc, char** argv) {
     else if (name == "--steps") o.steps = std::atoi(value());
     else if (name == "--micro-batches") o.micro_batches = std::atoll(value());
     else if (name == "--case") o.file = value();
+    else if (name == "--trace") o.trace = value();
     else if (name == "--reducer") o.reducer = true;
     else if (name == "--whole") o.whole = true;
     else if (name == "--small") o.small = true;
@@ -177,6 +179,8 @@ void bench(const Options& options) {
   }
   std::vector<double> wall, cpu, losses;
   for (int step = 0; step < options.steps; ++step) {
+    std::optional<Profile> profile;
+    if (!options.trace.empty() && step + 1 == options.steps) profile.emplace();
     const double wall_start = wall_ms(), cpu_start = cpu_ms();
     double loss_sum = 0;
     for (const TensorMap& batch : steps[static_cast<size_t>(step) % steps.size()]) {
@@ -190,6 +194,7 @@ void bench(const Options& options) {
     wall.push_back(wall_ms() - wall_start);
     cpu.push_back(cpu_ms() - cpu_start);
     losses.push_back(loss_sum);
+    if (profile) profile->save(options.trace);
   }
   std::sort(wall.begin(), wall.end());
   if (!world.first()) return;
