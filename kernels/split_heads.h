@@ -33,7 +33,8 @@ struct SplitHeads {
   const float* norm_D[kMostParts];  // null: the part is passed on
   const float* rope_SD;             // D / 2 pairs (cos, sin) a row, for normed parts; null: none
   float eps;
-  T* out_BHSD[kMostParts];
+  T* out_BHSD[kMostParts];  // D values contiguous; the rest in any order, the same for all parts:
+  int64_t item_stride, head_stride, row_stride;  // values from one to the next
 
   CLEARED_HD int64_t width() const { return parts * heads * depth; }  // of a row of x
   CLEARED_HD int64_t chunks() const { return (items * rows + kHeadChunk - 1) / kHeadChunk; }

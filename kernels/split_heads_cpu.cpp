@@ -74,7 +74,8 @@ void split_heads(const SplitHeads<T>& op, int64_t first_chunk, int64_t end_chunk
         const int64_t at = (part * op.heads + head) * op.depth;
         const T* x = op.x_RPHD + r * op.width() + at;
         const float* bias = op.bias_PHD != nullptr ? op.bias_PHD + at : nullptr;
-        T* out = op.out_BHSD[part] + ((item * op.heads + head) * op.rows + row) * op.depth;
+        T* out =
+            op.out_BHSD[part] + item * op.item_stride + head * op.head_stride + row * op.row_stride;
         if (norm == nullptr) {
           biased(x, bias, op.depth, out);
           continue;

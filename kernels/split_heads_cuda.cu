@@ -5,10 +5,8 @@
 namespace cleared::kernels {
 namespace device {
 
-using Pair = Wide<2>;
-constexpr int kHeld = kMostDepth / 64;  // pairs that a lane keeps
 constexpr int64_t kWarps = kThreads / 32;
-constexpr int64_t kRows = 4;  // of a block, forward
+constexpr int64_t kRows = 8;  // of a block, forward
 
 // Of the arrays of an operation by a part that is not known when this is compiled.
 template <class T>
@@ -16,7 +14,31 @@ __device__ __forceinline__ T pick(const T (&all)[kMostParts], int part) {
   return part == 0 ? all[0] : part == 1 ? all[1] : all[2];
 }
 
-// One head of one part, for one warp, which goes through rows; a lane has pairs of neighbours.
+// How a warp shares rows of one head: G lanes a row, each with groups of W neighbours of it.
+template <int W, int G>
+struct Share {
+  static constexpr int kHeld = W == 4 ? 1 : static_cast<int>(kMostDepth / (W * G));
+  static constexpr int64_t kAtOnce = 32 / G;  // rows
+
+  static __device__ int lane() { return threadIdx.x % G; }
+  static __device__ int64_t row() { return threadIdx.x % 32 / G; }
+
+  static __device__ __forceinline__ float sum(float value) {  // over a row's lanes
+    for (int step = G / 2; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffU, value, step);
+    return value;
+  }
+  // Calls f(h, i) for this lane's groups: the h-th starts at value i.
+  template <class F>
+  static __device__ __forceinline__ void each(int64_t depth, const F& f) {
+#pragma unroll
+    for (int h = 0; h < kHeld; ++h) {
+      const int64_t i = (h * G + lane()) * W;
+      if (i < depth) f(h, i);
+    }
+  }
+};
+
+// One head of one part, in the rows that a warp goes through.
 template <class T>
 struct Head {
   __device__ Head(const SplitHeads<T>& op, int64_t which)
@@ -37,67 +59,70 @@ struct Head {
   int64_t x = 0;  // its first value in x_RPHD
 };
 
-// Calls f(h, i) for this lane's pairs: the h-th starts at value i.
-template <class F>
-__device__ __forceinline__ void for_pairs(int64_t depth, const F& f) {
-#pragma unroll
-  for (int h = 0; h < kHeld; ++h) {
-    const int64_t i = 64 * h + 2 * (threadIdx.x % 32);
-    if (i < depth) f(h, i);
-  }
-}
-
 // u = x + bias, and for a part with norm 1 / sqrt(mean(u^2) + eps).
-template <class T>
-__device__ float read_head(const SplitHeads<T>& op, const Head<T>& head, Pair* u) {
+template <int W, int G, class T>
+__device__ float read_head(const SplitHeads<T>& op, const Head<T>& head, Wide<W>* u) {
   float squares = 0;
-  for_pairs(op.depth, [&](int h, int64_t i) {
-    const Pair bias = load_or<2>(op.bias_PHD, head.at + i);
-    u[h] = load<2>(op.x_RPHD + head.x + i);
-    u[h].v[0] += bias.v[0], u[h].v[1] += bias.v[1];
-    squares = fmaf(u[h].v[0], u[h].v[0], fmaf(u[h].v[1], u[h].v[1], squares));
+  Share<W, G>::each(op.depth, [&](int h, int64_t i) {
+    const Wide<W> bias = load_or<W>(op.bias_PHD, head.at + i);
+    u[h] = load<W>(op.x_RPHD + head.x + i);
+#pragma unroll
+    for (int k = 0; k < W; ++k) {
+      u[h].v[k] += bias.v[k];
+      squares = fmaf(u[h].v[k], u[h].v[k], squares);
+    }
   });
-  return 1.0F / sqrtf(warp_sum(squares) / static_cast<float>(op.depth) + op.eps);
+  return 1.0F / sqrtf(Share<W, G>::sum(squares) / static_cast<float>(op.depth) + op.eps);
 }
 
-template <class T>
-__device__ __forceinline__ Pair turned(const SplitHeads<T>& op, const Head<T>& head, int64_t i,
-                                       Pair p, float sign) {
+template <int W, class T>
+__device__ __forceinline__ Wide<W> turned(const SplitHeads<T>& op, const Head<T>& head, int64_t i,
+                                          const Wide<W>& p, float sign) {
   if (op.rope_SD == nullptr) return p;
-  const Pair angle = load<2>(op.rope_SD + head.row * op.depth + i);
-  const float cos = angle.v[0], sin = sign * angle.v[1];
-  return {fmaf(p.v[0], cos, -(p.v[1] * sin)), fmaf(p.v[1], cos, p.v[0] * sin)};
+  const Wide<W> angle = load<W>(op.rope_SD + head.row * op.depth + i);
+  Wide<W> q;
+#pragma unroll
+  for (int k = 0; k < W; k += 2) {
+    const float cos = angle.v[k], sin = sign * angle.v[k + 1], a = p.v[k], b = p.v[k + 1];
+    q.v[k] = fmaf(a, cos, -(b * sin));
+    q.v[k + 1] = fmaf(b, cos, a * sin);
+  }
+  return q;
 }
 
 // A warp has one head of some rows.
-template <class T>
+template <class T, int W, int G>
 __global__ void split_heads(SplitHeads<T> op) {
+  using S = Share<W, G>;
   const int64_t which = blockIdx.y * kWarps + threadIdx.x / 32;
   if (which >= op.parts * op.heads) return;
   Head<T> head(op, which);
+  T* const outs = pick(op.out_BHSD, head.part) + head.head * op.head_stride;
   const int64_t first = int64_t{blockIdx.x} * kRows, all = op.items * op.rows;
-  const int64_t end = first + kRows < all ? first + kRows : all;
-  for (int64_t r = first; r < end; ++r) {
-    head.go_to(op, r);
-    T* out = pick(op.out_BHSD, head.part) +
-             ((head.item * op.heads + head.head) * op.rows + head.row) * op.depth;
-    Pair u[kHeld];
-    const float scale = read_head(op, head, u);
-    for_pairs(op.depth, [&](int h, int64_t i) {
-      Pair p = u[h];
+#pragma unroll 2
+  for (int64_t step = 0; step < kRows; step += S::kAtOnce) {
+    const int64_t r = first + step + S::row();
+    head.go_to(op, r < all ? r : all - 1);  // all lanes take part in sums
+    Wide<W> u[S::kHeld];
+    const float scale = read_head<W, G>(op, head, u);
+    if (r >= all) continue;
+    T* out = outs + head.item * op.item_stride + head.row * op.row_stride;
+    S::each(op.depth, [&](int h, int64_t i) {
       if (head.norm != nullptr) {
-        const Pair weight = load<2>(head.norm + i);
-        p = {p.v[0] * scale * weight.v[0], p.v[1] * scale * weight.v[1]};
-        p = turned(op, head, i, p, 1);
+        const Wide<W> weight = load<W>(head.norm + i);
+#pragma unroll
+        for (int k = 0; k < W; ++k) u[h].v[k] *= scale * weight.v[k];
+        u[h] = turned(op, head, i, u[h], 1);
       }
-      store(p, out + i);
+      store(u[h], out + i);
     });
   }
 }
 
 // A warp has one head of every row of a chunk, so nobody else adds to its sums.
-template <class T>
+template <class T, int W, int G>
 __global__ void split_heads_grad(SplitHeadsGrad<T> grad) {
+  using S = Share<W, G>;
   const SplitHeads<T>& op = grad.forward;
   const int64_t which = blockIdx.y * kWarps + threadIdx.x / 32;
   if (which >= op.parts * op.heads) return;
@@ -105,29 +130,35 @@ __global__ void split_heads_grad(SplitHeadsGrad<T> grad) {
   const HeadGrad<T> from = pick(grad.d_out, head.part);
   const float* norm = head.norm;
   const int64_t first = int64_t{blockIdx.x} * kHeadChunk, all = op.items * op.rows;
-  const int64_t end = first + kHeadChunk < all ? first + kHeadChunk : all;
-  Pair d_bias[kHeld] = {}, d_norm[kHeld] = {};
-  for (int64_t r = first; r < end; ++r) {
-    head.go_to(op, r);
+  Wide<W> d_bias[S::kHeld] = {}, d_norm[S::kHeld] = {};
+#pragma unroll 2
+  for (int64_t step = 0; step < kHeadChunk; step += S::kAtOnce) {
+    const int64_t r = first + step + S::row();
+    const bool there = r < all;
+    head.go_to(op, there ? r : all - 1);  // all lanes take part in sums
     const T* d_out = from.d_out + head.item * from.item_stride + head.head * from.head_stride +
                      head.row * from.row_stride;
-    Pair u[kHeld], d[kHeld];
-    const float scale = norm != nullptr ? read_head(op, head, u) : 1.0F;
+    Wide<W> u[S::kHeld], d[S::kHeld];
+    const float scale = norm != nullptr ? read_head<W, G>(op, head, u) : 1.0F;
     float along = 0;
-    for_pairs(op.depth, [&](int h, int64_t i) {
-      d[h] = load<2>(d_out + i);
+    S::each(op.depth, [&](int h, int64_t i) {
+      d[h] = load<W>(d_out + i);
       if (norm == nullptr) return;
       d[h] = turned(op, head, i, d[h], -1);
-      const Pair weight = load<2>(norm + i);
-      for (int k = 0; k < 2; ++k) {
-        d_norm[h].v[k] = fmaf(d[h].v[k] * u[h].v[k], scale, d_norm[h].v[k]);
+      const Wide<W> weight = load<W>(norm + i);
+#pragma unroll
+      for (int k = 0; k < W; ++k) {
+        if (there) d_norm[h].v[k] = fmaf(d[h].v[k] * u[h].v[k], scale, d_norm[h].v[k]);
         d[h].v[k] *= weight.v[k];
         along = fmaf(d[h].v[k], u[h].v[k], along);
       }
     });
-    const float pull = warp_sum(along) * scale * scale / static_cast<float>(op.depth);
-    for_pairs(op.depth, [&](int h, int64_t i) {
-      for (int k = 0; k < 2; ++k) {
+    if (norm != nullptr) along = S::sum(along);
+    if (!there) continue;
+    const float pull = along * scale * scale / static_cast<float>(op.depth);
+    S::each(op.depth, [&](int h, int64_t i) {
+#pragma unroll
+      for (int k = 0; k < W; ++k) {
         if (norm != nullptr) d[h].v[k] = fmaf(-u[h].v[k], pull, d[h].v[k]) * scale;
         d_bias[h].v[k] += d[h].v[k];
       }
@@ -135,25 +166,50 @@ __global__ void split_heads_grad(SplitHeadsGrad<T> grad) {
     });
   }
   float* parts = grad.d_parts_C2PHD + int64_t{blockIdx.x} * 2 * op.width() + which * op.depth;
-  for_pairs(op.depth, [&](int h, int64_t i) {
+#pragma unroll
+  for (int h = 0; h < S::kHeld; ++h) {
+    for (int lanes = G; lanes < 32; lanes *= 2) {
+#pragma unroll
+      for (int k = 0; k < W; ++k) {
+        d_bias[h].v[k] += __shfl_xor_sync(0xffffffffU, d_bias[h].v[k], lanes);
+        d_norm[h].v[k] += __shfl_xor_sync(0xffffffffU, d_norm[h].v[k], lanes);
+      }
+    }
+  }
+  if (S::row() != 0) return;
+  S::each(op.depth, [&](int h, int64_t i) {
     store(d_bias[h], parts + i);
     store(d_norm[h], parts + op.width() + i);
   });
 }
 
-template <class T>
-void launch(const SplitHeads<T>& op, Stream stream) {
-  const dim3 blocks(static_cast<unsigned>((op.items * op.rows + kRows - 1) / kRows),
-                    static_cast<unsigned>((op.parts * op.heads + kWarps - 1) / kWarps));
-  split_heads<<<blocks, kThreads, 0, stream>>>(op);
+static dim3 grid(int64_t rows, int64_t rows_of_block, int64_t heads) {
+  return {static_cast<unsigned>((rows + rows_of_block - 1) / rows_of_block),
+          static_cast<unsigned>((heads + kWarps - 1) / kWarps)};
 }
 
 template <class T>
-void launch(const SplitHeadsGrad<T>& op, Stream stream) {
-  const int64_t heads = op.forward.parts * op.forward.heads;
-  const dim3 blocks(static_cast<unsigned>(op.forward.chunks()),
-                    static_cast<unsigned>((heads + kWarps - 1) / kWarps));
-  split_heads_grad<<<blocks, kThreads, 0, stream>>>(op);
+void launch(const SplitHeads<T>& op, Stream stream) {
+  const dim3 blocks = grid(op.items * op.rows, kRows, op.parts * op.heads);
+  const bool by_four = (op.depth | op.item_stride | op.head_stride | op.row_stride) % 4 == 0;
+  if (by_four && op.depth <= 64) split_heads<T, 4, 16><<<blocks, kThreads, 0, stream>>>(op);
+  else if (by_four && op.depth <= 128) split_heads<T, 4, 32><<<blocks, kThreads, 0, stream>>>(op);
+  else split_heads<T, 2, 32><<<blocks, kThreads, 0, stream>>>(op);
+}
+
+template <class T>
+void launch(const SplitHeadsGrad<T>& grad, Stream stream) {
+  const SplitHeads<T>& op = grad.forward;
+  const dim3 blocks = grid(op.items * op.rows, kHeadChunk, op.parts * op.heads);
+  int64_t strides = op.depth;
+  for (const HeadGrad<T>& from : grad.d_out) {
+    strides |= from.item_stride | from.head_stride | from.row_stride;
+  }
+  const bool by_four = strides % 4 == 0;
+  if (by_four && op.depth <= 64) split_heads_grad<T, 4, 16><<<blocks, kThreads, 0, stream>>>(grad);
+  else if (by_four && op.depth <= 128)
+    split_heads_grad<T, 4, 32><<<blocks, kThreads, 0, stream>>>(grad);
+  else split_heads_grad<T, 2, 32><<<blocks, kThreads, 0, stream>>>(grad);
 }
 
 }  // namespace device

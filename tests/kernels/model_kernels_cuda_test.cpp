@@ -174,7 +174,7 @@ TYPED_TEST(OfEachType, ResidualNorm) {
 TYPED_TEST(OfEachType, SplitHeads) {
   using T = TypeParam;
   auto& memory = this->a;
-  for (const int64_t depth : {44, 64, 128}) {
+  for (const int64_t depth : {22, 44, 64, 128, 200}) {
     const int64_t items = 2, rows = 45, heads = 3, part = items * rows * heads * depth;
     SplitHeads<T> op{.items = items,
                      .rows = rows,
@@ -187,7 +187,10 @@ TYPED_TEST(OfEachType, SplitHeads) {
                      .rope_SD = memory.filled(rows * depth, 5),
                      .eps = 1e-6F,
                      .out_BHSD = {memory.template make<T>(part), memory.template make<T>(part),
-                                  memory.template make<T>(part)}};
+                                  memory.template make<T>(part)},
+                     .item_stride = heads * rows * depth,
+                     .head_stride = depth == 64 ? rows * depth : depth,
+                     .row_stride = depth == 64 ? depth : heads * depth};
     SplitHeads<T> host = op;
     for (T*& out : host.out_BHSD) out = memory.template make<T>(part);
     SplitHeadsGrad<T> grad{

@@ -203,7 +203,10 @@ TEST_P(ModelKernels, SplitHeadsAndItsGradients) {
                          .norm_D = {},
                          .rope_SD = s.rope ? rope.data() : nullptr,
                          .eps = 1e-6F,
-                         .out_BHSD = {}};
+                         .out_BHSD = {},
+                         .item_stride = static_cast<int64_t>(s.heads * s.rows) * depth,
+                         .head_stride = static_cast<int64_t>(s.rows) * depth,
+                         .row_stride = depth};
     SplitHeadsGrad<float> grad{};
     for (size_t part = 0; part < s.parts; ++part) {
       if (s.normed(part)) op.norm_D[part] = norm.data() + part * s.depth;
@@ -339,7 +342,10 @@ Written<T> write_heads() {
                    .norm_D = {norm.data(), norm.data() + depth, nullptr},
                    .rope_SD = rope.data(),
                    .eps = 1e-6F,
-                   .out_BHSD = {out.data(), out.data() + part, out.data() + 2 * part}};
+                   .out_BHSD = {out.data(), out.data() + part, out.data() + 2 * part},
+                   .item_stride = heads * rows * depth,
+                   .head_stride = depth,
+                   .row_stride = heads * depth};
   Floats parts(static_cast<size_t>(op.chunks() * 2 * op.width()));
   SplitHeadsGrad<T> grad{op, {}, d_x.data(), parts.data()};
   for (int i = 0; i < 3; ++i) {

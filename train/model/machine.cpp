@@ -86,15 +86,15 @@ Machine prepare_machine(int threads) {
     log(Level::warn, "train.machine",
         {{"onednn_isa", "AVX512_CORE_FP16"}, {"why", "AMX is announced but its tiles are hidden"}});
   }
-  // Without it cuBLAS may choose another order of summation each time, and LibTorch refuses.
-  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   use_pooled_memory();
   at::set_num_threads(threads);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   // Would fill every new tensor with NaN, to show reads of what was never written.
   at::globalContext().setDeterministicFillUninitializedMemory(false);
-  at::globalContext().setAllowTF32CuDNN(false);  // float32 means float32; cuBLAS keeps to that
+  // float32 means float32, and partial sums of bfloat16 products stay float32.
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
 
   const char* cap = std::getenv(kCap);
   return {.cpu = processor_name(),

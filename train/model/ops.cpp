@@ -263,7 +263,10 @@ struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction<T>> {
                               .norm_D = {},
                               .rope_SD = read(rope_SD),
                               .eps = static_cast<float>(eps),
-                              .out_BHSD = {}};
+                              .out_BHSD = {},
+                              .item_stride = 0,
+                              .head_stride = 0,
+                              .row_stride = 0};
     for (size_t i = 0; i < norm_D.size(); ++i) op.norm_D[i] = read(norm_D[i]);
     return op;
   }
@@ -277,9 +280,16 @@ struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction<T>> {
     auto op = op_of(x_BSN, bias_N, norms, rope_SD, heads, eps);
     Tensors outs;
     for (size_t i = 0; i < norms.size(); ++i) {
-      outs.push_back(at::empty({op.items, op.heads, op.rows, op.depth}, x_BSN.options()));
+      // In the order that attention computes its own result in.
+      outs.push_back(x_BSN.is_cpu()
+                         ? at::empty({op.items, op.heads, op.rows, op.depth}, x_BSN.options())
+                         : at::empty({op.items, op.rows, op.heads, op.depth}, x_BSN.options())
+                               .transpose(1, 2));
       op.out_BHSD[i] = write<T>(outs.back());
     }
+    op.item_stride = outs[0].stride(0);
+    op.head_stride = outs[0].stride(1);
+    op.row_stride = outs[0].stride(2);
     launch(op, op.chunks(), x_BSN, kernels::split_heads_cpu, CLEARED_CUDA_HALF(split_heads_cuda));
     context->save_for_backward(
         {x_BSN, bias_N, tensor(norm0), tensor(norm1), tensor(norm2), rope_SD});
