@@ -12,7 +12,7 @@ namespace cleared::train {
 GradientTree::GradientTree(const TensorMap& parameters, int64_t parts) {
   offsets_.push_back(0);
   for (const auto& [name, parameter] : parameters) {
-    CLEARED_CHECK(parameter.scalar_type() == at::kFloat);
+    CLEARED_CHECK(parameter.scalar_type() == at::kFloat && parameter.is_contiguous());
     parameters_.push_back(parameter);
     offsets_.push_back(offsets_.back() + parameter.numel());
   }
@@ -20,7 +20,7 @@ GradientTree::GradientTree(const TensorMap& parameters, int64_t parts) {
 }
 
 Tensor GradientTree::view(const Tensor& flat, size_t i) const {
-  return flat.narrow(0, offsets_[i], offsets_[i + 1] - offsets_[i]).view(parameters_[i].sizes());
+  return flat.as_strided(parameters_[i].sizes(), parameters_[i].strides(), offsets_[i]);
 }
 
 void GradientTree::add() {

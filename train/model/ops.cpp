@@ -1,6 +1,7 @@
 #include "train/model/ops.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <type_traits>
 
@@ -352,10 +353,10 @@ struct FlowErrorFunction : torch::autograd::Function<FlowErrorFunction> {
     op.squares_C = squares_C.mutable_data_ptr<double>();
     launch(op, op.chunks(), v, kernels::flow_loss_cpu, CLEARED_CUDA_HALF(flow_loss_cuda));
     context->save_for_backward({error});
-    const Tensor host = squares_C.cpu();
-    double sum = 0;
-    for (int64_t i = 0; i < host.numel(); ++i) sum += host.const_data_ptr<double>()[i];
-    return at::full({}, sum / static_cast<double>(v.numel()), v.options());
+    const double m = static_cast<double>(v.numel());
+    if (!v.is_cpu()) return at::sum(squares_C).div(m).to(at::kFloat);  // and nobody waits for it
+    const double sum = std::accumulate(op.squares_C, op.squares_C + op.chunks(), 0.0);
+    return at::full({}, sum / m, v.options());
   }
   static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
     const Tensor error = context->get_saved_variables()[0];
