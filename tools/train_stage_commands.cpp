@@ -81,12 +81,12 @@ int do_plan(const Options& options) {
   } else if (!options.quiet) {
     std::printf("%s\n", line.c_str());
     std::printf(
-        "here: %.4g TFLOP/s measured in float32 on %s with %d thread%s; at %.0f %% of it on "
+        "here: %.4g TFLOP/s measured in %s on %s with %d thread%s; at %.0f %% of it on "
         "%d equal rank%s a step takes %s, %llu steps %s\n",
-        peak / 1e12, device.is_cpu() ? "the CPU" : "the GPU", options.threads,
-        options.threads == 1 ? "" : "s", 100 * options.share, options.ranks,
-        options.ranks == 1 ? "" : "s", text("%.3g s", step_s).c_str(),
-        number(loaded.config.steps()),
+        peak / 1e12, loaded.config.precision() == train::RunConfig::BF16 ? "bfloat16" : "float32",
+        device.is_cpu() ? "the CPU" : "the GPU", options.threads, options.threads == 1 ? "" : "s",
+        100 * options.share, options.ranks, options.ranks == 1 ? "" : "s",
+        text("%.3g s", step_s).c_str(), number(loaded.config.steps()),
         duration_text(step_s * static_cast<double>(loaded.config.steps())).c_str());
     std::printf("memory: %s needed (%s with every block computed again), %s free\n",
                 train::bytes_text(all_needed).c_str(),
