@@ -19,6 +19,7 @@
 #include "kernels/residual_norm.h"
 #include "kernels/split_heads.h"
 #include "ledger/base/check.h"
+#include "ledger/base/error.h"
 
 #ifdef CLEARED_CUDA
 #include <c10/cuda/CUDAGuard.h>
@@ -60,6 +61,12 @@ void check_type(const Tensor& t, at::ScalarType type) {
 
 void check_floats(const Tensor& t) {
   check_type(t, at::kFloat);
+}
+
+// The CUDA halves keep a row in registers.
+void check_width(const Tensor& on, int64_t width, int64_t most, const char* what) {
+  if (on.is_cpu() || width <= most) return;
+  throw Error(Errc::unsupported, "model: ", what, " is ", width, ", and a GPU takes up to ", most);
 }
 
 // Calls f(T()) for the type that activations are of.
@@ -390,7 +397,7 @@ std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branc
     check_type(branch.value_BSN, out);
     CLEARED_CHECK(branch.value_BSN.is_contiguous() && branch.value_BSN.sizes() == x_BSN.sizes());
   }
-  CLEARED_CHECK(!x_BSN.is_cuda() || n <= (n % 4 == 0 ? 4 : 1) * kernels::kMostNormed);
+  check_width(x_BSN, n, (n % 4 == 0 ? 4 : 1) * kernels::kMostNormed, "dim");
   const Tensors outs = for_type(out, [&]<class T>(T) {
     return ResidualNormFunction<T>::apply(
         x_BSN, optional(branch.value_BSN), optional(branch.bias_N), optional(branch.gate_BN),
@@ -407,7 +414,7 @@ std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
                 parts <= kernels::kMostParts);
   CLEARED_CHECK(x_BSN.size(2) % (2 * parts * options.heads) == 0);
   const int64_t depth = x_BSN.size(2) / (parts * options.heads);
-  CLEARED_CHECK(!x_BSN.is_cuda() || depth <= kernels::kMostDepth);
+  check_width(x_BSN, depth, kernels::kMostDepth, "dim / heads");
   if (bias_N.defined()) {
     check_floats(bias_N);
     CLEARED_CHECK(bias_N.numel() == x_BSN.size(2));
