@@ -40,10 +40,11 @@ double sum_of_squares(const std::vector<Tensor>& tensors) {
 #ifdef CLEARED_CUDA
   if (sums_C.is_cuda()) kernels::squares_cuda(ops, at::cuda::getCurrentCUDAStream().stream());
 #endif
-  for (const kernels::Squares& op : ops) {
-    if (!sums_C.is_cpu()) break;
-    at::parallel_for(0, op.chunks(), 4,
-                     [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
+  if (sums_C.is_cpu()) {
+    for (const kernels::Squares& op : ops) {
+      at::parallel_for(0, op.chunks(), 4,
+                       [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
+    }
   }
   const Tensor host_C = sums_C.cpu();  // waits for a GPU once
   return std::accumulate(host_C.const_data_ptr<double>(), host_C.const_data_ptr<double>() + chunks,
