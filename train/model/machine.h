@@ -18,8 +18,8 @@ struct Machine {
 
 // Call once, first in main, before any thread is started and any tensor is made. Caps oneDNN below
 // AMX where the processor announces AMX but hides how its tiles are laid out (CPUID leaf 1Dh is
-// empty), which would end in SIGILL; says so in one log line. Turns deterministic algorithms on, TF32
-// off, and sets the number of threads (0: as many as there are cores).
+// empty), which would end in SIGILL; says so in one log line. Turns deterministic algorithms on and
+// TF32 off, and sets the number of threads (0: as many as there are cores).
 Machine prepare_machine(int threads);
 
 // "cpu=... features=... threads=...": one line for checkpoints and logs.
