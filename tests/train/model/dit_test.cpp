@@ -91,8 +91,9 @@ TEST(Dit, InBfloat16LossAndGradientsAreNearThoseInFloat32) {
 TEST(Dit, FirstLossAndGradientsAreThePythonModels) {
   const char* named = std::getenv("CLEARED_TORCH_PYTHON");
   const std::string python = named != nullptr ? named : CLEARED_PYTHON;
-  if (testing::run_command(python + " -c 'import torch'").status != 0) {
-    GTEST_SKIP() << python << " cannot import torch: our model was not compared with Python's";
+  if (testing::run_command(python + " -c 'import torch, numpy'").status != 0) {
+    GTEST_SKIP() << python
+                 << " cannot import torch and numpy: our model was not compared with Python's";
   }
   const testing::TemporaryFolder folder;
   const std::string file = (folder.path() / "case.safetensors").string();
