@@ -271,7 +271,7 @@ class MarkFiles : public ::testing::Test {
     write_file(file.file, bytes);
     const Fd fd = open_read(file.file);
     return read_marks(file, folder_.path(), fd, Limits(),
-                      {.program = CLEARED_CURATE, .c2pa_library = library});
+                      {.program = CLEARED_CURATE_MEDIA, .c2pa_library = library});
   }
   void sidecar(const std::string& path, const std::string& text) {
     make_folders((folder_.path() / path).parent_path());
