@@ -34,6 +34,7 @@ constexpr uint64_t kMaxHeadBytes = 1 << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
 constexpr uint64_t kReadBackRecords = 16384;
+constexpr int kPatienceMs = 200;  // with a reader, when closing
 
 Fact key_fact(const VerifierKey& key, const std::string& role) {
   Fact fact;
@@ -571,7 +572,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   if (licence.empty()) throw Error(Errc::not_found, path_.string(), ": has no licence ", ref);
   sync();
   const SecureDelete secure(db_);
-  empty_wal("erase " + ref + ": nothing is erased yet");
+  require_empty_wal("erase " + ref + ": nothing is erased yet");
   Fact fact;
   fact.mutable_erasure()->set_licence(ref);
   fact.mutable_erasure()->set_reason(reason);
@@ -590,7 +591,8 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
     rewrite_documents(digest.text(0));
   });
   checkpointer_->finish();
-  empty_wal("erase " + ref + ": it is on record, but the write-ahead file still holds the text");
+  require_empty_wal("erase " + ref +
+                    ": it is on record, but the write-ahead file still holds the text");
   return out;
 }
 
@@ -611,32 +613,33 @@ void Store::rewrite_documents(const std::string& without) const {
   for (const Document& d : kept) insert.with(d.digest, Blob{d.salt}, d.note).run();
 }
 
-// Moves the whole write-ahead file into the ledger and cuts it to nothing; Error{busy} that begins
-// with `what` when a reader is in the way.
-void Store::empty_wal(const std::string& what) const {
-  bool busy = false;
+// Moves the whole write-ahead file into the ledger and cuts it to nothing. False: a reader is in
+// the way.
+bool Store::empty_wal() const {
   try {
-    busy = db_.integer("PRAGMA wal_checkpoint(TRUNCATE)") != 0;
+    return db_.integer("PRAGMA wal_checkpoint(TRUNCATE)") == 0;
   } catch (const Error& error) {
     if (error.code() != Errc::busy) throw;
-    busy = true;
-  }
-  if (busy) {
-    throw Error(Errc::busy, what, ", since another program is reading ", path_.string(),
-                "; close it and run the command again");
+    return false;
   }
 }
 
-// Moves what is in the write-ahead file into the ledger itself, so that a copy of the one file is a
-// copy of the ledger. SQLite's automatic checkpoints fail in silence; this one says so.
+// Error{busy} that begins with `what` when a reader is in the way.
+void Store::require_empty_wal(const std::string& what) const {
+  if (empty_wal()) return;
+  throw Error(Errc::busy, what, ", since another program is reading ", path_.string(),
+              "; close it and run the command again");
+}
+
+// So that a copy of the one file is a copy of the ledger. SQLite's automatic checkpoints fail in
+// silence; this one says so. Whoever only takes a look is waited for. Behind one who reads on
+// nothing is lost: who writes next, or closes next, moves it.
 void Store::store_wal() const {
-  try {
-    db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
-  } catch (const Error& error) {
-    // A reader holds an old state: nothing is lost, the next append tries again.
-    if (error.code() != Errc::busy) throw;
-    log(Level::warn, "ledger.wal", {{"note", error.what()}});
-  }
+  const ScopedPragma patience(db_, "busy_timeout", kPatienceMs);
+  if (empty_wal()) return;
+  log(Level::warn, "ledger.wal",
+      {{"note", "another program is reading " + path_.string() + ": what is new stays in " +
+                    path_.string() + "-wal, copy both or neither"}});
 }
 
 // Adds the record that says what the tables hold, and writes the map. In the open transaction.

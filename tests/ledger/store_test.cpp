@@ -1,9 +1,11 @@
 // The ledger file: what may be appended, what survives, and what verify finds.
 #include "ledger/store.h"
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <thread>
@@ -297,7 +299,32 @@ TEST(Open, RefusesWhatIsNoLedger) {
   EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
 }
 
-// What version 3 lacked: some tables, and their part of the view `record`.
+// What a reader keeps from its place stays beside the ledger until somebody writes or closes again.
+TEST(Store, ClosingDoesNotWaitForOneWhoReadsOn) {
+  using Clock = std::chrono::steady_clock;
+  World world;
+  const fs::path wal = world.ledger.string() + "-wal";
+  std::optional<Store> store(std::in_place, world.ledger, Access::append);
+  store->append({refusal("a")});
+  {
+    const Database reader = Database::open(world.ledger, Access::read);
+    reader.exec("BEGIN");
+    ASSERT_EQ(reader.integer("SELECT COUNT(*) FROM refusal"), 1);
+    store->append({refusal("b")});
+    const auto began = Clock::now();
+    store.reset();
+    EXPECT_LT(Clock::now() - began, std::chrono::seconds(3));
+    EXPECT_GT(fs::file_size(wal), 0U);
+    EXPECT_EQ(reader.integer("SELECT COUNT(*) FROM refusal"), 1);
+    EXPECT_EQ(Store(world.ledger, Access::read).size(), 7U);
+  }
+  store.emplace(world.ledger, Access::append);
+  store.reset();
+  EXPECT_TRUE(!fs::exists(wal) || fs::file_size(wal) == 0);
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
+// What version 3 lacked: some tables, their part of the view `record`, and the layout of two.
 TEST(Store, BringsALedgerOfVersion3UpToDate) {
   World world;
   world.fill();
