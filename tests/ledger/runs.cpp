@@ -1,12 +1,14 @@
 #include "tests/ledger/runs.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "ledger/attestation.h"
 #include "ledger/base/clock.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
+#include "ledger/shard_facts.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
@@ -66,25 +68,7 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
   }
   manifests.push_back(write_shard(folder / "shards", name + ".tar", members, {ref}));
   const Manifest& made = manifests.back();
-  const std::string root(shard_root(made).text());
-  ShardRecord& shard = *facts.emplace_back().mutable_shard();
-  shard.set_root(root);
-  shard.set_name(made.name);
-  shard.set_digest(std::string(made.digest.text()));
-  shard.set_size_bytes(made.size_bytes);
-  shard.set_samples(static_cast<uint32_t>(samples));
-  shard.add_licence(ref);
-  for (uint32_t i = 0; i < samples; ++i) {
-    const ManifestSample& in = made.samples[i];
-    SampleRecord& out = *facts.emplace_back().mutable_sample();
-    out.set_shard(root);
-    out.set_index(i);
-    out.set_key(in.key);
-    out.set_digest(std::string(in.digest.text()));
-    out.set_clip(std::string(in.clip.text()));
-    out.set_duration_us(in.duration_us);
-    out.set_size_bytes(in.size_bytes);
-  }
+  std::ranges::move(shard_facts(made, shard_root(made)), std::back_inserter(facts));
   append(facts);
 }
 
