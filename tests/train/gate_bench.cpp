@@ -40,7 +40,12 @@ int measure(int steps) {
   // Frames of any content cost the model the same.
   Batch batch;
   for (uint32_t slot = 0; slot < config.batch(); ++slot) {
-    Item item{.sample = slot, .digest = {}, .duration_us = 0, .caption = "a clip", .frames = {}};
+    Item item{.sample = slot,
+              .digest = {},
+              .duration_us = 0,
+              .caption = "a clip",
+              .frames = {},
+              .latent = {}};
     const auto& clip = config.clip();
     for (size_t i = 0; i < size_t{3} * clip.frames() * clip.height() * clip.width(); ++i) {
       item.frames.push_back(static_cast<uint8_t>(i * 7 + slot * 31));
