@@ -286,8 +286,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   Transaction transaction(db);
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
-  db.exec(std::string(kLogSchema) + std::string(kProjectionSchema) + std::string(kVersion4Schema) +
-          std::string(kTodayView) + std::string(kViews));
+  db.exec(std::string(kLogSchema) + std::string(kTileSchema) + std::string(kProjectionSchema) +
+          std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews));
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
@@ -299,7 +299,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
 
 namespace {
 
-// From version 3: one more table, and the view that names it. The records stay as they are.
+// From version 3: more tables, and the view that names them; the tables of large values in another
+// layout. The records stay as they are.
 void upgrade(const Database& db) {
   if (db.integer("PRAGMA application_id") != kApplicationId ||
       db.integer("PRAGMA user_version") != kSchemaVersion - 1) {
@@ -310,7 +311,13 @@ void upgrade(const Database& db) {
   for (Statement view(db, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
     drop += "DROP VIEW \"" + view.text(0) + "\";";
   }
-  db.exec(drop + std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews) +
+  db.exec(drop +
+          "ALTER TABLE node RENAME TO old_node; ALTER TABLE map_chunk RENAME TO old_map_chunk;" +
+          std::string(kTileSchema) +
+          "INSERT INTO node SELECT level, tile, digests FROM old_node ORDER BY 1, 2;"
+          "INSERT INTO map_chunk SELECT run, chunk, entries FROM old_map_chunk ORDER BY 1, 2;"
+          "DROP TABLE old_node; DROP TABLE old_map_chunk;" +
+          std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews) +
           "PRAGMA user_version = " + std::to_string(kSchemaVersion));
   transaction.commit();
 }
@@ -734,11 +741,14 @@ TreeHead Store::sign_head(std::span<const SignerKey> log_keys) {
   sync();
   const bool stated =
       parse_fact(parse_record(record_bytes(size() - 1)).fact, db_, size() - 1).has_state();
-  if (!stated) in_transaction([&](Memory&) { log_state(judging_time_us(*this)); });
+  if (!stated) {
+    in_transaction([&](Memory&) { log_state(judging_time_us(*this)); }, Durable::later);
+  }
   const uint64_t size = this->size();
   const auto signed_size = static_cast<uint64_t>(
       db_.integer("SELECT COALESCE(MAX(size), 0) FROM tree_head WHERE note IS NOT NULL"));
   read_back(signed_size, size);
+  sync();  // which went on meanwhile
   const TreeHead head{origin(), size, Tree(db_).root(size), {}};
 
   if (const std::string signed_before = store_intent(head); !signed_before.empty()) {

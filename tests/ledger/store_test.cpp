@@ -342,7 +342,18 @@ TEST(Store, BringsALedgerOfVersion3UpToDate) {
                               "receipt_cost", "consumed_shard", "deletion"}) {
       drop += std::string("DROP TABLE ") + table + ";";
     }
-    old.exec(drop + "PRAGMA user_version = 3");
+    const auto with_keys_as_rows = [](const std::string& name, const std::string& columns) {
+      return "ALTER TABLE " + name + " RENAME TO now; CREATE TABLE " + name + "(" + columns +
+             ") STRICT, WITHOUT ROWID; INSERT INTO " + name + " SELECT * FROM now; DROP TABLE now;";
+    };
+    old.exec(drop +
+             with_keys_as_rows("node",
+                               "level INTEGER NOT NULL, tile INTEGER NOT NULL, digests BLOB NOT "
+                               "NULL, PRIMARY KEY(level, tile)") +
+             with_keys_as_rows("map_chunk",
+                               "run INTEGER NOT NULL REFERENCES map_run(run), chunk INTEGER NOT "
+                               "NULL, entries BLOB NOT NULL, PRIMARY KEY(run, chunk)") +
+             "PRAGMA user_version = 3");
   }
   EXPECT_THAT(error_of([&] { records(); }), HasSubstr("brings it up to date"));
   Store(world.ledger, Access::append).sign_head(world.log);
