@@ -49,20 +49,36 @@ std::vector<uint32_t> sums_of(const Picture& in) {
   return out;
 }
 
+// Each row's even places, then its odd ones: windows at every other place lie side by side.
+std::vector<uint32_t> even_then_odd(const std::vector<uint32_t>& sums, size_t stride) {
+  std::vector<uint32_t> out;
+  out.reserve(sums.size());
+  for (size_t row = 0; row < sums.size(); row += stride) {
+    for (size_t x = 0; x < stride; x += 2) out.push_back(sums[row + x]);
+    for (size_t x = 1; x < stride; x += 2) out.push_back(sums[row + x]);
+  }
+  return out;
+}
+
 // By area, so that a smaller picture has less noise, too. `sums` are those of the picture.
 Picture shrunk(const Picture& in, const std::vector<uint32_t>& sums, int width, int height) {
   const auto stride = static_cast<size_t>(in.width) + 1;
-  const auto edge = [](int i, int of, int size) { return static_cast<size_t>(i * of / size); };
+  std::vector<size_t> edges;  // of the columns
+  for (int x = 0; x <= width; ++x) edges.push_back(static_cast<size_t>(x * in.width / width));
   Picture out{width, height, 1, {}};
-  out.pixels.reserve(static_cast<size_t>(width) * static_cast<size_t>(height));
+  out.pixels.resize(static_cast<size_t>(width) * static_cast<size_t>(height));
+  uint8_t* pixel = out.pixels.data();
   for (int y = 0; y < height; ++y) {
-    const size_t y0 = edge(y, in.height, height), y1 = edge(y + 1, in.height, height);
-    for (int x = 0; x < width; ++x) {
-      const size_t x0 = edge(x, in.width, width), x1 = edge(x + 1, in.width, width);
-      const uint32_t sum = sums[y1 * stride + x1] - sums[y1 * stride + x0] -
-                           sums[y0 * stride + x1] + sums[y0 * stride + x0];
-      const auto count = static_cast<uint32_t>((y1 - y0) * (x1 - x0));
-      out.pixels.push_back(static_cast<uint8_t>((sum + count / 2) / count));
+    const auto y0 = static_cast<size_t>(y * in.height / height);
+    const auto y1 = static_cast<size_t>((y + 1) * in.height / height);
+    const uint32_t *above = sums.data() + y0 * stride, *below = sums.data() + y1 * stride;
+    uint32_t left = below[0] - above[0];
+    for (size_t x = 0; x < static_cast<size_t>(width); ++x) {
+      const size_t end = edges[x + 1];
+      const uint32_t right = below[end] - above[end];
+      const auto count = static_cast<uint32_t>((y1 - y0) * (end - edges[x]));
+      *pixel++ = static_cast<uint8_t>((right - left + count / 2) / count);
+      left = right;
     }
   }
   return out;
@@ -161,8 +177,11 @@ FaceDetector::FaceDetector(std::string_view xml) {
           static_cast<size_t>(nodes[2]) >= features_.size()) {
         malformed("has trees that are no stumps");
       }
-      Stump stump{static_cast<size_t>(nodes[2]), {}, leaves[0], leaves[1]};
-      for (size_t i = 0; i < 8; ++i) stump.subset[i] = static_cast<uint32_t>(nodes[3 + i]);
+      Stump stump{static_cast<size_t>(nodes[2]), {}};
+      for (size_t i = 0; i < stump.leaf.size(); ++i) {
+        const bool listed = (static_cast<uint32_t>(nodes[3 + i / 32]) >> i % 32 & 1U) != 0;
+        stump.leaf[i] = leaves[listed ? 0 : 1];
+      }
       stage.stumps.push_back(stump);
     }
     stages_.push_back(std::move(stage));
@@ -170,35 +189,24 @@ FaceDetector::FaceDetector(std::string_view xml) {
   if (stages_.empty() || features_.empty()) malformed("has no stages");
 }
 
-// Which of the eight blocks around the middle one are at least as bright, from the upper left
-// clockwise. All nine share the sums at 4 x 4 corners.
-bool FaceDetector::is_face(const uint32_t* sums, size_t stride) const {
-  constexpr size_t kAround[8][2] = {{0, 0}, {0, 1}, {0, 2}, {1, 2}, {2, 2}, {2, 1}, {2, 0}, {1, 0}};
+// The cascade for sums that are `half` apart for even and for odd places, or not at all.
+kernels::Cascade FaceDetector::laid_out(size_t stride, size_t half) const {
+  kernels::Cascade out;
   for (const Stage& stage : stages_) {
-    float sum = 0;
     for (const Stump& stump : stage.stumps) {
       const Cell& cell = features_[stump.feature];
-      const auto width = static_cast<size_t>(cell.width);
-      const uint32_t* row =
-          sums + static_cast<size_t>(cell.y) * stride + static_cast<size_t>(cell.x);
-      uint32_t corners[4][4];
-      for (auto& line : corners) {
-        for (size_t i = 0; i < 4; ++i) line[i] = row[i * width];
-        row += static_cast<size_t>(cell.height) * stride;
+      kernels::Cascade::Stump& laid = out.stumps.emplace_back();
+      for (size_t i = 0; i < 4; ++i) {
+        const size_t x = static_cast<size_t>(cell.x) + i * static_cast<size_t>(cell.width);
+        const size_t y = static_cast<size_t>(cell.y) + i * static_cast<size_t>(cell.height);
+        laid.down[i] = static_cast<ptrdiff_t>(y * stride);
+        laid.right[i] = static_cast<ptrdiff_t>(half == 0 ? x : x % 2 * half + x / 2);
       }
-      const auto block = [&](size_t i, size_t j) {
-        return corners[i + 1][j + 1] - corners[i + 1][j] - corners[i][j + 1] + corners[i][j];
-      };
-      const uint32_t middle = block(1, 1);
-      uint32_t pattern = 0;
-      for (const auto& [i, j] : kAround) {
-        pattern = pattern << 1 | (block(i, j) >= middle ? 1U : 0U);
-      }
-      sum += stump.subset[pattern >> 5] >> (pattern & 31) & 1U ? stump.in : stump.out;
+      laid.leaf = stump.leaf.data();
     }
-    if (sum < stage.threshold) return false;
+    out.stages.push_back({out.stumps.size(), stage.threshold});
   }
-  return true;
+  return out;
 }
 
 std::vector<Face> FaceDetector::find(const Picture& grey, int least_windows) const {
@@ -208,15 +216,20 @@ std::vector<Face> FaceDetector::find(const Picture& grey, int least_windows) con
     const int width = static_cast<int>(std::lround(grey.width / scale));
     const int height = static_cast<int>(std::lround(grey.height / scale));
     if (width < side_ || height < side_) break;
-    const Sums sums = scale == 1 ? whole : sums_of(shrunk(grey, whole, width, height));
+    Sums sums = scale == 1 ? whole : sums_of(shrunk(grey, whole, width, height));
     const auto stride = static_cast<size_t>(width) + 1;
     const int step = scale < 2 ? 2 : 1;
+    const size_t half = step == 2 ? (stride + 1) / 2 : 0;
+    if (step == 2) sums = even_then_odd(sums, stride);
+    sums.resize(sums.size() + kernels::kCascadeRoom);
+    const kernels::Cascade cascade = laid_out(stride, half);
+    std::vector<uint8_t> found(static_cast<size_t>((width - side_) / step + 1));
     for (int y = 0; y + side_ <= height; y += step) {
-      for (int x = 0; x + side_ <= width; x += step) {
-        if (!is_face(sums.data() + static_cast<size_t>(y) * stride + static_cast<size_t>(x),
-                     stride))
-          continue;
-        windows.push_back({x * scale, y * scale, side_ * scale, 1});
+      kernels::cascade_windows(cascade, sums.data() + static_cast<size_t>(y) * stride, found.size(),
+                               found.data());
+      for (size_t i = 0; i < found.size(); ++i) {
+        if (found[i] == 0) continue;
+        windows.push_back({static_cast<double>(i) * step * scale, y * scale, side_ * scale, 1});
         if (windows.size() > kMostWindows) return {};
       }
     }

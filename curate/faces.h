@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "curate/picture.h"
+#include "kernels/cascade.h"
 
 namespace cleared::curate {
 
@@ -38,15 +39,14 @@ class FaceDetector {
   };
   struct Stump {
     size_t feature;
-    std::array<uint32_t, 8> subset;
-    float in, out;
+    std::array<float, 256> leaf;  // by pattern, as kernels/cascade.h has it
   };
   struct Stage {
     std::vector<Stump> stumps;
     float threshold;
   };
   using Sums = std::vector<uint32_t>;  // of all pixels above and left, (width + 1) x (height + 1)
-  bool is_face(const uint32_t* sums, size_t stride) const;
+  kernels::Cascade laid_out(size_t stride, size_t half) const;
 
   int side_ = 0;
   std::vector<Cell> features_;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "curate/clips.h"
@@ -40,6 +41,7 @@ class FaceLooker {
 // Upright and row by row.
 Picture picture_of(const kernels::SmallLuma& small);
 // A PNG file of a grey picture (ISO/IEC 15948).
+inline constexpr std::string_view kPngMagic("\x89PNG\r\n\x1A\n", 8);
 std::string grey_png(const Picture& picture);
 
 // Mono sound at any rate in, spans of speech out.

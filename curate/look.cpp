@@ -7,6 +7,7 @@
 #include "curate/dedup.h"
 #include "curate/delivery.h"
 #include "curate/facts.h"
+#include "curate/mark_files.h"
 #include "curate/measure_facts.h"
 #include "curate/pdq.h"
 #include "curate/protect.h"
@@ -54,8 +55,10 @@ class Asked {
     while (sources.next()) names_.push_back(printable(sources.text(0)));
   }
 
-  void judge(const DeliveredFile& file, const Digest& digest, LookReport& out) const {
-    const ledger::Verdict verdict = rights_.judge_source(file.path, digest, ledger::INGEST).verdict;
+  void judge(const DeliveredFile& file, const Digest& digest,
+             const std::vector<ledger::Mark>& marks, LookReport& out) const {
+    const ledger::Verdict verdict =
+        rights_.judge_source(file.path, digest, ledger::Act{ledger::INGEST}, marks).verdict;
     out.judged = true;
     out.cleared = verdict.cleared;
     out.verdict = verdict.cleared ? verdict.fact : verdict.rule + ": " + verdict.fact;
@@ -119,7 +122,11 @@ void look(const LookOptions& options, const Config& config,
       if (!is_utf8(file.path)) throw Error(Errc::corrupt, "its name is not UTF-8: rename it");
       const OpenedSource opened = open_source(file.file);
       out.size_bytes = opened.size_bytes;
-      if (asked) asked->judge(file, opened.digest, out);
+      if (asked) {
+        asked->judge(file, opened.digest,
+                     read_marks(file, options.delivery, opened.fd, config.limits(), options.worker),
+                     out);
+      }
       const Analysis analysis =
           analyse_in_worker(opened, config.limits(), options.worker, options.keyframes);
       describe_analysis(analysis, options.keyframes, out);

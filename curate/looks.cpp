@@ -47,18 +47,10 @@ PartWaves turned(const PartWaves& waves, size_t turn) {
 }
 
 Fingerprint fingerprint_of(const PartWaves& waves) {
-  const int32_t median = kernels::lower_median(waves);
+  const kernels::WaveBits made = kernels::bits_above(waves, kernels::lower_median(waves));
   Fingerprint out;
-  int64_t sum = 0;
-  for (size_t k = 0; k < waves.size(); k += 8) {
-    unsigned byte = 0;
-    for (size_t i = 0; i < 8; ++i) {
-      byte |= static_cast<unsigned>(waves[k + i] > median) << i;
-      sum += std::abs(waves[k + i]);
-    }
-    out.bits[31 - k / 8] = static_cast<uint8_t>(byte);
-  }
-  out.quality = static_cast<int>(std::min<int64_t>(100, sum / kWavesPerPoint));
+  out.bits = made.bits;
+  out.quality = static_cast<int>(std::min<int64_t>(100, made.sum / kWavesPerPoint));
   return out;
 }
 

@@ -4,14 +4,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
-#include <optional>
 
 #include <unistd.h>
 
-#include "curate/c2pa.h"
 #include "curate/config.pb.h"
-#include "curate/marks.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
 
@@ -24,7 +20,6 @@ using ledger::MarkSays;
 
 constexpr size_t kChunk = 1 << 20;
 constexpr uint64_t kSidecarBytes = 1 << 20, kStoreBytes = 64 << 20;
-constexpr uint64_t kBeforeRdf = 1 << 16, kPacketBytes = 16 << 20;
 
 // The description box of a C2PA manifest store, ISO 19566-5 and C2PA 2.1 section 11.1.4.2; the
 // UUID of the box that holds it in ISO BMFF, section A.5.1.
@@ -38,7 +33,24 @@ constexpr std::string_view kManifestBoxes[] = {
     std::string_view("jumdc2um\x00\x11\x00\x10\x80\x00\x00\xAA\x00\x38\x9B\x71", 20),
     std::string_view("jumdc2cm\x00\x11\x00\x10\x80\x00\x00\xAA\x00\x38\x9B\x71", 20),
 };
-constexpr std::string_view kRdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
+
+// Where `what` is, from `from` on.
+size_t find(std::string_view bytes, std::string_view what, size_t from = 0) {
+  if (from >= bytes.size()) return std::string_view::npos;
+  const void* at = ::memmem(bytes.data() + from, bytes.size() - from, what.data(), what.size());
+  return at == nullptr ? std::string_view::npos
+                       : static_cast<size_t>(static_cast<const char*>(at) - bytes.data());
+}
+
+// `text` with as many zeros between its characters: what UTF-16 (1) and UTF-32 (3) have, whichever
+// byte comes first.
+std::string spread(std::string_view text, size_t zeros) {
+  std::string out;
+  for (const char c : text) out += (out.empty() ? "" : std::string(zeros, '\0')) + c;
+  return out;
+}
+
+}  // namespace
 
 size_t read_at(int fd, uint64_t offset, char* data, size_t size) {
   size_t done = 0;
@@ -52,13 +64,6 @@ size_t read_at(int fd, uint64_t offset, char* data, size_t size) {
   return done;
 }
 
-// Where `what` is, from `from` on.
-size_t find(std::string_view bytes, std::string_view what, size_t from = 0) {
-  if (from >= bytes.size()) return std::string_view::npos;
-  const void* at = ::memmem(bytes.data() + from, bytes.size() - from, what.data(), what.size());
-  return at == nullptr ? std::string_view::npos
-                       : static_cast<size_t>(static_cast<const char*>(at) - bytes.data());
-}
 size_t count_manifests(std::string_view bytes) {
   size_t count = 0;
   for (const std::string_view box : kManifestBoxes) {
@@ -66,6 +71,15 @@ size_t count_manifests(std::string_view bytes) {
   }
   return count;
 }
+
+bool has_store(const ReadMarks& request) {
+  return request.c2pa() ||
+         std::any_of(request.sidecar().begin(), request.sidecar().end(), [](const auto& sidecar) {
+           return sidecar.kind() == ReadMarks::Sidecar::C2PA;
+         });
+}
+
+namespace {
 
 // The media type that c2pa-rs knows the container by.
 std::string media_type(int fd) {
@@ -78,30 +92,6 @@ std::string media_type(int fd) {
     if (kind == box) return "video/quicktime";
   }
   return "application/octet-stream";
-}
-
-// The XMP packet in which RDF's namespace is declared at `offset`: from the start of that very
-// tag to its end tag. Nothing when it is no attribute. `cut` when one of the two tags is not there.
-struct FoundPacket {
-  std::string text;
-  uint64_t end = 0;
-  bool cut = false;
-};
-std::optional<FoundPacket> packet_at(int fd, uint64_t offset) {
-  const uint64_t from = offset < kBeforeRdf ? 0 : offset - kBeforeRdf;
-  std::string bytes(kPacketBytes, '\0');
-  bytes.resize(read_at(fd, from, bytes.data(), bytes.size()));
-  const size_t at = offset - from;
-  size_t before = bytes.find_last_not_of(" \t\r\n\"'", at == 0 ? 0 : at - 1);
-  if (before == std::string::npos || bytes[before] != '=') return std::nullopt;
-  const size_t start = bytes.rfind('<', at);
-  if (start == std::string::npos) return FoundPacket{"", offset + kRdf.size(), true};
-  const size_t name_end = bytes.find_first_of(" \t\r\n>", start);
-  const std::string name = bytes.substr(start + 1, name_end - start - 1);
-  const size_t close = bytes.find("</" + name, at);
-  const size_t end = close == std::string::npos ? close : bytes.find('>', close);
-  if (end == std::string::npos) return FoundPacket{"", offset + kRdf.size(), true};
-  return FoundPacket{bytes.substr(start, end + 1 - start), from + end + 1, false};
 }
 
 void add_sidecar(const fs::path& file, ReadMarks::Sidecar::Kind kind, const std::string& path,
@@ -163,20 +153,14 @@ std::vector<Mark> checked(const FoundMarks& found) {
   return out;
 }
 
-bool has_store(const ReadMarks& request) {
-  return request.c2pa() ||
-         std::any_of(request.sidecar().begin(), request.sidecar().end(), [](const auto& sidecar) {
-           return sidecar.kind() == ReadMarks::Sidecar::C2PA;
-         });
-}
-
 }  // namespace
 
 // One pass in chunks; each begins with the end of the one before, one byte less than a pattern.
 MarkTraces find_mark_traces(int fd) {
   constexpr size_t kNone = std::string_view::npos;
   MarkTraces out;
-  std::string chunk(kChunk + kRdf.size(), '\0');
+  const std::string in_utf16 = spread(kRdf, 1), in_utf32 = spread(kRdf, 3);
+  std::string chunk(kChunk + in_utf32.size(), '\0');
   size_t kept = 0;
   for (uint64_t offset = 0;;) {
     const size_t read = read_at(fd, offset, chunk.data() + kept, kChunk);
@@ -192,8 +176,11 @@ MarkTraces find_mark_traces(int fd) {
          (at = find(bytes, kRdf, at)) != kNone; ++at) {
       if (out.xmp.size() < kMostPackets) out.xmp.push_back(offset - kept + at);
     }
+    for (const std::string& wide : {in_utf16, in_utf32}) {
+      out.wide_xmp = out.wide_xmp || find(fresh(wide.size()), wide) != kNone;
+    }
     offset += read;
-    kept = std::min(bytes.size(), kRdf.size() - 1);
+    kept = std::min(bytes.size(), in_utf32.size() - 1);
     std::memmove(chunk.data(), bytes.data() + bytes.size() - kept, kept);
   }
 }
@@ -207,6 +194,10 @@ std::vector<Mark> read_marks(const DeliveredFile& file, const fs::path& delivery
   const MarkTraces traces = find_mark_traces(source.get());
   task.set_c2pa(traces.c2pa);
   add_sidecars(file, delivery, task, out);
+  if (traces.wide_xmp) {
+    out.push_back({"xmp", MarkSays::unclear,
+                   "is in UTF-16 or UTF-32, which is not read: have it delivered in UTF-8", "XMP"});
+  }
   if (!has_store(task) && traces.xmp.empty() && task.sidecar().empty()) return out;
   if (has_store(task)) {
     task.set_format(media_type(source.get()));
@@ -237,81 +228,6 @@ ledger::Fact mark_fact(const Digest& source, const Mark& mark) {
   record.set_value(mark.value);
   record.set_place(mark.place);
   return fact;
-}
-
-struct MarkReader::Loaded {
-  std::optional<C2pa> c2pa;
-  std::string problem;  // why there is none
-};
-
-MarkReader::MarkReader(const ReadMarks& request)
-    : request_(request), loaded_(std::make_unique<Loaded>()) {
-  prepare_xmp();
-  if (!has_store(request)) return;
-  try {
-    if (request.c2pa_library().empty()) throw Error(Errc::not_found, "no C2PA library is known");
-    loaded_->c2pa.emplace(request.c2pa_library());
-  } catch (const Error& error) {
-    loaded_->problem = error.what();
-  }
-}
-MarkReader::~MarkReader() = default;
-
-void MarkReader::read(int source, FoundMarks& reply) const {
-  std::vector<Mark> out;
-  const MarkTraces traces = find_mark_traces(source);
-  const auto read_store = [&](std::string_view store) {
-    if (!loaded_->c2pa) {
-      out.push_back({"c2pa", MarkSays::unclear,
-                     loaded_->problem + "; install PyPI's c2pa-python and name its libc2pa_c.so: "
-                                        "--c2pa-library",
-                     "C2PA"});
-      return;
-    }
-    try {
-      marks_of_c2pa(loaded_->c2pa->read(source, request_.format(), store),
-                    store.empty() ? traces.manifests : count_manifests(store), out);
-    } catch (const Error& error) {
-      out.push_back({"c2pa", MarkSays::unclear, error.what(), "C2PA"});
-    }
-  };
-  if (request_.c2pa()) read_store("");
-  uint64_t end = 0;
-  for (const uint64_t offset : traces.xmp) {
-    if (offset < end) continue;  // in the packet before
-    const auto packet = packet_at(source, offset);
-    if (!packet) continue;
-    end = packet->end;
-    if (packet->cut) {
-      out.push_back({"xmp", MarkSays::unclear, "has no beginning or no end", "XMP"});
-      continue;
-    }
-    marks_of_xmp(packet->text, out);
-    if (!has_store(request_) && names_remote_manifest(packet->text)) {
-      out.push_back({"c2pa", MarkSays::unclear,
-                     "its manifests lie elsewhere: have them delivered as NAME.c2pa", "XMP"});
-    }
-  }
-  for (const auto& sidecar : request_.sidecar()) {
-    switch (sidecar.kind()) {
-      case ReadMarks::Sidecar::TDMREP:
-        marks_of_tdmrep(sidecar.content(), sidecar.path(), sidecar.place(), out);
-        break;
-      case ReadMarks::Sidecar::RSL:
-        marks_of_rsl(sidecar.content(), sidecar.path(), sidecar.place(), out);
-        break;
-      case ReadMarks::Sidecar::C2PA:
-        read_store(sidecar.content());
-        break;
-    }
-  }
-  for (const Mark& mark : out) {
-    FoundMarks::Mark& found = *reply.add_mark();
-    found.set_name(mark.name);
-    found.set_says(std::string(ledger::says_word(mark.says)));
-    found.set_value(mark.value.substr(0, 250));
-    found.set_place(mark.place.substr(0, 250));
-  }
 }
 
 }  // namespace cleared::curate

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <string_view>
 #include <vector>
 
 #include "curate/delivery.h"
@@ -27,7 +29,8 @@ std::vector<ledger::Mark> read_marks(const DeliveredFile& file,
 
 ledger::Fact mark_fact(const Digest& source, const ledger::Mark& mark);
 
-// Child's side. prepare_marks() before the sandbox closes, found_marks() after it.
+// Child's side (curate/mark_child.cpp). prepare_marks() before the sandbox closes, found_marks()
+// after it.
 class MarkReader {
  public:
   explicit MarkReader(const ReadMarks& request);  // loads what the request needs
@@ -47,8 +50,16 @@ struct MarkTraces {
   bool c2pa = false;          // a manifest store (ISO 19566-5 box "c2pa"), or its ISO BMFF box
   size_t manifests = 0;       // boxes "c2ma", "c2um" and "c2cm": what the reader must tell of
   std::vector<uint64_t> xmp;  // where RDF's namespace is declared, at most kMostPackets
+  bool wide_xmp = false;      // RDF's namespace in UTF-16 or UTF-32, of either byte order
 };
 constexpr size_t kMostPackets = 64;
 MarkTraces find_mark_traces(int fd);
+constexpr std::string_view kRdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
+
+// What both sides need. How many bytes were read at `offset`, fewer at the end alone.
+size_t read_at(int fd, uint64_t offset, char* data, size_t size);
+size_t count_manifests(std::string_view bytes);
+// Does the request have C2PA manifests, in the file or beside it?
+bool has_store(const ReadMarks& request);
 
 }  // namespace cleared::curate

@@ -19,12 +19,13 @@ float difference(const std::array<uint32_t, 64>& a, const std::array<uint32_t, 6
 void make_thumb(const float* filtered, FrameMeasures& out) {
   constexpr size_t step = kFiltered / kThumbSide;
   for (size_t y = 0; y < kThumbSide; ++y) {
+    std::array<float, kThumbSide> sums{};  // each in the order of its rows
+    for (size_t i = 0; i < step * step; ++i) {
+      const float* row = filtered + (y * step + i / step) * kFiltered + i % step;
+      for (size_t x = 0; x < kThumbSide; ++x) sums[x] += row[x * step];
+    }
     for (size_t x = 0; x < kThumbSide; ++x) {
-      float sum = 0;
-      for (size_t i = 0; i < step * step; ++i) {
-        sum += filtered[(y * step + i / step) * kFiltered + x * step + i % step];
-      }
-      out.thumb[y * kThumbSide + x] = static_cast<uint8_t>(sum / (step * step) + 0.5f);
+      out.thumb[y * kThumbSide + x] = static_cast<uint8_t>(sums[x] / (step * step) + 0.5f);
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/parts.h"
 #include "ledger/base/check.h"
 
 namespace cleared::curate {
@@ -16,16 +17,14 @@ constexpr int kMinPixels = 5;
 // Where the wave is odd along an axis, turning the picture over along it changes the sign.
 using Waves = std::array<float, kWaves * kWaves>;
 
+// Numbers in the order of the floats, so that the median of the ones is that of the others.
 Pdq bits_of(const Waves& waves) {
-  auto sorted = waves;
-  std::nth_element(sorted.begin(), sorted.begin() + 127, sorted.end());  // the lower median
-  Pdq out{};
+  kernels::PartWaves numbers;
   for (size_t k = 0; k < waves.size(); ++k) {
-    if (waves[k] > sorted[127]) {
-      out[31 - k / 8] = static_cast<uint8_t>(out[31 - k / 8] | (1u << (k % 8)));
-    }
+    const auto bits = std::bit_cast<int32_t>(waves[k] + 0.0F);  // -0 is 0
+    numbers[k] = bits ^ (bits >> 31 & INT32_MAX);
   }
-  return out;
+  return kernels::bits_above(numbers, kernels::lower_median(numbers)).bits;
 }
 
 bool bit_of(const Pdq& bits, size_t k) {

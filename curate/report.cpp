@@ -14,18 +14,8 @@
 namespace cleared::curate {
 namespace {
 
-constexpr std::string_view kHead = R"html(<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Cleared: what this ledger holds, and why</title>
-<style>
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:78rem;padding:0 1rem;color:#1c2024;background:#fff}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2.2rem 0 .4rem}p{max-width:60rem}
-table{border-collapse:collapse;width:100%;font-size:.88rem}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dce0;vertical-align:top;overflow-wrap:anywhere;unicode-bidi:isolate}
-th{background:#f2f4f6;position:sticky;top:0}td.n,th.n{text-align:right;white-space:nowrap}
-code{font-size:.85em}.kept{color:#176b34}.no{color:#a11c1c}.quiet{color:#687078}
+constexpr std::string_view kStyle =
+    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}
 ul.facts{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.6rem}
 ul.facts li{border:1px solid #d8dce0;border-radius:.4rem;padding:.5rem .8rem}ul.facts b{display:block;font-size:1.25rem}
 .charts{display:flex;flex-wrap:wrap;gap:1rem 2.5rem}figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}
@@ -33,9 +23,8 @@ svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:curr
 .group{border:1px solid #d8dce0;border-radius:.4rem;padding:.2rem 1rem .8rem;margin:.8rem 0}.group h3{font-size:1rem;margin:.6rem 0 .3rem}.group ul{margin:.2rem 0;padding-left:1.2rem;font-size:.88rem}
 .span{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:.4rem 1rem;border-top:1px solid #d8dce0;padding:.6rem 0;font-size:.85rem}
 .span svg,.span .quiet{order:1;grid-column:1/-1}.side{overflow-wrap:anywhere}.sheet{display:flex;flex-wrap:wrap;gap:2px;margin-bottom:.2rem}.sheet .none{display:inline-block;width:96px;height:72px;background:#8883;border-radius:2px}
-@media (prefers-color-scheme:dark){body{background:#16181b;color:#e4e7ea}th{background:#23272b}th,td,ul.facts li,.group,.span{border-color:#3a4046}svg .whole{fill:#3a4046}svg rect,svg .joined{fill:#6aa3e8}.kept{color:#6fd08c}.no{color:#ff8a80}}
+@media (prefers-color-scheme:dark){ul.facts li,.group,.span{border-color:#3a4046}svg .whole{fill:#3a4046}svg rect,svg .joined{fill:#6aa3e8}.kept{color:#6fd08c}.no{color:#ff8a80}}
 @media print{th{position:static}}
-</style></head><body>
 )html";
 
 constexpr int kMostRows = 1000;  // of a table; the rest is counted
@@ -172,7 +161,7 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
                         const Limits& limits) {
   const ledger::Database& db = store.db();
   std::ostringstream out;
-  out << kHead;
+  out << html_head("what this ledger holds, and why", kStyle);
   summary(out, store);
   section(out, db, "Licences and attribution",
           "What each licence covers here, and the words that have to go with it.",
@@ -264,7 +253,7 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
           "SELECT h.name, h.samples, h.size_bytes, (SELECT GROUP_CONCAT(l.ref, ', ') FROM "
           "shard_licence x JOIN licence l ON l.seq = x.licence WHERE x.seq = h.seq), h.root FROM "
           "shard h ORDER BY h.seq");
-  out << "</body></html>\n";
+  out << kHtmlEnd;
   return std::move(out).str();
 }
 

@@ -4,98 +4,82 @@
 #include <bit>
 #include <set>
 
-#include <chromaprint.h>
-
-#include "ledger/base/error.h"
-
 namespace cleared::curate {
 namespace {
 
-constexpr int kMaxSeconds = 15 * 60;
+// Bits of a packed text, the lowest of each byte first.
+class Bits {
+ public:
+  explicit Bits(std::string_view bytes) : bytes_(bytes) {}
+  bool has(size_t count) const { return at_ + count <= 8 * bytes_.size(); }
+  uint32_t take(size_t count) {
+    uint32_t out = 0;
+    for (size_t i = 0; i < count; ++i, ++at_) {
+      out |= (static_cast<uint32_t>(static_cast<uint8_t>(bytes_[at_ / 8])) >> at_ % 8 & 1U) << i;
+    }
+    return out;
+  }
+  void to_next_byte() { at_ = (at_ + 7) / 8 * 8; }
 
-struct FreeText {
-  void operator()(char* text) const noexcept { chromaprint_dealloc(text); }
+ private:
+  std::string_view bytes_;
+  size_t at_ = 0;
 };
+
+// Base64 of RFC 4648 section 5, without padding. Empty when it is none.
+std::string from_base64(std::string_view text) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string out;
+  uint32_t held = 0;
+  int bits = 0;
+  for (const char c : text) {
+    const size_t value = kDigits.find(c);
+    if (value == std::string_view::npos) return "";
+    held = held << 6 | static_cast<uint32_t>(value);
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    out += static_cast<char>(held >> bits & 0xffU);
+  }
+  return out;
+}
 
 }  // namespace
 
-void free_chromaprint(ChromaprintContextPrivate* context) {
-  chromaprint_free(context);
-}
-
-SoundPrinter::SoundPrinter() : context_(chromaprint_new(CHROMAPRINT_ALGORITHM_DEFAULT)) {
-  if (!context_ || chromaprint_start(context_.get(), chromaprint_get_sample_rate(context_.get()),
-                                     chromaprint_get_num_channels(context_.get())) != 1) {
-    throw Error(Errc::io, "start the sound fingerprint: out of memory");
-  }
-}
-
-void SoundPrinter::add(const AVFrame& frame) {
-  if (over_) return;
-  if (!resampler_) {
-    format_ = frame.format;
-    rate_ = frame.sample_rate;
-    channels_ = frame.ch_layout.nb_channels;
-    AVChannelLayout mono = AV_CHANNEL_LAYOUT_MONO, from = {};
-    av_check(av_channel_layout_copy(&from, &frame.ch_layout), "resample the sound");
-    if (from.order == AV_CHANNEL_ORDER_UNSPEC) av_channel_layout_default(&from, channels_);
-    SwrContext* resampler = nullptr;
-    const int made = swr_alloc_set_opts2(&resampler, &mono, AV_SAMPLE_FMT_S16,
-                                         chromaprint_get_sample_rate(context_.get()), &from,
-                                         static_cast<AVSampleFormat>(format_), rate_, 0, nullptr);
-    av_channel_layout_uninit(&from);
-    av_check(made, "resample the sound");
-    resampler_.reset(resampler);
-    // The filter that fpcalc sets, so that fingerprints agree with AcoustID's.
-    av_opt_set_int(resampler, "filter_size", 16, 0);
-    av_opt_set_int(resampler, "phase_shift", 8, 0);
-    av_opt_set_int(resampler, "linear_interp", 1, 0);
-    av_opt_set_double(resampler, "cutoff", 0.8, 0);
-    av_check(swr_init(resampler), "resample the sound");
-  }
-  over_ = frame.format != format_ || frame.sample_rate != rate_ ||
-          frame.ch_layout.nb_channels != channels_;
-  if (!over_) feed(&frame);
-}
-
-// `frame` is null to drain the resampler.
-void SoundPrinter::feed(const AVFrame* frame) {
-  const int room = swr_get_out_samples(resampler_.get(), frame == nullptr ? 0 : frame->nb_samples);
-  std::vector<int16_t> mono(static_cast<size_t>(std::max(room, 1)));
-  auto* out = reinterpret_cast<uint8_t*>(mono.data());
-  const int n =
-      swr_convert(resampler_.get(), &out, static_cast<int>(mono.size()),
-                  frame == nullptr ? nullptr : const_cast<const uint8_t**>(frame->extended_data),
-                  frame == nullptr ? 0 : frame->nb_samples);
-  if (n > 0) chromaprint_feed(context_.get(), mono.data(), n);
-  samples_ += static_cast<uint64_t>(std::max(n, 0));
-  const auto rate = static_cast<uint64_t>(chromaprint_get_sample_rate(context_.get()));
-  over_ = over_ || samples_ >= rate * kMaxSeconds;
-}
-
-std::string SoundPrinter::finish() {
-  if (!resampler_) return "";
-  feed(nullptr);
-  char* text = nullptr;
-  int items = 0;
-  if (chromaprint_finish(context_.get()) != 1 ||
-      chromaprint_get_raw_fingerprint_size(context_.get(), &items) != 1 || items == 0 ||
-      chromaprint_get_fingerprint(context_.get(), &text) != 1) {
-    return "";
-  }
-  const std::unique_ptr<char, FreeText> owner(text);
-  return text;
-}
-
+// Four bytes: algorithm, number of items. Then, for each item, the steps from one set bit of it to
+// the next, 3 bits each, ended by 0; what is 7 or more has its rest at the end, 5 bits each. An
+// item is exclusive-or'd with the one before.
 std::vector<uint32_t> parse_chromaprint(std::string_view text) {
-  uint32_t* items = nullptr;
-  int count = 0, algorithm = 0;
-  if (text.size() < 6 || chromaprint_decode_fingerprint(text.data(), static_cast<int>(text.size()),
-                                                        &items, &count, &algorithm, 1) != 1) {
-    return {};
+  constexpr uint32_t kMore = 7;
+  const std::string bytes = from_base64(text);
+  if (bytes.size() < 4) return {};
+  size_t count = 0;
+  for (size_t i = 1; i < 4; ++i) count = count << 8 | static_cast<uint8_t>(bytes[i]);
+  Bits bits(std::string_view(bytes).substr(4));
+  std::vector<uint32_t> steps;
+  for (size_t ends = 0; ends < count;) {
+    if (!bits.has(3)) return {};
+    steps.push_back(bits.take(3));
+    ends += steps.back() == 0 ? 1 : 0;
   }
-  std::vector<uint32_t> out(items, items + count);
-  chromaprint_dealloc(items);
+  bits.to_next_byte();
+  std::vector<uint32_t> out;
+  uint32_t item = 0, place = 0;
+  for (uint32_t step : steps) {
+    if (step == 0) {
+      out.push_back(out.empty() ? item : item ^ out.back());
+      item = place = 0;
+      continue;
+    }
+    if (step == kMore) {
+      if (!bits.has(5)) return {};
+      step += bits.take(5);
+    }
+    place += step;
+    if (place > 32) return {};
+    item |= 1U << (place - 1);
+  }
   return out;
 }
 

@@ -3,31 +3,24 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <vector>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "curate/decode.h"
-#include "curate/mark_files.h"
-#include "curate/reader.h"
-#include "curate/sandbox.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
 
 namespace cleared::curate {
 namespace {
-
-constexpr int kRequestFd = 0, kReplyFd = 1, kSourceFd = 3;
-constexpr uint64_t kReplyBytes = uint64_t{1} << 30;
 
 [[noreturn]] void fail(const char* what) {
   throw Error(Errc::io, "start a worker: ", what, ": ", std::strerror(errno));
@@ -42,16 +35,16 @@ Fd memory_file(const char* name) {
   return fd;
 }
 
-// All that is in it, from the start.
-std::string content(int fd) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) fail("fstat");
-  std::string out(static_cast<size_t>(info.st_size), '\0');
-  for (size_t done = 0; done < out.size();) {
-    const ssize_t n = ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(done));
-    if (n <= 0) fail("read");
-    done += static_cast<size_t>(n);
-  }
+// What the child inherits, and that its memory is in huge pages, never handed back: frames are
+// large, few, and read again and again. A user's own settings of malloc stay.
+std::vector<char*> environment() {
+  static char settings[] =
+      "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:"
+      "glibc.malloc.trim_threshold=268435456";
+  std::vector<char*> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) out.push_back(*entry);
+  if (::getenv("GLIBC_TUNABLES") == nullptr) out.push_back(settings);
+  out.push_back(nullptr);
   return out;
 }
 
@@ -62,10 +55,11 @@ pid_t spawn(const std::filesystem::path& program, int request, int reply, int so
   posix_spawn_file_actions_adddup2(&actions, reply, kReplyFd);
   posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, source, kSourceFd);
-  std::string name = "curate", word = "worker";
+  std::string name = kMediaProgram, word = "worker";
   char* const arguments[] = {name.data(), word.data(), nullptr};
   pid_t pid = -1;
-  const int failed = ::posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments, environ);
+  const int failed =
+      ::posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments, environment().data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
     errno = failed;
@@ -103,6 +97,22 @@ int wait_for(pid_t pid, uint32_t wall_s) {
 
 }  // namespace
 
+std::filesystem::path media_program() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / kMediaProgram;
+}
+
+std::string content_of(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) fail("fstat");
+  std::string out(static_cast<size_t>(info.st_size), '\0');
+  for (size_t done = 0; done < out.size();) {
+    const ssize_t n = ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(done));
+    if (n <= 0) fail("read");
+    done += static_cast<size_t>(n);
+  }
+  return out;
+}
+
 Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& options) {
   const Fd asked = memory_file("request"), answered = memory_file("reply");
   const Fd handed(::fcntl(source.get(), F_DUPFD_CLOEXEC, 16));
@@ -110,7 +120,8 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
   write_all(asked.get(), request.SerializeAsString(), "the request of a worker");
   if (::lseek(asked.get(), 0, SEEK_SET) != 0) fail("seek");
 
-  const pid_t pid = spawn(options.program, asked.get(), answered.get(), handed.get());
+  const pid_t pid = spawn(options.program.empty() ? media_program() : options.program, asked.get(),
+                          answered.get(), handed.get());
   const int status = wait_for(pid, request.limits().wall_s());
   if (WIFSIGNALED(status)) {
     const int signal = WTERMSIG(status);
@@ -121,7 +132,7 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
     throw Error(Errc::corrupt, "its worker crashed (signal ", signal, ")");
   }
   Reply reply;
-  if (WEXITSTATUS(status) != 0 || !reply.ParseFromString(content(answered.get()))) {
+  if (WEXITSTATUS(status) != 0 || !reply.ParseFromString(content_of(answered.get()))) {
     throw Error(Errc::corrupt, "its worker gave no answer (status ", WEXITSTATUS(status), ")");
   }
   if (reply.has_failure()) {
@@ -130,54 +141,6 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
     throw Error(known ? code : Errc::corrupt, reply.failure().text());
   }
   return reply;
-}
-
-namespace {
-
-void answer(const Request& request, const MarkReader* marks, Reply& reply) {
-  if (marks != nullptr) return marks->read(kSourceFd, *reply.mutable_marks());
-  Reader reader(kSourceFd, {.max_pixels = request.limits().max_pixels(),
-                            .max_pixel_frames = request.limits().max_pixel_frames()});
-  if (request.has_analyse()) {
-    return analyse(reader, request.analyse(), *reply.mutable_analysis());
-  }
-  if (request.has_thumbs()) {
-    for (std::string& jpeg : thumbnails(reader, request.thumbs())) {
-      reply.mutable_thumbnails()->add_jpeg(std::move(jpeg));
-    }
-    return;
-  }
-  for (std::string& webm : cut(reader, request.cut())) {
-    reply.mutable_cuttings()->add_webm(std::move(webm));
-  }
-}
-
-}  // namespace
-
-int worker_main() {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no parent, nobody who wants the answer
-  Request request;
-  if (!request.ParseFromString(content(kRequestFd))) return 2;
-  const Limits& limits = request.limits();
-  std::unique_ptr<MarkReader> marks;  // its libraries are loaded while files can be opened
-  if (request.has_marks()) marks = std::make_unique<MarkReader>(request.marks());
-  enter_sandbox({.memory_bytes = uint64_t{limits.memory_mb()} << 20,
-                 .cpu_s = limits.cpu_s(),
-                 .output_bytes = kReplyBytes},
-                kSourceFd);
-
-  Reply reply;
-  try {
-    answer(request, marks.get(), reply);
-  } catch (const Error& error) {
-    reply.mutable_failure()->set_code(static_cast<uint32_t>(error.code()));
-    reply.mutable_failure()->set_text(error.what());
-  } catch (const std::bad_alloc&) {
-    reply.mutable_failure()->set_code(static_cast<uint32_t>(Errc::corrupt));
-    reply.mutable_failure()->set_text("needs more memory than a worker is allowed");
-  }
-  write_all(kReplyFd, reply.SerializeAsString(), "the reply");
-  return 0;
 }
 
 }  // namespace cleared::curate

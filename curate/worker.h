@@ -1,5 +1,7 @@
-// One source, one child process: footage is parsed only in there. The child is this program again
-// (`curate worker`), with the request on descriptor 0, the reply on 1 and the source on 3.
+// One source, one child process: footage is parsed only in there. The child is another program,
+// `curate-media worker`, with the request on descriptor 0, the reply on 1 and the source on 3. It
+// alone is linked to FFmpeg and the other libraries that parse what is delivered, which take longer
+// to load than many a file to decode.
 #pragma once
 
 #include <chrono>
@@ -14,10 +16,17 @@ class Request;
 class Reply;
 
 struct WorkerOptions {
-  std::filesystem::path program = "/proc/self/exe";
+  std::filesystem::path program = {};       // empty: media_program()
   std::filesystem::path c2pa_library = {};  // empty: files with C2PA manifests are refused
   std::filesystem::path cascades = "/usr/share/opencv4/lbpcascades";  // of curate/faces.h
 };
+
+inline constexpr const char* kMediaProgram = "curate-media";
+std::filesystem::path media_program();  // the one beside the program that runs
+
+inline constexpr int kRequestFd = 0, kReplyFd = 1, kSourceFd = 3;
+// All that is in a file, from the start.
+std::string content_of(int fd);
 
 // Parent's side; any thread. Throws what went wrong in the child: Error{corrupt, unsupported or
 // not_found} for the source, Error{corrupt} "crashed"/"hung" when the child died or passed its wall

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/device.h"
 
@@ -28,7 +29,7 @@ struct AdamWPass {
 };
 
 void adamw_cpu(const AdamWPass& op, int64_t first, int64_t end);
-void adamw_cuda(const AdamWPass& op, Stream stream);  // queued; not finished on return
+void adamw_cuda(std::span<const AdamWPass> ops, Stream stream);  // queued; not finished on return
 
 inline constexpr int64_t kSquaresChunk = 16384;
 
@@ -40,6 +41,6 @@ struct Squares {
 };
 
 void squares_cpu(const Squares& op, int64_t first_chunk, int64_t end_chunk);
-void squares_cuda(const Squares& op, Stream stream);  // queued; not finished on return
+void squares_cuda(std::span<const Squares> ops, Stream stream);  // queued; not finished on return
 
 }  // namespace cleared::kernels

@@ -12,7 +12,6 @@
 #include "kernels/flow_mix.h"
 #include "kernels/gelu.h"
 #include "kernels/lanes.h"
-#include "kernels/residual_norm.h"
 
 #ifdef __CUDACC__
 #define CLEARED_ELEMENT \
@@ -42,9 +41,9 @@ CLEARED_ELEMENT typename O::V gelu_slope(const O& o, typename O::V u) {
 }
 
 // residual_norm.h: out of a value already normed.
-CLEARED_ELEMENT typename O::V modulate(const O& o, const ResidualNorm& op, typename O::V normed,
+CLEARED_ELEMENT typename O::V modulate(const O& o, float scale_offset, typename O::V normed,
                                        typename O::V scale, typename O::V shift) {
-  return o.fma(normed, o.add(scale, o.set(op.scale_offset)), shift);
+  return o.fma(normed, o.add(scale, o.set(scale_offset)), shift);
 }
 
 // flow_mix.h

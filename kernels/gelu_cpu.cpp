@@ -13,11 +13,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleared::kernels::HWY_NAMESPACE {
 
-void gelu(const Gelu& op, int64_t first_chunk, int64_t end_chunk) {
+template <class T>
+void gelu(const Gelu<T>& op, int64_t first_chunk, int64_t end_chunk) {
   const int64_t end = std::min(op.rows, end_chunk * kGeluChunk);
   for (int64_t r = first_chunk * kGeluChunk; r < end; ++r) {
-    const float* x = op.x_RN + r * op.n;
-    float* out = op.out_RN + r * op.n;
+    const T* x = op.x_RN + r * op.n;
+    T* out = op.out_RN + r * op.n;
     for_lanes(op.n, [&](auto o, int64_t i) {
       const auto u = o.add(o.load(x + i), o.load(op.bias_N + i));
       o.store(o.mul(u, gelu_gate(o, u)), out + i);
@@ -25,16 +26,17 @@ void gelu(const Gelu& op, int64_t first_chunk, int64_t end_chunk) {
   }
 }
 
-void gelu_grad(const GeluGrad& grad, int64_t first_chunk, int64_t end_chunk) {
-  const Gelu& op = grad.forward;
+template <class T>
+void gelu_grad(const GeluGrad<T>& grad, int64_t first_chunk, int64_t end_chunk) {
+  const Gelu<T>& op = grad.forward;
   for (int64_t c = first_chunk; c < end_chunk; ++c) {
     float* d_bias = grad.d_bias_CN + c * op.n;
     std::fill_n(d_bias, op.n, 0.0F);
     const int64_t end = std::min(op.rows, (c + 1) * kGeluChunk);
     for (int64_t r = c * kGeluChunk; r < end; ++r) {
-      const float* x = op.x_RN + r * op.n;
-      const float* d_out = grad.d_out_RN + r * op.n;
-      float* d_x = grad.d_x_RN + r * op.n;
+      const T* x = op.x_RN + r * op.n;
+      const T* d_out = grad.d_out_RN + r * op.n;
+      T* d_x = grad.d_x_RN + r * op.n;
       for_lanes(op.n, [&](auto o, int64_t i) {
         const auto u = o.add(o.load(x + i), o.load(op.bias_N + i));
         const auto d = o.mul(o.load(d_out + i), gelu_slope(o, u));
@@ -45,18 +47,15 @@ void gelu_grad(const GeluGrad& grad, int64_t first_chunk, int64_t end_chunk) {
   }
 }
 
+CLEARED_FOR_A_TARGET(gelu, Gelu)
+CLEARED_FOR_A_TARGET(gelu_grad, GeluGrad)
+
 }  // namespace cleared::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace cleared::kernels {
-HWY_EXPORT(gelu);
-HWY_EXPORT(gelu_grad);
-void gelu_cpu(const Gelu& op, int64_t first_chunk, int64_t end_chunk) {
-  HWY_DYNAMIC_DISPATCH(gelu)(op, first_chunk, end_chunk);
-}
-void gelu_grad_cpu(const GeluGrad& op, int64_t first_chunk, int64_t end_chunk) {
-  HWY_DYNAMIC_DISPATCH(gelu_grad)(op, first_chunk, end_chunk);
-}
+CLEARED_FOR_ALL_TARGETS(gelu, Gelu)
+CLEARED_FOR_ALL_TARGETS(gelu_grad, GeluGrad)
 }  // namespace cleared::kernels
 #endif

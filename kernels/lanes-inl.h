@@ -20,9 +20,25 @@ namespace hn = hwy::HWY_NAMESPACE;
 struct Lanes {
   using D = hn::ScalableTag<float>;
   using V = hn::Vec<D>;
+  using Bits = hn::RebindToUnsigned<D>;
+  using Half = hn::Rebind<uint16_t, D>;
   HWY_INLINE V set(float x) const { return hn::Set(D(), x); }
   HWY_INLINE V load(const float* p) const { return hn::LoadU(D(), p); }
+  HWY_INLINE V load(const Bf16* p) const {
+    const auto half = hn::LoadU(Half(), reinterpret_cast<const uint16_t*>(p));
+    return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(Bits(), half)));
+  }
   HWY_INLINE void store(V x, float* p) const { hn::StoreU(x, D(), p); }
+  HWY_INLINE void store(V x, Bf16* p) const {  // as to_bf16()
+    const Bits d;
+    const auto bits = hn::BitCast(d, x);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1U));
+    const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(d, 0x7FFFU))));
+    const auto none = hn::RebindMask(d, hn::IsNaN(x));
+    const auto upper = hn::IfThenElse(none, hn::Set(d, 0x7FC0U), rounded);
+    const auto half = hn::DemoteTo(Half(), hn::BitCast(hn::RebindToSigned<Bits>(), upper));
+    hn::StoreU(half, Half(), reinterpret_cast<uint16_t*>(p));
+  }
   HWY_INLINE V add(V a, V b) const { return hn::Add(a, b); }
   HWY_INLINE V sub(V a, V b) const { return hn::Sub(a, b); }
   HWY_INLINE V mul(V a, V b) const { return hn::Mul(a, b); }
@@ -57,4 +73,23 @@ HWY_INLINE void for_lanes(int64_t n, const F& f) {
 
 }  // namespace cleared::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+
+// The two versions of a kernel that is a template of its type, and name##_cpu of both, which calls
+// that of the processor's target.
+#define CLEARED_FOR_A_TARGET(name, Op)                                  \
+  void name##_floats(const Op<float>& op, int64_t first, int64_t end) { \
+    name(op, first, end);                                               \
+  }                                                                     \
+  void name##_bf16s(const Op<Bf16>& op, int64_t first, int64_t end) {   \
+    name(op, first, end);                                               \
+  }
+#define CLEARED_FOR_ALL_TARGETS(name, Op)                            \
+  HWY_EXPORT(name##_floats);                                         \
+  HWY_EXPORT(name##_bf16s);                                          \
+  void name##_cpu(const Op<float>& op, int64_t first, int64_t end) { \
+    HWY_DYNAMIC_DISPATCH(name##_floats)(op, first, end);             \
+  }                                                                  \
+  void name##_cpu(const Op<Bf16>& op, int64_t first, int64_t end) {  \
+    HWY_DYNAMIC_DISPATCH(name##_bf16s)(op, first, end);              \
+  }
 #endif  // once a target

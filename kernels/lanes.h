@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/bf16.h"
 #include "kernels/device.h"
 
 namespace cleared::kernels {
@@ -12,7 +13,9 @@ struct OneLane {
   using V = float;
   CLEARED_HD V set(float x) const { return x; }
   CLEARED_HD V load(const float* p) const { return *p; }
+  CLEARED_HD V load(const Bf16* p) const { return to_float(*p); }
   CLEARED_HD void store(V x, float* p) const { *p = x; }
+  CLEARED_HD void store(V x, Bf16* p) const { *p = to_bf16(x); }
   CLEARED_HD V add(V a, V b) const { return a + b; }
   CLEARED_HD V sub(V a, V b) const { return a - b; }
   CLEARED_HD V mul(V a, V b) const { return a * b; }

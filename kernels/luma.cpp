@@ -103,17 +103,25 @@ HWY_NOINLINE void MeanOfRows(const uint8_t* rows, ptrdiff_t stride, int count, i
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// Eight places of eight rows, `stride` values apart, turned: `to` has kRows values a place.
-HWY_INLINE void turn_block(const uint16_t* p, ptrdiff_t stride, uint16_t* to) {
-  const hn::FixedTag<uint16_t, 8> d;
-  const hn::Repartition<uint32_t, decltype(d)> d32;
-  const hn::Repartition<uint64_t, decltype(d)> d64;
+// Eight places of rows, `stride` values apart, turned: eight rows, or all sixteen where a vector
+// holds as many. `to` has kRows values a place.
+template <class D>
+HWY_INLINE void turn_block(D d, const uint16_t* p, ptrdiff_t stride, uint16_t* to) {
+  const hn::Repartition<uint32_t, D> d32;
+  const hn::Repartition<uint64_t, D> d64;
   const auto wide = [&](auto v) HWY_ATTR { return hn::BitCast(d32, v); };
   const auto widest = [&](auto v) HWY_ATTR { return hn::BitCast(d64, v); };
-  const auto r0 = hn::LoadU(d, p), r1 = hn::LoadU(d, p + stride);
-  const auto r2 = hn::LoadU(d, p + 2 * stride), r3 = hn::LoadU(d, p + 3 * stride);
-  const auto r4 = hn::LoadU(d, p + 4 * stride), r5 = hn::LoadU(d, p + 5 * stride);
-  const auto r6 = hn::LoadU(d, p + 6 * stride), r7 = hn::LoadU(d, p + 7 * stride);
+  const auto row = [&](int r) HWY_ATTR {
+    const uint16_t* from = p + r * stride;
+    if constexpr (hn::MaxLanes(D()) == kRows) {
+      const hn::Half<D> half;
+      return hn::Combine(d, hn::LoadU(half, from + 8 * stride), hn::LoadU(half, from));
+    } else {
+      return hn::LoadU(d, from);
+    }
+  };
+  const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
+  const auto r4 = row(4), r5 = row(5), r6 = row(6), r7 = row(7);
   const auto a0 = wide(hn::InterleaveLower(d, r0, r1)), a1 = wide(hn::InterleaveUpper(d, r0, r1));
   const auto b0 = wide(hn::InterleaveLower(d, r2, r3)), b1 = wide(hn::InterleaveUpper(d, r2, r3));
   const auto c0 = wide(hn::InterleaveLower(d, r4, r5)), c1 = wide(hn::InterleaveUpper(d, r4, r5));
@@ -135,9 +143,11 @@ HWY_INLINE void turn_block(const uint16_t* p, ptrdiff_t stride, uint16_t* to) {
 HWY_NOINLINE void Turn(const uint16_t* in, ptrdiff_t stride, int width, uint16_t* out) {
   int x = 0;
 #if HWY_TARGET != HWY_SCALAR
+  const hn::CappedTag<uint16_t, kRows> d;
+  constexpr ptrdiff_t lanes = hn::MaxLanes(hn::CappedTag<uint16_t, kRows>());
   for (; x + 8 <= width; x += 8) {
-    for (ptrdiff_t r = 0; r < kRows; r += 8) {
-      turn_block(in + r * stride + x, stride, out + ptrdiff_t{x} * kRows + r);
+    for (ptrdiff_t r = 0; r < kRows; r += lanes) {
+      turn_block(d, in + r * stride + x, stride, out + ptrdiff_t{x} * kRows + r);
     }
   }
 #endif

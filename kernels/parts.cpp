@@ -172,6 +172,41 @@ HWY_NOINLINE int32_t Median(const int32_t* values) {
   return static_cast<int32_t>(low);
 }
 
+// A bit a wave, and the sum of all without their signs.
+HWY_NOINLINE int64_t Bits(const int32_t* values, int32_t limit, uint8_t* bits) {
+  int64_t sum = 0;
+#if HWY_TARGET == HWY_SCALAR
+  for (size_t i = 0; i < PartWaves().size(); i += 8) {
+    unsigned byte = 0;
+    for (size_t b = 0; b < 8; ++b) {
+      byte |= static_cast<unsigned>(values[i + b] > limit) << b;
+      sum += std::abs(int64_t{values[i + b]});
+    }
+    bits[i / 8] = static_cast<uint8_t>(byte);
+  }
+#else
+  const hn::FixedTag<int32_t, 4> d;
+  const hn::Repartition<uint64_t, decltype(d)> d64;
+  const auto most = hn::Set(d, limit);
+  const auto low = hn::Set(d64, 0xffffffff);
+  auto sums = hn::Zero(d64);
+  for (size_t i = 0; i < PartWaves().size(); i += 8) {
+    unsigned byte = 0;
+    for (size_t half = 0; half < 8; half += 4) {
+      const auto value = hn::LoadU(d, values + i + half);
+      uint8_t four[8];
+      hn::StoreMaskBits(d, hn::Gt(value, most), four);
+      byte |= unsigned{four[0]} << half;
+      const auto sizes = hn::BitCast(d64, hn::Abs(value));
+      sums = hn::Add(sums, hn::Add(hn::And(sizes, low), hn::ShiftRight<32>(sizes)));
+    }
+    bits[i / 8] = static_cast<uint8_t>(byte);
+  }
+  sum = static_cast<int64_t>(hn::GetLane(hn::SumOfLanes(d64, sums)));
+#endif
+  return sum;
+}
+
 }  // namespace cleared::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -180,6 +215,7 @@ namespace cleared::kernels {
 HWY_EXPORT(Along);
 HWY_EXPORT(Across);
 HWY_EXPORT(Median);
+HWY_EXPORT(Bits);
 
 namespace {
 
@@ -237,6 +273,13 @@ void halve(const SmallLuma& in, PartPicture& out) {
 
 PartAxis part_axis(double start, double end, int size) {
   std::vector<double> weights(static_cast<size_t>(size + 2) * kPdqWaves);
+  static const std::vector<double> cosines = [] {
+    std::vector<double> table;
+    for (int i = 0; i < kPdqSide * kPdqWaves; ++i) {
+      table.push_back(std::cos(kPi / kPdqSide * (i % kPdqWaves + 1) * (i / kPdqWaves + 0.5)));
+    }
+    return table;
+  }();
   int first = size, last = 0;
   const double step = (end - start) / kPdqSide;
   for (int i = 0; i < kPdqSide; ++i) {
@@ -246,7 +289,7 @@ PartAxis part_axis(double start, double end, int size) {
       last = std::max(last, p);
       for (int k = 0; k < kPdqWaves; ++k) {
         weights[static_cast<size_t>(p * kPdqWaves + k)] +=
-            share * std::cos(kPi / kPdqSide * (k + 1) * (i + 0.5));
+            share * cosines[static_cast<size_t>(i * kPdqWaves + k)];
       }
     });
   }
@@ -280,6 +323,14 @@ PartWaves waves_across(const int32_t* along, int first, const PartAxis& axis) {
 
 int32_t lower_median(const PartWaves& waves) {
   return HWY_DYNAMIC_DISPATCH(Median)(waves.data());
+}
+
+WaveBits bits_above(const PartWaves& waves, int32_t limit) {
+  std::array<uint8_t, 32> bits;
+  WaveBits out;
+  out.sum = HWY_DYNAMIC_DISPATCH(Bits)(waves.data(), limit, bits.data());
+  std::reverse_copy(bits.begin(), bits.end(), out.bits.begin());
+  return out;
 }
 
 }  // namespace cleared::kernels

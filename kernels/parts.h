@@ -37,4 +37,11 @@ PartWaves waves_across(const int32_t* along, int first, const PartAxis& axis);
 
 int32_t lower_median(const PartWaves& waves);
 
+// As PDQ writes them: the bit of the first wave is the lowest of the last byte.
+struct WaveBits {
+  std::array<uint8_t, 32> bits;  // which waves are above `limit`
+  int64_t sum;                   // of all waves, without their signs
+};
+WaveBits bits_above(const PartWaves& waves, int32_t limit);
+
 }  // namespace cleared::kernels

@@ -5,24 +5,28 @@
 // (Peebles and Xie, Scalable Diffusion Models with Transformers, 2023; scale_offset 1); with
 // shared ones and scale_offset 0 it is the usual LayerNorm with weight and bias.
 //
-// Row-major, contiguous: B items of S rows, R = B S, N values a row. Work is in chunks of
-// kNormChunk rows of one item, so that what threads share is a range of chunks and sums over rows
-// do not depend on how many threads there are. Sizes and pointers are the caller's to check. Safe
-// from any thread on disjoint chunks.
+// Row-major, contiguous: B items of S rows, R = B S, N values a row. What comes from one product
+// and goes to the next, branch and out, is of type T, float or Bf16; the stream is of floats. Work
+// is in chunks of kNormChunk rows of one item, so that what threads share is a range of chunks and
+// sums over rows do not depend on how many threads there are. Sizes and pointers are the caller's
+// to check. Safe from any thread on disjoint chunks.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/bf16.h"
 #include "kernels/device.h"
 
 namespace cleared::kernels {
 
 inline constexpr int64_t kNormChunk = 32;
+inline constexpr int64_t kMostNormed = 2048;  // of the CUDA half, N; 4 times that where 4 divides N
 
+template <class T>
 struct ResidualNorm {
   int64_t items, rows, n;  // B, S, N
   const float* x_RN;
-  const float* branch_RN;      // null: sum is x, and sum_RN is not written
+  const T* branch_RN;          // null: sum is x, and sum_RN is not written
   const float* branch_bias_N;  // null: none
   const float* gate_BN;        // null: 1
   const float* scale_BN;
@@ -32,7 +36,7 @@ struct ResidualNorm {
   float scale_offset;
   float eps;
   float* sum_RN;
-  float* out_RN;
+  T* out_RN;
   float* mean_R;     // of sum, for the gradient
   float* scatter_R;  // 1 / sqrt(variance + eps)
 
@@ -41,18 +45,25 @@ struct ResidualNorm {
 };
 
 // From the gradients of sum and out those of all that went in.
+template <class T>
 struct ResidualNormGrad {
-  ResidualNorm forward;   // x_RN is not used; sum_RN is x_RN where there is no branch
-  const float* d_sum_RN;  // null: zero
-  const float* d_out_RN;
+  ResidualNorm<T> forward;  // x_RN is not used; sum_RN is x_RN where there is no branch
+  const float* d_sum_RN;    // null: zero
+  const T* d_out_RN;
   float* d_x_RN;
-  float* d_branch_RN;  // null: there is no branch, or its gradient is that of x (no gate)
+  T* d_branch_RN;      // null: there is no branch, or its gradient is d_x as it is
   float* d_parts_C4N;  // a chunk's part of the gradients of scale, shift, gate, branch_bias
 };
 
-void residual_norm_cpu(const ResidualNorm& op, int64_t first_chunk, int64_t end_chunk);
-void residual_norm_grad_cpu(const ResidualNormGrad& op, int64_t first_chunk, int64_t end_chunk);
-void residual_norm_cuda(const ResidualNorm& op, Stream stream);  // queued; not finished on return
-void residual_norm_grad_cuda(const ResidualNormGrad& op, Stream stream);
+void residual_norm_cpu(const ResidualNorm<float>& op, int64_t first_chunk, int64_t end_chunk);
+void residual_norm_cpu(const ResidualNorm<Bf16>& op, int64_t first_chunk, int64_t end_chunk);
+void residual_norm_grad_cpu(const ResidualNormGrad<float>& op, int64_t first_chunk,
+                            int64_t end_chunk);
+void residual_norm_grad_cpu(const ResidualNormGrad<Bf16>& op, int64_t first_chunk,
+                            int64_t end_chunk);
+void residual_norm_cuda(const ResidualNorm<float>& op, Stream stream);  // queued; not finished
+void residual_norm_cuda(const ResidualNorm<Bf16>& op, Stream stream);
+void residual_norm_grad_cuda(const ResidualNormGrad<float>& op, Stream stream);
+void residual_norm_grad_cuda(const ResidualNormGrad<Bf16>& op, Stream stream);
 
 }  // namespace cleared::kernels

@@ -18,17 +18,19 @@ struct ItemRows {
   int64_t item, first, end;
 };
 
-ItemRows rows_of(const ResidualNorm& op, int64_t chunk) {
+template <class T>
+ItemRows rows_of(const ResidualNorm<T>& op, int64_t chunk) {
   const int64_t item = chunk / op.chunks_of_item();
   const int64_t first = chunk % op.chunks_of_item() * kNormChunk;
   return {item, item * op.rows + first, item * op.rows + std::min(op.rows, first + kNormChunk)};
 }
 
 // Writes the row's sum, and returns the row that is to be normed.
-const float* join(const ResidualNorm& op, int64_t row, const float* gate) {
+template <class T>
+const float* join(const ResidualNorm<T>& op, int64_t row, const float* gate) {
   const float* x = op.x_RN + row * op.n;
   if (op.branch_RN == nullptr) return x;
-  const float* branch = op.branch_RN + row * op.n;
+  const T* branch = op.branch_RN + row * op.n;
   float* sum = op.sum_RN + row * op.n;
   for_lanes(op.n, [&](auto o, int64_t i) {
     auto b = o.load(branch + i);
@@ -39,7 +41,8 @@ const float* join(const ResidualNorm& op, int64_t row, const float* gate) {
   return sum;
 }
 
-void residual_norm(const ResidualNorm& op, int64_t first_chunk, int64_t end_chunk) {
+template <class T>
+void residual_norm(const ResidualNorm<T>& op, int64_t first_chunk, int64_t end_chunk) {
   const float part = 1.0F / static_cast<float>(op.n);
   for (int64_t chunk = first_chunk; chunk < end_chunk; ++chunk) {
     const auto [item, first, end] = rows_of(op, chunk);
@@ -48,7 +51,7 @@ void residual_norm(const ResidualNorm& op, int64_t first_chunk, int64_t end_chun
     const float* shift = op.shift_BN + item * op.mod_stride;
     for (int64_t row = first; row < end; ++row) {
       const float* sum = join(op, row, gate);
-      float* out = op.out_RN + row * op.n;
+      T* out = op.out_RN + row * op.n;
       Sum all, squares;
       for_lanes(op.n, [&](auto o, int64_t i) { all.add(o, o.load(sum + i)); });
       const float mean = all.total() * part;
@@ -61,20 +64,22 @@ void residual_norm(const ResidualNorm& op, int64_t first_chunk, int64_t end_chun
       op.scatter_R[row] = scatter;
       for_lanes(op.n, [&](auto o, int64_t i) {
         const auto normed = o.mul(o.sub(o.load(sum + i), o.set(mean)), o.set(scatter));
-        o.store(modulate(o, op, normed, o.load(scale + i), o.load(shift + i)), out + i);
+        o.store(modulate(o, op.scale_offset, normed, o.load(scale + i), o.load(shift + i)),
+                out + i);
       });
     }
   }
 }
 
 // Gradients of the two means and the modulation: what the norm of one row passes back.
-void norm_grad_row(const ResidualNormGrad& grad, int64_t row, const float* scale, float* parts) {
-  const ResidualNorm& op = grad.forward;
+template <class T>
+void norm_grad_row(const ResidualNormGrad<T>& grad, int64_t row, const float* scale, float* parts) {
+  const ResidualNorm<T>& op = grad.forward;
   const int64_t n = op.n;
   const float part = 1.0F / static_cast<float>(n);
   const float mean = op.mean_R[row], scatter = op.scatter_R[row];
   const float* sum = op.sum_RN + row * n;
-  const float* d_out = grad.d_out_RN + row * n;
+  const T* d_out = grad.d_out_RN + row * n;
   const float* d_sum = grad.d_sum_RN != nullptr ? grad.d_sum_RN + row * n : nullptr;
   float* d_x = grad.d_x_RN + row * n;
   float *d_scale = parts, *d_shift = parts + n;
@@ -100,19 +105,21 @@ void norm_grad_row(const ResidualNormGrad& grad, int64_t row, const float* scale
 }
 
 // What the sum of one row passes back to gate and branch.
-void join_grad_row(const ResidualNormGrad& grad, int64_t row, const float* gate, float* parts) {
-  const ResidualNorm& op = grad.forward;
+template <class T>
+void join_grad_row(const ResidualNormGrad<T>& grad, int64_t row, const float* gate, float* parts) {
+  const ResidualNorm<T>& op = grad.forward;
   const int64_t n = op.n;
   const float* d_x = grad.d_x_RN + row * n;
-  const float* branch = op.branch_RN + row * n;
+  const T* branch = op.branch_RN + row * n;
+  T* d_branch = grad.d_branch_RN != nullptr ? grad.d_branch_RN + row * n : nullptr;
   float *d_gate = parts + 2 * n, *d_bias = parts + 3 * n;
   if (gate == nullptr) {
     for_lanes(n, [&](auto o, int64_t i) {
       o.store(o.add(o.load(d_x + i), o.load(d_bias + i)), d_bias + i);
+      if (d_branch != nullptr) o.store(o.load(d_x + i), d_branch + i);
     });
     return;
   }
-  float* d_branch = grad.d_branch_RN + row * n;
   for_lanes(n, [&](auto o, int64_t i) {
     auto b = o.load(branch + i);
     if (op.branch_bias_N != nullptr) b = o.add(b, o.load(op.branch_bias_N + i));
@@ -123,8 +130,9 @@ void join_grad_row(const ResidualNormGrad& grad, int64_t row, const float* gate,
   });
 }
 
-void residual_norm_grad(const ResidualNormGrad& grad, int64_t first_chunk, int64_t end_chunk) {
-  const ResidualNorm& op = grad.forward;
+template <class T>
+void residual_norm_grad(const ResidualNormGrad<T>& grad, int64_t first_chunk, int64_t end_chunk) {
+  const ResidualNorm<T>& op = grad.forward;
   for (int64_t chunk = first_chunk; chunk < end_chunk; ++chunk) {
     const auto [item, first, end] = rows_of(op, chunk);
     const float* gate = op.gate_BN != nullptr ? op.gate_BN + item * op.gate_stride : nullptr;
@@ -137,18 +145,15 @@ void residual_norm_grad(const ResidualNormGrad& grad, int64_t first_chunk, int64
   }
 }
 
+CLEARED_FOR_A_TARGET(residual_norm, ResidualNorm)
+CLEARED_FOR_A_TARGET(residual_norm_grad, ResidualNormGrad)
+
 }  // namespace cleared::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace cleared::kernels {
-HWY_EXPORT(residual_norm);
-HWY_EXPORT(residual_norm_grad);
-void residual_norm_cpu(const ResidualNorm& op, int64_t first_chunk, int64_t end_chunk) {
-  HWY_DYNAMIC_DISPATCH(residual_norm)(op, first_chunk, end_chunk);
-}
-void residual_norm_grad_cpu(const ResidualNormGrad& op, int64_t first_chunk, int64_t end_chunk) {
-  HWY_DYNAMIC_DISPATCH(residual_norm_grad)(op, first_chunk, end_chunk);
-}
+CLEARED_FOR_ALL_TARGETS(residual_norm, ResidualNorm)
+CLEARED_FOR_ALL_TARGETS(residual_norm_grad, ResidualNormGrad)
 }  // namespace cleared::kernels
 #endif

@@ -1,13 +1,15 @@
 #include "ledger/account.h"
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <unordered_map>
 
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
 #include "ledger/disclosure.h"
 #include "ledger/licence.h"
@@ -51,21 +53,71 @@ struct LicenceLine {
 
 struct Eaten {
   uint64_t passes = 0, sample_us = 0;
-  void add(uint64_t more_passes, uint64_t more_us) {
-    passes += more_passes;
-    sample_us += more_us;
+  void add(const Eaten& more) {
+    passes += more.passes;
+    sample_us += more.sample_us;
   }
 };
+struct ClipEaten {
+  uint64_t clip = 0;
+  Eaten eaten;
+};
+// Of one version of a licence.
 struct Used {
   Eaten all;
-  std::map<uint64_t, Eaten> runs;             // by record
-  std::unordered_map<uint64_t, Eaten> clips;  // by record
+  std::map<uint64_t, Eaten> runs;  // by record
+  std::vector<ClipEaten> clips;    // in no order, and some of them several times
+  void add(const Used& more) {
+    all.add(more.all);
+    for (const auto& [run, eaten] : more.runs) runs[run].add(eaten);
+    clips.insert(clips.end(), more.clips.begin(), more.clips.end());
+  }
 };
+using UsedBy = std::map<uint64_t, Used>;  // by record of the version
 
 // One span that a checkpoint closed within the time.
 struct Span1 {
   uint64_t receipt = 0, run = 0, checkpoint = 0;
 };
+
+constexpr size_t kNobody = SIZE_MAX;
+
+// What a shard holds, place by place.
+struct Places {
+  struct Place {
+    uint64_t clip = 0, duration_us = 0;
+    size_t line = kNobody;  // index into the licences
+  };
+  std::vector<Place> at;
+  // Each sample is as long as the record says: no earlier one of its digest stands in for it.
+  bool own_lengths = true;
+};
+
+// One record of what a span consumed of a shard.
+struct Use {
+  uint64_t shard = 0, record = 0;
+  size_t span = 0;  // index into the spans
+  Eaten sum;
+};
+
+// A connection of one thread, with what is asked for each shard.
+struct ShardReader {
+  explicit ShardReader(const Store& store) : db(Database::open(store.path(), Access::read)) {}
+  const Database db;
+  Statement range{db, "SELECT MIN(seq), MAX(seq), COUNT(*) FROM sample WHERE shard = ?"};
+  Statement in_a_row{db,
+                     "SELECT position, clip, duration_us, seq, first FROM sample "
+                     "WHERE seq BETWEEN ? AND ?"};
+  Statement scattered{db,
+                      "SELECT position, clip, duration_us, seq, first FROM sample WHERE shard = ?"};
+  Statement sample{db, "SELECT clip, duration_us FROM sample WHERE seq = ?"};
+  Statement each{db, "SELECT position, each FROM consumed_shard WHERE seq = ?"};
+};
+
+constexpr size_t kShardsAtOnce = 64;       // by one thread
+constexpr uint64_t kMostPlaces = 1 << 24;  // of a shard
+constexpr uint64_t kGap = 16;              // records that are read over rather than sought
+constexpr size_t kVersionsAtOnce = 16;     // by one thread
 
 class Books {
  public:
@@ -73,35 +125,28 @@ class Books {
     keep_pages(store.db());
     read_licences();
     read_sources();
+    read_series();
+    read_days();
     read_spans();
   }
 
+  // Shard by shard, so that what a shard holds is looked up once.
   void count() {
-    std::unordered_map<uint64_t, std::optional<size_t>> owners;  // of shards
-    Statement shards(store_.db(),
-                     "SELECT seq, shard, passes, sample_us FROM consumed_shard WHERE receipt = ?");
-    Statement singles(store_.db(),
-                      "SELECT u.passes, u.passes * p.duration_us, p.clip, c.source FROM consumed u "
-                      "JOIN sample p ON p.seq = u.sample JOIN clip c ON c.seq = p.clip "
-                      "WHERE u.receipt = ?");
-    for (const Span1& span : spans_) {
-      for (shards.with(span.receipt); shards.next();) {
-        const uint64_t shard = shards.unsigned_integer(1);
-        auto owner = owners.find(shard);
-        if (owner == owners.end()) owner = owners.emplace(shard, owner_of(shard)).first;
-        if (owner->second && !wants_clips(*owner->second, span)) {
-          add(*owner->second, span, {}, shards.unsigned_integer(2), shards.unsigned_integer(3));
-        } else {
-          count_each(span, shards.unsigned_integer(0), shard);
-        }
-      }
-      for (singles.with(span.receipt); singles.next();) {
-        const auto line = line_of_source_.find(singles.unsigned_integer(3));
-        if (line == line_of_source_.end()) continue;
-        add(line->second, span, singles.unsigned_integer(2), singles.unsigned_integer(0),
-            singles.unsigned_integer(1));
-      }
+    const std::vector<Use> uses = read_uses();
+    std::vector<std::span<const Use>> shards;
+    for (size_t i = 0, end = 0; i < uses.size(); i = end) {
+      for (end = i; end < uses.size() && uses[end].shard == uses[i].shard;) ++end;
+      shards.emplace_back(uses.data() + i, end - i);
     }
+    std::mutex mutex;
+    parallel_for((shards.size() + kShardsAtOnce - 1) / kShardsAtOnce, [&](size_t task) {
+      const size_t from = task * kShardsAtOnce;
+      const UsedBy more = count_shards(
+          std::span(shards).subspan(from, std::min(kShardsAtOnce, shards.size() - from)));
+      const std::lock_guard lock(mutex);
+      for (const auto& [version, used] : more) used_[version].add(used);
+    });
+    count_singles();
   }
 
   Account account() {
@@ -118,11 +163,7 @@ class Books {
     out.set_origin(head.origin);
     out.set_tree_size(head.size);
     out.set_tree_root(digest_name(head.root));
-    for (const LicenceLine& line : lines_) {
-      for (const Version& version : line.versions) {
-        if (version.licensor == request_.licensor) add_part(line, version, out);
-      }
-    }
+    add_parts(out);
     add_totals(out);
     out.set_rounding(std::string(kRounding));
     out.set_query(query());
@@ -173,15 +214,18 @@ class Books {
     }
   }
 
-  std::string day_of(uint64_t seq) {
-    if (!moment_) {
-      moment_.emplace(store_.db(),
-                      "SELECT at FROM moment WHERE seq <= ? ORDER BY seq DESC LIMIT 1");
+  void read_days() {
+    Statement select(store_.db(), "SELECT seq, substr(at, 1, 10) FROM moment ORDER BY seq");
+    while (select.next()) {
+      if (!days_.empty() && days_.back().second == select.view(1)) continue;
+      days_.emplace_back(select.unsigned_integer(0), select.text(1));
     }
-    return moment_->with(seq).next() ? moment_->text(0).substr(0, 10) : std::string();
   }
-  bool in_time(uint64_t seq) {
-    const std::string day = day_of(seq);
+  bool in_time(uint64_t seq) const {
+    const auto after = std::upper_bound(days_.begin(), days_.end(), seq,
+                                        [](uint64_t s, const auto& day) { return s < day.first; });
+    if (after == days_.begin()) return false;
+    const std::string& day = std::prev(after)->second;
     return day >= request_.from && day <= request_.to;
   }
 
@@ -198,61 +242,180 @@ class Books {
     }
   }
 
-  // The licence under which all samples of the shard are, when it is one.
-  std::optional<size_t> owner_of(uint64_t shard) {
-    Statement select(store_.db(),
-                     "SELECT DISTINCT c.source FROM sample p JOIN clip c ON c.seq = p.clip "
-                     "WHERE p.shard = ?");
-    std::optional<size_t> owner;
-    for (select.with(shard); select.next();) {
-      const auto line = line_of_source_.find(select.unsigned_integer(0));
-      if (line == line_of_source_.end() || (owner && *owner != line->second)) return std::nullopt;
-      owner = line->second;
+  // A clip belongs to the source of the series it is in (view source_clip).
+  void read_series() {
+    Statement select(store_.db(), "SELECT seq, source FROM clip_series ORDER BY seq");
+    while (select.next()) {
+      const auto line = line_of_source_.find(select.unsigned_integer(1));
+      series_.emplace_back(select.unsigned_integer(0),
+                           line == line_of_source_.end() ? kNobody : line->second);
     }
-    return owner;
+  }
+  size_t line_of_clip(uint64_t clip) const {
+    const auto after =
+        std::upper_bound(series_.begin(), series_.end(), clip,
+                         [](uint64_t seq, const auto& series) { return seq < series.first; });
+    return after == series_.begin() ? kNobody : std::prev(after)->second;
   }
 
-  bool wants_clips(size_t line, const Span1& span) const {
-    return request_.clips && lines_[line].at(span.checkpoint).licensor == request_.licensor;
+  // By shard; those of spans that count.
+  std::vector<Use> read_uses() const {
+    std::unordered_map<uint64_t, size_t> span_of_receipt;
+    for (size_t i = 0; i < spans_.size(); ++i) span_of_receipt.emplace(spans_[i].receipt, i);
+    std::vector<Use> out;
+    Statement select(store_.db(),
+                     "SELECT shard, receipt, seq, passes, sample_us FROM consumed_shard "
+                     "ORDER BY shard");
+    while (select.next()) {
+      const auto span = span_of_receipt.find(select.unsigned_integer(1));
+      if (span == span_of_receipt.end()) continue;
+      out.push_back({select.unsigned_integer(0),
+                     select.unsigned_integer(2),
+                     span->second,
+                     {select.unsigned_integer(3), select.unsigned_integer(4)}});
+    }
+    return out;
   }
 
-  void count_each(const Span1& span, uint64_t record, uint64_t shard) {
-    if (shard != shard_) {
-      shard_ = shard;
-      places_.clear();
-      Statement samples(store_.db(),
-                        "SELECT p.position, p.clip, p.duration_us, c.source FROM sample p "
-                        "JOIN clip c ON c.seq = p.clip WHERE p.shard = ? ORDER BY p.position");
-      for (samples.with(shard); samples.next();) {
-        const auto line = line_of_source_.find(samples.unsigned_integer(3));
-        places_.resize(samples.unsigned_integer(0) + 1);
-        places_.back() = {samples.unsigned_integer(1), samples.unsigned_integer(2),
-                          line == line_of_source_.end() ? SIZE_MAX : line->second};
+  void count_singles() {
+    Statement select(store_.db(),
+                     "SELECT u.passes, u.passes * p.duration_us, p.clip FROM consumed u "
+                     "JOIN sample p ON p.seq = u.sample WHERE u.receipt = ?");
+    for (const Span1& span : spans_) {
+      for (select.with(span.receipt); select.next();) {
+        const uint64_t clip = select.unsigned_integer(2);
+        const size_t line = line_of_clip(clip);
+        if (line == kNobody) continue;
+        const Version& version = lines_[line].at(span.checkpoint);
+        const Eaten eaten{select.unsigned_integer(0), select.unsigned_integer(1)};
+        add(version, span, eaten, used_);
+        if (wants_clips(version)) used_[version.seq].clips.push_back({clip, eaten});
       }
     }
-    if (!each_)
-      each_.emplace(store_.db(), "SELECT position, each FROM consumed_shard WHERE seq = ?");
-    each_->with(record).next();
-    uint64_t position = each_->unsigned_integer(0);
-    for (const SampleConsumption& sample : parse_consumption(each_->view(1))) {
-      const Place& place = places_.at(position++);
-      if (sample.passes == 0 || place.line == SIZE_MAX) continue;
-      add(place.line, span, place.clip, sample.passes, sample.passes * place.duration_us);
+  }
+
+  // On a thread of its own.
+  UsedBy count_shards(std::span<const std::span<const Use>> shards) const {
+    ShardReader reader(store_);
+    UsedBy out;
+    for (const auto& uses : shards) {
+      const Places places = read_places(reader, uses[0].shard);
+      if (const auto owner = owner_of(places)) {
+        for (const Use& use : uses) {
+          const Span1& span = spans_[use.span];
+          add(lines_[*owner].at(span.checkpoint), span, use.sum, out);
+        }
+      } else {
+        count_each(reader, places, uses, out);
+      }
+    }
+    return out;
+  }
+
+  // The licence that all of a shard is under, where the sums of its records will do.
+  std::optional<size_t> owner_of(const Places& places) const {
+    if (!places.own_lengths || places.at.empty() || places.at[0].line == kNobody) return {};
+    const size_t line = places.at[0].line;
+    for (const Places::Place& place : places.at) {
+      if (place.line != line) return {};
+    }
+    const auto& versions = lines_[line].versions;
+    const bool told = std::any_of(versions.begin(), versions.end(),
+                                  [&](const Version& v) { return wants_clips(v); });
+    return told ? std::nullopt : std::optional(line);
+  }
+
+  void count_each(ShardReader& reader, const Places& places, std::span<const Use> uses,
+                  UsedBy& out) const {
+    std::map<size_t, std::vector<size_t>> of_line;  // places
+    for (size_t i = 0; i < places.at.size(); ++i) {
+      if (places.at[i].line != kNobody) of_line[places.at[i].line].push_back(i);
+    }
+    std::map<const Version*, std::vector<uint64_t>> told;  // passes by place
+    std::vector<uint64_t> passes;
+    for (const Use& use : uses) {
+      read_passes(reader, use, passes, places.at.size());
+      const Span1& span = spans_[use.span];
+      for (const auto& [line, mine] : of_line) {
+        Eaten sum;
+        for (const size_t i : mine) sum.add({passes[i], passes[i] * places.at[i].duration_us});
+        if (sum.passes == 0) continue;
+        const Version& version = lines_[line].at(span.checkpoint);
+        add(version, span, sum, out);
+        if (!wants_clips(version)) continue;
+        auto& all = told[&version];
+        all.resize(passes.size());
+        for (const size_t i : mine) all[i] += passes[i];
+      }
+    }
+    for (const auto& [version, all] : told) {
+      auto& clips = out[version->seq].clips;
+      for (size_t i = 0; i < all.size(); ++i) {
+        const Places::Place& place = places.at[i];
+        if (all[i] > 0) clips.push_back({place.clip, {all[i], all[i] * place.duration_us}});
+      }
     }
   }
 
-  void add(size_t line, const Span1& span, uint64_t clip, uint64_t passes, uint64_t sample_us) {
-    const Version& version = lines_[line].at(span.checkpoint);
-    Used& used = used_[version.seq];
-    used.all.add(passes, sample_us);
-    if (version.licensor != request_.licensor) return;
-    used.runs[span.run].add(passes, sample_us);
-    if (request_.clips && clip != 0) used.clips[clip].add(passes, sample_us);
+  void read_passes(ShardReader& reader, const Use& use, std::vector<uint64_t>& passes,
+                   size_t places) const {
+    passes.assign(places, 0);
+    reader.each.with(use.record).next();
+    const uint64_t position = reader.each.unsigned_integer(0);
+    const auto samples = parse_consumption(reader.each.view(1));
+    if (position > places || samples.size() > places - position) {
+      throw Error(Errc::corrupt, store_.path().string(), ": record ", use.record,
+                  " consumed samples that its shard does not have; run ledger verify");
+    }
+    for (size_t i = 0; i < samples.size(); ++i) passes[position + i] = samples[i].passes;
+  }
+
+  // As the view `consumption` has it: of several samples of one digest the first counts.
+  Places read_places(ShardReader& reader, uint64_t shard) const {
+    Places out;
+    reader.range.with(shard).next();
+    const uint64_t first = reader.range.unsigned_integer(0);
+    const uint64_t last = reader.range.unsigned_integer(1);
+    // Nearly always they were recorded one after the other, and are read as they lie.
+    const bool in_a_row = last - first + 1 == reader.range.unsigned_integer(2);
+    Statement& samples =
+        in_a_row ? reader.in_a_row.with(first, last) : reader.scattered.with(shard);
+    while (samples.next()) {
+      const uint64_t position = samples.unsigned_integer(0);
+      if (position >= kMostPlaces) unfit(shard);
+      if (position >= out.at.size()) out.at.resize(position + 1);
+      Places::Place& place = out.at[position];
+      if (place.clip != 0) unfit(shard);
+      place = {samples.unsigned_integer(1), samples.unsigned_integer(2), kNobody};
+      if (samples.integer(3) != samples.integer(4) &&
+          reader.sample.with(samples.integer(4)).next()) {
+        out.own_lengths &= reader.sample.unsigned_integer(1) == place.duration_us;
+        place = {reader.sample.unsigned_integer(0), reader.sample.unsigned_integer(1), kNobody};
+      }
+      place.line = line_of_clip(place.clip);
+    }
+    return out;
+  }
+
+  [[noreturn]] void unfit(uint64_t shard) const {
+    throw Error(Errc::corrupt, store_.path().string(), ": the samples of shard record ", shard,
+                " are not numbered one by one; run ledger verify");
+  }
+
+  bool wants_clips(const Version& version) const {
+    return request_.clips && version.licensor == request_.licensor;
+  }
+
+  void add(const Version& version, const Span1& span, const Eaten& eaten, UsedBy& to) const {
+    Used& used = to[version.seq];
+    used.all.add(eaten);
+    if (version.licensor == request_.licensor) used.runs[span.run].add(eaten);
   }
 
   // The sources that a version of a licence pays for having been ingested in the time.
-  void add_sources(const LicenceLine& line, const Version& version, Account::Part& part) {
-    Statement select(store_.db(),
+  void add_sources(const Database& db, const LicenceLine& line, const Version& version,
+                   Account::Part& part) const {
+    Statement select(db,
                      "SELECT s.seq, s.digest, s.path, s.duration_us FROM source s "
                      "WHERE s.seq IN (SELECT sl.seq FROM source_licence sl JOIN licence l "
                      "ON l.seq = sl.licence WHERE l.id = ?) AND s.status = 'kept' "
@@ -270,7 +433,29 @@ class Books {
     }
   }
 
-  void add_part(const LicenceLine& line, const Version& version, Account& out) {
+  void add_parts(Account& out) const {
+    std::vector<std::pair<const LicenceLine*, const Version*>> mine;
+    for (const LicenceLine& line : lines_) {
+      for (const Version& version : line.versions) {
+        if (version.licensor == request_.licensor) mine.emplace_back(&line, &version);
+      }
+    }
+    std::vector<std::optional<Account::Part>> parts(mine.size());
+    parallel_for((mine.size() + kVersionsAtOnce - 1) / kVersionsAtOnce, [&](size_t task) {
+      const Database db = Database::open(store_.path(), Access::read);
+      const size_t end = std::min(mine.size(), (task + 1) * kVersionsAtOnce);
+      for (size_t i = task * kVersionsAtOnce; i < end; ++i) {
+        parts[i] = part_of(db, *mine[i].first, *mine[i].second);
+      }
+    });
+    for (auto& part : parts) {
+      if (part) *out.add_part() = std::move(*part);
+    }
+  }
+
+  // Of a version; empty when nothing is due or told under it. On a thread of its own.
+  std::optional<Account::Part> part_of(const Database& db, const LicenceLine& line,
+                                       const Version& version) const {
     const auto found = used_.find(version.seq);
     Account::Part part;
     part.set_licence(version.ref);
@@ -278,13 +463,13 @@ class Books {
     part.set_sample_us(found == used_.end() ? 0 : found->second.all.sample_us);
     if (found != used_.end()) {
       add_runs(found->second, part);
-      add_clips(found->second, part);
+      add_clips(db, found->second.clips, part);
     }
-    add_sources(line, version, part);
+    add_sources(db, line, version, part);
     const bool begins = version.terms.licence().valid_from() >= request_.from &&
                         version.terms.licence().valid_from() <= request_.to &&
                         &version == &line.versions.back();
-    if (part.passes() == 0 && part.source_size() == 0 && !begins) return;
+    if (part.passes() == 0 && part.source_size() == 0 && !begins) return std::nullopt;
     if (!version.readable) {
       throw Error(Errc::not_found, store_.path().string(), ": the document of ", version.ref,
                   " was erased, so its rates are not known any more");
@@ -293,10 +478,10 @@ class Books {
       if (pay.basis() == Pay::FIXED && !begins) continue;
       add_fee(pay, part);
     }
-    *out.add_part() = std::move(part);
+    return part;
   }
 
-  void add_runs(const Used& used, Account::Part& part) {
+  void add_runs(const Used& used, Account::Part& part) const {
     std::map<std::string, Eaten> by_name;
     for (const auto& [run, eaten] : used.runs) by_name[names_.at(run)] = eaten;
     for (const auto& [name, eaten] : by_name) {
@@ -306,21 +491,40 @@ class Books {
       run.set_sample_us(eaten.sample_us);
     }
   }
-  void add_clips(const Used& used, Account::Part& part) {
-    std::map<std::string, Eaten> by_id;
-    Statement id(store_.db(), "SELECT id FROM clip WHERE seq = ?");
-    for (const auto& [clip, eaten] : used.clips) {
-      if (id.with(clip).next()) by_id[id.text(0)] = eaten;
+  // Each once, by id.
+  void add_clips(const Database& db, std::vector<ClipEaten> clips, Account::Part& part) const {
+    std::sort(clips.begin(), clips.end(),
+              [](const auto& a, const auto& b) { return a.clip < b.clip; });
+    std::vector<std::pair<std::string, Eaten>> by_id;
+    Statement ids(db, "SELECT seq, id FROM clip WHERE seq BETWEEN ? AND ?");
+    for (auto clip = clips.begin(); clip != clips.end();) {
+      auto last = clip;  // of a stretch that is read as it lies
+      while (std::next(last) != clips.end() && std::next(last)->clip - last->clip < kGap) ++last;
+      for (ids.with(clip->clip, last->clip); ids.next();) {
+        if (ids.unsigned_integer(0) != clip->clip) continue;
+        Eaten& eaten = by_id.emplace_back(ids.text(1), Eaten{}).second;
+        for (; clip <= last && clip->clip == ids.unsigned_integer(0); ++clip) {
+          eaten.add(clip->eaten);
+        }
+        if (clip > last) break;
+      }
+      if (clip <= last) {
+        throw Error(Errc::corrupt, store_.path().string(), ": has no clip of record ", clip->clip,
+                    "; run ledger verify");
+      }
     }
-    for (const auto& [name, eaten] : by_id) {
+    std::sort(by_id.begin(), by_id.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    part.mutable_clip()->Reserve(static_cast<int>(by_id.size()));
+    for (const auto& [id, eaten] : by_id) {
       Account::Clip& clip = *part.add_clip();
-      clip.set_clip("sha256:" + name);
+      clip.set_clip("sha256:" + id);
       clip.set_passes(eaten.passes);
       clip.set_sample_us(eaten.sample_us);
     }
   }
 
-  void add_fee(const Pay& pay, Account::Part& part) {
+  void add_fee(const Pay& pay, Account::Part& part) const {
     Account::Fee& fee = *part.add_fee();
     fee.set_basis(pay.basis());
     if (pay.has_currency()) fee.set_currency(pay.currency());
@@ -456,20 +660,15 @@ class Books {
            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
   }
 
-  struct Place {
-    uint64_t clip = 0, duration_us = 0;
-    size_t line = SIZE_MAX;  // index into lines_
-  };
   const Store& store_;
   const AccountRequest& request_;
   std::vector<LicenceLine> lines_;
   std::unordered_map<uint64_t, size_t> line_of_source_;  // source: index into lines_
   std::vector<Span1> spans_;
-  std::unordered_map<uint64_t, std::string> names_;  // of runs
-  std::map<uint64_t, Used> used_;                    // by record of the version
-  uint64_t shard_ = UINT64_MAX;                      // whose places_ these are
-  std::vector<Place> places_;
-  std::optional<Statement> moment_, each_;
+  std::unordered_map<uint64_t, std::string> names_;     // of runs
+  std::vector<std::pair<uint64_t, size_t>> series_;     // of clips: first record, line or kNobody
+  std::vector<std::pair<uint64_t, std::string>> days_;  // first record of each
+  UsedBy used_;
 };
 
 void require_day(const std::string& day, std::string_view what) {
@@ -493,7 +692,7 @@ std::vector<uint64_t> apportion(uint64_t total, std::span<const uint64_t> weight
   for (size_t i = 0; i < weights.size(); ++i) {
     const Wide product = Wide{total} * weights[i];
     out[i] = static_cast<uint64_t>(product / sum);
-    rest[i] = product % sum;
+    rest[i] = product - out[i] * sum;
     left -= out[i];
   }
   std::vector<size_t> order(weights.size());

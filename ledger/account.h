@@ -1,10 +1,12 @@
 // What a licensor is due: exposure by run and clip, rates, fees and their splits, from the record
 // and the licences' documents. Whole numbers only: microseconds of footage, millionths of a
-// currency. Exposure is what runs consumed; it is never influence. One thread.
+// currency. Exposure is what runs consumed; it is never influence. For one thread, which starts
+// others of its own.
 //
 // Which licence pays: of those that cover a source, the one recorded last; of its versions the
 // newest that was on record before the checkpoint that closed the span. A span counts on the day
-// (UTC) of that checkpoint's record, ingesting on the day of the source's.
+// (UTC) of that checkpoint's record, ingesting on the day of the source's. Of several samples of
+// one digest the first is meant, whichever of them was consumed: its clip is paid.
 #pragma once
 
 #include <cstdint>

@@ -11,6 +11,7 @@
 #include "ledger/key.h"
 #include "ledger/marks.h"
 #include "ledger/merkle.h"
+#include "ledger/permit_lists.h"
 #include "ledger/projection.h"
 #include "ledger/witness_policy.h"
 
@@ -84,6 +85,7 @@ bool Admission::rows_say_all(const Fact& fact) {
     case Fact::kShard:
     case Fact::kSample:
     case Fact::kRefusal:
+    case Fact::kPermitList:  // says nothing before a permit has signed for it
       return true;
     default:
       return false;
@@ -259,7 +261,18 @@ void Admission::check(uint64_t seq, const RevocationRecord& record) const {
 void Admission::check(uint64_t seq, const PermitRecord& record) const {
   const Note note = parse_note(record.note());
   authority_.require(note, Policy::PERMIT, seq, "permit");
-  check_permitted(seq, parse_noted<PermitText>(note, "permit").permit());
+  Permit permit = parse_noted<PermitText>(note, "permit").permit();
+  if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
+  check_permitted(seq, permit);
+}
+
+std::vector<std::string> Admission::recorded_lists(uint64_t seq, const Permit& permit) const {
+  std::vector<std::string> out;
+  Statement select(db_,
+                   "SELECT text FROM permit_list WHERE root = ? AND seq < ? ORDER BY position");
+  select.with(to_hex(require_digest_name(permit.lists().root(), "permit.lists.root")), seq);
+  while (select.next()) out.push_back(select.text(0));
+  return out;
 }
 
 // Whoever may permit, with one key or with tables that were edited for a moment, cannot stand in
@@ -322,7 +335,7 @@ void Admission::check(uint64_t seq, const ReceiptRecord& record) const {
 void Admission::check(uint64_t seq, const ConsumedRecord& consumed) const {
   const uint64_t run = one(subject_key_of("run", consumed.run()), seq, "consumed: the run");
   Statement permitted(db_,
-                      "SELECT 1 FROM run r JOIN permit_shard ps ON ps.seq = r.permit "
+                      "SELECT 1 FROM run r JOIN permitted_shard ps ON ps.permit = r.permit "
                       "JOIN sample p ON p.shard = ps.shard WHERE r.seq = ? AND p.seq = ?");
   for (const uint64_t sample : find_(subject_key_of("sample", consumed.sample()))) {
     if (sample < seq && permitted.with(run, sample).next()) return;
@@ -339,7 +352,7 @@ void Admission::check(uint64_t seq, const ConsumedShardRecord& consumed) const {
   const std::string what =
       "run " + consumed.run() + ", shard " + to_hex(as_bytes(consumed.shard())) + ": ";
   Statement permitted(db_,
-                      "SELECT 1 FROM run r JOIN permit_shard ps ON ps.seq = r.permit "
+                      "SELECT 1 FROM run r JOIN permitted_shard ps ON ps.permit = r.permit "
                       "WHERE r.seq = ? AND ps.shard = ?");
   if (!permitted.with(run, shard).next()) reject("consumed", what + "was not permitted");
   Statement samples(db_,
@@ -382,7 +395,8 @@ void Admission::check(uint64_t seq, const DeletionRecord& record) const {
 
 // A checkpoint closes a span of its run. What the span consumed must be what the trainer signed
 // for: nothing left out, nothing added. Until then exposure does not count it (view consumed_clip).
-void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const {
+void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
+                               const TrainingStatement& statement) const {
   const uint64_t receipt =
       one(step_key("receipt", checkpoint.run(), checkpoint.step()), seq, "the run receipt");
   Statement select(db_, "SELECT note FROM receipt WHERE seq = ?");
@@ -391,6 +405,7 @@ void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint)
   if (require_digest_name(r.checkpoint(), "receipt.checkpoint").text() != checkpoint.digest()) {
     reject("checkpoint", "its run receipt is for other weights");
   }
+  check_foreign(seq, require_digest_name(r.permit(), "receipt.permit"), statement);
   const Consumed consumed = consumed_by(receipt, seq, checkpoint);
   if (consumed.samples != r.samples() ||
       digest_name(root_digest(consumed.leaves)) != r.consumed_root()) {
@@ -443,6 +458,21 @@ Admission::Consumed Admission::consumed_by(uint64_t receipt, uint64_t seq,
   return out;
 }
 
+// What the permit lists as foreign is what the trainer signs for: nothing left out, nothing added.
+void Admission::check_foreign(uint64_t seq, const Digest& permit,
+                              const TrainingStatement& statement) const {
+  const uint64_t record = one(subject_key_of("permit", permit.text()), seq, "the receipt's permit");
+  Statement select(db_, "SELECT note FROM permit WHERE seq = ?");
+  if (!select.with(record).next()) reject("checkpoint", "its permit is not on record");
+  std::set<std::string> listed, used;
+  const Permit p = parse_noted<PermitText>(parse_note(select.text(0)), "permit").permit();
+  for (const Foreign& weights : p.foreign()) listed.insert(weights.weights());
+  for (const auto& file : statement.foreign_weights) used.insert(digest_name(file.digest));
+  if (listed != used) {
+    reject("checkpoint", "the foreign weights of its statement are not those of its permit");
+  }
+}
+
 void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
   const Envelope envelope = parse_envelope(checkpoint.statement());
   const TrainingStatement s = parse_statement(envelope.payload);
@@ -450,7 +480,11 @@ void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
       s.subjects[0].digest.text() != checkpoint.digest()) {
     reject("checkpoint", "its statement is about another checkpoint");
   }
-  check_consumed(seq, checkpoint);
+  if (s.parent != to_hex(as_bytes(checkpoint.parent())) ||
+      s.vae != to_hex(as_bytes(checkpoint.vae()))) {
+    reject("checkpoint", "its statement names other weights that it came from");
+  }
+  check_consumed(seq, checkpoint, s);
   if (authority_.signers(envelope, "trainer", seq).empty()) {
     throw Error(Errc::permission, "checkpoint ", to_hex(as_bytes(checkpoint.digest())),
                 ": its statement is signed by no trainer's key of this ledger");

@@ -15,6 +15,8 @@
 
 namespace cleared::ledger {
 
+struct TrainingStatement;
+
 class Admission {
  public:
   // Records about a subject, rising (StateMap::find).
@@ -44,6 +46,7 @@ class Admission {
   void check(uint64_t seq, const RevocationRecord& record) const;
   void check(uint64_t seq, const PermitRecord& record) const;
   void check_permitted(uint64_t seq, const Permit& permit) const;
+  std::vector<std::string> recorded_lists(uint64_t seq, const Permit& permit) const;
   void check(uint64_t seq, const RunRecord& run) const;
   void check(uint64_t seq, const ReceiptRecord& record) const;
   void check(uint64_t seq, const ConsumedRecord& consumed) const;
@@ -61,7 +64,9 @@ class Admission {
   static void check(const MarkRecord& mark);
   void check(uint64_t seq, const ClearanceRecord& clearance) const;
   void check(uint64_t seq, const ReviewRecord& record) const;
-  void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint) const;
+  void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
+                      const TrainingStatement& statement) const;
+  void check_foreign(uint64_t seq, const Digest& permit, const TrainingStatement& statement) const;
 
   const Database& db_;
   Find find_;

@@ -94,6 +94,7 @@ std::string format_statement(const TrainingStatement& s) {
       {"receipt", {{"sha256", to_hex(s.receipt)}}},
       {"stepsRoot", {{"sha256", to_hex(s.steps_root)}}},
       {"parent", s.parent},
+      {"autoencoder", s.vae},
       {"foreignWeights", files_to_json(s.foreign_weights)},
   };
   const Json statement = {{"_type", kStatementType},
@@ -127,6 +128,7 @@ TrainingStatement parse_statement(std::string_view text) {
     s.receipt = digest_at(p.at("receipt"), "sha256");
     s.steps_root = digest_at(p.at("stepsRoot"), "sha256");
     s.parent = p.at("parent").get<std::string>();
+    s.vae = p.value("autoencoder", "");  // statements of before have none
     s.foreign_weights = files_from_json(p.at("foreignWeights"));
     if (s.subjects.empty()) throw Error(Errc::corrupt, "statement: has no subject");
     return s;

@@ -37,6 +37,7 @@ struct TrainingStatement {
   Digest receipt;      // of the run receipt's note
   Digest steps_root;   // over the steps of that receipt
   std::string parent;  // hex digest of the weights it continued from; empty: from the seed
+  std::string vae;     // hex digest of the weights that its autoencoder is from; empty: it has none
   std::vector<File> foreign_weights;
 };
 std::string format_statement(const TrainingStatement& statement);

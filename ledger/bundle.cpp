@@ -36,10 +36,12 @@ std::vector<Fact> read_bundle(const fs::path& path) {
   // Whoever may hand in a bundle must not be able to make itself an approver or push a licence
   // aside.
   for (const Fact& fact : bundle.fact()) {
-    if (!fact.has_key() && !fact.has_licence()) continue;
+    if (!fact.has_key() && !fact.has_licence() && !fact.has_permit_list()) continue;
     throw Error(Errc::permission, "bundle ", path.string(), ": holds a ",
-                fact.has_key() ? "key" : "licence",
-                "; append those from their own files, *.pub and *.licence");
+                fact.has_key()       ? "key"
+                : fact.has_licence() ? "licence"
+                                     : "list of a permit's shards",
+                "; append those from their own files, *.pub, *.licence and *.permit");
   }
   return {bundle.fact().begin(), bundle.fact().end()};
 }

@@ -8,7 +8,7 @@ namespace {
 
 // Pages of 8 KB.
 constexpr int kWorthCopying = 256;
-constexpr int kTooLarge = 6000;
+constexpr int kTooLarge = 32'000;
 
 }  // namespace
 

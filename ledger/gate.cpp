@@ -10,7 +10,9 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/notices.h"
+#include "ledger/permit_lists.h"
 #include "ledger/shard_proof.h"
+#include "ledger/shares.h"
 #include "ledger/textproto.h"
 #include "ledger/trust.h"
 
@@ -23,6 +25,7 @@ constexpr uint64_t kMaxPermitHours = 168;
 constexpr uint64_t kClockSkewUs = 300'000'000;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
+constexpr uint64_t kMaxProofBytes = uint64_t{1} << 30;
 
 uint64_t require_time(const std::string& text, std::string_view what) {
   const auto time = parse_time(text);
@@ -31,7 +34,22 @@ uint64_t require_time(const std::string& text, std::string_view what) {
   return *time;
 }
 
+bool lists_foreign(const Permit& permit, const std::string& weights) {
+  return std::any_of(permit.foreign().begin(), permit.foreign().end(),
+                     [&](const Foreign& listed) { return listed.weights() == weights; });
+}
+
 }  // namespace
+
+Verdict judge_foreign(const Foreign& weights, uint32_t worst, std::string_view whose) {
+  if (static_cast<uint32_t>(weights.contact()) <= worst) return yes();
+  const std::string allowed =
+      worst == 0 ? "none" : "at most " + Foreign::Contact_Name(static_cast<int>(worst));
+  return no("foreign_not_allowed", "foreign weights " + weights.weights() + " (" +
+                                       weights.origin() + ") are of contact class " +
+                                       Foreign::Contact_Name(weights.contact()) + ", " +
+                                       std::string(whose) + " allows " + allowed);
+}
 
 const std::string& ClearedSample::member(const std::string& extension) const {
   const auto found = members_.find(extension);
@@ -72,6 +90,7 @@ std::pair<Gate::Granted, Note> Gate::read_permit(const fs::path& path) const {
   PermitText parsed;
   parse_textproto(note.text, path.string(), parsed);
   out.permit = parsed.permit();
+  if (out.permit.has_lists()) join_lists(out.permit, read_lists(path));
   const std::string name = "permit " + path.string();
   out.issued_us = require_time(out.permit.issued_at(), name);
   out.expires_us = require_time(out.permit.expires_at(), name);
@@ -109,6 +128,17 @@ void Gate::check_permit(const Granted& granted, const Note& note) const {
   if (permit.shard_size() == 0) {
     throw Refused(no("nothing_permitted", name + " lists no shard"));
   }
+  for (const std::string& weights : options_.foreign) {
+    if (!lists_foreign(permit, weights)) {
+      throw Refused(no("permit_other_foreign", name + " does not list the foreign weights " +
+                                                   weights + ", which the config starts from"));
+    }
+  }
+  for (const Foreign& weights : permit.foreign()) {
+    Verdict verdict =
+        cleared::ledger::judge_foreign(weights, trust_->foreign, options_.trust.string());
+    if (!verdict.cleared) throw Refused(std::move(verdict));
+  }
 }
 
 // Without a log key there is nothing to hold a proof against: the approvers' word is all.
@@ -117,7 +147,7 @@ void Gate::check_proofs(const Granted& granted) const {
   const fs::path path = proofs_path(granted.path);
   std::string text;
   try {
-    text = read_file(path, kMaxNoteBytes);
+    text = read_file(path, kMaxProofBytes);
   } catch (const Error& error) {
     throw Refused(no("shard_unproven", std::string(error.what()) + "; " + options_.trust.string() +
                                            " has the log's key, so the proofs must lie there"));
@@ -140,7 +170,7 @@ void Gate::find_shards() {
       by_root.emplace(digest_name(root), std::move(manifest));
     } catch (const Error& error) {
       // It may be of a shard that this run has no business with; if not, it is missing below.
-      unreadable += std::string("; ") + error.what();
+      if (unreadable.size() < 500) unreadable += std::string("; ") + error.what();
     }
   }
   std::vector<Manifest> manifests;
@@ -165,12 +195,19 @@ void Gate::find_shards() {
     manifests.push_back(std::move(found->second));
     by_root.erase(found);  // a permit that lists a shard twice is not one that we write
   }
+  const size_t shares = limits_of(permit()).size();
   for (size_t shard = 0; shard < manifests.size(); ++shard) {
     const auto& in_shard = manifests[shard].samples;
+    if (in_shard.empty()) continue;
+    const auto groups = groups_of(permit().shard(static_cast<int>(shard)));
     samples_.reserve(samples_.size() + in_shard.size());
     for (size_t i = 0; i < in_shard.size(); ++i) {
       const ManifestSample& s = in_shard[i];
-      samples_.push_back({shard, i, s.key, s.digest, s.clip, s.duration_us});
+      if (groups[i] > shares) {
+        throw Error(Errc::corrupt, "permit ", options_.permit.string(), ": shard ",
+                    manifests[shard].name, " counts for a share that is not there");
+      }
+      samples_.push_back({shard, i, s.key, s.digest, s.clip, s.duration_us, groups[i]});
     }
   }
   manifests_ = std::make_shared<const std::vector<Manifest>>(std::move(manifests));
@@ -278,15 +315,24 @@ void Gate::leave_out() {
 }
 
 // A permit that does not fit is for another run, or of another time: it says nothing here. So does
-// one that gives other shards, for what a run consumes is a function of them, or fewer passes.
+// one that gives other shards or shares, for what a run consumes is a function of them, fewer
+// passes, or other foreign weights.
 std::unique_ptr<Gate::Granted> Gate::find_next() const {
   const auto fits = [&](const Granted& other) {
     if (other.issued_us <= granted().issued_us || other.digest == granted().digest) return false;
-    if (other.permit.shard_size() != permit().shard_size()) return false;
+    if (other.permit.shard_size() != permit().shard_size() ||
+        other.permit.foreign_size() != permit().foreign_size()) {
+      return false;
+    }
+    if (!same_messages(other.permit.share(), permit().share())) return false;
+    for (const Foreign& weights : permit().foreign()) {
+      if (!lists_foreign(other.permit, weights.weights())) return false;
+    }
     for (int i = 0; i < permit().shard_size(); ++i) {
       const Permit::Shard &mine = permit().shard(i), &its = other.permit.shard(i);
       if (its.root() != mine.root() || its.samples() != mine.samples() ||
-          (its.has_max_passes() && !mine.has_max_passes()) || its.revocable() != mine.revocable()) {
+          (its.has_max_passes() && !mine.has_max_passes()) || its.revocable() != mine.revocable() ||
+          !same_messages(its.part(), mine.part())) {
         return false;
       }
     }
@@ -313,6 +359,21 @@ std::unique_ptr<Gate::Granted> Gate::find_next() const {
     }
   }
   return best;
+}
+
+Verdict Gate::judge_foreign(const std::vector<std::string>& used) const {
+  const std::string name = "permit " + granted().path.string();
+  for (const std::string& weights : used) {
+    if (lists_foreign(permit(), weights)) continue;
+    return no("permit_other_foreign",
+              name + " does not list the foreign weights " + weights + ", which are in this run");
+  }
+  for (const Foreign& weights : permit().foreign()) {
+    if (std::find(used.begin(), used.end(), weights.weights()) != used.end()) continue;
+    return no("permit_other_foreign", name + " lists the foreign weights " + weights.weights() +
+                                          ", which are not in this run");
+  }
+  return yes();
 }
 
 bool Gate::take_next() {

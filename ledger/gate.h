@@ -88,6 +88,10 @@ struct CoveringLicence {
 Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
                        std::string_view day, const FootageFacts& footage = {});
 
+// May weights from elsewhere be used where the worst contact class allowed is `worst`, a
+// Foreign::Contact or 0 for none? `whose` says so to people: a trust file, or a flag.
+Verdict judge_foreign(const Foreign& weights, uint32_t worst, std::string_view whose);
+
 // The bytes of one sample, which the gate has read, hashed and found cleared. Only a Gate makes
 // one, so no path leads from an uncleared file to the model.
 class ClearedSample {
@@ -116,6 +120,7 @@ struct PermittedSample {
   Digest digest;
   Digest clip;
   uint64_t duration_us = 0;
+  uint32_t group = 0;  // whose share it counts for: ShareSample::group (ledger/shares.h)
 };
 
 struct GateOptions {
@@ -127,6 +132,8 @@ struct GateOptions {
   std::string run;                // name, as in the permit
   Digest config_digest;           // of the run's config file
   Purpose purpose;                // what the run declares
+  // Digests ("sha256:...") of weights from elsewhere that its config names.
+  std::vector<std::string> foreign = {};
   // Go on without shards whose dates are over or that were revoked; else any of them is a no.
   bool leave_out = false;
 };
@@ -152,6 +159,8 @@ class Gate {
   const Permit& permit() const { return granted().permit; }
   const Digest& permit_digest() const { return granted().digest; }  // of the note, byte for byte
   const std::vector<PermittedSample>& samples() const { return samples_; }
+  // Name of the tar of a shard, by its index in the permit.
+  const std::string& shard_name(size_t shard) const { return (*manifests_)[shard].name; }
 
   // Does the permit still hold now: its expiry, the dates of every shard, and the revocations that
   // have arrived. Every rank asks before every step; it costs two system calls when nothing
@@ -167,6 +176,11 @@ class Gate {
 
   // The shards that leave_out left out, and why; by root.
   const std::map<std::string, std::string>& left_out() const { return left_out_; }
+
+  // Are these the weights from elsewhere that the permit lists, no less and no more? `used` has
+  // digests, of what the config names and what an autoencoder brought along. Classes were judged
+  // with the permit.
+  [[nodiscard]] Verdict judge_foreign(const std::vector<std::string>& used) const;
 
   // Reads the sample once, hashes it in memory and hands out those very bytes, or throws Refused.
   // `passes` is how often this run will have consumed it, this time included.

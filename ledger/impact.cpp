@@ -6,7 +6,9 @@
 #include <unordered_map>
 
 #include "ledger/base/error.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/entries.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
@@ -17,6 +19,7 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kNever = UINT64_MAX;
+constexpr size_t kProofsAtOnce = 1'024;  // by one thread
 
 void add(Price& to, const Price& more) {
   to.steps += more.steps;
@@ -114,11 +117,12 @@ struct Receipt1 {
 };
 struct Checkpoint1 {
   uint64_t seq = 0, run = 0, receipt = 0, step = 0;
-  std::string digest, parent;
+  std::string digest, parent, vae;
   uint64_t first_touch = kNever;        // step of its span that consumed a clip first
   int touched = -1;                     // 1 or 0 once it is known
   const Checkpoint1* before = nullptr;  // what it continued from
-  bool orphan = false;                  // it continued from weights that are not on record
+  const Checkpoint1* vae_of = nullptr;  // what its autoencoder is from
+  bool orphan = false;                  // one of the two is not on record
 };
 struct Touch {
   uint64_t first_step = kNever, passes = 0, sample_us = 0;
@@ -183,7 +187,9 @@ class Runs {
  private:
   void read_checkpoints() {
     Statement select(store_.db(),
-                     "SELECT seq, run, receipt, step, digest, parent FROM checkpoint ORDER BY seq");
+                     "SELECT k.seq, k.run, k.receipt, k.step, k.digest, k.parent, "
+                     "COALESCE(v.vae, '') FROM checkpoint k "
+                     "LEFT JOIN checkpoint_vae v ON v.seq = k.seq ORDER BY k.seq");
     while (select.next()) {
       Checkpoint1 k;
       k.seq = select.unsigned_integer(0);
@@ -192,6 +198,7 @@ class Runs {
       k.step = select.unsigned_integer(3);
       k.digest = select.text(4);
       k.parent = select.text(5);
+      k.vae = select.text(6);
       checkpoints_.push_back(std::move(k));
     }
     std::unordered_map<std::string, size_t> by_digest;
@@ -199,27 +206,36 @@ class Runs {
       by_receipt_.emplace(checkpoints_[i].receipt, i);
       by_digest.emplace(checkpoints_[i].digest, i);
     }
+    const auto find = [&](Checkpoint1& k, const std::string& digest) -> const Checkpoint1* {
+      if (digest.empty()) return nullptr;
+      const auto found = by_digest.find(digest);
+      k.orphan = k.orphan || found == by_digest.end();
+      return found == by_digest.end() ? nullptr : &checkpoints_[found->second];
+    };
     for (Checkpoint1& k : checkpoints_) {
-      if (k.parent.empty()) continue;
-      const auto parent = by_digest.find(k.parent);
-      k.orphan = parent == by_digest.end();
-      if (!k.orphan) k.before = &checkpoints_[parent->second];
+      k.before = find(k, k.parent);
+      k.vae_of = find(k, k.vae);
     }
   }
 
   // Up the line to the first that is known, then down again. Weights that nobody recorded may know
-  // of anything.
+  // of anything. The same goes for those that the autoencoder is from.
   static bool is_touched(Checkpoint1& k) {
     std::vector<Checkpoint1*> line;
     for (auto* at = &k; at != nullptr && at->touched < 0;
          at = const_cast<Checkpoint1*>(at->before)) {
       at->touched = at->first_touch != kNever || at->orphan ? 1 : 0;
+      if (has_touched_vae(*at)) at->touched = 1;
       line.push_back(at);
     }
     for (auto at = line.rbegin(); at != line.rend(); ++at) {
       if ((*at)->before != nullptr && (*at)->before->touched == 1) (*at)->touched = 1;
     }
     return k.touched == 1;
+  }
+
+  static bool has_touched_vae(const Checkpoint1& k) {
+    return k.vae_of != nullptr && is_touched(const_cast<Checkpoint1&>(*k.vae_of));
   }
 
   Price price_of(const Receipt1& r) {
@@ -256,14 +272,20 @@ class Runs {
         continue;
       }
       add(out.price, price_of(receipt));
-      const bool inherited = k->orphan || (k->before != nullptr && k->before->touched == 1);
+      const bool by_vae = has_touched_vae(*k);
+      const bool inherited =
+          k->orphan || by_vae || (k->before != nullptr && k->before->touched == 1);
       const uint64_t first = inherited ? receipt.first_step : k->first_touch;
       out.end_step = std::max(out.end_step, receipt.end_step);
       if (first >= out.first_step) continue;
       out.first_step = first;
       out.first_receipt = receipt.seq;
-      if (inherited && (k->orphan || k->before->run != run)) {
-        out.through = k->orphan ? "weights that are not on record" : names_.at(k->before->run);
+      if (k->orphan) {
+        out.through = "weights that are not on record";
+      } else if (by_vae) {
+        out.through = names_.at(k->vae_of->run);
+      } else if (inherited && k->before->run != run) {
+        out.through = names_.at(k->before->run);
       }
     }
     if (clean == nullptr) {
@@ -490,8 +512,8 @@ std::vector<Forecast> forecast(const Store& store, const LicenceText& terms, con
                  "FROM receipt t JOIN consumed_shard u ON u.receipt = t.seq WHERE t.run = ?1) "
                  "FROM receipt t LEFT JOIN receipt_cost c ON c.seq = t.seq WHERE t.run = ?1");
   Statement listed(store.db(),
-                   "SELECT COALESCE(SUM(h.samples), 0) FROM permit_shard m JOIN shard h "
-                   "ON h.seq = m.shard WHERE m.seq = ?");
+                   "SELECT COALESCE(SUM(h.samples), 0) FROM permitted_shard m JOIN shard h "
+                   "ON h.seq = m.shard WHERE m.permit = ?");
   while (newest.next()) {
     Forecast f;
     f.model = newest.text(0);
@@ -533,15 +555,24 @@ std::vector<uint64_t> named_records(const Impact& impact) {
 }
 
 std::vector<TlogProof> prove_records(const Store& store, const std::vector<uint64_t>& seqs) {
-  std::vector<TlogProof> out;
   const std::string head = store.newest_head_note();
-  if (head.empty()) return out;
+  if (head.empty()) return {};
   const uint64_t size = parse_tree_head(parse_note(head).text).size;
-  const Tree tree(store.db());
+  std::vector<uint64_t> covered;
   for (const uint64_t seq : seqs) {
-    if (seq >= size) continue;
-    out.push_back({store.record_bytes(seq), seq, tree.inclusion_proof(seq, size), head});
+    if (seq < size) covered.push_back(seq);
   }
+  std::vector<TlogProof> out(covered.size());
+  parallel_for((covered.size() + kProofsAtOnce - 1) / kProofsAtOnce, [&](size_t task) {
+    const Database db = Database::open(store.path(), Access::read);
+    const Tree tree(db);
+    const Entries entries(db);
+    const size_t end = std::min(covered.size(), (task + 1) * kProofsAtOnce);
+    for (size_t i = task * kProofsAtOnce; i < end; ++i) {
+      const uint64_t seq = covered[i];
+      out[i] = {entries.read(seq), seq, tree.inclusion_proof(seq, size), head};
+    }
+  });
   return out;
 }
 

@@ -1,7 +1,7 @@
 // What a revocation reaches: from a licence, a source, a clip or a shard to the runs and
 // checkpoints that consumed it, the checkpoints that did not, and what training again without it
 // costs. Read from the tables as they are; `ledger verify` says whether they are what the log says.
-// One thread.
+// For one thread, which starts others of its own.
 //
 // A checkpoint is touched when its span consumed one of the clips, or when the checkpoint that it
 // continued from is touched; all others are clean. Training again means doing the spans of the

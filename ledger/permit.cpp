@@ -1,6 +1,7 @@
 #include "ledger/permit.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
 #include "ledger/base/clock.h"
@@ -9,6 +10,7 @@
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/shard_proof.h"
+#include "ledger/textproto.h"
 #include "ledger/tree.h"
 #include "ledger/tree_head.h"
 
@@ -41,38 +43,45 @@ std::vector<std::string> approved_shards(const Store& store, Use use,
   return roots;
 }
 
-// How often runs of this model line have consumed the most consumed sample of the shard. All runs:
-// restarts, resumes and forks consume the same samples of the same line. Samples of one digest are
-// one, in whatever shard they lie.
+// Of each sample of the shard its clip, and those of samples with the very same bytes: what was
+// consumed of any of them is the same footage. And so are a clip's latent and its video.
+constexpr std::string_view kClipsOfShard =
+    "SELECT q.clip FROM sample p JOIN sample q ON q.first = p.first WHERE p.shard = ?";
+
+// How often runs of this model line have consumed the footage of the most consumed sample of the
+// shard. All runs: restarts, resumes and forks consume the same clips of the same line.
 uint64_t passes_used(const Store& store, uint64_t shard, const std::string& model) {
-  std::unordered_map<uint64_t, uint64_t> passes;  // of the shard's samples, by their first
-  const auto firsts = [&](uint64_t of) {
-    std::vector<uint64_t> out;
-    Statement select(store.db(), "SELECT first FROM sample WHERE shard = ? ORDER BY position");
-    for (select.with(of); select.next();) out.push_back(select.unsigned_integer(0));
-    return out;
-  };
-  for (const uint64_t first : firsts(shard)) passes[first] = 0;
-  const auto count = [&](uint64_t first, uint64_t more) {
-    const auto found = passes.find(first);
+  std::unordered_map<uint64_t, std::set<uint64_t>> clips_of;  // by sample of the shard
+  std::unordered_map<uint64_t, uint64_t> passes;              // by clip
+  Statement clips(store.db(),
+                  "SELECT p.seq, q.clip FROM sample p JOIN sample q ON q.first = p.first "
+                  "WHERE p.shard = ?");
+  for (clips.with(shard); clips.next();) {
+    clips_of[clips.unsigned_integer(0)].insert(clips.unsigned_integer(1));
+    passes[clips.unsigned_integer(1)] = 0;
+  }
+  const auto count = [&](uint64_t clip, uint64_t more) {
+    const auto found = passes.find(clip);
     if (found != passes.end()) found->second += more;
   };
   const std::string of_line =
       "JOIN receipt c ON c.seq = u.receipt JOIN run r ON r.seq = c.run "
       "JOIN permit t ON t.seq = r.permit WHERE t.model = ? AND ";
-  Statement singles(store.db(), "SELECT u.sample, u.passes FROM consumed u " + of_line +
-                                    "u.sample IN (SELECT first FROM sample WHERE shard = ?)");
+  const std::string in_clips = "clip IN (" + std::string(kClipsOfShard) + ")";
+  Statement singles(store.db(),
+                    "SELECT p.clip, u.passes FROM consumed u JOIN sample p ON p.seq = u.sample " +
+                        of_line + "p." + in_clips);
   for (singles.with(model, shard); singles.next();) {
     count(singles.unsigned_integer(0), singles.unsigned_integer(1));
   }
-  Statement equals(store.db(),
-                   "SELECT DISTINCT q.shard FROM sample p JOIN sample q ON q.first = p.first "
-                   "WHERE p.shard = ?");
+  Statement others(store.db(), "SELECT DISTINCT shard FROM sample WHERE " + in_clips);
+  Statement in_order(store.db(), "SELECT clip FROM sample WHERE shard = ? ORDER BY position");
   Statement shards(store.db(),
                    "SELECT u.position, u.each FROM consumed_shard u " + of_line + "u.shard = ?");
-  for (equals.with(shard); equals.next();) {
-    const uint64_t other = equals.unsigned_integer(0);
-    const auto of = firsts(other);
+  for (others.with(shard); others.next();) {
+    const uint64_t other = others.unsigned_integer(0);
+    std::vector<uint64_t> of;
+    for (in_order.with(other); in_order.next();) of.push_back(in_order.unsigned_integer(0));
     for (shards.with(model, other); shards.next();) {
       uint64_t position = shards.unsigned_integer(0);
       for (const SampleConsumption& sample : parse_consumption(shards.view(1))) {
@@ -81,7 +90,11 @@ uint64_t passes_used(const Store& store, uint64_t shard, const std::string& mode
     }
   }
   uint64_t most = 0;
-  for (const auto& [first, total] : passes) most = std::max(most, total);
+  for (const auto& [sample, its] : clips_of) {
+    uint64_t total = 0;
+    for (const uint64_t clip : its) total += passes[clip];
+    most = std::max(most, total);
+  }
   return most;
 }
 
@@ -90,8 +103,10 @@ uint64_t passes_used(const Store& store, uint64_t shard, const std::string& mode
 bool is_reserved(const Store& store, uint64_t shard, const Purpose& purpose,
                  const std::string& resumes, uint64_t now) {
   Statement select(store.db(),
-                   "SELECT 1 FROM permit_shard ps JOIN permit p ON p.seq = ps.seq "
-                   "WHERE ps.shard = ? AND p.model = ? AND p.expires_at > ? AND p.run <> ?");
+                   "SELECT 1 FROM permitted_shard ps JOIN permit p ON p.seq = ps.permit "
+                   "WHERE ps.shard IN (SELECT shard FROM sample WHERE clip IN (" +
+                       std::string(kClipsOfShard) +
+                       ")) AND p.model = ? AND p.expires_at > ? AND p.run <> ?");
   return select.with(shard, purpose.model(), format_time(now), resumes).next();
 }
 
@@ -161,18 +176,7 @@ Fact fact_of(const Store& store, uint64_t seq) {
   return fact;
 }
 
-struct Footage {
-  double total = 0;
-  std::map<std::string, double> by_licensor;
-  void add(const ShardStanding& shard) {
-    total += static_cast<double>(shard.duration_us);
-    for (const auto& [licensor, us] : shard.duration_by_licensor_us) {
-      by_licensor[licensor] += static_cast<double>(us);
-    }
-  }
-};
-
-// By licensor, the strictest max_share of its licences.
+// By licensor, the strictest max_share of its licences, where that says anything.
 std::map<std::string, double> share_limits(const Rights& rights,
                                            const std::vector<ShardStanding>& shards) {
   std::map<std::string, double> out;
@@ -180,6 +184,7 @@ std::map<std::string, double> share_limits(const Rights& rights,
     for (const std::string& ref : shard.licences) {
       const LicenceText* terms = rights.terms_of(ref);
       if (terms == nullptr || !terms->limits().has_max_share()) continue;
+      if (terms->limits().max_share() >= 1) continue;
       const auto [at, added] = out.try_emplace(terms->licence().licensor(), 1.0);
       at->second = std::min(at->second, terms->limits().max_share());
     }
@@ -187,101 +192,66 @@ std::map<std::string, double> share_limits(const Rights& rights,
   return out;
 }
 
-// What the run has consumed by the record, where it goes on.
-Footage consumed_before(const Store& store, const std::string& run) {
-  Footage out;
-  if (run.empty()) return out;
-  Statement select(store.db(),
-                   "SELECT c.source, SUM(u.passes * p.duration_us) FROM run r "
-                   "JOIN checkpoint k ON k.run = r.seq JOIN consumption u ON u.receipt = k.receipt "
-                   "JOIN sample p ON p.seq = u.sample JOIN clip c ON c.seq = p.clip "
-                   "WHERE r.name = ? GROUP BY c.source");
-  Statement licensors(store.db(), "SELECT licensor FROM source_licensor WHERE source = ?");
-  for (select.with(run); select.next();) {
-    const double us = select.real(1);
-    out.total += us;
-    for (licensors.with(select.unsigned_integer(0)); licensors.next();) {
-      out.by_licensor[licensors.text(0)] += us;
+// Who may have how much of the run, and whose the samples of each shard are: what a node needs to
+// plan its epochs.
+void set_shares(const std::map<std::string, double>& limits, Permit& permit) {
+  for (const auto& [licensor, most] : limits) {
+    auto* share = permit.add_share();
+    share->set_licensor(licensor);
+    share->set_most(most);
+  }
+}
+void set_parts(const std::map<std::string, double>& limits, const ShardStanding& standing,
+               Permit::Shard& shard) {
+  for (const auto& [licensor, samples] : standing.parts) {
+    const auto at = limits.find(licensor);
+    const auto share =
+        at == limits.end() ? 0 : static_cast<uint32_t>(std::distance(limits.begin(), at)) + 1;
+    if (shard.part_size() > 0 && shard.part().rbegin()->share() == share) {
+      auto& last = *shard.mutable_part()->rbegin();
+      last.set_samples(last.samples() + samples);
+    } else {
+      auto* part = shard.add_part();
+      part->set_share(share);
+      part->set_samples(samples);
     }
   }
-  return out;
+  if (shard.part_size() == 1 && shard.part(0).share() == 0) shard.clear_part();
 }
 
-// The largest share a licensor can have of what `draws` draws consume, after what was consumed
-// before: whole epochs hold every sample once, and a last part of one may hold all of this
-// licensor's and nothing else.
-double largest_share(const Footage& epoch, const Footage& before, const std::string& licensor,
-                     uint64_t samples, uint64_t draws) {
-  const auto of = [&](const Footage& footage) {
-    const auto found = footage.by_licensor.find(licensor);
-    return found == footage.by_licensor.end() ? 0.0 : found->second;
+// Throws Refused when the run might consume a clip more often than is left, in all samples of it.
+void check_passes(const Store& store, const Permit& permit, const PermitRequest& request) {
+  const std::optional<SharePlan> plan = plan_of(store, permit, request);
+  const bool counts = std::any_of(permit.shard().begin(), permit.shard().end(),
+                                  [](const auto& shard) { return shard.has_max_passes(); });
+  if (!counts) return;
+  uint64_t samples = 0;
+  for (const Permit::Shard& shard : permit.shard()) samples += shard.samples();
+  std::vector<uint64_t> of_group(plan ? plan->groups.size() : 1,
+                                 (request.draws + samples - 1) / samples);
+  for (size_t g = 0; plan && g < of_group.size(); ++g) {
+    of_group[g] = plan->most_passes(g, request.draws);
+  }
+  std::map<Digest, uint64_t> passes;  // by clip
+  const auto each_clip = [&](const Permit::Shard& shard, const auto& body) {
+    const auto seq = shard_record(store, to_hex(require_digest_name(shard.root(), "shard")));
+    const auto groups = groups_of(shard);
+    const Manifest manifest = recorded_samples(store, seq);
+    for (size_t i = 0; i < manifest.samples.size(); ++i) body(manifest.samples[i].clip, groups[i]);
   };
-  if (draws == 0) draws = samples;  // of the footage itself
-  const auto epochs = static_cast<double>(samples == 0 ? 0 : draws / samples);
-  const bool partial = samples == 0 || draws % samples != 0;
-  const double own = (partial ? epochs + 1 : epochs) * of(epoch) + of(before);
-  const double all = epochs * epoch.total + (partial ? of(epoch) : 0) + before.total;
-  return all > 0 ? own / all : 0;
-}
-
-uint64_t samples_of(const std::vector<ShardStanding>& shards) {
-  uint64_t out = 0;
-  for (const ShardStanding& shard : shards) out += shard.samples;
-  return out;
-}
-
-// The licensor that is furthest above its limit, or nothing.
-struct TooLarge {
-  std::string licensor;
-  double share = 0, most = 0;
-};
-std::optional<TooLarge> share_too_large(const Rights& rights,
-                                        const std::vector<ShardStanding>& shards,
-                                        const Footage& before, uint64_t draws) {
-  Footage epoch;
-  for (const ShardStanding& shard : shards) epoch.add(shard);
-  std::optional<TooLarge> worst;
-  for (const auto& [licensor, most] : share_limits(rights, shards)) {
-    const double share = largest_share(epoch, before, licensor, samples_of(shards), draws);
-    if (share <= most) continue;
-    if (!worst || share - most > worst->share - worst->most) worst = {licensor, share, most};
+  for (const Permit::Shard& shard : permit.shard()) {
+    each_clip(shard, [&](const Digest& clip, uint32_t group) {
+      passes[clip] += request.passes_before + of_group[group];
+    });
   }
-  return worst;
-}
-
-[[noreturn]] void refuse_share(const TooLarge& it, const std::string& help) {
-  std::ostringstream fact;
-  fact << "licensor " << it.licensor << " could have a share of " << it.share
-       << " of the run's sample-seconds, its licence allows " << it.most << ": " << help;
-  throw Refused(no("share_exceeded", fact.str()));
-}
-
-// With `hold`, plans epochs in which the shares hold: shards of a licensor that has too much are
-// left out, the smallest part of its footage first, until nobody has. Says so when that cannot be.
-void hold_shares(const Rights& rights, std::vector<ShardStanding>& shards, const Footage& before,
-                 uint64_t draws, bool hold) {
-  for (;;) {
-    const auto worst = share_too_large(rights, shards, before, draws);
-    if (!worst) return;
-    if (!hold) {
-      refuse_share(*worst,
-                   "add footage of others or make the run longer, or leave out some of it with "
-                   "--hold-shares");
-    }
-    const auto footage = [&](const ShardStanding& shard) {
-      const auto own = shard.duration_by_licensor_us.find(worst->licensor);
-      return own == shard.duration_by_licensor_us.end() ? 0 : own->second;
-    };
-    auto least = shards.end();
-    for (auto at = shards.begin(); at != shards.end(); ++at) {
-      if (footage(*at) > 0 && (least == shards.end() || footage(*at) < footage(*least))) least = at;
-    }
-    if (least == shards.end() || shards.size() == 1) {
-      refuse_share(*worst,
-                   "no choice of whole shards holds it; pack smaller shards, or add "
-                   "footage of others");
-    }
-    shards.erase(least);
+  for (const Permit::Shard& shard : permit.shard()) {
+    if (!shard.has_max_passes()) continue;
+    each_clip(shard, [&](const Digest& clip, uint32_t) {
+      if (passes[clip] <= shard.max_passes()) return;
+      throw Refused(no("passes_exceeded", "the run takes " + std::to_string(passes[clip]) +
+                                              " passes, and " + std::to_string(shard.max_passes()) +
+                                              " are left for shard " + shard.root()));
+    });
   }
 }
 
@@ -296,6 +266,24 @@ uint64_t end_of_run(const Store& store, const std::string& run) {
                 "; append its outbox first");
   }
   return select.unsigned_integer(0);
+}
+
+std::optional<SharePlan> plan_of(const Store& store, const Permit& permit,
+                                 const PermitRequest& request) {
+  if (permit.share_size() == 0) return {};
+  if (request.revocable_last) refuse_revocable_last(permit);
+  if (request.buckets) refuse_buckets(permit);
+  ShareRequest asked{limits_of(permit), {}, request.drawn + request.draws, request.fit};
+  for (const Permit::Shard& shard : permit.shard()) {
+    const auto seq = shard_record(store, to_hex(require_digest_name(shard.root(), "shard")));
+    const auto groups = groups_of(shard);
+    const Manifest manifest = recorded_samples(store, seq);
+    for (size_t i = 0; i < manifest.samples.size(); ++i) {
+      const ManifestSample& sample = manifest.samples[i];
+      asked.samples.push_back({sample.digest, sample.duration_us, groups.at(i)});
+    }
+  }
+  return plan_shares(asked);
 }
 
 PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request) {
@@ -320,6 +308,16 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     permit.mutable_counted()->set_end_step(end_of_run(store, request.resumes));
   }
 
+  for (const std::string& weights : request.starts_from) {
+    if (std::none_of(request.foreign.begin(), request.foreign.end(),
+                     [&](const Foreign& known) { return known.weights() == weights; })) {
+      throw Refused(no("foreign_unregistered", "the config of run " + request.run +
+                                                   " starts from foreign weights " + weights +
+                                                   ": give their signed description, --weights"));
+    }
+  }
+  for (const Foreign& weights : request.foreign) *permit.add_foreign() = weights;
+
   const Act act{request.purpose.use(), request.height_px, &request.purpose};
   std::vector<ShardStanding> shards;
   for (const std::string& root : approved_shards(store, request.purpose.use(), request.only)) {
@@ -337,10 +335,8 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
         (request.only.empty() ? std::string("no shard") : "no shard \"" + request.only + "...\"") +
             " is approved for " + Use_Name(request.purpose.use()) + " and allowed"));
   }
-  hold_shares(rights, shards, consumed_before(store, request.resumes), request.draws,
-              request.hold_shares);
-  const uint64_t samples = samples_of(shards);
-  const uint64_t passes_needed = request.passes_before + (request.draws + samples - 1) / samples;
+  const auto limits = share_limits(rights, shards);
+  set_shares(limits, permit);
   for (const ShardStanding& shard : shards) {
     auto* out = permit.add_shard();
     out->set_root("sha256:" + shard.root);
@@ -349,16 +345,12 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
     out->set_valid_from(shard.valid_from);
     out->set_valid_to(shard.valid_to);
     if (is_revocable(rights, shard)) out->set_revocable(true);
+    if (!limits.empty()) set_parts(limits, shard, *out);
     const auto left = passes_left(store, rights, shard, request.purpose,
                                   request.resumes.empty() ? "" : request.run, now);
-    if (!left) continue;
-    if (passes_needed > *left) {
-      throw Refused(no("passes_exceeded", "the run takes " + std::to_string(passes_needed) +
-                                              " passes, and " + std::to_string(*left) +
-                                              " are left for shard " + shard.root));
-    }
-    out->set_max_passes(static_cast<uint32_t>(*left));
+    if (left) out->set_max_passes(static_cast<uint32_t>(*left));
   }
+  check_passes(store, permit, request);
   for (const std::string role : {"approver", "licensor"}) {
     for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
       permit.add_revoker(format_verifier_key(key));
@@ -394,16 +386,28 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
   }
   const auto approved = approved_shards(store, permit.purpose().use());
   const Act act{permit.purpose().use(), 0, &permit.purpose()};
+  const std::set<std::string> may(approved.begin(), approved.end());
+  std::vector<ShardStanding> standings;
   for (const Permit::Shard& shard : permit.shard()) {
     const std::string root = to_hex(require_digest_name(shard.root(), "permit.shard.root"));
-    if (std::find(approved.begin(), approved.end(), root) == approved.end()) {
-      throw Refused(no("not_approved", "shard " + root));
-    }
-    const ShardStanding standing = judge_shard(store, rights, root, act);
-    if (!standing.verdict.cleared) throw Refused(standing.verdict);
+    if (!may.contains(root)) throw Refused(no("not_approved", "shard " + root));
+    standings.push_back(judge_shard(store, rights, root, act));
+    if (!standings.back().verdict.cleared) throw Refused(standings.back().verdict);
+  }
+  const auto limits = share_limits(rights, standings);
+  Permit now_said;
+  set_shares(limits, now_said);
+  for (int i = 0; i < permit.shard_size(); ++i) {
+    const Permit::Shard& shard = permit.shard(i);
+    const ShardStanding& standing = standings[static_cast<size_t>(i)];
+    const std::string& root = standing.root;
+    Permit::Shard* parts = now_said.add_shard();
+    if (!limits.empty()) set_parts(limits, standing, *parts);
     if (shard.samples() != standing.samples || shard.valid_from() != standing.valid_from ||
         shard.valid_to() != standing.valid_to ||
         shard.revocable() != is_revocable(rights, standing) ||
+        !same_messages(shard.part(), parts->part()) ||
+        !same_messages(permit.share(), now_said.share()) ||
         !std::equal(shard.licence().begin(), shard.licence().end(), standing.licences.begin(),
                     standing.licences.end())) {
       throw Error(Errc::corrupt, "permit for run ", permit.run(), ": its terms for shard ", root,

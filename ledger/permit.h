@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ledger/approval_proof.h"
 #include "ledger/rights.h"
+#include "ledger/shares.h"
 
 namespace cleared::ledger {
 
@@ -16,19 +18,31 @@ struct PermitRequest {
   std::string run;
   Digest config_digest;
   Purpose purpose;
-  uint32_t height_px = 0;      // of the frames that the model sees
-  uint64_t draws = 0;          // samples the run will consume: steps * batch
-  uint64_t passes_before = 0;  // passes over every sample before the first step: fitting a codec
-  uint64_t hours = 24;         // 1 to 168
+  uint32_t height_px = 0;       // of the frames that the model sees
+  uint64_t draws = 0;           // samples the run will consume: steps * batch
+  uint64_t drawn = 0;           // that it has consumed already, where it goes on
+  uint64_t passes_before = 0;   // passes over every sample before the first step: fitting a codec
+  uint64_t fit = 0;             // samples that are read for that, at most
+  bool revocable_last = false;  // the config's sequence
+  bool buckets = false;         // the config has some
+  uint64_t hours = 24;          // 1 to 168
   bool leave_out_refused = false;  // go on without the shards that are refused
-  bool hold_shares = false;        // leave out shards of licensors whose share would be too large
   std::string resumes;  // name of a run on record that goes on: what it consumed is counted
   std::string only;     // shards whose name starts like this; empty: all
+  // Weights from elsewhere: digests that the config names, and those that are described by notes
+  // which the caller has checked. All that are described go on the permit.
+  std::vector<std::string> starts_from = {};
+  std::vector<Foreign> foreign = {};
 };
 
 // The permit for every approved shard, to be signed and appended. The head is the newest signed
 // one.
 PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
+
+// How the run will draw so that shares hold (ledger/shares.h); nothing when the permit limits none.
+// Throws Refused when no order holds them.
+std::optional<SharePlan> plan_of(const Store& store, const Permit& permit,
+                                 const PermitRequest& request);
 
 // The step up to which the record has the run: what it consumed until then is counted in what
 // limits leave. Error{not_found} for a run without a checkpoint.

@@ -93,13 +93,16 @@ std::unique_ptr<PreparedBlock> Preparation::make_block(size_t first) {
   try {
     for (size_t i = first; i < end; ++i) {
       Prepared record = prepare(facts_[i], at_us_, block->buffer);
-      if (record.subject) record.may_be_mapped = map_.may_be_in_runs(record.subject->key);
+      if (record.subject) map_.fetch_soon(record.subject->key);
       record.first_row = block->buffer.rows().size();
       if (Admission::rows_say_all(facts_[i])) record.rows = add_rows(facts_[i], block->buffer);
       block->records.push_back(std::move(record));
     }
   } catch (...) {
     block->failure = std::current_exception();
+  }
+  for (Prepared& record : block->records) {
+    if (record.subject) record.may_be_mapped = map_.may_be_in_runs(record.subject->key);
   }
   hash(block->records);
   return block;

@@ -192,6 +192,10 @@ class Row {
 };
 thread_local std::array<RowCell, 20> Row::cells_;
 
+Digest permit_list_key(const Digest& root, uint32_t index) {
+  return subject_key("permit_list", {root.text(), big_endian(index)});
+}
+
 struct Projector {
   uint64_t seq;
   const Authority& authority;
@@ -371,15 +375,34 @@ struct Projector {
         .integer(p.tree_size())
         .text(record.note())
         .emit();
-    std::vector<std::pair<Digest, const Permit::Shard*>> shards;
-    for (const auto& shard : p.shard()) {
-      const Digest root = require_digest_name(shard.root(), "permit.shard.root");
-      shards.emplace_back(subject_key_of("shard", root.text()), &shard);
+    permitted(TableId::permit_shard, p);
+    if (!p.has_lists()) return;
+    constexpr uint32_t kMostLists = 1 << 20;
+    if (p.lists().lists() > kMostLists) unfit("permit", "has too many lists");
+    const Digest root = require_digest_name(p.lists().root(), "permit.lists.root");
+    for (uint32_t i = 0; i < p.lists().lists(); ++i) {
+      row(TableId::list_of_permit).refers("permit_list", permit_list_key(root, i)).emit();
     }
-    for (const auto& [subject, shard] : shards) {
-      Row out = row(TableId::permit_shard);
-      out.refers("shard", subject);
-      shard->has_max_passes() ? out.integer(shard->max_passes()) : out.null();
+  }
+
+  void operator()(const PermitListRecord& record) const {
+    PermitShardsText text;
+    parse_textproto(record.text(), "permit_list", text);
+    row(TableId::permit_list)
+        .hex(record.root(), "permit_list.root")
+        .integer(record.index())
+        .text(record.text())
+        .emit();
+    permitted(TableId::listed_shard, text);
+  }
+
+  // A row for each shard of a permit, or of a list of one.
+  void permitted(TableId table, const auto& list) const {
+    for (const Permit::Shard& shard : list.shard()) {
+      const Digest root = require_digest_name(shard.root(), "permit.shard.root");
+      Row out = row(table);
+      out.refers("shard", subject_key_of("shard", root.text()));
+      shard.has_max_passes() ? out.integer(shard.max_passes()) : out.null();
       out.emit();
     }
   }
@@ -472,6 +495,7 @@ struct Projector {
     c.parent().empty() ? out.text("") : out.hex(c.parent(), "parent");
     const std::string names = signers(envelope);
     out.text(names).text(c.statement()).emit();
+    if (!c.vae().empty()) row(TableId::checkpoint_vae).hex(c.vae(), "vae").emit();
   }
 
   void operator()(const RefusalRecord& r) const {
@@ -572,6 +596,8 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.revocation());
     case Fact::kPermit:
       return body(fact.permit());
+    case Fact::kPermitList:
+      return body(fact.permit_list());
     case Fact::kRun:
       return body(fact.run());
     case Fact::kReceipt:
@@ -665,6 +691,9 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const PermitRecord& p) const {
     return one(subject_key_of("permit", sha256(p.note()).text()));
+  }
+  std::optional<Subject> operator()(const PermitListRecord& list) const {
+    return one(permit_list_key(raw_digest(list.root(), "permit_list.root"), list.index()));
   }
   std::optional<Subject> operator()(const RunRecord& r) const {
     return one(subject_key_of("run", r.name()));
@@ -887,6 +916,7 @@ void clip_keys(std::span<const ClipView> clips, std::span<Digest> keys) {
 
 std::vector<SampleConsumption> parse_consumption(std::string_view each) {
   std::vector<SampleConsumption> out;
+  out.reserve(each.size() / 6);
   const char* at = each.data();
   const char* const end = at + each.size();
   const auto take = [&](char c) {
@@ -917,23 +947,44 @@ std::vector<SampleConsumption> parse_consumption(std::string_view each) {
 
 std::span<const TableShape> tables() {
   static constexpr TableShape kTables[] = {
-      {"moment", 2, false},       {"key", 4, false},
-      {"retirement", 2, false},   {"licence", 11, false},
-      {"source", 18, false},      {"source_licence", 2, true},
-      {"fingerprint", 7, false},  {"clip", 11, false},
-      {"clip_series", 2, false},  {"duplicate", 10, false},
-      {"measure", 14, false},     {"shard", 6, false},
-      {"shard_licence", 2, true}, {"sample", 9, false},
-      {"policy", 5, false},       {"witness_policy", 2, false},
-      {"approval", 7, false},     {"approved_shard", 2, true},
-      {"revocation", 7, false},   {"permit", 9, false},
-      {"permit_shard", 3, true},  {"run", 7, false},
-      {"receipt", 9, false},      {"receipt_cost", 3, false},
-      {"consumed", 5, false},     {"consumed_shard", 9, false},
-      {"checkpoint", 8, false},   {"refusal", 5, false},
-      {"erasure", 5, false},      {"deletion", 9, false},
-      {"mark", 6, false},         {"clearance", 6, false},
-      {"review", 4, false},       {"reviewed_clip", 5, true},
+      {"moment", 2, false},
+      {"key", 4, false},
+      {"retirement", 2, false},
+      {"licence", 11, false},
+      {"source", 18, false},
+      {"source_licence", 2, true},
+      {"fingerprint", 7, false},
+      {"clip", 11, false},
+      {"clip_series", 2, false},
+      {"duplicate", 10, false},
+      {"measure", 14, false},
+      {"shard", 6, false},
+      {"shard_licence", 2, true},
+      {"sample", 9, false},
+      {"policy", 5, false},
+      {"witness_policy", 2, false},
+      {"approval", 7, false},
+      {"approved_shard", 2, true},
+      {"revocation", 7, false},
+      {"permit", 9, false},
+      {"permit_shard", 3, true},
+      {"permit_list", 4, false},
+      {"listed_shard", 3, true},
+      {"list_of_permit", 2, true},
+      {"run", 7, false},
+      {"receipt", 9, false},
+      {"receipt_cost", 3, false},
+      {"consumed", 5, false},
+      {"consumed_shard", 9, false},
+      {"checkpoint", 8, false},
+      {"checkpoint_vae", 2, false},
+      {"refusal", 5, false},
+      {"erasure", 5, false},
+      {"deletion", 9, false},
+      {"mark", 6, false},
+      {"clearance", 6, false},
+      {"review", 4, false},
+      {"reviewed_clip", 5, true},
       {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);

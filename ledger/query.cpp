@@ -4,7 +4,9 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
+#include "ledger/licence.h"
 #include "ledger/projection.h"
+#include "ledger/rights.h"
 #include "ledger/schema.h"
 #include "ledger/store.h"
 
@@ -70,6 +72,24 @@ std::string names_text(const fs::path& ledger) {
   return names;
 }
 
+// The rows of the view `cleared` whose shard the gate lets through now, for a use that it was
+// approved for. The view goes by licences and approvals alone; marks, findings about clips and the
+// words of the licences are the gate's to weigh.
+std::string cleared_now(const Store& store) {
+  const Rights rights(store);
+  std::string standing;
+  Statement approved(store.db(),
+                     "SELECT DISTINCT h.root, p.use FROM approved_shard a "
+                     "JOIN approval p ON p.seq = a.seq JOIN shard h ON h.seq = a.shard");
+  while (approved.next()) {
+    Use use{};
+    if (!Use_Parse(approved.text(1), &use)) continue;
+    const ShardStanding shard = judge_shard(store, rights, approved.text(0), Act{use});
+    if (shard.verdict.cleared) standing += (standing.empty() ? "'" : ",'") + shard.root + "'";
+  }
+  return "SELECT * FROM cleared WHERE shard IN (" + standing + ")";
+}
+
 }  // namespace
 
 void keep_pages(const Database& db) {
@@ -126,7 +146,9 @@ Table query_view(const fs::path& ledger, const std::string& view, const QueryOpt
                 "\"; the views are:", names_text(ledger));
   }
   const std::string all = "SELECT * FROM \"" + view + '"';
-  if (!options.at) return read_table(store.db(), all, options);
+  if (!options.at) {
+    return read_table(store.db(), view == "cleared" ? cleared_now(store) : all, options);
+  }
   const Past past(store, *options.at);
   if (!past.has(view)) {
     throw Error(

@@ -81,6 +81,18 @@ Verdict check_release(const ReleaseOptions& options) try {
     return no("release_other_use",
               name + " is for " + Use_Name(release.use()) + ", not for " + Use_Name(options.use));
   }
+  for (const std::string& weights : options.foreign) {
+    if (std::any_of(release.foreign().begin(), release.foreign().end(),
+                    [&](const Foreign& listed) { return listed.weights() == weights; })) {
+      continue;
+    }
+    return no("permit_other_foreign", name + " does not list the foreign weights " + weights +
+                                          ", which the checkpoint began with");
+  }
+  for (const Foreign& weights : release.foreign()) {
+    Verdict verdict = judge_foreign(weights, trust.foreign, options.trust.string());
+    if (!verdict.cleared) return verdict;
+  }
   if (Verdict verdict = check_release_times(release, trust, name); !verdict.cleared) return verdict;
   return options.notices.empty() ? yes() : check_release_notices(release, options.notices);
 } catch (const Refused& refused) {

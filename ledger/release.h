@@ -17,9 +17,11 @@ struct ReleaseOptions {
   std::filesystem::path notices;  // folder of signed revocations; empty: none is looked for
   Digest weights;                 // of the file that is used
   Use use = GENERATE_INTERNAL;
+  std::vector<std::string> foreign = {};  // digests of foreign weights that the checkpoint names
 };
 
-// `cleared`, or the rule that says no: signatures, weights, use, times, revocations. Error for
+// `cleared`, or the rule that says no: signatures, weights, use, foreign weights, times,
+// revocations. Error for
 // files that are not there or do not parse; a notice that does not verify is `notice_unverified`.
 Verdict check_release(const ReleaseOptions& options);
 

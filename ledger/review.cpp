@@ -1,7 +1,6 @@
 #include "ledger/review.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <sstream>
 
 #include "ledger/base/clock.h"
@@ -15,26 +14,12 @@
 namespace cleared::ledger {
 namespace {
 
-constexpr std::string_view kHead = R"html(<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Cleared: clips that wait for a person</title>
-<style>
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2024;background:#fff}
-h1{font-size:1.5rem}h2{font-size:1.05rem;margin:2rem 0 .3rem;overflow-wrap:anywhere}p{margin:.2rem 0}
-code{font-size:.85em;overflow-wrap:anywhere}.why{color:#a11c1c}.quiet{color:#687078}
-img{width:16rem;margin:.4rem .4rem 0 0;border:1px solid #d8dce0}
-@media (prefers-color-scheme:dark){body{background:#16181b;color:#e4e7ea}.why{color:#ff8a80}img{border-color:#3a4046}}
-</style></head><body>
+constexpr std::string_view kStyle =
+    R"html(body{max-width:70rem}h2{font-size:1.05rem;margin:2rem 0 .3rem;overflow-wrap:anywhere}p{margin:.2rem 0}
+code{overflow-wrap:anywhere}.why{color:#a11c1c}img{width:16rem;margin:.4rem .4rem 0 0;border:1px solid #d8dce0}
+@media (prefers-color-scheme:dark){.why{color:#ff8a80}img{border-color:#3a4046}}
 )html";
 constexpr int kMostPictures = 6;  // of a clip
-
-std::string seconds(uint64_t us) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f s", double(us) / 1e6);
-  return text;
-}
 
 std::string what_of(const ClipFinding& finding) {
   return finding.reason + " " + finding.value + " (" + finding.origin + ")";
@@ -97,13 +82,14 @@ ReviewPictures pictures_of(const Store& store, const WaitingClip& clip) {
 
 std::string review_html(const Store& store, const std::vector<WaitingClip>& clips) {
   std::ostringstream out;
-  out << kHead << "<h1>Clips that wait for a person: " << clips.size() << "</h1>\n"
+  out << html_head("clips that wait for a person", kStyle)
+      << "<h1>Clips that wait for a person: " << clips.size() << "</h1>\n"
       << "<p class=quiet>Ledger " << escape_html(store.path().filename().string()) << ", "
       << store.size() << " records. Nothing here is used before somebody decides. Detectors are "
       << "often wrong, both ways: they only ask.</p>\n";
   for (const WaitingClip& clip : clips) {
-    out << "<h2>" << escape_html(clip.path) << ", " << seconds(clip.start_us) << " to "
-        << seconds(clip.end_us) << "</h2>\n<p><code>sha256:" << clip.id << "</code>"
+    out << "<h2>" << escape_html(clip.path) << ", " << format_seconds(clip.start_us) << " to "
+        << format_seconds(clip.end_us) << "</h2>\n<p><code>sha256:" << clip.id << "</code>"
         << (clip.packed ? " is in a shard already" : "") << "</p>\n<p class=why>"
         << escape_html(clip.verdict.rule) << ": " << escape_html(clip.verdict.fact) << "</p>\n";
     for (const ClipFinding& finding : clip.findings) {
@@ -115,15 +101,15 @@ std::string review_html(const Store& store, const std::vector<WaitingClip>& clip
     for (const auto& picture : pictures.picture()) {
       if (picture.pts_us() < clip.start_us || picture.pts_us() >= clip.end_us) continue;
       if (++shown > kMostPictures) break;
-      out << "<img alt=\"at " << seconds(picture.pts_us()) << "\" src=\"data:image/png;base64,"
-          << to_base64(as_bytes(picture.png())) << "\">\n";
+      out << "<img alt=\"at " << format_seconds(picture.pts_us())
+          << "\" src=\"data:image/png;base64," << to_base64(as_bytes(picture.png())) << "\">\n";
     }
     if (shown == 0 && !clip.pictures.empty()) {
       out << "<p class=quiet>Its pictures are not kept any more: ingest into a new ledger makes "
              "them again.</p>\n";
     }
   }
-  out << "</body></html>\n";
+  out << kHtmlEnd;
   return std::move(out).str();
 }
 
@@ -139,7 +125,8 @@ std::string review_form(const std::vector<WaitingClip>& clips, uint64_t now_us) 
       if (reason && std::find(listed.begin(), listed.end(), *reason) == listed.end())
         decision.add_keep_out(*reason);
     }
-    decision.set_says(clip.path + ", " + seconds(clip.start_us) + " to " + seconds(clip.end_us));
+    decision.set_says(clip.path + ", " + format_seconds(clip.start_us) + " to " +
+                      format_seconds(clip.end_us));
     if (decision.keep_out_size() > 0) *text.mutable_review()->add_decision() = decision;
   }
   return format_textproto(text);

@@ -178,7 +178,7 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     refuse(no("deleted", "shard " + root + " was deleted (" + deleted.text(0) + ")"));
   }
   Statement sources(store.db(),
-                    "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.duration_us, p.key, "
+                    "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.key, "
                     "c.seq IN (SELECT clip FROM conflicted_clip) "
                     "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
                     "WHERE p.shard = ? ORDER BY p.position");
@@ -188,7 +188,6 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   std::map<std::string, SourceVerdict> verdicts;
   std::string path, digest;
   const SourceVerdict* source = nullptr;
-  uint64_t* of_licensor_us = nullptr;
   uint32_t judged = 0;
   for (; sources.next(); ++judged) {
     if (source == nullptr || sources.view(1) != digest || sources.view(0) != path) {
@@ -200,10 +199,13 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
         at->second = rights.judge_source(path, parse_digest(digest).value_or(Digest{}), act);
         out.licences.insert(source->licences.begin(), source->licences.end());
       }
-      of_licensor_us = &out.duration_by_licensor_us[source->licensor];
+      if (out.parts.empty() || out.parts.back().first != source->licensor) {
+        out.parts.emplace_back(source->licensor, 0);
+      }
     }
+    ++out.parts.back().second;
     const auto refuse_sample = [&](const Verdict& verdict) {
-      refuse(no(verdict.rule, "sample " + sources.text(6) + " of shard " + root + " (" + path +
+      refuse(no(verdict.rule, "sample " + sources.text(5) + " of shard " + root + " (" + path +
                                   "): " + verdict.fact));
     };
     const auto findings = rights.findings_of(sources.view(4));
@@ -214,14 +216,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
       const Verdict verdict = rights.judge_source(path, of, act, {}, findings).verdict;
       if (!verdict.cleared) refuse_sample(verdict);
     }
-    if (sources.integer(7) != 0) {
+    if (sources.integer(6) != 0) {
       refuse_sample(no("title_conflict", "two licensors claim this footage"));
     } else if (sources.view(2) != "kept" || sources.view(3) != "kept") {
       refuse_sample(no("superseded_clip", "clip " + sources.text(4) + " is not kept"));
     }
-    const uint64_t duration_us = sources.unsigned_integer(5);
-    out.duration_us += duration_us;
-    *of_licensor_us += duration_us;
   }
   if (judged != out.samples) {
     refuse(no("shard_incomplete", std::to_string(judged) + " of the " +
@@ -241,11 +240,16 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
 
 namespace {
 
-// The samples that a checkpoint and those before it in its line consumed, with the permit of each.
+// The samples that a checkpoint, those before it in its line and those of its autoencoder's line
+// consumed, with the permit of each.
 constexpr std::string_view kEaten =
-    "WITH RECURSIVE line(seq, run, step, parent) AS ("
-    "SELECT seq, run, step, parent FROM checkpoint WHERE seq = ? UNION "
-    "SELECT k.seq, k.run, k.step, k.parent FROM line l JOIN checkpoint k ON k.digest = l.parent), "
+    "WITH RECURSIVE origin(seq, digest) AS ("
+    "SELECT seq, parent FROM checkpoint WHERE parent != '' "
+    "UNION ALL SELECT seq, vae FROM checkpoint_vae), "
+    "line(seq, run, step) AS ("
+    "SELECT seq, run, step FROM checkpoint WHERE seq = ? UNION "
+    "SELECT k.seq, k.run, k.step FROM line l "
+    "JOIN origin o ON o.seq = l.seq JOIN checkpoint k ON k.digest = o.digest), "
     "eaten(sample, permit) AS (SELECT DISTINCT u.sample, n.permit FROM line l "
     "JOIN receipt t ON t.run = l.run AND t.end_step <= l.step "
     "JOIN run n ON n.seq = l.run JOIN consumption u ON u.receipt = t.seq) ";
@@ -256,22 +260,56 @@ Verdict judge_shards_of(const Store& store, uint64_t checkpoint) {
                     std::string(kEaten) +
                         "SELECT h.root, r.reason || ', at ' || r.at FROM revocation r "
                         "JOIN shard h ON h.seq = r.shard WHERE EXISTS (SELECT 1 FROM eaten e "
-                        "JOIN permit_shard m ON m.seq = e.permit AND m.shard = h.seq "
+                        "JOIN permitted_shard m ON m.permit = e.permit AND m.shard = h.seq "
                         "JOIN sample p ON p.shard = h.seq AND p.first = e.sample) ORDER BY r.seq");
   if (!revoked.with(checkpoint).next()) return yes();
   return no("revoked", "shard " + revoked.text(0) + ", which the weights consumed, was revoked (" +
                            revoked.text(1) + ")");
 }
 
+// What weights came from that nobody recorded may have consumed anything.
+Verdict judge_line_of(const Store& store, uint64_t checkpoint) {
+  Statement unknown(store.db(),
+                    std::string(kEaten) +
+                        "SELECT o.digest FROM line l JOIN origin o ON o.seq = l.seq "
+                        "WHERE o.digest NOT IN (SELECT digest FROM checkpoint) ORDER BY l.seq");
+  if (!unknown.with(checkpoint).next()) return judge_shards_of(store, checkpoint);
+  return no("no_licence", "nothing on record says what weights " + unknown.text(0) +
+                              ", which these came from, consumed: append the bundles of their run");
+}
+
+// Weights from elsewhere, each once, by digest.
+std::vector<Foreign> foreign_of(const Store& store, uint64_t checkpoint) {
+  Statement permits(store.db(), std::string(kEaten) +
+                                    "SELECT DISTINCT p.seq, p.note FROM line l "
+                                    "JOIN run n ON n.seq = l.run JOIN permit p ON p.seq = n.permit "
+                                    "ORDER BY p.seq");
+  std::map<std::string, Foreign> found;
+  for (permits.with(checkpoint); permits.next();) {
+    const auto permit = parse_noted<PermitText>(parse_note(permits.text(1)), "permit");
+    for (const Foreign& weights : permit.permit().foreign()) {
+      found.emplace(weights.weights(), weights);
+    }
+  }
+  std::vector<Foreign> out;
+  for (auto& [digest, weights] : found) out.push_back(std::move(weights));
+  return out;
+}
+
 }  // namespace
 
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act) {
+                                    const Act& act, uint32_t worst_foreign) {
   CheckpointStanding out;
-  out.verdict = judge_shards_of(store, seq);
+  out.verdict = judge_line_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
+  out.foreign = foreign_of(store, seq);
+  for (const Foreign& weights : out.foreign) {
+    const Verdict verdict = judge_foreign(weights, worst_foreign, "the release");
+    if (!verdict.cleared) refuse(verdict);
+  }
   Statement sources(
       store.db(),
       std::string(kEaten) +

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ledger/gate.h"
@@ -77,8 +78,8 @@ struct ShardStanding {
   uint32_t samples = 0;
   std::set<std::string> licences;    // "id@version"
   std::string valid_from, valid_to;  // the strictest dates
-  uint64_t duration_us = 0;
-  std::map<std::string, uint64_t> duration_by_licensor_us;
+  // Whose its samples are, in their order: a licensor, and how many in a row.
+  std::vector<std::pair<std::string, uint32_t>> parts;
 };
 ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
                           const Act& act);
@@ -90,8 +91,11 @@ struct CheckpointStanding {
   Verdict verdict;
   uint64_t sources = 0;
   std::set<std::string> licences;  // "id@version"
+  std::vector<Foreign> foreign;    // weights from elsewhere, of all permits of its line
 };
+// `worst_foreign` is the worst contact class of foreign weights allowed, a Foreign::Contact; 0:
+// none.
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act);
+                                    const Act& act, uint32_t worst_foreign = 0);
 
 }  // namespace cleared::ledger

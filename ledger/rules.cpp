@@ -76,12 +76,14 @@ constexpr GateRule kRules[] = {
      "Where the licence says that nobody is seen or heard: did a person look at each clip in which "
      "a detector found a face or speech?",
      "detectors, reviews", "`ledger review`"},
-    {RuleStage::limits, "share_exceeded", "Does each licensor keep below its share of the run?",
+    {RuleStage::limits, "share_exceeded",
+     "Does each licensor keep within its share, in every epoch and over the run?",
      "`limits.max_share`", "more footage of others"},
     {RuleStage::limits, "passes_reserved", "Has every earlier permit that may use up passes ended?",
      "permits", "wait until they end"},
     {RuleStage::limits, "passes_exceeded",
-     "Does the model line, with all its runs, consume each sample no more often than allowed?",
+     "Does the model line, with all its runs, consume each clip, in all samples of it, no more "
+     "often than allowed?",
      "`limits.max_passes`, run receipts", "fewer steps, more footage"},
     {RuleStage::shards, "not_approved", "Did those whom the policy asks for approve the shard?",
      "approvals", "`ledger approve`"},
@@ -126,6 +128,18 @@ constexpr GateRule kRules[] = {
      "a release for this use"},
     {RuleStage::permits, "release_ended", "Has it begun, and not ended?", "its two times",
      "a new one"},
+    {RuleStage::permits, "foreign_unregistered",
+     "Are weights from elsewhere that the config starts from described and signed for "
+     "([foreign weights](design/0014-foreign-weights.md))?",
+     "`*.weights`", "`ledger permit --weights`"},
+    {RuleStage::permits, "permit_other_foreign",
+     "Does the permit, or the release, list the foreign weights that are in the run, no others?",
+     "its `foreign`", "a permit for them; the run without them"},
+    {RuleStage::permits, "foreign_not_allowed",
+     "Does this place allow their contact class ([trust file](formats/policy.md))?",
+     "`foreign` of the trust file", "nothing, unless whoever owns the trust file allows it"},
+    {RuleStage::permits, "foreign_changed", "Is their file the one that the config names?",
+     "SHA-256 of the file", "give the file that was registered"},
     {RuleStage::permits, "permits_differ", "Were all ranks given the same permit?",
      "the permit's digest", "give all of them the same file"},
     {RuleStage::permits, "notice_unverified",
@@ -182,7 +196,7 @@ constexpr std::string_view kAfter = R"(
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
 | sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |
 
-`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`.
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`. `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
 )";
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 4;
+constexpr int kSchemaVersion = 5;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -19,12 +19,6 @@ CREATE TABLE leaf(
   seq INTEGER PRIMARY KEY,
   bytes BLOB NOT NULL
 ) STRICT;
-CREATE TABLE node(
-  level INTEGER NOT NULL,
-  tile INTEGER NOT NULL,
-  digests BLOB NOT NULL,
-  PRIMARY KEY(level, tile)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE tree_head(
   size INTEGER PRIMARY KEY,
   root BLOB NOT NULL,
@@ -42,12 +36,23 @@ CREATE TABLE map_run(
   directory BLOB NOT NULL,
   filter BLOB NOT NULL
 ) STRICT;
+)sql";
+
+// The tables of large values. A search in a table WITHOUT ROWID, as they were before version 5,
+// reads whole rows on its way.
+constexpr std::string_view kTileSchema = R"sql(
+CREATE TABLE node(
+  level INTEGER NOT NULL,
+  tile INTEGER NOT NULL,
+  digests BLOB NOT NULL,
+  PRIMARY KEY(level, tile)
+) STRICT;
 CREATE TABLE map_chunk(
   run INTEGER NOT NULL REFERENCES map_run(run),
   chunk INTEGER NOT NULL,
   entries BLOB NOT NULL,
   PRIMARY KEY(run, chunk)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 )sql";
 
 // What is derived: rows_of() in ledger/projection.h makes them from the log alone. Each row of a
@@ -292,8 +297,8 @@ CREATE TABLE state(
 ) STRICT;
 )sql";
 
-// What version 4 has more than version 3: a ledger of version 3 gains it when it is opened to be
-// written to.
+// What version 4 has more than version 3, and version 5 more than version 4: a ledger of a version
+// before gains it when it is opened to be written to.
 constexpr std::string_view kVersion4Schema = R"sql(
 CREATE TABLE measure(
   seq INTEGER PRIMARY KEY,
@@ -376,6 +381,32 @@ CREATE TABLE reviewed_clip(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX review_of_clip ON reviewed_clip(clip);
 )sql";
+constexpr std::string_view kVersion5Schema = R"sql(
+CREATE TABLE checkpoint_vae(
+  seq INTEGER PRIMARY KEY REFERENCES checkpoint(seq),
+  vae TEXT NOT NULL
+) STRICT;
+CREATE TABLE permit_list(
+  seq INTEGER PRIMARY KEY,
+  root TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  text TEXT NOT NULL
+) STRICT;
+CREATE INDEX permit_list_root ON permit_list(root, position);
+CREATE TABLE listed_shard(
+  seq INTEGER NOT NULL REFERENCES permit_list(seq),
+  shard INTEGER NOT NULL REFERENCES shard(seq),
+  max_passes INTEGER,
+  PRIMARY KEY(seq, shard)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX list_of_shard ON listed_shard(shard);
+CREATE TABLE list_of_permit(
+  seq INTEGER NOT NULL REFERENCES permit(seq),
+  list INTEGER NOT NULL REFERENCES permit_list(seq),
+  PRIMARY KEY(seq, list)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX permit_of_list ON list_of_permit(list);
+)sql";
 
 // Readable views. They are made over the tables above; for a point in time they are made again over
 // the rows of the records before it (ledger/query.h), with its day as `today`.
@@ -400,6 +431,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'deletion' FROM deletion
+        UNION ALL SELECT seq, 'permit_list' FROM permit_list
         UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
         UNION ALL SELECT seq, 'review' FROM review
         UNION ALL SELECT seq, 'state' FROM state) r;
@@ -428,6 +460,11 @@ CREATE VIEW conflicted_clip AS
   SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
     ON c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us
   WHERE d.verdict = 'conflict';
+-- The shards of a permit, in its own record or in lists.
+CREATE VIEW permitted_shard AS
+  SELECT seq AS permit, shard, max_passes FROM permit_shard
+  UNION ALL
+  SELECT l.seq, s.shard, s.max_passes FROM list_of_permit l JOIN listed_shard s ON s.seq = l.list;
 CREATE VIEW cleared AS
   SELECT c.id AS clip, s.path, c.start_us, c.end_us, l.ref AS licence, l.licensor, l.valid_to,
          h.root AS shard

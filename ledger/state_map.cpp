@@ -1,11 +1,11 @@
 #include "ledger/state_map.h"
 
 #include <algorithm>
-#include <bit>
+#include <atomic>
 #include <cstring>
 #include <future>
-#include <memory>
 #include <numeric>
+#include <optional>
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
@@ -17,17 +17,20 @@ namespace {
 
 constexpr size_t kEntryBytes = 40;
 constexpr size_t kDirectoryBytes = 64;
-// A new run swallows the runs before it that have fewer than this many times its entries, those too
-// small to be worth a proof of their own, and as many more as leave the most runs that a proof of
-// absence may go through.
-constexpr uint64_t kGrowth = 2;
-constexpr uint64_t kSmallRun = 4096;
-// More of them make appending cheaper and a proof of absence longer, by some 700 bytes each.
-constexpr size_t most_runs(uint64_t entries) {
-  return entries <= 2'000'000 ? 3 : 5;
+// A new run swallows the runs before it that are small beside it, those too small to be worth a
+// proof of their own, and as many more as leave the most runs that a proof of absence may go
+// through, some 700 bytes each. As long as merging all is cheap there are few; with more of them
+// each entry is written less often, and no merge is much longer than the one before.
+struct MergePolicy {
+  uint64_t halves;  // of the new run's entries: so many are small beside it
+  size_t most_runs;
+};
+constexpr MergePolicy policy_for(uint64_t entries) {
+  return entries <= 2'000'000 ? MergePolicy{4, 3} : MergePolicy{1, 12};
 }
-constexpr size_t kMaxChunksKept = 1024;  // 40 MB
-constexpr size_t kBlockChunks = 64;      // hashed and written together while merging
+constexpr uint64_t kSmallRun = 4096;
+constexpr size_t kMaxChunksKept = 1024;               // 40 MB
+constexpr size_t kBlockEntries = 64 * kChunkEntries;  // hashed and written together while merging
 constexpr uint64_t kMaxEntries = uint64_t{1} << 48;
 
 void put_u64(char* out, uint64_t value) {
@@ -46,13 +49,10 @@ uint64_t word(const Digest& key, size_t at) {
   return value;
 }
 
-const MapEntry kFirst{Digest{}, kNoRecord};
+// The leaf that a run begins with: a key of zeros, no record.
+const std::string kFirstBytes = std::string(32, '\0') + std::string(8, '\xFF');
 
-Digest last_key() {
-  Digest key;
-  key.bytes.fill(std::byte{0xFF});
-  return key;
-}
+const std::string kLastKey(32, '\xFF');
 
 void put_entry(std::string& out, const MapEntry& entry) {
   char bytes[kEntryBytes];
@@ -61,117 +61,143 @@ void put_entry(std::string& out, const MapEntry& entry) {
   out.append(bytes, sizeof bytes);
 }
 
-// The entries of runs in order, one chunk in memory each.
-class RunReader {
- public:
-  RunReader(const Database& db, uint64_t run)
-      : where_("map run " + std::to_string(run)),
-        select_(std::make_unique<Statement>(
-            db, "SELECT entries FROM map_chunk WHERE run = ? ORDER BY chunk")) {
-    select_->with(run);
-    advance();
-    if (entry() != nullptr && *entry() == kFirst) next();
+std::string_view require_chunk(std::string_view bytes, std::string_view where) {
+  if (bytes.empty() || bytes.size() % kEntryBytes != 0 ||
+      bytes.size() > kChunkEntries * kEntryBytes) {
+    throw Error(Errc::corrupt, where, ": a chunk is cut short");
   }
-  const MapEntry* entry() const { return at_ < chunk_.size() ? &chunk_[at_] : nullptr; }
+  return bytes;
+}
+
+// Entries as their bytes, which are in the order of key and number: those that are pending, or a
+// run of the file, one chunk in memory.
+class EntryReader {
+ public:
+  explicit EntryReader(std::string_view entries) : rest_(entries) { arrive(); }
+  EntryReader(const Database& db, uint64_t run)
+      : where_(db.name() + ": map run " + std::to_string(run)),
+        select_(std::in_place, db, "SELECT entries FROM map_chunk WHERE run = ? ORDER BY chunk") {
+    select_->with(run);
+    next_chunk();
+    if (rest_.starts_with(kFirstBytes)) next();
+  }
+
+  bool done() const { return rest_.empty(); }
+  std::string_view entry() const { return rest_.substr(0, kEntryBytes); }
+  bool operator<(const EntryReader& other) const {
+    return begin_ != other.begin_ ? begin_ < other.begin_ : entry() < other.entry();
+  }
   void next() {
-    if (++at_ == chunk_.size()) advance();
+    rest_.remove_prefix(kEntryBytes);
+    if (rest_.empty() && select_) return next_chunk();
+    arrive();
   }
 
  private:
-  void advance() {
-    at_ = 0;
-    chunk_.clear();
-    if (select_->next()) chunk_ = parse_chunk(select_->view(0), where_);
+  void next_chunk() {
+    rest_ = select_->next() ? require_chunk(select_->view(0), where_) : std::string_view();
+    arrive();
   }
+  void arrive() { begin_ = rest_.empty() ? 0 : get_u64(rest_.data()); }
+
   std::string where_;
-  std::unique_ptr<Statement> select_;
-  std::vector<MapEntry> chunk_;
-  size_t at_ = 0;
+  std::optional<Statement> select_;
+  std::string_view rest_;
+  uint64_t begin_ = 0;  // of the entry, as a number: all that is compared but of equal keys
 };
 
-// Takes the entries of a new run in order, and writes its chunks a block at a time.
+// Takes the entries of a new run in order, and writes its chunks a block at a time. Another thread
+// hashes a block while its chunks are written and the next one is merged; what it has not come to
+// by then is hashed by both.
 class RunWriter {
  public:
   RunWriter(const Database& db, uint64_t run, uint64_t entries)
       : insert_(db, "INSERT INTO map_chunk VALUES(?, ?, ?)"), filter_(entries) {
     out_.run = run;
-    block_.reserve(kBlockChunks * kChunkEntries + 1);
-    block_.push_back(kFirst);
+    const uint64_t most = std::min(entries + 1, kBlockEntries) * kEntryBytes + sizeof(Digest);
+    for (std::string* block : {&block_, &hashed_}) block->reserve(most);
+    block_ += kFirstBytes;
   }
 
-  void add(const MapEntry& entry) {
-    filter_.add(entry.key);
+  void add(std::string_view entry) {
+    // The last leaf of a block needs the key that follows it.
+    if (block_.size() == kBlockEntries * kEntryBytes) write_block(entry.substr(0, sizeof(Digest)));
+    block_ += entry;
     ++out_.entries;
-    block_.push_back(entry);
-    // One more than the block: the last leaf needs the key that follows it.
-    if (block_.size() > kBlockChunks * kChunkEntries) {
-      write_block(kBlockChunks * kChunkEntries, entry.key);
-    }
   }
 
   StateMap::Run finish(const Database& db) {
-    write_block(block_.size(), last_key());
+    write_block(kLastKey);
     take_roots();
     out_.root = root_digest(roots_);
-    out_.filter = filter_.bytes();
-    Statement(db, "INSERT INTO map_run VALUES(?, ?, ?, ?, ?)")
-        .with(out_.run, out_.entries, Blob{out_.root.text()}, Blob{out_.directory},
-              Blob{out_.filter})
-        .run();
+    out_.filter = std::move(filter_).take();
+    const Cell row[] = {{ValueType::integer, static_cast<int64_t>(out_.run)},
+                        {ValueType::integer, static_cast<int64_t>(out_.entries)},
+                        {ValueType::blob, 0, 0, out_.root.text()},
+                        {ValueType::blob, 0, 0, out_.directory},
+                        {ValueType::blob, 0, 0, out_.filter}};
+    Statement(db, "INSERT INTO map_run VALUES(?, ?, ?, ?, ?)").with_rows(std::span(&row, 1)).run();
     return std::move(out_);
   }
 
  private:
-  // The block is hashed on another thread while its chunks are written and the next one is merged.
-  void write_block(size_t count, const Digest& high) {
+  void write_block(std::string_view next_key) {
     take_roots();
-    const auto rest = block_.begin() + static_cast<ptrdiff_t>(count);
-    std::vector<MapEntry> next(rest, block_.end());
-    next.reserve(kBlockChunks * kChunkEntries + 1);
-    block_.erase(rest, block_.end());
-    hashed_ = std::move(block_);
-    block_ = std::move(next);
-    hashing_ = std::async(std::launch::async, [this, high] {
-      std::vector<Digest> roots;
-      for (size_t i = 0; i < chunks_hashed(); ++i) {
-        roots.push_back(chunk_root(hashed_chunk(i),
-                                   i + 1 < chunks_hashed() ? hashed_chunk(i + 1)[0].key : high));
-      }
-      return roots;
+    block_ += next_key;
+    std::swap(block_, hashed_);
+    block_.clear();
+    const size_t leaves = hashed_.size() / kEntryBytes;
+    block_roots_.resize((leaves + kChunkEntries - 1) / kChunkEntries);
+    next_hashed_ = 0;
+    hashing_ = std::async(std::launch::async, [this, first = chunks_ == 0] {
+      std::string_view entries = std::string_view(hashed_).substr(first ? kEntryBytes : 0);
+      entries.remove_suffix(sizeof(Digest));
+      filter_.add(entries);
+      hash_chunks();
     });
-    std::string bytes;
-    for (size_t i = 0; i < chunks_hashed(); ++i) {
-      bytes.clear();
-      for (const MapEntry& entry : hashed_chunk(i)) put_entry(bytes, entry);
-      insert_.with(out_.run, chunks_++, Blob{bytes}).run();
+    for (size_t i = 0; i < block_roots_.size(); ++i) {
+      std::string_view entries = chunk_and_next_key(i);
+      entries.remove_suffix(sizeof(Digest));
+      const Cell row[] = {{ValueType::integer, static_cast<int64_t>(out_.run)},
+                          {ValueType::integer, static_cast<int64_t>(chunks_++)},
+                          {ValueType::blob, 0, 0, entries}};
+      insert_.with_rows(std::span(&row, 1)).run();
+    }
+  }
+  void hash_chunks() {
+    for (size_t i = next_hashed_++; i < block_roots_.size(); i = next_hashed_++) {
+      block_roots_[i] = chunk_root(chunk_and_next_key(i));
     }
   }
   void take_roots() {
     if (!hashing_.valid()) return;
-    const std::vector<Digest> roots = hashing_.get();
-    for (size_t i = 0; i < roots.size(); ++i) {
-      out_.directory.append(hashed_chunk(i)[0].key.text()).append(roots[i].text());
-      roots_.push_back(roots[i]);
+    hash_chunks();
+    hashing_.get();
+    for (size_t i = 0; i < block_roots_.size(); ++i) {
+      out_.directory.append(chunk_and_next_key(i).substr(0, sizeof(Digest)))
+          .append(block_roots_[i].text());
     }
+    roots_.insert(roots_.end(), block_roots_.begin(), block_roots_.end());
   }
-  size_t chunks_hashed() const { return (hashed_.size() + kChunkEntries - 1) / kChunkEntries; }
-  std::span<const MapEntry> hashed_chunk(size_t i) const {
-    const size_t begin = i * kChunkEntries;
-    return std::span(hashed_).subspan(begin, std::min(kChunkEntries, hashed_.size() - begin));
+  // Of the block that is hashed.
+  std::string_view chunk_and_next_key(size_t chunk) const {
+    constexpr size_t kBytes = kChunkEntries * kEntryBytes;
+    return std::string_view(hashed_).substr(chunk * kBytes, kBytes + sizeof(Digest));
   }
 
   Statement insert_;
   RunFilter filter_;
   StateMap::Run out_;
-  std::vector<MapEntry> block_;
-  std::vector<MapEntry> hashed_;
+  std::string block_;    // is being filled
+  std::string hashed_;   // with the key behind it
   uint64_t chunks_ = 0;  // written
-  std::vector<Digest> roots_;
-  std::future<std::vector<Digest>> hashing_;  // of hashed_; last, so that it is waited for first
+  std::vector<Digest> roots_, block_roots_;
+  std::atomic<size_t> next_hashed_{0};
+  std::future<void> hashing_;  // of hashed_; last, so that it is waited for first
 };
 
-Digest directory_key(const StateMap::Run& run, uint64_t chunk) {
-  return *digest_from_raw(std::string_view(run.directory).substr(chunk * kDirectoryBytes, 32));
+std::string_view directory_key(const StateMap::Run& run, uint64_t chunk) {
+  return std::string_view(run.directory).substr(chunk * kDirectoryBytes, sizeof(Digest));
 }
 
 Digest directory_root(const StateMap::Run& run, uint64_t chunk) {
@@ -189,17 +215,40 @@ uint64_t first_chunk_of(const StateMap::Run& run, const Digest& key) {
   uint64_t high = chunks_of(run);
   while (high - low > 1) {
     const uint64_t middle = (low + high) / 2;
-    (directory_key(run, middle) < key ? low : high) = middle;
+    (directory_key(run, middle) < key.text() ? low : high) = middle;
   }
   return low;
 }
 
 // The first entry of a chunk whose key is not below `key`. The leaf that a run begins with stands
 // before every entry, one of the same key too.
-size_t first_entry_of(const std::vector<MapEntry>& entries, const Digest& key) {
-  const auto begin = entries.begin() + (entries.front() == kFirst ? 1 : 0);
-  return static_cast<size_t>(std::lower_bound(begin, entries.end(), MapEntry{key, 0}) -
-                             entries.begin());
+size_t first_entry_of(std::string_view entries, const Digest& key) {
+  size_t low = entries.starts_with(kFirstBytes) ? 1 : 0;
+  size_t high = entries.size() / kEntryBytes;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    const bool below = entries.substr(middle * kEntryBytes, sizeof(Digest)) < key.text();
+    (below ? low : high) = below ? middle + 1 : middle;
+  }
+  return low;
+}
+
+MapEntry entry_at(std::string_view entries, size_t i) {
+  MapEntry out;
+  std::memcpy(out.key.bytes.data(), entries.data() + i * kEntryBytes, sizeof(Digest));
+  out.seq = get_u64(entries.data() + i * kEntryBytes + sizeof(Digest));
+  return out;
+}
+
+// Of a chunk's entries and the key behind them: each interval is an entry and the next key.
+std::vector<Digest> leaves_of(std::string_view entries) {
+  std::vector<ByteView> intervals(entries.size() / kEntryBytes);
+  for (size_t i = 0; i < intervals.size(); ++i) {
+    intervals[i] = as_bytes(entries.substr(i * kEntryBytes, kEntryBytes + sizeof(Digest)));
+  }
+  std::vector<Digest> leaves(intervals.size());
+  leaf_digests(intervals, leaves);
+  return leaves;
 }
 
 }  // namespace
@@ -236,48 +285,34 @@ Digest state_root(const StateRecord& state) {
 }
 
 std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where) {
-  if (bytes.empty() || bytes.size() % kEntryBytes != 0 ||
-      bytes.size() > kChunkEntries * kEntryBytes) {
-    throw Error(Errc::corrupt, where, ": a chunk is cut short");
-  }
-  std::vector<MapEntry> out(bytes.size() / kEntryBytes);
-  for (size_t i = 0; i < out.size(); ++i) {
-    std::memcpy(out[i].key.bytes.data(), bytes.data() + i * kEntryBytes, 32);
-    out[i].seq = get_u64(bytes.data() + i * kEntryBytes + 32);
-  }
+  std::vector<MapEntry> out(require_chunk(bytes, where).size() / kEntryBytes);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = entry_at(bytes, i);
   return out;
 }
 
-Digest chunk_root(std::span<const MapEntry> entries, const Digest& high) {
-  // Entry behind entry, so that each interval is an entry and the key behind it.
-  std::string bytes(entries.size() * kEntryBytes + 32, '\0');
-  std::vector<ByteView> intervals;
-  intervals.reserve(entries.size());
-  for (size_t i = 0; i < entries.size(); ++i) {
-    char* const at = bytes.data() + i * kEntryBytes;
-    std::memcpy(at, entries[i].key.bytes.data(), 32);
-    put_u64(at + 32, entries[i].seq);
-    intervals.push_back(as_bytes(std::string_view(at, kEntryBytes + 32)));
-  }
-  std::memcpy(bytes.data() + entries.size() * kEntryBytes, high.bytes.data(), 32);
-  std::vector<Digest> leaves(entries.size());
-  leaf_digests(intervals, leaves);
-  return root_digest(leaves);
+Digest chunk_root(std::string_view entries_and_next_key) {
+  return root_digest(leaves_of(entries_and_next_key));
 }
 
-// A blocked Bloom filter (Putze, Sanders, Singler, 2007): 7 bits in one block of 64 bytes, 12 bits
-// an entry. Keys are digests, so their own bits are the hash functions.
-RunFilter::RunFilter(uint64_t entries) : bytes_((entries * 12 / 512 + 1) * 64, '\0') {}
+// A blocked Bloom filter (Putze, Sanders, Singler, 2007): 7 bits in one block of 64 bytes. Keys are
+// digests, so their own bits are the hash functions.
+size_t RunFilter::bytes_for(uint64_t entries, uint64_t bits_each) {
+  return (entries * bits_each / 512 + 1) * 64;
+}
 
-void RunFilter::add(const Digest& key) {
-  for_each_bit(bytes_.size() * 8, key, [&](size_t bit) {
-    bytes_[bit / 8] = static_cast<char>(bytes_[bit / 8] | 1 << bit % 8);
-  });
+void RunFilter::add(std::string_view entries) {
+  constexpr size_t kAhead = 16 * kEntryBytes;
+  for (size_t at = 0; at < entries.size(); at += kEntryBytes) {
+    fetch_soon(bytes_, entries.substr(std::min(at + kAhead, entries.size() - kEntryBytes)));
+    for_each_bit(bytes_.size() * 8, entries.substr(at), [&](size_t bit) {
+      bytes_[bit / 8] = static_cast<char>(bytes_[bit / 8] | 1 << bit % 8);
+    });
+  }
 }
 
 bool RunFilter::may_hold(std::string_view bytes, const Digest& key) {
   bool all = true;
-  for_each_bit(bytes.size() * 8, key,
+  for_each_bit(bytes.size() * 8, key.text(),
                [&](size_t bit) { all = all && (bytes[bit / 8] >> bit % 8 & 1) != 0; });
   return all;
 }
@@ -320,21 +355,24 @@ void StateMap::add(const Digest& key, uint64_t seq) {
   slots_[slot] = static_cast<uint32_t>(pending_.size());
 }
 
-const StateMap::Chunk& StateMap::chunk(const Run& run, uint64_t number) const {
+const std::string& StateMap::chunk(const Run& run, uint64_t number) const {
   const auto found = chunks_.find({run.run, number});
   if (found != chunks_.end()) return found->second;
   if (chunks_.size() >= kMaxChunksKept) chunks_.clear();
-  Statement select(*db_, "SELECT entries FROM map_chunk WHERE run = ? AND chunk = ?");
-  if (!select.with(run.run, number).next()) {
+  if (!select_chunk_) {
+    select_chunk_.emplace(*db_, "SELECT entries FROM map_chunk WHERE run = ? AND chunk = ?");
+  }
+  if (!select_chunk_->with(run.run, number).next()) {
     throw Error(Errc::corrupt, db_->name(), ": map run ", run.run, ": chunk ", number,
                 " is missing; run ledger verify");
   }
+  std::string entries = select_chunk_->text(0);
+  select_chunk_->run();  // to its end: what is half read keeps an old state of the file alive
   const std::string where = db_->name() + ": map run " + std::to_string(run.run);
-  Chunk entries = parse_chunk(select.view(0), where);
   const uint64_t leaves = run.entries + 1 - number * kChunkEntries;
-  if (entries.size() != std::min(leaves, kChunkEntries) ||
-      entries.front().key != directory_key(run, number) ||
-      (number == 0 && entries.front() != kFirst)) {
+  if (require_chunk(entries, where).size() != std::min(leaves, kChunkEntries) * kEntryBytes ||
+      !entries.starts_with(directory_key(run, number)) ||
+      (number == 0 && !entries.starts_with(kFirstBytes))) {
     throw Error(Errc::corrupt, where, ": chunk ", number,
                 " is not the one that its directory lists; run ledger verify");
   }
@@ -346,10 +384,12 @@ std::vector<uint64_t> StateMap::find(const Digest& key) const {
   for (const Run& run : runs_) {
     if (!RunFilter::may_hold(run.filter, key)) continue;
     for (uint64_t number = first_chunk_of(run, key); number < chunks_of(run); ++number) {
-      const Chunk& entries = chunk(run, number);
-      auto at = entries.begin() + static_cast<ptrdiff_t>(first_entry_of(entries, key));
-      for (; at != entries.end() && at->key == key; ++at) found.push_back(at->seq);
-      if (at != entries.end()) break;
+      std::string_view rest = chunk(run, number);
+      rest.remove_prefix(first_entry_of(rest, key) * kEntryBytes);
+      for (; rest.starts_with(key.text()); rest.remove_prefix(kEntryBytes)) {
+        found.push_back(get_u64(rest.data() + sizeof(Digest)));
+      }
+      if (!rest.empty()) break;
     }
   }
   // The runs need not be in the order of their records.
@@ -378,50 +418,77 @@ bool StateMap::may_be_in_runs(const Digest& key) const {
                      [&](const Run& run) { return RunFilter::may_hold(run.filter, key); });
 }
 
+std::string StateMap::take_pending() {
+  // Sorting numbers that the keys begin with is quicker than sorting entries.
+  std::vector<std::pair<uint64_t, uint32_t>> order(pending_.size());
+  for (uint32_t i = 0; i < order.size(); ++i) {
+    order[i] = {get_u64(pending_[i].key.text().data()), i};
+  }
+  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : pending_[a.second] < pending_[b.second];
+  });
+  std::string out;
+  out.reserve(order.size() * kEntryBytes);
+  for (const auto& [begin, at] : order) put_entry(out, pending_[at]);
+  pending_.clear();
+  next_.clear();
+  std::fill(slots_.begin(), slots_.end(), 0);
+  return out;
+}
+
+// How many of the runs, the oldest ones, stay as they are when so many entries are added.
+size_t StateMap::runs_to_keep(uint64_t added) const {
+  const MergePolicy policy = policy_for(std::accumulate(
+      runs_.begin(), runs_.end(), added, [](uint64_t n, const Run& r) { return n + r.entries; }));
+  size_t keep = runs_.size();
+  while (keep > 0 && (2 * runs_[keep - 1].entries < policy.halves * added ||
+                      runs_[keep - 1].entries < kSmallRun || keep >= policy.most_runs)) {
+    added += runs_[--keep].entries;
+  }
+  return keep;
+}
+
+void StateMap::fetch_soon(const Digest& key) const {
+  for (const Run& run : runs_) RunFilter::fetch_soon(run.filter, key.text());
+}
+
 StateRecord StateMap::flush(uint64_t run, uint64_t size) {
+  return flush(run, size, runs_to_keep(pending_.size()));
+}
+
+StateRecord StateMap::flush(uint64_t run, uint64_t size, size_t keep) {
   if (!pending_.empty()) {
-    std::sort(pending_.begin(), pending_.end());
-    uint64_t total = pending_.size();
-    const size_t most = most_runs(std::accumulate(
-        runs_.begin(), runs_.end(), total, [](uint64_t n, const Run& r) { return n + r.entries; }));
-    size_t first = runs_.size();
-    while (first > 0 && (runs_[first - 1].entries < kGrowth * total ||
-                         runs_[first - 1].entries < kSmallRun || first >= most)) {
-      total += runs_[--first].entries;
-    }
-    std::vector<RunReader> readers;
-    for (size_t i = first; i < runs_.size(); ++i) readers.emplace_back(*db_, runs_[i].run);
+    keep = std::min(keep, runs_.size());
+    const auto merged = runs_.begin() + static_cast<ptrdiff_t>(keep);
+    const uint64_t total = std::accumulate(merged, runs_.end(), uint64_t{pending_.size()},
+                                           [](uint64_t n, const Run& r) { return n + r.entries; });
+    const std::string pending = take_pending();
+    std::vector<EntryReader> readers;
+    readers.reserve(runs_.size() - keep + 1);
+    readers.emplace_back(pending);
+    for (auto r = merged; r != runs_.end(); ++r) readers.emplace_back(*db_, r->run);
     RunWriter writer(*db_, run, total);
-    size_t at = 0;
-    while (true) {
-      const MapEntry* least = at < pending_.size() ? &pending_[at] : nullptr;
-      RunReader* from = nullptr;
-      for (RunReader& reader : readers) {
-        if (reader.entry() != nullptr && (least == nullptr || *reader.entry() < *least)) {
-          least = reader.entry();
-          from = &reader;
-        }
+    while (!readers.empty()) {
+      EntryReader* least = readers.data();
+      for (EntryReader& reader : std::span(readers).subspan(1)) {
+        if (reader < *least) least = &reader;
       }
-      if (least == nullptr) break;
-      writer.add(*least);
-      from == nullptr ? static_cast<void>(++at) : from->next();
+      writer.add(least->entry());
+      least->next();
+      if (least->done()) readers.erase(readers.begin() + (least - readers.data()));
     }
-    readers.clear();
-    Run merged = writer.finish(*db_);
-    if (merged.entries != total) {
-      throw Error(Errc::corrupt, db_->name(), ": the map holds ", merged.entries,
-                  " entries and not ", total, "; run ledger verify");
+    Run made = writer.finish(*db_);
+    if (made.entries != total) {
+      throw Error(Errc::corrupt, db_->name(), ": the map holds ", made.entries, " entries and not ",
+                  total, "; run ledger verify");
     }
-    for (size_t i = first; i < runs_.size(); ++i) {
-      Statement(*db_, "DELETE FROM map_chunk WHERE run = ?").with(runs_[i].run).run();
-      Statement(*db_, "DELETE FROM map_run WHERE run = ?").with(runs_[i].run).run();
+    for (auto r = merged; r != runs_.end(); ++r) {
+      std::erase_if(chunks_, [&](const auto& chunk) { return chunk.first.first == r->run; });
+      Statement(*db_, "DELETE FROM map_chunk WHERE run = ?").with(r->run).run();
+      Statement(*db_, "DELETE FROM map_run WHERE run = ?").with(r->run).run();
     }
-    runs_.resize(first);
-    runs_.push_back(std::move(merged));
-    pending_.clear();
-    next_.clear();
-    std::fill(slots_.begin(), slots_.end(), 0);
-    chunks_.clear();
+    runs_.erase(merged, runs_.end());
+    runs_.push_back(std::move(made));
   }
   StateRecord state;
   state.set_size(size);
@@ -439,33 +506,25 @@ std::vector<StateMap::RunProof> StateMap::prove(const Digest& key) const {
   for (const Run& run : runs_) {
     // The first entry that is not below the key, and the one before it.
     uint64_t number = first_chunk_of(run, key);
-    const Chunk* entries = &chunk(run, number);
-    size_t at = first_entry_of(*entries, key);
-    if (at == entries->size() && number + 1 < chunks_of(run) &&
-        directory_key(run, number + 1) == key) {
-      entries = &chunk(run, ++number);
+    std::string entries = chunk(run, number);
+    size_t at = first_entry_of(entries, key);
+    const bool behind = at * kEntryBytes == entries.size();
+    if (behind && number + 1 < chunks_of(run) && directory_key(run, number + 1) == key.text()) {
+      entries = chunk(run, ++number);
       at = 0;
-    } else if (at == entries->size() || (*entries)[at].key != key) {
+    } else if (behind || entry_at(entries, at).key != key) {
       CLEARED_CHECK(at > 0);
       --at;
     }
+    entries += number + 1 < chunks_of(run) ? directory_key(run, number + 1) : kLastKey;
     RunProof proof;
-    proof.low = (*entries)[at];
-    proof.high = at + 1 < entries->size()      ? (*entries)[at + 1].key
-                 : number + 1 < chunks_of(run) ? directory_key(run, number + 1)
-                                               : last_key();
+    proof.low = entry_at(entries, at);
+    proof.high = *digest_from_raw(std::string_view(entries).substr((at + 1) * kEntryBytes, 32));
     proof.index = number * kChunkEntries + at;
-    const uint64_t size = run.entries + 1;
-    std::vector<Digest> leaves;
-    for (size_t i = 0; i < entries->size(); ++i) {
-      const Digest high = i + 1 < entries->size()       ? (*entries)[i + 1].key
-                          : number + 1 < chunks_of(run) ? directory_key(run, number + 1)
-                                                        : last_key();
-      leaves.push_back(leaf_digest(as_bytes(interval_bytes((*entries)[i], high))));
-    }
+    const std::vector<Digest> leaves = leaves_of(entries);
     std::vector<Digest> roots;
     for (uint64_t i = 0; i < chunks_of(run); ++i) roots.push_back(directory_root(run, i));
-    for (const LeafRange& range : inclusion_path(proof.index, size)) {
+    for (const LeafRange& range : inclusion_path(proof.index, run.entries + 1)) {
       const uint64_t begin = number * kChunkEntries;
       const bool inside = range.begin >= begin && range.end <= begin + leaves.size();
       proof.path.push_back(

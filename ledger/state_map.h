@@ -63,10 +63,14 @@ class StateMap {
   // latter from any thread while nothing is flushed.
   std::vector<uint64_t> find_pending(const Digest& key) const;
   bool may_be_in_runs(const Digest& key) const;
+  // Ahead of may_be_in_runs(), which otherwise waits for memory, once a run.
+  void fetch_soon(const Digest& key) const;
 
-  // Makes what was added a run, named `run`, merges, and says what the file now holds. Inside the
-  // caller's transaction.
+  // Makes what was added a run, named `run`, merges it with the newest ones that are there, and
+  // says what the file now holds. Inside the caller's transaction.
   StateRecord flush(uint64_t run, uint64_t size);
+  // The same, keeping this many of the oldest runs: as another build chose, whose state is checked.
+  StateRecord flush(uint64_t run, uint64_t size, size_t keep);
   size_t pending() const { return pending_.size(); }
 
   // Why a key is, or is not, in one run: a leaf and its place (RFC 6962 inclusion).
@@ -91,38 +95,53 @@ class StateMap {
   const std::vector<Run>& runs() const { return runs_; }
 
  private:
-  using Chunk = std::vector<MapEntry>;
-  const Chunk& chunk(const Run& run, uint64_t number) const;
+  const std::string& chunk(const Run& run,
+                           uint64_t number) const;  // until the next one is asked for
   void grow();
+  size_t runs_to_keep(uint64_t added) const;
+  std::string take_pending();
 
   const Database* db_;
   std::vector<Run> runs_;  // oldest first
   std::vector<MapEntry> pending_;
   std::vector<uint32_t> slots_;  // open addressing: index into pending_, plus one
   std::vector<uint32_t> next_;   // older entry of the same key, plus one
-  mutable std::map<std::pair<uint64_t, uint64_t>, Chunk> chunks_;
+  mutable std::map<std::pair<uint64_t, uint64_t>, std::string> chunks_;  // by run and number
+  mutable std::optional<Statement> select_chunk_;
 };
 
 // Building blocks that verification shares.
 constexpr uint64_t kChunkEntries = 1024;  // leaves under one node of a run's tree
 std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where);
-Digest chunk_root(std::span<const MapEntry> entries, const Digest& high);
+Digest chunk_root(std::string_view entries_and_next_key);
 class RunFilter {
  public:
-  explicit RunFilter(uint64_t entries);
-  void add(const Digest& key);
-  const std::string& bytes() const { return bytes_; }
+  static constexpr uint64_t kBits = 20;  // an entry; at first it was 12
+  static size_t bytes_for(uint64_t entries, uint64_t bits_each = kBits);
+
+  explicit RunFilter(uint64_t entries) : bytes_(bytes_for(entries), '\0') {}
+  void add(std::string_view entries);  // as they lie in a chunk
+  std::string take() && { return std::move(bytes_); }
+
   static bool may_hold(std::string_view bytes, const Digest& key);
-  // The bits of a filter of this many that stand for `key`.
+  static void fetch_soon(std::string_view bytes, std::string_view key) {
+    __builtin_prefetch(&bytes[block_of(bytes.size() * 8, key) / 8]);
+  }
+  // The bits of a filter of this many that stand for what begins with these 16 bytes.
   template <class Body>
-  static void for_each_bit(size_t bits, const Digest& key, const Body& body) {
-    uint64_t words[2];
-    std::memcpy(words, key.bytes.data(), sizeof words);
-    const size_t block = words[0] % (bits / 512) * 512;
-    for (int i = 0; i < 7; ++i, words[1] >>= 9) body(block + (words[1] & 511));
+  static void for_each_bit(size_t bits, std::string_view key, const Body& body) {
+    const size_t block = block_of(bits, key);
+    uint64_t word = 0;
+    std::memcpy(&word, key.data() + sizeof word, sizeof word);
+    for (int i = 0; i < 7; ++i, word >>= 9) body(block + (word & 511));
   }
 
  private:
+  static size_t block_of(size_t bits, std::string_view key) {
+    uint64_t word = 0;
+    std::memcpy(&word, key.data(), sizeof word);
+    return word % (bits / 512) * 512;
+  }
   std::string bytes_;
 };
 

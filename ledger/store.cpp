@@ -34,6 +34,7 @@ constexpr uint64_t kMaxHeadBytes = 1 << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
 constexpr uint64_t kReadBackRecords = 16384;
+constexpr int kPatienceMs = 200;  // with a reader, when closing
 
 Fact key_fact(const VerifierKey& key, const std::string& role) {
   Fact fact;
@@ -285,8 +286,9 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   Transaction transaction(db);
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
-  db.exec(std::string(kLogSchema) + std::string(kProjectionSchema) + std::string(kVersion4Schema) +
-          std::string(kTodayView) + std::string(kViews));
+  db.exec(std::string(kLogSchema) + std::string(kTileSchema) + std::string(kProjectionSchema) +
+          std::string(kVersion4Schema) + std::string(kVersion5Schema) + std::string(kTodayView) +
+          std::string(kViews));
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
@@ -298,10 +300,14 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
 
 namespace {
 
-// From version 3: one more table, and the view that names it. The records stay as they are.
+constexpr int64_t kOldestVersion = 3;  // that can be brought up to date
+
+// From an older version: more tables, and the view that names them; the tables of large values in
+// another layout. The records stay as they are.
 void upgrade(const Database& db) {
-  if (db.integer("PRAGMA application_id") != kApplicationId ||
-      db.integer("PRAGMA user_version") != kSchemaVersion - 1) {
+  const int64_t version = db.integer("PRAGMA user_version");
+  if (db.integer("PRAGMA application_id") != kApplicationId || version < kOldestVersion ||
+      version >= kSchemaVersion) {
     return;
   }
   Transaction transaction(db);
@@ -309,7 +315,14 @@ void upgrade(const Database& db) {
   for (Statement view(db, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
     drop += "DROP VIEW \"" + view.text(0) + "\";";
   }
-  db.exec(drop + std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews) +
+  db.exec(drop +
+          "ALTER TABLE node RENAME TO old_node; ALTER TABLE map_chunk RENAME TO old_map_chunk;" +
+          std::string(kTileSchema) +
+          "INSERT INTO node SELECT level, tile, digests FROM old_node ORDER BY 1, 2;"
+          "INSERT INTO map_chunk SELECT run, chunk, entries FROM old_map_chunk ORDER BY 1, 2;"
+          "DROP TABLE old_node; DROP TABLE old_map_chunk;" +
+          std::string(version < 4 ? kVersion4Schema : "") + std::string(kVersion5Schema) +
+          std::string(kTodayView) + std::string(kViews) +
           "PRAGMA user_version = " + std::to_string(kSchemaVersion));
   transaction.commit();
 }
@@ -365,7 +378,7 @@ void Store::check_version() const {
     throw Error(Errc::unsupported, "open ", path_.string(), ": is of version ", version,
                 ", this program knows ", kSchemaVersion, "; ",
                 version > kSchemaVersion ? "use a newer program"
-                : version == kSchemaVersion - 1
+                : version >= kOldestVersion
                     ? "the next command that writes to it, `ledger head` too, brings it up to date"
                     : "use the program that made it");
   }
@@ -571,7 +584,7 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
   if (licence.empty()) throw Error(Errc::not_found, path_.string(), ": has no licence ", ref);
   sync();
   const SecureDelete secure(db_);
-  empty_wal("erase " + ref + ": nothing is erased yet");
+  require_empty_wal("erase " + ref + ": nothing is erased yet");
   Fact fact;
   fact.mutable_erasure()->set_licence(ref);
   fact.mutable_erasure()->set_reason(reason);
@@ -590,7 +603,8 @@ Store::Appended Store::erase_document(const std::string& ref, const std::string&
     rewrite_documents(digest.text(0));
   });
   checkpointer_->finish();
-  empty_wal("erase " + ref + ": it is on record, but the write-ahead file still holds the text");
+  require_empty_wal("erase " + ref +
+                    ": it is on record, but the write-ahead file still holds the text");
   return out;
 }
 
@@ -611,32 +625,33 @@ void Store::rewrite_documents(const std::string& without) const {
   for (const Document& d : kept) insert.with(d.digest, Blob{d.salt}, d.note).run();
 }
 
-// Moves the whole write-ahead file into the ledger and cuts it to nothing; Error{busy} that begins
-// with `what` when a reader is in the way.
-void Store::empty_wal(const std::string& what) const {
-  bool busy = false;
+// Moves the whole write-ahead file into the ledger and cuts it to nothing. False: a reader is in
+// the way.
+bool Store::empty_wal() const {
   try {
-    busy = db_.integer("PRAGMA wal_checkpoint(TRUNCATE)") != 0;
+    return db_.integer("PRAGMA wal_checkpoint(TRUNCATE)") == 0;
   } catch (const Error& error) {
     if (error.code() != Errc::busy) throw;
-    busy = true;
-  }
-  if (busy) {
-    throw Error(Errc::busy, what, ", since another program is reading ", path_.string(),
-                "; close it and run the command again");
+    return false;
   }
 }
 
-// Moves what is in the write-ahead file into the ledger itself, so that a copy of the one file is a
-// copy of the ledger. SQLite's automatic checkpoints fail in silence; this one says so.
+// Error{busy} that begins with `what` when a reader is in the way.
+void Store::require_empty_wal(const std::string& what) const {
+  if (empty_wal()) return;
+  throw Error(Errc::busy, what, ", since another program is reading ", path_.string(),
+              "; close it and run the command again");
+}
+
+// So that a copy of the one file is a copy of the ledger. SQLite's automatic checkpoints fail in
+// silence; this one says so. Whoever only takes a look is waited for. Behind one who reads on
+// nothing is lost: who writes next, or closes next, moves it.
 void Store::store_wal() const {
-  try {
-    db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
-  } catch (const Error& error) {
-    // A reader holds an old state: nothing is lost, the next append tries again.
-    if (error.code() != Errc::busy) throw;
-    log(Level::warn, "ledger.wal", {{"note", error.what()}});
-  }
+  const ScopedPragma patience(db_, "busy_timeout", kPatienceMs);
+  if (empty_wal()) return;
+  log(Level::warn, "ledger.wal",
+      {{"note", "another program is reading " + path_.string() + ": what is new stays in " +
+                    path_.string() + "-wal, copy both or neither"}});
 }
 
 // Adds the record that says what the tables hold, and writes the map. In the open transaction.
@@ -731,11 +746,14 @@ TreeHead Store::sign_head(std::span<const SignerKey> log_keys) {
   sync();
   const bool stated =
       parse_fact(parse_record(record_bytes(size() - 1)).fact, db_, size() - 1).has_state();
-  if (!stated) in_transaction([&](Memory&) { log_state(judging_time_us(*this)); });
+  if (!stated) {
+    in_transaction([&](Memory&) { log_state(judging_time_us(*this)); }, Durable::later);
+  }
   const uint64_t size = this->size();
   const auto signed_size = static_cast<uint64_t>(
       db_.integer("SELECT COALESCE(MAX(size), 0) FROM tree_head WHERE note IS NOT NULL"));
   read_back(signed_size, size);
+  sync();  // which went on meanwhile
   const TreeHead head{origin(), size, Tree(db_).root(size), {}};
 
   if (const std::string signed_before = store_intent(head); !signed_before.empty()) {

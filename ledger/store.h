@@ -33,6 +33,8 @@ class Store {
 
   // Refuses a file that is behind the tree head published beside it.
   Store(const std::filesystem::path& path, Access access);
+  // Leaves the ledger in the one file. While another program reads an older state of it that cannot
+  // be: then what is newer stays in PATH-wal beside it after 0.2 s, and a warning is logged.
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -121,7 +123,8 @@ class Store {
   void read_back(uint64_t from, uint64_t size) const;
   std::string store_intent(const TreeHead& head) const;
   void store_wal() const;
-  void empty_wal(const std::string& what) const;
+  bool empty_wal() const;
+  void require_empty_wal(const std::string& what) const;
   void rewrite_documents(const std::string& without) const;
 
   std::filesystem::path path_;

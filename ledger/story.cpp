@@ -6,6 +6,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/projection.h"
+#include "ledger/retention.h"
 #include "ledger/rights.h"
 
 namespace cleared::ledger {
@@ -48,7 +49,8 @@ constexpr Step kDown[] = {
      "{revocation}"},
     {"shard", "SELECT shard FROM revocation WHERE seq IN {revocation} AND shard IS NOT NULL"},
     {"shard", "SELECT shard FROM approved_shard WHERE seq IN {approval}"},
-    {"shard", "SELECT shard FROM permit_shard WHERE seq IN {permit}"},
+    {"shard", "SELECT shard FROM permitted_shard WHERE permit IN {permit}"},
+    {"shard", "SELECT shard FROM listed_shard WHERE seq IN {permit_list}"},
     {"receipt",
      "SELECT t.seq FROM receipt t JOIN checkpoint k ON t.run = k.run AND t.end_step <= k.step "
      "WHERE k.seq IN {checkpoint}"},
@@ -95,7 +97,8 @@ constexpr Step kUp[] = {
      "SELECT k.seq FROM checkpoint k JOIN receipt t ON t.run = k.run AND t.end_step <= k.step "
      "WHERE t.seq IN {receipt}"},
     {"permit", "SELECT permit FROM run WHERE seq IN {run}"},
-    {"permit", "SELECT seq FROM permit_shard WHERE shard IN {shard}"},
+    {"permit", "SELECT permit FROM permitted_shard WHERE shard IN {shard}"},
+    {"permit_list", "SELECT list FROM list_of_permit WHERE seq IN {permit}"},
     {"revocation",
      "SELECT seq FROM revocation WHERE shard IN {shard} "
      "OR licence IN (SELECT id FROM licence WHERE seq IN {licence})"},
@@ -253,6 +256,12 @@ constexpr ChapterPlan kChapters[] = {
      "ELSE 'shard ' || h.name END AS revoked, r.at, r.reason, r.note FROM revocation r "
      "LEFT JOIN shard h ON h.seq = r.shard WHERE r.seq IN {revocation} ORDER BY 1",
      Signed::note},
+    {"deletion",
+     "SELECT d.seq AS record, CASE WHEN d.shard IS NULL THEN lower(d.what) || ' of ' || s.path "
+     "ELSE 'shard ' || h.name END AS deleted, d.digests, d.at, d.reason, d.note FROM deletion d "
+     "LEFT JOIN shard h ON h.seq = d.shard LEFT JOIN source s ON s.seq = d.source "
+     "WHERE d.seq IN {deletion} ORDER BY 1",
+     Signed::note},
     {"erasure",
      "SELECT e.seq AS record, l.ref AS licence, e.reason FROM erasure e "
      "JOIN licence l ON l.seq = e.licence WHERE e.seq IN {erasure} ORDER BY 1"},
@@ -310,6 +319,22 @@ Chapter read_chapter(const Store& store, const ChapterPlan& plan, const std::str
     row.back() = row.back().empty() ? "cannot be checked: the document was erased"
                                     : verified_keys(store.authority(), row.back(), plan.what, seq);
     if (plan.act) row.push_back(asked_for(store.authority(), *plan.act, seq));
+  }
+  return out;
+}
+
+// What of it must be deleted, and by when.
+Chapter read_due(const Store& store, const Rights& rights) {
+  const std::string shards = with_sets("h.seq IN {shard}");
+  const std::string sources = with_sets("s.seq IN {source}");
+  Chapter out{"due", due_of(store, rights, {shards, sources})};
+  out.table.columns.insert(out.table.columns.begin(), "record");
+  out.table.numeric.insert(out.table.numeric.begin(), true);
+  for (auto& row : out.table.rows) {
+    const auto digest = parse_digest(row[4]).value_or(Digest{});
+    const auto found =
+        store.find(subject_key_of(row[2] == "shard" ? "shard" : "source", digest.text()));
+    row.insert(row.begin(), found.empty() ? "" : std::to_string(found.front()));
   }
   return out;
 }
@@ -432,6 +457,9 @@ Story tell_story(const Store& store, uint64_t seq) {
     Chapter chapter = read_chapter(store, plan, out.day);
     if (!chapter.table.rows.empty()) out.chapters.push_back(std::move(chapter));
   }
+  if (Chapter due = read_due(store, rights); !due.table.rows.empty()) {
+    out.chapters.push_back(std::move(due));
+  }
   out.verdict = judge_story(store, rights, out.kind, seq);
   return out;
 }
@@ -465,6 +493,7 @@ Table history_of(const Store& store, uint64_t seq) {
   add("revocation", "t.signers",
       "coalesce('licence ' || t.licence, 'shard of record ' || t.shard) || ': ' || t.reason");
   add("permit", "t.signers", "'for run ' || t.run || ' until ' || t.expires_at");
+  add("permit_list", "''", "'list ' || t.position || ' of shards of a permit, root ' || t.root");
   add("run", "''", "t.name");
   add("receipt", "t.signers", "'steps ' || t.first_step || ' to ' || t.end_step");
   add("consumed", "''",

@@ -42,6 +42,7 @@ const std::vector<SubjectKind>& kinds() {
       {"mark", "marks of file", {digest}},
       {"measure", "measure of", {digest, name}},
       {"permit", "permit", {digest}},
+      {"permit_list", "list of shards of permits with root", {digest, number}},
       {"policy", "policy of version", {name}},
       {"receipt", "receipt of", {name, number}},
       {"refusal", "refusal of", {name}},

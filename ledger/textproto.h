@@ -2,6 +2,7 @@
 // one left out is an error with its line and column. Pure; any thread.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -25,5 +26,12 @@ std::string place_of(std::string_view text, const google::protobuf::Message& typ
 
 // As parse_textproto would read it back; one field a line.
 std::string format_textproto(const google::protobuf::Message& message);
+
+// Are two lists of messages the same, byte for byte?
+bool same_messages(const auto& a, const auto& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.SerializeAsString() == y.SerializeAsString();
+  });
+}
 
 }  // namespace cleared::ledger

@@ -37,8 +37,8 @@ std::vector<Digest> nodes_over(std::string_view digests) {
 }  // namespace
 
 std::string Tree::read_tile(uint64_t level, uint64_t tile) const {
-  if (const auto at = edge_.find(level); at != edge_.end() && at->second.first == tile) {
-    return at->second.second;
+  if (const auto at = edge_.find(level); at != edge_.end() && at->second.tile == tile) {
+    return at->second.digests;
   }
   if (const auto at = changed_.find({level, tile}); at != changed_.end()) return at->second;
   Statement select(*db_, "SELECT digests FROM node WHERE level = ? AND tile = ?");
@@ -52,16 +52,16 @@ void Tree::append(uint64_t seq, const Digest& leaf) {
 void Tree::append_at(uint64_t level, uint64_t index, const Digest& digest) {
   const uint64_t tile = index / kTileWidth;
   auto at = edge_.find(level);
-  if (at == edge_.end() || at->second.first != tile) {
-    const std::string digests = read_tile(level, tile);
-    at = edge_.insert_or_assign(level, std::pair(tile, digests)).first;
+  if (at == edge_.end() || at->second.tile != tile) {
+    at = edge_.insert_or_assign(level, Edge{tile, read_tile(level, tile)}).first;
   }
-  std::string& digests = at->second.second;
+  std::string& digests = at->second.digests;
   if (digests.size() != index % kTileWidth * kDigestBytes) {
     throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
                 " does not end where the log ends; run ledger verify");
   }
   digests += digest.text();
+  at->second.changed = true;
   if (!subtrees_.empty()) subtrees_.erase(level << 56 | tile);
   if (digests.size() < kTileWidth * kDigestBytes) return;
   const Digest root = nodes_over(digests).back();
@@ -72,12 +72,17 @@ void Tree::append_at(uint64_t level, uint64_t index, const Digest& digest) {
 
 void Tree::flush() {
   if (!write_) {
-    write_.emplace(*db_, "INSERT OR REPLACE INTO node(level, tile, digests) VALUES(?, ?, ?)");
+    write_.emplace(*db_,
+                   "INSERT INTO node VALUES(?, ?, ?) ON CONFLICT(level, tile) "
+                   "DO UPDATE SET digests = excluded.digests");
   }
   for (const auto& [place, digests] : changed_) {
     write_->with(place.first, place.second, Blob{digests}).run();
   }
-  for (const auto& [level, tile] : edge_) write_->with(level, tile.first, Blob{tile.second}).run();
+  for (auto& [level, edge] : edge_) {
+    if (edge.changed) write_->with(level, edge.tile, Blob{edge.digests}).run();
+    edge.changed = false;
+  }
   changed_.clear();
 }
 

@@ -47,8 +47,15 @@ class Tree {
   std::string read_tile(uint64_t level, uint64_t tile) const;
   void append_at(uint64_t level, uint64_t index, const Digest& digest);
 
+  // The tile of a level that grows.
+  struct Edge {
+    uint64_t tile = 0;
+    std::string digests;
+    bool changed = false;  // since flush()
+  };
+
   const Database* db_;
-  std::map<uint64_t, std::pair<uint64_t, std::string>> edge_;  // level: tile that grows, digests
+  std::map<uint64_t, Edge> edge_;  // by level
   std::map<std::pair<uint64_t, uint64_t>, std::string> changed_;
   std::optional<Statement> write_;
   mutable std::unordered_map<uint64_t, Subtrees> subtrees_;  // by level << 56 | tile

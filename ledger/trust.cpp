@@ -11,7 +11,7 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kMaxTrustBytes = 1 << 20;
-constexpr std::string_view kNeed = "need ";
+constexpr std::string_view kNeed = "need ", kForeign = "foreign ";
 constexpr std::array<std::string_view, 2> kActs = {"approve", "permit"};
 
 void sort_unique(std::vector<std::string>& names) {
@@ -57,6 +57,17 @@ void parse_fresh(std::string_view line, const std::string& where, Trust& out) {
   }
   if (place != 0) throw Error(Errc::corrupt, where, ": says twice how fresh it must be");
   place = hours;
+}
+
+// "foreign A"
+void parse_foreign(std::string_view line, const std::string& where, Trust& out) {
+  const char worst = line.size() == kForeign.size() + 1 ? line.back() : ' ';
+  if (worst < 'A' || worst > 'C') {
+    throw Error(Errc::corrupt, where, ": expected \"foreign CLASS\", the worst contact class ",
+                "allowed: A, B or C");
+  }
+  if (out.foreign != 0) throw Error(Errc::corrupt, where, ": says twice what may be foreign");
+  out.foreign = static_cast<uint32_t>(worst - 'A' + 1);
 }
 
 void check_need(const Trust& trust, const Trust::Need& need, const std::string& where) {
@@ -134,6 +145,8 @@ Trust parse_trust(std::string_view text, std::string_view where) {
       need_lines.push_back(at);
     } else if (line.starts_with("fresh ")) {
       parse_fresh(line, at, out);
+    } else if (line.starts_with(kForeign)) {
+      parse_foreign(line, at, out);
     } else {
       out.keys.push_back(parse_public_key(line, at));
     }

@@ -25,6 +25,9 @@ struct Trust {
   std::vector<Need> needs;  // an act that none is for needs one approver
   // Greatest ages, in hours, of a permit and of the newest record under its tree head; 0: any.
   uint64_t fresh_permit_h = 0, fresh_head_h = 0;
+  // The worst contact class of foreign weights that may be started from or sampled, as a
+  // Foreign::Contact; 0: none may.
+  uint32_t foreign = 0;
 
   // The names, sorted, each once, of the keys that signed the note; `role` empty: of any role. Two
   // keys of one name are one vote, so that a key can be replaced while the old one still signs.
@@ -39,9 +42,9 @@ struct Trust {
   std::vector<VerifierKey> keys_of(std::string_view role) const;
 };
 
-// Lines "role vkey", "need ACT COUNT ROLE" and "fresh permit|head HOURS"; empty ones and comments
-// (#) are skipped. Error{corrupt} with file and line for anything else, for a need given twice, and
-// for one that the keys of the file could never meet.
+// Lines "role vkey", "need ACT COUNT ROLE", "fresh permit|head HOURS" and "foreign CLASS"; empty
+// ones and comments (#) are skipped. Error{corrupt} with file and line for anything else, for a
+// need given twice, and for one that the keys of the file could never meet.
 Trust parse_trust(std::string_view text, std::string_view where);
 Trust read_trust(const std::filesystem::path& path);
 

@@ -103,8 +103,9 @@ class Verifier {
         return out;
       };
       const Database fresh = Database::in_memory();
-      fresh.exec(std::string(kLogSchema) + std::string(kProjectionSchema) +
-                 std::string(kVersion4Schema) + std::string(kTodayView) + std::string(kViews));
+      fresh.exec(std::string(kLogSchema) + std::string(kTileSchema) +
+                 std::string(kProjectionSchema) + std::string(kVersion4Schema) +
+                 std::string(kVersion5Schema) + std::string(kTodayView) + std::string(kViews));
       const auto stored = objects(db_);
       const auto expected = objects(fresh);
       for (const auto& [name, sql] : expected) {

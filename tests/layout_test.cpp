@@ -140,7 +140,7 @@ TEST(Layout, LibrariesAreSeenOnlyByTheirModule) {
       {"OpenSSL", R"(^openssl/)", R"(^(tests/)?ledger/)"},
       {"CLI11", R"(^CLI/)", R"(^tools/)"},
       {"cpp-httplib", R"(^httplib\.h)", R"(^tools/http\.cpp$)"},
-      {"CUDA", R"(^(cuda|nccl))", R"(^(tests/)?kernels/.*cu|^train/model/)"},
+      {"CUDA", R"(^(cuda|nccl))", R"(^(tests/)?kernels/.*cu|^train/model/|^tests/train/gpu_)"},
   };
   for (const auto& [file, target, quoted] : includes()) {
     for (const auto& rule : rules) {

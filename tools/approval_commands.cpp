@@ -14,6 +14,7 @@
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/permit.h"
+#include "ledger/permit_lists.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/store.h"
@@ -186,16 +187,22 @@ Fact signed_retirement(const Store& store, const std::string& note, const std::s
   return fact;
 }
 
-Fact signed_permit(const Store& store, const std::string& note, const std::string& path) {
-  Fact fact;
-  fact.mutable_permit()->set_note(note);
+std::vector<Fact> signed_permit(const Store& store, const std::string& note,
+                                const std::string& path) {
   PermitText text;
   parse_textproto(parse_note(note).text, path, text);
-  // The same permit again is no second one.
-  if (store.find(subject_of(fact)->key).empty()) {
-    check_permit(store, Rights(store), text.permit());
+  Permit& permit = *text.mutable_permit();
+  std::vector<std::string> lists;
+  if (permit.has_lists()) {
+    lists = read_lists(path);
+    join_lists(permit, lists);
   }
-  return fact;
+  std::vector<Fact> facts = permit_facts(note, lists);
+  // The same permit again is no second one.
+  if (store.find(subject_of(facts.back())->key).empty()) {
+    check_permit(store, Rights(store), permit);
+  }
+  return facts;
 }
 
 }  // namespace
@@ -208,7 +215,7 @@ bool is_signed_kind(const std::string& extension) {
 std::vector<Fact> signed_facts(const Store& store, const std::string& path) {
   const std::string kind = fs::path(path).extension();
   const std::string note = read_file(path);
-  if (kind == ".permit") return {signed_permit(store, note, path)};
+  if (kind == ".permit") return signed_permit(store, note, path);
   if (kind == ".retirement") return {signed_retirement(store, note, path)};
   Fact fact;
   if (kind == ".policy") {

@@ -3,6 +3,8 @@
 #
 #   tools/demo.sh PROGRAMS WORK CONFIG     build/dev/tools try configs/nano.textproto
 #
+# Two ways from clips to a model: CONFIG has a codec in closed form; beside it CONFIG-vae trains an autoencoder, and CONFIG-latent a
+# transformer on the latents that it makes.
 # CLEARED_RANKS: processes to train with, 2 unless set; more than one GPU rank needs a GPU each.
 # WORK/delivery holds the footage. Everything is written below WORK; what is done is skipped.
 set -uo pipefail
@@ -12,7 +14,12 @@ work=$2
 config=$3
 ranks=${CLEARED_RANKS:-2}
 PATH=$programs:$PATH
-run_name=$(sed -n 's/^name: *"\([^"]*\)".*/\1/p' "$config")
+vae_config=${config%.textproto}-vae.textproto
+latent_config=${config%.textproto}-latent.textproto
+name_in() { sed -n 's/^name: *"\([^"]*\)".*/\1/p' "$1"; }
+run_name=$(name_in "$config")
+vae_name=$(name_in "$vae_config")
+latent_name=$(name_in "$latent_config")
 steps_log=$work/log.txt
 # shellcheck source=tools/steps.sh
 . tools/steps.sh
@@ -63,29 +70,69 @@ shard() {
   run ledger approve "$db" --all --key "$keys/approver.key"
 }
 
-# A permit lives for 24 hours; one that has half of them left is good for resuming.
-have_permit() {
-  [ -e "$work/$run_name.permit.proofs" ] && [ -e "$work/trust" ] &&
-    [ -n "$(find "$work/$run_name.permit" -mmin -720)" ] &&
-    grep -q "$(sha256sum "$config" | cut -d ' ' -f 1)" "$work/$run_name.permit"
-}
-permit() {
-  # What a training node is told to believe: the approver's permits, and the log that its shards must be in.
+# What training nodes are told to believe: the approver's permits, the log that its shards must be in, and the trainer whose autoencoder they go on from.
+trust() {
   cat "$keys/approver.pub" "$db.pub" >"$work/trust"
-  run ledger permit "$db" --run "$config" --key "$keys/approver.key" --out "$work/$run_name.permit"
+  cat "$work/trust" "$keys/trainer.pub" >"$work/auditor.trust"
 }
+
+# permit CONFIG SHARDS: for the shards whose name starts like that. A permit lives for 24 hours; one that has half of them left is good for resuming.
+permit() {
+  local out
+  out=$work/$(name_in "$1").permit
+  if [ -e "$out.proofs" ] && [ -n "$(find "$out" -mmin -720)" ] && grep -q "$(sha256sum "$1" | cut -d ' ' -f 1)" "$out"; then return 0; fi
+  run ledger permit "$db" --run "$1" --only "$2" --key "$keys/approver.key" --out "$out"
+}
+
+# gate NAME SHARDS TRUST: the options of every `train` command that reads footage.
+gate() { printf '%s\n' --permit "$work/$1.permit" --shards "$work/$2" --trust "$work/$3" --notices "$work/notices"; }
+
+# learn COMMAND CONFIG SHARDS TRUST MORE...: trains, and tells the ledger.
+learn() {
+  local name options most
+  name=$(name_in "$2")
+  most=$(sed -n 's/^micro_batches: *\([0-9]*\).*/\1/p' "$2")
+  mkdir -p "$work/notices"
+  trust
+  mapfile -t options < <(gate "$name" "$3" "$4")
+  run train "$1" --config "$2" "${options[@]}" --key "$keys/trainer.key" --out "$work/runs/$name" \
+    --nproc-per-node $((ranks < most ? ranks : most)) "${@:5}"
+  run ledger append "$db" "$work/runs/$name"/outbox/*.bundle
+}
+
+last_checkpoint() { find "$work/runs/$1" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
 
 have_checkpoint() { [ -e "$work/.trained" ]; }
 train_model() {
-  mkdir -p "$work/notices"
-  run train run --config "$config" --permit "$work/$run_name.permit" --trust "$work/trust" \
-    --shards "$work/shards" --notices "$work/notices" --key "$keys/trainer.key" \
-    --out "$work/runs/$run_name" --nproc-per-node "$ranks"
-  run ledger append "$db" "$work/runs/$run_name"/outbox/*.bundle
+  permit "$config" nano-
+  learn run "$config" shards trust
   touch "$work/.trained"
 }
 
-last_checkpoint() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | tail -n 1; }
+have_vae() { [ -e "$work/.trained-vae" ]; }
+train_vae() {
+  permit "$vae_config" nano-
+  learn vae "$vae_config" shards trust
+  touch "$work/.trained-vae"
+}
+
+# Each clip encoded once. A latent is of its clip still, and so under its terms.
+have_latents() { [ -e "$work/.encoded" ]; }
+encode() {
+  local options
+  mapfile -t options < <(gate "$vae_name" shards auditor.trust)
+  run train encode --checkpoint "$(last_checkpoint "$vae_name")" "${options[@]}" --out "$work/latents"
+  run ledger append "$db" "$work/latents"/outbox/*.bundle
+  run ledger approve "$db" --all --key "$keys/approver.key"
+  touch "$work/.encoded"
+}
+
+have_latent_checkpoint() { [ -e "$work/.trained-latent" ]; }
+train_from_latents() {
+  permit "$latent_config" latent-
+  learn run "$latent_config" latents auditor.trust --vae "$(last_checkpoint "$vae_name")"
+  touch "$work/.trained-latent"
+}
 
 checkpoint_steps() { find "$work/runs/$run_name" -maxdepth 1 -name 'step-*' | sort | sed 's/.*step-0*//'; }
 
@@ -95,8 +142,7 @@ have_replayed() { [ "$work/.replayed" -nt "$work/.trained" ]; }
 replay() {
   local from last forged=$work/forged
   from=$(checkpoint_steps | tail -n 2 | head -n 1)
-  last=$(basename "$(last_checkpoint)")
-  cat "$keys/approver.pub" "$db.pub" "$keys/trainer.pub" >"$work/auditor.trust"
+  last=$(basename "$(last_checkpoint "$run_name")")
   run train step0 "$work/runs/$run_name" --trust "$work/auditor.trust"
   run train replay "$work/runs/$run_name" --from "$from" --permit "$work/$run_name.permit" \
     --trust "$work/auditor.trust" --shards "$work/shards"
@@ -111,20 +157,25 @@ replay() {
   touch "$work/.replayed"
 }
 
-have_clip() { [ "$work/city.gif" -nt "$work/.trained" ]; }
-# The gate's yes for these weights comes first, as a note that needs no ledger.
+# sample NAME PREFIX: a clip of each caption. The gate's yes for these weights comes first, as a note that needs no ledger.
 sample() {
-  local weights kind
-  weights=$(sha256sum "$(last_checkpoint)/weights.safetensors" | cut -d ' ' -f 1)
+  local checkpoint weights kind
+  checkpoint=$(last_checkpoint "$1")
+  weights=$(sha256sum "$checkpoint/weights.safetensors" | cut -d ' ' -f 1)
   run ledger release "$db" "$weights" --use GENERATE_INTERNAL --model cleared-base --field film \
-    --territory US --key "$keys/approver.key" --out "$work/$run_name.release"
-  local yes=(--release "$work/$run_name.release" --trust "$work/trust" --notices "$work/notices")
+    --territory US --key "$keys/approver.key" --out "$work/$1.release"
+  local yes=(--release "$work/$1.release" --trust "$work/trust" --notices "$work/notices")
   for kind in webm gif; do
-    run train sample --checkpoint "$(last_checkpoint)" --out "$work/rabbit.$kind" "${yes[@]}" \
+    run train sample --checkpoint "$checkpoint" --out "$work/$2rabbit.$kind" "${yes[@]}" \
       --caption "$(cat docs/samples/captions/bigbuckbunny.txt)"
-    run train sample --checkpoint "$(last_checkpoint)" --out "$work/city.$kind" "${yes[@]}" \
+    run train sample --checkpoint "$checkpoint" --out "$work/$2city.$kind" "${yes[@]}" \
       --caption "$(cat docs/samples/captions/cityCC0.txt)"
   done
+}
+have_clips() { [ "$work/city.gif" -nt "$work/.trained" ] && [ "$work/latent-city.gif" -nt "$work/.trained-latent" ]; }
+sample_both() {
+  sample "$run_name" ""
+  sample "$latent_name" latent-
 }
 
 # What the licensor is due, and what it would cost to train again without one of the licences.
@@ -144,9 +195,11 @@ step "Licences, signed by both parties" have_licences sign_licences
 step "Ingest: shots, fingerprints, gate" have_ingested ingest
 grep -i 'refused' "$work/ingest.txt" | sed 's/^/      /'
 step "Clips into shards, approved" have_checkpoint shard
-step "Permit for the run" have_permit permit
 step "Train on $ranks ranks" have_checkpoint train_model
-step "Sample two clips" have_clip sample
+step "Train an autoencoder" have_vae train_vae
+step "Latent shards, approved" have_latents encode
+step "Train from latents" have_latent_checkpoint train_from_latents
+step "Sample two clips from each" have_clips sample_both
 step "Replay, and a forged one refused" have_replayed replay
 step "Report" never report
 step "Statement and impact pages" never rights

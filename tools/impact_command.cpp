@@ -1,7 +1,9 @@
 #include "tools/impact_command.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <span>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -23,6 +25,9 @@
 namespace cleared::tools {
 using namespace cleared::ledger;
 namespace {
+
+constexpr size_t kPageProofs = 1'000;  // at some 4 KB each
+constexpr const char* kAll = "ledger impact --json prints them all";
 
 struct ImpactOptions {
   std::string ledger, what, licence, html, proofs;
@@ -214,15 +219,20 @@ std::string to_page(const Store& store, const Impact& impact,
       "it continued from one that is touched. What it costs is what those spans cost when they "
       "were "
       "trained.");
-  page.table(run_table(impact));
+  page.table(run_table(impact), kAll);
   page.heading("Shards that hold it");
-  page.table(shard_table(impact));
+  page.table(shard_table(impact), kAll);
   page.heading("Proofs");
   page.sentence(std::to_string(proofs.size()) + " of " + std::to_string(named) +
                 " records named above are proven to be in the log, under its newest signed tree "
                 "head; ledger proven --trust LOG.pub checks them on this very page, without the "
                 "ledger.");
-  page.block("proofs", format_shard_proofs(proofs));
+  if (proofs.size() > kPageProofs) {
+    page.sentence("They are too many for a page: it has the first " + std::to_string(kPageProofs) +
+                  "; ledger impact --proofs FILE writes them all.");
+  }
+  page.block("proofs",
+             format_shard_proofs(std::span(proofs).first(std::min(proofs.size(), kPageProofs))));
   return std::move(page).finish();
 }
 

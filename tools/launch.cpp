@@ -5,9 +5,11 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -82,7 +84,7 @@ void tell(const std::vector<pid_t>& ranks, int signal) {
 // One attempt: starts all ranks, and ends all when one ends badly.
 struct Attempt {
   int code = 0;       // of the first that failed
-  bool lost = false;  // a rank was ended by a signal that was not ours
+  bool lost = false;  // a rank was ended by a signal that was not ours, or stopped
 };
 
 std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
@@ -104,11 +106,16 @@ Attempt watch(std::vector<pid_t> running) {
   Attempt attempt;
   auto deadline = Clock::time_point::max();
   bool killed = false;
+  std::vector<pid_t> stopped;  // SIGSTOP: they hear no SIGTERM
   while (!running.empty()) {
     int status = 0;
-    const pid_t ended = ::waitpid(-1, &status, WNOHANG);
-    if (ended > 0) {
+    const pid_t ended = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED);
+    if (ended > 0 && (WIFSTOPPED(status) || WIFCONTINUED(status))) {
+      std::erase(stopped, ended);
+      if (WIFSTOPPED(status)) stopped.push_back(ended);
+    } else if (ended > 0) {
       std::erase(running, ended);
+      std::erase(stopped, ended);
       // What we ended ourselves is not lost: ranks that do not catch SIGTERM die of it.
       const bool ours = killed || (attempt.code != 0 && WTERMSIG(status) == SIGTERM);
       attempt.lost |= WIFSIGNALED(status) && !ours && !g_asked_to_end;
@@ -117,13 +124,22 @@ Attempt watch(std::vector<pid_t> running) {
         tell(running, SIGTERM);
         deadline = Clock::now() + kPatience;
       }
-      continue;
     }
+    if (attempt.code != 0 && !stopped.empty()) {
+      attempt.lost |= attempt.code == exit_busy && !g_asked_to_end;
+      killed = true;
+      tell(std::exchange(stopped, {}), SIGKILL);
+    }
+    if (ended > 0) continue;
     if (const int signal = g_signal.exchange(0); signal != 0) {
       g_asked_to_end = true;
       tell(running, signal);
     }
-    if (Clock::now() > deadline) killed = true, tell(running, SIGKILL);
+    if (Clock::now() > deadline) {
+      attempt.lost |= attempt.code == exit_busy && !g_asked_to_end;  // a frozen one, most likely
+      killed = true;
+      tell(running, SIGKILL);
+    }
     ::usleep(20'000);
   }
   return attempt;
@@ -136,6 +152,11 @@ void end_with_parent() {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   // It may have gone before the kernel knew that we ask.
   if (::getppid() != parent) ::raise(SIGTERM);
+}
+
+void end_lost(const std::string& line) {
+  std::fprintf(stderr, "train: %s\n", printable(line).c_str());
+  ::_exit(exit_busy);
 }
 
 int launch_ranks(int ranks, char** argv, int restarts) {

@@ -26,6 +26,7 @@
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/permit.h"
+#include "ledger/permit_lists.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/shard_proof.h"
@@ -36,6 +37,7 @@
 #include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/output.h"
+#include "train/check.h"
 #include "train/data/config.h"
 
 namespace cleared::tools {
@@ -79,12 +81,6 @@ int write_approval(const LedgerOptions& o, const std::string& note,
       "%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
       o.out.c_str(), shards.size(), shards.size() == 1 ? "" : "s");
   return exit_ok;
-}
-
-Fact permit_fact(const std::string& note) {
-  Fact fact;
-  fact.mutable_permit()->set_note(note);
-  return fact;
 }
 
 // Of a bundle durable when the next call that writes has returned.
@@ -318,12 +314,30 @@ int ledger_sign(const LedgerOptions& o) {
   if (fs::path(out).extension() == ".review") {
     check_review(parse_noted<ReviewText>(note, o.file).review());
   }
+  if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
   write_file(out, format_note(note));
   std::printf("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),
               note.signatures.size(), note.signatures.size() == 1 ? "" : "s");
   return exit_ok;
 }
+
+namespace {
+
+// A licence that was handed in and is none: that somebody tried is on record, whatever it said.
+void record_bad_licence(Store& store, const std::string& path, const Error& error) {
+  const bool is_bad = error.code() == Errc::corrupt || error.code() == Errc::permission;
+  const bool of_ledger = std::string_view(error.what()).starts_with(store.path().string());
+  if (fs::path(path).extension() != ".licence" || !is_bad || of_ledger) return;
+  Fact fact;
+  fact.mutable_refusal()->set_act("append");
+  fact.mutable_refusal()->set_subject(path + " " + digest_name(sha256(read_file(path))));
+  fact.mutable_refusal()->set_rule("licence_invalid");
+  fact.mutable_refusal()->set_fact(printable(error.what()).substr(0, 1000));
+  store.append({fact});
+}
+
+}  // namespace
 
 int ledger_append(const LedgerOptions& o) {
   if (o.dry_run) {
@@ -344,7 +358,7 @@ int ledger_append(const LedgerOptions& o) {
       current = path;
       const Store::Appended appended = append_file(store, path);
       tell();
-      untold.emplace(path, appended);
+      untold = std::pair(path, appended);
     }
   } catch (const Refused& refused) {
     store.sync();
@@ -352,9 +366,10 @@ int ledger_append(const LedgerOptions& o) {
     return record_refusal(store, o, "permit",
                           current + " " + digest_name(sha256(read_file(current))),
                           refused.verdict());
-  } catch (const Error&) {
+  } catch (const Error& error) {
     store.sync();
     tell();
+    record_bad_licence(store, current, error);
     throw;
   }
   store.sync();
@@ -400,6 +415,37 @@ int ledger_approve(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// How the run will draw where shares are limited.
+void print_shares(const Store& store, const Permit& permit, const PermitRequest& request) {
+  const auto plan = plan_of(store, permit, request);
+  for (size_t g = 1; plan && g < plan->groups.size(); ++g) {
+    const auto& share = permit.share(static_cast<int>(g) - 1);
+    std::printf(
+        "licensor %s may have %g of the run: an epoch of %llu draws takes %llu of its %zu "
+        "samples\n",
+        share.licensor().c_str(), share.most(), static_cast<unsigned long long>(plan->size()),
+        static_cast<unsigned long long>(plan->groups[g].take), plan->groups[g].samples.size());
+  }
+}
+
+// Signed by as many as a permit must be.
+std::vector<Foreign> read_foreign(const Store& store, const std::vector<std::string>& files) {
+  std::vector<Foreign> out;
+  for (const std::string& file : files) {
+    const Note note = parse_note(read_file(file, 1 << 20));
+    ForeignText text;
+    parse_textproto(note.text, file, text);
+    require_digest_name(text.foreign().weights(), file + ": foreign.weights");
+    store.authority().require(note, Policy::PERMIT, store.size(), file);
+    out.push_back(text.foreign());
+  }
+  return out;
+}
+
+}  // namespace
+
 int ledger_permit(const LedgerOptions& o) {
   const SignerKey key = read_signer_key(o.key);
   const train::LoadedConfig loaded = train::load_config(o.file);
@@ -411,13 +457,22 @@ int ledger_permit(const LedgerOptions& o) {
   request.run = config.name();
   request.config_digest = loaded.digest;
   request.purpose = config.purpose();
-  request.height_px = config.clip().height();
-  request.draws = config.steps() * config.batch();
+  uint32_t most = config.batch();  // samples of a step
+  for (const train::RunConfig& shape : train::by_shape(config)) {
+    request.height_px = std::max(request.height_px, shape.clip().height());
+    most = std::max(most, shape.batch());
+  }
+  request.draws = config.steps() * most;
   request.passes_before = 1;  // the codec is fitted first
+  for (const auto& foreign : config.foreign()) request.starts_from.push_back(foreign.weights());
+  request.foreign = read_foreign(store, o.weights);
   request.resumes = o.resume;
-  request.hold_shares = o.hold_shares;
+  request.fit = train::fit_count(config);
+  request.revocable_last = config.sequence() == train::RunConfig::REVOCABLE_LAST;
+  request.buckets = !config.bucket().empty();
   if (!o.resume.empty()) {
-    request.draws -= std::min(request.draws, end_of_run(store, o.resume) * config.batch());
+    request.drawn = std::min(request.draws, end_of_run(store, o.resume) * most);
+    request.draws -= request.drawn;
     request.passes_before = 0;
   }
   request.hours = o.hours;
@@ -430,17 +485,20 @@ int ledger_permit(const LedgerOptions& o) {
     return record_refusal(store, o, "permit", config.name() + " " + digest_name(loaded.digest),
                           refused.verdict());
   }
+  const Permit permit = text.permit();
+  const auto lists = split_lists(*text.mutable_permit());
   const std::string note = signed_text(format_textproto(text), key);
-  const Permit& permit = text.permit();
   uint64_t samples = 0;
   for (const auto& shard : permit.shard()) samples += shard.samples();
   std::printf("permit for run %s: %d shards, %llu samples, until %s\n", permit.run().c_str(),
               permit.shard_size(), static_cast<unsigned long long>(samples),
               permit.expires_at().c_str());
+  print_shares(store, permit, request);
   if (o.dry_run) return exit_ok;
   const std::string proofs = shard_proofs(store, permit);
-  if (!o.draft) store.append({permit_fact(note)});
+  if (!o.draft) store.append(permit_facts(note, lists));
   write_file(proofs_path(o.out), proofs);
+  if (!lists.empty()) write_file(lists_path(o.out), format_lists(lists));
   write_file(o.out, note);
   if (o.draft) {
     std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",

@@ -14,11 +14,11 @@ namespace cleared::tools {
 struct LedgerOptions {
   std::string ledger, origin, name, role, file, key, out, log_key, comment, sql, trust;
   std::string resume;
-  std::vector<std::string> files;
+  std::vector<std::string> files, weights;
   uint64_t hours = 24, from = 0, limit = 0;
   std::optional<uint64_t> at, rows;  // of a query: at which size, how many at most
   bool all = false, json = false, csv = false, dry_run = false, leave_out = false, draft = false,
-       deep = false, hold_shares = false;
+       deep = false;
 };
 
 int ledger_init(const LedgerOptions& o);

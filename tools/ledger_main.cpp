@@ -117,9 +117,10 @@ int main(int argc, char** argv) {
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
     permit->add_option("--resume", o.resume,
                        "name of the run that goes on: what it consumed by the record is counted");
-    permit->add_flag("--hold-shares", o.hold_shares,
-                     "leave out shards of licensors whose share would be above their max_share");
     permit->add_flag("--leave-out-refused", o.leave_out, "go on without shards that are refused");
+    permit->add_option(
+        "--weights", o.weights,
+        "signed descriptions, *.weights, of foreign weights that the run starts from");
     permit->add_option("--only", o.name, "shards whose name starts like this, as \"latent-\"");
     add_writing(permit, o);
 
@@ -192,9 +193,12 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     bench->add_option("--folder", bench_options.folder, "where its files go, and are removed");
     bench->add_flag("--rights", bench_options.rights,
-                    "impact, statement and permit over --records clips and --runs runs");
+                    "impact, statement and permit over --records clips, a multiple of 1000000, and "
+                    "--runs runs; 10000000 and 10000 take minutes and 8 GB");
     bench->add_option("--runs", bench_options.runs, "with --rights")->capture_default_str();
-    bench->add_flag("--keep", bench_options.keep, "leave the ledger there, as bench.db");
+    bench->add_flag("--keep", bench_options.keep,
+                    "leave the ledger in --folder, as bench.db; with --rights as rights.db, and "
+                    "measure the one that is there already");
     bench->add_flag("--json", bench_options.json, "print JSON");
     std::function<int()> approving;
     cleared::tools::add_approval_commands(app, approving);

@@ -2,6 +2,8 @@
 // word from a record escaped. One thread.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -9,12 +11,16 @@
 
 namespace cleared::tools {
 
+constexpr size_t kPageRows = 2'000;  // of a table: what a browser opens at once
+
 class Page {
  public:
   explicit Page(std::string_view title);
   void heading(std::string_view text);
   void sentence(std::string_view text);
-  void table(const ledger::Table& table);
+  // kPageRows of it at most; then a line says how many more there are, with the `more` that the
+  // table does not hold, and `all`, how to see them.
+  void table(const ledger::Table& table, std::string_view all, uint64_t more = 0);
   // Word for word, as an SQL query or a proof; `name` is how a program finds it (block_of).
   void block(std::string_view name, std::string_view text);
   std::string finish() &&;

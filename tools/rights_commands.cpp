@@ -22,6 +22,7 @@
 #include "ledger/terms.h"
 #include "ledger/textproto.h"
 #include "ledger/tree_head.h"
+#include "ledger/trust.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
@@ -32,7 +33,7 @@ namespace {
 
 struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
-  std::string key, out;
+  std::string key, out, trust, foreign;
   uint64_t hours = 24;
   bool json = false, markdown = false, dry_run = false;
 };
@@ -57,31 +58,66 @@ int print_rules(const RightsOptions& o) {
   return exit_ok;
 }
 
-// The text of a licence, signed or not, and who is said to have signed it.
+// A licence, signed or not.
 struct LicenceFile {
   LicenceText terms;
-  std::vector<std::string> signers;
+  Note note;
 };
 LicenceFile read_licence(const std::string& path) {
   LicenceFile out;
-  std::string text = read_file(path);
-  if (text.find("\n\n\u2014 ") != std::string::npos) {
-    const Note note = parse_note(text);
-    text = note.text;
-    for (const auto& signature : note.signatures) out.signers.push_back(signature.name);
-  }
-  out.terms = parse_licence(text, path);
+  const std::string text = read_file(path);
+  const bool is_note = text.find("\n\n\u2014 ") != std::string::npos;
+  out.note = is_note ? parse_note(text) : Note{text, {}};
+  out.terms = parse_licence(out.note.text, path);
   return out;
 }
 
-std::vector<std::string> warnings_of_signers(const LicenceFile& file) {
-  std::vector<std::string> out;
-  for (const std::string& party :
-       {file.terms.licence().licensor(), file.terms.licence().licensee()}) {
-    if (std::find(file.signers.begin(), file.signers.end(), party) == file.signers.end()) {
-      out.push_back("not signed by " + party + " yet");
-    }
+// Where the keys are that signatures are held against: a trust file, a ledger, or nowhere.
+struct KnownKeys {
+  std::string where;
+  std::vector<PublicKey> keys;
+};
+KnownKeys known_keys(const RightsOptions& o) {
+  if (!o.trust.empty()) return {o.trust, read_trust(o.trust).keys};
+  KnownKeys out{o.ledger, {}};
+  if (o.ledger.empty()) return out;
+  const Store store(o.ledger, Access::read);
+  for (const KnownKey& known : store.authority().keys()) {
+    if (known.valid_at(store.size())) out.keys.push_back({known.role, known.key});
   }
+  return out;
+}
+
+struct PartySignature {
+  std::string party, role, standing;  // "verified", "not verified", "missing"
+  std::string warning;                // empty when it is verified
+};
+// A line with a party's name that its key did not make is no warning: Error{permission}.
+PartySignature check_signature(const LicenceFile& file, const KnownKeys& known,
+                               const std::string& party, const std::string& role,
+                               const std::string& path) {
+  PartySignature out{party, role, "verified", ""};
+  const auto& lines = file.note.signatures;
+  if (std::none_of(lines.begin(), lines.end(), [&](const auto& s) { return s.name == party; })) {
+    out.standing = "missing";
+    out.warning = "not signed by " + party + " yet";
+    return out;
+  }
+  bool has_key = false;
+  for (const PublicKey& key : known.keys) {
+    if (key.role != role || key.key.name != party) continue;
+    if (signed_by(file.note, key.key)) return out;
+    has_key = true;
+  }
+  if (has_key) {
+    throw Error(Errc::permission, path, ": the signature of ", party,
+                " does not verify: no key of ", role, " ", party, " in ", known.where,
+                " made it over this text");
+  }
+  out.standing = "not verified";
+  out.warning = "the signature of " + party + " was not verified: " +
+                (known.where.empty() ? "give its key with --trust FILE or --ledger"
+                                     : known.where + " has no key of " + role + " " + party);
   return out;
 }
 
@@ -99,7 +135,20 @@ int check_licence(const RightsOptions& o) {
   const LicenceFile file = read_licence(o.file);
   const auto sentences = explain_licence(file.terms);
   auto warnings = warn_of(file.terms, o.at.empty() ? date_of(now_us()) : o.at);
-  for (auto& more : warnings_of_signers(file)) warnings.push_back(std::move(more));
+  const KnownKeys known = known_keys(o);
+  const Licence& licence = file.terms.licence();
+  Json signatures = Json::array();
+  std::string verified;
+  for (const auto& [party, role] : {std::pair(licence.licensor(), std::string("licensor")),
+                                    std::pair(licence.licensee(), std::string("licensee"))}) {
+    const PartySignature signature = check_signature(file, known, party, role, o.file);
+    signatures.push_back({{"name", party}, {"role", role}, {"standing", signature.standing}});
+    if (signature.warning.empty()) {
+      verified += (verified.empty() ? "" : " and ") + role + " " + party;
+    } else {
+      warnings.push_back(signature.warning);
+    }
+  }
   if (!o.ledger.empty()) {
     const Store store(o.ledger, Access::read);
     if (covered_sources(store, file.terms) == 0)
@@ -109,10 +158,14 @@ int check_licence(const RightsOptions& o) {
     print_json(Json{{"licence", licence_ref(file.terms)},
                     {"says", sentences},
                     {"warnings", warnings},
-                    {"signed_by", file.signers}});
+                    {"signatures", signatures}});
     return exit_ok;
   }
   for (const auto& sentence : sentences) std::printf("%s\n", printable(sentence).c_str());
+  if (!verified.empty()) {
+    std::printf("Signed by %s: verified with the keys in %s.\n", printable(verified).c_str(),
+                known.where.c_str());
+  }
   for (const auto& warning : warnings) std::printf("warning: %s\n", printable(warning).c_str());
   return exit_ok;
 }
@@ -191,6 +244,15 @@ Use parse_use(const std::string& word) {
               "or GENERATE_COMMERCIAL");
 }
 
+uint32_t parse_contact(const std::string& word) {
+  Foreign::Contact contact = Foreign::A;
+  if (word.empty()) return 0;
+  if (!Foreign::Contact_Parse(word, &contact)) {
+    throw Error(Errc::usage, "release: --foreign must be A, B or C, a contact class");
+  }
+  return static_cast<uint32_t>(contact);
+}
+
 std::string checkpoint_digest(const Store& store, uint64_t seq) {
   Statement select(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
   if (!select.with(seq).next()) {
@@ -224,6 +286,7 @@ void write_release(const Store& store, const RightsOptions& o, Use use, const st
   r.set_tree_size(head.size);
   r.set_tree_root(digest_name(head.root));
   for (const std::string& ref : standing.licences) r.add_licence(ref);
+  for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
   for (const std::string role : {"approver", "licensor"}) {
     for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
       r.add_revoker(format_verifier_key(key));
@@ -249,8 +312,8 @@ int release(const RightsOptions& o) {
   purpose.set_model(o.model);
   purpose.set_field_of_use(o.field);
   purpose.set_compute_territory(o.at.empty() ? o.territory : o.at);
-  const CheckpointStanding standing =
-      judge_checkpoint(store, Rights(store), seq, Act{use, 0, &purpose, o.territory});
+  const CheckpointStanding standing = judge_checkpoint(
+      store, Rights(store), seq, Act{use, 0, &purpose, o.territory}, parse_contact(o.foreign));
   const Verdict& verdict = standing.verdict;
   if (verdict.cleared) {
     std::printf("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
@@ -258,6 +321,11 @@ int release(const RightsOptions& o) {
                 standing.licences.size(), standing.licences.size() == 1 ? "" : "s",
                 static_cast<unsigned long long>(standing.sources),
                 standing.sources == 1 ? "" : "s");
+    for (const Foreign& weights : standing.foreign) {
+      std::printf("it began with foreign weights %s of %s, contact class %s\n",
+                  weights.weights().c_str(), printable(weights.origin()).c_str(),
+                  Foreign::Contact_Name(weights.contact()).c_str());
+    }
     if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing);
     return exit_ok;
   }
@@ -361,7 +429,12 @@ void add_licence_commands(CLI::App& app, std::function<int()>& run, const Option
   CLI::App* check =
       add(*licence, run, o, "check", "explain a licence in plain words, and warn", check_licence);
   check->add_option("FILE", o->file, "text of a licence, or a note that was signed")->required();
-  check->add_option("--ledger", o->ledger, "also: does it cover anything in this ledger");
+  check->add_option(
+      "--ledger", o->ledger,
+      "also: do its signatures verify with the keys of this ledger, and does it cover "
+      "anything there");
+  check->add_option("--trust", o->trust,
+                    "verify its signatures with these keys: lines \"role vkey\", as in *.pub");
   check->add_option("--day", o->at, "as if today were this day, 2026-01-31");
   check->add_flag("--json", o->json, "print JSON");
   CLI::App* diff =
@@ -394,6 +467,8 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--key", o->key, "approver's private key, to sign --out with");
   let_go->add_option("--out", o->out, "write the yes as a note, for `train sample --release`");
   let_go->add_option("--hours", o->hours, "how long it holds, 1 to 168")->capture_default_str();
+  let_go->add_option("--foreign", o->foreign,
+                     "worst contact class of foreign weights to let go (default: none)");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
 
   CLI::App* not_this =

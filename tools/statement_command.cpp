@@ -28,6 +28,8 @@ struct StatementOptions {
 };
 
 constexpr uint64_t kMicros = 1'000'000;
+constexpr size_t kPageNoteBytes = 1 << 20;
+constexpr const char* kAll = "ledger statement --csv prints them all";
 
 // "USD=1000.25": at most six places after the point.
 std::pair<std::string, uint64_t> parse_revenue(const std::string& text) {
@@ -71,19 +73,23 @@ std::string rate_text(const Account::Fee& fee) {
   return "";
 }
 
-// All of it in lines of one form: what a spreadsheet or a test adds up again.
-Table lines_of(const Account& a) {
+// All of it in lines of one form: what a spreadsheet or a test adds up again. `emit` gets them one
+// by one, since there may be millions of clips.
+Table empty_lines() {
   Table out;
   out.columns = {"kind", "licence", "basis", "rate",         "currency",
                  "what", "passes",  "us",    "amount_micros"};
   out.numeric = {false, false, false, false, false, false, true, true, true};
+  return out;
+}
+template <class Emit>
+void each_line(const Account& a, const Emit& emit) {
   const auto line = [&](const char* kind, const Account::Part& part, const Account::Fee* fee,
                         const std::string& what, const std::string& passes, uint64_t us,
                         const std::string& amount) {
-    out.rows.push_back({kind, part.licence(), fee == nullptr ? "" : Pay::Basis_Name(fee->basis()),
-                        fee == nullptr ? "" : rate_text(*fee),
-                        fee == nullptr ? "" : fee->currency(), what, passes, std::to_string(us),
-                        amount});
+    emit({kind, part.licence(), fee == nullptr ? "" : Pay::Basis_Name(fee->basis()),
+          fee == nullptr ? "" : rate_text(*fee), fee == nullptr ? "" : fee->currency(), what,
+          passes, std::to_string(us), amount});
   };
   const auto amount_at = [](const auto& list, int i) {
     return i < list.size() ? std::to_string(list.Get(i)) : std::string();
@@ -119,11 +125,9 @@ Table lines_of(const Account& a) {
     });
   }
   for (const auto& total : a.total()) {
-    out.rows.push_back({total.party().empty() ? "total" : "total_of_party", "", "", "",
-                        total.currency(), total.party(), "", "",
-                        std::to_string(total.amount_micros())});
+    emit({total.party().empty() ? "total" : "total_of_party", "", "", "", total.currency(),
+          total.party(), "", "", std::to_string(total.amount_micros())});
   }
-  return out;
 }
 
 Table totals_of(const Account& a) {
@@ -157,45 +161,57 @@ Table fees_of(const Account& a) {
   return out;
 }
 
-// Runs, clips or sources of a part with what each fee gives them.
+// Runs, clips or sources of each part with what each fee gives them: `most` rows, and how many more
+// there are.
+struct Listed {
+  Table table;
+  uint64_t more = 0;
+};
 template <class List, class Of, class Name>
-Table by(const Account& a, const char* title, const List& list, const Of& micros,
-         const Name& name) {
-  Table out;
-  out.columns = {"licence", title, "seconds", "rate", "amount", "currency"};
-  out.numeric = {false, false, true, false, true, false};
+Listed by(const Account& a, const char* title, size_t most, const List& list, const Of& micros,
+          const Name& name) {
+  Listed out;
+  out.table.columns = {"licence", title, "seconds", "rate", "amount", "currency"};
+  out.table.numeric = {false, false, true, false, true, false};
   for (const auto& part : a.part()) {
+    std::vector<const Account::Fee*> fees;  // that count by it
+    for (const auto& fee : part.fee()) {
+      if (!micros(fee).empty()) fees.push_back(&fee);
+    }
+    if (fees.empty()) fees.push_back(nullptr);
     for (int i = 0; i < list(part).size(); ++i) {
-      const auto [what, us] = name(list(part).Get(i));
-      bool paid = false;
-      for (const auto& fee : part.fee()) {
-        if (i >= micros(fee).size()) continue;
-        paid = true;
-        out.rows.push_back({part.licence(), what, money(us), rate_text(fee),
-                            money(micros(fee).Get(i)), fee.currency()});
+      if (out.table.rows.size() + fees.size() > most) {
+        out.more += fees.size();
+        continue;
       }
-      if (!paid) out.rows.push_back({part.licence(), what, money(us), "no fee by it", "", ""});
+      const auto [what, us] = name(list(part).Get(i));
+      for (const Account::Fee* fee : fees) {
+        out.table.rows.push_back({part.licence(), what, money(us),
+                                  fee == nullptr ? "no fee by it" : rate_text(*fee),
+                                  fee == nullptr ? "" : money(micros(*fee).Get(i)),
+                                  fee == nullptr ? "" : fee->currency()});
+      }
     }
   }
   return out;
 }
-
-struct Tables {
-  Table runs, clips, sources;
-};
-Tables tables_of(const Account& a) {
-  const auto run_of = [](const auto& r) { return std::pair(r.run(), r.sample_us()); };
-  const auto clip_of = [](const auto& c) { return std::pair(c.clip(), c.sample_us()); };
-  const auto source_of = [](const auto& s) { return std::pair(s.path(), s.duration_us()); };
-  return {by(
-              a, "run", [](const auto& p) -> const auto& { return p.run(); },
-              [](const auto& f) -> const auto& { return f.run_micros(); }, run_of),
-          by(
-              a, "clip", [](const auto& p) -> const auto& { return p.clip(); },
-              [](const auto& f) -> const auto& { return f.clip_micros(); }, clip_of),
-          by(
-              a, "source", [](const auto& p) -> const auto& { return p.source(); },
-              [](const auto& f) -> const auto& { return f.source_micros(); }, source_of)};
+Listed runs_of(const Account& a, size_t most) {
+  return by(
+      a, "run", most, [](const auto& p) -> const auto& { return p.run(); },
+      [](const auto& f) -> const auto& { return f.run_micros(); },
+      [](const auto& r) { return std::pair(r.run(), r.sample_us()); });
+}
+Listed clips_of(const Account& a, size_t most) {
+  return by(
+      a, "clip", most, [](const auto& p) -> const auto& { return p.clip(); },
+      [](const auto& f) -> const auto& { return f.clip_micros(); },
+      [](const auto& c) { return std::pair(c.clip(), c.sample_us()); });
+}
+Listed sources_of(const Account& a, size_t most) {
+  return by(
+      a, "source", most, [](const auto& p) -> const auto& { return p.source(); },
+      [](const auto& f) -> const auto& { return f.source_micros(); },
+      [](const auto& s) { return std::pair(s.path(), s.duration_us()); });
 }
 
 std::string title_of(const Account& a) {
@@ -211,17 +227,17 @@ std::string basis_of(const Account& a) {
 std::string to_page(const Account& a, const std::string& note) {
   Page page(title_of(a));
   page.sentence(basis_of(a));
-  const Tables tables = tables_of(a);
   page.heading("Due");
-  page.table(totals_of(a));
+  page.table(totals_of(a), kAll);
   page.heading("By licence and rate");
-  page.table(fees_of(a));
-  page.heading("By run");
-  page.table(tables.runs);
-  page.heading("By clip");
-  page.table(tables.clips);
-  page.heading("Ingested");
-  page.table(tables.sources);
+  page.table(fees_of(a), kAll);
+  const auto list = [&](const char* heading, const Listed& listed) {
+    page.heading(heading);
+    page.table(listed.table, kAll, listed.more);
+  };
+  list("By run", runs_of(a, kPageRows));
+  list("By clip", clips_of(a, kPageRows));
+  list("Ingested", sources_of(a, kPageRows));
   page.heading("How it is counted");
   page.sentence(a.rounding());
   page.sentence(
@@ -230,26 +246,40 @@ std::string to_page(const Account& a, const std::string& note) {
   page.block("query", a.query());
   if (!note.empty()) {
     page.heading("Signed");
-    page.block("statement", note);
+    if (note.size() <= kPageNoteBytes) {
+      page.block("statement", note);
+    } else {
+      page.sentence("What was signed has " + std::to_string(note.size()) +
+                    " bytes, too many for this page; it is the file that --out wrote.");
+    }
   }
   return std::move(page).finish();
 }
 
-Json to_json(const Account& a) {
-  Json out = {
+// Line by line, as in CSV.
+void print_account(const Account& a) {
+  const Json head = {
       {"licensor", a.licensor()}, {"from", a.from()},           {"to", a.to()},
-      {"origin", a.origin()},     {"tree_size", a.tree_size()}, {"tree_root", a.tree_root()}};
-  out["lines"] = tools::to_json(lines_of(a));
-  out["rounding"] = a.rounding();
-  out["query"] = a.query();
-  return out;
+      {"origin", a.origin()},     {"tree_size", a.tree_size()}, {"tree_root", a.tree_root()},
+      {"rounding", a.rounding()}, {"query", a.query()}};
+  const std::string text = head.dump(2, ' ', true, Json::error_handler_t::replace);
+  std::printf("%s,\n  \"lines\": [\n", text.substr(0, text.rfind('\n')).c_str());
+  Table line = empty_lines();
+  bool first = true;
+  each_line(a, [&](std::vector<std::string> row) {
+    line.rows = {std::move(row)};
+    std::fputs(first ? "    " : "    ,", stdout);
+    print_json_line(to_json(line)[0]);
+    first = false;
+  });
+  std::printf("  ]\n}\n");
 }
 
 void print_text(const Account& a) {
   std::printf("%s\n%s\n", printable(title_of(a)).c_str(), printable(basis_of(a)).c_str());
   print_table(fees_of(a));
-  const Tables tables = tables_of(a);
-  if (!tables.runs.rows.empty()) print_table(tables.runs);
+  const Table runs = runs_of(a, SIZE_MAX).table;
+  if (!runs.rows.empty()) print_table(runs);
   std::printf("due\n");
   print_table(totals_of(a));
   std::printf("%s\nquery: %s\n", a.rounding().c_str(), printable(a.query()).c_str());
@@ -257,7 +287,8 @@ void print_text(const Account& a) {
 
 int statement(StatementOptions o) {
   for (const std::string& text : o.revenue) o.request.revenue.insert(parse_revenue(text));
-  o.request.clips = !o.no_clips;
+  const bool told = o.csv || o.json || !o.html.empty() || !o.out.empty();  // the table has no clips
+  o.request.clips = told && !o.no_clips;
   if (o.key.empty() != o.out.empty()) {
     throw Error(Errc::usage, "statement: --key signs what --out writes; give both or neither");
   }
@@ -274,11 +305,10 @@ int statement(StatementOptions o) {
   }
   if (!o.html.empty()) write_file(o.html, to_page(account, note));
   if (o.json) {
-    print_json(to_json(account));
+    print_account(account);
   } else if (o.csv) {
-    const Table lines = lines_of(account);
-    print_csv_line(lines.columns);
-    for (const auto& row : lines.rows) print_csv_line(row);
+    print_csv_line(empty_lines().columns);
+    each_line(account, [](const std::vector<std::string>& row) { print_csv_line(row); });
   } else {
     print_text(account);
     if (!o.out.empty()) std::printf("%s: signed\n", o.out.c_str());

@@ -12,6 +12,7 @@
 #include "tools/launch.h"
 #include "tools/train_output.h"
 #include "train/agree.h"
+#include "train/environment.h"
 #include "train/replay.h"
 
 namespace cleared::tools {
@@ -98,8 +99,7 @@ int do_replay(Options& options) {
                   train::claimed_state({replay.run, replay.from, replay.steps}).ranks());
     if (ranks > 1) return launch_ranks(ranks, options.argv);
   }
-  const char* rank = std::getenv("RANK");
-  const bool first = rank == nullptr || std::string_view(rank) == "0";
+  const bool first = train::world_from_environment().rank == 0;
   Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
     options.replay.on_step = [&](uint64_t step, uint64_t end) {
@@ -107,6 +107,7 @@ int do_replay(Options& options) {
                          static_cast<unsigned long long>(end)));
     };
   }
+  options.replay.on_lost = end_lost;
   try {
     const train::ReplayReport report = train::replay(options.replay);
     if (!first) return report.disagreement ? exit_no : exit_ok;
@@ -133,6 +134,7 @@ int do_step0(const Options& options) {
            {"seed", report.seed},
            {"tensors", report.tensors},
            {"from_footage", report.from_footage},
+           {"foreign", report.foreign},
            {"checkpoints", report.checkpoints},
            {"disagreement", to_json(report.disagreement)}});
   }
@@ -143,6 +145,9 @@ int do_step0(const Options& options) {
       "agrees: run %s began from its seed: %llu tensors made again from seed %llu, "
       "as %llu checkpoints say",
       report.run.c_str(), number(report.tensors), number(report.seed), number(report.checkpoints)));
+  for (const std::string& weights : report.foreign) {
+    lines.lasting("and from foreign weights " + weights);
+  }
   lines.lasting(
       text("%llu tensors of the codec come from the footage: replay --from 0 makes them "
            "again, and shows that training went on from there",
@@ -192,6 +197,7 @@ Exit codes: 0 it agrees, 1 it does not (the line names the first step), 3 refuse
   replay->add_option("--nproc-per-node", o->ranks, "ranks to start; default: as the run had")
       ->check(CLI::Range(1, 1024));
   replay->add_option("--curate", r.curate, "the curate program, for decoding");
+  replay->add_option("--foreign", r.foreign, "weights from elsewhere that the run started from");
   replay->add_option("--vae", r.vae, "checkpoint of the autoencoder, where the config wants one");
   add_output(replay);
 
@@ -202,6 +208,7 @@ Exit codes: 0 it agrees, 1 it does not (the line names the first step), 3 refuse
 
 Exit codes: 0 the run began from its seed, 1 it did not, 65 damaged files, 66 no checkpoint.)");
   step0->add_option("run", o->step0.run, "the run's folder")->required();
+  step0->add_option("--foreign", o->step0.foreign, "weights from elsewhere that it started from");
   step0->add_option("--trust", o->step0.trust, "public keys: the trainer's must be there")
       ->required();
   add_output(step0);

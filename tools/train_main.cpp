@@ -20,6 +20,7 @@
 #include "train/agree.h"
 #include "train/check.h"
 #include "train/data/config.h"
+#include "train/environment.h"
 #include "train/loop.h"
 #include "train/sample.h"
 #include "train/version.h"
@@ -41,11 +42,11 @@ constexpr const char* kExamples = R"(Examples:
   torchrun --no-python --nproc-per-node 8 train run (the same) --key trainer.key --out runs/nano
   train vae    (the same, with a config of stage AUTOENCODER) --out runs/vae
   train encode --checkpoint runs/vae/step-001000 (permit, trust, shards, notices) --out latents
-  train eval   --checkpoint runs/nano/step-000250 (permit, trust, shards, notices)
+  train eval   --checkpoint runs/nano/step-000480 (permit, trust, shards, notices)
   train plan   configs/small.textproto
   train replay runs/nano --from 100 --permit nano.permit --trust auditor.trust --shards shards
   train step0  runs/nano --trust auditor.trust
-  train sample --checkpoint runs/nano/step-000250 --release nano.release --trust approver.pub \
+  train sample --checkpoint runs/nano/step-000480 --release nano.release --trust approver.pub \
                --caption "A city street" --out street.gif
 
 Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
@@ -76,6 +77,7 @@ void show_start(Lines& lines, const train::StartReport& start) {
                   {"backend", start.backend},
                   {"machine", start.machine},
                   {"peak_flops_per_s", start.peak_flops_per_s},
+                  {"foreign", start.foreign},
                   {"resumed_from", start.resumed_from.string()},
                   {"set_aside", start.set_aside}});
   }
@@ -86,8 +88,11 @@ void show_start(Lines& lines, const train::StartReport& start) {
                 text(", %llu samples, %.2f M parameters, %d rank%s",
                      static_cast<unsigned long long>(start.samples),
                      static_cast<double>(start.parameters) / 1e6, start.ranks,
-                     start.ranks == 1 ? "" : "s over ") +
-                (start.ranks == 1 ? "" : start.backend));
+                     start.ranks == 1 ? "" : "s") +
+                (start.backend == "none" ? "" : " over " + start.backend));
+  for (const std::string& weights : start.foreign) {
+    lines.lasting("it began with foreign weights " + weights);
+  }
   if (start.set_aside > 0) {
     lines.lasting(text("%zu later checkpoints were set aside, none deleted", start.set_aside));
   }
@@ -184,11 +189,6 @@ void stop_on_signals() {
   ::sigaction(SIGINT, &stop, nullptr);
 }
 
-bool is_first_rank() {
-  const char* rank = std::getenv("RANK");
-  return rank == nullptr || std::string(rank) == "0";
-}
-
 // Rank 0 speaks for what all ranks agreed on.
 int do_other_rank(const Options& options) try {
   using End = train::RunResult::End;
@@ -210,7 +210,8 @@ int do_run(Options& options, char** argv) {
   if (std::getenv("RANK") == nullptr && options.ranks > 1) {
     return tools::launch_ranks(options.ranks, argv, options.restarts);
   }
-  if (std::getenv("RANK") != nullptr) tools::end_with_parent();
+  const train::WorldOptions where = train::world_from_environment();
+  if (where.launched) tools::end_with_parent();
   stop_on_signals();
   Lines lines(options.json, options.quiet);
   const uint32_t every = config.log_every();
@@ -218,9 +219,10 @@ int do_run(Options& options, char** argv) {
   options.run.on_start = [&](const auto& start) { show_start(lines, start); };
   options.run.on_step = [&](const auto& step) { show_step(lines, step, every); };
   options.run.on_checkpoint = [&](const auto& checkpoint) { show_checkpoint(lines, checkpoint); };
+  options.run.on_lost = tools::end_lost;
 
   using End = train::RunResult::End;
-  if (!is_first_rank()) return do_other_rank(options);
+  if (where.rank != 0) return do_other_rank(options);
   const train::RunResult result = train::run(options.run);
   if (result.end == End::refused) {
     if (result.last) {
@@ -312,6 +314,9 @@ void add_run(CLI::App* run, Options& o) {
   run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
   run->add_option("--curate", o.run.curate, "the curate program, for decoding");
   run->add_option("--vae", o.run.vae, "checkpoint of the autoencoder, where the config wants one");
+  run->add_option(
+      "--foreign", o.run.foreign,
+      "weights from elsewhere, where the config starts from some (not when it goes on)");
   run->add_option("--profile", o.run.profile, "trace so many steps into OUT/trace.json (Chrome)")
       ->check(CLI::Range(1, 1000));
   run->add_flag("--leave-out-revoked", o.run.gate.leave_out,
@@ -363,6 +368,8 @@ int main(int argc, char** argv) {
     sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to");
     sample->add_flag("--commercial", o.commercial, "for GENERATE_COMMERCIAL, not _INTERNAL");
     sample->add_option("--curate", o.sample.curate, "the curate program, for WebM files");
+    sample->add_option("--shape", o.sample.shape,
+                       "WIDTHxHEIGHTxFRAMES, of a config with buckets (default: its clip)");
     sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");
     sample->add_option("--steps", o.sample.steps, "of the sampler")->check(CLI::Range(1, 10000));
     sample->add_option("--guidance", o.sample.guidance, "how much the caption counts; 1: plainly");

@@ -1,5 +1,6 @@
 #include "tools/train_stage_commands.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -14,6 +15,7 @@
 #include "train/model/machine.h"
 #include "train/model/peak.h"
 #include "train/plan.h"
+#include "train/setup.h"
 
 namespace cleared::tools {
 namespace {
@@ -46,16 +48,27 @@ int do_plan(const Options& options) {
   }
   train::prepare_machine(options.threads);
   const at::Device device = train::first_device();
-  const double peak = train::measure_peak(device);
+  const double peak = train::measure_peak(device, train::precision_of(loaded.config));
   const double step_s = train::step_seconds(plan, peak * options.share, options.ranks);
-  const auto clips = (loaded.config.batch() + static_cast<uint32_t>(options.ranks) - 1) /
-                     static_cast<uint32_t>(options.ranks);
-  const uint64_t needed = plan.state_bytes + clips * plan.activation_bytes;
+  // Of a rank, or of a micro-batch: the gradient of each is done before the next begins.
+  const uint32_t parts = loaded.config.gradients() == train::RunConfig::EXACT
+                             ? train::micro_batches_of(loaded.config)
+                             : 1;
+  const uint32_t shares = std::max(parts, static_cast<uint32_t>(options.ranks));
+  uint64_t activations = 0, recomputed = 0;  // of the shape that needs most
+  bool divides = true;
+  for (const train::RunConfig& shape : train::by_shape(loaded.config)) {
+    const uint32_t clips = (shape.batch() + shares - 1) / shares;
+    const train::Plan one = train::plan_of(shape);
+    activations = std::max(activations, clips * one.activation_bytes);
+    recomputed = std::max(recomputed, clips * one.recomputed_bytes);
+    divides = divides && shape.batch() % static_cast<uint32_t>(options.ranks) == 0;
+  }
+  const uint64_t needed = plan.state_bytes + activations;
   const uint64_t there = train::free_bytes(device);
   const uint64_t all_needed =
       device.is_cpu() ? needed * static_cast<uint64_t>(options.ranks) : needed;
   const bool fits = there == 0 || all_needed <= there;
-  const bool divides = loaded.config.batch() % static_cast<uint32_t>(options.ranks) == 0;
   if (options.json) {
     print({{"config", loaded.config.name()},
            {"parameters", plan.parameters()},
@@ -65,6 +78,7 @@ int do_plan(const Options& options) {
            {"tokens", plan.tokens},
            {"clip_flop", plan.clip_flop},
            {"step_flop", plan.step_flop},
+           {"again_flop", plan.again_flop},
            {"state_bytes", plan.state_bytes},
            {"activation_bytes", plan.activation_bytes},
            {"recomputed_bytes", plan.recomputed_bytes},
@@ -79,17 +93,28 @@ int do_plan(const Options& options) {
            {"fits", fits && divides}});
   } else if (!options.quiet) {
     std::printf("%s\n", line.c_str());
+    const auto shapes = train::by_shape(loaded.config);
+    for (size_t i = 1; i < shapes.size(); ++i) {
+      const train::RunConfig::Clip& clip = shapes[i].clip();
+      const train::Plan one = train::plan_of(shapes[i]);
+      std::printf(
+          "bucket %s: %u x %u, %u frame%s, %llu tokens, a step of %u: %.4g tokens, %.4g TFLOP\n",
+          loaded.config.bucket(static_cast<int>(i) - 1).shards().c_str(), clip.width(),
+          clip.height(), clip.frames(), clip.frames() == 1 ? "" : "s", number(one.tokens),
+          shapes[i].batch(), static_cast<double>(one.tokens) * shapes[i].batch(),
+          one.step_flop / 1e12);
+    }
     std::printf(
-        "here: %.4g TFLOP/s measured in float32 on %s with %d thread%s; at %.0f %% of it on "
+        "here: %.4g TFLOP/s measured in %s on %s with %d thread%s; at %.0f %% of it on "
         "%d equal rank%s a step takes %s, %llu steps %s\n",
-        peak / 1e12, device.is_cpu() ? "the CPU" : "the GPU", options.threads,
-        options.threads == 1 ? "" : "s", 100 * options.share, options.ranks,
-        options.ranks == 1 ? "" : "s", text("%.3g s", step_s).c_str(),
-        number(loaded.config.steps()),
+        peak / 1e12, loaded.config.precision() == train::RunConfig::BF16 ? "bfloat16" : "float32",
+        device.is_cpu() ? "the CPU" : "the GPU", options.threads, options.threads == 1 ? "" : "s",
+        100 * options.share, options.ranks, options.ranks == 1 ? "" : "s",
+        text("%.3g s", step_s).c_str(), number(loaded.config.steps()),
         duration_text(step_s * static_cast<double>(loaded.config.steps())).c_str());
     std::printf("memory: %s needed (%s with every block computed again), %s free\n",
                 train::bytes_text(all_needed).c_str(),
-                train::bytes_text(plan.state_bytes + clips * plan.recomputed_bytes).c_str(),
+                train::bytes_text(plan.state_bytes + recomputed).c_str(),
                 train::bytes_text(there).c_str());
   }
   if (!divides) {
@@ -251,7 +276,7 @@ Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
       "eval",
       "measure a checkpoint: loss by time, the codec, and how near its clips are to footage");
   eval->footer(R"(Example:
-  train eval --checkpoint runs/nano/step-000250 --permit eval.permit --trust eval.trust \
+  train eval --checkpoint runs/nano/step-000480 --permit eval.permit --trust eval.trust \
              --shards shards --notices notices
 
 Samples that the permit lists and the run never consumed are the held-out ones.

@@ -9,7 +9,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "train/config.pb.h"
-#include "train/data/codec_shape.h"
+#include "train/data/config.h"
 #include "train/model/random.h"
 #include "train/setup.h"
 
@@ -52,6 +52,7 @@ AutoencoderTrainee::AutoencoderTrainee(World& world, const RunConfig& config,
                                        const CheckpointTensors& tensors)
     : world_(world),
       config_(config),
+      shapes_(by_shape(config)),
       vae_(build_vae(world, config, tensors.model)),
       statistics_(share_statistics(world, config, tensors.codec)),
       parallel_(world, vae_.parameters(), gradient_options(config)),
@@ -60,7 +61,7 @@ AutoencoderTrainee::AutoencoderTrainee(World& world, const RunConfig& config,
       counted_(optimiser_.steps() > 0) {}
 
 void AutoencoderTrainee::prepare(const Batch& batch) {
-  video_BCTHW_ = video_of(batch, config_);
+  video_BCTHW_ = video_of(batch, shapes_[batch.shape]);
 }
 
 Learned AutoencoderTrainee::learn(const Batch& batch, uint32_t first_slot) {
@@ -71,7 +72,7 @@ Learned AutoencoderTrainee::learn(const Batch& batch, uint32_t first_slot) {
   for (int64_t round = 0; round < rounds; ++round) {
     const Tensor video = video_BCTHW_.narrow(0, round * size, size).to(world_.device());
     const Tensor noise =
-        latent_noise(batch.step, first_slot + static_cast<uint64_t>(round * size), size);
+        latent_noise(batch, first_slot + static_cast<uint64_t>(round * size), size);
     const VaeLoss loss = vae_loss(vae_, video, noise,
                                   {.gradient = options.gradient_loss(), .kl = options.kl_loss()});
     parallel_.backward(loss.total);
@@ -92,19 +93,16 @@ Learned AutoencoderTrainee::learn(const Batch& batch, uint32_t first_slot) {
   return learned;
 }
 
-Tensor AutoencoderTrainee::latent_noise(uint64_t step, uint64_t first_slot, int64_t count) const {
+Tensor AutoencoderTrainee::latent_noise(const Batch& batch, uint64_t first_slot,
+                                        int64_t count) const {
   std::vector<Draw> draws;
   for (int64_t i = 0; i < count; ++i) {
     draws.push_back({.seed = config_.seed(),
-                     .step = step,
+                     .step = batch.step,
                      .sample = first_slot + static_cast<uint64_t>(i),
                      .purpose = Purpose::latent});
   }
-  const LatentShape shape = latent_shape(config_);
-  const auto side = [](uint64_t n) { return static_cast<int64_t>(n); };
-  return normal(draws,
-                {side(shape.channels), side(shape.frames), side(shape.height), side(shape.width)})
-      .to(world_.device());
+  return normal(draws, latent_sizes(shapes_[batch.shape])).to(world_.device());
 }
 
 // The latents' mean and mean square by channel, over the step, averaged over the last steps.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "train/codec.h"
+#include "train/data/config.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/optim.h"
@@ -21,11 +22,12 @@ class AutoencoderTrainee : public Learner {
   int64_t parameter_count() const override { return vae_.parameter_count(); }
 
  private:
-  Tensor latent_noise(uint64_t step, uint64_t first_slot, int64_t count) const;
+  Tensor latent_noise(const Batch& batch, uint64_t first_slot, int64_t count) const;
   void count(const Tensor& moments_2C);
 
   World& world_;
   const RunConfig& config_;
+  const std::vector<RunConfig> shapes_;
   Vae vae_;
   LatentStatistics statistics_;
   DataParallel parallel_;

@@ -32,11 +32,13 @@ struct GatePaths {
 };
 ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths);
 
-// Merkle root over the digests of the permitted samples, in their order: names what a data order is
-// an order of.
-Digest samples_root(const ledger::Gate& gate);
+// Merkle root over the digests of the permitted samples, in their order, whose share each counts
+// for, where shares are limited, and over their shapes, where the config has buckets: names what a
+// data order is an order of.
+Digest samples_root(const RunConfig& config, const ledger::Gate& gate);
 
 // The data order that the config asks for, of the samples that the gate permits, from `first_step`.
+// Where the permit limits shares it holds them; throws ledger::Refused when no order does.
 Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first_step);
 
 // What is read before the first step, each list ascending and evenly spread: the samples that the
@@ -44,19 +46,32 @@ Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first
 struct FitSamples {
   std::vector<uint64_t> video, captions, all;
 };
-// Of those that come last none is read, as long as there are others.
+// Of those that come last none is read, as long as there are others. Where shares are limited,
+// those that an epoch begins with, for they count.
+uint64_t fit_count(const RunConfig& config);  // of `all`, at most
 FitSamples fit_samples(const RunConfig& config, const ledger::Gate& gate);
 
-// Passes by sample that were consumed before `order` began, from totals at `step`. To be added to
-// what the order has consumed, modulo 2^64. Where the permit has counted what run `resumed`
-// consumed up to this step, none of it counts again.
+// One pass more of a sample.
+void add_pass(Totals& totals, const ledger::Gate& gate, uint64_t sample);
+
+// By sample, the passes of its clip but for those that `order` counts for the sample itself: what
+// was consumed before `order` began, from totals at `step`, and what other samples of the clip, as
+// its latent is one, will have been consumed at `end_step`. To be added to what the order has
+// consumed, modulo 2^64. Where the permit has counted what run `resumed` consumed up to this step,
+// none of it counts again.
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
-                                    const Totals& totals, uint64_t step,
+                                    const Totals& totals, uint64_t step, uint64_t end_step,
                                     const std::string& resumed = {});
 
-// Throws ledger::Refused when the steps up to `end_step` would consume a sample more often than the
+// Throws ledger::Refused when the steps up to `end_step` would consume a clip more often than the
 // permit allows: better now than there.
 void check_passes(const ledger::Gate& gate, const Order& order, const std::vector<uint64_t>& before,
+                  uint64_t end_step);
+
+// Throws ledger::Refused when a licensor has more than its share of what the steps [first_step,
+// end_step) consume, and of the samples that were read before: counted sample by sample, whatever
+// was planned.
+void check_shares(const ledger::Gate& gate, const Order& order, const FitSamples& before,
                   uint64_t end_step);
 
 struct CheckReport {

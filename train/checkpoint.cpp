@@ -26,6 +26,15 @@ TensorMap weights_of(const CheckpointTensors& tensors) {
   return all;
 }
 
+// "none", or the digests.
+std::string foreign_names(const State& state) {
+  std::string names;
+  for (const State::Foreign& foreign : state.foreign()) {
+    names += (names.empty() ? "" : " ") + foreign.weights();
+  }
+  return names.empty() ? "none" : names;
+}
+
 // What a reader of the weights file alone can see.
 Metadata metadata_of(const State& state, const Span& span) {
   Metadata metadata = {
@@ -44,7 +53,7 @@ Metadata metadata_of(const State& state, const Span& span) {
       {"ranks", std::to_string(state.ranks())},
       {"threads", std::to_string(state.threads())},
       {"machine", state.machine()},
-      {"foreign_weights", "none"},
+      {"foreign_weights", foreign_names(state)},
   };
   if (state.has_vae()) metadata["vae"] = state.vae();
   if (state.has_parent()) metadata["parent"] = state.parent();
@@ -77,15 +86,25 @@ void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors) {
   }
 }
 
-CheckpointTensors copy_of(const CheckpointTensors& tensors) {
-  const auto copy = [](const TensorMap& map) {
-    TensorMap copied;
+void copy_into(const CheckpointTensors& tensors, CheckpointTensors& copied) {
+  const auto copy = [](const TensorMap& map, TensorMap& before) {
+    TensorMap copies;
     for (const auto& [name, tensor] : map) {
-      copied.emplace(name, tensor.detach().to(at::kCPU, tensor.scalar_type(), false, true));
+      const auto old = before.find(name);
+      if (old != before.end() && old->second.sizes() == tensor.sizes() &&
+          old->second.scalar_type() == tensor.scalar_type()) {
+        old->second.copy_(tensor.detach());
+        copies.insert(*old);
+      } else {
+        copies.emplace(name, tensor.detach().to(at::kCPU, tensor.scalar_type(), false, true));
+      }
     }
-    return copied;
+    before = std::move(copies);
   };
-  return {copy(tensors.model), copy(tensors.ema), copy(tensors.codec), copy(tensors.optimiser)};
+  copy(tensors.model, copied.model);
+  copy(tensors.ema, copied.ema);
+  copy(tensors.codec, copied.codec);
+  copy(tensors.optimiser, copied.optimiser);
 }
 
 Digest tensor_digest(const Tensor& tensor) {

@@ -40,8 +40,9 @@ struct CheckpointTensors {
 // The optimiser's part of `state` (train/model/optim.h), and what it averages.
 void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors);
 
-// The same values in storage of their own, on the CPU, so that training may go on.
-CheckpointTensors copy_of(const CheckpointTensors& tensors);
+// The same values in storage of their own, on the CPU, so that training may go on. Into that of
+// `copied` where it fits, for new memory takes longer than the copy: all that refer to it change.
+void copy_into(const CheckpointTensors& tensors, CheckpointTensors& copied);
 
 // SHA-256 of the values as they lie in memory.
 Digest tensor_digest(const Tensor& tensor);

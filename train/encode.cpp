@@ -45,7 +45,8 @@ class Encoding {
             read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
         gate_(gate_options(loaded_, options.gate)),
-        decoder_(decoder_options(options.curate, loaded_.config)) {
+        shapes_(by_shape(loaded_.config)),
+        decoders_(shapes_.size()) {
     const TensorMap state = codec_of(checkpoint_.tensors, loaded_.config);
     codec_ = make_codec(loaded_.config, state);
     report_.codec = codec_digest(state);
@@ -65,11 +66,18 @@ class Encoding {
   }
 
  private:
-  void encode_shard(size_t number) {
+  // With buckets after the shard it comes from, so that a config can tell latents by shape.
+  std::string name_of(size_t number) const {
+    if (shapes_.size() > 1) return "latent-" + gate_.shard_name(number);
     char name[32];
     std::snprintf(name, sizeof name, "latent-%06zu.tar", number);
+    return name;
+  }
+
+  void encode_shard(size_t number) {
+    const std::string name = name_of(number);
     const auto& shard = gate_.permit().shard(static_cast<int>(number));
-    const bool present = fs::exists(options_.out / (std::string(name) + ".manifest"));
+    const bool present = fs::exists(options_.out / (name + ".manifest"));
     if (present) ++report_.present;
     const ledger::Manifest manifest =
         present ? ledger::read_manifest(options_.out / name) : make_shard(number, name, shard);
@@ -97,9 +105,14 @@ class Encoding {
     // Like a step, it is refused from the moment that the permit no longer holds.
     if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
     const ledger::ClearedSample cleared = gate_.clear(i, 1);
-    const Frames frames = decoder_.decode(cleared);
+    const size_t shape = shape_of_shard(loaded_.config, gate_.shard_name(gate_.samples()[i].shard));
+    auto& decoder = decoders_[shape];
+    if (!decoder) {
+      decoder = std::make_unique<Decoder>(decoder_options(options_.curate, loaded_.config)[shape]);
+    }
+    const Frames frames = decoder->decode(cleared);
     const Frames* one = &frames;
-    const Tensor video = to_video({&one, 1}, loaded_.config);
+    const Tensor video = to_video({&one, 1}, shapes_[shape]);
     const Tensor latent = codec_->encode(video);
     report_.psnr_db += psnr_db(codec_->decode(latent), video);
     ++encoded_;
@@ -116,7 +129,8 @@ class Encoding {
   Checkpoint checkpoint_;
   LoadedConfig loaded_;
   ledger::Gate gate_;
-  Decoder decoder_;
+  const std::vector<RunConfig> shapes_;
+  std::vector<std::unique_ptr<Decoder>> decoders_;  // by shape, made when the first sample is
   std::unique_ptr<Codec> codec_;
   std::vector<ledger::Fact> facts_;
   uint64_t encoded_ = 0;

@@ -47,7 +47,8 @@ class Evaluation {
             read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
         gate_(gate_options(loaded_, options.gate)),
-        decoder_(decoder_options(options.curate, loaded_.config)) {
+        shapes_(by_shape(loaded_.config)),
+        decoders_(shapes_.size()) {
     if (loaded_.config.stage() != RunConfig::TRANSFORMER) {
       throw Error(Errc::config, "eval: checkpoint ", options.checkpoint.string(),
                   " is of an autoencoder: train encode says how good that is");
@@ -79,10 +80,18 @@ class Evaluation {
     std::map<bool, std::vector<Mean>> by_kind;  // seen?
     for (auto seen : {true, false}) by_kind[seen].resize(std::size(kTimes));
     for (uint64_t i = 0; i < count; ++i) {
-      const Item item = load_item(gate_, decoder_, i * all / count, 1);
+      const uint64_t sample = i * all / count;
+      const size_t shape =
+          shape_of_shard(loaded_.config, gate_.shard_name(gate_.samples()[sample].shard));
+      auto& decoder = decoders_[shape];
+      if (!decoder) {
+        decoder =
+            std::make_unique<Decoder>(decoder_options(options_.curate, loaded_.config)[shape]);
+      }
+      const Item item = load_item(gate_, *decoder, sample, 1);
       const bool seen = checkpoint_.text.totals.contains(item.digest);
       ++(seen ? report_.seen : report_.held_out);
-      const Tensor latent = latent_of(item, psnr);
+      const Tensor latent = latent_of(item, shapes_[shape], psnr);
       for (size_t time = 0; time < std::size(kTimes); ++time) {
         by_kind[seen][time].add(loss_at(latent, item.caption, i, time));
       }
@@ -97,21 +106,19 @@ class Evaluation {
     report_.psnr_db = psnr.get().value_or(0);
   }
 
-  Tensor latent_of(const Item& item, Mean& psnr) {
-    const DitConfig& dit = model_->config().dit;
+  Tensor latent_of(const Item& item, const RunConfig& config, Mean& psnr) {
     if (!item.latent.empty()) {
-      const std::vector<int64_t> shape = {dit.channels, dit.latent[0], dit.latent[1],
-                                          dit.latent[2]};
       const Tensor latent =
-          parse_latent(item.latent, codec_name_, shape, to_hex(item.digest)).unsqueeze(0);
-      remember(to_frames(codec_->decode(latent)), item);
+          parse_latent(item.latent, codec_name_, latent_sizes(config), to_hex(item.digest))
+              .unsqueeze(0);
+      remember(to_frames(codec_->decode(latent)), config, item);
       return latent;
     }
     const Frames* one = &item.frames;
-    const Tensor video = to_video({&one, 1}, loaded_.config);
+    const Tensor video = to_video({&one, 1}, config);
     const Tensor latent = codec_->encode(video);
     psnr.add(psnr_db(codec_->decode(latent), video));
-    remember(item.frames, item);
+    remember(item.frames, config, item);
     return latent;
   }
 
@@ -120,8 +127,7 @@ class Evaluation {
     const Draw draw{
         .seed = options_.seed, .step = time, .sample = sample, .purpose = Purpose::noise};
     const FlowBatch batch{.x_BCTHW = latent,
-                          .noise_BCTHW = normal({&draw, 1}, {dit.channels, dit.latent[0],
-                                                             dit.latent[1], dit.latent[2]}),
+                          .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)),
                           .t_B = at::full({1}, kTimes[time], at::kFloat),
                           .tokens_BL = tokenize({caption}, dit.text_len, bpe_)};
     return flow_loss(*model_, batch).item<double>();
@@ -129,8 +135,8 @@ class Evaluation {
 
   // Calls `use(frame number, its look)`.
   template <class Use>
-  void for_each_look(const Frames& frames, const Use& use) const {
-    const RunConfig::Clip& clip = loaded_.config.clip();
+  void for_each_look(const Frames& frames, const RunConfig& config, const Use& use) const {
+    const RunConfig::Clip& clip = config.clip();
     const size_t size = size_t{3} * clip.width() * clip.height();
     for (uint32_t i = 0; i < frames.size() / size; ++i) {
       use(i, look_of(std::span(frames).subspan(i * size, size), static_cast<int>(clip.width()),
@@ -138,8 +144,8 @@ class Evaluation {
     }
   }
 
-  void remember(const Frames& frames, const Item& item) {
-    for_each_look(frames, [&](uint32_t, const Look& look) {
+  void remember(const Frames& frames, const RunConfig& config, const Item& item) {
+    for_each_look(frames, config, [&](uint32_t, const Look& look) {
       looks_.push_back({look, std::string(gate_.samples()[item.sample].key)});
     });
     report_.frames = looks_.size();
@@ -154,7 +160,7 @@ class Evaluation {
       options.seed = options_.seed + i;
       const Frames frames = to_frames(generate_video(*model_, *codec_, bpe_, options));
       Nearest nearest{.caption = *caption, .distance = 257, .frame = 0, .sample = ""};
-      for_each_look(frames, [&](uint32_t frame, const Look& look) {
+      for_each_look(frames, loaded_.config, [&](uint32_t frame, const Look& look) {
         for (const auto& [known, key] : looks_) {
           const uint32_t bits = distance(look, known);
           if (bits < nearest.distance) nearest = {*caption, bits, frame, key};
@@ -169,7 +175,8 @@ class Evaluation {
   Checkpoint checkpoint_;
   LoadedConfig loaded_;
   ledger::Gate gate_;
-  Decoder decoder_;
+  const std::vector<RunConfig> shapes_;
+  std::vector<std::unique_ptr<Decoder>> decoders_;  // by shape, made when the first sample is
   std::unique_ptr<Codec> codec_;
   std::string codec_name_;
   Bpe bpe_{{}};

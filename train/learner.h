@@ -53,7 +53,8 @@ class Learner {
 AdamW share_optimiser(World& world, const RunConfig& config, const TensorMap& parameters,
                       const CheckpointTensors& tensors);
 
-// One tensor of frames of a whole batch. Error{corrupt} where a sample has a latent and no video.
+// One tensor of frames of a whole batch, of which `config` is the shape's. Error{corrupt} where a
+// sample has a latent and no video.
 Tensor video_of(const Batch& batch, const RunConfig& config);
 
 // By the stage of the config. Rank 0 gives the codec, and the weights unless they come from the

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/events.h"
@@ -32,6 +34,7 @@
 #include "train/receipt.h"
 #include "train/resume.h"
 #include "train/run_folder.h"
+#include "train/setup.h"
 #include "train/start.h"
 #include "train/version.h"
 
@@ -66,22 +69,24 @@ struct Written {
 class Training {
  public:
   Training(const RunOptions& options, const LoadedConfig& loaded, World& world,
-           const ledger::SignerKey* key, std::unique_ptr<ledger::Gate> gate, Position position)
+           const ledger::SignerKey* key, std::unique_ptr<ledger::Gate> gate, Position position,
+           std::mutex& whole)
       : options_(options),
         loaded_(loaded),
         config_(loaded.config),
         world_(world),
         key_(key),
         gate_(std::move(gate)),
-        slots_(slots_of_a_rank(config_, world.size())),
         position_(std::move(position)),
         state_(position_.state),
         first_step_(state_.step()),
         places_(std::make_shared<const Places>(places_of(*gate_))),
         span_(state_.step(), places_),
         end_step_(std::min(options.until.value_or(config_.steps()), config_.steps())),
-        order_(order_of(config_, *gate_, state_.order_first_step())),
-        plan_(plan_of(config_)) {}
+        shapes_(by_shape(config_)),
+        whole_(whole) {
+    for (const RunConfig& shape : shapes_) plans_.push_back(plan_of(shape));
+  }
 
   void start();
   bool done() const { return state_.step() >= end_step_; }
@@ -100,6 +105,7 @@ class Training {
 
  private:
   void fit_codec();
+  void start_from_foreign();
   void start_writing();
   void finish_writing();
   std::string names_of_samples(uint64_t step) const;
@@ -113,14 +119,13 @@ class Training {
   World& world_;
   const ledger::SignerKey* key_;  // rank 0 only
   std::unique_ptr<ledger::Gate> gate_;
-  const uint32_t slots_;
   Position position_;
   State& state_;
   const uint64_t first_step_;  // of this call
   const std::shared_ptr<const Places> places_;
   Span span_;
   const uint64_t end_step_;
-  const Order order_;
+  std::optional<Order> order_;  // once it has started
 
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
@@ -130,22 +135,33 @@ class Training {
   uint64_t machines_ = 1;
   Clock::time_point span_started_;
   Clock::time_point started_, last_step_;
-  const Plan plan_;
+  const std::vector<RunConfig> shapes_;
+  std::vector<Plan> plans_;      // of each shape
   double peak_flops_per_s_ = 0;  // of all ranks
   double pace_s_ = 0;            // of a step, smoothed
   std::optional<Profile> profile_;
   std::optional<CheckpointReport> last_;
-  std::future<Written> writing_;  // last: its thread reads what copies share with the above
+  CheckpointTensors copied_;      // rank 0: what is being written, and room for the next
+  std::mutex& whole_;             // held while a checkpoint is written
+  std::future<Written> writing_;  // last: its thread reads the above
 };
 
 void Training::start() {
   measure_machine();
   machines_ = count_machines(world_);
   span_started_ = Clock::now();
+  order_.emplace(order_of(config_, *gate_, state_.order_first_step()));
   if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
-  const auto before =
-      passes_before(*gate_, order_, position_.totals, state_.step(), position_.resumed_run);
-  check_passes(*gate_, order_, before, end_step_);
+  if (const auto verdict = gate_->judge_foreign(foreign_of(state_)); !verdict.cleared) {
+    throw ledger::Refused(verdict);
+  }
+  if (state_.step() == 0) start_from_foreign();
+  const auto before = passes_before(*gate_, *order_, position_.totals, state_.step(), end_step_,
+                                    position_.resumed_run);
+  check_passes(*gate_, *order_, before, end_step_);
+  check_shares(*gate_, *order_,
+               state_.order_first_step() == 0 ? fit_samples(config_, *gate_) : FitSamples(),
+               config_.steps());
 
   learner_ = make_learner(world_, config_, position_.tensors);
   position_.tensors = {};
@@ -154,15 +170,17 @@ void Training::start() {
     write_file(options_.out / kStep0File, tensors);
     state_.set_step0(ledger::digest_name(ledger::sha256(tensors)));
   }
-  const auto first_slot = slots_ * static_cast<uint32_t>(world_.rank());
   loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_),
-                                     decoder_options(options_.curate, config_), order_,
+                                     decoder_options(options_.curate, config_), *order_,
                                      LoaderOptions{.first_step = state_.step(),
                                                    .end_step = end_step_,
-                                                   .first_slot = first_slot,
-                                                   .end_slot = first_slot + slots_,
+                                                   .rank = static_cast<uint32_t>(world_.rank()),
+                                                   .ranks = static_cast<uint32_t>(world_.size()),
                                                    .before = before});
-  if (world_.first()) events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
+  if (world_.first()) {
+    events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
+    copy_into(learner_->tensors(), copied_);  // makes room before the first step
+  }
   started_ = last_step_ = Clock::now();
   if (world_.first() && options_.on_start) {
     options_.on_start({.run = state_.run(),
@@ -173,6 +191,7 @@ void Training::start() {
                        .backend = world_.backend(),
                        .machine = state_.machine(),
                        .peak_flops_per_s = peak_flops_per_s_,
+                       .foreign = foreign_of(state_),
                        .resumed_from = position_.resumed_from,
                        .set_aside = position_.set_aside});
   }
@@ -181,7 +200,8 @@ void Training::start() {
 // All ranks at once, for they share the machine.
 void Training::measure_machine() {
   constexpr double kSeconds = 0.2;
-  const Tensor peak = at::full({1}, measure_peak(world_.device(), kSeconds), at::kDouble);
+  const Tensor peak =
+      at::full({1}, measure_peak(world_.device(), precision_of(config_), kSeconds), at::kDouble);
   world_.all_reduce(peak);
   peak_flops_per_s_ = peak.item<double>();
 }
@@ -192,8 +212,19 @@ void Training::fit_codec() {
                        {options_.vae, position_.trusted});
   position_.tensors.codec = fitted.codec;
   if (!fitted.vae.empty()) state_.set_vae(fitted.vae);
+  record_foreign(config_, fitted.foreign, state_);
   span_.codec(fitted.samples);
-  for (const Digest& digest : fitted.samples) ++position_.totals[digest];
+  for (const uint64_t sample : fit_samples(config_, *gate_).all) {
+    add_pass(position_.totals, *gate_, sample);
+  }
+}
+
+// Weights that are not the seed's go through rank 0, as those of a checkpoint do.
+void Training::start_from_foreign() {
+  if (config_.foreign().empty() && options_.foreign.empty()) return;
+  agree_or_throw(world_, [&] {
+    if (world_.first()) position_.tensors.model = initial_weights(config_, options_.foreign);
+  });
 }
 
 Outcome Training::look() {
@@ -234,7 +265,9 @@ Outcome Training::step() {
   if (options_.profile > 0 && world_.first() && step == first_step_ + 1) {
     profile_.emplace();
   }
-  const Learned learned = learner_->learn(batch_, slots_ * static_cast<uint32_t>(world_.rank()));
+  const auto first_slot =
+      static_cast<uint32_t>(batch_.items.size()) * static_cast<uint32_t>(world_.rank());
+  const Learned learned = learner_->learn(batch_, first_slot);
 
   if (!learned.applied || !std::isfinite(learned.loss)) {
     Outcome outcome;
@@ -247,8 +280,10 @@ Outcome Training::step() {
     return outcome;
   }
 
-  const StepFacts facts = facts_of(learned, step, *gate_, order_, config_.batch());
-  for (const Digest& sample : facts.samples) ++position_.totals[sample];
+  const StepFacts facts = facts_of(learned, step, *gate_, *order_);
+  for (uint32_t slot = 0; slot < order_->batch(step); ++slot) {
+    add_pass(position_.totals, *gate_, order_->at(step, slot).sample);
+  }
   span_.step(facts);
   if (step == 0) state_.set_first_loss(learned.loss);
   state_.set_smooth_loss(step == 0 ? learned.loss
@@ -261,11 +296,12 @@ Outcome Training::step() {
 std::string Training::names_of_samples(uint64_t step) const {
   constexpr uint32_t kShown = 8;
   std::string names;
-  for (uint32_t slot = 0; slot < std::min(config_.batch(), kShown); ++slot) {
+  const uint32_t batch = order_->batch(step);
+  for (uint32_t slot = 0; slot < std::min(batch, kShown); ++slot) {
     names += (slot == 0 ? "" : ", ");
-    names += gate_->samples()[order_.at(step, slot).sample].key;
+    names += gate_->samples()[order_->at(step, slot).sample].key;
   }
-  if (config_.batch() > kShown) names += ", " + std::to_string(config_.batch() - kShown) + " more";
+  if (batch > kShown) names += ", " + std::to_string(batch - kShown) + " more";
   return names;
 }
 
@@ -274,6 +310,8 @@ void Training::report(const Learned& learned) {
   last_step_ = Clock::now();
   pace_s_ = pace_s_ == 0 ? seconds : 0.9 * pace_s_ + 0.1 * seconds;
   const LoaderTimes times = loader_->times();
+  const size_t shape = order_->shape(state_.step() - 1);
+  const double batch = shapes_[shape].batch();
   const StepReport report{
       .step = state_.step() - 1,
       .steps = config_.steps(),
@@ -281,9 +319,9 @@ void Training::report(const Learned& learned) {
       .smooth_loss = state_.smooth_loss(),
       .learning_rate = learned.learning_rate,
       .gradient_norm = learned.gradient_norm,
-      .samples_per_s = config_.batch() / seconds,
-      .tokens_per_s = static_cast<double>(plan_.tokens) * config_.batch() / seconds,
-      .peak_share = plan_.step_flop / seconds / peak_flops_per_s_,
+      .samples_per_s = batch / seconds,
+      .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
+      .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,
       .eta_s = pace_s_ * static_cast<double>(end_step_ - state_.step()),
       .memory_bytes = peak_resident_bytes(),
       .seconds = seconds,
@@ -327,24 +365,26 @@ void Training::checkpoint() {
 }
 
 void Training::start_writing() {
-  CheckpointTensors tensors = copy_of(learner_->tensors());
-  std::function<Gif()> preview = learner_->preview(tensors);
-  writing_ = std::async(
-      std::launch::async, [this, state = state_, totals = position_.totals, span = span_,
-                           tensors = std::move(tensors), preview = std::move(preview)]() mutable {
-        Written written;
-        const auto folder =
-            write_checkpoint(options_.out, state, tensors, {loaded_.text, totals}, span, *key_);
-        written.receipt = state.receipt();
-        written.report = {.step = state.step(),
-                          .folder = folder,
-                          .weights = state.weights(),
-                          .tensors = state.tensors(),
-                          .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
-        prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
-        written.gif = preview();
-        return written;
-      });
+  copy_into(learner_->tensors(), copied_);
+  std::function<Gif()> preview = learner_->preview(copied_);
+  writing_ = std::async(std::launch::async, [this, state = state_, totals = position_.totals,
+                                             span = span_, preview = std::move(preview)]() mutable {
+    Written written;
+    {
+      const std::lock_guard until_it_is_whole(whole_);
+      const auto folder =
+          write_checkpoint(options_.out, state, copied_, {loaded_.text, totals}, span, *key_);
+      written.receipt = state.receipt();
+      written.report = {.step = state.step(),
+                        .folder = folder,
+                        .weights = state.weights(),
+                        .tensors = state.tensors(),
+                        .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
+      prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
+    }
+    written.gif = preview();
+    return written;
+  });
 }
 
 // Waits when it must, throws what the writing met.
@@ -409,9 +449,9 @@ namespace {
 
 // From the newest checkpoint, or the seed, until it is done or somebody says no.
 RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
-                   World& world) {
+                   World& world, std::mutex& whole) {
   std::unique_ptr<ledger::Gate> gate;
-  const Outcome opened = open_gate(world, gate, [&] {
+  const Outcome opened = open_gate(world, loaded.config, gate, [&] {
     return std::make_unique<ledger::Gate>(gate_options(loaded, options.gate));
   });
   if (opened.kind == Kind::refused) return refused_at_the_door(options, world, opened.verdict);
@@ -435,7 +475,7 @@ RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const 
   share_position(world, position);
 
   Training training(options, loaded, world, key ? &*key : nullptr, std::move(gate),
-                    std::move(position));
+                    std::move(position), whole);
   const Outcome started = agree(world, outcome_of([&] { training.start(); }));
   if (started.kind != Kind::good) return training.end(started);
   while (!training.done()) {
@@ -464,19 +504,26 @@ bool is_about_footage(const RunResult& result) {
 RunResult run(const RunOptions& options) {
   const Machine machine = prepare_machine(options.threads);
   const LoadedConfig loaded = load_config(options.config);
-  const WorldOptions where = world_from_environment();
+  WorldOptions where = world_from_environment();
+  std::mutex whole;
+  if (options.on_lost) {
+    where.on_lost = [&](const std::string& line) {
+      const std::lock_guard after_what_is_written(whole);
+      options.on_lost(line);
+    };
+  }
   set_log_rank(where.rank);
   World world(where);
-  agree_or_throw(world, [&] { slots_of_a_rank(loaded.config, world.size()); });
+  agree_or_throw(world, [&] { check_slots(loaded.config, world.size()); });
   agree_on_run(world, loaded);
 
-  RunResult result = run_once(options, loaded, machine, world);
+  RunResult result = run_once(options, loaded, machine, world, whole);
   RunOptions rest = options;
   rest.fresh = false;
   rest.from.reset();
   // Every rank is here with the same result; each time a shard more is left out.
   while (options.gate.leave_out && is_about_footage(result) && result.step > 0) {
-    result = run_once(rest, loaded, machine, world);
+    result = run_once(rest, loaded, machine, world, whole);
   }
   return result;
 }

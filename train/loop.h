@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ledger/gate.h"
 #include "train/check.h"
@@ -50,6 +51,7 @@ struct StartReport {
   std::string backend;
   std::string machine;
   double peak_flops_per_s = 0;         // of all ranks at once, measured
+  std::vector<std::string> foreign;    // digests of weights from elsewhere that the run began with
   std::filesystem::path resumed_from;  // empty: from the seed
   size_t set_aside = 0;                // checkpoints after --from, moved away
 };
@@ -57,15 +59,16 @@ struct StartReport {
 struct RunOptions {
   std::filesystem::path config;
   GatePaths gate;
-  std::filesystem::path key;      // the trainer's, read by rank 0
-  std::filesystem::path out;      // the run's folder
-  std::filesystem::path curate;   // program that decodes; empty: the one beside this program
-  std::filesystem::path vae;      // checkpoint of the autoencoder, where the config wants one
-  std::optional<uint64_t> until;  // stop after so many steps, with a checkpoint
-  std::optional<uint64_t> from;   // go on from this step's checkpoint, not from the newest
-  uint64_t profile = 0;           // steps to trace, from the second on: RUN/trace.json
-  bool must_resume = false;       // Error{not_found} where there is no checkpoint to go on from
-  bool fresh = false;             // set everything aside and start from the seed
+  std::filesystem::path key;     // the trainer's, read by rank 0
+  std::filesystem::path out;     // the run's folder
+  std::filesystem::path curate;  // program that decodes; empty: the one beside this program
+  std::filesystem::path vae;     // checkpoint of the autoencoder, where the config wants one
+  std::vector<std::filesystem::path> foreign;  // files that the config starts from, read by rank 0
+  std::optional<uint64_t> until;               // stop after so many steps, with a checkpoint
+  std::optional<uint64_t> from;  // go on from this step's checkpoint, not from the newest
+  uint64_t profile = 0;          // steps to trace, from the second on: RUN/trace.json
+  bool must_resume = false;      // Error{not_found} where there is no checkpoint to go on from
+  bool fresh = false;            // set everything aside and start from the seed
   // gate.leave_out: when footage is revoked or its terms end, go on without it after a checkpoint,
   // as a run of another name; else the run ends.
   int threads = 1;  // of each rank; the bits depend on it
@@ -74,6 +77,10 @@ struct RunOptions {
   std::function<void(const StartReport&)> on_start;
   std::function<void(const StepReport&)> on_step;
   std::function<void(const CheckpointReport&)> on_checkpoint;
+  // Another rank was lost, in one line: from a thread of its own, once, while the run's thread may
+  // wait for that rank for minutes. It should end the process; a checkpoint that was being written
+  // is whole by then. Without it a rank that is stopped is noticed late.
+  std::function<void(const std::string&)> on_lost;
 };
 
 struct RunResult {

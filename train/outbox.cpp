@@ -76,6 +76,7 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint,
   record.set_step(state.step());
   record.set_statement(read_file(checkpoint / kStatementFile, kNoteLimit));
   if (state.has_parent()) record.set_parent(raw(state.parent(), checkpoint));
+  if (state.has_vae()) record.set_vae(raw(state.vae(), checkpoint));
   return ledger::write_bundle(run / "outbox", facts);
 }
 

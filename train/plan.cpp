@@ -11,6 +11,7 @@ namespace cleared::train {
 namespace {
 
 constexpr uint64_t kFloat = 4;
+constexpr uint64_t kBf16 = 2;
 constexpr uint64_t kTimeFeatures = 256;    // DitConfig::freq
 constexpr double kH100FlopsPerS = 989e12;  // dense bfloat16, by its data sheet
 constexpr double kShareOfPeak = 0.4;
@@ -56,8 +57,13 @@ uint64_t text_parameters(const Shape& s) {
   return (s.vocabulary + s.length) * n + s.text_layers * layer + 2 * n;
 }
 
+// What Muon steps, where it is asked for: the weights of all layers that repeat.
+uint64_t hidden_matrices(const Shape& s) {
+  return s.layers * (8 * s.n * s.n + 2 * s.n * s.ffn) + s.text_layers * 12 * s.text_n * s.text_n;
+}
+
 struct Flops {
-  double all = 0, attention = 0;
+  double all = 0, attention = 0, blocks = 0;
 };
 
 // Of one clip, forward only; two for each multiplication and addition.
@@ -70,7 +76,8 @@ Flops forward(const Shape& shape) {
   const double around =
       s * 4 * p * n + l * 2 * (t * n + n * n) + 2 * (d(kTimeFeatures) * n + 7 * n * n);
   const double text = d(shape.text_layers) * (l * 2 * 12 * t * t + 4 * l * l * t);
-  return {d(shape.layers) * block + attention + around + text, attention};
+  const double blocks = d(shape.layers) * block + attention;
+  return {blocks + around + text, attention, blocks};
 }
 
 Plan plan_of_autoencoder(const RunConfig& config) {
@@ -106,18 +113,29 @@ Plan plan_of(const RunConfig& config) {
   plan.attention_share = once.attention / once.all;
   plan.step_flop = plan.clip_flop * config.batch();
 
-  // Weights, gradients, two moments and the average, all in float32.
-  plan.state_bytes = 5 * kFloat * plan.parameters() + kFloat * plan.codec;
-  // What a block keeps: about 17 times its tokens, and its hidden layer twice; measured by nobody.
-  const uint64_t block = kFloat * s.tokens * (17 * s.n + 2 * s.ffn);
+  // Weights, gradients, two moments (one where Muon steps) and the average, all in float32; and a
+  // copy of the weights in what products are computed in.
+  const bool halves = config.precision() == RunConfig::BF16;
+  const uint64_t spared = config.optimiser().muon_momentum() > 0 ? kFloat * hidden_matrices(s) : 0;
+  plan.state_bytes =
+      (5 * kFloat + (halves ? kBf16 : 0)) * plan.parameters() + kFloat * plan.codec - spared;
+  // What a block keeps: about 17 times its tokens, three of them of the stream between its parts,
+  // and its hidden layer twice; measured by nobody.
+  const uint64_t block =
+      s.tokens * (kFloat * 3 * s.n + (halves ? kBf16 : kFloat) * (14 * s.n + 2 * s.ffn));
   plan.activation_bytes = s.layers * block;
-  plan.recomputed_bytes = kFloat * s.layers * s.tokens * s.n + block;
-  plan.checkpoint_bytes = 4 * kFloat * plan.parameters() + kFloat * plan.codec;
+  // Of a block that is computed again its input is kept, in two parts: the next norm adds them up.
+  plan.recomputed_bytes = 2 * kFloat * s.layers * s.tokens * s.n + block;
+  if (config.model().recompute()) {
+    plan.activation_bytes = plan.recomputed_bytes;
+    plan.again_flop = once.blocks * config.batch();
+  }
+  plan.checkpoint_bytes = 4 * kFloat * plan.parameters() + kFloat * plan.codec - spared;
   return plan;
 }
 
 double step_seconds(const Plan& plan, double flops_per_s, int ranks) {
-  return plan.step_flop / (flops_per_s * ranks);
+  return (plan.step_flop + plan.again_flop) / (flops_per_s * ranks);
 }
 
 std::string bytes_text(uint64_t bytes) {
@@ -146,15 +164,16 @@ std::string plan_line(const Plan& plan, uint32_t batch) {
         gpu);
     return text;
   }
-  std::snprintf(text, sizeof text,
-                "plan: %.1f M parameters + %.1f M text, %llu tokens, %.4g TFLOP a clip (%.0f %% "
-                "attention), %s of state a rank, %s of activations a clip, %s a checkpoint; a step "
-                "of %u clips: %.3g GPU-seconds on H100s at 40 %% of 989 TFLOP/s",
-                millions(plan.transformer), millions(plan.text),
-                static_cast<unsigned long long>(plan.tokens), plan.clip_flop / 1e12,
-                100 * plan.attention_share, bytes_text(plan.state_bytes).c_str(),
-                bytes_text(plan.activation_bytes).c_str(),
-                bytes_text(plan.checkpoint_bytes).c_str(), batch, gpu);
+  const char* again = plan.again_flop > 0 ? " (blocks computed again)" : "";
+  std::snprintf(
+      text, sizeof text,
+      "plan: %.1f M parameters + %.1f M text, %llu tokens, %.4g TFLOP a clip (%.0f %% "
+      "attention), %s of state a rank, %s of activations a clip%s, %s a checkpoint; a step "
+      "of %u clips: %.3g GPU-seconds on H100s at 40 %% of 989 TFLOP/s",
+      millions(plan.transformer), millions(plan.text), static_cast<unsigned long long>(plan.tokens),
+      plan.clip_flop / 1e12, 100 * plan.attention_share, bytes_text(plan.state_bytes).c_str(),
+      bytes_text(plan.activation_bytes).c_str(), again, bytes_text(plan.checkpoint_bytes).c_str(),
+      batch, gpu);
   return text;
 }
 

@@ -2,8 +2,9 @@
 // it is spent. Pure and without LibTorch; any thread. `train plan` adds what this machine has
 // (train/model/peak.h) and says whether the run fits.
 //
-// Counted are matrix products and attention, forward once and backward twice; norms, activations
-// and the optimiser are not, and are what keeps a run below its machine's peak.
+// Counted are matrix products and attention, forward once and backward twice, and blocks that the
+// config has computed again; norms, activations and the optimiser are not, and are what keeps a run
+// below its machine's peak.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +24,11 @@ struct Plan {
   double clip_flop = 0;        // of one training pass over a clip
   double attention_share = 0;  // of it, [0, 1]
   double step_flop = 0;        // of the whole batch
+  double again_flop = 0;       // beside it: blocks of the batch that are computed again
 
   uint64_t state_bytes = 0;       // on every rank: weights, gradients, moments, average
   uint64_t activation_bytes = 0;  // of a clip, kept for the backward pass
-  uint64_t recomputed_bytes = 0;  // the same when every block is computed again
+  uint64_t recomputed_bytes = 0;  // the same where every block is computed again
   uint64_t checkpoint_bytes = 0;  // of one checkpoint on disk
 
   uint64_t parameters() const { return transformer + text; }

@@ -16,6 +16,7 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/machine.h"
@@ -76,6 +77,7 @@ class Replay {
   ReplayReport report() const { return report_; }
 
  private:
+  void start_from_foreign(const std::vector<std::string>& codec);
   // Rank 0 found out; every rank learns.
   void share_disagreement();
   void compare_tensors(const ClaimedCheckpoint& claimed);
@@ -128,7 +130,7 @@ void Replay::read_run() {
 }
 
 Outcome Replay::ask_gate() {
-  const Outcome outcome = open_gate(world_, gate_, [&] {
+  const Outcome outcome = open_gate(world_, loaded_.config, gate_, [&] {
     const uint64_t at_us =
         options_.at_us ? *options_.at_us : ledger::Gate::issued_at(options_.gate.permit);
     report_.judged_at = format_time(at_us);
@@ -145,39 +147,63 @@ Outcome Replay::ask_gate() {
               "permit_other_run", "permit " + options_.gate.permit.string() + " is " + permit +
                                       ", the run was made under " + position_.state.permit()));
         }
+        const auto verdict = gate_->judge_foreign(foreign_of(position_.state));
+        if (!verdict.cleared) throw ledger::Refused(verdict);
       }));
 }
 
 void Replay::start() {
   share_position(world_, position_);
   const RunConfig& config = loaded_.config;
-  const uint32_t slots = slots_of_a_rank(config, world_.size());
-  const DecoderOptions decoder = decoder_options(options_.curate, config);
+  check_slots(config, world_.size());
+  const auto decoders = decoder_options(options_.curate, config);
   order_ = std::make_unique<Order>(order_of(config, *gate_, position_.state.order_first_step()));
   if (step_ == 0) {
-    const FittedCodec fitted = fit_codec(world_, *gate_, config, decoder, {options_.vae, trusted_});
+    const FittedCodec fitted =
+        fit_codec(world_, *gate_, config, decoders, {options_.vae, trusted_});
     position_.tensors.codec = fitted.codec;
     if (world_.first() && position_.state.vae() != fitted.vae) {
       report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
     }
-    for (const Digest& digest : fitted.samples) ++position_.totals[digest];
+    start_from_foreign(fitted.foreign);
+    for (const uint64_t sample : fit_samples(config, *gate_).all) {
+      add_pass(position_.totals, *gate_, sample);
+    }
     const std::string line = codec_line(fitted.samples);
     if (world_.first() && claims_.codec.value_or("") != line) {
       report_.disagreement = Disagreement{0, "samples of the codec", *claims_.codec, line};
     }
   }
-  const auto before = passes_before(*gate_, *order_, position_.totals, step_);
+  const auto before = passes_before(*gate_, *order_, position_.totals, step_, claims_.end_step);
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};
-  const auto first_slot = slots * static_cast<uint32_t>(world_.rank());
-  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_), decoder, *order_,
+  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_), decoders, *order_,
                                      LoaderOptions{.first_step = step_,
                                                    .end_step = claims_.end_step,
-                                                   .first_slot = first_slot,
-                                                   .end_slot = first_slot + slots,
+                                                   .rank = static_cast<uint32_t>(world_.rank()),
+                                                   .ranks = static_cast<uint32_t>(world_.size()),
                                                    .before = before});
   share_disagreement();
+}
+
+// What the run says it began with, against what its config and its autoencoder say.
+void Replay::start_from_foreign(const std::vector<std::string>& codec) {
+  State made;
+  record_foreign(loaded_.config, codec, made);
+  const auto names = [](const State& state) {
+    std::string text;
+    for (const auto& foreign : state.foreign())
+      text += foreign.part() + " " + foreign.weights() + " ";
+    return text.empty() ? "none" : text;
+  };
+  if (world_.first() && names(made) != names(position_.state)) {
+    report_.disagreement = Disagreement{0, "foreign weights", names(position_.state), names(made)};
+  }
+  if (made.foreign().empty() && options_.foreign.empty()) return;
+  agree_or_throw(world_, [&] {
+    if (world_.first()) position_.tensors.model = initial_weights(loaded_.config, options_.foreign);
+  });
 }
 
 Outcome Replay::look() {
@@ -188,10 +214,9 @@ Outcome Replay::look() {
 }
 
 void Replay::step() {
-  const RunConfig& config = loaded_.config;
-  const uint32_t slots = config.batch() / static_cast<uint32_t>(world_.size());
+  const auto slots = static_cast<uint32_t>(batch_.items.size());
   const Learned learned = learner_->learn(batch_, slots * static_cast<uint32_t>(world_.rank()));
-  const std::string line = step_line(facts_of(learned, step_, *gate_, *order_, config.batch()));
+  const std::string line = step_line(facts_of(learned, step_, *gate_, *order_));
   if (world_.first()) {
     report_.disagreement = compare_lines(claims_.lines.at(step_), line, step_, options_.tolerance);
   }
@@ -255,7 +280,8 @@ ReplayReport replay(const ReplayOptions& options) {
   const State claimed = claimed_state({options.run, options.from, options.steps});
   const Machine machine =
       prepare_machine(options.threads > 0 ? options.threads : static_cast<int>(claimed.threads()));
-  const WorldOptions where = world_from_environment();
+  WorldOptions where = world_from_environment();
+  where.on_lost = options.on_lost;
   set_log_rank(where.rank);
   World world(where);
   Replay replay(options, world, machine);

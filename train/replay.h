@@ -20,16 +20,18 @@
 namespace cleared::train {
 
 struct ReplayOptions {
-  std::filesystem::path run;      // folder
-  GatePaths gate;                 // trust also holds the trainer's key; notices may be empty
-  std::filesystem::path curate;   // as RunOptions
-  std::filesystem::path vae;      // as RunOptions; only asked for when starting from the seed
-  uint64_t from = 0;              // checkpoint to start from; 0: the seed
-  std::optional<uint64_t> steps;  // none: to the next checkpoint
+  std::filesystem::path run;     // folder
+  GatePaths gate;                // trust also holds the trainer's key; notices may be empty
+  std::filesystem::path curate;  // as RunOptions
+  std::filesystem::path vae;     // as RunOptions; only asked for when starting from the seed
+  std::vector<std::filesystem::path> foreign;  // the same
+  uint64_t from = 0;                           // checkpoint to start from; 0: the seed
+  std::optional<uint64_t> steps;               // none: to the next checkpoint
   std::optional<uint64_t> at_us;  // when the permit is judged; none: when it was issued
   int threads = 0;                // 0: as many as the run had
   double tolerance = 0;           // 0: bit for bit; else the greatest relative difference
   std::function<void(uint64_t step, uint64_t end)> on_step;  // rank 0
+  std::function<void(const std::string&)> on_lost;           // as RunOptions
 };
 
 struct ReplayReport {
@@ -50,16 +52,18 @@ struct ReplayReport {
 ReplayReport replay(const ReplayOptions& options);
 
 struct Step0Options {
-  std::filesystem::path run;    // folder
-  std::filesystem::path trust;  // holds the trainer's key
+  std::filesystem::path run;                   // folder
+  std::filesystem::path trust;                 // holds the trainer's key
+  std::vector<std::filesystem::path> foreign;  // files that the run started from
 };
 
 struct Step0Report {
   std::string run;
   uint64_t seed = 0;
-  uint64_t tensors = 0;       // made again from the seed, and equal
-  uint64_t from_footage = 0;  // of the codec, which is not the seed's
-  uint64_t checkpoints = 0;   // that say they began there
+  uint64_t tensors = 0;              // made again from the seed, and equal
+  uint64_t from_footage = 0;         // of the codec, which is not the seed's
+  std::vector<std::string> foreign;  // digests of weights from elsewhere that the checkpoints name
+  uint64_t checkpoints = 0;          // that say they began there
   std::optional<Disagreement> disagreement;
 };
 

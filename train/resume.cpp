@@ -88,7 +88,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   }
   position.set_aside = set_aside_after(options.out, newest.value_or(0));
 
-  const std::string samples = ledger::digest_name(samples_root(gate));
+  const std::string samples = ledger::digest_name(samples_root(loaded.config, gate));
   const bool other_samples = newest && samples != state.samples_root();
   const ledger::Permit& permit = gate.permit();
   state.set_permit(ledger::digest_name(gate.permit_digest()));

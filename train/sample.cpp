@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
@@ -13,6 +14,7 @@
 #include "train/checkpoint.h"
 #include "train/data/config.h"
 #include "train/data/webm.h"
+#include "train/foreign.h"
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
@@ -28,6 +30,7 @@ GenerateOptions preview_options(const RunConfig& config) {
           .guidance = config.preview().guidance(),
           .shift = config.preview().shift(),
           .scale = 1,
+          .latent = latent_sizes(config),
           .progress = {}};
 }
 
@@ -48,8 +51,7 @@ Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
   const DitConfig& dit = model.config().dit;
   const Draw draw{.seed = options.seed, .step = 0, .sample = 0, .purpose = Purpose::generate};
   const at::Device device = model.parameters().begin()->second.device();
-  const Tensor noise_BCTHW =
-      normal({&draw, 1}, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device);
+  const Tensor noise_BCTHW = normal({&draw, 1}, options.latent).to(device);
   const Tensor tokens_BL = tokenize({options.caption}, dit.text_len, bpe).to(device);
   const Tensor latent_BCTHW = sample(model, noise_BCTHW, tokens_BL,
                                      {.steps = options.steps,
@@ -75,13 +77,27 @@ std::vector<ledger::PublicKey> trainers_of(const std::filesystem::path& trust) {
   return out;
 }
 
+// The config as the shape asked for sees it.
+RunConfig config_of_shape(const RunConfig& config, const std::string& asked) {
+  std::string all;
+  for (const RunConfig& shape : by_shape(config)) {
+    const RunConfig::Clip& clip = shape.clip();
+    const std::string name = std::to_string(clip.width()) + "x" + std::to_string(clip.height()) +
+                             "x" + std::to_string(clip.frames());
+    if (asked.empty() || asked == name) return shape;
+    all += " " + name;
+  }
+  throw Error(Errc::usage, "sample: no shape ", asked, " in the checkpoint's config; it has", all);
+}
+
 void ask_gate(const SampleCommand& command, const State& state) {
   const auto weights = ledger::parse_digest_name(state.weights());
   const ledger::Verdict verdict = ledger::check_release({.release = command.release,
                                                          .trust = command.trust,
                                                          .notices = command.notices,
                                                          .weights = weights.value_or(Digest{}),
-                                                         .use = command.use});
+                                                         .use = command.use,
+                                                         .foreign = foreign_of(state)});
   if (!verdict.cleared) throw ledger::Refused(verdict);
 }
 
@@ -91,8 +107,9 @@ SampleReport sample_command(const SampleCommand& command) {
   prepare_machine(command.threads);
   const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trainers_of(command.trust));
   ask_gate(command, checkpoint.state);
-  const RunConfig config =
-      parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string());
+  const RunConfig config = config_of_shape(
+      parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
+      command.shape);
   GenerateOptions options = preview_options(config);
   if (command.caption) options.caption = *command.caption;
   if (command.seed) options.seed = *command.seed;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ledger/licence.pb.h"
 #include "train/codec.h"
@@ -27,11 +28,12 @@ struct GenerateOptions {
   int steps = 24;
   double guidance = 2.0;  // 1: none
   double shift = 1.0;
-  int scale = 1;  // pixels of the GIF for each of the clip
+  int scale = 1;                // pixels of the GIF for each of the clip
+  std::vector<int64_t> latent;  // [C, T, H, W]: of one of the shapes of the model's config
   std::function<void(int step)> progress;
 };
 
-// What the config's preview asks for.
+// What the config's preview asks for, of the shape of its clip.
 GenerateOptions preview_options(const RunConfig& config);
 
 // The first clip of `video` as a GIF.
@@ -56,6 +58,7 @@ struct SampleCommand {
   std::optional<uint64_t> seed;
   std::optional<int> steps;
   std::optional<double> guidance;
+  std::string shape;  // "WxHxFRAMES" of one of the config's shapes; empty: its clip
   int scale = 4;
   int threads = 1;
   std::function<void(int step, int steps)> progress;

@@ -12,6 +12,10 @@
 
 namespace cleared::train {
 
+at::ScalarType precision_of(const RunConfig& config) {
+  return config.precision() == RunConfig::BF16 ? at::kBFloat16 : at::kFloat;
+}
+
 ModelConfig model_config(const RunConfig& config) {
   ModelConfig model;
   model.dit.dim = config.model().dim();
@@ -21,13 +25,25 @@ ModelConfig model_config(const RunConfig& config) {
   const LatentShape latent = latent_shape(config);
   const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
   model.dit.channels = size(latent.channels);
-  model.dit.latent = {size(latent.frames), size(latent.height), size(latent.width)};
+  for (const RunConfig& shape : by_shape(config)) {
+    const LatentShape one = latent_shape(shape);
+    model.dit.latents.push_back({size(one.frames), size(one.height), size(one.width)});
+  }
+  model.dit.latent = model.dit.latents.front();
   model.dit.patch = {1, config.model().patch(), config.model().patch()};
+  model.dit.precision = precision_of(config);
   model.dit.text_len = config.text().length();
   model.dit.text_dim = config.text().dim();
+  model.dit.recompute = config.model().recompute();
   model.text_layers = config.text().layers();
   model.vocabulary = size(vocabulary_of(config));
   return model;
+}
+
+std::vector<int64_t> latent_sizes(const RunConfig& config) {
+  const LatentShape latent = latent_shape(config);
+  const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
+  return {size(latent.channels), size(latent.frames), size(latent.height), size(latent.width)};
 }
 
 Schedule schedule_of(const RunConfig& config) {
@@ -47,7 +63,8 @@ AdamWOptions adamw_options(const RunConfig& config) {
           .beta2 = config.optimiser().beta2(),
           .weight_decay = config.optimiser().weight_decay(),
           .max_norm = config.optimiser().clip_norm(),
-          .ema_decay = config.optimiser().ema()};
+          .ema_decay = config.optimiser().ema(),
+          .muon_momentum = config.optimiser().muon_momentum()};
 }
 
 Tensor to_video(std::span<const Frames* const> frames, const RunConfig& config) {

@@ -15,7 +15,10 @@ namespace cleared::train {
 
 class RunConfig;
 
+at::ScalarType precision_of(const RunConfig& config);
 ModelConfig model_config(const RunConfig& config);
+// [C, T, H, W] of a latent of the config's clip.
+std::vector<int64_t> latent_sizes(const RunConfig& config);
 Schedule schedule_of(const RunConfig& config);
 AdamWOptions adamw_options(const RunConfig& config);
 GradientOptions gradient_options(const RunConfig& config);

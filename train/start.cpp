@@ -10,19 +10,21 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/trainee.h"
 
 namespace cleared::train {
 
-Outcome open_gate(World& world, std::unique_ptr<ledger::Gate>& gate,
+Outcome open_gate(World& world, const RunConfig& config, std::unique_ptr<ledger::Gate>& gate,
                   const std::function<std::unique_ptr<ledger::Gate>()>& open) {
   Outcome outcome = agree(world, outcome_of([&] { gate = open(); }));
   if (outcome.kind == Outcome::Kind::good && !world.agree(gate->permit_digest().text())) {
     outcome.kind = Outcome::Kind::refused;
     outcome.verdict = ledger::no("permits_differ", "the ranks were given different permits");
-  } else if (outcome.kind == Outcome::Kind::good && !world.agree(samples_root(*gate).text())) {
+  } else if (outcome.kind == Outcome::Kind::good &&
+             !world.agree(samples_root(config, *gate).text())) {
     outcome.kind = Outcome::Kind::failed;
     outcome.code = Errc::busy;
     outcome.text = "the ranks see different notices, and so other samples to leave out; run again";
@@ -30,23 +32,28 @@ Outcome open_gate(World& world, std::unique_ptr<ledger::Gate>& gate,
   return outcome;
 }
 
-uint32_t slots_of_a_rank(const RunConfig& config, int world_size) {
+void check_slots(const RunConfig& config, int world_size) {
   const auto ranks = static_cast<uint32_t>(world_size);
-  if (config.batch() % ranks != 0) {
-    throw Error(Errc::config, "batch: ", config.batch(), " samples cannot be shared equally by ",
+  for (const RunConfig& shape : by_shape(config)) {
+    if (shape.batch() % ranks == 0) continue;
+    throw Error(Errc::config, "batch: ", shape.batch(), " samples cannot be shared equally by ",
                 ranks, " ranks");
   }
   if (config.gradients() == RunConfig::EXACT) {
     micro_batches_of_a_rank(micro_batches_of(config), world_size);
   }
-  return config.batch() / ranks;
 }
 
-DecoderOptions decoder_options(const std::filesystem::path& curate, const RunConfig& config) {
-  return {.program = curate,
-          .width = config.clip().width(),
-          .height = config.clip().height(),
-          .frames = config.clip().frames()};
+std::vector<DecoderOptions> decoder_options(const std::filesystem::path& curate,
+                                            const RunConfig& config) {
+  std::vector<DecoderOptions> out;
+  for (const RunConfig& shape : by_shape(config)) {
+    out.push_back({.program = curate,
+                   .width = shape.clip().width(),
+                   .height = shape.clip().height(),
+                   .frames = shape.clip().frames()});
+  }
+  return out;
 }
 
 void share_position(World& world, Position& position) {
@@ -60,15 +67,17 @@ namespace {
 
 // Video and captions of samples, in the order of the gate.
 void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const FitSamples& samples,
-                    const DecoderOptions& options, TensorMap& codec) {
-  Decoder decoder(options);
+                    const std::vector<DecoderOptions>& options, TensorMap& codec) {
+  std::vector<std::unique_ptr<Decoder>> decoders(options.size());
   CodecFit fit(config);
   std::vector<std::string> captions;
   for (const uint64_t sample : samples.all) {
     const bool video = std::binary_search(samples.video.begin(), samples.video.end(), sample);
     if (video) {
-      Item item = load_item(gate, decoder, sample, 1);
-      fit.add(item);
+      const size_t shape = shape_of_shard(config, gate.shard_name(gate.samples()[sample].shard));
+      if (!decoders[shape]) decoders[shape] = std::make_unique<Decoder>(options[shape]);
+      Item item = load_item(gate, *decoders[shape], sample, 1);
+      fit.add(item, shape);
       captions.push_back(std::move(item.caption));
     } else {
       captions.push_back(gate.clear(sample, 1).member("txt"));
@@ -80,8 +89,8 @@ void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const Fit
   }
 }
 
-// The codec of a checkpoint, and the digest of the weights it is part of.
-std::string read_vae(const RunConfig& config, const CodecSource& source, TensorMap& codec) {
+// The codec of a checkpoint, the digest of the weights it is part of, and what is foreign in it.
+void read_vae(const RunConfig& config, const CodecSource& source, FittedCodec& fitted) {
   if (source.vae.empty()) {
     throw Error(Errc::config,
                 "codec: this config wants an autoencoder; give a checkpoint of the "
@@ -94,34 +103,39 @@ std::string read_vae(const RunConfig& config, const CodecSource& source, TensorM
     throw Error(Errc::config, "codec: the autoencoder of ", source.vae.string(),
                 " is another than the codec.vae of this config");
   }
-  codec = codec_of(checkpoint.tensors, theirs);
-  return checkpoint.state.weights();
+  fitted.codec = codec_of(checkpoint.tensors, theirs);
+  fitted.vae = checkpoint.state.weights();
+  fitted.foreign = foreign_of(checkpoint.state);
 }
 
 }  // namespace
 
 FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
-                      const DecoderOptions& options, const CodecSource& source) {
+                      const std::vector<DecoderOptions>& options, const CodecSource& source) {
   FittedCodec fitted;
   const FitSamples samples = fit_samples(config, gate);
   for (const uint64_t sample : samples.all) fitted.samples.push_back(gate.samples()[sample].digest);
   agree_or_throw(world, [&] {
     if (!world.first()) return;
     const bool vae = config.stage() == RunConfig::TRANSFORMER && config.codec().has_vae();
-    if (vae) fitted.vae = read_vae(config, source, fitted.codec);
+    if (vae) read_vae(config, source, fitted);
     if (!samples.all.empty()) fit_to_samples(gate, config, samples, options, fitted.codec);
   });
+  State brought;
+  for (const std::string& weights : fitted.foreign) brought.add_foreign()->set_weights(weights);
+  brought.ParsePartialFromString(world.broadcast(brought.SerializePartialAsString()));
+  fitted.foreign = foreign_of(brought);
   return fitted;
 }
 
 StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,
-                   const Order& order, uint32_t batch) {
+                   const Order& order) {
   StepFacts facts{.step = step,
                   .loss = static_cast<float>(learned.loss),
                   .gradient_norm = static_cast<float>(learned.gradient_norm),
                   .applied = learned.applied,
                   .samples = {}};
-  for (uint32_t slot = 0; slot < batch; ++slot) {
+  for (uint32_t slot = 0; slot < order.batch(step); ++slot) {
     facts.samples.push_back(gate.samples()[order.at(step, slot).sample].digest);
   }
   return facts;

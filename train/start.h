@@ -25,13 +25,15 @@ class World;
 struct Learned;
 
 // Every rank opens its own gate, and all of them must have been given the same permit.
-Outcome open_gate(World& world, std::unique_ptr<ledger::Gate>& gate,
+Outcome open_gate(World& world, const RunConfig& config, std::unique_ptr<ledger::Gate>& gate,
                   const std::function<std::unique_ptr<ledger::Gate>()>& open);
 
-// Error{config} when the ranks cannot share a step equally.
-uint32_t slots_of_a_rank(const RunConfig& config, int world_size);
+// Error{config} when the ranks cannot share a step of some shape equally.
+void check_slots(const RunConfig& config, int world_size);
 
-DecoderOptions decoder_options(const std::filesystem::path& curate, const RunConfig& config);
+// One for each shape (by_shape in train/data/config.h).
+std::vector<DecoderOptions> decoder_options(const std::filesystem::path& curate,
+                                            const RunConfig& config);
 
 // Rank 0's state and totals on every rank; its tensors stay there.
 void share_position(World& world, Position& position);
@@ -40,6 +42,7 @@ struct FittedCodec {
   TensorMap codec;              // of rank 0
   std::vector<Digest> samples;  // that were read for it: on every rank
   std::string vae;              // rank 0: digest of the weights that the autoencoder comes from
+  std::vector<std::string> foreign;  // digests of foreign weights in it: on every rank
 };
 
 // Where an autoencoder comes from: a checkpoint of the run that trained it, whose statement one of
@@ -52,10 +55,10 @@ struct CodecSource {
 // reading them for it is a pass like any other. Rank 0 reads; every rank counts. Throws what rank 0
 // met, on every rank.
 FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
-                      const DecoderOptions& decoder, const CodecSource& source);
+                      const std::vector<DecoderOptions>& decoders, const CodecSource& source);
 
 // A step as the run receipt has it.
 StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,
-                   const Order& order, uint32_t batch);
+                   const Order& order);
 
 }  // namespace cleared::train

@@ -37,7 +37,11 @@ std::string write_statement(const State& state, const Digest& steps_root,
   statement.tree_head = {state.origin(), state.tree_size(), digest_of(state.tree_root())};
   statement.receipt = digest_of(state.receipt());
   statement.steps_root = steps_root;
+  for (const State::Foreign& foreign : state.foreign()) {
+    statement.foreign_weights.push_back({foreign.part(), digest_of(foreign.weights())});
+  }
   if (state.has_parent()) statement.parent = to_hex(digest_of(state.parent()));
+  if (state.has_vae()) statement.vae = to_hex(digest_of(state.vae()));
   return ledger::seal_envelope(ledger::kStatementPayloadType, ledger::format_statement(statement),
                                trainer);
 }

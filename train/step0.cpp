@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <sstream>
 
@@ -9,8 +10,8 @@
 #include "ledger/textproto.h"
 #include "ledger/trust.h"
 #include "train/checkpoint.h"
-#include "train/codec.h"
 #include "train/data/config.h"
+#include "train/foreign.h"
 #include "train/model/machine.h"
 #include "train/replay.h"
 #include "train/run_folder.h"
@@ -39,13 +40,9 @@ std::map<std::string, std::string> by_name(const std::string& manifest, bool cod
 }
 
 // What a run of this config begins with, but for the codec.
-std::string initial_manifest(const RunConfig& config) {
+std::string initial_manifest(const RunConfig& config, const std::vector<fs::path>& foreign) {
   CheckpointTensors tensors;
-  if (config.stage() == RunConfig::AUTOENCODER) {
-    tensors.model = Vae(vae_config(config), config.seed()).parameters();
-  } else {
-    tensors.model = Model(model_config(config), config.seed()).parameters();
-  }
+  tensors.model = initial_weights(config, foreign);
   const AdamW optimiser(tensors.model, adamw_options(config));
   split_optimiser_state(optimiser.state(), tensors);
   return tensors_manifest(tensors);
@@ -88,6 +85,7 @@ Step0Report step0(const Step0Options& options) {
                             (folder / "state.textproto").string(), state);
     report.run = state.run();
     report.seed = state.seed();
+    report.foreign = foreign_of(state);
     config_text = read_file(folder / "config.textproto");
     const std::string config_digest = ledger::digest_name(ledger::sha256(config_text));
     if (state.step0() != digest) {
@@ -101,13 +99,21 @@ Step0Report step0(const Step0Options& options) {
     ++report.checkpoints;
   }
   const RunConfig config = parse_config(config_text, "config of the run");
+  for (const RunConfig::Foreign& foreign : config.foreign()) {
+    if (std::find(report.foreign.begin(), report.foreign.end(), foreign.weights()) !=
+        report.foreign.end()) {
+      continue;
+    }
+    report.disagreement = Disagreement{0, "foreign weights", "nothing", foreign.weights()};
+    return report;
+  }
   if (config.seed() != report.seed) {
     report.disagreement =
         Disagreement{0, "seed", std::to_string(report.seed), std::to_string(config.seed())};
     return report;
   }
   const auto claimed = by_name(text, false);
-  report.disagreement = compare(claimed, by_name(initial_manifest(config), false));
+  report.disagreement = compare(claimed, by_name(initial_manifest(config, options.foreign), false));
   if (!report.disagreement) report.tensors = claimed.size();
   report.from_footage = by_name(text, true).size();
   return report;

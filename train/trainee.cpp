@@ -45,9 +45,9 @@ Model build_model(World& world, const RunConfig& config, const TensorMap& weight
 
 }  // namespace
 
-void CodecFit::add(const Item& item) {
+void CodecFit::add(const Item& item, size_t shape) {
   const Frames* frames = &item.frames;
-  fit_.add(to_video({&frames, 1}, config_));
+  fit_.add(to_video({&frames, 1}, shapes_[shape]));
 }
 
 Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors)
@@ -57,6 +57,7 @@ Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors&
                  const TensorMap& codec)
     : world_(world),
       config_(config),
+      shapes_(by_shape(config)),
       codec_(codec_on(world.device(), config, codec)),
       pairs_(pairs_of(codec)),
       bpe_(read_pairs(pairs_)),
@@ -70,22 +71,22 @@ Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors&
 void Trainee::prepare(const Batch& batch) {
   const bool latents = std::any_of(batch.items.begin(), batch.items.end(),
                                    [](const Item& item) { return !item.latent.empty(); });
+  const RunConfig& config = shapes_[batch.shape];
   if (!latents) {
     // By micro-batches: the bits of a product may depend on how many samples it is of.
     std::vector<Tensor> parts;
-    for (const Tensor& part : video_of(batch, config_).chunk(parallel_.rounds())) {
+    for (const Tensor& part : video_of(batch, config).chunk(parallel_.rounds())) {
       parts.push_back(codec_->encode(part));
     }
     latent_BCTHW_ = at::cat(parts);
     return;
   }
-  const DitConfig& dit = model_.config().dit;
-  const std::vector<int64_t> shape = {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]};
+  const std::vector<int64_t> shape = latent_sizes(config);
   std::vector<Tensor> all;
   for (const Item& item : batch.items) {
     if (item.latent.empty()) {
       const Frames* one = &item.frames;
-      all.push_back(codec_->encode(to_video({&one, 1}, config_)).to(at::kCPU).select(0, 0));
+      all.push_back(codec_->encode(to_video({&one, 1}, config)).to(at::kCPU).select(0, 0));
     } else {
       all.push_back(parse_latent(item.latent, codec_name_, shape, to_hex(item.digest)));
     }
@@ -111,14 +112,12 @@ FlowBatch Trainee::micro_batch(const Batch& batch, uint32_t first_slot, size_t f
     time.push_back(draw);
   }
   const at::Device device = world_.device();
-  const DitConfig& dit = model_.config().dit;
   return {
       .x_BCTHW = latent_BCTHW_.narrow(0, static_cast<int64_t>(first), static_cast<int64_t>(count))
                      .to(device),
-      .noise_BCTHW =
-          normal(noise, {dit.channels, dit.latent[0], dit.latent[1], dit.latent[2]}).to(device),
-      .t_B = logit_normal(time, config_.flow().shift()).to(device),
-      .tokens_BL = tokenize(captions, dit.text_len, bpe_).to(device)};
+      .noise_BCTHW = normal(noise, latent_BCTHW_.sizes().slice(1)).to(device),
+      .t_B = logit_normal(time, shapes_[batch.shape].flow().shift()).to(device),
+      .tokens_BL = tokenize(captions, model_.config().dit.text_len, bpe_).to(device)};
 }
 
 Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
@@ -151,11 +150,11 @@ CheckpointTensors Trainee::tensors() const {
 
 // The model of previews is made once: only one thread at a time makes a preview.
 std::function<Gif()> Trainee::preview(CheckpointTensors copied) {
-  if (!averaged_) {
-    averaged_.emplace(model_config(config_), config_.seed());
-    averaged_->to(world_.device());
-  }
   return [this, ema = std::move(copied.ema)] {
+    if (!averaged_) {
+      averaged_.emplace(model_config(config_), config_.seed());
+      averaged_->to(world_.device());
+    }
     copy_tensors(ema, averaged_->parameters(), "averaged weights");
     return generate_gif(*averaged_, *codec_, bpe_, config_, preview_options(config_));
   };

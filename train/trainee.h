@@ -9,6 +9,7 @@
 
 #include "train/codec.h"
 #include "train/data/bpe.h"
+#include "train/data/config.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/flow.h"
@@ -21,12 +22,12 @@ namespace cleared::train {
 // Fits the codec to frames of cleared samples; in the order given, for the sums are of doubles.
 class CodecFit {
  public:
-  explicit CodecFit(const RunConfig& config) : config_(config) {}
-  void add(const Item& item);
+  explicit CodecFit(const RunConfig& config) : shapes_(by_shape(config)) {}
+  void add(const Item& item, size_t shape);
   TensorMap finish() const { return fit_.finish().state(); }
 
  private:
-  const RunConfig& config_;
+  std::vector<RunConfig> shapes_;
   KltFit fit_;
 };
 
@@ -48,6 +49,7 @@ class Trainee : public Learner {
 
   World& world_;
   const RunConfig& config_;
+  const std::vector<RunConfig> shapes_;
   std::unique_ptr<Codec> codec_;
   const TensorMap pairs_;  // of the text, as a checkpoint keeps them; none: bytes
   const Bpe bpe_;

@@ -74,4 +74,10 @@ bool is_date(std::string_view text) {
   return parse_date(text).has_value();
 }
 
+std::string format_seconds(uint64_t us) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f s", static_cast<double>(us) / 1e6);
+  return text;
+}
+
 }  // namespace cleared

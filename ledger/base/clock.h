@@ -20,4 +20,7 @@ std::string date_of(uint64_t us);
 // A day that exists, in exactly that form.
 bool is_date(std::string_view text);
 
+// How long: "12.34 s", "3600.00 s".
+std::string format_seconds(uint64_t us);
+
 }  // namespace cleared

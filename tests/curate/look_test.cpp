@@ -32,7 +32,7 @@ class Look : public ::testing::Test {
     look({.ledger = ledger,
           .delivery = delivery(),
           .keyframes = keyframes,
-          .worker = {.program = CLEARED_CURATE}},
+          .worker = {.program = CLEARED_CURATE_MEDIA}},
          Config(), [&](const LookReport& file) { out.push_back(file); });
     return out;
   }
@@ -65,7 +65,7 @@ TEST_F(Look, AsksTheLedgerAndChangesNothing) {
   const fs::path ledger = folder_.path() / "L.db";
   ledger::Store::create(ledger, ledger::new_signer_key("log").verifier);
   const ExaminedFile work =
-      examine_file(delivery() / "a.mkv", Config().limits(), {.program = CLEARED_CURATE});
+      examine_file(delivery() / "a.mkv", Config().limits(), {.program = CLEARED_CURATE_MEDIA});
   add_protected(protected_folder(ledger), work.fingerprint);
   const std::string before = read_file(ledger);
   const auto files = reports(ledger, true);
@@ -85,7 +85,7 @@ TEST_F(Look, NeedsADelivery) {
   EXPECT_THROW(look({.ledger = {},
                      .delivery = folder_.path() / "none",
                      .keyframes = true,
-                     .worker = {.program = CLEARED_CURATE}},
+                     .worker = {.program = CLEARED_CURATE_MEDIA}},
                     Config(), [](const LookReport&) {}),
                Error);
 }

@@ -271,7 +271,7 @@ class MarkFiles : public ::testing::Test {
     write_file(file.file, bytes);
     const Fd fd = open_read(file.file);
     return read_marks(file, folder_.path(), fd, Limits(),
-                      {.program = CLEARED_CURATE, .c2pa_library = library});
+                      {.program = CLEARED_CURATE_MEDIA, .c2pa_library = library});
   }
   void sidecar(const std::string& path, const std::string& text) {
     make_folders((folder_.path() / path).parent_path());
@@ -311,6 +311,31 @@ TEST_F(MarkFiles, EveryXmpPacketOfAFileCounts) {
   EXPECT_THAT(marks_of("c.mkv", media + "{\"rdf\": \"" + std::string(kRdf) + "\"}"), IsEmpty());
   const auto remote = packet("<dcterms:provenance>https://a.example/m</dcterms:provenance>");
   EXPECT_THAT(said(marks_of("d.mkv", media + remote)), ElementsAre("c2pa unclear"));
+}
+
+// Nobody reads it, so nobody may take it for silence.
+TEST_F(MarkFiles, XmpInWideCharactersIsRefused) {
+  const std::string media = testing::make_media({});
+  const auto no = packet("<plus:DataMining>DMI-PROHIBITED</plus:DataMining>");
+  for (const size_t bytes : {2U, 4U}) {
+    for (const bool big_endian : {false, true}) {
+      std::string wide;
+      for (const char c : no) {
+        const std::string zeros(bytes - 1, '\0');
+        wide += big_endian ? zeros + c : c + zeros;
+      }
+      const auto marks = marks_of("a.mkv", media + wide);
+      ASSERT_THAT(said(marks), ElementsAre("xmp unclear")) << bytes << " " << big_endian;
+      EXPECT_THAT(marks[0].value, HasSubstr("UTF-16"));
+    }
+  }
+  constexpr size_t kChunk = 1 << 20;
+  for (size_t before = kChunk - 180; before <= kChunk + 1; ++before) {
+    std::string bytes(before, 'x');
+    for (const char c : std::string(kRdf)) bytes += std::string(3, '\0') + c;
+    write_file(folder_.path() / "f", bytes);
+    ASSERT_TRUE(find_mark_traces(open_read(folder_.path() / "f").get()).wide_xmp) << before;
+  }
 }
 
 TEST_F(MarkFiles, SidecarsOfTheFileAndOfEveryFolderAboveIt) {

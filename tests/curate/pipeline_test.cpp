@@ -124,7 +124,7 @@ class Pipeline : public ::testing::Test {
   Config config_;
   bool retry_failed_ = false;
   size_t limit_ = SIZE_MAX;
-  const WorkerOptions worker_{.program = CLEARED_CURATE};
+  const WorkerOptions worker_{.program = CLEARED_CURATE_MEDIA};
   std::map<std::string, FileReport> reports_;
   std::map<std::string, std::string> left_out_;
 };

@@ -1,4 +1,5 @@
-// Known answer: `fpcalc bigbuckbunny.mp4` of Debian's libchromaprint-tools 1.5.1.
+// Known answers: `fpcalc bigbuckbunny.mp4` of Debian's libchromaprint-tools 1.5.1; ten items as
+// chromaprint_encode_fingerprint() of the same version packs them.
 #include "curate/sound.h"
 
 #include <gtest/gtest.h>
@@ -30,6 +31,25 @@ TEST(Sound, FingerprintUnpacksToItemsAndGarbageToNone) {
   EXPECT_EQ(parse_chromaprint(kBunny).size(), 21U);  // 0x15, as its fourth byte says
   EXPECT_TRUE(parse_chromaprint("").empty());
   EXPECT_TRUE(parse_chromaprint("!!!").empty());
+}
+
+TEST(Sound, UnpacksWhatChromaprintPacked) {
+  const std::vector<uint32_t> items = {
+      283'524'951, 1'535'344'467, 830'456'065,   679'461'121,   2'072'909'727,
+      0,           1'593'835'520, 2'050'422'343, 2'050'422'343, 1'010'234'951};
+  EXPECT_EQ(
+      parse_chromaprint("AQAACkkkJUmYJcUuLYoGTUsSLUkiKfgCJZkiJUySTEiSLImaMFESPEmEJFyURFGmAQ8BRcoJ"),
+      items);
+}
+
+// The library's own reading of these is undefined: the first crashes it.
+TEST(Sound, DamagedFingerprintsAreNone) {
+  std::string high(kBunny), short_of_items(kBunny), past_32_bits("AQAAAQcf");
+  high[30] = '\xf8';
+  short_of_items[4] = '_';
+  EXPECT_TRUE(parse_chromaprint(high).empty());
+  EXPECT_TRUE(parse_chromaprint(short_of_items).empty());
+  EXPECT_TRUE(parse_chromaprint(past_32_bits).empty());
 }
 
 TEST(Sound, MatchesItselfAndNotSilence) {

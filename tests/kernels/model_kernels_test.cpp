@@ -1,7 +1,10 @@
 // Every version of each kernel that this processor can run, against reference.h: results, and
 // gradients by central differences of the reference along a random direction of each input.
+#include <cmath>
+#include <cstring>
 #include <functional>
 #include <string>
+#include <type_traits>
 
 #include <gtest/gtest.h>
 
@@ -75,7 +78,7 @@ TEST_P(ModelKernels, GeluAndItsGradient) {
     const std::string what = std::to_string(rows) + "x" + std::to_string(n);
     Floats x = draw(rows * n, 1, 3), bias = draw(n, 2), out(x.size());
     x[0] = 40, x.back() = -40;  // beyond what an exponential takes
-    Gelu op{rows, n, x.data(), bias.data(), out.data()};
+    Gelu<float> op{rows, n, x.data(), bias.data(), out.data()};
     gelu_cpu(op, 0, op.chunks());
     expect_near(out, reference::gelu(exact(x), exact(bias)), 1e-6, what);
 
@@ -106,23 +109,23 @@ TEST_P(ModelKernels, ResidualNormAndItsGradients) {
                  bias = draw(n, 3), gate = draw(b * n, 4), scale = draw(s.shared ? n : b * n, 5),
                  shift = draw(s.shared ? n : b * n, 6), weights = draw(2 * b * rows * n, 7);
     Floats sum(x.size()), out(x.size()), moments(static_cast<size_t>(2 * b * rows));
-    ResidualNorm op{.items = b,
-                    .rows = rows,
-                    .n = n,
-                    .x_RN = x.data(),
-                    .branch_RN = s.branch ? branch.data() : nullptr,
-                    .branch_bias_N = s.bias ? bias.data() : nullptr,
-                    .gate_BN = s.gate ? gate.data() : nullptr,
-                    .scale_BN = scale.data(),
-                    .shift_BN = shift.data(),
-                    .gate_stride = n,
-                    .mod_stride = s.shared ? 0 : n,
-                    .scale_offset = static_cast<float>(s.offset),
-                    .eps = static_cast<float>(s.eps),
-                    .sum_RN = sum.data(),
-                    .out_RN = out.data(),
-                    .mean_R = moments.data(),
-                    .scatter_R = moments.data() + b * rows};
+    ResidualNorm<float> op{.items = b,
+                           .rows = rows,
+                           .n = n,
+                           .x_RN = x.data(),
+                           .branch_RN = s.branch ? branch.data() : nullptr,
+                           .branch_bias_N = s.bias ? bias.data() : nullptr,
+                           .gate_BN = s.gate ? gate.data() : nullptr,
+                           .scale_BN = scale.data(),
+                           .shift_BN = shift.data(),
+                           .gate_stride = n,
+                           .mod_stride = s.shared ? 0 : n,
+                           .scale_offset = static_cast<float>(s.offset),
+                           .eps = static_cast<float>(s.eps),
+                           .sum_RN = sum.data(),
+                           .out_RN = out.data(),
+                           .mean_R = moments.data(),
+                           .scatter_R = moments.data() + b * rows};
     residual_norm_cpu(op, 0, op.chunks());
     if (!s.branch) sum = x;
     Floats both = sum;
@@ -190,18 +193,21 @@ TEST_P(ModelKernels, SplitHeadsAndItsGradients) {
     }
     Floats out(x.size());
     const size_t part_size = x.size() / s.parts;
-    SplitHeads op{.items = static_cast<int64_t>(s.items),
-                  .rows = static_cast<int64_t>(s.rows),
-                  .heads = static_cast<int64_t>(s.heads),
-                  .depth = depth,
-                  .parts = static_cast<int>(s.parts),
-                  .x_RPHD = x.data(),
-                  .bias_PHD = s.bias ? bias.data() : nullptr,
-                  .norm_D = {},
-                  .rope_SD = s.rope ? rope.data() : nullptr,
-                  .eps = 1e-6F,
-                  .out_BHSD = {}};
-    SplitHeadsGrad grad{};
+    SplitHeads<float> op{.items = static_cast<int64_t>(s.items),
+                         .rows = static_cast<int64_t>(s.rows),
+                         .heads = static_cast<int64_t>(s.heads),
+                         .depth = depth,
+                         .parts = static_cast<int>(s.parts),
+                         .x_RPHD = x.data(),
+                         .bias_PHD = s.bias ? bias.data() : nullptr,
+                         .norm_D = {},
+                         .rope_SD = s.rope ? rope.data() : nullptr,
+                         .eps = 1e-6F,
+                         .out_BHSD = {},
+                         .item_stride = static_cast<int64_t>(s.heads * s.rows) * depth,
+                         .head_stride = static_cast<int64_t>(s.rows) * depth,
+                         .row_stride = depth};
+    SplitHeadsGrad<float> grad{};
     for (size_t part = 0; part < s.parts; ++part) {
       if (s.normed(part)) op.norm_D[part] = norm.data() + part * s.depth;
       op.out_BHSD[part] = out.data() + part * part_size;
@@ -235,6 +241,151 @@ TEST_P(ModelKernels, SplitHeadsAndItsGradients) {
       d_norm[part * s.depth + i % s.depth] += sums[static_cast<size_t>(width) + i];
     }
     expect_gradient(d_norm, f(2), norm, weights, what + " norm");
+  }
+}
+
+// Values that are the same as floats and as Bf16.
+Floats draw_short(int64_t n, uint32_t seed, float deviation = 1) {
+  Floats values = draw(n, seed, deviation);
+  for (float& value : values) value = to_float(to_bf16(value));
+  return values;
+}
+
+template <class T>
+std::vector<T> as(const Floats& values) {
+  if constexpr (std::is_same_v<T, float>) return values;
+  else {
+    std::vector<T> rounded;
+    for (const float value : values) rounded.push_back(to_bf16(value));
+    return rounded;
+  }
+}
+
+// What a kernel writes: of type T, and sums, which are floats for either.
+template <class T>
+struct Written {
+  std::vector<T> values;
+  Floats sums;
+};
+
+template <class T>
+Written<T> write_gelu() {
+  const int64_t rows = 35, n = 43;
+  Floats odd = draw_short(rows * n, 1, 3);
+  odd[3] = NAN, odd[20] = INFINITY;
+  const auto x = as<T>(odd), d_out = as<T>(draw_short(rows * n, 3));
+  const Floats bias = draw(n, 2);
+  std::vector<T> out(x.size()), d_x(x.size());
+  const Gelu<T> op{rows, n, x.data(), bias.data(), out.data()};
+  Floats parts(static_cast<size_t>(op.chunks() * n));
+  gelu_cpu(op, 0, op.chunks());
+  gelu_grad_cpu(GeluGrad<T>{op, d_out.data(), d_x.data(), parts.data()}, 0, op.chunks());
+  out.insert(out.end(), d_x.begin(), d_x.end());
+  return {out, parts};
+}
+
+template <class T>
+Written<T> write_norm(bool gated) {
+  const int64_t items = 2, rows = 37, n = 43, count = items * rows * n;
+  const Floats x = draw(count, 1, 2), bias = draw(n, 3), gate = draw(items * n, 4),
+               scale = draw(items * n, 5), shift = draw(items * n, 6), d_sum = draw(count, 7);
+  const auto branch = as<T>(draw_short(count, 2)), d_out = as<T>(draw_short(count, 8));
+  std::vector<T> out(branch.size()), d_branch(branch.size());
+  Floats sum(x.size()), d_x(x.size()), moments(static_cast<size_t>(2 * items * rows));
+  ResidualNorm<T> op{.items = items,
+                     .rows = rows,
+                     .n = n,
+                     .x_RN = x.data(),
+                     .branch_RN = branch.data(),
+                     .branch_bias_N = bias.data(),
+                     .gate_BN = gated ? gate.data() : nullptr,
+                     .scale_BN = scale.data(),
+                     .shift_BN = shift.data(),
+                     .gate_stride = n,
+                     .mod_stride = n,
+                     .scale_offset = 1,
+                     .eps = 1e-6F,
+                     .sum_RN = sum.data(),
+                     .out_RN = out.data(),
+                     .mean_R = moments.data(),
+                     .scatter_R = moments.data() + items * rows};
+  Floats parts(static_cast<size_t>(op.chunks() * 4 * n));
+  residual_norm_cpu(op, 0, op.chunks());
+  residual_norm_grad_cpu(ResidualNormGrad<T>{.forward = op,
+                                             .d_sum_RN = d_sum.data(),
+                                             .d_out_RN = d_out.data(),
+                                             .d_x_RN = d_x.data(),
+                                             .d_branch_RN = d_branch.data(),
+                                             .d_parts_C4N = parts.data()},
+                         0, op.chunks());
+  out.insert(out.end(), d_branch.begin(), d_branch.end());
+  for (const Floats* more : {&sum, &d_x, &moments}) {
+    parts.insert(parts.end(), more->begin(), more->end());
+  }
+  return {out, parts};
+}
+
+template <class T>
+Written<T> write_heads() {
+  const int64_t items = 2, rows = 35, heads = 2, depth = 22, part = items * rows * heads * depth;
+  const auto x = as<T>(draw_short(3 * part, 1)), d_out = as<T>(draw_short(3 * part, 5));
+  const Floats bias = draw(3 * heads * depth, 2), norm = draw(2 * depth, 3),
+               rope = draw(rows * depth, 4);
+  std::vector<T> out(x.size()), d_x(x.size());
+  SplitHeads<T> op{.items = items,
+                   .rows = rows,
+                   .heads = heads,
+                   .depth = depth,
+                   .parts = 3,
+                   .x_RPHD = x.data(),
+                   .bias_PHD = bias.data(),
+                   .norm_D = {norm.data(), norm.data() + depth, nullptr},
+                   .rope_SD = rope.data(),
+                   .eps = 1e-6F,
+                   .out_BHSD = {out.data(), out.data() + part, out.data() + 2 * part},
+                   .item_stride = heads * rows * depth,
+                   .head_stride = depth,
+                   .row_stride = heads * depth};
+  Floats parts(static_cast<size_t>(op.chunks() * 2 * op.width()));
+  SplitHeadsGrad<T> grad{op, {}, d_x.data(), parts.data()};
+  for (int i = 0; i < 3; ++i) {
+    grad.d_out[i] = {d_out.data() + i * part, heads * rows * depth, rows * depth, depth};
+  }
+  split_heads_cpu(op, 0, op.chunks());
+  split_heads_grad_cpu(grad, 0, op.chunks());
+  out.insert(out.end(), d_x.begin(), d_x.end());
+  return {out, parts};
+}
+
+void expect_rounded_once(const Written<Bf16>& got, const Written<float>& floats, const char* what) {
+  const auto want = as<Bf16>(floats.values);
+  ASSERT_EQ(got.values.size(), want.size()) << what;
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(got.values[i].bits, want[i].bits) << what << " at " << i;
+  }
+  ASSERT_EQ(got.sums.size(), floats.sums.size()) << what;
+  EXPECT_EQ(std::memcmp(got.sums.data(), floats.sums.data(), 4 * got.sums.size()), 0) << what;
+}
+
+// Inputs that both types hold: the arithmetic is one, in floats, and only what is written differs.
+TEST_P(ModelKernels, OnBf16WriteWhatTheyWriteOnFloatsRoundedOnce) {
+  expect_rounded_once(write_gelu<Bf16>(), write_gelu<float>(), "gelu");
+  for (const bool gated : {true, false}) {
+    expect_rounded_once(write_norm<Bf16>(gated), write_norm<float>(gated), "norm");
+  }
+  expect_rounded_once(write_heads<Bf16>(), write_heads<float>(), "heads");
+}
+
+// IEEE 754 rounding by hand: of two equally near ones the even.
+TEST(Bf16, IsTheNearestToAFloat) {
+  const std::pair<uint32_t, uint16_t> rows[] = {
+      {0x3F800000, 0x3F80}, {0x3F807FFF, 0x3F80}, {0x3F808000, 0x3F80}, {0x3F808001, 0x3F81},
+      {0x3F818000, 0x3F82}, {0x7F7FFFFF, 0x7F80}, {0xFF800000, 0xFF80}, {0x7F800001, 0x7FC0},
+      {0xFFFFFFFF, 0x7FC0}, {0x00000001, 0x0000}, {0x80008001, 0x8001}, {0x80000000, 0x8000}};
+  for (const auto& [bits, want] : rows) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    EXPECT_EQ(to_bf16(value).bits, want) << std::hex << bits;
   }
 }
 
@@ -304,11 +455,11 @@ TEST_P(ModelKernels, GiveTheSameBitsHoweverTheChunksAreShared) {
   const Floats x = draw(rows * n, 1), bias = draw(n, 2), d = draw(rows * n, 3);
   const auto run = [&](int64_t cut) {
     Floats out(x.size()), d_x(x.size());
-    const Gelu op{rows, n, x.data(), bias.data(), out.data()};
+    const Gelu<float> op{rows, n, x.data(), bias.data(), out.data()};
     Floats parts(static_cast<size_t>(op.chunks() * n));
     gelu_cpu(op, cut, op.chunks());
     gelu_cpu(op, 0, cut);
-    const GeluGrad grad{op, d.data(), d_x.data(), parts.data()};
+    const GeluGrad<float> grad{op, d.data(), d_x.data(), parts.data()};
     gelu_grad_cpu(grad, cut, op.chunks());
     gelu_grad_cpu(grad, 0, cut);
     out.insert(out.end(), d_x.begin(), d_x.end());

@@ -70,24 +70,27 @@ Pay pay(Pay::Basis basis, uint64_t rate_micros, uint32_t pool_bps = 0) {
 }
 
 struct Paid : RunWorld {
-  Paid()
-      : RunWorld({{"LIC-1", 3}, {"LIC-2", 2}, {"LIC-3", 4}}, [](size_t i, LicenceText& terms) {
-          terms.clear_pay();
-          if (i == 0) {
-            *terms.add_pay() = pay(Pay::PER_SAMPLE_SECOND, 1'234'567);
-            *terms.add_pay() = pay(Pay::PER_MINUTE_INGESTED, 2'000'001);
-            for (const auto& [party, share] :
-                 {std::pair<const char*, uint32_t>{"example-stock", 3334},
-                  {"guild", 3333},
-                  {"fund", 3333}}) {
-              auto& split = *terms.mutable_pay(0)->add_split();
-              split.set_party(party);
-              split.set_share_bps(share);
-            }
-          } else {
-            *terms.add_pay() = pay(Pay::REVENUE_SHARE, 0, 500);
-          }
-        }) {
+  explicit Paid(bool same_first = false)
+      : RunWorld(
+            {{"LIC-1", 3}, {"LIC-2", 2}, {"LIC-3", 4}},
+            [](size_t i, LicenceText& terms) {
+              terms.clear_pay();
+              if (i == 0) {
+                *terms.add_pay() = pay(Pay::PER_SAMPLE_SECOND, 1'234'567);
+                *terms.add_pay() = pay(Pay::PER_MINUTE_INGESTED, 2'000'001);
+                for (const auto& [party, share] :
+                     {std::pair<const char*, uint32_t>{"example-stock", 3334},
+                      {"guild", 3333},
+                      {"fund", 3333}}) {
+                  auto& split = *terms.mutable_pay(0)->add_split();
+                  split.set_party(party);
+                  split.set_share_bps(share);
+                }
+              } else {
+                *terms.add_pay() = pay(Pay::REVENUE_SHARE, 0, 500);
+              }
+            },
+            {}, same_first) {
     RunOf a = begin_run("run-1-aaa");
     span(a, 10, {{0, {{1, 3}, {0, 0}, {2, 9}}}, {1, {{1, 1}}}});
     span(a, 20, {{0, {{0, 0}, {4, 11}}}, {2, {{2, 12}, {1, 12}, {1, 13}, {3, 14}}}});
@@ -166,9 +169,7 @@ TEST(Account, RatesTimesWhatWasConsumed) {
   EXPECT_EQ(a.part(2).fee(0).amount_micros(), 25'000'000U);
 }
 
-TEST(Account, TheQueryItPrintsGivesTheSame) {
-  const Paid world;
-  const Account a = world.account();
+void expect_the_query_to_give(const RunWorld& world, const Account& a) {
   std::map<std::string, uint64_t> runs, clips;
   uint64_t passes = 0;
   const Table table = query_sql(world.ledger, a.query());
@@ -188,8 +189,12 @@ TEST(Account, TheQueryItPrintsGivesTheSame) {
   EXPECT_GE(table.rows.size(), 10U);
 }
 
-TEST(Account, WithoutClipsTheRestIsTheSame) {
+TEST(Account, TheQueryItPrintsGivesTheSame) {
   const Paid world;
+  expect_the_query_to_give(world, world.account());
+}
+
+void expect_the_same_without_clips(const Paid& world) {
   Account with = world.account();
   AccountRequest request = world.request();
   request.clips = false;
@@ -199,6 +204,49 @@ TEST(Account, WithoutClipsTheRestIsTheSame) {
     for (auto& fee : *part.mutable_fee()) fee.clear_clip_micros();
   }
   EXPECT_EQ(with.SerializeAsString(), without.SerializeAsString());
+}
+
+TEST(Account, WithoutClipsTheRestIsTheSame) {
+  expect_the_same_without_clips(Paid());
+}
+
+// A sample whose bytes were in an earlier shard is that shard's sample, whatever its licence.
+TEST(Account, SamplesOfEqualBytesAreTheFirstsClip) {
+  const Paid world(true);
+  const Account a = world.account();
+  EXPECT_EQ(a.part(0).passes(), 10U + 6 + 2);  // with the first samples of the others' shards
+  EXPECT_EQ(a.part(1).passes(), 1U);
+  EXPECT_EQ(a.part(2).passes(), 5U);
+  expect_the_query_to_give(world, a);
+  expect_the_same_without_clips(world);
+}
+
+// More shards and licences than one thread takes at a time.
+TEST(Account, ManyShardsAndLicencesAddUp) {
+  std::vector<std::pair<std::string, size_t>> licences;
+  for (size_t i = 0; i < 70; ++i) licences.emplace_back("LIC-" + std::to_string(i), 1 + i % 2);
+  RunWorld world(licences, [](size_t i, LicenceText& terms) {
+    terms.clear_pay();
+    *terms.add_pay() = pay(Pay::PER_SAMPLE_SECOND, 1'000 + i);
+  });
+  for (const char* name : {"run-1-aaa", "run-1-bbb"}) {
+    RunOf run = world.begin_run(name);
+    std::map<size_t, Eaten> eaten;
+    for (size_t i = 0; i < licences.size(); ++i) eaten[i] = Eaten(licences[i].second, {1 + i, 0});
+    world.span(run, 10, eaten);
+  }
+  world.sign();
+  AccountRequest request;
+  request.licensor = "example-stock";
+  request.from = request.to = date_of(now_us());
+  const Account a = make_account(Store(world.ledger, Access::read), request);
+  ASSERT_EQ(a.part_size(), 70);
+  for (const auto& part : a.part()) {
+    const size_t i = std::stoull(part.licence().substr(4));
+    EXPECT_EQ(part.passes(), 2 * (1 + i) * licences[i].second) << part.licence();
+    EXPECT_EQ(part.clip_size(), static_cast<int>(licences[i].second)) << part.licence();
+  }
+  expect_the_query_to_give(world, a);
 }
 
 TEST(Account, CountsWhatIsToldSampleBySampleToo) {

@@ -10,6 +10,7 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
+#include "ledger/permit_lists.h"
 #include "ledger/textproto.h"
 #include "tests/ledger/world.h"
 
@@ -34,6 +35,7 @@ struct FullWorld : World {
     };
     stage();
     fill();
+    append_listed_permit();
     stage();
     const std::string permit = permit_note();
     std::vector<Fact> facts(7);
@@ -82,10 +84,13 @@ struct FullWorld : World {
     s.run = "run-1-abc";
     s.step = 2;
     s.tree_head = head;
+    // Itself: no other weights are on record here, and a circle must not hold anybody up.
+    s.vae = to_hex(sha256("weights"));
     CheckpointRecord& checkpoint = *facts[5].mutable_checkpoint();
     checkpoint.set_digest(std::string(sha256("weights").text()));
     checkpoint.set_run("run-1-abc");
     checkpoint.set_step(2);
+    checkpoint.set_vae(std::string(sha256("weights").text()));
     checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
     facts[6] = refusal("bikes.mp4");
     MeasureRecord& bars = *facts.emplace_back().mutable_measure();
@@ -127,6 +132,16 @@ struct FullWorld : World {
     write_file(folder / "a.permit", permit);
     write_file(folder / "a.receipt", receipt_note);
     write_file(folder / "a.statement", checkpoint.statement());
+  }
+
+  // A permit for another time, whose shards are in a list.
+  void append_listed_permit() {
+    PermitText text;
+    parse_textproto(parse_note(permit_note()).text, "test", text);
+    text.mutable_permit()->set_run("run-0");
+    text.mutable_permit()->set_expires_at(text.permit().issued_at());
+    const auto lists = split_lists(*text.mutable_permit(), 0);
+    append(permit_facts(sign_text(format_textproto(text), {&approver}), lists));
   }
 
   // A policy, a witness policy, a key that is replaced and retired, a mark, and a clip that a

@@ -281,6 +281,7 @@ TrainingStatement statement() {
   s.receipt = sha256("r");
   s.steps_root = sha256("s");
   s.parent = std::string(64, 'a');
+  s.vae = std::string(64, 'b');
   s.foreign_weights = {{"foreign", sha256("f")}};
   return s;
 }

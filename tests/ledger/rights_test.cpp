@@ -305,8 +305,8 @@ TEST(Permit, ARunThatGoesOnIsCountedOnce) {
   EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), wrong); }), StartsWith("corrupt"));
 }
 
-// Three shards of one licensor, two of another: its share of an epoch can be held by leaving some
-// out.
+// Three shards of one licensor, two of another: its footage is drawn less often, and the permit
+// says what a node needs for that.
 TEST(Permit, PlansEpochsInWhichSharesHold) {
   const SignerKey other = new_signer_key("other-stock");
   struct Shares : RunWorld {
@@ -318,24 +318,83 @@ TEST(Permit, PlansEpochsInWhichSharesHold) {
                    },
                    {&other}) {}
   };
-  const auto planned = [&](double most, bool hold) {
+  const std::map<double, uint64_t> cases = {{0.56, 10}, {0.5, 8}, {0.34, 4}, {0.12, 1}};
+  for (const auto& [most, take] : cases) {
     const Shares world(other, most);
     PermitRequest request = world.request();
-    request.draws = 0;
-    request.hold_shares = hold;
+    request.draws = 1800;
     const Store store(world.ledger, Access::read);
-    std::string out;
-    const std::string error = error_of([&] {
-      const PermitText text = make_permit(store, Rights(store), request);
-      for (const auto& shard : text.permit().shard()) out += shard.licence(0) + " ";
-    });
-    return error.empty() ? out : error.substr(0, error.find(':', 10));
-  };
-  EXPECT_EQ(planned(0.56, false), "A-1@1 A-2@1 A-3@1 B-1@1 B-2@1 ");  // 10 of 18
-  EXPECT_EQ(planned(0.5, false), "refused: share_exceeded");
-  EXPECT_EQ(planned(0.53, true), "A-1@1 A-2@1 B-1@1 B-2@1 ");  // 9 of 17
-  EXPECT_EQ(planned(0.5, true), "A-1@1 B-1@1 B-2@1 ");         // 6 of 14
-  EXPECT_EQ(planned(0.1, true), "B-1@1 B-2@1 ");               // nothing of it
+    const Permit permit = make_permit(store, Rights(store), request).permit();
+    EXPECT_EQ(permit.shard_size(), 5);
+    const auto plan = plan_of(store, permit, request);
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->groups[1].take, take) << most;
+    EXPECT_EQ(plan->groups[0].take, 8U);
+    ASSERT_EQ(permit.share_size(), 1);
+    EXPECT_EQ(permit.share(0).licensor(), "example-stock");
+    EXPECT_EQ(permit.share(0).most(), most);
+    ASSERT_EQ(permit.shard(0).part_size(), 1);
+    EXPECT_EQ(permit.shard(0).part(0).share(), 1U);
+    EXPECT_EQ(permit.shard(0).part(0).samples(), 6U);
+    EXPECT_EQ(permit.shard(3).part_size(), 0);
+
+    // What others have signed since says neither more nor less.
+    EXPECT_EQ(error_of([&] { check_permit(store, Rights(store), permit); }), "");
+    const std::vector<std::function<void(Permit&)>> kChanges = {
+        [](Permit& p) { p.clear_share(); },
+        [](Permit& p) { p.mutable_share(0)->set_most(0.9); },
+        [](Permit& p) { p.mutable_shard(0)->clear_part(); },
+        [](Permit& p) { p.mutable_shard(0)->mutable_part(0)->set_share(0); },
+    };
+    for (size_t i = 0; i < kChanges.size(); ++i) {
+      Permit wrong = permit;
+      kChanges[i](wrong);
+      EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), wrong); }),
+                  StartsWith("corrupt"))
+          << i;
+    }
+  }
+  // What is drawn less often is drawn of others in its place, as often as their licences allow.
+  const RunWorld world({{"A-1", 12}, {"B-1", 4}},
+                       [](size_t i, LicenceText& terms) {
+                         if (i == 0) terms.mutable_limits()->set_max_share(0.5);
+                         if (i == 1) terms.mutable_limits()->set_max_passes(3);
+                         if (i == 1) terms.mutable_licence()->set_licensor("other-stock");
+                       },
+                       {&other});
+  PermitRequest request = world.request();
+  request.draws = 24;
+  EXPECT_EQ(permit_error(world, request), "");
+  request.draws = 32;  // two passes of all, but four of these
+  EXPECT_THAT(permit_error(world, request),
+              StartsWith("refused: passes_exceeded: the run takes 4"));
+}
+
+// A latent and its video, or the same clip in two shards, are the same footage.
+TEST(Permit, PassesAreThoseOfTheClip) {
+  RunWorld world({{"LIC-1", 2}},
+                 [](size_t, LicenceText& terms) { terms.mutable_limits()->set_max_passes(5); });
+  const std::string latents = world.add_latents(0);
+  PermitRequest request = world.request();
+  request.draws = 8;  // two passes of four samples: four of each clip
+  EXPECT_EQ(permit_error(world, request), "");
+  request.draws = 12;
+  EXPECT_THAT(permit_error(world, request),
+              StartsWith("refused: passes_exceeded: the run takes 6"));
+
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{3, 1}, {1, 2}}}});
+  world.sign();
+  request.resumes = "run-1-aaa";
+  request.only = "latent";
+  request.draws = 2;
+  const Store store(world.ledger, Access::read);
+  const Permit permit = make_permit(store, Rights(store), request).permit();
+  ASSERT_EQ(permit.shard_size(), 1);
+  EXPECT_EQ(permit.shard(0).root(), "sha256:" + latents);
+  EXPECT_EQ(permit.shard(0).max_passes(), 2U);  // three of five are consumed of the first clip
+  request.resumes.clear();
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_reserved"));
 }
 
 // "" without a checkpoint on record.
@@ -346,6 +405,45 @@ std::string checkpoint_rule(const World& world, Use use) {
   const CheckpointStanding standing =
       judge_checkpoint(store, Rights(store), last.unsigned_integer(0), Act{use});
   return standing.verdict.rule + " " + std::to_string(standing.sources);
+}
+
+// What went into weights may have come by way of others: those that a run went on from, those of
+// its autoencoder, and both of theirs.
+TEST(Checkpoint, IsJudgedByItsWholeLine) {
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}, {"LIC-3", 2}});
+  RunOf codec = world.begin_run("run-1-codec");
+  world.span(codec, 10, {{0, {{1, 3}}}});
+  RunOf trunk = world.begin_run("run-1-trunk");
+  trunk.vae = codec.parent;
+  world.span(trunk, 10, {{1, {{1, 3}}}});
+  RunOf branch = world.begin_run("run-1-branch", trunk.parent);
+  world.span(branch, 20, {{2, {{1, 13}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 3");
+
+  RunOf unknown = world.begin_run("run-1-unknown");
+  unknown.vae = to_hex(sha256("weights that nobody recorded"));
+  world.span(unknown, 10, {{1, {{1, 3}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
+}
+
+// The record is the word of whoever appends it, the statement the trainer's.
+TEST(Checkpoint, ComesFromTheWeightsThatItsStatementNames) {
+  RunWorld world({{"LIC-1", 2}});
+  RunOf codec = world.begin_run("run-1-codec");
+  world.span(codec, 10, {{0, {{1, 3}}}});
+  for (const char* hidden : {"parent", "vae"}) {
+    world.before_append = [&](Fact& fact) {
+      if (!fact.has_checkpoint()) return;
+      hidden == std::string("vae") ? fact.mutable_checkpoint()->clear_vae()
+                                   : fact.mutable_checkpoint()->clear_parent();
+    };
+    RunOf run = world.begin_run(std::string("run-1-no") + hidden, codec.parent);
+    run.vae = codec.parent;
+    EXPECT_THAT(error_of([&] {
+                  world.span(run, 20, {{0, {{1, 13}}}});
+                }),
+                HasSubstr("names other weights that it came from"));
+  }
 }
 
 TEST(Checkpoint, IsJudgedByWhatItsWeightsConsumed) {

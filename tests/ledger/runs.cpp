@@ -1,18 +1,20 @@
 #include "tests/ledger/runs.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "ledger/attestation.h"
 #include "ledger/base/clock.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
+#include "ledger/shard_facts.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
 
 RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, const Change& terms,
-                   const std::vector<const SignerKey*>& more_licensors) {
+                   const std::vector<const SignerKey*>& more_licensors, bool same_first) {
   for (const SignerKey* more : more_licensors) append({key(*more, "licensor")});
   for (size_t i = 0; i < licences.size(); ++i) {
     LicenceText text = parse_licence(full_licence_text(), "test");
@@ -26,10 +28,14 @@ RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, 
     }
     Store(ledger, Access::append)
         .append_licence(sign_text(format_textproto(text), {signer, &licensee}), "test");
-    add_footage(i, licences[i].first + "@1", licences[i].second);
+    add_footage(i, licences[i].first + "@1", licences[i].second, same_first);
   }
   std::vector<Digest> roots;
   for (const Manifest& m : manifests) roots.push_back(shard_root(m));
+  approve(std::move(roots));
+}
+
+void RunWorld::approve(std::vector<Digest> roots) {
   std::sort(roots.begin(), roots.end());
   ApprovalText approval;
   approval.mutable_approval()->set_root(digest_name(batch_root(roots)));
@@ -40,7 +46,22 @@ RunWorld::RunWorld(const std::vector<std::pair<std::string, size_t>>& licences, 
   sign();
 }
 
-void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples) {
+std::string RunWorld::add_latents(size_t licence) {
+  std::vector<SampleMembers> members;
+  for (const ManifestSample& video : manifests[licence].samples) {
+    members.push_back({video.key,
+                       {{"latent", "latent of " + video.key}, {"json", "{}"}, {"txt", "x"}},
+                       video.clip,
+                       video.duration_us});
+  }
+  const Manifest made = write_shard(folder / "shards", "latent-" + std::to_string(licence) + ".tar",
+                                    members, manifests[licence].licences);
+  append(shard_facts(made, shard_root(made)));
+  approve({shard_root(made)});
+  return to_hex(shard_root(made));
+}
+
+void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples, bool same_first) {
   const std::string name = "footage-" + std::to_string(number);
   std::vector<Fact> facts(1);
   const std::string source(sha256(name).text());
@@ -59,42 +80,30 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
     c.set_start_us(i * kSampleUs);
     c.set_end_us((i + 1) * kSampleUs);
     c.set_verdict("kept");
-    members.push_back({name + "-" + std::to_string(i),
-                       {{"webm", name + std::to_string(i)}, {"json", "{}"}, {"txt", "x"}},
-                       clip,
-                       kSampleUs});
+    const std::string key = same_first && i == 0 ? "first" : name + "-" + std::to_string(i);
+    members.push_back({key, {{"webm", key}, {"json", "{}"}, {"txt", "x"}}, clip, kSampleUs});
   }
   manifests.push_back(write_shard(folder / "shards", name + ".tar", members, {ref}));
-  const Manifest& made = manifests.back();
-  const std::string root(shard_root(made).text());
-  ShardRecord& shard = *facts.emplace_back().mutable_shard();
-  shard.set_root(root);
-  shard.set_name(made.name);
-  shard.set_digest(std::string(made.digest.text()));
-  shard.set_size_bytes(made.size_bytes);
-  shard.set_samples(static_cast<uint32_t>(samples));
-  shard.add_licence(ref);
-  for (uint32_t i = 0; i < samples; ++i) {
-    const ManifestSample& in = made.samples[i];
-    SampleRecord& out = *facts.emplace_back().mutable_sample();
-    out.set_shard(root);
-    out.set_index(i);
-    out.set_key(in.key);
-    out.set_digest(std::string(in.digest.text()));
-    out.set_clip(std::string(in.clip.text()));
-    out.set_duration_us(in.duration_us);
-    out.set_size_bytes(in.size_bytes);
-  }
+  const auto shard = shard_facts(manifests.back(), shard_root(manifests.back()));
+  facts.insert(facts.end(), shard.begin(), shard.end());
   append(facts);
 }
 
-RunOf RunWorld::begin_run(const std::string& name, const std::string& parent) {
-  if (permit_.empty()) {
-    permit_ = permit_note();
-    Fact permit;
-    permit.mutable_permit()->set_note(permit_);
-    append({permit});
+void RunWorld::permit(const std::vector<Foreign>& foreign) {
+  PermitRequest asked = request();
+  asked.foreign = foreign;
+  {
+    const Store store(ledger, Access::read);
+    const PermitText text = make_permit(store, Rights(store), asked);
+    permit_ = sign_text(format_textproto(text), {&approver});
   }
+  Fact fact;
+  fact.mutable_permit()->set_note(permit_);
+  append({fact});
+}
+
+RunOf RunWorld::begin_run(const std::string& name, const std::string& parent) {
+  if (permit_.empty()) permit();
   RunOf out;
   out.name = name;
   out.parent = parent;
@@ -163,12 +172,17 @@ void RunWorld::span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eat
   s.run = run.name;
   s.step = end;
   s.tree_head = head;
+  s.foreign_weights = claimed;
+  s.parent = run.parent;
+  s.vae = run.vae;
   CheckpointRecord& k = *facts.emplace_back().mutable_checkpoint();
   k.set_digest(std::string(weights.text()));
   k.set_run(run.name);
   k.set_step(end);
   k.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
   if (!run.parent.empty()) k.set_parent(std::string(parse_digest(run.parent)->text()));
+  if (!run.vae.empty()) k.set_vae(std::string(parse_digest(run.vae)->text()));
+  if (before_append) std::for_each(facts.begin(), facts.end(), before_append);
   append(facts);
   run.step = end;
   run.parent = to_hex(weights);

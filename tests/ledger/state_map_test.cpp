@@ -44,7 +44,8 @@ struct MapPair {
 
   MapPair() : map(prepared(db)) {}
   static const Database& prepared(const Database& db) {
-    db.exec("PRAGMA foreign_keys = OFF;" + std::string(kLogSchema));  // as Store has it
+    db.exec("PRAGMA foreign_keys = OFF;" + std::string(kLogSchema) +
+            std::string(kTileSchema));  // as Store has it
     return db;
   }
   void add(const Digest& key) {
@@ -53,6 +54,10 @@ struct MapPair {
   }
   void flush() {
     state = map.flush(next, next);
+    ++next;
+  }
+  void flush(size_t keep) {
+    state = map.flush(next, next, keep);
     ++next;
   }
   void reopen() { map = StateMap(db); }
@@ -113,6 +118,29 @@ TEST(StateMap, FindsAndProvesWhatAMultimapHolds) {
     for (const Digest& key : keys) ASSERT_EQ(pair.map.find(key), pair.of(key)) << to_hex(key);
     EXPECT_EQ(pair.map.find(random_key(random)), std::vector<uint64_t>());
   }
+}
+
+// As other builds may have chosen: none, some or all of the runs, up to more than twelve.
+TEST(StateMap, HoldsTheSameWhicheverRunsAreMerged) {
+  std::mt19937_64 random(6);
+  MapPair pair;
+  std::vector<Digest> keys;
+  size_t most = 0;
+  for (int round = 0; round < 60; ++round) {
+    const size_t size = 1 + random() % (round % 20 == 0 ? 3000 : 60);
+    for (size_t i = 0; i < size; ++i) pair.add(keys.emplace_back(random_key(random)));
+    const size_t runs = pair.map.runs().size();
+    pair.flush(round % 20 == 19 ? random() % (runs + 1) : runs);
+    if (random() % 4 == 0) pair.reopen();
+    most = std::max(most, pair.map.runs().size());
+    for (int i = 0; i < 3; ++i) {
+      const Digest& key = keys[random() % keys.size()];
+      ASSERT_EQ(pair.map.find(key), pair.of(key)) << to_hex(key);
+      expect_proof(pair, key);
+      expect_proof(pair, random_key(random));
+    }
+  }
+  EXPECT_GT(most, 12U);
 }
 
 TEST(StateMap, ProvesEveryKeyAndItsNeighbours) {
@@ -227,7 +255,5 @@ TEST(StateMap, NoBitOfAProofMayChange) {
   for_each_flip(one, [&] { EXPECT_FALSE(verify_presence(present, seq, 0, one[0], pair.state)); });
 }
 
-// Sizes at a million entries, 10,000 a tree head; run it by name with
-// --gtest_also_run_disabled_tests.
 }  // namespace
 }  // namespace cleared::ledger

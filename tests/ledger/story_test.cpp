@@ -59,6 +59,34 @@ TEST(Story, TheSameAnswerFromEveryPlace) {
   }
 }
 
+// What must be deleted is told of whatever leads to it, and so is that it was.
+TEST(Story, TellsOfDeletions) {
+  World world;
+  world.fill();
+  // What is said of the shard in the chapter of what is due.
+  const auto deleted = [](const Story& story) -> std::string {
+    for (const Chapter& chapter : story.chapters) {
+      for (const auto& row : chapter.table.rows) {
+        if (chapter.title == "due" && row[4] == "shard-000000.tar") return row.back();
+      }
+    }
+    return "(not told)";
+  };
+  for (const std::string& what : {world.root_hex(), std::string("2026-01/a.webm")}) {
+    const Story story = story_of(world.ledger, what);
+    EXPECT_EQ(deleted(story), "no") << what;
+    EXPECT_EQ(told(story, "deletion", "reason"), "(not told)");
+  }
+  world.append({world.deletion({&world.approver})});
+  for (const std::string& what : {world.root_hex(), std::string("2026-01/a.webm")}) {
+    const Story story = story_of(world.ledger, what);
+    EXPECT_EQ(told(story, "deletion", "deleted"), "shard shard-000000.tar") << what;
+    EXPECT_THAT(told(story, "deletion", "signed_by"), StartsWith("example-approver (approver"));
+    EXPECT_THAT(deleted(story), StartsWith("record ")) << what;
+    EXPECT_EQ(answer(world, what), "deleted");
+  }
+}
+
 TEST(Story, EachStepThatIsMissingIsNamed) {
   World world;
   const std::string clip = to_hex(sha256("clip 0"));
@@ -168,7 +196,8 @@ TEST(Story, HasAHistoryOfEveryRecord) {
                 numbers.end())
         << seq;
   }
-  EXPECT_EQ(kinds.size(), 27U);  // those of ledger/record.proto, and retired keys
+  // Those of ledger/record.proto, and retired keys.
+  EXPECT_EQ(kinds.size(), 28U) << testing::PrintToString(kinds);
   const Table history = history_of(store, find_record(store, to_hex(sha256("clip 0"))));
   std::map<std::string, std::string> signers;
   for (const auto& row : history.rows) signers[row[2]] = row[3];

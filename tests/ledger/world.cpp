@@ -1,12 +1,15 @@
 #include "tests/ledger/world.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 #include <gtest/gtest.h>
 
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/shard_facts.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
@@ -182,25 +185,7 @@ std::vector<Fact> World::footage(const std::string& licence_ref) {
                        2'000'000});
   }
   manifest = write_shard(folder / "shards", "shard-000000.tar", samples, {licence_ref});
-  const std::string root(shard_root(manifest).text());
-  Fact& shard = facts.emplace_back();
-  shard.mutable_shard()->set_root(root);
-  shard.mutable_shard()->set_name(manifest.name);
-  shard.mutable_shard()->set_digest(std::string(manifest.digest.text()));
-  shard.mutable_shard()->set_size_bytes(manifest.size_bytes);
-  shard.mutable_shard()->set_samples(2);
-  shard.mutable_shard()->add_licence(licence_ref);
-  for (uint32_t i = 0; i < 2; ++i) {
-    const ManifestSample& in = manifest.samples[i];
-    SampleRecord& out = *facts.emplace_back().mutable_sample();
-    out.set_shard(root);
-    out.set_index(i);
-    out.set_key(in.key);
-    out.set_digest(std::string(in.digest.text()));
-    out.set_clip(std::string(in.clip.text()));
-    out.set_duration_us(in.duration_us);
-    out.set_size_bytes(in.size_bytes);
-  }
+  std::ranges::move(shard_facts(manifest, shard_root(manifest)), std::back_inserter(facts));
   return facts;
 }
 

@@ -214,6 +214,33 @@ class TwoApprovers(unittest.TestCase):
         self.assertFalse((self.folder / "bad.policy").exists())
         self.assertIsNone(re.search("policy 1", self.ledger("policy", self.db)))
 
+    def test_foreign_weights_need_a_description_that_two_signed(self):
+        self.make_ledger()
+        self.make_policy()
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", "--out", "b.approval")
+        self.ledger("sign", "b.approval", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "b.approval")
+        digest = "sha256:" + sha256(b"weights").hex()
+        config = self.folder / "tuned.textproto"
+        config.write_text(pathlib.Path(CONFIG).read_text(encoding="utf-8")
+                          + f'foreign {{ weights: "{digest}" part: TEXT_ENCODER }}\n', encoding="utf-8")
+        permit = ("permit", self.db, "--run", config, "--key", "keys/ann.key", "--out", "run.permit", "--draft")
+        self.ledger(*permit, code=3, says="foreign_unregistered")
+        text = self.folder / "text"
+        text.write_text(f'foreign {{ weights: "{digest}" origin: "another studio" licence: "CC0-1.0" contact: D }}\n', encoding="utf-8")
+        self.ledger("sign", "text", "--key", "keys/ann.key", "--out", "a.weights", code=65)
+        text.write_text(f'foreign {{ weights: "{digest}" origin: "another studio" licence: "CC0-1.0" contact: A\n'
+                        'evidence: "its ledger" at: "2026-01-02T03:04:05Z" }\n', encoding="utf-8")
+        self.ledger("sign", "text", "--key", "keys/ann.key", "--out", "a.weights")
+        self.ledger(*permit, "--weights", "a.weights", code=77, says="2 different names of role approver")
+        self.ledger("sign", "a.weights", "--key", "keys/bob.key")
+        self.ledger(*permit, "--weights", "a.weights")
+        said = (self.folder / "run.permit").read_text(encoding="utf-8")
+        self.assertIn("another studio", said)
+        self.assertIn("contact: A", said)
+        self.ledger("sign", "run.permit", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "run.permit", says="record")
+
 
 if __name__ == "__main__":
     LEDGER, CONFIG = (str(pathlib.Path(word).resolve()) for word in sys.argv[1:])

@@ -263,6 +263,25 @@ class Marks(unittest.TestCase):
             self.assertEqual(self.world.run(*approve).returncode, code, mark)
         self.world.must(world_of.LEDGER, "verify", self.world.db)
 
+    def test_what_the_gate_refuses_is_not_shown_as_cleared(self):
+        """A mark that comes after the approval: `curate look` weighs it unrecorded, `ledger query cleared` once it is on record."""
+        self.world.must(world_of.LEDGER, "append", self.world.db, self.world.licence("two.licence", change=("**", "2/**"), id=("TEST-1", "TEST-2")))
+        (self.world.delivery / "film.webm").write_bytes(OTHER)
+        self.expect(self.ingest(), "film.webm", None, "")
+        packed = self.world.run(world_of.CURATE, "shard", "--ledger", self.world.db, "--delivery", self.world.delivery, "--out", self.world.path("shards"), "--json")
+        root = json.loads(packed.stdout.splitlines()[0])["root"]
+        self.world.must(world_of.LEDGER, "approve", self.world.db, root, "--key", self.world.path("approver.key"))
+        cleared = [world_of.LEDGER, "query", self.world.db, "cleared", "--csv"]
+        look = [world_of.CURATE, "look", "--ledger", self.world.db, self.world.delivery]
+        self.assertIn(root, self.world.run(*cleared).stdout)
+        self.assertIn("cleared   film.webm", self.world.run(*look).stdout)
+        (self.world.delivery / "film.webm.tdmrep.json").write_text('{"tdm-reservation": 1}')
+        seen = self.world.run(*look)
+        self.assertIn("refused   film.webm", seen.stdout)
+        self.assertIn("mark_says_no", seen.stdout)
+        self.expect(self.ingest(), "film.webm", "mark_says_no", "tdm-reservation")
+        self.assertNotIn(root, self.world.run(*cleared).stdout)
+
     def test_marks_are_kept_whatever_becomes_of_the_file(self):
         self.signer.sign(self.plain, self.world.delivery / "no.mp4", SIGNED["not_allowed"][0])
         self.ingest()

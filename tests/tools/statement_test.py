@@ -76,6 +76,14 @@ class Statement(unittest.TestCase):
         self.assertEqual(int(of["exposure"][0]["us"]), exposure)
         self.assertGreater(exposure, 0)
 
+    def test_csv_is_that_of_rfc_4180(self):
+        sql = """SELECT 'a,b' AS "one, two", 'c"d' AS q, 'e' || char(10) || 'f' AS n, char(13) AS r, '=1+1' AS formula, -2.5 AS number, NULL AS empty
+                 UNION ALL SELECT '', '', '', '', '', 0, 'x'"""
+        done = subprocess.run([LEDGER, "query", self.db, "--sql", sql, "--csv"], capture_output=True, check=True)
+        self.assertEqual(done.stdout, b'"one, two",q,n,r,formula,number,empty\r\n'
+                                      b'"a,b","c""d","e\nf","\'\r",\'=1+1,-2.5,\r\n'
+                                      b',,,,,0,x\r\n')
+
     def test_the_query_on_it_gives_its_clips(self):
         query = json.loads(self.ask("--revenue", "USD=1", "--json"))["query"]
         with sqlite3.connect(self.db) as db:

@@ -116,7 +116,7 @@ void GateFixture::refresh() {
                   approver_));
 }
 
-void GateFixture::release(const Digest& weights) {
+void GateFixture::release(const Digest& weights, const std::vector<ledger::Foreign>& foreign) {
   ledger::ReleaseText text;
   ledger::Release& r = *text.mutable_release();
   r.set_checkpoint(ledger::digest_name(weights));
@@ -131,6 +131,7 @@ void GateFixture::release(const Digest& weights) {
   r.set_tree_root(ledger::digest_name(ledger::sha256("root")));
   r.add_licence(std::string(kLicence) + "@1");
   r.add_revoker(ledger::format_verifier_key(licensor_.verifier));
+  for (const ledger::Foreign& from : foreign) *r.add_foreign() = from;
   write_file(folder() / "a.release", sign(text, approver_));
   write_file(folder() / "trust-release",
              read_file(folder() / "trust") + read_file(folder() / "trainer.pub"));

@@ -51,7 +51,7 @@ class GateFixture {
   void refresh();
   // Signs a release of these weights (ledger/release.h), FOLDER/a.release, and FOLDER/trust-release
   // that has the approver and the trainer.
-  void release(const Digest& weights);
+  void release(const Digest& weights, const std::vector<ledger::Foreign>& foreign = {});
   // Goes over to another config and to the shards in `shards`, with a new permit for both.
   void adopt(const std::string& config, const std::filesystem::path& shards);
   // Puts a signed revocation of the licence where the gate looks.

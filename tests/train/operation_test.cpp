@@ -94,6 +94,52 @@ TEST_F(TrainOperation, GoesOnByItselfWhenARankIsLost) {
   EXPECT_EQ(once.wait(), 75) << once.output();
 }
 
+// A rank that is stopped, as by a frozen machine, closes no connection: the others miss its beat,
+// and the launcher ends it and starts all again.
+TEST_F(TrainOperation, GoesOnByItselfWhenARankIsStopped) {
+  const GateFixture f = make(40);
+  ASSERT_EQ(run(f, "a").code, 0);
+  for (const size_t rank : {0, 1}) {
+    const std::string out = "stopped-" + std::to_string(rank);
+    Process process(CLEARED_TRAIN, run_args(f, out, kTwoRanks));
+    ASSERT_TRUE(process.wait_for("step-000006")) << process.output();
+    const auto ranks = children_of(process.pid());
+    ASSERT_EQ(ranks.size(), 2u);
+    const auto start = std::chrono::steady_clock::now();
+    ::kill(ranks[rank], SIGSTOP);
+    ASSERT_TRUE(process.wait_for("launch.restart")) << process.output();
+    const auto took = std::chrono::steady_clock::now() - start;
+    EXPECT_LT(took, std::chrono::seconds(4)) << "1.2 s where nothing else runs";
+    EXPECT_THAT(process.output(),
+                HasSubstr("rank " + std::to_string(rank) + (rank == 0 ? "" : " on ")));
+    EXPECT_THAT(process.output(), HasSubstr("was silent for"));
+    EXPECT_EQ(process.wait(), 0) << process.output();
+    EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
+              state_of(f.folder() / out / "step-000040").tensors());
+  }
+}
+
+// Without the launcher's help: exit 75, and the same command with a rank less comes to the same
+// bits.
+TEST_F(TrainOperation, GoesOnWithFewerRanksToTheSameBits) {
+  const GateFixture f = make(40);
+  ASSERT_EQ(run(f, "a").code, 0);
+  {
+    Process process(CLEARED_TRAIN,
+                    run_args(f, "b", kTwoRanks + std::vector<std::string>{"--restarts", "0"}));
+    ASSERT_TRUE(process.wait_for("step-000006")) << process.output();
+    const auto ranks = children_of(process.pid());
+    ASSERT_EQ(ranks.size(), 2u);
+    ::kill(ranks[1], SIGSTOP);
+    EXPECT_EQ(process.wait(), 75) << process.output();
+  }
+  const Ended rest = run(f, "b");
+  EXPECT_EQ(rest.code, 0) << rest.output;
+  EXPECT_THAT(rest.output, HasSubstr("from step-0000"));
+  EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
+            state_of(f.folder() / "b/step-000040").tensors());
+}
+
 // As timeout(1) and some schedulers send it: to the process, and then to its group.
 TEST_F(TrainOperation, ToldTwiceToEndItStillWritesACheckpoint) {
   const GateFixture f = make(100'000);
@@ -158,30 +204,40 @@ TEST_F(TrainOperation, AFullDiskLosesNothing) {
   EXPECT_TRUE(fs::exists(f.folder() / "a/step-000006"));
 }
 
-// One rank was given another config: both say so, before anything is trained.
-TEST_F(TrainOperation, RanksOfTwoConfigsDoNotStart) {
-  const GateFixture f = make();
-  const fs::path other = f.folder() / "other.textproto";
-  write_file(other, read_file(f.config_path()) + "# another\n");
-  const auto rank = [&](const char* number, const fs::path& config) {
-    auto args = run_args(f, "a");
-    *std::find(args.begin(), args.end(), f.config_path().string()) = config;
-    std::vector<std::string> all = {std::string("RANK=") + number,
-                                    "WORLD_SIZE=2",
-                                    std::string("LOCAL_RANK=") + number,
-                                    "LOCAL_WORLD_SIZE=2",
-                                    "MASTER_ADDR=127.0.0.1",
-                                    "MASTER_PORT=" + port(),
-                                    CLEARED_TRAIN};
-    all.insert(all.end(), args.begin(), args.end());
-    return all;
+// One rank was given something else than the other: both say so, before anything is trained.
+TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
+  GateFixture f = make();
+  const fs::path config = f.folder() / "other.textproto", permit = f.folder() / "other.permit";
+  write_file(config, read_file(f.config_path()) + "# another\n");
+  fs::copy(f.paths().permit, permit);
+  f.permit([](ledger::Permit& p) { p.mutable_shard(0)->set_max_passes(1000); });
+  struct Case {
+    fs::path ours, other;
+    int code;
+    const char* says;
   };
-  Process first("/usr/bin/env", rank("0", f.config_path()));
-  Process second("/usr/bin/env", rank("1", other));
-  EXPECT_EQ(first.wait(), 78) << first.output();
-  EXPECT_EQ(second.wait(), 78) << second.output();
-  EXPECT_THAT(first.output(), HasSubstr("different configs"));
-  EXPECT_FALSE(fs::exists(f.folder() / "a"));
+  const Case cases[] = {{f.config_path(), config, 78, "different configs"},
+                        {f.paths().permit, permit, 3, "permits_differ"}};
+  for (const Case& c : cases) {
+    const auto rank = [&](const char* number, const fs::path& given) {
+      auto args = run_args(f, "a");
+      *std::find(args.begin(), args.end(), c.ours.string()) = given;
+      std::vector<std::string> all = {std::string("RANK=") + number,
+                                      "WORLD_SIZE=2",
+                                      std::string("LOCAL_RANK=") + number,
+                                      "LOCAL_WORLD_SIZE=2",
+                                      "MASTER_ADDR=127.0.0.1",
+                                      "MASTER_PORT=" + port(),
+                                      CLEARED_TRAIN};
+      return all + args;
+    };
+    Process first("/usr/bin/env", rank("0", c.ours));
+    Process second("/usr/bin/env", rank("1", c.other));
+    EXPECT_EQ(first.wait(), c.code) << first.output();
+    EXPECT_EQ(second.wait(), c.code) << second.output();
+    EXPECT_THAT(first.output(), HasSubstr(c.says));
+    EXPECT_FALSE(fs::exists(f.folder() / "a/lock"));
+  }
 }
 
 }  // namespace

@@ -38,8 +38,8 @@ TEST(Plan, CountsWhatThePythonModelCounts) {
 
 // The second line of every config is what `train plan --header` prints.
 TEST(Plan, EveryConfigCarriesItsPlan) {
-  for (const char* name :
-       {"nano", "small-vae", "small", "1.3b-vae", "1.3b", "2b", "5b-vae", "5b", "14b"}) {
+  for (const char* name : {"nano", "nano-vae", "nano-latent", "small-vae", "small", "1.3b-vae",
+                           "1.3b", "2b", "5b-vae", "5b", "14b"}) {
     const std::string path = std::string("../configs/") + name + ".textproto";
     const RunConfig config = load_config(path).config;
     std::ifstream in(path);
@@ -58,6 +58,23 @@ TEST(Plan, SharesTheStepAmongTheRanks) {
   EXPECT_DOUBLE_EQ(step_seconds(plan, plan.step_flop, 1), 1);
   EXPECT_DOUBLE_EQ(step_seconds(plan, plan.step_flop, 4), 0.25);
   EXPECT_LT(plan.recomputed_bytes, plan.activation_bytes);
+}
+
+TEST(Plan, CountsBlocksThatAreComputedAgainAndTheMomentThatMuonDoesWithout) {
+  RunConfig config = load_config("../configs/nano.textproto").config;
+  const Plan kept = plan_of(config);
+  config.mutable_model()->set_recompute(true);
+  const Plan again = plan_of(config);
+  EXPECT_EQ(again.activation_bytes, kept.recomputed_bytes);
+  EXPECT_EQ(again.step_flop, kept.step_flop);  // what a share of the peak is of
+  EXPECT_GT(again.again_flop, 0.9 * kept.step_flop / 3);
+  EXPECT_LT(again.again_flop, kept.step_flop / 3);
+  EXPECT_DOUBLE_EQ(step_seconds(again, 1, 1), kept.step_flop + again.again_flop);
+
+  config.mutable_optimiser()->set_muon_momentum(0.95);
+  const uint64_t hidden = 6 * (8 * 192 * 192 + 2 * 192 * 768) + 2 * 12 * 192 * 192;
+  EXPECT_EQ(again.state_bytes - plan_of(config).state_bytes, 4 * hidden);
+  EXPECT_EQ(again.checkpoint_bytes - plan_of(config).checkpoint_bytes, 4 * hidden);
 }
 
 TEST(Plan, WritesBytesForPeople) {

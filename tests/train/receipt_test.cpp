@@ -124,11 +124,14 @@ TEST(Receipt, TellsWhatWasConsumedByShard) {
 }
 
 TEST(Totals, ReadOnlyWhatTheyWrite) {
-  const Totals totals = {{kA, 3}, {kB, 1'000'000'000'000}};
+  const Totals totals = {{kA, {3, kB}}, {kB, {1'000'000'000'000, kB}}};
   EXPECT_EQ(parse_totals(format_totals(totals), "totals"), totals);
   const std::string hex = to_hex(kA);
-  for (const std::string& text : {hex + " 1", hex + " \n", hex + " x\n", hex + " -1\n", hex + "\n",
-                                  hex + "  1\n", hex + " 1\n" + hex + " 1\n", std::string("\n")}) {
+  const std::string end = " " + hex + "\n";
+  for (const std::string& text :
+       {hex + " 1 " + hex, hex + " 1\n", hex + end, hex + " x" + end, hex + " -1" + end, hex + "\n",
+        hex + "  1" + end, hex + " 1 " + end, hex + " 1" + end + hex + " 1" + end,
+        std::string("\n")}) {
     EXPECT_THROW(parse_totals(text, "totals"), Error) << text;
   }
 }

@@ -48,8 +48,13 @@ TEST_F(TrainRun, GivesTheSameBitsBrokenOrUnbroken) {
   EXPECT_EQ(read_file(f.folder() / "a/superseded-1/step-000006/SHA256SUMS"), sums);
 }
 
-TEST_F(TrainRun, GoesOnAfterBeingKilled) {
-  const GateFixture f = make(40);
+class TrainPrecision : public TrainRun, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Of, TrainPrecision, testing::Values("FLOAT32", "BF16"),
+                         [](const auto& type) { return std::string(type.param); });
+
+TEST_P(TrainPrecision, GoesOnAfterBeingKilled) {
+  const GateFixture f(tiny_config(40) + "precision: " + GetParam() + "\n",
+                      {sample_video(0), sample_video(1), sample_video(2)});
   ASSERT_EQ(run(f, "a", kTwoRanks).code, 0);
   {
     Process process(CLEARED_TRAIN, run_args(f, "b", kTwoRanks));
@@ -74,9 +79,10 @@ TEST_F(TrainRun, StopsWithACheckpointWhenAsked) {
 }
 
 // Weights, moments, average and losses to the bit, and so has a run that stopped on two ranks and
-// went on with four, then one.
-TEST_F(TrainRun, GivesTheSameBitsOnOneTwoAndFourRanks) {
-  const GateFixture f(tiny_config(6, 4), {sample_video(0), sample_video(1), sample_video(2)});
+// went on with four, then one. An auditor with one rank makes all of it again.
+TEST_P(TrainPrecision, GivesTheSameBitsOnOneTwoAndFourRanks) {
+  const GateFixture f(tiny_config(6, 4) + "precision: " + GetParam() + "\n",
+                      {sample_video(0), sample_video(1), sample_video(2)});
   const auto ranks = [](int count) {
     return std::vector<std::string>{"--nproc-per-node", std::to_string(count)};
   };
@@ -100,6 +106,14 @@ TEST_F(TrainRun, GivesTheSameBitsOnOneTwoAndFourRanks) {
   }
   const Ended three = run(f, "three", ranks(3));
   EXPECT_EQ(three.code, 78) << three.output;
+  write_file(f.folder() / "auditor",
+             read_file(f.paths().trust) + read_file(f.folder() / "trainer.pub"));
+  const Ended replayed =
+      train({"replay", f.folder() / "mixed", "--permit", f.paths().permit, "--trust",
+             f.folder() / "auditor", "--shards", f.paths().shards, "--curate", CLEARED_CURATE,
+             "--steps", "6", "--nproc-per-node", "1"});
+  EXPECT_EQ(replayed.code, 0) << replayed.output;
+  EXPECT_THAT(replayed.output, HasSubstr("bit for bit"));
 }
 
 // c10d's Reducer sums in the order of the ranks: the same step but for the last bits.

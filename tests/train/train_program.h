@@ -1,6 +1,7 @@
 // The train program under test, on three real clips and a model as small as it gets.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ class TrainRun : public testing::Test {
  protected:
   void SetUp() override {
     if (!fs::exists(CLEARED_CURATE)) GTEST_SKIP() << "curate is not built: " << CLEARED_CURATE;
+    ::setenv("CUDA_VISIBLE_DEVICES", "", 1);  // several ranks, on however many GPUs: on none
   }
 
   static std::vector<std::string> gate_args(const GateFixture& f) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "ledger/base/error.h"
@@ -123,6 +124,20 @@ void check_transformer(const RunConfig& config, const Rules& rules) {
              "above 0 and at most 100");
 }
 
+void check_foreign(const RunConfig& config, const Rules& rules) {
+  std::set<std::string> weights, parts;
+  for (const RunConfig::Foreign& foreign : config.foreign()) {
+    rules.need(ledger::parse_digest_name(foreign.weights()).has_value(), "foreign.weights",
+               "\"sha256:\" and 64 lower-case hex digits");
+    rules.need(weights.insert(foreign.weights()).second, "foreign.weights", "each there once");
+    const std::string part = RunConfig::Foreign::Part_Name(foreign.part());
+    rules.need(parts.insert(part).second && (config.foreign_size() == 1 || part != "WHOLE"),
+               "foreign.part", "WHOLE once, or the others once each");
+    rules.need(part == "WHOLE" || config.stage() == RunConfig::TRANSFORMER, "foreign.part",
+               "WHOLE: an autoencoder has no other");
+  }
+}
+
 void check_optimiser(const RunConfig& config, const Rules& rules) {
   const RunConfig::Optimiser& optimiser = config.optimiser();
   rules.need(optimiser.learning_rate() > 0 && optimiser.learning_rate() <= 1,
@@ -136,6 +151,31 @@ void check_optimiser(const RunConfig& config, const Rules& rules) {
   rules.need(optimiser.clip_norm() > 0 && std::isfinite(optimiser.clip_norm()),
              "optimiser.clip_norm", "above 0");
   rules.between(optimiser.ema(), 0.0, 0.9999999, "optimiser.ema");
+  rules.between(optimiser.muon_momentum(), 0.0, 0.9999999, "optimiser.muon_momentum");
+  rules.need(optimiser.muon_momentum() == 0 || config.stage() == RunConfig::TRANSFORMER,
+             "optimiser.muon_momentum", "left out: an autoencoder has no matrices that repeat");
+}
+
+// Each shape as if it were the config's own, and what they have in common.
+void check_buckets(const RunConfig& config, const Rules& rules) {
+  constexpr int kMostBuckets = 15;
+  constexpr uint64_t kMostSteps = uint64_t{1} << 22;  // the order of shapes is kept as a table
+  std::set<std::string> names;
+  const auto all = by_shape(config);
+  rules.need(config.bucket_size() <= kMostBuckets, "bucket", "at most 15 times there");
+  rules.need(config.bucket().empty() || config.steps() <= kMostSteps, "steps",
+             "at most 4194304 with buckets");
+  for (int i = 0; i < config.bucket_size(); ++i) {
+    const RunConfig& shape = all[static_cast<size_t>(i) + 1];
+    rules.need(!config.bucket(i).shards().empty() && names.insert(config.bucket(i).shards()).second,
+               "bucket.shards", "the beginning of shards' names, another in each bucket");
+    rules.between<uint32_t>(shape.batch(), 1, 1 << 16, "bucket.batch");
+    rules.need(shape.batch() % micro_batches_of(config) == 0, "bucket.batch",
+               "a multiple of micro_batches");
+    check_clip(shape, rules);
+    rules.need(shape.flow().shift() > 0 && shape.flow().shift() <= 100, "bucket.shift",
+               "above 0 and at most 100");
+  }
 }
 
 void check(const RunConfig& config, const Rules& rules) {
@@ -148,8 +188,12 @@ void check(const RunConfig& config, const Rules& rules) {
              "micro_batches", "a power of two that divides batch");
   check_clip(config, rules);
   if (config.stage() == RunConfig::TRANSFORMER) check_transformer(config, rules);
+  rules.need(config.stage() == RunConfig::TRANSFORMER || config.precision() == RunConfig::FLOAT32,
+             "precision", "FLOAT32 in stage AUTOENCODER");
   rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
              "there: it is what learns in this run");
+  check_buckets(config, rules);
+  check_foreign(config, rules);
   check_optimiser(config, rules);
   rules.between<uint64_t>(config.checkpoints().every(), 1, uint64_t{1} << 32, "checkpoints.every");
   rules.between<uint32_t>(config.log_every(), 1, 1 << 20, "log_every");
@@ -165,7 +209,34 @@ RunConfig parse_config(std::string_view text, std::string_view where) {
 }
 
 uint32_t micro_batches_of(const RunConfig& config) {
-  return config.has_micro_batches() ? config.micro_batches() : std::gcd(config.batch(), 4U);
+  if (config.has_micro_batches()) return config.micro_batches();
+  uint32_t most = std::gcd(config.batch(), 4U);
+  for (const RunConfig::Bucket& bucket : config.bucket()) most = std::gcd(bucket.batch(), most);
+  return most;
+}
+
+std::vector<RunConfig> by_shape(const RunConfig& config) {
+  std::vector<RunConfig> out = {config};
+  for (const RunConfig::Bucket& bucket : config.bucket()) {
+    RunConfig& one = out.emplace_back(config);
+    one.mutable_clip()->set_width(bucket.width());
+    one.mutable_clip()->set_height(bucket.height());
+    one.mutable_clip()->set_frames(bucket.frames());
+    one.set_batch(bucket.batch());
+    if (bucket.has_shift()) one.mutable_flow()->set_shift(bucket.shift());
+  }
+  return out;
+}
+
+size_t shape_of_shard(const RunConfig& config, std::string_view shard) {
+  size_t shape = 0, longest = 0;
+  for (int i = 0; i < config.bucket_size(); ++i) {
+    const std::string& name = config.bucket(i).shards();
+    if (name.size() <= longest || !shard.starts_with(name)) continue;
+    longest = name.size();
+    shape = static_cast<size_t>(i) + 1;
+  }
+  return shape;
 }
 
 LoadedConfig load_config(const std::filesystem::path& path) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ledger/base/bytes.h"
 #include "train/config.pb.h"
@@ -22,6 +23,13 @@ struct LoadedConfig {
 };
 // How many micro-batches a step is (config.proto says what is meant by none).
 uint32_t micro_batches_of(const RunConfig& config);
+
+// The config as each of its shapes sees it, with that clip, batch and shift: of `clip` first, then
+// of each bucket. How many there are is how many shapes a run has.
+std::vector<RunConfig> by_shape(const RunConfig& config);
+
+// Which of them takes the samples of a shard.
+size_t shape_of_shard(const RunConfig& config, std::string_view shard);
 
 LoadedConfig load_config(const std::filesystem::path& path);
 

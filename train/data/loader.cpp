@@ -31,10 +31,10 @@ Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint
   return decode(decoder, gate.clear(sample, passes), sample);
 }
 
-Loader::Loader(std::unique_ptr<ledger::Gate> gate, const DecoderOptions& decoder,
+Loader::Loader(std::unique_ptr<ledger::Gate> gate, std::vector<DecoderOptions> decoders,
                const Order& order, LoaderOptions options)
     : gate_(std::move(gate)),
-      decoder_(decoder),
+      decoders_(std::move(decoders)),
       order_(order),
       options_(std::move(options)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
@@ -46,16 +46,20 @@ Loader::~Loader() {
 
 void Loader::run(const std::stop_token& stop) try {
   CLEARED_CHECK(options_.before.size() == gate_->samples().size());
-  Decoder decoder(decoder_);
+  std::vector<std::unique_ptr<Decoder>> decoders(decoders_.size());
   for (uint64_t step = options_.first_step; step < options_.end_step; ++step) {
-    Batch batch{.step = step, .items = {}};
-    for (uint32_t slot = options_.first_slot; slot < options_.end_slot; ++slot) {
+    Batch batch{.step = step, .shape = order_.shape(step), .items = {}};
+    auto& decoder = decoders.at(batch.shape);
+    if (!decoder) decoder = std::make_unique<Decoder>(decoders_[batch.shape]);
+    const uint32_t slots = order_.batch(step) / options_.ranks;
+    const uint32_t first_slot = slots * options_.rank;
+    for (uint32_t slot = first_slot; slot < first_slot + slots; ++slot) {
       if (stop.stop_requested()) return;
       const auto [sample, passes] = order_.at(step, slot);
       const auto start = Clock::now();
       const ledger::ClearedSample cleared = gate_->clear(sample, options_.before[sample] + passes);
       const double gate_s = seconds_since(start);
-      batch.items.push_back(decode(decoder, cleared, sample));
+      batch.items.push_back(decode(*decoder, cleared, sample));
       const double decode_s = seconds_since(start) - gate_s;
       const std::lock_guard lock(mutex_);
       times_.gate += gate_s;

@@ -37,6 +37,7 @@ struct Item {
 
 struct Batch {
   uint64_t step = 0;
+  size_t shape = 0;         // of all of them: Order::shape
   std::vector<Item> items;  // this rank's slots, in order
 };
 
@@ -46,9 +47,9 @@ Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint
 
 struct LoaderOptions {
   uint64_t first_step = 0;
-  uint64_t end_step = 0;    // one past the last
-  uint32_t first_slot = 0;  // of a step, this rank's
-  uint32_t end_slot = 0;
+  uint64_t end_step = 0;  // one past the last
+  uint32_t rank = 0;      // has the slots [rank, rank + 1) / ranks of every step
+  uint32_t ranks = 1;
   std::vector<uint64_t> before = {};  // by sample: passes consumed before the order began
   size_t ahead = 2;                   // steps loaded but not yet taken, at most
 };
@@ -62,8 +63,9 @@ struct LoaderTimes {
 
 class Loader {
  public:
-  Loader(std::unique_ptr<ledger::Gate> gate, const DecoderOptions& decoder, const Order& order,
-         LoaderOptions options);
+  // `decoders` are of the order's shapes, one of each.
+  Loader(std::unique_ptr<ledger::Gate> gate, std::vector<DecoderOptions> decoders,
+         const Order& order, LoaderOptions options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -77,7 +79,7 @@ class Loader {
   void push(Batch batch, const std::stop_token& stop);
 
   std::unique_ptr<ledger::Gate> gate_;
-  DecoderOptions decoder_;
+  std::vector<DecoderOptions> decoders_;
   Order order_;
   LoaderOptions options_;
 

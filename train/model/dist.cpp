@@ -23,6 +23,7 @@
 
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/heartbeat.h"
 #include "train/model/gradients.h"
 
 namespace cleared::train {
@@ -114,7 +115,7 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
   if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
     throw Error(Errc::config, "ranks: rank ", options.rank, " of ", options.size);
   }
-  if (options.size == 1) return;
+  if (options.size == 1 && !options.join) return;
   talk("join", [&] {
     group_ = std::make_unique<Group>();
     group_->store = connect_store(options);
@@ -142,9 +143,26 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
     group_->ranks->setGroupName("cleared");
   });
   barrier();
+  if (!options.on_lost || options.size == 1) return;
+  heartbeat_ = std::make_unique<Heartbeat>(HeartbeatOptions{.rank = options.rank,
+                                                            .size = options.size,
+                                                            .address = options.address,
+                                                            .silence = options.silence,
+                                                            .patience = options.timeout,
+                                                            .on_lost = options.on_lost},
+                                           [this](const auto& text) { return broadcast(text); });
 }
 
-World::~World() = default;
+World::~World() {
+#ifdef CLEARED_CUDA
+  if (!group_ || !device_.is_cuda()) return;
+  try {
+    group_->ranks->getBackend(at::kCUDA)->shutdown();
+  } catch (const std::exception&) {
+    // A rank was lost, which has been said.
+  }
+#endif
+}
 
 std::string World::backend() const {
   if (!group_) return "none";

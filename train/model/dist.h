@@ -1,34 +1,20 @@
 // Ranks and what they tell each other: c10d underneath, NCCL between GPUs and Gloo between CPUs. A
 // world of one needs neither. One thread per process calls it, and every rank makes the same calls
-// in the same order. A rank that dies or stays silent past the timeout is Error{busy} on the
-// others.
+// in the same order. A rank that dies, or hangs past the timeout, is Error{busy} on the others; one
+// that was stopped is noticed sooner by train/heartbeat.h.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "train/environment.h"
 #include "train/model/tensor.h"
 
 namespace cleared::train {
 
-struct WorldOptions {
-  int rank = 0;
-  int size = 1;
-  int local_rank = 0;                 // on this machine: picks the GPU
-  std::string address = "127.0.0.1";  // of rank 0's store
-  int port = 29500;
-  int attempt = 0;          // how often the launcher has restarted this run
-  bool store_runs = false;  // somebody else (torchrun's agent) serves the store
-  std::chrono::seconds timeout{300};
-};
-
-// RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT as torchrun sets them, else SLURM_*
-// (srun), else OMPI_* (mpirun), else a world of one. Error{config} names the variable that makes no
-// sense.
-WorldOptions world_from_environment();
+class Heartbeat;
 
 class World {
  public:
@@ -68,6 +54,7 @@ class World {
   WorldOptions options_;
   at::Device device_;
   std::unique_ptr<Group> group_;  // none in a world of one
+  std::unique_ptr<Heartbeat> heartbeat_;
 };
 
 struct GradientOptions {

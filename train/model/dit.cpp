@@ -33,8 +33,8 @@ Tensor join_heads(const Tensor& y_BHSD) {
 
 }  // namespace
 
-std::array<int64_t, 3> DitConfig::grid() const {
-  return {latent[0] / patch[0], latent[1] / patch[1], latent[2] / patch[2]};
+std::array<int64_t, 3> DitConfig::grid(const std::array<int64_t, 3>& sizes) const {
+  return {sizes[0] / patch[0], sizes[1] / patch[1], sizes[2] / patch[2]};
 }
 
 int64_t DitConfig::tokens() const {
@@ -55,10 +55,14 @@ void DitConfig::check() const {
   need(layers > 0 && ffn > 0 && channels > 0, "layers, ffn and channels must be positive");
   need(text_len > 0 && text_dim > 0, "text_len and text_dim must be positive");
   need(freq >= 2 && freq % 2 == 0, "freq must be even");
-  for (size_t i = 0; i < 3; ++i) {
-    need(patch[i] > 0 && latent[i] > 0 && latent[i] % patch[i] == 0,
-         "every side of latent must be a positive multiple of that of patch");
-  }
+  const auto check_sides = [&](const std::array<int64_t, 3>& sizes) {
+    for (size_t i = 0; i < 3; ++i) {
+      need(patch[i] > 0 && sizes[i] > 0 && sizes[i] % patch[i] == 0,
+           "every side of latent must be a positive multiple of that of patch");
+    }
+  };
+  check_sides(latent);
+  for (const auto& sizes : latents) check_sides(sizes);
 }
 
 Tensor rope_table(const std::array<int64_t, 3>& grid, int64_t head_dim) {
@@ -108,65 +112,115 @@ Dit::Dit(const DitConfig& config, Parameters& p, const std::string& prefix) : co
   }
   mod_out_ = p.normal(prefix + "modf", {2, n}, mod_deviation);
   out_ = p.zero_linear(prefix + "out", n, config.patch_dim());
-  rope_SD_ = at::view_as_real(rope_table(config.grid(), head)).flatten(1).contiguous();
+  const auto add_grid = [&](const Grid& grid) {
+    rope_SD_.emplace(grid, at::view_as_real(rope_table(grid, head)).flatten(1).contiguous());
+  };
+  add_grid(config.grid());
+  for (const auto& sizes : config.latents) add_grid(config.grid(sizes));
+}
+
+// All that run_block reads.
+std::vector<Tensor> Dit::weights_of(const Block& block) {
+  std::vector<Tensor> weights = {block.mod,       block.norm_weight, block.norm_bias,
+                                 block.up.weight, block.up.bias,     block.down.weight};
+  for (const Attention* a : {&block.within, &block.across}) {
+    for (const Linear* linear : {&a->q, &a->kv, &a->qkv, &a->o}) {
+      if (!linear->weight.defined()) continue;
+      weights.insert(weights.end(), {linear->weight, linear->bias});
+    }
+    weights.insert(weights.end(), {a->norm_q, a->norm_k});
+  }
+  return weights;
 }
 
 void Dit::to(at::Device device) {
-  rope_SD_ = rope_SD_.to(device);
+  for (auto& [grid, table] : rope_SD_) table = table.to(device);
+}
+
+Dit::Grid Dit::grid_of(const Tensor& z_BCTHW) const {
+  return config_.grid({z_BCTHW.size(2), z_BCTHW.size(3), z_BCTHW.size(4)});
 }
 
 Tensor Dit::patchify(const Tensor& z_BCTHW) const {
-  const auto [t, h, w] = config_.grid();
+  const auto [t, h, w] = grid_of(z_BCTHW);
   const auto [p, q, r] = config_.patch;
   return z_BCTHW.reshape({-1, config_.channels, t, p, h, q, w, r})
       .permute({0, 2, 4, 6, 1, 3, 5, 7})
-      .reshape({z_BCTHW.size(0), config_.tokens(), config_.patch_dim()});
+      .reshape({z_BCTHW.size(0), t * h * w, config_.patch_dim()});
 }
 
-Tensor Dit::unpatchify(const Tensor& tokens_BSD) const {
-  const auto [t, h, w] = config_.grid();
+Tensor Dit::unpatchify(const Tensor& tokens_BSD, const Grid& grid) const {
+  const auto [t, h, w] = grid;
   const auto [p, q, r] = config_.patch;
   return tokens_BSD.reshape({-1, t, h, w, config_.channels, p, q, r})
       .permute({0, 4, 1, 5, 2, 6, 3, 7})
       .reshape({tokens_BSD.size(0), config_.channels, t * p, h * q, w * r});
 }
 
-Tensor Dit::forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN) const {
+Tensor Dit::forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN,
+                    const Grid& grid) const {
   const int64_t half = config_.freq / 2;
   const Tensor rates =
       at::exp(at::arange(half, t_B.options()) * (-std::log(10000.0) / static_cast<double>(half)));
   const Tensor angles = 1000.0 * t_B.unsqueeze(1) * rates;
   const Tensor time_BN = t2_(at::silu(t1_(at::cat({angles.cos(), angles.sin()}, 1))));
-  const Tensor time_B6N = tp_(at::silu(time_BN)).unflatten(-1, {6, -1});
-  const Tensor context_BLN = x2_(gelu(x1_.product(text_BLN), x1_.bias));
+  const Around around{
+      .time_B6N = tp_(at::silu(time_BN)).unflatten(-1, {6, -1}),
+      .context_BLN = x2_(gelu(x1_.product(text_BLN), x1_.bias)).to(config_.precision),
+      .rope_SD = rope_SD_.at(grid)};
 
   Stream stream{inp_(tokens_BSD), {}};
-  for (const Block& block : blocks_) stream = run_block(block, stream, time_B6N, context_BLN);
+  for (const Block& block : blocks_) {
+    stream = config_.recompute ? run_block_again(block, stream, around)
+                               : run_block(block, stream, around);
+  }
 
   const auto mod = (time_BN.unsqueeze(1) + mod_out_).unbind(1);
-  return out_(residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps).second);
+  return out_(residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps,
+                            config_.precision)
+                  .second.to(at::kFloat));
 }
 
-Dit::Stream Dit::run_block(const Block& block, Stream stream, const Tensor& time_B6N,
-                           const Tensor& context_BLN) const {
-  const auto mod = (time_B6N + block.mod).unbind(1);  // six [B, N]
+Dit::Stream Dit::run_block(const Block& block, Stream stream, const Around& around) const {
+  const auto mod = (around.time_B6N + block.mod).unbind(1);  // six [B, N]
+  const at::ScalarType type = config_.precision;
   auto [x_BSN, normed] =
-      residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps);
-  const Branch within{attend_within(block.within, normed), block.within.o.bias, mod[2]};
+      residual_norm(stream.x_BSN, stream.rest, adaptive(mod[0], mod[1]), kNormEps, type);
+  const Branch within{attend_within(block.within, normed, around.rope_SD), block.within.o.bias,
+                      mod[2]};
   std::tie(x_BSN, normed) = residual_norm(
-      x_BSN, within, {.scale = block.norm_weight, .shift = block.norm_bias}, kNormEps);
-  const Branch across{attend_across(block.across, normed, context_BLN), block.across.o.bias, {}};
-  std::tie(x_BSN, normed) = residual_norm(x_BSN, across, adaptive(mod[3], mod[4]), kNormEps);
+      x_BSN, within, {.scale = block.norm_weight, .shift = block.norm_bias}, kNormEps, type);
+  const Branch across{
+      attend_across(block.across, normed, around.context_BLN), block.across.o.bias, {}};
+  std::tie(x_BSN, normed) = residual_norm(x_BSN, across, adaptive(mod[3], mod[4]), kNormEps, type);
   const Tensor hidden = gelu(block.up.product(normed), block.up.bias);
   return {x_BSN, {block.down.product(hidden), block.down.bias, mod[5]}};
 }
 
-Tensor Dit::attend_within(const Attention& a, const Tensor& x_BSN) const {
+// The bias of what is still to be added is a weight, and goes around.
+Dit::Stream Dit::run_block_again(const Block& block, Stream stream, const Around& around) const {
+  std::vector<Tensor> inputs = {around.time_B6N, around.context_BLN, stream.x_BSN};
+  const Branch& rest = stream.rest;
+  if (rest.value_BSN.defined()) {
+    inputs.insert(inputs.end(), {rest.value_BSN, rest.bias_N, rest.gate_BN});
+  }
+  const auto run = [this, &block, rope_SD = around.rope_SD](
+                       const std::vector<Tensor>& in) -> std::vector<Tensor> {
+    Stream before{in[2], {}};
+    if (in.size() > 3) before.rest = {in[3], in[4], in[5]};
+    const Stream after = run_block(block, before, {in[0], in[1], rope_SD});
+    return {after.x_BSN, after.rest.value_BSN, after.rest.gate_BN.contiguous()};
+  };
+  const auto out = recomputed(run, inputs, weights_of(block));
+  return {out[0], {out[1], block.down.bias, out[2]}};
+}
+
+Tensor Dit::attend_within(const Attention& a, const Tensor& x_BSN, const Tensor& rope_SD) const {
   const auto qkv = split_heads(a.qkv.product(x_BSN), a.qkv.bias,
                                {.heads = config_.heads,
                                 .eps = kNormEps,
                                 .norm_D = {a.norm_q, a.norm_k, Tensor()},
-                                .rope_SD = rope_SD_});
+                                .rope_SD = rope_SD});
   return a.o.product(join_heads(at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])));
 }
 

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,12 +26,20 @@ struct DitConfig {
   int64_t ffn = 768;
   int64_t channels = 16;                      // of the latent
   std::array<int64_t, 3> latent = {4, 8, 8};  // T, H, W
-  std::array<int64_t, 3> patch = {1, 1, 1};   // of the latent, one token each; divides it
+  // All sizes of latents that it is used for, where there are several; `latent` is one of them.
+  std::vector<std::array<int64_t, 3>> latents = {};
+  std::array<int64_t, 3> patch = {1, 1, 1};  // of the latent, one token each; divides it
   int64_t text_len = 64;
   int64_t text_dim = 192;
-  int64_t freq = 256;  // sinusoidal features of t, even
+  int64_t freq = 256;      // sinusoidal features of t, even
+  bool recompute = false;  // keep a block's input alone, and run it again in the backward pass
+  // Of the blocks' products and attention: at::kFloat or at::kBFloat16. Weights, the stream between
+  // blocks, norms' statistics, and what is before and after the blocks are float32.
+  at::ScalarType precision = at::kFloat;
 
-  std::array<int64_t, 3> grid() const;  // tokens along T, H, W
+  // Tokens along T, H, W of a latent of those sizes.
+  std::array<int64_t, 3> grid(const std::array<int64_t, 3>& sizes) const;
+  std::array<int64_t, 3> grid() const { return grid(latent); }
   int64_t tokens() const;
   int64_t patch_dim() const;  // values of one token
   void check() const;         // Error{config} naming the field that makes no sense
@@ -45,11 +54,18 @@ class Dit {
   // Registers its parameters with `parameters`; `prefix` precedes their names.
   Dit(const DitConfig& config, Parameters& parameters, const std::string& prefix = "");
 
-  // tokens_BSD, t_B in [0, 1] and text_BLN (text_dim wide) to the velocity_BSD.
-  Tensor forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN) const;
+  using Grid = std::array<int64_t, 3>;
+  // tokens_BSD on a grid, t_B in [0, 1] and text_BLN (text_dim wide) to the velocity_BSD.
+  Tensor forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN,
+                 const Grid& grid) const;
+  Tensor forward(const Tensor& tokens_BSD, const Tensor& t_B, const Tensor& text_BLN) const {
+    return forward(tokens_BSD, t_B, text_BLN, config_.grid());
+  }
 
+  // Of a latent that is one of the config's.
+  Grid grid_of(const Tensor& z_BCTHW) const;
   Tensor patchify(const Tensor& z_BCTHW) const;  // to tokens_BSD
-  Tensor unpatchify(const Tensor& tokens_BSD) const;
+  Tensor unpatchify(const Tensor& tokens_BSD, const Grid& grid) const;
 
   const DitConfig& config() const { return config_; }
   void to(at::Device device);  // the table of rotations; parameters are moved by Parameters' owner
@@ -69,16 +85,22 @@ class Dit {
     Tensor x_BSN;
     Branch rest;
   };
-  Tensor attend_within(const Attention& a, const Tensor& x_BSN) const;
+  Tensor attend_within(const Attention& a, const Tensor& x_BSN, const Tensor& rope_SD) const;
   Tensor attend_across(const Attention& a, const Tensor& x_BSN, const Tensor& context_BLN) const;
-  Stream run_block(const Block& block, Stream stream, const Tensor& time_B6N,
-                   const Tensor& context_BLN) const;
+  // What all blocks are given beside the stream.
+  struct Around {
+    Tensor time_B6N, context_BLN;
+    Tensor rope_SD;  // pairs (cos, sin) of the grid
+  };
+  Stream run_block(const Block& block, Stream stream, const Around& around) const;
+  static std::vector<Tensor> weights_of(const Block& block);
+  Stream run_block_again(const Block& block, Stream stream, const Around& around) const;
 
   DitConfig config_;
   Linear inp_, t1_, t2_, tp_, x1_, x2_, out_;
   Tensor mod_out_;
   std::vector<Block> blocks_;
-  Tensor rope_SD_;  // pairs (cos, sin)
+  std::map<Grid, Tensor> rope_SD_;  // pairs (cos, sin), by grid
 };
 
 }  // namespace cleared::train

@@ -1,6 +1,8 @@
 #include "train/model/gradients.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/zeros.h>
 
 #include "ledger/base/check.h"
@@ -10,7 +12,7 @@ namespace cleared::train {
 GradientTree::GradientTree(const TensorMap& parameters, int64_t parts) {
   offsets_.push_back(0);
   for (const auto& [name, parameter] : parameters) {
-    CLEARED_CHECK(parameter.scalar_type() == at::kFloat);
+    CLEARED_CHECK(parameter.scalar_type() == at::kFloat && parameter.is_contiguous());
     parameters_.push_back(parameter);
     offsets_.push_back(offsets_.back() + parameter.numel());
   }
@@ -18,7 +20,7 @@ GradientTree::GradientTree(const TensorMap& parameters, int64_t parts) {
 }
 
 Tensor GradientTree::view(const Tensor& flat, size_t i) const {
-  return flat.narrow(0, offsets_[i], offsets_[i + 1] - offsets_[i]).view(parameters_[i].sizes());
+  return flat.as_strided(parameters_[i].sizes(), parameters_[i].strides(), offsets_[i]);
 }
 
 void GradientTree::add() {
@@ -32,13 +34,15 @@ void GradientTree::add() {
     free_.pop_back();
   }
   const Tensor& flat = sums_.back().second;
+  std::vector<Tensor> views, gradients;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    Tensor& gradient = parameters_[i].mutable_grad();
-    CLEARED_CHECK(gradient.defined());
-    if (second) view(flat, i).add_(gradient);
-    else view(flat, i).copy_(gradient);
-    gradient.reset();
+    CLEARED_CHECK(parameters_[i].grad().defined());
+    views.push_back(view(flat, i));
+    gradients.push_back(parameters_[i].grad());
+    parameters_[i].mutable_grad().reset();
   }
+  if (second) at::_foreach_add_(views, gradients);
+  else at::_foreach_copy_(views, gradients);
   if (second) sums_.back().first = 1;
   while (sums_.size() > 1 && sums_[sums_.size() - 2].first == sums_.back().first) {
     const Tensor right = sums_.back().second;

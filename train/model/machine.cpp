@@ -17,6 +17,10 @@
 #include <cpuid.h>
 #endif
 
+#ifdef CLEARED_CUDA
+#include <cuda_runtime_api.h>
+#endif
+
 namespace cleared::train {
 namespace {
 
@@ -63,6 +67,15 @@ std::string processor_name() {
   return "unknown";
 }
 
+// All GPUs of a machine are taken to be of one kind.
+std::string gpu_name() {
+#ifdef CLEARED_CUDA
+  cudaDeviceProp gpu{};
+  if (::cudaGetDeviceProperties(&gpu, 0) == cudaSuccess) return gpu.name;
+#endif
+  return "none";
+}
+
 }  // namespace
 
 Machine prepare_machine(int threads) {
@@ -79,6 +92,9 @@ Machine prepare_machine(int threads) {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   // Would fill every new tensor with NaN, to show reads of what was never written.
   at::globalContext().setDeterministicFillUninitializedMemory(false);
+  // float32 means float32, and partial sums of bfloat16 products stay float32.
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
 
   const char* cap = std::getenv(kCap);
   return {.cpu = processor_name(),
@@ -86,6 +102,7 @@ Machine prepare_machine(int threads) {
           .capability = at::get_cpu_capability(),
           .onednn_isa = cap != nullptr ? cap : "all",
           .libtorch = TORCH_VERSION,
+          .gpu = gpu_name(),
           .threads = at::get_num_threads()};
 }
 
@@ -93,7 +110,9 @@ std::string describe(const Machine& machine) {
   std::ostringstream out;
   out << "cpu=\"" << machine.cpu << "\" features=" << machine.features
       << " capability=" << machine.capability << " onednn_isa=" << machine.onednn_isa
-      << " libtorch=" << machine.libtorch << " threads=" << machine.threads;
+      << " libtorch=" << machine.libtorch;
+  if (machine.gpu != "none") out << " gpu=\"" << machine.gpu << "\"";
+  out << " threads=" << machine.threads;
   return std::move(out).str();
 }
 

@@ -11,7 +11,8 @@ TextConfig text_config(const ModelConfig& config) {
           .dim = config.dit.text_dim,
           .layers = config.text_layers,
           .heads = heads,
-          .vocabulary = config.vocabulary};
+          .vocabulary = config.vocabulary,
+          .precision = config.dit.precision};
 }
 
 }  // namespace
@@ -23,7 +24,9 @@ Model::Model(const ModelConfig& config, uint64_t seed)
       text_(text_config(config), parameters_, "text.") {}
 
 Tensor Model::velocity(const Tensor& z_BCTHW, const Tensor& t_B, const Tensor& tokens_BL) const {
-  return dit_.unpatchify(dit_.forward(dit_.patchify(z_BCTHW), t_B, text_.forward(tokens_BL)));
+  const Dit::Grid grid = dit_.grid_of(z_BCTHW);
+  return dit_.unpatchify(dit_.forward(dit_.patchify(z_BCTHW), t_B, text_.forward(tokens_BL), grid),
+                         grid);
 }
 
 int64_t Model::parameter_count() const {

@@ -1,15 +1,21 @@
 #include "train/model/ops.h"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 #include <optional>
+#include <type_traits>
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/ivalue.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/flow_mix.h"
@@ -17,9 +23,10 @@
 #include "kernels/residual_norm.h"
 #include "kernels/split_heads.h"
 #include "ledger/base/check.h"
+#include "ledger/base/error.h"
 
 #ifdef CLEARED_CUDA
-#include <c10/cuda/CUDAStream.h>
+#include <c10/cuda/CUDAGuard.h>
 #endif
 
 namespace cleared::train {
@@ -37,24 +44,52 @@ Tensor tensor(const Optional& t) {
   return t.value_or(Tensor());
 }
 
-const float* read(const Tensor& t) {
-  return t.defined() ? t.const_data_ptr<float>() : nullptr;
+// LibTorch's type of the kernels' one.
+template <class T>
+using OfTorch = std::conditional_t<std::is_same_v<T, kernels::Bf16>, at::BFloat16, T>;
+static_assert(sizeof(kernels::Bf16) == sizeof(at::BFloat16));
+
+template <class T = float>
+const T* read(const Tensor& t) {
+  return t.defined() ? reinterpret_cast<const T*>(t.const_data_ptr<OfTorch<T>>()) : nullptr;
 }
 
-float* write(const Tensor& t) {
-  return t.defined() ? t.mutable_data_ptr<float>() : nullptr;
+template <class T = float>
+T* write(const Tensor& t) {
+  return t.defined() ? reinterpret_cast<T*>(t.mutable_data_ptr<OfTorch<T>>()) : nullptr;
+}
+
+void check_type(const Tensor& t, at::ScalarType type) {
+  CLEARED_CHECK(t.scalar_type() == type && (t.dim() == 0 || t.stride(-1) == 1));
 }
 
 void check_floats(const Tensor& t) {
-  CLEARED_CHECK(t.scalar_type() == at::kFloat && (t.dim() == 0 || t.stride(-1) == 1));
+  check_type(t, at::kFloat);
+}
+
+// The CUDA halves keep a row in registers.
+void check_width(const Tensor& on, int64_t width, int64_t most, const char* what) {
+  if (on.is_cpu() || width <= most) return;
+  throw Error(Errc::unsupported, "model: ", what, " is ", width, ", and a GPU takes up to ", most);
+}
+
+// Calls f(T()) for the type that activations are of.
+template <class F>
+auto for_type(at::ScalarType type, const F& f) {
+  if (type == at::kBFloat16) return f(kernels::Bf16());
+  CLEARED_CHECK(type == at::kFloat);
+  return f(float());
 }
 
 // The CPU half over all chunks, on this thread and its helpers, or the CUDA half.
-template <class Op, class Cpu, class Cuda>
-void launch(const Op& op, int64_t chunks, const Tensor& on, const Cpu& cpu, const Cuda& cuda) {
+template <class Op>
+void launch(const Op& op, int64_t chunks, const Tensor& on,
+            std::type_identity_t<void (*)(const Op&, int64_t, int64_t)> cpu,
+            std::type_identity_t<void (*)(const Op&, kernels::Stream)> cuda) {
 #ifdef CLEARED_CUDA
   if (on.is_cuda()) {
-    cuda(op, at::cuda::getCurrentCUDAStream().stream());
+    const c10::cuda::CUDAGuard guard(on.device());  // another thread's is the first GPU
+    cuda(op, c10::cuda::getCurrentCUDAStream().stream());
     return;
   }
 #endif
@@ -88,14 +123,15 @@ Tensor add_up(const Tensor& parts_GCX) {
 
 // ------------------------------------------------------------------------------------------ GELU
 
-struct GeluFunction : torch::autograd::Function<GeluFunction> {
-  static kernels::Gelu op_of(const Tensor& x, const Tensor& bias_N, const Tensor& out) {
+template <class T>
+struct GeluFunction : torch::autograd::Function<GeluFunction<T>> {
+  static kernels::Gelu<T> op_of(const Tensor& x, const Tensor& bias_N, const Tensor& out) {
     const int64_t n = bias_N.numel();
     return {.rows = x.numel() / n,
             .n = n,
-            .x_RN = read(x),
+            .x_RN = read<T>(x),
             .bias_N = read(bias_N),
-            .out_RN = write(out)};
+            .out_RN = write<T>(out)};
   }
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& bias_N) {
     Tensor out = at::empty_like(x);
@@ -108,11 +144,11 @@ struct GeluFunction : torch::autograd::Function<GeluFunction> {
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &bias_N = saved[1], d_out = d_outs[0].contiguous();
     Tensor d_x = at::empty_like(x);
-    kernels::GeluGrad op{.forward = op_of(x, bias_N, {}),
-                         .d_out_RN = read(d_out),
-                         .d_x_RN = write(d_x),
-                         .d_bias_CN = nullptr};
-    const Tensor parts = at::empty({1, op.forward.chunks(), bias_N.numel()}, x.options());
+    kernels::GeluGrad<T> op{.forward = op_of(x, bias_N, {}),
+                            .d_out_RN = read<T>(d_out),
+                            .d_x_RN = write<T>(d_x),
+                            .d_bias_CN = nullptr};
+    const Tensor parts = at::empty({1, op.forward.chunks(), bias_N.numel()}, bias_N.options());
     op.d_bias_CN = write(parts);
     launch(op, op.forward.chunks(), x, kernels::gelu_grad_cpu, CLEARED_CUDA_HALF(gelu_grad_cuda));
     return {d_x, add_up(parts).view_as(bias_N)};
@@ -125,14 +161,15 @@ struct NormInputs {
   Tensor x_BSN, branch_BSN, bias_N, gate_BN, scale, shift;
 };
 
-kernels::ResidualNorm norm_op(const NormInputs& in, double offset, double eps) {
+template <class T>
+kernels::ResidualNorm<T> norm_op(const NormInputs& in, double offset, double eps) {
   const int64_t items = in.x_BSN.size(0), n = in.x_BSN.size(-1);
   const auto stride = [](const Tensor& t) { return t.defined() && t.dim() == 2 ? t.stride(0) : 0; };
   return {.items = items,
           .rows = in.x_BSN.numel() / (items * n),
           .n = n,
           .x_RN = read(in.x_BSN),
-          .branch_RN = read(in.branch_BSN),
+          .branch_RN = read<T>(in.branch_BSN),
           .branch_bias_N = read(in.bias_N),
           .gate_BN = read(in.gate_BN),
           .scale_BN = read(in.scale),
@@ -147,16 +184,18 @@ kernels::ResidualNorm norm_op(const NormInputs& in, double offset, double eps) {
           .scatter_R = nullptr};
 }
 
-struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction> {
+template <class T>
+struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction<T>> {
   static Tensors forward(AutogradContext* context, const Tensor& x_BSN, const Optional& branch,
                          const Optional& bias, const Optional& gate, const Tensor& scale,
                          const Tensor& shift, double offset, double eps) {
     const Tensor branch_BSN = tensor(branch), bias_N = tensor(bias), gate_BN = tensor(gate);
-    auto op = norm_op({x_BSN, branch_BSN, bias_N, gate_BN, scale, shift}, offset, eps);
+    auto op = norm_op<T>({x_BSN, branch_BSN, bias_N, gate_BN, scale, shift}, offset, eps);
     const bool joins = branch_BSN.defined();
-    Tensor out = at::empty_like(x_BSN), sum = joins ? at::empty_like(x_BSN) : Tensor();
+    Tensor out = at::empty(x_BSN.sizes(), x_BSN.options().dtype<OfTorch<T>>());
+    Tensor sum = joins ? at::empty_like(x_BSN) : Tensor();
     const Tensor moments_2R = at::empty({2, op.items * op.rows}, x_BSN.options());
-    op.out_RN = write(out);
+    op.out_RN = write<T>(out);
     op.sum_RN = write(sum);
     op.mean_R = write(moments_2R);
     op.scatter_R = op.mean_R + op.items * op.rows;
@@ -178,22 +217,25 @@ struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction> {
     const Tensor &sum = saved[0], &moments_2R = saved[6];
     const Tensor d_sum = joins && d_outs[0].defined() ? d_outs[0].contiguous() : Tensor();
     Tensor d_out = d_outs.back();
-    d_out = d_out.defined() ? d_out.contiguous() : at::zeros_like(sum);
+    const at::TensorOptions as_out = sum.options().dtype<OfTorch<T>>();
+    d_out = d_out.defined() ? d_out.contiguous() : at::zeros(sum.sizes(), as_out);
 
-    kernels::ResidualNormGrad op{};
-    op.forward = norm_op(in, context->saved_data["offset"].toDouble(),
-                         context->saved_data["eps"].toDouble());
+    kernels::ResidualNormGrad<T> op{};
+    op.forward = norm_op<T>(in, context->saved_data["offset"].toDouble(),
+                            context->saved_data["eps"].toDouble());
     op.forward.sum_RN = const_cast<float*>(read(sum));  // read only
     op.forward.mean_R = const_cast<float*>(read(moments_2R));
     op.forward.scatter_R = op.forward.mean_R + op.forward.items * op.forward.rows;
     const int64_t n = op.forward.n;
-    Tensor d_x = at::empty_like(sum), d_branch = gated ? at::empty_like(sum) : Tensor();
+    // Without a gate it is d_x, where that is of its type.
+    const bool own = joins && (gated || !std::is_same_v<T, float>);
+    Tensor d_x = at::empty_like(sum), d_branch = own ? at::empty(sum.sizes(), as_out) : d_x;
     const Tensor parts =
         at::empty({op.forward.items, op.forward.chunks_of_item(), 4 * n}, sum.options());
     op.d_sum_RN = read(d_sum);
-    op.d_out_RN = read(d_out);
+    op.d_out_RN = read<T>(d_out);
     op.d_x_RN = write(d_x);
-    op.d_branch_RN = write(d_branch);
+    op.d_branch_RN = own ? write<T>(d_branch) : nullptr;
     op.d_parts_C4N = write(parts);
     launch(op, op.forward.chunks(), sum, kernels::residual_norm_grad_cpu,
            CLEARED_CUDA_HALF(residual_norm_grad_cuda));
@@ -204,7 +246,6 @@ struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction> {
       if (!like.defined()) return Tensor();
       return like.dim() == 2 ? items_B4N.select(1, which) : all_4N[which];
     };
-    if (joins && !gated) d_branch = d_x;
     return {d_x,
             joins ? d_branch : Tensor(),
             of(in.bias_N, 3),
@@ -218,22 +259,26 @@ struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction> {
 
 // ------------------------------------------------------------------------------------------ heads
 
-struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction> {
-  static kernels::SplitHeads op_of(const Tensor& x_BSN, const Tensor& bias_N,
-                                   const std::vector<Tensor>& norm_D, const Tensor& rope_SD,
-                                   int64_t heads, double eps) {
+template <class T>
+struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction<T>> {
+  static kernels::SplitHeads<T> op_of(const Tensor& x_BSN, const Tensor& bias_N,
+                                      const std::vector<Tensor>& norm_D, const Tensor& rope_SD,
+                                      int64_t heads, double eps) {
     const auto parts = static_cast<int64_t>(norm_D.size());
-    kernels::SplitHeads op{.items = x_BSN.size(0),
-                           .rows = x_BSN.size(1),
-                           .heads = heads,
-                           .depth = x_BSN.size(2) / (parts * heads),
-                           .parts = static_cast<int>(parts),
-                           .x_RPHD = read(x_BSN),
-                           .bias_PHD = read(bias_N),
-                           .norm_D = {},
-                           .rope_SD = read(rope_SD),
-                           .eps = static_cast<float>(eps),
-                           .out_BHSD = {}};
+    kernels::SplitHeads<T> op{.items = x_BSN.size(0),
+                              .rows = x_BSN.size(1),
+                              .heads = heads,
+                              .depth = x_BSN.size(2) / (parts * heads),
+                              .parts = static_cast<int>(parts),
+                              .x_RPHD = read<T>(x_BSN),
+                              .bias_PHD = read(bias_N),
+                              .norm_D = {},
+                              .rope_SD = read(rope_SD),
+                              .eps = static_cast<float>(eps),
+                              .out_BHSD = {},
+                              .item_stride = 0,
+                              .head_stride = 0,
+                              .row_stride = 0};
     for (size_t i = 0; i < norm_D.size(); ++i) op.norm_D[i] = read(norm_D[i]);
     return op;
   }
@@ -247,9 +292,16 @@ struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction> {
     auto op = op_of(x_BSN, bias_N, norms, rope_SD, heads, eps);
     Tensors outs;
     for (size_t i = 0; i < norms.size(); ++i) {
-      outs.push_back(at::empty({op.items, op.heads, op.rows, op.depth}, x_BSN.options()));
-      op.out_BHSD[i] = write(outs.back());
+      // In the order that attention computes its own result in.
+      outs.push_back(x_BSN.is_cpu()
+                         ? at::empty({op.items, op.heads, op.rows, op.depth}, x_BSN.options())
+                         : at::empty({op.items, op.rows, op.heads, op.depth}, x_BSN.options())
+                               .transpose(1, 2));
+      op.out_BHSD[i] = write<T>(outs.back());
     }
+    op.item_stride = outs[0].stride(0);
+    op.head_stride = outs[0].stride(1);
+    op.row_stride = outs[0].stride(2);
     launch(op, op.chunks(), x_BSN, kernels::split_heads_cpu, CLEARED_CUDA_HALF(split_heads_cuda));
     context->save_for_backward(
         {x_BSN, bias_N, tensor(norm0), tensor(norm1), tensor(norm2), rope_SD});
@@ -264,19 +316,20 @@ struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction> {
     const Tensor &x_BSN = saved[0], &bias_N = saved[1], &rope_SD = saved[5];
     std::vector<Tensor> norms = {saved[2], saved[3], saved[4]};
     norms.resize(d_outs.size());
-    kernels::SplitHeadsGrad op{};
+    kernels::SplitHeadsGrad<T> op{};
     op.forward = op_of(x_BSN, bias_N, norms, rope_SD, context->saved_data["heads"].toInt(),
                        context->saved_data["eps"].toDouble());
     Tensors kept;
     for (size_t i = 0; i < d_outs.size(); ++i) {
       kept.push_back(d_outs[i].stride(-1) == 1 ? d_outs[i] : d_outs[i].contiguous());
       const Tensor& d = kept.back();
-      op.d_out[i] = {read(d), d.stride(0), d.stride(1), d.stride(2)};
+      op.d_out[i] = {read<T>(d), d.stride(0), d.stride(1), d.stride(2)};
     }
     Tensor d_x = at::empty_like(x_BSN);
     const int64_t width = op.forward.width();
-    const Tensor parts = at::empty({1, op.forward.chunks(), 2 * width}, x_BSN.options());
-    op.d_x_RPHD = write(d_x);
+    const Tensor parts =
+        at::empty({1, op.forward.chunks(), 2 * width}, x_BSN.options().dtype(at::kFloat));
+    op.d_x_RPHD = write<T>(d_x);
     op.d_parts_C2PHD = write(parts);
     launch(op, op.forward.chunks(), x_BSN, kernels::split_heads_grad_cpu,
            CLEARED_CUDA_HALF(split_heads_grad_cuda));
@@ -311,10 +364,10 @@ struct FlowErrorFunction : torch::autograd::Function<FlowErrorFunction> {
     op.squares_C = squares_C.mutable_data_ptr<double>();
     launch(op, op.chunks(), v, kernels::flow_loss_cpu, CLEARED_CUDA_HALF(flow_loss_cuda));
     context->save_for_backward({error});
-    const Tensor host = squares_C.cpu();
-    double sum = 0;
-    for (int64_t i = 0; i < host.numel(); ++i) sum += host.const_data_ptr<double>()[i];
-    return at::full({}, sum / static_cast<double>(v.numel()), v.options());
+    const double m = static_cast<double>(v.numel());
+    if (!v.is_cpu()) return at::sum(squares_C).div(m).to(at::kFloat);  // and nobody waits for it
+    const double sum = std::accumulate(op.squares_C, op.squares_C + op.chunks(), 0.0);
+    return at::full({}, sum / m, v.options());
   }
   static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
     const Tensor error = context->get_saved_variables()[0];
@@ -322,17 +375,74 @@ struct FlowErrorFunction : torch::autograd::Function<FlowErrorFunction> {
   }
 };
 
+// ------------------------------------------------------------------------------- run twice, not
+// kept
+
+struct RecomputedFunction : torch::autograd::Function<RecomputedFunction> {
+  struct Held : torch::CustomClassHolder {
+    Segment run;
+    size_t inputs = 0;
+  };
+  static Tensors forward(AutogradContext* context, at::TensorList all, const Segment& run,
+                         size_t inputs) {
+    const auto held = c10::make_intrusive<Held>();
+    held->run = run;
+    held->inputs = inputs;
+    context->saved_data["held"] = c10::IValue::make_capsule(held);
+    context->save_for_backward(all.vec());
+    return run(all.slice(0, inputs).vec());
+  }
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const auto capsule = context->saved_data.at("held").toCapsule();
+    const Held& held = static_cast<const Held&>(*capsule);
+    Tensors wanted = context->get_saved_variables();
+    std::vector<Tensor> inputs;
+    for (size_t i = 0; i < held.inputs; ++i) {
+      wanted[i] = wanted[i].detach().set_requires_grad(wanted[i].requires_grad());
+      inputs.push_back(wanted[i]);
+    }
+    Tensors outs, d_of_outs, sought;
+    {
+      const at::AutoGradMode with_gradients(true);
+      outs = held.run(inputs);
+    }
+    for (size_t i = 0; i < outs.size(); ++i) {
+      if (d_outs[i].defined()) d_of_outs.push_back(d_outs[i]);
+      else outs[i] = Tensor();
+    }
+    std::erase_if(outs, [](const Tensor& out) { return !out.defined(); });
+    std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(sought),
+                 [](const Tensor& x) { return x.requires_grad(); });
+    const Tensors found = torch::autograd::grad(outs, sought, d_of_outs);
+    Tensors gradients;
+    size_t next = 0;
+    for (const Tensor& x : wanted) {
+      gradients.push_back(x.requires_grad() ? found[next++] : Tensor());
+    }
+    gradients.resize(gradients.size() + 2);  // of the two that are no tensors
+    return gradients;
+  }
+};
+
 }  // namespace
 
+std::vector<Tensor> recomputed(const Segment& run, const std::vector<Tensor>& inputs,
+                               const std::vector<Tensor>& weights) {
+  if (!at::GradMode::is_enabled()) return run(inputs);
+  std::vector<Tensor> all = inputs;
+  all.insert(all.end(), weights.begin(), weights.end());
+  return RecomputedFunction::apply(at::TensorList(all), run, inputs.size());
+}
+
 Tensor gelu(const Tensor& x, const Tensor& bias_N) {
-  check_floats(x);
   check_floats(bias_N);
   CLEARED_CHECK(x.is_contiguous() && bias_N.is_contiguous() && x.size(-1) == bias_N.numel());
-  return GeluFunction::apply(x, bias_N);
+  return for_type(x.scalar_type(), [&]<class T>(T) { return GeluFunction<T>::apply(x, bias_N); });
 }
 
 std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branch,
-                                        const Modulation& modulation, double eps) {
+                                        const Modulation& modulation, double eps,
+                                        at::ScalarType out) {
   const int64_t items = x_BSN.size(0), n = x_BSN.size(-1);
   check_floats(x_BSN);
   CLEARED_CHECK(x_BSN.is_contiguous());
@@ -345,24 +455,27 @@ std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branc
   if (!branch.value_BSN.defined()) {
     CLEARED_CHECK(!branch.bias_N.defined() && !branch.gate_BN.defined());
   } else {
-    check_floats(branch.value_BSN);
+    check_type(branch.value_BSN, out);
     CLEARED_CHECK(branch.value_BSN.is_contiguous() && branch.value_BSN.sizes() == x_BSN.sizes());
   }
-  const Tensors out = ResidualNormFunction::apply(
-      x_BSN, optional(branch.value_BSN), optional(branch.bias_N), optional(branch.gate_BN),
-      modulation.scale, modulation.shift, modulation.offset, eps);
-  if (out.size() == 1) return {x_BSN, out[0]};
-  return {out[0], out[1]};
+  check_width(x_BSN, n, (n % 4 == 0 ? 4 : 1) * kernels::kMostNormed, "dim");
+  const Tensors outs = for_type(out, [&]<class T>(T) {
+    return ResidualNormFunction<T>::apply(
+        x_BSN, optional(branch.value_BSN), optional(branch.bias_N), optional(branch.gate_BN),
+        modulation.scale, modulation.shift, modulation.offset, eps);
+  });
+  if (outs.size() == 1) return {x_BSN, outs[0]};
+  return {outs[0], outs[1]};
 }
 
 std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
                                 const HeadOptions& options) {
   const auto parts = static_cast<int64_t>(options.norm_D.size());
-  check_floats(x_BSN);
   CLEARED_CHECK(x_BSN.is_contiguous() && x_BSN.dim() == 3 && 1 <= parts &&
                 parts <= kernels::kMostParts);
   CLEARED_CHECK(x_BSN.size(2) % (2 * parts * options.heads) == 0);
   const int64_t depth = x_BSN.size(2) / (parts * options.heads);
+  check_width(x_BSN, depth, kernels::kMostDepth, "dim / heads");
   if (bias_N.defined()) {
     check_floats(bias_N);
     CLEARED_CHECK(bias_N.numel() == x_BSN.size(2));
@@ -379,9 +492,11 @@ std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
     CLEARED_CHECK(norm.numel() == depth);
   }
   norms.resize(kernels::kMostParts);
-  return SplitHeadsFunction::apply(x_BSN, optional(bias_N), optional(norms[0]), optional(norms[1]),
-                                   optional(norms[2]), optional(options.rope_SD), parts,
-                                   options.heads, options.eps);
+  return for_type(x_BSN.scalar_type(), [&]<class T>(T) {
+    return SplitHeadsFunction<T>::apply(
+        x_BSN, optional(bias_N), optional(norms[0]), optional(norms[1]), optional(norms[2]),
+        optional(options.rope_SD), parts, options.heads, options.eps);
+  });
 }
 
 Tensor flow_error(const Tensor& v, const Tensor& noise, const Tensor& x) {

@@ -1,8 +1,10 @@
 // The kernels of a transformer as functions of tensors with gradients: they check shapes, pick the
-// half for the device and share the work among threads. float32, any device that has a kernel. The
-// results do not depend on the number of threads. Thread rule of autograd.
+// half for the device and share the work among threads. What products and attention take and give
+// is float32 or bfloat16, all else float32; any device that has a kernel. The results do not depend
+// on the number of threads. Thread rule of autograd.
 #pragma once
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -24,9 +26,11 @@ struct Modulation {
   double offset = 0;
 };
 
-// (x + branch, the same normed and modulated): kernels/residual_norm.h.
+// (x + branch, the same normed and modulated): kernels/residual_norm.h. The latter is of type
+// `out`, and so is what the branch adds.
 std::pair<Tensor, Tensor> residual_norm(const Tensor& x_BSN, const Branch& branch,
-                                        const Modulation& modulation, double eps);
+                                        const Modulation& modulation, double eps,
+                                        at::ScalarType out = at::kFloat);
 
 // GELU (tanh form) of x + bias: kernels/gelu.h. bias is as wide as the last axis of x.
 Tensor gelu(const Tensor& x, const Tensor& bias_N);
@@ -42,6 +46,14 @@ struct HeadOptions {
 // One result for each of norm_D.
 std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
                                 const HeadOptions& options);
+
+// What `run` makes of `inputs`, but keeping nothing else of it for the backward pass, which runs it
+// once more: the same values and the same gradients, bit for bit. `weights` are what else it reads
+// that wants a gradient. Its results must not be inputs. Chen and others, Training Deep Nets with
+// Sublinear Memory Cost, 2016.
+using Segment = std::function<std::vector<Tensor>(const std::vector<Tensor>& inputs)>;
+std::vector<Tensor> recomputed(const Segment& run, const std::vector<Tensor>& inputs,
+                               const std::vector<Tensor>& weights);
 
 // Mean of (v - (noise - x))^2; a gradient flows to v alone: kernels/flow_mix.h.
 Tensor flow_error(const Tensor& v, const Tensor& noise, const Tensor& x);

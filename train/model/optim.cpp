@@ -6,15 +6,16 @@
 #include <vector>
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "kernels/adamw.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "train/model/muon.h"
 
 #ifdef CLEARED_CUDA
 #include <c10/cuda/CUDAStream.h>
@@ -25,36 +26,45 @@ namespace {
 
 // The sum of squares of all values, in one fixed order for any number of threads.
 double sum_of_squares(const std::vector<Tensor>& tensors) {
-  double all = 0;
+  std::vector<kernels::Squares> ops;
+  int64_t chunks = 0;
   for (const Tensor& tensor : tensors) {
-    kernels::Squares op{
-        .x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()};
-    const Tensor sums_C = at::empty({op.chunks()}, tensor.options().dtype(at::kDouble));
-    op.sum_C = sums_C.mutable_data_ptr<double>();
-#ifdef CLEARED_CUDA
-    if (tensor.is_cuda()) {
-      kernels::squares_cuda(op, at::cuda::getCurrentCUDAStream().stream());
-      all += at::sum(sums_C).item<double>();
-      continue;
-    }
-#endif
-    at::parallel_for(0, op.chunks(), 4,
-                     [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
-    all = std::accumulate(op.sum_C, op.sum_C + op.chunks(), all);
+    ops.push_back(
+        {.x_M = tensor.const_data_ptr<float>(), .sum_C = nullptr, .count = tensor.numel()});
+    chunks += ops.back().chunks();
   }
-  return all;
+  const Tensor sums_C = at::empty({chunks}, tensors.front().options().dtype(at::kDouble));
+  double* sum_C = sums_C.mutable_data_ptr<double>();
+  for (kernels::Squares& op : ops) {
+    op.sum_C = sum_C;
+    sum_C += op.chunks();
+  }
+#ifdef CLEARED_CUDA
+  if (sums_C.is_cuda()) kernels::squares_cuda(ops, at::cuda::getCurrentCUDAStream().stream());
+#endif
+  if (sums_C.is_cpu()) {
+    for (const kernels::Squares& op : ops) {
+      at::parallel_for(0, op.chunks(), 4,
+                       [&](int64_t first, int64_t end) { kernels::squares_cpu(op, first, end); });
+    }
+  }
+  const Tensor host_C = sums_C.cpu();  // waits for a GPU once
+  return std::accumulate(host_C.const_data_ptr<double>(), host_C.const_data_ptr<double>() + chunks,
+                         0.0);
 }
 
-void pass(const kernels::AdamWPass& op, const Tensor& on) {
+void pass(const std::vector<kernels::AdamWPass>& ops, at::Device on) {
 #ifdef CLEARED_CUDA
   if (on.is_cuda()) {
-    kernels::adamw_cuda(op, at::cuda::getCurrentCUDAStream().stream());
+    kernels::adamw_cuda(ops, at::cuda::getCurrentCUDAStream().stream());
     return;
   }
 #endif
   CLEARED_CHECK(on.is_cpu());
-  at::parallel_for(0, op.count, 1 << 14,
-                   [&](int64_t first, int64_t end) { kernels::adamw_cpu(op, first, end); });
+  for (const kernels::AdamWPass& op : ops) {
+    at::parallel_for(0, op.count, 1 << 14,
+                     [&](int64_t first, int64_t end) { kernels::adamw_cpu(op, first, end); });
+  }
 }
 
 }  // namespace
@@ -74,7 +84,8 @@ AdamW::AdamW(const TensorMap& parameters, const AdamWOptions& options)
     : options_(options), parameters_(parameters) {
   for (const auto& [name, parameter] : parameters_) {
     m_.emplace(name, at::zeros_like(parameter.detach()));
-    v_.emplace(name, at::zeros_like(parameter.detach()));
+    const bool muon = options_.muon_momentum > 0 && is_hidden_matrix(name, parameter);
+    if (!muon) v_.emplace(name, at::zeros_like(parameter.detach()));
     ema_.emplace(name, parameter.detach().clone());
   }
 }
@@ -106,19 +117,29 @@ StepResult AdamW::step(double learning_rate) {
       .root = static_cast<float>(std::sqrt(1.0 - std::pow(options_.beta2, n))),
       .eps = static_cast<float>(options_.eps),
       .follow = static_cast<float>(follow)};
+  const double kept = 1.0 - learning_rate * options_.weight_decay;
+  std::vector<kernels::AdamWPass> ops;
   size_t i = 0;
   for (const auto& [name, parameter] : parameters_) {
+    const Tensor& gradient = gradients[i++];
+    if (!v_.contains(name)) {
+      muon_step(parameter, clips ? gradient * rates.scale : gradient, m_.at(name),
+                {.learning_rate = learning_rate, .keep = kept, .momentum = options_.muon_momentum});
+      ema_.at(name).lerp_(parameter, follow);
+      continue;
+    }
     kernels::AdamWPass op{.rates = rates,
-                          .grad_M = gradients[i++].const_data_ptr<float>(),
+                          .grad_M = gradient.const_data_ptr<float>(),
                           .p_M = parameter.mutable_data_ptr<float>(),
                           .m_M = m_.at(name).mutable_data_ptr<float>(),
                           .v_M = v_.at(name).mutable_data_ptr<float>(),
                           .ema_M = ema_.at(name).mutable_data_ptr<float>(),
                           .count = parameter.numel()};
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
-    if (decays) op.rates.keep = static_cast<float>(1.0 - learning_rate * options_.weight_decay);
-    pass(op, parameter);
+    if (decays) op.rates.keep = static_cast<float>(kept);
+    ops.push_back(op);
   }
+  pass(ops, gradients.front().device());
   return result;
 }
 

@@ -1,4 +1,5 @@
-// AdamW with gradient clipping, and an exponential moving average of the weights, all in float32.
+// AdamW with gradient clipping, and an exponential moving average of the weights, all in float32;
+// where it is asked for, hidden matrices step by Muon (train/model/muon.h) instead.
 // Sources: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019; Hu and others,
 // MiniCPM, 2024 (warm-up, stable, decay). One thread.
 #pragma once
@@ -27,6 +28,7 @@ struct AdamWOptions {
   double weight_decay = 0.01;  // not on vectors: biases, norms
   double max_norm = 1.0;       // gradients are scaled down to this global norm; 0: never
   double ema_decay = 0.999;    // reached by (1 + n) / (10 + n) after n steps
+  double muon_momentum = 0;    // of hidden matrices; 0: they are as all others
 };
 
 struct StepResult {
@@ -46,7 +48,8 @@ class AdamW {
   int64_t steps() const { return steps_; }  // that were applied
 
   // "m.NAME", "v.NAME", "ema.NAME" and "steps" (int64, one value): what a checkpoint needs besides
-  // the weights. They share storage with the optimiser, as far as they can.
+  // the weights. They share storage with the optimiser, as far as they can. What Muon steps has no
+  // "v.".
   TensorMap state() const;
   void load(const TensorMap& state);  // Error{corrupt}
 

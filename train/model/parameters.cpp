@@ -15,7 +15,7 @@ Tensor Linear::operator()(const Tensor& x) const {
 }
 
 Tensor Linear::product(const Tensor& x) const {
-  return at::linear(x, weight);
+  return at::linear(x, weight.to(x.scalar_type()));
 }
 
 Tensor Parameters::add(const std::string& name, at::IntArrayRef shape) {

@@ -10,9 +10,10 @@
 namespace cleared::train {
 
 struct Linear {
-  Tensor weight, bias;
+  Tensor weight, bias;  // float32
   Tensor operator()(const Tensor& x) const;
-  Tensor product(const Tensor& x) const;  // the bias is left to the kernel that comes next (ops.h)
+  // In the type of x; the bias is left to the kernel that comes next (ops.h).
+  Tensor product(const Tensor& x) const;
 };
 
 class Parameters {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/linspace.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/ones.h>
 #include <sys/resource.h>
 
 #ifdef CLEARED_CUDA
@@ -20,19 +20,21 @@ namespace {
 
 using PeakClock = std::chrono::steady_clock;
 
-void finish(at::Device device) {
+}  // namespace
+
+void wait_for(at::Device device) {
 #ifdef CLEARED_CUDA
   if (device.is_cuda()) c10::cuda::device_synchronize();
 #endif
   static_cast<void>(device);
 }
 
-}  // namespace
-
-double measure_peak(at::Device device, double seconds) {
+double measure_peak(at::Device device, at::ScalarType type, double seconds) {
   const at::NoGradGuard no_grad;
   const int64_t n = device.is_cpu() ? 1024 : 8192;
-  const Tensor a = at::ones({n, n}, at::TensorOptions(device).dtype(at::kFloat));
+  // Not of one value, which draws less power and so may run faster.
+  const Tensor a =
+      at::linspace(-1, 1, n * n, at::TensorOptions(device).dtype(at::kFloat)).view({n, n}).to(type);
   const double flop =
       2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
   const auto start = PeakClock::now();
@@ -40,7 +42,7 @@ double measure_peak(at::Device device, double seconds) {
   while (std::chrono::duration<double>(PeakClock::now() - start).count() < seconds) {
     const auto before = PeakClock::now();
     const Tensor product = at::matmul(a, a);
-    finish(device);
+    wait_for(device);
     const double took = std::chrono::duration<double>(PeakClock::now() - before).count();
     best = std::max(best, flop / took);
   }

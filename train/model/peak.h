@@ -9,8 +9,11 @@
 
 namespace cleared::train {
 
-// FLOP/s of square float32 matrix products on `device`, the best of some, for about `seconds`.
-double measure_peak(at::Device device, double seconds = 0.5);
+// FLOP/s of square matrix products of `type` on `device`, the best of some, for about `seconds`.
+double measure_peak(at::Device device, at::ScalarType type, double seconds = 0.5);
+
+// Returns when all that was queued on `device` is done.
+void wait_for(at::Device device);
 
 // Bytes that a process could still take on `device`: of its memory, or of the machine's. 0 when
 // nobody says.

@@ -83,17 +83,21 @@ TextEncoder::TextEncoder(const TextConfig& config, Parameters& p, const std::str
 Tensor TextEncoder::forward(const Tensor& tokens_BL) const {
   Tensor x_BLN = at::embedding(embedding_, tokens_BL) + position_, normed;
   Branch branch;
+  const at::ScalarType type = config_.precision;
   for (const Layer& layer : layers_) {
-    std::tie(x_BLN, normed) = residual_norm(
-        x_BLN, branch, {.scale = layer.norm1_weight, .shift = layer.norm1_bias}, kTextNormEps);
+    std::tie(x_BLN, normed) =
+        residual_norm(x_BLN, branch, {.scale = layer.norm1_weight, .shift = layer.norm1_bias},
+                      kTextNormEps, type);
     branch = {.value_BSN = attend(layer, normed), .bias_N = layer.o.bias, .gate_BN = {}};
-    std::tie(x_BLN, normed) = residual_norm(
-        x_BLN, branch, {.scale = layer.norm2_weight, .shift = layer.norm2_bias}, kTextNormEps);
+    std::tie(x_BLN, normed) =
+        residual_norm(x_BLN, branch, {.scale = layer.norm2_weight, .shift = layer.norm2_bias},
+                      kTextNormEps, type);
     const Tensor hidden = gelu(layer.up.product(normed), layer.up.bias);
     branch = {.value_BSN = layer.down.product(hidden), .bias_N = layer.down.bias, .gate_BN = {}};
   }
-  return residual_norm(x_BLN, branch, {.scale = norm_weight_, .shift = norm_bias_}, kTextNormEps)
-      .second;
+  return residual_norm(x_BLN, branch, {.scale = norm_weight_, .shift = norm_bias_}, kTextNormEps,
+                       type)
+      .second.to(at::kFloat);
 }
 
 Tensor TextEncoder::attend(const Layer& layer, const Tensor& x_BLN) const {

@@ -26,8 +26,9 @@ struct TextConfig {
   int64_t dim = 192;  // a multiple of heads
   int64_t layers = 2;
   int64_t heads = 3;
-  int64_t vocabulary = kVocabulary;  // bytes and padding, and pairs after them
-  void check() const;                // Error{config}
+  int64_t vocabulary = kVocabulary;       // bytes and padding, and pairs after them
+  at::ScalarType precision = at::kFloat;  // of products and attention, as DitConfig's
+  void check() const;                     // Error{config}
 };
 
 class TextEncoder {

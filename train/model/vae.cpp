@@ -5,7 +5,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
-#include <ATen/ops/avg_pool3d.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/conv3d.h>
 #include <ATen/ops/exp.h>
@@ -62,6 +61,17 @@ Tensor difference_along(const Tensor& x, int64_t axis) {
   return x.narrow(axis, 1, n) - x.narrow(axis, 0, n);
 }
 
+// Means over 2 x 2 pixels. (avg_pool3d has no deterministic gradient on CUDA.)
+Tensor halved(const Tensor& x) {
+  const int64_t h = x.size(3) / 2, w = x.size(4) / 2;
+  const Tensor y =
+      x.narrow(3, 0, 2 * h).narrow(4, 0, 2 * w).unflatten(4, {w, 2}).unflatten(3, {h, 2});
+  const auto corner = [&](int64_t row, int64_t column) {
+    return y.select(6, column).select(4, row);
+  };
+  return (corner(0, 0) + corner(0, 1) + corner(1, 0) + corner(1, 1)) / 4;
+}
+
 // Mean absolute error of the differences between neighbours along time, height and width, at full,
 // half and quarter size.
 Tensor gradient_error(Tensor error_BCTHW) {
@@ -69,7 +79,7 @@ Tensor gradient_error(Tensor error_BCTHW) {
   for (int scale = 0; scale < 3; ++scale) {
     if (scale > 0) {
       if (error_BCTHW.size(3) < 4 || error_BCTHW.size(4) < 4) break;
-      error_BCTHW = at::avg_pool3d(error_BCTHW, {1, 2, 2});
+      error_BCTHW = halved(error_BCTHW);
     }
     for (const int64_t axis : {2, 3, 4}) {
       if (error_BCTHW.size(axis) < 2) continue;

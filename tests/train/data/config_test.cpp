@@ -17,10 +17,18 @@ TEST(Config, TheOnesWeShipAreGood) {
 
 // `what` in the tiny config becomes `with`; the error must contain `says`.
 struct Case {
-  const char *what, *with, *says;
+  const char* what;
+  std::string with;
+  const char* says;
 };
 
 TEST(Config, NamesWhatIsWrongAndWhere) {
+  const auto foreign = [](const std::string& digit, const std::string& part) {
+    return " foreign { weights: \"sha256:" + std::string(64, digit[0]) + "\" part: " + part + " }";
+  };
+  const auto bucket = [](const std::string& shards, const std::string& rest) {
+    return " bucket { shards: \"" + shards + "\" " + rest + " }";
+  };
   const Case cases[] = {
       {"seed: 7", "sead: 7", "tiny:3:"},
       {"seed: 7", "seed: -7", "tiny:3:"},
@@ -32,6 +40,8 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"batch: 2", "batch: 6\nmicro_batches: 3", "micro_batches: must be a power of two"},
       {"batch: 2", "batch: 2\nmicro_batches: 0", "micro_batches: must be a power of two"},
       {"steps: 6", "steps: 0", "steps: must be between 1"},
+      {"steps: 6", "steps: 6 precision: FLOAT64", "Unknown enumeration value of \"FLOAT64\""},
+      {"batch: 2", "batch: 2 stage: AUTOENCODER precision: BF16", "precision: must be FLOAT32"},
       {"width: 64", "width: 60", "clip.width: must be a multiple of 8"},
       {"frames: 16", "frames: 18", "clip.frames: must be a multiple of 4"},
       {"heads: 1", "heads: 5", "model.dim"},
@@ -41,6 +51,32 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"learning_rate: 1e-3", "learning_rate: 0", "optimiser.learning_rate"},
       {"warmup_steps: 1", "warmup_steps: 5", "warmup_steps + decay_steps"},
       {"ema: 0.9", "ema: 1", "optimiser.ema"},
+      {"ema: 0.9", "ema: 0.9 muon_momentum: 1", "optimiser.muon_momentum"},
+      {"seed: 7", "seed: 7 foreign { weights: \"sha256:0\" part: WHOLE }", "foreign.weights"},
+      {"seed: 7", "seed: 7" + foreign("0", "TEXT_ENCODER") + foreign("0", "TRANSFORMER"),
+       "foreign.weights: must be each"},
+      {"seed: 7", "seed: 7" + foreign("0", "WHOLE") + foreign("1", "TRANSFORMER"), "foreign.part"},
+      {"seed: 7", "seed: 7" + foreign("0", "TEXT_ENCODER") + foreign("1", "TEXT_ENCODER"),
+       "foreign.part"},
+      {"seed: 7", "seed: 7" + bucket("a", "width: 64 height: 32 frames: 9 batch: 2"),
+       "clip.frames: must be a multiple of 4"},
+      {"seed: 7", "seed: 7" + bucket("a", "width: 64 height: 30 frames: 8 batch: 2"),
+       "clip.height"},
+      {"seed: 7", "seed: 7" + bucket("a", "width: 64 height: 32 frames: 8 batch: 0"),
+       "bucket.batch"},
+      {"seed: 7",
+       "seed: 7 micro_batches: 2" + bucket("a", "width: 64 height: 32 frames: 8 batch: 3"),
+       "bucket.batch: must be a multiple of micro_batches"},
+      {"seed: 7", "seed: 7" + bucket("", "width: 64 height: 32 frames: 8 batch: 2"),
+       "bucket.shards"},
+      {"seed: 7",
+       "seed: 7" + bucket("a", "width: 64 height: 32 frames: 8 batch: 2") +
+           bucket("a", "width: 32 height: 32 frames: 8 batch: 2"),
+       "bucket.shards"},
+      {"seed: 7", "seed: 7" + bucket("a", "width: 64 height: 32 frames: 8 batch: 2 shift: 0"),
+       "bucket.shift"},
+      {"steps: 6", "steps: 5000000" + bucket("a", "width: 64 height: 32 frames: 8 batch: 2"),
+       "steps: must be at most"},
       {"every: 3", "every: 0", "checkpoints.every"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
       {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},
@@ -72,6 +108,29 @@ TEST(Config, AStepIsUpToFourMicroBatchesUnlessItSaysOtherwise) {
     text.replace(text.find("batch: 2"), std::string("batch: 2").size(), with);
     EXPECT_EQ(micro_batches_of(parse_config(text, "tiny")), count) << with;
   }
+}
+
+TEST(Config, AShardIsOfTheBucketWhoseNameFitsLongest) {
+  const RunConfig config = parse_config(
+      tiny_config() +
+          "bucket { shards: \"film\" width: 64 height: 32 frames: 8 batch: 4 shift: 2 }\n"
+          "bucket { shards: \"film-wide-\" width: 128 height: 32 frames: 4 batch: 2 }\n",
+      "test");
+  const std::pair<const char*, size_t> rows[] = {{"nano-000000.tar", 0},
+                                                 {"film-000000.tar", 1},
+                                                 {"film-wide-000000.tar", 2},
+                                                 {"film-wid", 1},
+                                                 {"a-film-wide-", 0}};
+  for (const auto& [name, shape] : rows) EXPECT_EQ(shape_of_shard(config, name), shape) << name;
+  const auto shapes = by_shape(config);
+  ASSERT_EQ(shapes.size(), 3u);
+  EXPECT_EQ(shapes[0].SerializeAsString(), config.SerializeAsString());
+  EXPECT_EQ(shapes[1].clip().height(), 32u);
+  EXPECT_EQ(shapes[1].batch(), 4u);
+  EXPECT_EQ(shapes[1].flow().shift(), 2);
+  EXPECT_EQ(shapes[2].clip().frames(), 4u);
+  EXPECT_EQ(shapes[2].flow().shift(), 1);
+  EXPECT_EQ(shapes[2].clip().frames_per_second(), 16u);
 }
 
 }  // namespace

@@ -21,14 +21,14 @@ struct Fixture {
   }
   std::unique_ptr<Loader> loader(LoaderOptions options) const {
     options.before.assign(3, 0);
-    return std::make_unique<Loader>(std::make_unique<ledger::Gate>(gate.options()), decoder(),
-                                    order, options);
+    return std::make_unique<Loader>(std::make_unique<ledger::Gate>(gate.options()),
+                                    std::vector{decoder()}, order, options);
   }
 };
 
 TEST(Loader, GivesTheStepsInOrderWithTheirSamples) {
   const Fixture f;
-  const auto loader = f.loader({.first_step = 1, .end_step = 9, .first_slot = 0, .end_slot = 2});
+  const auto loader = f.loader({.first_step = 1, .end_step = 9});
   for (uint64_t step = 1; step < 9; ++step) {
     const Batch batch = loader->next();
     EXPECT_EQ(batch.step, step);
@@ -46,9 +46,9 @@ TEST(Loader, GivesTheStepsInOrderWithTheirSamples) {
 // Two ranks see, between them, what one rank sees.
 TEST(Loader, SharesAStepAmongRanks) {
   const Fixture f;
-  const auto both = f.loader({.first_step = 0, .end_step = 5, .first_slot = 0, .end_slot = 2});
-  const auto left = f.loader({.first_step = 0, .end_step = 5, .first_slot = 0, .end_slot = 1});
-  const auto right = f.loader({.first_step = 0, .end_step = 5, .first_slot = 1, .end_slot = 2});
+  const auto both = f.loader({.first_step = 0, .end_step = 5});
+  const auto left = f.loader({.first_step = 0, .end_step = 5, .rank = 0, .ranks = 2});
+  const auto right = f.loader({.first_step = 0, .end_step = 5, .rank = 1, .ranks = 2});
   for (int step = 0; step < 5; ++step) {
     const Batch all = both->next();
     EXPECT_EQ(all.items.at(0).digest, left->next().items.at(0).digest);
@@ -61,7 +61,7 @@ TEST(Loader, StopsAtTheStepWhoseSampleWasChanged) {
   f.gate.damage(1);
   uint64_t first = 0;  // step that consumes sample 1 first
   while (f.order.at(first, 0).sample != 1 && f.order.at(first, 1).sample != 1) ++first;
-  const auto loader = f.loader({.first_step = 0, .end_step = 9, .first_slot = 0, .end_slot = 2});
+  const auto loader = f.loader({.first_step = 0, .end_step = 9});
   for (uint64_t step = 0; step < first; ++step) loader->next();
   try {
     loader->next();
@@ -75,7 +75,7 @@ TEST(Loader, StopsAtTheStepWhoseSampleWasChanged) {
 TEST(Loader, StopsWhenAPermitsPassesAreUsedUp) {
   Fixture f;
   f.gate.permit([](ledger::Permit& permit) { permit.mutable_shard(0)->set_max_passes(2); });
-  const auto loader = f.loader({.first_step = 0, .end_step = 9, .first_slot = 0, .end_slot = 2});
+  const auto loader = f.loader({.first_step = 0, .end_step = 9});
   for (int step = 0; step < 3; ++step) loader->next();  // 6 slots: two passes of three samples
   EXPECT_THROW(loader->next(), ledger::Refused);
 }
@@ -84,8 +84,7 @@ TEST(Loader, StopsWhenAPermitsPassesAreUsedUp) {
 TEST(Loader, EndsWhileItsQueueIsFull) {
   const Fixture f;
   for (int i = 0; i < 3; ++i) {
-    const auto loader =
-        f.loader({.first_step = 0, .end_step = 1'000'000, .first_slot = 0, .end_slot = 2});
+    const auto loader = f.loader({.first_step = 0, .end_step = 1'000'000});
     if (i > 0) loader->next();
   }
   SUCCEED();

@@ -1,6 +1,6 @@
 // One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
 // saw, one line per fact; exit code 74 is Error{io}.
-//   dist_rank talk | train | exact MICRO_BATCHES | reducer | die
+//   dist_rank talk | train | exact MICRO_BATCHES | reducer | die | device
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,6 +41,20 @@ void talk(World& world) {
   std::printf("\ntold %s\n", world.broadcast(world.first() ? "a\tb" : "").c_str());
   std::printf("agree %d %d\n", world.agree("same"), world.agree(world.first() ? "no" : "yes"));
   std::printf("backend %s\n", world.backend().c_str());
+}
+
+// Every kind of message, between the GPUs where there are any.
+void talk_on_devices(World& world) {
+  const at::TensorOptions here = at::TensorOptions(world.device()).dtype(at::kFloat);
+  const int64_t ranks = world.size();
+  const Tensor own = at::arange(4 * ranks, here) + 100 * world.rank();
+  const Tensor sum = own.clone(), told = own.clone(), all = at::zeros({4 * ranks}, here);
+  world.all_reduce(sum);
+  world.broadcast(told);
+  world.all_gather_into(all, world.all_to_all(own).narrow(0, 0, 4));
+  std::printf("%s sum %g broadcast %g parts %g gathered %g\n", world.backend().c_str(),
+              sum.sum().item<double>(), told.sum().item<double>(), all.sum().item<double>(),
+              world.all_gather(own).back().sum().item<double>());
 }
 
 // Five steps of gradient descent on a sum over samples that the ranks share out; prints the bits of
@@ -111,6 +125,7 @@ int main(int argc, char** argv) try {
   World world(options);
   const char* act = argc > 1 ? argv[1] : "";
   if (std::strcmp(act, "talk") == 0) talk(world);
+  if (std::strcmp(act, "device") == 0) talk_on_devices(world);
   if (std::strcmp(act, "train") == 0) train_a_little(world);
   if (std::strcmp(act, "exact") == 0) train_exactly(world, std::atoi(argv[2]));
   if (std::strcmp(act, "reducer") == 0) train_exactly(world, 0);

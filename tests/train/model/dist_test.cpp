@@ -65,6 +65,13 @@ TEST(World, OneRankNeedsNobody) {
   world.barrier();
 }
 
+// As any other world does, by an address and a port.
+TEST(World, OneRankCanBeAWorldOfItsOwn) {
+  const auto outputs = run_world(1, "device");
+  EXPECT_EQ(outputs[0].status, 0) << outputs[0].text;
+  EXPECT_EQ(outputs[0].text, "gloo sum 6 broadcast 6 parts 6 gathered 6\n");
+}
+
 TEST(DataParallel, GradientsAreMeansWhateverTheNumberOfRanks) {
   const auto alone = run_world(1, "train"), pair = run_world(2, "train");
   ASSERT_EQ(alone[0].status, 0) << alone[0].text;
@@ -118,7 +125,8 @@ class Environment {
          {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
           "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT", "SLURM_PROCID",
           "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NNODES", "OMPI_COMM_WORLD_RANK",
-          "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"}) {
+          "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+          "CLEARED_RANK_SILENCE_MS"}) {
       ::unsetenv(name);
     }
     for (const auto& [name, value] : values_) ::setenv(name.c_str(), value.c_str(), 1);
@@ -133,12 +141,13 @@ class Environment {
   std::map<std::string, std::string> values_;
 };
 
-// rank/size/local rank/address/port/store runs/attempt, or what the error names.
+// rank/size/local rank/address/port/store runs/attempt, and whether it joins, or what the error
+// names.
 std::string understood() try {
   const WorldOptions o = world_from_environment();
   return std::to_string(o.rank) + "/" + std::to_string(o.size) + "/" +
          std::to_string(o.local_rank) + "/" + o.address + "/" + std::to_string(o.port) + "/" +
-         std::to_string(o.store_runs) + "/" + std::to_string(o.attempt);
+         std::to_string(o.store_runs) + "/" + std::to_string(o.attempt) + (o.join ? " joins" : "");
 } catch (const Error& error) {
   EXPECT_EQ(error.code(), Errc::config);
   const std::string text = error.what();
@@ -153,7 +162,7 @@ TEST(World, UnderstandsThreeLaunchers) {
         {"LOCAL_RANK", "1"},
         {"MASTER_ADDR", "node7"},
         {"MASTER_PORT", "1234"}},
-       "3/8/1/node7/1234/0/0"},
+       "3/8/1/node7/1234/0/0 joins"},
       {{{"RANK", "0"},
         {"WORLD_SIZE", "2"},
         {"LOCAL_RANK", "0"},
@@ -183,6 +192,7 @@ TEST(World, UnderstandsThreeLaunchers) {
       {{{"RANK", "0"}, {"WORLD_SIZE", "2"}}, "bad MASTER_ADDR"},
       {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_NNODES", "2"}}, "bad MASTER_ADDR"},
       {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"MASTER_PORT", "70000"}}, "bad MASTER_PORT"},
+      {{{"CLEARED_RANK_SILENCE_MS", "1 s"}}, "bad CLEARED_RANK_SILENCE_MS"},
   };
   for (const auto& [variables, expected] : rows) {
     const Environment environment(variables);

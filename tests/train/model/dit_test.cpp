@@ -58,14 +58,66 @@ TEST(Dit, ThreeStepsGiveThePythonLossesNormsWeightsAndAverage) {
   }
 }
 
+TEST(Dit, ComputingBlocksAgainChangesNoBit) {
+  const TensorMap batch =
+      with_prefix(read_safetensors("train/model/data/dit.safetensors").tensors, "b0.");
+  TensorMap gradients[2];
+  Tensor out[2];
+  for (const bool recompute : {false, true}) {
+    DitConfig config = tiny_config();
+    config.recompute = recompute;
+    Parameters parameters(4);
+    const Dit dit(config, parameters);
+    // The last layer starts at zero, and lets no gradient through.
+    parameters.all().at("out.weight").detach().fill_(0.01);
+    out[recompute] = dit.forward(batch.at("tok"), batch.at("t"), batch.at("text"));
+    out[recompute].pow(2).sum().backward();
+    for (const auto& [name, tensor] : parameters.all()) gradients[recompute][name] = tensor.grad();
+  }
+  EXPECT_TRUE(at::equal(out[0], out[1]));
+  for (const auto& [name, gradient] : gradients[0]) {
+    ASSERT_TRUE(gradient.defined() && gradients[1][name].defined()) << name;
+    EXPECT_TRUE(at::equal(gradient, gradients[1][name])) << name;
+  }
+  EXPECT_GT(gradients[0]["blocks.0.sa.qkv.weight"].abs().max().item<double>(), 0);
+}
+
+// The same weights and batch with the blocks in bfloat16, which has two to three digits.
+TEST(Dit, InBfloat16LossAndGradientsAreNearThoseInFloat32) {
+  const TensorMap known = read_safetensors("train/model/data/dit.safetensors").tensors;
+  const TensorMap batch = with_prefix(known, "b0.");
+  std::map<at::ScalarType, TensorMap> gradients;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Parameters parameters(0);
+    DitConfig config = tiny_config();
+    config.precision = type;
+    const Dit dit(config, parameters);
+    copy_tensors(with_prefix(known, "w."), parameters.all(), "case");
+    const Tensor z = flow_mix(batch.at("tok"), batch.at("noise"), batch.at("t"));
+    const Tensor v = dit.forward(z, batch.at("t"), batch.at("text"));
+    EXPECT_EQ(v.scalar_type(), at::kFloat);
+    const Tensor loss = flow_error(v, batch.at("noise"), batch.at("tok"));
+    loss.backward();
+    const double want = known.at("loss")[0].item<double>();
+    EXPECT_NEAR(loss.item<double>(), want, (type == at::kFloat ? 1e-5 : 5e-3) * want);
+    for (const auto& [name, p] : parameters.all()) gradients[type].emplace(name, p.grad());
+  }
+  for (const auto& [name, want] : gradients.at(at::kFloat)) {
+    const Tensor& got = gradients.at(at::kBFloat16).at(name);
+    EXPECT_EQ(got.scalar_type(), at::kFloat);
+    EXPECT_LE((got - want).norm().item<double>(), 0.03 * want.norm().item<double>()) << name;
+  }
+}
+
 // The model that tools/bench/train measures beside ours, at full size: same weights and batch, same
 // loss and gradients. CLEARED_TORCH_PYTHON names a Python that can import torch, where the one
 // beside LibTorch cannot (the wheel's CPU-only set).
 TEST(Dit, FirstLossAndGradientsAreThePythonModels) {
   const char* named = std::getenv("CLEARED_TORCH_PYTHON");
   const std::string python = named != nullptr ? named : CLEARED_PYTHON;
-  if (testing::run_command(python + " -c 'import torch'").status != 0) {
-    GTEST_SKIP() << python << " cannot import torch: our model was not compared with Python's";
+  if (testing::run_command(python + " -c 'import torch, numpy'").status != 0) {
+    GTEST_SKIP() << python
+                 << " cannot import torch and numpy: our model was not compared with Python's";
   }
   const testing::TemporaryFolder folder;
   const std::string file = (folder.path() / "case.safetensors").string();
@@ -96,7 +148,7 @@ TEST(Dit, PatchesComeBackAsTheyWere) {
   const Dit dit(tiny_config(), parameters);
   const Tensor z = at::arange(3 * 4 * 2 * 4 * 4, at::kFloat).view({3, 4, 2, 4, 4});
   EXPECT_EQ(dit.patchify(z).sizes(), (std::vector<int64_t>{3, 8, 16}));
-  EXPECT_TRUE(at::equal(dit.unpatchify(dit.patchify(z)), z));
+  EXPECT_TRUE(at::equal(dit.unpatchify(dit.patchify(z), dit.grid_of(z)), z));
 }
 
 TEST(Dit, RopeTurnsByTimeAndPlaceAndKeepsLengths) {

@@ -190,5 +190,65 @@ TEST(Ops, GiveTheSameBitsOnAnyNumberOfThreads) {
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], two[i])) << i;
 }
 
+TEST(Recomputed, RunsOnceMoreInTheBackwardPassAndGivesTheSameBits) {
+  const Tensors in = draw_all({{3, 5}, {5}}), weights = draw_all({{5, 5}});
+  int runs = 0;
+  const Segment segment = [&](const Tensors& x) -> Tensors {
+    ++runs;
+    const Tensor y = at::matmul(x[0], weights[0]).sin() * x[1];
+    return {y, y.exp().sum(), x[1] * 2};
+  };
+  const auto gradients = [&](const Tensors& out) {
+    (out[0].sum() + out[1]).backward();  // the third is not used
+    Tensors all;
+    for (const Tensor* t : {&in[0], &in[1], &weights[0]}) {
+      all.push_back(t->grad().clone());
+      t->mutable_grad().reset();
+    }
+    return all;
+  };
+  const Tensors kept = segment(in), expected = gradients(kept);
+  runs = 0;
+  const Tensors out = recomputed(segment, in, weights);
+  EXPECT_EQ(runs, 1);
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_TRUE(at::equal(out[i], kept[i])) << i;
+  const Tensors found = gradients(out);
+  EXPECT_EQ(runs, 2);
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+
+  const at::NoGradGuard no_grad;  // nothing to come back for
+  recomputed(segment, in, weights);
+  EXPECT_EQ(runs, 3);
+}
+
+// What the kernels write in bfloat16 is checked in tests/kernels; here, that the right tensors
+// reach them: near what the same functions give in float32.
+TEST(Ops, InBfloat16AreNearThoseInFloat32) {
+  constexpr int64_t kB = 2, kS = 35, kN = 24;
+  const Tensors inputs =
+      draw_all({{kB, kS, kN}, {kB, kS, kN}, {kB, kN}, {kB, kN}, {3 * kN, kN}, {12}});
+  const auto run = [&](at::ScalarType type) {
+    Tensors in;
+    for (const Tensor& t : inputs) in.push_back(t.detach().clone().set_requires_grad(true));
+    const auto [sum, normed] =
+        residual_norm(in[0], {in[1].to(type), {}, in[2]}, {in[3], in[2], 1}, 1e-6, type);
+    const auto [same, plain] =
+        residual_norm(sum, {in[1].to(type), {}, {}}, {in[3][0], in[2][0], 0}, 1e-6, type);
+    EXPECT_EQ(normed.scalar_type(), type);
+    const auto heads = split_heads(at::linear(normed + plain, in[4].to(type)), {},
+                                   {.heads = 2, .norm_D = {in[5], in[5], Tensor()}, .rope_SD = {}});
+    const Tensor hidden = gelu(heads[0] * heads[1] + heads[2], in[5]);
+    EXPECT_EQ(hidden.scalar_type(), type);
+    (hidden.to(at::kFloat).pow(2).sum() + sum.sum() + same.pow(2).mean()).backward();
+    Tensors all = {sum.detach(), hidden.detach().to(at::kFloat)};
+    for (const Tensor& t : in) all.push_back(t.grad());
+    return all;
+  };
+  const Tensors a = run(at::kBFloat16), b = run(at::kFloat);
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_LE((a[i] - b[i]).norm().item<double>(), 0.02 * b[i].norm().item<double>()) << i;
+  }
+}
+
 }  // namespace
 }  // namespace cleared::train

@@ -25,7 +25,7 @@ std::string config_of(const std::string& codec, uint32_t frames, const std::stri
 }
 
 TEST(PlanShape, CountsTheParametersThatAreThere) {
-  for (const std::string& more : {"", "vocabulary: 300"}) {
+  for (const char* more : {"", "vocabulary: 300"}) {
     const RunConfig config = parse_config(config_of("fit_samples: 2", 16, more), "test");
     const Model model(model_config(config), 1);
     const Plan plan = plan_of(config);

@@ -1,17 +1,19 @@
-// How long one training step of the nano transformer takes, on as many ranks as the environment
-// says: forward, backward, sum over the ranks, clipping, AdamW and average. tools/bench/train runs
-// it beside the same model in Python and compares losses.
+// How long one training step of a transformer takes, nano's unless --small, on as many ranks as the
+// environment says, on their GPUs where this build and machine have any: forward, backward, sum
+// over the ranks, clipping, AdamW and average. tools/bench/train runs it beside the same model in
+// Python and compares losses.
 //   train_step_bench [--batch N] [--threads N] [--steps N] [--micro-batches N] [--reducer]
-//                    [--case FILE] [--whole]
+//                    [--case FILE] [--whole] [--small] [--bf16] [--trace FILE]
 // --batch is of one rank. --micro-batches of the step over all ranks: 0 is one batch a rank;
 // --reducer sums with c10d's Reducer. --case: weights and batches by tools/bench/train (w.NAME,
 // bI.tok .noise .t .text, of the whole step). --whole: with the text encoder, as a run has it.
-// Prints one line of JSON.
+// --trace: the last step for chrome://tracing. Prints one line of JSON.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,8 @@
 #include "train/model/machine.h"
 #include "train/model/ops.h"
 #include "train/model/optim.h"
+#include "train/model/peak.h"
+#include "train/model/profile.h"
 #include "train/model/random.h"
 #include "train/model/safetensors.h"
 
@@ -45,8 +49,9 @@ double cpu_ms() {
 struct Options {
   int64_t batch = 8, micro_batches = 0;
   int threads = 1, steps = 12;
-  bool reducer = false, whole = false;
-  std::string file;
+  bool reducer = false, whole = false, small = false;
+  at::ScalarType precision = at::kFloat;
+  std::string file, trace;
 };
 
 Options parse(int argc, char** argv) {
@@ -59,25 +64,40 @@ Options parse(int argc, char** argv) {
     else if (name == "--steps") o.steps = std::atoi(value());
     else if (name == "--micro-batches") o.micro_batches = std::atoll(value());
     else if (name == "--case") o.file = value();
+    else if (name == "--trace") o.trace = value();
     else if (name == "--reducer") o.reducer = true;
     else if (name == "--whole") o.whole = true;
+    else if (name == "--small") o.small = true;
+    else if (name == "--bf16") o.precision = at::kBFloat16;
     else throw Error(Errc::usage, "train_step_bench: unknown option ", name);
   }
   return o;
 }
 
 // The shapes of tools/bench/train/model.py, or of configs/nano.textproto.
-ModelConfig shapes(bool whole) {
+ModelConfig shapes(const Options& options) {
   ModelConfig config;
-  if (!whole) config.dit.latent = {5, 8, 8}, config.dit.text_len = 32;
+  if (!options.whole) config.dit.latent = {5, 8, 8}, config.dit.text_len = 32;
+  if (options.small) {
+    config.dit = {.dim = 768,
+                  .layers = 16,
+                  .heads = 12,
+                  .ffn = 3072,
+                  .latent = {13, 32, 32},
+                  .patch = {1, 2, 2},
+                  .text_len = 128,
+                  .text_dim = 512};
+    config.text_layers = 6;
+  }
+  config.dit.precision = options.precision;
   return config;
 }
 
 // What a step learns from: slices of the batches of a case, or random numbers.
 class Data {
  public:
-  Data(const Options& options, const DitConfig& dit, const TensorMap& known)
-      : options_(options), dit_(dit), known_(known) {
+  Data(const DitConfig& dit, const TensorMap& known, at::Device device)
+      : dit_(dit), known_(known), device_(device) {
     while (known_.contains("b" + std::to_string(count_) + ".tok")) ++count_;
   }
   TensorMap at(uint64_t step, int64_t first, int64_t size) const {
@@ -85,7 +105,7 @@ class Data {
       TensorMap part;
       const std::string prefix = "b" + std::to_string(step % count_) + ".";
       for (const auto& [name, tensor] : with_prefix(known_, prefix)) {
-        part.emplace(name, tensor.narrow(0, first, size));
+        part.emplace(name, tensor.narrow(0, first, size).to(device_));
       }
       return part;
     }
@@ -95,7 +115,7 @@ class Data {
         draws.push_back(
             {.seed = purpose, .step = step, .sample = static_cast<uint64_t>(first + i)});
       }
-      return normal(draws, shape);
+      return normal(draws, shape).to(device_);
     };
     return {{"tok", draw(1, {dit_.tokens(), dit_.patch_dim()})},
             {"noise", draw(2, {dit_.tokens(), dit_.patch_dim()})},
@@ -104,9 +124,9 @@ class Data {
   }
 
  private:
-  const Options& options_;
   const DitConfig& dit_;
   const TensorMap& known_;
+  const at::Device device_;
   uint64_t count_ = 0;
 };
 
@@ -122,28 +142,34 @@ Tensor loss_of(const Model& model, const TensorMap& batch) {
                                       dit.latent[2]};
   const std::vector<std::string> captions(static_cast<size_t>(batch.at("t").size(0)),
                                           "a street in the rain");
-  return flow_loss(model, {.x_BCTHW = batch.at("tok").reshape(shape),
-                           .noise_BCTHW = batch.at("noise").reshape(shape),
-                           .t_B = batch.at("t"),
-                           .tokens_BL = tokenize(captions, dit.text_len)});
+  return flow_loss(model,
+                   {.x_BCTHW = batch.at("tok").reshape(shape),
+                    .noise_BCTHW = batch.at("noise").reshape(shape),
+                    .t_B = batch.at("t"),
+                    .tokens_BL = tokenize(captions, dit.text_len).to(batch.at("t").device())});
 }
 
 void bench(const Options& options) {
   const Machine machine = prepare_machine(options.threads);
   World world(world_from_environment());
-  const ModelConfig config = shapes(options.whole);
+  const ModelConfig config = shapes(options);
   const TensorMap known =
       options.file.empty() ? TensorMap{} : read_safetensors(options.file).tensors;
   Parameters parameters(0);
-  const Dit dit(config.dit, parameters);
-  const Model model(config, 0);
+  Dit dit(config.dit, parameters);
+  for (const auto& [name, tensor] : parameters.all()) {
+    tensor.set_data(tensor.detach().to(world.device()));
+  }
+  dit.to(world.device());
+  std::optional<Model> model;
+  if (options.whole) model.emplace(config, 0).to(world.device());
   if (!known.empty()) copy_tensors(with_prefix(known, "w."), parameters.all(), options.file);
-  const TensorMap& learned = options.whole ? model.parameters() : parameters.all();
+  const TensorMap& learned = options.whole ? model->parameters() : parameters.all();
   const int64_t micro =
       options.reducer ? 0 : std::max<int64_t>(options.micro_batches, world.size());
   DataParallel parallel(world, learned, {.micro_batches = micro});
   AdamW optimiser(learned, {});
-  const Data data(options, config.dit, known);
+  const Data data(config.dit, known, world.device());
   const int64_t size = options.batch / parallel.rounds();
   std::vector<std::vector<TensorMap>> steps(4);  // as the Python side, four batches in turn
   for (uint64_t step = 0; step < steps.size(); ++step) {
@@ -153,28 +179,32 @@ void bench(const Options& options) {
   }
   std::vector<double> wall, cpu, losses;
   for (int step = 0; step < options.steps; ++step) {
+    std::optional<Profile> profile;
+    if (!options.trace.empty() && step + 1 == options.steps) profile.emplace();
     const double wall_start = wall_ms(), cpu_start = cpu_ms();
     double loss_sum = 0;
     for (const TensorMap& batch : steps[static_cast<size_t>(step) % steps.size()]) {
-      const Tensor loss = options.whole ? loss_of(model, batch) : loss_of(dit, batch);
+      const Tensor loss = options.whole ? loss_of(*model, batch) : loss_of(dit, batch);
       parallel.backward(loss);
       loss_sum += loss.item<double>() / static_cast<double>(parallel.rounds());
     }
     parallel.finish();
     optimiser.step(1e-3);
+    wait_for(world.device());
     wall.push_back(wall_ms() - wall_start);
     cpu.push_back(cpu_ms() - cpu_start);
     losses.push_back(loss_sum);
+    if (profile) profile->save(options.trace);
   }
   std::sort(wall.begin(), wall.end());
   if (!world.first()) return;
   std::printf(
-      "{\"step_ms\": %.1f, \"median_ms\": %.1f, \"cpu_ms\": %.1f, \"loss0\": %.7f, \"batch\": "
+      "{\"step_ms\": %.2f, \"median_ms\": %.2f, \"cpu_ms\": %.1f, \"loss0\": %.7f, \"batch\": "
       "%lld, "
       "\"ranks\": %d, \"threads\": %d, \"machine\": \"%s\"}\n",
       wall.front(), wall[wall.size() / 2], *std::min_element(cpu.begin(), cpu.end()),
       losses.front(), static_cast<long long>(options.batch * world.size()), world.size(),
-      machine.threads, machine.features.c_str());
+      machine.threads, world.device().is_cpu() ? machine.features.c_str() : machine.gpu.c_str());
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A training step of the nano transformer: ours beside PyTorch's, same shapes, same FLOPs, in the same run.
 
-usage: bench.py --bench build/dev/tests/train/model/train_step_bench --python VENV/bin/python [--only REGEX] [--repeat 3] [--json] [--wrap CMD]
+usage: bench.py --bench build/dev/tests/train/model/train_step_bench --python VENV/bin/python [--only REGEX] [--repeat 3] [--json] [--wrap CMD] [--gpu]
 example: tools/bench/train/bench.py --bench build/dev/tests/train/model/train_step_bench --python ~/torch/bin/python --only 't1'
 
 Needs a Python with the torch of tools/python/cuda.txt: the wheel's CPU-only set does not import. Each measurement is a process of its own (two
 for two ranks); ours and theirs take turns, --repeat times, and the best step of all is kept, so that what else the machine does meets both.
 Ours does more in a step: it clips gradients and keeps an average of the weights. --wrap goes before every measured command.
+--gpu measures on one GPU instead, nano and small, float32 and bfloat16 (theirs under autocast), with the build of the cuda preset.
 Exit code 0: measured; 1: a loss of ours differs from Python's; 74: a program failed.
 """
 import argparse
@@ -33,6 +34,11 @@ PAIRS = [
     ("t1 micro-batches 4", (1, "ours", ["--micro-batches", "4"]), (1, "ours", ["--micro-batches", "1"]), None),
 ]
 
+GPU_PAIRS = [
+    (f"{size} {precision} {kind}", (1, "ours", ["--batch", batch] + (["--small"] if size == "small" else []) + bf16),
+     (1, kind, ["--batch", batch, "--size", size, "--device", "cuda"] + bf16), None)
+    for size, batch in (("nano", "8"), ("small", "4")) for precision, bf16 in (("float32", []), ("bfloat16", ["--bf16"])) for kind in ("eager", "compile")]
+
 
 class Failed(Exception):
     pass
@@ -48,7 +54,7 @@ def measure(a, case, ranks, kind, options, steps):
     """Step time in ms. `ranks` 0: two processes that know nothing of each other."""
     if kind == "ours":
         command = [a.bench, "--batch", str(BATCH), "--steps", str(steps + 2), *options]
-        if ranks == 1:
+        if ranks == 1 and "--small" not in options:
             command += ["--case", case]
     else:
         command = [a.python, str(HERE / "model.py"), "time", kind, "--batch", str(BATCH), "--steps", str(steps), *options]
@@ -89,6 +95,7 @@ def main():
     p.add_argument("--steps", type=int, default=8)
     p.add_argument("--json", action="store_true")
     p.add_argument("--wrap", default="")
+    p.add_argument("--gpu", action="store_true")
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         case = os.path.join(folder, "case.safetensors")
@@ -100,7 +107,7 @@ def main():
                 print("bench.py: the losses differ, so the models do: nothing was measured", file=sys.stderr)
                 return 1
             rows = []
-            for name, ours, theirs, goal in PAIRS:
+            for name, ours, theirs, goal in GPU_PAIRS if a.gpu else PAIRS:
                 if not re.search(a.only, name):
                     continue
                 best = [None, None]
@@ -112,7 +119,8 @@ def main():
                 ratio = best[1]["step_ms"] / best[0]["step_ms"]
                 rows.append(dict(pair=name, ours_ms=best[0]["step_ms"], other_ms=best[1]["step_ms"], ratio=round(ratio, 3), goal=goal))
                 met = "" if goal is None else f"  goal {goal:.2f} {'met' if ratio >= goal else 'NOT met'}"
-                print(f"{name:20} ours {best[0]['step_ms']:7.1f} ms   other {best[1]['step_ms']:7.1f} ms   {ratio:5.2f} times as fast{met}", flush=True)
+                rate = f"  ours {best[1]['flop'] / best[0]['step_ms'] / 1e9:.0f} TFLOP/s" if a.gpu else ""
+                print(f"{name:22} ours {best[0]['step_ms']:7.2f} ms   other {best[1]['step_ms']:7.2f} ms   {ratio:5.2f} times as fast{met}{rate}", flush=True)
             if a.json:
                 print(json.dumps(rows))
         except Failed as failure:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The nano transformer of train/model/dit.h written with PyTorch, as an ML engineer would: what bench.py measures beside ours.
+"""The transformer of train/model/dit.h written with PyTorch, as an ML engineer would: what bench.py measures beside ours.
 
-usage: model.py time VARIANT [--threads N] [--batch N] [--steps N]    VARIANT: eager, compile, ddp (RANK, WORLD_SIZE, MASTER_* as torchrun)
+usage: model.py time VARIANT [--threads N] [--batch N] [--steps N] [--size small] [--device cuda] [--bf16]
+                              VARIANT: eager, compile, ddp (RANK, WORLD_SIZE, MASTER_* as torchrun); --bf16: under autocast
        model.py case FILE [--batch N] [--steps N] [--seed N]
 
 `time` prints one line of JSON: best and middle time of a training step (forward, backward, AdamW), CPU time, first loss.
@@ -23,6 +24,15 @@ from torch import nn
 DIM, LAYERS, HEADS, FFN, FREQ = 192, 6, 3, 768, 256
 GRID, VALUES, TEXT_LEN, TEXT_DIM = (5, 8, 8), 16, 32, 192
 TOKENS, HEAD = math.prod(GRID), DIM // HEADS
+DEVICE = "cpu"
+
+
+def be_small():
+    """The shapes of configs/small.textproto in place of nano's."""
+    global DIM, LAYERS, HEADS, FFN, GRID, VALUES, TEXT_LEN, TEXT_DIM, TOKENS, HEAD
+    DIM, LAYERS, HEADS, FFN = 768, 16, 12, 3072
+    GRID, VALUES, TEXT_LEN, TEXT_DIM = (13, 16, 16), 64, 128, 512
+    TOKENS, HEAD = math.prod(GRID), DIM // HEADS
 
 
 def flops(batch):
@@ -104,7 +114,7 @@ class Transformer(nn.Module):
         self.register_buffer("sin", sin, False)
 
     def forward(self, tok, t, text):
-        rates = torch.exp(torch.arange(FREQ // 2) * (-math.log(10000.0) / (FREQ // 2)))
+        rates = torch.exp(torch.arange(FREQ // 2, device=t.device) * (-math.log(10000.0) / (FREQ // 2)))
         angle = 1000.0 * t[:, None] * rates
         time = self.t2(F.silu(self.t1(torch.cat((angle.cos(), angle.sin()), 1))))
         time6 = self.tp(F.silu(time)).unflatten(-1, (6, -1))
@@ -138,23 +148,27 @@ def measure(a):
     if a.variant == "ddp":
         torch.distributed.init_process_group("gloo")
     torch.manual_seed(0)
-    model = Transformer()
+    model = Transformer().to(DEVICE)
     optimiser = adamw(model)
     net = {"eager": lambda m: m, "compile": torch.compile, "ddp": lambda m: nn.parallel.DistributedDataParallel(m)}[a.variant](model)
-    data = [draw(a.batch, 100 + world * i + rank) for i in range(4)]
+    data = [[x.to(DEVICE) for x in draw(a.batch, 100 + world * i + rank)] for i in range(4)]
+    autocast = torch.autocast(DEVICE, torch.bfloat16, enabled=a.bf16)
     wall, cpu, losses = [], [], []
     for i in range(a.steps + 2):  # the first two prepare
         start, cpu_start = time.perf_counter(), time.process_time()
-        loss = loss_of(net, *data[i % 4])
+        with autocast:
+            loss = loss_of(net, *data[i % 4])
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         losses.append(loss.item())
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
         wall.append(1e3 * (time.perf_counter() - start))
         cpu.append(1e3 * (time.process_time() - cpu_start))
     wall, cpu = sorted(wall[2:]), sorted(cpu[2:])
     if rank == 0:
-        print(json.dumps(dict(step_ms=round(wall[0], 1), median_ms=round(wall[len(wall) // 2], 1), cpu_ms=round(cpu[0], 1), loss0=losses[0],
+        print(json.dumps(dict(step_ms=round(wall[0], 2), median_ms=round(wall[len(wall) // 2], 2), flop=flops(a.batch), cpu_ms=round(cpu[0], 1), loss0=losses[0],
                               batch=a.batch * world, ranks=world, threads=a.threads)), flush=True)
     if a.variant == "ddp":
         torch.distributed.destroy_process_group()
@@ -199,6 +213,9 @@ def main():
     t = commands.add_parser("time")
     t.add_argument("variant", choices=("eager", "compile", "ddp"))
     t.add_argument("--threads", type=int, default=1)
+    t.add_argument("--size", choices=("nano", "small"), default="nano")
+    t.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    t.add_argument("--bf16", action="store_true")
     c = commands.add_parser("case")
     c.add_argument("file")
     c.add_argument("--seed", type=int, default=0)
@@ -206,6 +223,11 @@ def main():
         each.add_argument("--batch", type=int, default=8)
         each.add_argument("--steps", type=int, default=8 if each is t else 1)
     a = p.parse_args()
+    if a.command == "time":
+        global DEVICE
+        DEVICE = a.device
+        if a.size == "small":
+            be_small()
     measure(a) if a.command == "time" else case(a)
 
 

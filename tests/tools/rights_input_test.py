@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""What somebody may hand in who wants a yes that he has no right to, as a table: the exit code, the one line that says why, and the
+refusal on record.
+
+    rights_input_test.py LEDGER CURATE [CONFIG]
+
+Marks that contradict each other and broken C2PA signatures are marks_test.py's, permits at the door of a training node
+tests/train/rights_run_test.cpp's.
+"""
+import contextlib
+import json
+import pathlib
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+import unittest
+
+import bad_input_test as world_of
+
+CONFIG = ""
+WEBM = (world_of.DATA / "odd_size.webm").read_bytes()
+NEXT = ("version: 1", 'version: 2 supersedes: "TEST-1@1"')
+
+
+def append(world, file):
+    return [world_of.LEDGER, "append", world.db, file]
+
+
+def handed_in(*change, more="", after=""):
+    """A licence with changes, signed by programs that did not look."""
+    def prepare(world):
+        good = world.licence("good.licence")
+        text = world_of.LICENCE
+        for old, new in change:
+            assert old in text, old
+            text = text.replace(old, new)
+        signatures = pathlib.Path(good).read_text(encoding="utf-8").split("\n\n\u2014 ", 1)[1]
+        return append(world, world.write("x.licence", f"{text}{more}\n\u2014 {signatures}{after}"))
+    return prepare
+
+
+def signed(*changes, keys=("licensor", "studio")):
+    """Licences that both parties signed, one after another; the last is the one that is bad."""
+    def prepare(world):
+        for number, change in enumerate(changes):
+            file = world.licence(f"v{number}.licence", keys, **{str(i): pair for i, pair in enumerate(change)})
+            if number < len(changes) - 1:
+                world.must(*append(world, file))
+        return append(world, file)
+    return prepare
+
+
+def delivered(*licences, name="2026/film.webm"):
+    """Footage under these licences: (file, keys, changes)."""
+    def prepare(world):
+        for number, (keys, change) in enumerate(licences):
+            world.must(*append(world, world.licence(f"l{number}.licence", keys, **{str(i): pair for i, pair in enumerate(change)})))
+        world.deliver(name, WEBM)
+        return [world_of.CURATE, "ingest", "--ledger", world.db, world.delivery]
+    return prepare
+
+
+def never_delivered(world):
+    world.must(*append(world, world.licence(where=('delivery: "**"', 'delivery: "2031/**"'))))
+    world.deliver("2026/film.webm", WEBM)
+    return [world_of.CURATE, "ingest", "--ledger", world.db, world.delivery]
+
+
+def shards(world, *change):
+    world.must(*append(world, world.licence(**{str(i): pair for i, pair in enumerate(change)})))
+    world.deliver("2026/film.webm", WEBM)
+    world.must(world_of.CURATE, "ingest", "--ledger", world.db, world.delivery)
+    world.must(world_of.CURATE, "shard", "--ledger", world.db, "--delivery", world.delivery, "--out", world.path("shards"))
+    world.must(world_of.LEDGER, "approve", world.db, "--all", "--key", world.path("approver.key"))
+
+
+def permit(world, *more):
+    return [world_of.LEDGER, "permit", world.db, "--run", CONFIG, "--key", world.path("approver.key"), "--out", world.path("run.permit"), *more]
+
+
+def replayed(world):
+    """A permit that was signed before the revocation and is brought after it."""
+    shards(world)
+    world.must(*permit(world, "--draft"))
+    world.must(world_of.LEDGER, "revoke", world.db, "TEST-1", "--reason", "sold", "--key", world.path("licensor.key"))
+    return append(world, world.path("run.permit"))
+
+
+def after_revocation(world):
+    shards(world)
+    world.must(world_of.LEDGER, "revoke", world.db, "TEST-1", "--reason", "sold", "--key", world.path("licensor.key"))
+    return permit(world)
+
+
+def only_limited(world):
+    shards(world, ("clearances", "limits { max_share: 0.5 }\nclearances"))
+    return permit(world)
+
+
+def other_ledger(world):
+    """A permit of another ledger, signed by the same approver."""
+    shards(world)
+    world.must(*permit(world, "--draft"))
+    path = pathlib.Path(world.path("run.permit"))
+    text = path.read_text(encoding="utf-8").split("\n\n\u2014 ")[0] + "\n"
+    return append(world, world.sign(text.replace("test.example/ledger", "other.example/ledger"), "other.permit", ("approver",)))
+
+
+BOTH = ("licensor", "studio")
+OTHERS = ("stranger", "studio")
+OTHER_ID = (("TEST-1", "TEST-2"), ('licensor: "licensor"', 'licensor: "stranger"'))
+
+# what: (prepare, exit code, words of the one line, rule on record or None)
+TABLE = {
+    "two fields": (handed_in(("version: 1", "version: 1 version: 2")), 65, r"x\.licence:2:\d+: .*version", "licence_invalid"),
+    "a homoglyph": (handed_in(('licensor: "licensor"', 'licensor: "licens\u043er"')), 65, r"x\.licence:\d+:\d+: licence\.licensor", "licence_invalid"),
+    "text after the signatures": (handed_in(after="allows { use: [SUBLICENSE] }\n"), 65, r"note|signature", "licence_invalid"),
+    "a missing unit": (handed_in(more='pay { basis: PER_SAMPLE_SECOND rate_micros: 5 split { party: "licensor" share_bps: 10000 } }\n'), 65,
+                       r"x\.licence:\d+:\d+: pay\.rate_micros has no unit", "licence_invalid"),
+    "the year 9999": (handed_in(("2099-12-31", "9999-12-31")), 65, r"x\.licence:\d+:\d+: licence\.valid_to must be a real end", "licence_invalid"),
+    "an offset from UTC": (handed_in(("2099-12-31", "2099-12-31T00:00:00+02:00")), 65, r"x\.licence:\d+:\d+: licence\.valid_to", "licence_invalid"),
+    "terms that nobody signed": (handed_in(("2020-01-01", "2020-01-02")), 77, r"x\.licence.*not signed by", "licence_invalid"),
+    "a circle of versions": (handed_in(("version: 1", 'version: 2 supersedes: "TEST-1@2"')), 65, r"x\.licence:\d+:\d+: licence\.supersedes", "licence_invalid"),
+    "a version left out": (signed((), (("version: 1", 'version: 3 supersedes: "TEST-1@2"'),)), 65, r"v1\.licence: TEST-1@3 supersedes another version", "licence_invalid"),
+    "two versions of one number": (signed((), (("2099-12-31", "2098-12-31"),)), 65, r"v1\.licence: the ledger has another document of TEST-1@1", "licence_invalid"),
+    "an amendment by others": (signed((), (NEXT, ('licensor: "licensor"', 'licensor: "stranger"')), keys=BOTH), 65, r"v1\.licence: .*other parties", "licence_invalid"),
+    "two licences that disagree": (delivered((BOTH, ()), (BOTH, (("TEST-1", "TEST-2"), ("use: [INGEST, ENCODE, TRAIN]", "use: [ENCODE, TRAIN]")))), 3,
+                                   r"film\.webm: use_not_allowed: .*TEST-2", "use_not_allowed"),
+    "a licence for footage never delivered": (never_delivered, 3, r"film\.webm: no_licence", "no_licence"),
+    "footage under two licensors": (delivered((BOTH, ()), (OTHERS, OTHER_ID)), 3, r"film\.webm: title_conflict", "title_conflict"),
+    "a permit brought after the revocation": (replayed, 3, r"refused: revoked: .*sold", "revoked"),
+    "a permit asked for after the revocation": (after_revocation, 3, r"refused: revoked: .*sold", "revoked"),
+    "a permit of another ledger": (other_ledger, 65, r"names no tree head of this ledger", None),
+    "a share that nothing holds": (only_limited, 3, r"refused: share_exceeded: .*all footage is of licensors with a limit", "share_exceeded"),
+}
+
+
+class RightsInput(unittest.TestCase):
+    def test_each_is_one_line_and_a_record_and_never_a_yes(self):
+        with tempfile.TemporaryDirectory() as top:
+            base = pathlib.Path(top) / "base"
+            base.mkdir()
+            made = world_of.make_world(base)
+            made.must(world_of.LEDGER, "append", made.db, made.path("stranger.pub"))
+            for number, (what, (prepare, code, words, rule)) in enumerate(TABLE.items()):
+                with self.subTest(what):
+                    shutil.copytree(base, pathlib.Path(top) / str(number))
+                    self.look(world_of.World(pathlib.Path(top) / str(number)), prepare, code, words, rule)
+
+    def look(self, world, prepare, code, words, rule):
+        command = prepare(world)
+        taken = self.permits_and_licences(world)
+        done = world.run(*command)
+        said = (done.stdout + done.stderr).strip()
+        self.assertEqual(done.returncode, code, said)
+        self.assertEqual(len([line for line in said.splitlines() if re.search(words, line)]), 1, said)
+        if command[0] == world_of.LEDGER:
+            self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        self.assertEqual(self.permits_and_licences(world), taken)
+        with contextlib.closing(sqlite3.connect(world.db)) as db:
+            rows = db.execute("SELECT rule, subject, fact FROM refusal").fetchall()
+        if rule is not None:
+            self.assertEqual([row[0] for row in rows], [rule])
+            self.assertTrue(all(rows[0]), rows)
+            self.assertRegex(rows[0][1] + rows[0][2], "sha256:[0-9a-f]{64}|[0-9a-f]{64}")
+        world.must(world_of.LEDGER, "verify", world.db)
+        # Nor is it a yes afterwards.
+        self.assertNotEqual(world.run(*command).returncode, 0)
+
+    @staticmethod
+    def permits_and_licences(world):
+        with contextlib.closing(sqlite3.connect(world.db)) as db:
+            return db.execute("SELECT (SELECT COUNT(*) FROM permit), (SELECT COUNT(*) FROM licence)").fetchone()
+
+    def test_signatures_are_verified_before_signing_on(self):
+        """`licence check` says what it verified; a signature that its key did not make is no warning."""
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            good = pathlib.Path(world.licence())
+            check = [world_of.LEDGER, "licence", "check", good]
+            keys = world.write("keys", "".join(pathlib.Path(world.path(f"{name}.pub")).read_text() for name in BOTH))
+            for more, warnings in (((), 2), (("--trust", world.path("licensor.pub")), 1), (("--trust", keys), 0), (("--ledger", world.db), 0)):
+                done = world.run(*check, *more)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stdout.count("was not verified"), warnings, done.stdout)
+                self.assertEqual("Signed by licensor licensor" in done.stdout, bool(more), done.stdout)
+            said = json.loads(world.run(*check, "--trust", keys, "--json").stdout)["signatures"]
+            self.assertEqual([(row["name"], row["standing"]) for row in said], [("licensor", "verified"), ("studio", "verified")])
+            bad = pathlib.Path(world.write("bad.licence", good.read_text(encoding="utf-8").replace("2099-12-31", "2098-12-31")))
+            for more in (("--trust", keys), ("--ledger", world.db)):
+                done = world.run(world_of.LEDGER, "licence", "check", bad, *more)
+                self.assertEqual(done.returncode, 77, done.stdout)
+                self.assertRegex(done.stderr, r"bad\.licence: the signature of licensor does not verify")
+            alone = world.run(world_of.LEDGER, "licence", "check", bad)
+            self.assertEqual(alone.returncode, 0, alone.stderr)
+            self.assertEqual(alone.stdout.count("was not verified: give its key"), 2, alone.stdout)
+
+
+if __name__ == "__main__":
+    world_of.LEDGER, world_of.CURATE, CONFIG = sys.argv[1:4]
+    unittest.main(argv=sys.argv[:1], verbosity=2)
