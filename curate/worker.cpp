@@ -98,7 +98,14 @@ int wait_for(pid_t pid, uint32_t wall_s) {
 }  // namespace
 
 std::filesystem::path media_program() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / kMediaProgram;
+  const auto program =
+      std::filesystem::read_symlink("/proc/self/exe").parent_path() / kMediaProgram;
+  if (!std::filesystem::exists(program)) {
+    throw Error(
+        Errc::io, program.string(),
+        ": is not there; copy it from where this program was built, the two belong together");
+  }
+  return program;
 }
 
 std::string content_of(int fd) {

@@ -22,7 +22,8 @@ struct WorkerOptions {
 };
 
 inline constexpr const char* kMediaProgram = "curate-media";
-std::filesystem::path media_program();  // the one beside the program that runs
+// The one beside the program that runs. Error{io} when it is not there.
+std::filesystem::path media_program();
 
 inline constexpr int kRequestFd = 0, kReplyFd = 1, kSourceFd = 3;
 // All that is in a file, from the start.

@@ -366,6 +366,14 @@ class BadInput(unittest.TestCase):
             self.assertLess(source["frames"], 24)
             self.assertTrue(source["problem"], "the ledger does not say that the file is cut off")
 
+    def test_without_its_other_half_curate_says_what_is_missing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            alone = shutil.copy(CURATE, folder)
+            for command in (["decode", "--help"], ["look", str(DATA / "odd_size.webm")]):
+                done = subprocess.run([alone, *command], capture_output=True, text=True, check=False, timeout=60)
+                self.assertEqual(done.returncode, 74, done.stderr)
+                self.assertRegex(done.stderr, r"^[^\n]*curate-media: is not there; copy it[^\n]*\n$")
+
     def test_many_writers_at_once_lose_nothing(self):
         with self.world() as world:
             licences = [world.licence(f"{n}.licence", id=('"TEST-1"', f'"TEST-{n}"')) for n in range(6)]
