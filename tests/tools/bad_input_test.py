@@ -369,7 +369,9 @@ class BadInput(unittest.TestCase):
     def test_without_its_other_half_curate_says_what_is_missing(self):
         with tempfile.TemporaryDirectory() as folder:
             alone = shutil.copy(CURATE, folder)
-            for command in (["decode", "--help"], ["look", str(DATA / "odd_size.webm")]):
+            (pathlib.Path(folder) / "delivery").mkdir()
+            shutil.copy(DATA / "odd_size.webm", pathlib.Path(folder) / "delivery")
+            for command in (["decode", "--help"], ["look", f"{folder}/delivery"]):
                 done = subprocess.run([alone, *command], capture_output=True, text=True, check=False, timeout=60)
                 self.assertEqual(done.returncode, 74, done.stderr)
                 self.assertRegex(done.stderr, r"^[^\n]*curate-media: is not there; copy it[^\n]*\n$")
