@@ -60,8 +60,9 @@ def measure(a, case, ranks, kind, options, steps):
         command = [a.python, str(HERE / "model.py"), "time", kind, "--batch", str(BATCH), "--steps", str(steps), *options]
     shell = " ".join(command)
     if ranks != 1:
-        port, world = free_port(), ranks or 1
-        each = [f"RANK={r if ranks else 0} WORLD_SIZE={world} MASTER_ADDR=127.0.0.1 MASTER_PORT={port} OMP_NUM_THREADS=1 {shell}" for r in range(2)]
+        port = free_port()
+        rank = "RANK={} WORLD_SIZE=" + f"{ranks} MASTER_ADDR=127.0.0.1 MASTER_PORT={port} " if ranks else ""  # 0: they know nothing of each other
+        each = [f"{rank.format(r)}OMP_NUM_THREADS=1 {shell}" for r in range(2)]
         shell = f"{each[1]} > /dev/null & other=$!; {each[0]}; code=$?; wait $other && exit $code"
     done = subprocess.run([*a.wrap.split(), "bash", "-c", shell], stdout=subprocess.PIPE, text=True,
                           env=dict(os.environ, OMP_WAIT_POLICY="passive"))
