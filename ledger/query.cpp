@@ -4,6 +4,7 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
+#include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
 #include "ledger/rights.h"
@@ -84,7 +85,9 @@ std::string cleared_now(const Store& store) {
   while (approved.next()) {
     Use use{};
     if (!Use_Parse(approved.text(1), &use)) continue;
-    const ShardStanding shard = judge_shard(store, rights, approved.text(0), Act{use});
+    const auto root = parse_digest(approved.text(0));
+    if (!root) continue;  // not what a record says, and no text to put into a statement
+    const ShardStanding shard = judge_shard(store, rights, to_hex(*root), Act{use});
     if (shard.verdict.cleared) standing += (standing.empty() ? "'" : ",'") + shard.root + "'";
   }
   return "SELECT * FROM cleared WHERE shard IN (" + standing + ")";

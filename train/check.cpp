@@ -78,10 +78,6 @@ std::vector<uint64_t> evenly_spread(uint64_t count, const std::vector<uint64_t>&
   return chosen;
 }
 
-}  // namespace
-
-namespace {
-
 // Videos that the codec is fitted to, and captions that the text learns from.
 uint64_t fit_videos(const RunConfig& config) {
   const bool fits = config.stage() == RunConfig::TRANSFORMER && !config.codec().has_vae();
@@ -154,6 +150,10 @@ void add_pass(Totals& totals, const ledger::Gate& gate, uint64_t sample) {
   Total& total = totals[its.digest];
   ++total.passes;
   total.clip = its.clip;
+}
+
+void add_fit(Totals& totals, const ledger::Gate& gate, const FitSamples& fit) {
+  for (const uint64_t sample : fit.all) add_pass(totals, gate, sample);
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
@@ -235,7 +235,7 @@ CheckReport check(const LoadedConfig& loaded, const GatePaths& paths, bool read_
   const Order order = order_of(config, gate, 0);
   const FitSamples fit = fit_samples(config, gate);
   Totals totals;
-  for (const uint64_t sample : fit.all) add_pass(totals, gate, sample);
+  add_fit(totals, gate, fit);
   const auto before = passes_before(gate, order, totals, 0, config.steps());
   check_passes(gate, order, before, config.steps());
   check_shares(gate, order, fit, config.steps());

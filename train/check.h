@@ -53,6 +53,8 @@ FitSamples fit_samples(const RunConfig& config, const ledger::Gate& gate);
 
 // One pass more of a sample.
 void add_pass(Totals& totals, const ledger::Gate& gate, uint64_t sample);
+// One of each that is read before the first step.
+void add_fit(Totals& totals, const ledger::Gate& gate, const FitSamples& fit);
 
 // By sample, the passes of its clip but for those that `order` counts for the sample itself: what
 // was consumed before `order` began, from totals at `step`, and what other samples of the clip, as

@@ -104,7 +104,7 @@ class Training {
   RunResult end(const Outcome& outcome);
 
  private:
-  void fit_codec();
+  void fit_codec(const FitSamples& fit);
   void start_from_foreign();
   void start_writing();
   void finish_writing();
@@ -151,7 +151,9 @@ void Training::start() {
   machines_ = count_machines(world_);
   span_started_ = Clock::now();
   order_.emplace(order_of(config_, *gate_, state_.order_first_step()));
-  if (state_.step() == 0) fit_codec();  // later it comes from the checkpoint
+  const FitSamples fit =
+      state_.order_first_step() == 0 ? fit_samples(config_, *gate_) : FitSamples();
+  if (state_.step() == 0) fit_codec(fit);  // later it comes from the checkpoint
   if (const auto verdict = gate_->judge_foreign(foreign_of(state_)); !verdict.cleared) {
     throw ledger::Refused(verdict);
   }
@@ -159,9 +161,7 @@ void Training::start() {
   const auto before = passes_before(*gate_, *order_, position_.totals, state_.step(), end_step_,
                                     position_.resumed_run);
   check_passes(*gate_, *order_, before, end_step_);
-  check_shares(*gate_, *order_,
-               state_.order_first_step() == 0 ? fit_samples(config_, *gate_) : FitSamples(),
-               config_.steps());
+  check_shares(*gate_, *order_, fit, config_.steps());
 
   learner_ = make_learner(world_, config_, position_.tensors);
   position_.tensors = {};
@@ -206,7 +206,7 @@ void Training::measure_machine() {
   peak_flops_per_s_ = peak.item<double>();
 }
 
-void Training::fit_codec() {
+void Training::fit_codec(const FitSamples& fit) {
   const FittedCodec fitted =
       train::fit_codec(world_, *gate_, config_, decoder_options(options_.curate, config_),
                        {options_.vae, position_.trusted});
@@ -214,9 +214,7 @@ void Training::fit_codec() {
   if (!fitted.vae.empty()) state_.set_vae(fitted.vae);
   record_foreign(config_, fitted.foreign, state_);
   span_.codec(fitted.samples);
-  for (const uint64_t sample : fit_samples(config_, *gate_).all) {
-    add_pass(position_.totals, *gate_, sample);
-  }
+  add_fit(position_.totals, *gate_, fit);
 }
 
 // Weights that are not the seed's go through rank 0, as those of a checkpoint do.

@@ -166,9 +166,7 @@ void Replay::start() {
       report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
     }
     start_from_foreign(fitted.foreign);
-    for (const uint64_t sample : fit_samples(config, *gate_).all) {
-      add_pass(position_.totals, *gate_, sample);
-    }
+    add_fit(position_.totals, *gate_, fit_samples(config, *gate_));
     const std::string line = codec_line(fitted.samples);
     if (world_.first() && claims_.codec.value_or("") != line) {
       report_.disagreement = Disagreement{0, "samples of the codec", *claims_.codec, line};

@@ -27,12 +27,6 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
-// One that nobody listened on a moment ago.
-std::string port() {
-  static const std::string kPort = std::to_string(20'000 + ::getpid() % 20'000);
-  return kPort;
-}
-
 bool is_gone(pid_t pid) {
   std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
   std::string number, name, state;
@@ -222,14 +216,7 @@ TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
     const auto rank = [&](const char* number, const fs::path& given) {
       auto args = run_args(f, "a");
       *std::find(args.begin(), args.end(), c.ours.string()) = given;
-      std::vector<std::string> all = {std::string("RANK=") + number,
-                                      "WORLD_SIZE=2",
-                                      std::string("LOCAL_RANK=") + number,
-                                      "LOCAL_WORLD_SIZE=2",
-                                      "MASTER_ADDR=127.0.0.1",
-                                      "MASTER_PORT=" + port(),
-                                      CLEARED_TRAIN};
-      return all + args;
+      return one_of_two(number, args);
     };
     Process first("/usr/bin/env", rank("0", c.ours));
     Process second("/usr/bin/env", rank("1", c.other));

@@ -144,15 +144,7 @@ TEST_F(RightsRun, RanksOfTwoPermitsDoNotStart) {
   const auto rank = [&](const char* number, const fs::path& permit) {
     auto args = run_args(f, "a");
     *std::find(args.begin(), args.end(), f.paths().permit.string()) = permit;
-    std::vector<std::string> all = {std::string("RANK=") + number,
-                                    "WORLD_SIZE=2",
-                                    std::string("LOCAL_RANK=") + number,
-                                    "LOCAL_WORLD_SIZE=2",
-                                    "MASTER_ADDR=127.0.0.1",
-                                    "MASTER_PORT=" + std::to_string(20000 + ::getpid() % 20000),
-                                    CLEARED_TRAIN};
-    all.insert(all.end(), args.begin(), args.end());
-    return all;
+    return one_of_two(number, args);
   };
   Process first("/usr/bin/env", rank("0", f.paths().permit));
   Process second("/usr/bin/env", rank("1", other));

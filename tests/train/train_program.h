@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
@@ -42,6 +43,17 @@ class TrainRun : public testing::Test {
     for (const std::string& arg : gate_args(f)) args.push_back(arg);
     args.insert(args.end(), more.begin(), more.end());
     return args;
+  }
+  // What /usr/bin/env is told to start one of two ranks as a launcher does, on a port that nobody
+  // listened on a moment ago.
+  static std::vector<std::string> one_of_two(const std::string& rank,
+                                             const std::vector<std::string>& args) {
+    static const std::string port = std::to_string(20'000 + ::getpid() % 20'000);
+    std::vector<std::string> all = {
+        "RANK=" + rank,          "WORLD_SIZE=2",        "LOCAL_RANK=" + rank, "LOCAL_WORLD_SIZE=2",
+        "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + port, CLEARED_TRAIN};
+    all.insert(all.end(), args.begin(), args.end());
+    return all;
   }
   static Ended train(const std::vector<std::string>& args) {
     Process process(CLEARED_TRAIN, args);
