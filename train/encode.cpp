@@ -46,7 +46,7 @@ class Encoding {
         loaded_(load_config(options.checkpoint / "config.textproto")),
         gate_(gate_options(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
-        decoders_(shapes_.size()) {
+        decoders_(decoder_options(options.curate, loaded_.config)) {
     const TensorMap state = codec_of(checkpoint_.tensors, loaded_.config);
     codec_ = make_codec(loaded_.config, state);
     report_.codec = codec_digest(state);
@@ -106,11 +106,7 @@ class Encoding {
     if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
     const ledger::ClearedSample cleared = gate_.clear(i, 1);
     const size_t shape = shape_of_shard(loaded_.config, gate_.shard_name(gate_.samples()[i].shard));
-    auto& decoder = decoders_[shape];
-    if (!decoder) {
-      decoder = std::make_unique<Decoder>(decoder_options(options_.curate, loaded_.config)[shape]);
-    }
-    const Frames frames = decoder->decode(cleared);
+    const Frames frames = decoders_.of(shape).decode(cleared);
     const Frames* one = &frames;
     const Tensor video = to_video({&one, 1}, shapes_[shape]);
     const Tensor latent = codec_->encode(video);
@@ -130,7 +126,7 @@ class Encoding {
   LoadedConfig loaded_;
   ledger::Gate gate_;
   const std::vector<RunConfig> shapes_;
-  std::vector<std::unique_ptr<Decoder>> decoders_;  // by shape, made when the first sample is
+  Decoders decoders_;
   std::unique_ptr<Codec> codec_;
   std::vector<ledger::Fact> facts_;
   uint64_t encoded_ = 0;

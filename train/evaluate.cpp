@@ -48,7 +48,7 @@ class Evaluation {
         loaded_(load_config(options.checkpoint / "config.textproto")),
         gate_(gate_options(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
-        decoders_(shapes_.size()) {
+        decoders_(decoder_options(options.curate, loaded_.config)) {
     if (loaded_.config.stage() != RunConfig::TRANSFORMER) {
       throw Error(Errc::config, "eval: checkpoint ", options.checkpoint.string(),
                   " is of an autoencoder: train encode says how good that is");
@@ -83,12 +83,7 @@ class Evaluation {
       const uint64_t sample = i * all / count;
       const size_t shape =
           shape_of_shard(loaded_.config, gate_.shard_name(gate_.samples()[sample].shard));
-      auto& decoder = decoders_[shape];
-      if (!decoder) {
-        decoder =
-            std::make_unique<Decoder>(decoder_options(options_.curate, loaded_.config)[shape]);
-      }
-      const Item item = load_item(gate_, *decoder, sample, 1);
+      const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
       const bool seen = checkpoint_.text.totals.contains(item.digest);
       ++(seen ? report_.seen : report_.held_out);
       const Tensor latent = latent_of(item, shapes_[shape], psnr);
@@ -176,7 +171,7 @@ class Evaluation {
   LoadedConfig loaded_;
   ledger::Gate gate_;
   const std::vector<RunConfig> shapes_;
-  std::vector<std::unique_ptr<Decoder>> decoders_;  // by shape, made when the first sample is
+  Decoders decoders_;
   std::unique_ptr<Codec> codec_;
   std::string codec_name_;
   Bpe bpe_{{}};

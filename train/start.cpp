@@ -68,15 +68,14 @@ namespace {
 // Video and captions of samples, in the order of the gate.
 void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const FitSamples& samples,
                     const std::vector<DecoderOptions>& options, TensorMap& codec) {
-  std::vector<std::unique_ptr<Decoder>> decoders(options.size());
+  Decoders decoders(options);
   CodecFit fit(config);
   std::vector<std::string> captions;
   for (const uint64_t sample : samples.all) {
     const bool video = std::binary_search(samples.video.begin(), samples.video.end(), sample);
     if (video) {
       const size_t shape = shape_of_shard(config, gate.shard_name(gate.samples()[sample].shard));
-      if (!decoders[shape]) decoders[shape] = std::make_unique<Decoder>(options[shape]);
-      Item item = load_item(gate, *decoders[shape], sample, 1);
+      Item item = load_item(gate, decoders.of(shape), sample, 1);
       fit.add(item, shape);
       captions.push_back(std::move(item.caption));
     } else {

@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <sys/types.h>
@@ -54,6 +56,23 @@ class Decoder {
   DecoderOptions options_;
   Fd socket_;
   pid_t child_ = -1;
+};
+
+// A decoder for each shape of samples, started when the first of that shape is asked for.
+class Decoders {
+ public:
+  explicit Decoders(std::vector<DecoderOptions> shapes)
+      : shapes_(std::move(shapes)), decoders_(shapes_.size()) {}
+  // `shape` is below their number. As Decoder's constructor.
+  Decoder& of(size_t shape) {
+    auto& decoder = decoders_.at(shape);
+    if (!decoder) decoder = std::make_unique<Decoder>(shapes_[shape]);
+    return *decoder;
+  }
+
+ private:
+  std::vector<DecoderOptions> shapes_;
+  std::vector<std::unique_ptr<Decoder>> decoders_;
 };
 
 // The program `name` in the folder of the running program. Error{not_found} when it is not there.

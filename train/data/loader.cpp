@@ -46,11 +46,10 @@ Loader::~Loader() {
 
 void Loader::run(const std::stop_token& stop) try {
   CLEARED_CHECK(options_.before.size() == gate_->samples().size());
-  std::vector<std::unique_ptr<Decoder>> decoders(decoders_.size());
+  Decoders decoders(decoders_);
   for (uint64_t step = options_.first_step; step < options_.end_step; ++step) {
     Batch batch{.step = step, .shape = order_.shape(step), .items = {}};
-    auto& decoder = decoders.at(batch.shape);
-    if (!decoder) decoder = std::make_unique<Decoder>(decoders_[batch.shape]);
+    Decoder& decoder = decoders.of(batch.shape);
     const uint32_t slots = order_.batch(step) / options_.ranks;
     const uint32_t first_slot = slots * options_.rank;
     for (uint32_t slot = first_slot; slot < first_slot + slots; ++slot) {
@@ -59,7 +58,7 @@ void Loader::run(const std::stop_token& stop) try {
       const auto start = Clock::now();
       const ledger::ClearedSample cleared = gate_->clear(sample, options_.before[sample] + passes);
       const double gate_s = seconds_since(start);
-      batch.items.push_back(decode(*decoder, cleared, sample));
+      batch.items.push_back(decode(decoder, cleared, sample));
       const double decode_s = seconds_since(start) - gate_s;
       const std::lock_guard lock(mutex_);
       times_.gate += gate_s;
