@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -38,23 +39,30 @@ constexpr const char* kAttempt = "TORCHELASTIC_RESTART_COUNT";
 
 constexpr auto kPatience = std::chrono::seconds(120);  // from asking a rank to end to killing it
 
-// A port that was free a moment ago, for rank 0's store.
-int free_port() {
-  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+// What rank 0's store is served on. Bound here, so that nobody else takes the port before rank 0
+// is there, and reached from this machine only.
+struct StoreSocket {
+  Fd fd;
+  int port;
+};
+
+StoreSocket bind_store_socket() {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
   auto* any = reinterpret_cast<sockaddr*>(&address);
   if (!fd || ::bind(fd.get(), any, size) != 0 || ::getsockname(fd.get(), any, &size) != 0) {
-    throw Error(Errc::io, "find a free port: ", std::generic_category().message(errno));
+    throw Error(Errc::io, "bind a port: ", std::generic_category().message(errno));
   }
-  return ntohs(address.sin_port);
+  return {std::move(fd), ntohs(address.sin_port)};
 }
 
 // In a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone, which
 // passes it on once.
-[[noreturn]] void become_rank(int rank, int ranks, int port, int attempt, char** argv) {
+[[noreturn]] void become_rank(int rank, int ranks, const StoreSocket& store, int attempt,
+                              char** argv) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   const auto set = [](const char* name, int value) {
@@ -64,7 +72,11 @@ int free_port() {
   set("LOCAL_RANK", rank);
   set("WORLD_SIZE", ranks);
   set("LOCAL_WORLD_SIZE", ranks);
-  set("MASTER_PORT", port);
+  set("MASTER_PORT", store.port);
+  if (rank == 0) {
+    ::fcntl(store.fd.get(), F_SETFD, 0);  // keep it over exec
+    set("CLEARED_STORE_SOCKET", store.fd.get());
+  }
   set(kAttempt, attempt);
   ::setenv("MASTER_ADDR", "127.0.0.1", 1);
   ::setenv("OMP_WAIT_POLICY", "passive", 0);  // ranks share the cores: waiting must not spin
@@ -88,11 +100,11 @@ struct Attempt {
 };
 
 std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
-  const int port = free_port();
+  const StoreSocket store = bind_store_socket();
   std::vector<pid_t> running;
   for (int rank = 0; rank < ranks; ++rank) {
     const pid_t pid = ::fork();
-    if (pid == 0) become_rank(rank, ranks, port, attempt, argv);
+    if (pid == 0) become_rank(rank, ranks, store, attempt, argv);
     if (pid < 0) {
       tell(running, SIGKILL);
       throw Error(Errc::io, "start rank ", rank, ": ", std::generic_category().message(errno));

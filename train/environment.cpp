@@ -73,6 +73,10 @@ WorldOptions world_from_environment() {
   if (variable("TORCHELASTIC_RESTART_COUNT")) {
     options.attempt = number("TORCHELASTIC_RESTART_COUNT", 0, kMaxRanks);
   }
+  if (variable("CLEARED_STORE_SOCKET")) {
+    constexpr int kMaxFd = 1 << 30;
+    options.store_socket = number("CLEARED_STORE_SOCKET", 0, kMaxFd);
+  }
   if (variable("CLEARED_RANK_SILENCE_MS")) {
     constexpr int kHourMs = 3'600'000;
     options.silence = std::chrono::milliseconds(number("CLEARED_RANK_SILENCE_MS", 0, kHourMs));

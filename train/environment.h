@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace cleared::train {
@@ -13,10 +14,11 @@ struct WorldOptions {
   int local_rank = 0;                 // on this machine: picks the GPU
   std::string address = "127.0.0.1";  // of rank 0's store
   int port = 29500;
-  bool launched = false;    // some launcher has said who we are
-  int attempt = 0;          // how often the launcher has restarted this run
-  bool store_runs = false;  // somebody else (torchrun's agent) serves the store
-  bool join = false;        // make process groups even where there is one rank
+  bool launched = false;            // some launcher has said who we are
+  int attempt = 0;                  // how often the launcher has restarted this run
+  bool store_runs = false;          // somebody else (torchrun's agent) serves the store
+  std::optional<int> store_socket;  // else rank 0 serves it here: bound to `port`, by our launcher
+  bool join = false;                // make process groups even where there is one rank
   std::chrono::seconds timeout{300};
   // As HeartbeatOptions; there are no heartbeats without on_lost. Silence 0: none either.
   std::chrono::milliseconds silence{1000};
@@ -24,7 +26,8 @@ struct WorldOptions {
 };
 
 // RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT as torchrun sets them, else SLURM_*
-// (srun), else OMPI_* (mpirun), else a world of one; CLEARED_RANK_SILENCE_MS, too. Error{config}
+// (srun), else OMPI_* (mpirun), else a world of one; CLEARED_RANK_SILENCE_MS and
+// CLEARED_STORE_SOCKET, too. Error{config}
 // names the variable that makes no sense. A lone rank that is told an address and a port joins a
 // world as any other.
 WorldOptions world_from_environment();

@@ -29,6 +29,8 @@ import unittest
 import urllib.error
 import urllib.request
 
+from ports import free_port
+
 LEDGER, BUILD_FOLDER, FAULTS, EVERY = "", "", "", 1
 GO_SOURCE = pathlib.Path(__file__).resolve().parent / "tlog-tiles" / "main.go"
 
@@ -422,7 +424,7 @@ class Witnessed(WithWorld):
         must(LEDGER, "key", "new", "w.example/witness", "--role", "witness", "--out", w.folder / "witness")
         must(LEDGER, "witness", "init", self.witness_state, "--key", w.folder / "witness.key")
         must(LEDGER, "witness", "add-log", self.witness_state, w.trust)
-        child, url = self.serve("127.0.0.1:0")
+        child, url = self.serve(f"127.0.0.1:{free_port()}")
         log_key, key = (must("cat", path).split()[1] for path in (w.trust, w.folder / "witness.pub"))
         policy = w.folder / "policy"
         policy.write_text(f"log {log_key}\nwitness W {key} {url}\nquorum W\n", encoding="utf-8")

@@ -24,6 +24,8 @@ import threading
 import time
 import unittest
 
+from ports import free_port
+
 LEDGER = ""
 
 
@@ -109,7 +111,7 @@ class Organisation:
         self.state = self.folder / "witness.db"
         self.key = self.folder / "witness.key"
         self.process = None
-        self.port = 0
+        self.port = free_port()
         must("key", "new", f"{name}.example/witness", "--role", "witness", "--out", self.folder / "witness")
         must("init", self.db, "--origin", f"{name}.example/ledger")
         must("sign-head", self.db)
@@ -361,7 +363,6 @@ class Witnesses(unittest.TestCase):
         self.assertEqual(self.b.post(f"old 0\n\n{self.a.head()}")[0], 200)
         done = run("witness", "serve", self.b.state, "--key", self.b.key, "--listen", "127.0.0.1:0")
         self.assertEqual(done.returncode, 75, done.stderr)
-        self.c.port = self.b.port
         done = run("witness", "serve", self.c.state, "--key", self.c.key, "--listen", f"127.0.0.1:{self.b.port}")
         self.assertEqual(done.returncode, 74, done.stderr)
         self.b.stop(signal.SIGKILL)

@@ -84,10 +84,10 @@ class Slurm {
     char name[256] = {};
     ::gethostname(name, sizeof name - 1);
     const std::string host = name, here = folder_.string();
-    const int port = 20'000 + ::getpid() % 20'000;
+    const int port = free_port();
     return "ClusterName=test\nSlurmctldHost=" + host +
            "(127.0.0.1)\nSlurmctldPort=" + std::to_string(port) +
-           "\nSlurmdPort=" + std::to_string(port + 1) +
+           "\nSlurmdPort=" + std::to_string(free_port()) +
            "\nAuthType=auth/munge\nAuthInfo=socket=" + here + "/munge.socket" +
            "\nSlurmUser=root\nSlurmdUser=root\nStateSaveLocation=" + here +
            "/state\nSlurmdSpoolDir=" + here + "/spool\nSlurmctldPidFile=" + here +

@@ -213,10 +213,11 @@ TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
   const Case cases[] = {{f.config_path(), config, 78, "different configs"},
                         {f.paths().permit, permit, 3, "permits_differ"}};
   for (const Case& c : cases) {
+    const int port = free_port();
     const auto rank = [&](const char* number, const fs::path& given) {
       auto args = run_args(f, "a");
       *std::find(args.begin(), args.end(), c.ours.string()) = given;
-      return one_of_two(number, args);
+      return one_of_two(number, port, args);
     };
     Process first("/usr/bin/env", rank("0", c.ours));
     Process second("/usr/bin/env", rank("1", c.other));

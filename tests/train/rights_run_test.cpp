@@ -141,10 +141,11 @@ TEST_F(RightsRun, RanksOfTwoPermitsDoNotStart) {
   const fs::path other = f.folder() / "other.permit";
   fs::copy_file(f.paths().permit, other);
   f.permit([](ledger::Permit& p) { p.set_tree_size(10); });
+  const int port = free_port();
   const auto rank = [&](const char* number, const fs::path& permit) {
     auto args = run_args(f, "a");
     *std::find(args.begin(), args.end(), f.paths().permit.string()) = permit;
-    return one_of_two(number, args);
+    return one_of_two(number, port, args);
   };
   Process first("/usr/bin/env", rank("0", f.paths().permit));
   Process second("/usr/bin/env", rank("1", other));

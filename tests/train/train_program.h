@@ -6,12 +6,12 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
 #include "ledger/textproto.h"
 #include "tests/train/gate_fixture.h"
+#include "tests/train/loopback.h"
 #include "tests/train/process.h"
 #include "train/checkpoint.pb.h"
 
@@ -44,14 +44,13 @@ class TrainRun : public testing::Test {
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
-  // What /usr/bin/env is told to start one of two ranks as a launcher does, on a port that nobody
-  // listened on a moment ago.
-  static std::vector<std::string> one_of_two(const std::string& rank,
+  // What /usr/bin/env is told to start one of two ranks as a launcher does.
+  static std::vector<std::string> one_of_two(const std::string& rank, int port,
                                              const std::vector<std::string>& args) {
-    static const std::string port = std::to_string(20'000 + ::getpid() % 20'000);
     std::vector<std::string> all = {
-        "RANK=" + rank,          "WORLD_SIZE=2",        "LOCAL_RANK=" + rank, "LOCAL_WORLD_SIZE=2",
-        "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + port, CLEARED_TRAIN};
+        "RANK=" + rank,       "WORLD_SIZE=2",          "LOCAL_RANK=" + rank,
+        "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + std::to_string(port),
+        CLEARED_TRAIN};
     all.insert(all.end(), args.begin(), args.end());
     return all;
   }

@@ -10,6 +10,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
+#include <fcntl.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -73,6 +74,10 @@ c10::intrusive_ptr<c10d::Store> connect_store(const WorldOptions& options) {
   c10d::TCPStoreOptions store;
   store.port = static_cast<uint16_t>(options.port);
   store.isServer = options.rank == 0 && !options.store_runs;
+  if (store.isServer && options.store_socket) {
+    ::fcntl(*options.store_socket, F_SETFD, FD_CLOEXEC);  // not for the children of this rank
+    store.masterListenFd = *options.store_socket;
+  }
   store.numWorkers = static_cast<size_t>(options.size);
   store.waitWorkers = !options.store_runs;
   store.timeout = Milliseconds(options.timeout);

@@ -5,35 +5,19 @@
 #include <thread>
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "ledger/base/error.h"
+#include "tests/train/loopback.h"
 #include "tests/train/model/support.h"
 
 namespace cleared::train {
 namespace {
 
-// A port that was free a moment ago.
-int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  int port = 0;
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
-    port = ntohs(address.sin_port);
-  }
-  ::close(fd);
-  return port;
-}
-
-std::vector<testing::Output> run_world(int size, const std::string& act) {
-  const std::string common = "env OMP_WAIT_POLICY=passive MASTER_ADDR=127.0.0.1 MASTER_PORT=" +
-                             std::to_string(free_port()) + " WORLD_SIZE=" + std::to_string(size);
+std::vector<testing::Output> run_world(int size, const std::string& act, int port = free_port(),
+                                       const std::string& more = "") {
+  const std::string common =
+      "env OMP_WAIT_POLICY=passive MASTER_ADDR=127.0.0.1 MASTER_PORT=" + std::to_string(port) +
+      " WORLD_SIZE=" + std::to_string(size) + more;
   std::vector<testing::Output> outputs(static_cast<size_t>(size));
   {
     std::vector<std::jthread> threads;
@@ -53,6 +37,17 @@ TEST(World, TwoRanksTellEachOtherWhatTheyShould) {
     EXPECT_EQ(text,
               "sum 3\nbroadcast 15\ngathered 0 2\ntexts <> <xxx>\ntold a\tb\nagree 1 0\n"
               "backend gloo\n");
+  }
+}
+
+// The socket stays bound from before the ranks start, so nobody else can take its port.
+TEST(World, RankZeroServesOnTheSocketThatItIsGiven) {
+  const int port = free_port();
+  const Fd socket = bind_loopback(port);
+  ASSERT_TRUE(socket);
+  const std::string given = " CLEARED_STORE_SOCKET=" + std::to_string(socket.get());
+  for (const auto& [status, text] : run_world(2, "talk", port, given)) {
+    EXPECT_EQ(status, 0) << text;
   }
 }
 
@@ -126,7 +121,7 @@ class Environment {
           "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT", "SLURM_PROCID",
           "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NNODES", "OMPI_COMM_WORLD_RANK",
           "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
-          "CLEARED_RANK_SILENCE_MS"}) {
+          "CLEARED_RANK_SILENCE_MS", "CLEARED_STORE_SOCKET"}) {
       ::unsetenv(name);
     }
     for (const auto& [name, value] : values_) ::setenv(name.c_str(), value.c_str(), 1);
@@ -193,6 +188,7 @@ TEST(World, UnderstandsThreeLaunchers) {
       {{{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_NNODES", "2"}}, "bad MASTER_ADDR"},
       {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"MASTER_PORT", "70000"}}, "bad MASTER_PORT"},
       {{{"CLEARED_RANK_SILENCE_MS", "1 s"}}, "bad CLEARED_RANK_SILENCE_MS"},
+      {{{"CLEARED_STORE_SOCKET", "-1"}}, "bad CLEARED_STORE_SOCKET"},
   };
   for (const auto& [variables, expected] : rows) {
     const Environment environment(variables);
