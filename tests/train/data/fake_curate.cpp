@@ -54,7 +54,8 @@ int main(int argc, char** argv) {
   const size_t size =
       3 * flag(argc, argv, "--width") * flag(argc, argv, "--height") * flag(argc, argv, "--frames");
   uint64_t n = 0;
-  while (read_all(&n, sizeof n)) {
+  uint32_t part[4];
+  while (read_all(&n, sizeof n) && read_all(part, sizeof part)) {
     std::string video(n, '\0');
     if (!read_all(video.data(), n)) return 1;
     if (mode == "die") return 1;
