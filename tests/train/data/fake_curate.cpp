@@ -1,6 +1,7 @@
 // Stands in for `curate decode --serve` where a test needs a child that misbehaves. What it does is
 // in the environment variable FAKE_CURATE:
 //   echo          frames of which every byte is the first byte of the video
+//   part          the same, but the first 16 bytes are the part of the sample that is asked for
 //   text          status 1 and "no key frame"
 //   die           ends after reading a request
 //   die_once FILE the same, but only while FILE does not exist, which it makes; then as echo
@@ -64,8 +65,10 @@ int main(int argc, char** argv) {
       return 1;
     }
     if (mode == "hang") ::pause();
+    std::string frames(mode == "short" ? size - 1 : size, video[0]);
+    if (mode == "part") std::memcpy(frames.data(), part, sizeof part);
     if (mode == "text") answer(1, "no key frame");
-    else answer(0, std::string(mode == "short" ? size - 1 : size, video[0]));
+    else answer(0, frames);
   }
   return 0;
 }
