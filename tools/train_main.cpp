@@ -107,6 +107,7 @@ void show_step(Lines& lines, const train::StepReport& step, uint32_t every) {
                   {"loss_smooth", step.smooth_loss},
                   {"learning_rate", step.learning_rate},
                   {"gradient_norm", step.gradient_norm},
+                  {"applied", step.applied},
                   {"seconds", step.seconds},
                   {"samples_per_s", step.samples_per_s},
                   {"tokens_per_s", step.tokens_per_s},

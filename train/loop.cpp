@@ -307,6 +307,7 @@ void Training::report(const Learned& learned) {
       .smooth_loss = state_.smooth_loss(),
       .learning_rate = learned.learning_rate,
       .gradient_norm = learned.gradient_norm,
+      .applied = learned.applied,
       .samples_per_s = batch / seconds,
       .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
       .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,
