@@ -6,6 +6,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 
+#include "ledger/base/error.h"
 #include "train/config.pb.h"
 #include "train/latent.h"
 #include "train/model/flow.h"

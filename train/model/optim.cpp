@@ -164,8 +164,8 @@ StepResult AdamW::step(double learning_rate) {
     ops.push_back(op);
   }
   pass(ops, gradients.front().device());
-  for (size_t i = 1; i < ema_.size(); ++i) {
-    for (const auto& [name, p] : parameters_) ema_[i].at(name).lerp_(p, follow(i));
+  for (size_t other = 1; other < ema_.size(); ++other) {
+    for (const auto& [name, p] : parameters_) ema_[other].at(name).lerp_(p, follow(other));
   }
   return result;
 }
