@@ -313,7 +313,21 @@ std::vector<std::string> thumbnails(Reader& reader, const Thumbs& request) {
   return out;
 }
 
-RawClip decode_clip(std::string_view webm, const ClipShape& shape) {
+namespace {
+
+int count_frames(std::string_view webm) {
+  int frames = 0;
+  Reader(webm).read(
+      {.video = [&](const AVFrame&, uint64_t) { return ++frames > 0; }, .audio = nullptr});
+  return frames;
+}
+
+}  // namespace
+
+RawClip decode_clip(std::string_view webm, const ClipShape& shape, const ClipPart& part) {
+  // A clip is decoded twice, so that it need not be kept.
+  const int room = part.start > 0 && shape.frames > 0 ? count_frames(webm) - shape.frames : 0;
+  int skip = share_of(part.start, std::max(0, room));
   Reader reader(webm);
   PictureMaker pictures;
   RawClip out{.width = shape.width, .height = shape.height, .frames = 0, .rgb = {}};
@@ -321,11 +335,12 @@ RawClip decode_clip(std::string_view webm, const ClipShape& shape) {
   const std::string problem =
       reader.read({.video =
                        [&](const AVFrame& frame, uint64_t) {
+                         if (skip-- > 0) return true;
                          const Size size = display_size(frame, rotation);
                          if (out.width == 0) out.width = size.width;
                          if (out.height == 0) out.height = size.height;
                          const Picture picture =
-                             pictures.rgb(frame, rotation, out.width, out.height);
+                             pictures.rgb(frame, rotation, out.width, out.height, part.place);
                          out.rgb.append(picture.pixels.begin(), picture.pixels.end());
                          ++out.frames;
                          return shape.frames == 0 || out.frames < shape.frames;

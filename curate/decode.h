@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "curate/picture.h"
 #include "curate/reader.h"
 
 namespace cleared::curate {
@@ -36,7 +37,12 @@ struct RawClip {
   std::string rgb;  // frames x height x width x 3
 };
 
-// All frames of a sample. Error{corrupt} when it has fewer than asked for.
-RawClip decode_clip(std::string_view webm, const ClipShape& shape);
+// The frames of a sample that `shape` asks for, all where it asks for none: of a longer one from
+// `start` on, in 2^-32 of the room there is. Error{corrupt} when it has fewer than asked for.
+struct ClipPart {
+  uint32_t start = 0;
+  Place place = {};
+};
+RawClip decode_clip(std::string_view webm, const ClipShape& shape, const ClipPart& part = {});
 
 }  // namespace cleared::curate

@@ -30,12 +30,16 @@ Picture turned(Picture in, int rotation) {
   return out;
 }
 
-Picture centre(const Picture& in, int width, int height) {
+Picture cropped(const Picture& in, int width, int height, const Place& place) {
+  const int left = share_of(place.across, in.width - width);
+  const int top = share_of(place.down, in.height - height);
   Picture out{.width = width, .height = height, .channels = in.channels, .pixels = {}};
-  const int left = (in.width - width) / 2, top = (in.height - height) / 2;
   for (int y = 0; y < height; ++y) {
     const auto row = in.pixels.begin() + ((top + y) * in.width + left) * in.channels;
-    out.pixels.insert(out.pixels.end(), row, row + width * in.channels);
+    if (!place.mirror) out.pixels.insert(out.pixels.end(), row, row + width * in.channels);
+    for (int x = width; place.mirror && x-- > 0;) {
+      out.pixels.insert(out.pixels.end(), row + x * in.channels, row + (x + 1) * in.channels);
+    }
   }
   return out;
 }
@@ -154,14 +158,15 @@ Picture PictureMaker::luma(const AVFrame& frame, int rotation, int longest, bool
   return turned(scale(frame, width, height, AV_PIX_FMT_GRAY8), rotation);
 }
 
-Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int height) {
+Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int height,
+                          const Place& place) {
   const Size shown = display_size(frame, rotation);
   const double cover = std::max(double(width) / shown.width, double(height) / shown.height);
   int scaled_width = std::max(width, static_cast<int>(std::lround(shown.width * cover)));
   int scaled_height = std::max(height, static_cast<int>(std::lround(shown.height * cover)));
   if (rotation == 90 || rotation == 270) std::swap(scaled_width, scaled_height);
-  return centre(turned(scale(frame, scaled_width, scaled_height, AV_PIX_FMT_RGB24), rotation),
-                width, height);
+  return cropped(turned(scale(frame, scaled_width, scaled_height, AV_PIX_FMT_RGB24), rotation),
+                 width, height, place);
 }
 
 }  // namespace cleared::curate

@@ -17,13 +17,26 @@ struct Picture {
   std::vector<uint8_t> pixels;
 };
 
+// Which part of a picture that is larger than what is wanted, in 2^-32 of the room there is: 0 is
+// the left edge, the top.
+struct Place {
+  static constexpr uint32_t kMiddle = 0x7fffffff;  // half of the room, rounded down
+  uint32_t across = kMiddle, down = kMiddle;
+  bool mirror = false;  // left for right, once it is cut
+};
+
+// Of the places 0 to `room`, that at `share` of it.
+inline int share_of(uint32_t share, int room) {
+  return static_cast<int>(uint64_t{share} * (static_cast<uint64_t>(room) + 1) >> 32);
+}
+
 class PictureMaker {
  public:
   // Luma, upright, the longer side at most `longest` pixels; smaller frames keep their size unless
   // they are to be enlarged.
   Picture luma(const AVFrame& frame, int rotation, int longest, bool enlarge = false);
-  // RGB, upright, scaled to cover width x height and cropped around the centre.
-  Picture rgb(const AVFrame& frame, int rotation, int width, int height);
+  // RGB, upright, scaled to cover width x height and cropped at the place.
+  Picture rgb(const AVFrame& frame, int rotation, int width, int height, const Place& place = {});
 
  private:
   Picture scale(const AVFrame& frame, int width, int height, AVPixelFormat format);

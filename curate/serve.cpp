@@ -31,9 +31,11 @@ bool read_all(int fd, char* to, size_t size) {
   return true;
 }
 
-uint64_t from_little_endian(const std::array<char, 8>& bytes) {
-  uint64_t value = 0;
-  for (size_t i = 8; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
+template <class Number>
+Number take_little_endian(const char*& at) {
+  Number value = 0;
+  for (size_t i = sizeof value; i-- > 0;) value = value << 8 | static_cast<uint8_t>(at[i]);
+  at += sizeof value;
   return value;
 }
 
@@ -58,10 +60,16 @@ void enter_decoder() {
 
 void serve(int in, int out, const ClipShape& shape) {
   enter_decoder();
-  std::array<char, 8> head{};
+  std::array<char, 24> head{};
   std::string webm;
   while (read_all(in, head.data(), head.size())) {
-    const uint64_t size = from_little_endian(head);
+    const char* at = head.data();
+    const auto size = take_little_endian<uint64_t>(at);
+    ClipPart part;
+    for (uint32_t* share : {&part.start, &part.place.across, &part.place.down}) {
+      *share = take_little_endian<uint32_t>(at);
+    }
+    part.place.mirror = take_little_endian<uint32_t>(at) != 0;
     if (size > kMaxClipBytes)
       throw Error(Errc::corrupt, "read a clip: ", size, " bytes are too many");
     webm.resize(size);
@@ -69,7 +77,7 @@ void serve(int in, int out, const ClipShape& shape) {
       throw Error(Errc::corrupt, "read a clip: the input ends inside it");
     }
     try {
-      answer(out, 0, decode_clip(webm, shape).rgb);
+      answer(out, 0, decode_clip(webm, shape, part).rgb);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;
       answer(out, 1, error.what());

@@ -107,6 +107,7 @@ void show_step(Lines& lines, const train::StepReport& step, uint32_t every) {
                   {"loss_smooth", step.smooth_loss},
                   {"learning_rate", step.learning_rate},
                   {"gradient_norm", step.gradient_norm},
+                  {"applied", step.applied},
                   {"seconds", step.seconds},
                   {"samples_per_s", step.samples_per_s},
                   {"tokens_per_s", step.tokens_per_s},
@@ -368,6 +369,7 @@ int main(int argc, char** argv) {
     sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to");
     sample->add_flag("--commercial", o.commercial, "for GENERATE_COMMERCIAL, not _INTERNAL");
     sample->add_option("--curate", o.sample.curate, "the curate program, for WebM files");
+    sample->add_option("--ema", o.sample.ema, "which average, by its decay (default: the first)");
     sample->add_option("--shape", o.sample.shape,
                        "WIDTHxHEIGHTxFRAMES, of a config with buckets (default: its clip)");
     sample->add_option("--seed", o.sample.seed, "of the noise (default: the config's)");

@@ -174,8 +174,12 @@ int do_eval(Options& options) {
   const train::EvaluateReport report = train::evaluate(options.eval);
   if (options.json) {
     Json loss = Json::array(), nearest = Json::array();
-    for (const auto& at : report.loss) {
-      loss.push_back({{"t", at.t}, {"seen", json_of(at.seen)}, {"held_out", json_of(at.held_out)}});
+    for (const auto& at : report.by_time) {
+      loss.push_back({{"t", at.t},
+                      {"seen", json_of(at.seen)},
+                      {"held_out", json_of(at.held_out)},
+                      {"seen_psnr_db", json_of(at.seen_db)},
+                      {"held_out_psnr_db", json_of(at.held_out_db)}});
     }
     for (const auto& clip : report.nearest) {
       nearest.push_back({{"caption", clip.caption},
@@ -196,10 +200,13 @@ int do_eval(Options& options) {
   lines.lasting(text("run %s, step %llu: %llu samples it consumed, %llu it did not",
                      report.run.c_str(), number(report.step), number(report.seen),
                      number(report.held_out)));
-  for (const auto& at : report.loss) {
-    const auto shown = [](const std::optional<double>& v) { return v ? text("%.4f", *v) : "-"; };
-    lines.lasting(text("  t %.2f  loss %s seen  %s held out", at.t, shown(at.seen).c_str(),
-                       shown(at.held_out).c_str()));
+  for (const auto& at : report.by_time) {
+    const auto shown = [](const std::optional<double>& loss, const std::optional<double>& db) {
+      return loss ? text("%.4f %4.1f dB", *loss, *db) : "-";
+    };
+    lines.lasting(text("  t %.2f  loss, clip in one step:  %s seen  %s held out", at.t,
+                       shown(at.seen, at.seen_db).c_str(),
+                       shown(at.held_out, at.held_out_db).c_str()));
   }
   if (report.psnr_db > 0) lines.lasting(text("codec: %.1f dB", report.psnr_db));
   for (const auto& clip : report.nearest) {
@@ -285,6 +292,7 @@ Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   eval->add_option("--samples", o->eval.samples, "to measure, at most")->capture_default_str();
   eval->add_option("--clips", o->eval.clips, "to make, at most")->capture_default_str();
   eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
+  eval->add_option("--ema", o->eval.ema, "which average, by its decay (default: the first)");
 
   return [o, plan, encode, eval]() -> std::optional<int> {
     if (plan->parsed()) return do_plan(*o);

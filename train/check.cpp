@@ -28,13 +28,17 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .leave_out = paths.leave_out};
 }
 
+size_t shape_of(const RunConfig& config, const ledger::Gate& gate, uint64_t sample) {
+  return shape_of_shard(config, gate.shard_name(gate.samples()[sample].shard));
+}
+
 Digest samples_root(const RunConfig& config, const ledger::Gate& gate) {
   std::vector<Digest> leaves;
-  for (const auto& sample : gate.samples()) {
-    leaves.push_back(ledger::leaf_digest(sample.digest.bytes));
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    leaves.push_back(ledger::leaf_digest(gate.samples()[i].digest.bytes));
     if (config.bucket().empty()) continue;
-    const size_t shape = shape_of_shard(config, gate.shard_name(sample.shard));
-    leaves.push_back(ledger::leaf_digest(as_bytes("shape " + std::to_string(shape))));
+    const std::string shape = "shape " + std::to_string(shape_of(config, gate, i));
+    leaves.push_back(ledger::leaf_digest(as_bytes(shape)));
   }
   for (const auto& share : gate.permit().share()) {
     leaves.push_back(ledger::leaf_digest(as_bytes(share.SerializeAsString())));
@@ -123,9 +127,8 @@ Order order_of(const RunConfig& config, const ledger::Gate& gate, uint64_t first
   }
   if (config.bucket().empty()) return Order(options);
   for (const RunConfig& shape : by_shape(config)) options.batches.push_back(shape.batch());
-  for (const auto& sample : gate.samples()) {
-    const size_t shape = shape_of_shard(config, gate.shard_name(sample.shard));
-    options.shape_of.push_back(static_cast<uint8_t>(shape));
+  for (uint64_t i = 0; i < gate.samples().size(); ++i) {
+    options.shape_of.push_back(static_cast<uint8_t>(shape_of(config, gate, i)));
   }
   return Order(options);
 }

@@ -32,6 +32,10 @@ struct GatePaths {
 };
 ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths);
 
+// Which of the config's shapes (by_shape in train/data/config.h) takes a sample, by its place in
+// Gate::samples().
+size_t shape_of(const RunConfig& config, const ledger::Gate& gate, uint64_t sample);
+
 // Merkle root over the digests of the permitted samples, in their order, whose share each counts
 // for, where shares are limited, and over their shapes, where the config has buckets: names what a
 // data order is an order of.

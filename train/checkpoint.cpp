@@ -1,5 +1,7 @@
 #include "train/checkpoint.h"
 
+#include <sstream>
+
 #include <ATen/core/Tensor.h>
 
 #include "ledger/base/error.h"
@@ -7,6 +9,8 @@
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/textproto.h"
+#include "train/config.pb.h"
+#include "train/model/optim.h"
 #include "train/model/safetensors.h"
 #include "train/run_folder.h"
 #include "train/statement.h"
@@ -23,6 +27,7 @@ TensorMap weights_of(const CheckpointTensors& tensors) {
   add_with_prefix(all, "codec.", tensors.codec);
   add_with_prefix(all, "ema.", tensors.ema);
   add_with_prefix(all, "model.", tensors.model);
+  add_with_prefix(all, "", tensors.more_ema);
   return all;
 }
 
@@ -79,10 +84,25 @@ ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
 
 }  // namespace
 
+TensorMap average_of(const CheckpointTensors& tensors, const RunConfig& config,
+                     std::optional<double> decay) {
+  std::string all;
+  for (int i = 0; i < config.optimiser().ema_size(); ++i) {
+    const double its = config.optimiser().ema(i);
+    if (decay.value_or(its) == its) {
+      return i == 0 ? tensors.ema : with_prefix(tensors.more_ema, ema_prefix(size_t(i)));
+    }
+    std::ostringstream text;
+    text << " " << its;
+    all += text.str();
+  }
+  throw Error(Errc::usage, "checkpoint: it has no average of decay ", *decay, ", but of", all);
+}
+
 void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors) {
   for (const auto& [name, tensor] : state) {
     if (name.starts_with("ema.")) tensors.ema.emplace(name.substr(4), tensor);
-    else tensors.optimiser.emplace(name, tensor);
+    else (name.starts_with("ema") ? tensors.more_ema : tensors.optimiser).emplace(name, tensor);
   }
 }
 
@@ -103,6 +123,7 @@ void copy_into(const CheckpointTensors& tensors, CheckpointTensors& copied) {
   };
   copy(tensors.model, copied.model);
   copy(tensors.ema, copied.ema);
+  copy(tensors.more_ema, copied.more_ema);
   copy(tensors.codec, copied.codec);
   copy(tensors.optimiser, copied.optimiser);
 }
@@ -169,6 +190,10 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   checkpoint.tensors.model = with_prefix(weights, "model.");
   checkpoint.tensors.ema = with_prefix(weights, "ema.");
   checkpoint.tensors.codec = with_prefix(weights, "codec.");
+  for (const auto& [name, tensor] : weights) {
+    if (name.starts_with("ema") && name[3] != '.')
+      checkpoint.tensors.more_ema.emplace(name, tensor);
+  }
   checkpoint.tensors.optimiser = read_safetensors(path(kOptimiser)).tensors;
   return checkpoint;
 }

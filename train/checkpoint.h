@@ -1,7 +1,9 @@
 // Checkpoints: everything a run needs to go on, and everything anyone needs to know where the
 // weights came from (docs/formats/checkpoint.md). A folder, written whole or not at all:
 //
-//   weights.safetensors     model.* trained, ema.* averaged, codec.*; metadata says what made them
+//   weights.safetensors     model.* trained, ema.* averaged (also ema2.* to ema4.*), codec.*;
+//   metadata
+//                           says what made them
 //   optimizer.safetensors   m.* and v.* moments, steps
 //   config.textproto        the run config, byte for byte
 //   tensors.txt             a digest, a type and a shape for every tensor of the two
@@ -16,6 +18,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,10 +35,18 @@ struct SignerKey;
 
 namespace cleared::train {
 
+class RunConfig;
+
 struct CheckpointTensors {
   TensorMap model, ema, codec;
-  TensorMap optimiser;  // m.*, v.*, steps
+  TensorMap more_ema;   // averages beside `ema`: ema2.* and so on
+  TensorMap optimiser;  // m.*, v.*, steps, norms
 };
+
+// The average of that decay, of a checkpoint of this config; the first where none is named.
+// Error{usage} names those that there are.
+TensorMap average_of(const CheckpointTensors& tensors, const RunConfig& config,
+                     std::optional<double> decay);
 
 // The optimiser's part of `state` (train/model/optim.h), and what it averages.
 void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors);

@@ -14,7 +14,6 @@
 namespace cleared::train {
 namespace {
 
-constexpr int64_t kKltChannels = 16;
 constexpr double kLeastVariance = 1e-6;
 
 class Klt : public Codec {

@@ -15,6 +15,8 @@ namespace cleared::train {
 
 class RunConfig;
 
+inline constexpr int64_t kKltChannels = 16;
+
 class Codec {
  public:
   virtual ~Codec() = default;

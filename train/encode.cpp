@@ -105,7 +105,7 @@ class Encoding {
     // Like a step, it is refused from the moment that the permit no longer holds.
     if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
     const ledger::ClearedSample cleared = gate_.clear(i, 1);
-    const size_t shape = shape_of_shard(loaded_.config, gate_.shard_name(gate_.samples()[i].shard));
+    const size_t shape = shape_of(loaded_.config, gate_, i);
     const Frames frames = decoders_.of(shape).decode(cleared);
     const Frames* one = &frames;
     const Tensor video = to_video({&one, 1}, shapes_[shape]);

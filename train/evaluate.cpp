@@ -7,6 +7,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/mse_loss.h>
 
 #include "ledger/base/error.h"
 #include "ledger/trust.h"
@@ -39,6 +40,11 @@ struct Mean {
   }
 };
 
+// Of the velocity, and of the clip that it leads to in one step.
+struct Errors {
+  Mean loss, psnr;
+};
+
 class Evaluation {
  public:
   explicit Evaluation(const EvaluateOptions& options)
@@ -57,7 +63,8 @@ class Evaluation {
     bpe_ = Bpe(read_pairs(checkpoint_.tensors.codec));
     codec_name_ = codec_digest(codec_->state());
     model_ = std::make_unique<Model>(model_config(loaded_.config), loaded_.config.seed());
-    copy_tensors(checkpoint_.tensors.ema, model_->parameters(), options.checkpoint.string());
+    copy_tensors(average_of(checkpoint_.tensors, loaded_.config, options.ema), model_->parameters(),
+                 options.checkpoint.string());
   }
 
   EvaluateReport run() {
@@ -77,26 +84,28 @@ class Evaluation {
   void measure_samples() {
     const uint64_t all = gate_.samples().size(), count = std::min(options_.samples, all);
     Mean psnr;
-    std::map<bool, std::vector<Mean>> by_kind;  // seen?
+    std::map<bool, std::vector<Errors>> by_kind;  // seen?
     for (auto seen : {true, false}) by_kind[seen].resize(std::size(kTimes));
     for (uint64_t i = 0; i < count; ++i) {
       const uint64_t sample = i * all / count;
-      const size_t shape =
-          shape_of_shard(loaded_.config, gate_.shard_name(gate_.samples()[sample].shard));
+      const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
       const bool seen = checkpoint_.text.totals.contains(item.digest);
       ++(seen ? report_.seen : report_.held_out);
       const Tensor latent = latent_of(item, shapes_[shape], psnr);
       for (size_t time = 0; time < std::size(kTimes); ++time) {
-        by_kind[seen][time].add(loss_at(latent, item.caption, i, time));
+        measure_at(latent, item, shapes_[shape], i, time, by_kind[seen][time]);
       }
       captions_.insert(item.caption);
       tell("samples", i + 1, count);
     }
     for (size_t time = 0; time < std::size(kTimes); ++time) {
-      report_.loss.push_back({.t = kTimes[time],
-                              .seen = by_kind[true][time].get(),
-                              .held_out = by_kind[false][time].get()});
+      const Errors &seen = by_kind[true][time], &held_out = by_kind[false][time];
+      report_.by_time.push_back({.t = kTimes[time],
+                                 .seen = seen.loss.get(),
+                                 .held_out = held_out.loss.get(),
+                                 .seen_db = seen.psnr.get(),
+                                 .held_out_db = held_out.psnr.get()});
     }
     report_.psnr_db = psnr.get().value_or(0);
   }
@@ -117,15 +126,22 @@ class Evaluation {
     return latent;
   }
 
-  double loss_at(const Tensor& latent, const std::string& caption, uint64_t sample, size_t time) {
+  void measure_at(const Tensor& latent, const Item& item, const RunConfig& config, uint64_t sample,
+                  size_t time, Errors& errors) {
     const DitConfig& dit = model_->config().dit;
     const Draw draw{
         .seed = options_.seed, .step = time, .sample = sample, .purpose = Purpose::noise};
     const FlowBatch batch{.x_BCTHW = latent,
                           .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)),
                           .t_B = at::full({1}, kTimes[time], at::kFloat),
-                          .tokens_BL = tokenize({caption}, dit.text_len, bpe_)};
-    return flow_loss(*model_, batch).item<double>();
+                          .tokens_BL = tokenize({item.caption}, dit.text_len, bpe_)};
+    const Tensor z = flow_mix(batch.x_BCTHW, batch.noise_BCTHW, batch.t_B);
+    const Tensor v = model_->velocity(z, batch.t_B, batch.tokens_BL);
+    errors.loss.add(at::mse_loss(v, batch.noise_BCTHW - latent).item<double>());
+    const Frames* one = &item.frames;
+    const Tensor footage =
+        item.latent.empty() ? to_video({&one, 1}, config) : codec_->decode(latent);
+    errors.psnr.add(psnr_db(codec_->decode(z - kTimes[time] * v), footage));
   }
 
   // Calls `use(frame number, its look)`.

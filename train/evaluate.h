@@ -1,7 +1,8 @@
 // What a checkpoint has learned, in three measures: loss by time on samples it consumed and on
-// samples it did not, how much of the picture the codec keeps, and how near its own clips come to
-// the nearest frame of the footage. Samples of the permit whose digest is not in the checkpoint's
-// totals.txt are the held-out split: permit a shard for `train eval` that no run was permitted.
+// samples it did not, and how near the clip is that one step leads to; how much of the picture the
+// codec keeps, and how near its own clips come to the nearest frame of the footage. Samples of the
+// permit whose digest is not in the checkpoint's totals.txt are the held-out split: permit a shard
+// for `train eval` that no run was permitted.
 //
 // Nearness is by our own perceptual fingerprints (PDQ of 64 x 64 luma): a near miss is what a
 // person should look at, and a far one proves nothing about the model (docs/not-proven.md).
@@ -25,13 +26,16 @@ struct EvaluateOptions {
   uint64_t samples = 64;         // at most, evenly spread over the permit's
   uint64_t clips = 4;            // at most, generated from as many captions
   uint64_t seed = 0;             // of noise
+  std::optional<double> ema;     // which of the averages, by its decay; else the first
   int threads = 1;
   std::function<void(const std::string& what, uint64_t done, uint64_t all)> progress;
 };
 
-struct LossByTime {
-  double t = 0;                          // in (0, 1)
-  std::optional<double> seen, held_out;  // mean over the samples of each kind, if there are any
+// Means over the samples of each kind, if there are any.
+struct ErrorsByTime {
+  double t = 0;                                // in (0, 1)
+  std::optional<double> seen, held_out;        // of the velocity: the loss
+  std::optional<double> seen_db, held_out_db;  // PSNR of the clip that the velocity leads to
 };
 
 // A generated clip, and the frame of the footage that is most like one of its own.
@@ -47,7 +51,7 @@ struct EvaluateReport {
   uint64_t step = 0;
   uint64_t seen = 0;      // samples measured that the run consumed
   uint64_t held_out = 0;  // and that it did not
-  std::vector<LossByTime> loss;
+  std::vector<ErrorsByTime> by_time;
   double psnr_db = 0;   // of the codec, mean over the samples
   uint64_t frames = 0;  // of the footage that were fingerprinted
   std::vector<Nearest> nearest;

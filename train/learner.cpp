@@ -19,6 +19,7 @@ AdamW share_optimiser(World& world, const RunConfig& config, const TensorMap& pa
   if (world.first()) {
     TensorMap state = tensors.optimiser;
     add_with_prefix(state, "ema.", tensors.ema);
+    add_with_prefix(state, "", tensors.more_ema);
     optimiser.load(state);
   }
   TensorMap state = optimiser.state();

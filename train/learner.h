@@ -21,7 +21,7 @@ struct Learned {
   double loss = 0;           // mean over all ranks, before the update
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
-  bool applied = false;  // false: the gradient was not finite, and nothing changed
+  bool applied = false;  // false: the gradient was not finite, or an outlier, and nothing changed
 };
 
 class Learner {

@@ -105,7 +105,6 @@ class Training {
 
  private:
   void fit_codec(const FitSamples& fit);
-  void start_from_foreign();
   void start_writing();
   void finish_writing();
   std::string names_of_samples(uint64_t step) const;
@@ -157,7 +156,7 @@ void Training::start() {
   if (const auto verdict = gate_->judge_foreign(foreign_of(state_)); !verdict.cleared) {
     throw ledger::Refused(verdict);
   }
-  if (state_.step() == 0) start_from_foreign();
+  if (state_.step() == 0) start_from_foreign(world_, config_, options_.foreign, position_);
   const auto before = passes_before(*gate_, *order_, position_.totals, state_.step(), end_step_,
                                     position_.resumed_run);
   check_passes(*gate_, *order_, before, end_step_);
@@ -170,13 +169,8 @@ void Training::start() {
     write_file(options_.out / kStep0File, tensors);
     state_.set_step0(ledger::digest_name(ledger::sha256(tensors)));
   }
-  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_),
-                                     decoder_options(options_.curate, config_), *order_,
-                                     LoaderOptions{.first_step = state_.step(),
-                                                   .end_step = end_step_,
-                                                   .rank = static_cast<uint32_t>(world_.rank()),
-                                                   .ranks = static_cast<uint32_t>(world_.size()),
-                                                   .before = before});
+  loader_ = make_loader(world_, config_, *gate_, *order_, options_.curate, state_.step(), end_step_,
+                        before);
   if (world_.first()) {
     events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
     copy_into(learner_->tensors(), copied_);  // makes room before the first step
@@ -215,14 +209,6 @@ void Training::fit_codec(const FitSamples& fit) {
   record_foreign(config_, fitted.foreign, state_);
   span_.codec(fitted.samples);
   add_fit(position_.totals, *gate_, fit);
-}
-
-// Weights that are not the seed's go through rank 0, as those of a checkpoint do.
-void Training::start_from_foreign() {
-  if (config_.foreign().empty() && options_.foreign.empty()) return;
-  agree_or_throw(world_, [&] {
-    if (world_.first()) position_.tensors.model = initial_weights(config_, options_.foreign);
-  });
 }
 
 Outcome Training::look() {
@@ -267,7 +253,7 @@ Outcome Training::step() {
       static_cast<uint32_t>(batch_.items.size()) * static_cast<uint32_t>(world_.rank());
   const Learned learned = learner_->learn(batch_, first_slot);
 
-  if (!learned.applied || !std::isfinite(learned.loss)) {
+  if (!std::isfinite(learned.gradient_norm) || !std::isfinite(learned.loss)) {
     Outcome outcome;
     outcome.kind = Kind::failed;
     outcome.code = Errc::corrupt;
@@ -278,6 +264,10 @@ Outcome Training::step() {
     return outcome;
   }
 
+  if (!learned.applied && world_.first()) {
+    log(Level::warn, "run.outlier",
+        {{"step", step}, {"norm", learned.gradient_norm}, {"samples", names_of_samples(step)}});
+  }
   const StepFacts facts = facts_of(learned, step, *gate_, *order_);
   for (uint32_t slot = 0; slot < order_->batch(step); ++slot) {
     add_pass(position_.totals, *gate_, order_->at(step, slot).sample);
@@ -317,6 +307,7 @@ void Training::report(const Learned& learned) {
       .smooth_loss = state_.smooth_loss(),
       .learning_rate = learned.learning_rate,
       .gradient_norm = learned.gradient_norm,
+      .applied = learned.applied,
       .samples_per_s = batch / seconds,
       .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
       .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,

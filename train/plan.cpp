@@ -87,14 +87,15 @@ Plan plan_of_autoencoder(const RunConfig& config) {
   plan.tokens = latent.frames * latent.height * latent.width;
   plan.clip_flop = 3 * vae_flop(config);
   plan.step_flop = plan.clip_flop * config.batch();
-  plan.state_bytes = 5 * kFloat * plan.codec;
+  const uint64_t averages = static_cast<uint64_t>(config.optimiser().ema_size());
+  plan.state_bytes = (4 + averages) * kFloat * plan.codec;
   // Each level keeps some ten pictures of its width for every frame; measured by nobody.
   const uint64_t pixels =
       uint64_t{config.clip().frames()} * config.clip().height() * config.clip().width();
   plan.activation_bytes =
       kFloat * pixels * config.codec().vae().dim() * 10 * (2 * config.codec().vae().blocks() + 1);
   plan.recomputed_bytes = plan.activation_bytes;
-  plan.checkpoint_bytes = 4 * kFloat * plan.codec;
+  plan.checkpoint_bytes = (3 + averages) * kFloat * plan.codec;
   return plan;
 }
 
@@ -113,12 +114,13 @@ Plan plan_of(const RunConfig& config) {
   plan.attention_share = once.attention / once.all;
   plan.step_flop = plan.clip_flop * config.batch();
 
-  // Weights, gradients, two moments (one where Muon steps) and the average, all in float32; and a
+  // Weights, gradients, two moments (one where Muon steps) and the averages, all in float32; and a
   // copy of the weights in what products are computed in.
+  const uint64_t averages = static_cast<uint64_t>(config.optimiser().ema_size());
   const bool halves = config.precision() == RunConfig::BF16;
   const uint64_t spared = config.optimiser().muon_momentum() > 0 ? kFloat * hidden_matrices(s) : 0;
-  plan.state_bytes =
-      (5 * kFloat + (halves ? kBf16 : 0)) * plan.parameters() + kFloat * plan.codec - spared;
+  plan.state_bytes = ((4 + averages) * kFloat + (halves ? kBf16 : 0)) * plan.parameters() +
+                     kFloat * plan.codec - spared;
   // What a block keeps: about 17 times its tokens, three of them of the stream between its parts,
   // and its hidden layer twice; measured by nobody.
   const uint64_t block =
@@ -130,7 +132,8 @@ Plan plan_of(const RunConfig& config) {
     plan.activation_bytes = plan.recomputed_bytes;
     plan.again_flop = once.blocks * config.batch();
   }
-  plan.checkpoint_bytes = 4 * kFloat * plan.parameters() + kFloat * plan.codec - spared;
+  plan.checkpoint_bytes =
+      (3 + averages) * kFloat * plan.parameters() + kFloat * plan.codec - spared;
   return plan;
 }
 

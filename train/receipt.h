@@ -26,7 +26,7 @@ struct StepFacts {
   uint64_t step = 0;
   float loss = 0;               // mean over the batch
   float gradient_norm = 0;      // before clipping
-  bool applied = true;          // false: the gradient was not finite, so the weights stayed
+  bool applied = true;          // false: the gradient was an outlier, so the weights stayed
   std::vector<Digest> samples;  // in slot order, over all ranks
 };
 

@@ -32,6 +32,7 @@ TensorMap all_of(const CheckpointTensors& tensors) {
   TensorMap all;
   add_with_prefix(all, "codec.", tensors.codec);
   add_with_prefix(all, "ema.", tensors.ema);
+  add_with_prefix(all, "", tensors.more_ema);
   add_with_prefix(all, "model.", tensors.model);
   add_with_prefix(all, "optimiser.", tensors.optimiser);
   return all;
@@ -77,7 +78,7 @@ class Replay {
   ReplayReport report() const { return report_; }
 
  private:
-  void start_from_foreign(const std::vector<std::string>& codec);
+  void compare_foreign(const std::vector<std::string>& codec);
   // Rank 0 found out; every rank learns.
   void share_disagreement();
   void compare_tensors(const ClaimedCheckpoint& claimed);
@@ -156,16 +157,16 @@ void Replay::start() {
   share_position(world_, position_);
   const RunConfig& config = loaded_.config;
   check_slots(config, world_.size());
-  const auto decoders = decoder_options(options_.curate, config);
   order_ = std::make_unique<Order>(order_of(config, *gate_, position_.state.order_first_step()));
   if (step_ == 0) {
-    const FittedCodec fitted =
-        fit_codec(world_, *gate_, config, decoders, {options_.vae, trusted_});
+    const FittedCodec fitted = fit_codec(
+        world_, *gate_, config, decoder_options(options_.curate, config), {options_.vae, trusted_});
     position_.tensors.codec = fitted.codec;
     if (world_.first() && position_.state.vae() != fitted.vae) {
       report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
     }
-    start_from_foreign(fitted.foreign);
+    compare_foreign(fitted.foreign);
+    start_from_foreign(world_, config, options_.foreign, position_);
     add_fit(position_.totals, *gate_, fit_samples(config, *gate_));
     const std::string line = codec_line(fitted.samples);
     if (world_.first() && claims_.codec.value_or("") != line) {
@@ -176,17 +177,13 @@ void Replay::start() {
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};
-  loader_ = std::make_unique<Loader>(std::make_unique<ledger::Gate>(*gate_), decoders, *order_,
-                                     LoaderOptions{.first_step = step_,
-                                                   .end_step = claims_.end_step,
-                                                   .rank = static_cast<uint32_t>(world_.rank()),
-                                                   .ranks = static_cast<uint32_t>(world_.size()),
-                                                   .before = before});
+  loader_ = make_loader(world_, config, *gate_, *order_, options_.curate, step_, claims_.end_step,
+                        before);
   share_disagreement();
 }
 
 // What the run says it began with, against what its config and its autoencoder say.
-void Replay::start_from_foreign(const std::vector<std::string>& codec) {
+void Replay::compare_foreign(const std::vector<std::string>& codec) {
   State made;
   record_foreign(loaded_.config, codec, made);
   const auto names = [](const State& state) {
@@ -198,10 +195,6 @@ void Replay::start_from_foreign(const std::vector<std::string>& codec) {
   if (world_.first() && names(made) != names(position_.state)) {
     report_.disagreement = Disagreement{0, "foreign weights", names(position_.state), names(made)};
   }
-  if (made.foreign().empty() && options_.foreign.empty()) return;
-  agree_or_throw(world_, [&] {
-    if (world_.first()) position_.tensors.model = initial_weights(loaded_.config, options_.foreign);
-  });
 }
 
 Outcome Replay::look() {

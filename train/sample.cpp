@@ -121,7 +121,8 @@ SampleReport sample_command(const SampleCommand& command) {
   };
 
   Model model(model_config(config), config.seed());
-  copy_tensors(checkpoint.tensors.ema, model.parameters(), command.checkpoint.string());
+  copy_tensors(average_of(checkpoint.tensors, config, command.ema), model.parameters(),
+               command.checkpoint.string());
   const Tensor video = generate_video(model, *make_codec(config, checkpoint.tensors.codec),
                                       Bpe(read_pairs(checkpoint.tensors.codec)), options);
   if (command.out.extension() == ".webm") {

@@ -58,7 +58,8 @@ struct SampleCommand {
   std::optional<uint64_t> seed;
   std::optional<int> steps;
   std::optional<double> guidance;
-  std::string shape;  // "WxHxFRAMES" of one of the config's shapes; empty: its clip
+  std::optional<double> ema;  // which of the averages, by its decay; else the first
+  std::string shape;          // "WxHxFRAMES" of one of the config's shapes; empty: its clip
   int scale = 4;
   int threads = 1;
   std::function<void(int step, int steps)> progress;

@@ -63,7 +63,9 @@ AdamWOptions adamw_options(const RunConfig& config) {
           .beta2 = config.optimiser().beta2(),
           .weight_decay = config.optimiser().weight_decay(),
           .max_norm = config.optimiser().clip_norm(),
-          .ema_decay = config.optimiser().ema(),
+          .ema_decays = {config.optimiser().ema().begin(), config.optimiser().ema().end()},
+          .guard_steps = config.optimiser().guard().steps(),
+          .guard_above = config.optimiser().guard().above(),
           .muon_momentum = config.optimiser().muon_momentum()};
 }
 

@@ -74,10 +74,12 @@ void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const Fit
   for (const uint64_t sample : samples.all) {
     const bool video = std::binary_search(samples.video.begin(), samples.video.end(), sample);
     if (video) {
-      const size_t shape = shape_of_shard(config, gate.shard_name(gate.samples()[sample].shard));
-      Item item = load_item(gate, decoders.of(shape), sample, 1);
-      fit.add(item, shape);
-      captions.push_back(std::move(item.caption));
+      const size_t shape = shape_of(config, gate, sample);
+      for (const View& view : views_to_fit(config)) {
+        const Item item = load_item(gate, decoders.of(shape), sample, 1, view);
+        fit.add(item, shape);
+        if (view == View{}) captions.push_back(item.caption);
+      }
     } else {
       captions.push_back(gate.clear(sample, 1).member("txt"));
     }
@@ -125,6 +127,28 @@ FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& c
   brought.ParsePartialFromString(world.broadcast(brought.SerializePartialAsString()));
   fitted.foreign = foreign_of(brought);
   return fitted;
+}
+
+void start_from_foreign(World& world, const RunConfig& config,
+                        const std::vector<std::filesystem::path>& files, Position& position) {
+  if (config.foreign().empty() && files.empty()) return;
+  agree_or_throw(world, [&] {
+    if (world.first()) position.tensors.model = initial_weights(config, files);
+  });
+}
+
+std::unique_ptr<Loader> make_loader(const World& world, const RunConfig& config,
+                                    const ledger::Gate& gate, const Order& order,
+                                    const std::filesystem::path& curate, uint64_t first_step,
+                                    uint64_t end_step, std::vector<uint64_t> before) {
+  return std::make_unique<Loader>(
+      std::make_unique<ledger::Gate>(gate), decoder_options(curate, config), order,
+      LoaderOptions{.first_step = first_step,
+                    .end_step = end_step,
+                    .rank = static_cast<uint32_t>(world.rank()),
+                    .ranks = static_cast<uint32_t>(world.size()),
+                    .before = std::move(before),
+                    .view = [&config](auto... slot) { return view_of(config, slot...); }});
 }
 
 StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,

@@ -19,6 +19,7 @@
 
 namespace cleared::train {
 
+class Loader;
 class Order;
 class RunConfig;
 class World;
@@ -56,6 +57,18 @@ struct CodecSource {
 // met, on every rank.
 FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
                       const std::vector<DecoderOptions>& decoders, const CodecSource& source);
+
+// Rank 0's weights where they are not all the seed's: those of `files` (train/foreign.h). They go
+// through rank 0, as those of a checkpoint do.
+void start_from_foreign(World& world, const RunConfig& config,
+                        const std::vector<std::filesystem::path>& files, Position& position);
+
+// What feeds this rank with the steps [first_step, end_step); `before` as in LoaderOptions.
+// `config` must live as long.
+std::unique_ptr<Loader> make_loader(const World& world, const RunConfig& config,
+                                    const ledger::Gate& gate, const Order& order,
+                                    const std::filesystem::path& curate, uint64_t first_step,
+                                    uint64_t end_step, std::vector<uint64_t> before);
 
 // A step as the run receipt has it.
 StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,

@@ -6,6 +6,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 
+#include "ledger/base/error.h"
 #include "train/config.pb.h"
 #include "train/latent.h"
 #include "train/model/flow.h"
@@ -72,6 +73,11 @@ void Trainee::prepare(const Batch& batch) {
   const bool latents = std::any_of(batch.items.begin(), batch.items.end(),
                                    [](const Item& item) { return !item.latent.empty(); });
   const RunConfig& config = shapes_[batch.shape];
+  if (latents && config_.has_vary()) {
+    throw Error(Errc::config,
+                "vary: there are latents among the samples, each of one part of its "
+                "clip: permit the clips' own shards, or leave vary out");
+  }
   if (!latents) {
     // By micro-batches: the bits of a product may depend on how many samples it is of.
     std::vector<Tensor> parts;

@@ -22,12 +22,14 @@ namespace cleared::train {
 // Fits the codec to frames of cleared samples; in the order given, for the sums are of doubles.
 class CodecFit {
  public:
-  explicit CodecFit(const RunConfig& config) : shapes_(by_shape(config)) {}
+  explicit CodecFit(const RunConfig& config)
+      : shapes_(by_shape(config)), whiten_(config.codec().whiten()) {}
   void add(const Item& item, size_t shape);
-  TensorMap finish() const { return fit_.finish().state(); }
+  TensorMap finish() const { return fit_.finish(kKltChannels, whiten_).state(); }
 
  private:
   std::vector<RunConfig> shapes_;
+  double whiten_;
   KltFit fit_;
 };
 

@@ -71,6 +71,38 @@ TEST(Decode, ScalesCropsAndCountsAsAsked) {
   EXPECT_THROW(decode_clip(webm, {.frames = 17}), Error);
 }
 
+TEST(Decode, TakesThePartThatIsAskedFor) {
+  const auto frames = scene(16, 96, 64);
+  const std::string webm = encode_webm(frames, {});
+  const ClipShape shape{.width = 64, .height = 64, .frames = 4};
+  const RawClip all = decode_clip(webm, {});
+  constexpr uint32_t kEnd = UINT32_MAX;
+  struct {
+    ClipPart part;
+    int start, left;
+  } const rows[] = {{{}, 0, 16},
+                    {{.start = kEnd}, 12, 16},
+                    {{.start = 1U << 31}, 6, 16},  // of 0 to 12
+                    {{.place = {.across = 0}}, 0, 0},
+                    {{.start = 1U << 30, .place = {.across = kEnd, .down = 0}}, 3, 32},
+                    {{.place = {.across = 0, .mirror = true}}, 0, 0}};
+  for (const auto& [part, start, left] : rows) {
+    const RawClip clip = decode_clip(webm, shape, part);
+    ASSERT_EQ(clip.rgb.size(), 4U * 64 * 64 * 3);
+    for (const int frame : {0, 3}) {
+      for (const int x : {0, 5, 63}) {
+        const int column = part.place.mirror ? 63 - x : x;
+        const auto at = static_cast<size_t>(((start + frame) * 64 + 20) * 96 + left + column) * 3;
+        const auto ours = static_cast<size_t>((frame * 64 + 20) * 64 + x) * 3;
+        EXPECT_EQ(clip.rgb.substr(ours, 3), all.rgb.substr(at, 3)) << start << " " << left;
+      }
+    }
+  }
+  // Nothing to choose from: the whole.
+  EXPECT_EQ(decode_clip(webm, {.frames = 16}, {.start = kEnd}).rgb, all.rgb);
+  EXPECT_THROW(decode_clip(webm, {.frames = 17}, {.start = kEnd}), Error);
+}
+
 // 32 frames a second into 16: every second frame, and none from outside the span.
 TEST(Cut, TakesTheFrameThatIsOnScreen) {
   const std::string source =

@@ -103,8 +103,12 @@ TEST_F(Worker, ServesClipsUntilTheInputEnds) {
   std::vector<Picture> frames;
   for (int i = 0; i < 16; ++i) frames.push_back(testing::draw(1, i, 64, 64));
   const std::string webm = encode_webm(frames, {});
-  write_file(folder_.path() / "in", little_endian(webm.size()) + webm + little_endian(3) + "abc" +
-                                        little_endian(webm.size()) + webm);
+  const auto request = [](const std::string& clip, char mirror) {
+    return little_endian(clip.size()) +
+           std::string("\0\0\0\0\xff\xff\xff\x7f\xff\xff\xff\x7f", 12) + mirror +
+           std::string(3, '\0') + clip;
+  };
+  write_file(folder_.path() / "in", request(webm, 0) + request("abc", 0) + request(webm, 1));
   const std::string out = (folder_.path() / "out").string();
   const std::string command = std::string(CLEARED_CURATE_MEDIA) +
                               " decode --serve --width 64 --height 64 --frames 16 < " +
@@ -116,11 +120,14 @@ TEST_F(Worker, ServesClipsUntilTheInputEnds) {
   ASSERT_EQ(answer.size(), 2 * (9 + size) + 9 + error.size());
   EXPECT_EQ(answer.substr(0, 9), '\0' + little_endian(size));
   EXPECT_EQ(answer.substr(9 + size, 9 + error.size()), '\1' + little_endian(error.size()) + error);
-  EXPECT_EQ(answer.substr(0, 9 + size), answer.substr(2 * 9 + size + error.size()));
+  const std::string mirrored = answer.substr(3 * 9 + size + error.size());
+  for (const size_t x : {0, 20, 63}) {
+    EXPECT_EQ(answer.substr(9 + 3 * x, 3), mirrored.substr(3 * (63 - x), 3)) << x;
+  }
 }
 
 TEST_F(Worker, FailsWhenTheInputEndsInsideAClip) {
-  write_file(folder_.path() / "in", little_endian(1000) + "abc");
+  write_file(folder_.path() / "in", little_endian(1000) + std::string(16, '\0') + "abc");
   const std::string command = std::string(CLEARED_CURATE_MEDIA) +
                               " decode --serve --width 64 --height 64 --frames 16 < " +
                               (folder_.path() / "in").string() + " > /dev/null 2>&1";

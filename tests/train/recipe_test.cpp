@@ -1,5 +1,7 @@
-// Choices of a recipe that must not cost exactness: Muon, and blocks that are computed again.
+// Choices of a recipe that must not cost exactness: Muon, blocks that are computed again, samples
+// of which another part is seen each time, outliers, several averages.
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -30,6 +32,15 @@ class TrainRecipe : public TrainRun {
     EXPECT_EQ(ended.code, 0) << ended.output;
     return ended.code == 0 ? state_of(step_folder(f.folder() / out, step)).tensors() : ended.output;
   }
+  // One rank makes the steps from 3 on again.
+  static void expect_replay(const GateFixture& f, const std::string& out) {
+    const fs::path trust = f.folder() / "auditor.trust";
+    write_file(trust, read_file(f.folder() / "trust") + read_file(f.folder() / "trainer.pub"));
+    const Ended audit = train({"replay", f.folder() / out, "--from", "3", "--permit",
+                               f.paths().permit, "--trust", trust, "--shards", f.paths().shards,
+                               "--curate", CLEARED_CURATE, "--nproc-per-node", "1"});
+    EXPECT_EQ(audit.code, 0) << audit.output;
+  }
   static GateFixture of(const std::string& config) {
     return GateFixture(config, {sample_video(0), sample_video(1), sample_video(2)});
   }
@@ -45,14 +56,74 @@ TEST_F(TrainRecipe, ByMuonARunIsTheSameBrokenOffOnMoreRanksAndMadeAgain) {
   EXPECT_THAT(manifest, HasSubstr(" optimiser.m.blocks.0.f1.weight "));
   EXPECT_THAT(manifest, testing::Not(HasSubstr(" optimiser.v.blocks.0.f1.weight ")));
 
-  write_file(f.folder() / "auditor.trust",
-             read_file(f.folder() / "trust") + read_file(f.folder() / "trainer.pub"));
-  const Ended audit =
-      train({"replay", f.folder() / "two", "--from", "3", "--permit", f.paths().permit, "--trust",
-             f.folder() / "auditor.trust", "--shards", f.paths().shards, "--curate", CLEARED_CURATE,
-             "--nproc-per-node", "1"});
-  EXPECT_EQ(audit.code, 0) << audit.output;
+  expect_replay(f, "two");
   EXPECT_NE(tensors(of(recipe("", "")), "adamw"), straight);
+}
+
+TEST_F(TrainRecipe, PartsOfSamplesAreTheSameBrokenOffOnMoreRanksAndMadeAgain) {
+  const auto varied = [](const std::string& vary) {
+    std::string text = tiny_config(6, 4) + vary;
+    return text.replace(text.find("width: 64 height: 64 frames: 16"), 31,
+                        "width: 32 height: 64 frames: 8");
+  };
+  const GateFixture f = of(varied("vary { start: true crop: true mirror: true }"));
+  const std::string straight = tensors(f, "straight");
+  ASSERT_EQ(run(f, "broken", {"--until", "3"}).code, 0);
+  EXPECT_EQ(tensors(f, "broken"), straight);
+  EXPECT_EQ(tensors(f, "two", kTwoRanks), straight);
+  expect_replay(f, "two");
+  // Each of them matters; mirroring and cropping not to the codec.
+  std::set<std::string> others = {straight, tensors(of(varied("")), "run")};
+  for (const char* part : {"start", "crop", "mirror"}) {
+    others.insert(tensors(of(varied("vary { " + std::string(part) + ": true }")), "run"));
+  }
+  EXPECT_EQ(others.size(), 5u);
+}
+
+TEST_F(TrainRecipe, WhatIsLeftOutIsOnRecordAndTheSameBrokenOffOnMoreRanksAndMadeAgain) {
+  std::string text = recipe("", " guard { steps: 4 above: 1.0001 }");
+  text.replace(text.find("steps: 6"), 8, "steps: 12");
+  const GateFixture f = of(text);
+  const Ended ended = run(f, "straight");
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("run.outlier"));
+  std::string lines;
+  for (const uint64_t step : {3, 6, 9, 12}) {
+    lines += read_file(step_folder(f.folder() / "straight", step) / "steps.txt");
+  }
+  EXPECT_THAT(lines, testing::AllOf(HasSubstr(" applied "), HasSubstr(" skipped ")));
+  const std::string straight = state_of(f.folder() / "straight/step-000012").tensors();
+  ASSERT_EQ(run(f, "broken", {"--until", "6"}).code, 0);
+  EXPECT_EQ(tensors(f, "broken", {}, 12), straight);
+  EXPECT_EQ(tensors(f, "two", kTwoRanks, 12), straight);
+  expect_replay(f, "two");
+}
+
+TEST_F(TrainRecipe, AClipIsSampledFromTheAverageThatIsAskedFor) {
+  GateFixture f = of(recipe("", " ema: 0.3"));
+  const std::string straight = tensors(f, "straight");
+  ASSERT_EQ(run(f, "broken", {"--until", "3"}).code, 0);
+  EXPECT_EQ(tensors(f, "broken"), straight);
+  EXPECT_EQ(tensors(f, "two", kTwoRanks), straight);
+  expect_replay(f, "two");
+  const fs::path checkpoint = f.folder() / "two/step-000006";
+  f.release(*ledger::parse_digest_name(state_of(checkpoint).weights()));
+  const auto sample = [&](const std::vector<std::string>& which) {
+    const fs::path gif = f.folder() / "a.gif";
+    fs::remove(gif);
+    const Ended ended =
+        train(std::vector<std::string>{"sample", "--checkpoint", checkpoint, "--release",
+                                       f.folder() / "a.release", "--trust",
+                                       f.folder() / "trust-release", "--out", gif} +
+              which);
+    return ended.code == 0 ? read_file(gif) : ended.output;
+  };
+  const std::string first = sample({});
+  EXPECT_EQ(first.substr(0, 3), "GIF") << first;
+  EXPECT_EQ(sample({"--ema", "0.9"}), first);
+  EXPECT_NE(sample({"--ema", "0.3"}), first);
+  EXPECT_EQ(sample({"--ema", "0.3"}).substr(0, 3), "GIF");
+  EXPECT_THAT(sample({"--ema", "0.5"}), HasSubstr("no average of decay 0.5, but of 0.9 0.3"));
 }
 
 TEST_F(TrainRecipe, BlocksComputedAgainGiveTheSameWeights) {

@@ -88,8 +88,11 @@ void check_clip(const RunConfig& config, const Rules& rules) {
                "one more than a multiple of 4, up to 4097: the autoencoder is causal");
   } else {
     rules.between<uint32_t>(config.codec().fit_samples(), 1, 1 << 16, "codec.fit_samples");
+    rules.between(config.codec().whiten(), 0.0, 1.0, "codec.whiten");
     rules.multiple(clip.frames(), 4, 4096, "clip.frames");
   }
+  rules.need(!config.codec().has_vae() || !config.codec().has_whiten(), "codec.whiten",
+             "left out with a vae");
   const bool transformer = config.stage() == RunConfig::TRANSFORMER;
   if (transformer) rules.between<uint32_t>(config.model().patch(), 1, 8, "model.patch");
   if (transformer) side *= config.model().patch();
@@ -150,8 +153,17 @@ void check_optimiser(const RunConfig& config, const Rules& rules) {
   rules.between(optimiser.weight_decay(), 0.0, 1.0, "optimiser.weight_decay");
   rules.need(optimiser.clip_norm() > 0 && std::isfinite(optimiser.clip_norm()),
              "optimiser.clip_norm", "above 0");
-  rules.between(optimiser.ema(), 0.0, 0.9999999, "optimiser.ema");
+  rules.need(optimiser.ema_size() >= 1 && optimiser.ema_size() <= 4, "optimiser.ema",
+             "there, up to four times");
+  for (const double decay : optimiser.ema()) {
+    rules.between(decay, 0.0, 0.9999999, "optimiser.ema");
+  }
   rules.between(optimiser.muon_momentum(), 0.0, 0.9999999, "optimiser.muon_momentum");
+  if (optimiser.has_guard()) {
+    rules.between<uint32_t>(optimiser.guard().steps(), 4, 1024, "optimiser.guard.steps");
+    rules.need(optimiser.guard().above() > 1 && std::isfinite(optimiser.guard().above()),
+               "optimiser.guard.above", "above 1");
+  }
   rules.need(optimiser.muon_momentum() == 0 || config.stage() == RunConfig::TRANSFORMER,
              "optimiser.muon_momentum", "left out: an autoencoder has no matrices that repeat");
 }

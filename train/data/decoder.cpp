@@ -103,12 +103,12 @@ void Decoder::stop() noexcept {
   child_ = -1;
 }
 
-Frames Decoder::decode(const ledger::ClearedSample& sample) {
+Frames Decoder::decode(const ledger::ClearedSample& sample, const View& view) {
   const std::string& video = sample.member("webm");
   for (int attempt = 0;; ++attempt) {
     try {
       if (child_ < 0) start();
-      return ask(sample.key(), video);
+      return ask(sample.key(), video, view);
     } catch (const ChildFailed& failure) {
       stop();
       if (attempt == 1) {
@@ -120,9 +120,11 @@ Frames Decoder::decode(const ledger::ClearedSample& sample) {
   }
 }
 
-Frames Decoder::ask(const std::string& key, const std::string& video) {
+Frames Decoder::ask(const std::string& key, const std::string& video, const View& view) {
   const uint64_t size = video.size();
+  const uint32_t part[] = {view.start, view.across, view.down, view.mirror};
   send(&size, sizeof size);
+  send(part, sizeof part);
   send(video.data(), video.size());
 
   uint8_t status = 0;

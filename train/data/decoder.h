@@ -1,9 +1,10 @@
 // Frames of cleared samples, decoded by a child process: `curate decode --serve`, sandboxed there,
 // so that no codec runs in the process that holds the weights (docs/formats/decode.md).
 //
-// To the child [u64 n][n bytes: the sample's video member]; back [u8 status][u64 n][n bytes], where
-// status 0 carries frames x height x width x 3 bytes of RGB24 and status 1 one line of error text.
-// Numbers are little-endian. One Decoder per thread.
+// To the child [u64 n][u32 start, across, down, mirror: a View][n bytes: the sample's video
+// member]; back [u8 status][u64 n][n bytes], where status 0 carries frames x height x width x 3
+// bytes of RGB24 and status 1 one line of error text. Numbers are little-endian. One Decoder per
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <sys/types.h>
 
 #include "ledger/base/file.h"
+#include "train/data/view.h"
 
 namespace cleared::ledger {
 class ClearedSample;
@@ -44,12 +46,12 @@ class Decoder {
 
   // Error{corrupt} with the child's own words for a sample that does not decode. A child that dies
   // or hangs is started again once for a sample; if that one fails too, Error{io}.
-  Frames decode(const ledger::ClearedSample& sample);
+  Frames decode(const ledger::ClearedSample& sample, const View& view = {});
 
  private:
   void start();
   void stop() noexcept;
-  Frames ask(const std::string& key, const std::string& video);
+  Frames ask(const std::string& key, const std::string& video, const View& view);
   void send(const void* data, size_t size_bytes);
   void receive(void* data, size_t size_bytes);
 

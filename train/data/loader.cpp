@@ -15,20 +15,22 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Item decode(Decoder& decoder, const ledger::ClearedSample& cleared, uint64_t sample) {
+Item decode(Decoder& decoder, const ledger::ClearedSample& cleared, uint64_t sample,
+            const View& view) {
   const bool encoded = cleared.has("latent");
   return {.sample = sample,
           .digest = cleared.digest(),
           .duration_us = cleared.duration_us(),
           .caption = cleared.member("txt"),
-          .frames = encoded ? Frames{} : decoder.decode(cleared),
+          .frames = encoded ? Frames{} : decoder.decode(cleared, view),
           .latent = encoded ? cleared.member("latent") : ""};
 }
 
 }  // namespace
 
-Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes) {
-  return decode(decoder, gate.clear(sample, passes), sample);
+Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes,
+               const View& view) {
+  return decode(decoder, gate.clear(sample, passes), sample, view);
 }
 
 Loader::Loader(std::unique_ptr<ledger::Gate> gate, std::vector<DecoderOptions> decoders,
@@ -58,7 +60,8 @@ void Loader::run(const std::stop_token& stop) try {
       const auto start = Clock::now();
       const ledger::ClearedSample cleared = gate_->clear(sample, options_.before[sample] + passes);
       const double gate_s = seconds_since(start);
-      batch.items.push_back(decode(decoder, cleared, sample));
+      const View view = options_.view ? options_.view(step, slot) : View();
+      batch.items.push_back(decode(decoder, cleared, sample, view));
       const double decode_s = seconds_since(start) - gate_s;
       const std::lock_guard lock(mutex_);
       times_.gate += gate_s;

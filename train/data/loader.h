@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -43,7 +44,8 @@ struct Batch {
 
 // Clears the sample and decodes it. `passes` counts this consumption: Gate::clear says why.
 // Error{refused} from the gate, Error{corrupt} or Error{io} from the decoder.
-Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes);
+Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes,
+               const View& view = {});
 
 struct LoaderOptions {
   uint64_t first_step = 0;
@@ -51,7 +53,9 @@ struct LoaderOptions {
   uint32_t rank = 0;      // has the slots [rank, rank + 1) / ranks of every step
   uint32_t ranks = 1;
   std::vector<uint64_t> before = {};  // by sample: passes consumed before the order began
-  size_t ahead = 2;                   // steps loaded but not yet taken, at most
+  // What a slot sees of its sample; none: as View says by itself.
+  std::function<View(uint64_t step, uint32_t slot)> view = {};
+  size_t ahead = 2;  // steps loaded but not yet taken, at most
 };
 
 // Seconds since the loader was made.

@@ -8,6 +8,7 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/outer.h>
+#include <ATen/ops/pow.h>
 #include <ATen/ops/zeros.h>
 
 #include "ledger/base/check.h"
@@ -83,7 +84,7 @@ void KltFit::add(const Tensor& video_BCTHW) {
       .addmm_(patches_MD.t(), patches_MD);
 }
 
-KltCodec KltFit::finish(int64_t channels) const {
+KltCodec KltFit::finish(int64_t channels, double whiten) const {
   const double count = sums_[0].item<double>();
   if (channels < 1 || channels > kPatchValues || count < static_cast<double>(channels)) {
     throw Error(Errc::config, "codec: cannot fit ", channels, " channels to ", count,
@@ -103,9 +104,11 @@ KltCodec KltFit::finish(int64_t channels) const {
     if (row[largest].item<double>() < 0) row.neg_();
   }
   constexpr double kSmallest = 1e-6;  // footage without any variation must not divide by zero
+  const Tensor deviation = variance.clamp_min(kSmallest * kSmallest).sqrt();
+  const Tensor common = at::pow(deviation, 2 - 2 * whiten).mean().sqrt();
   return KltCodec({{"mean", mean.to(at::kFloat)},
                    {"basis", basis.to(at::kFloat)},
-                   {"deviation", variance.clamp_min(kSmallest * kSmallest).sqrt().to(at::kFloat)}});
+                   {"deviation", (at::pow(deviation, whiten) * common).to(at::kFloat)}});
 }
 
 double psnr_db(const Tensor& a, const Tensor& b) {

@@ -1,7 +1,8 @@
 // The closed-form codec: principal components of 4x8x8x3 video patches (Karhunen-Loeve transform),
 // learned from cleared footage in seconds, exact and auditable. Video is [B, 3, T, H, W] RGB in
-// [-1, 1], T a multiple of 4, H and W of 8; a latent is [B, C, T/4, H/8, W/8], each channel of unit
-// variance over the footage that was fitted. Any thread; a KltFit belongs to one.
+// [-1, 1], T a multiple of 4, H and W of 8; a latent is [B, C, T/4, H/8, W/8], of unit variance
+// over the footage that was fitted: in each channel, or in the mean of all. Any thread; a KltFit
+// belongs to one.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ class KltCodec {
   Tensor decode(const Tensor& latent_BCTHW) const;  // clamped to [-1, 1]
   int64_t channels() const { return basis_CD_.size(0); }
 
-  // mean [D], basis [C, D] with orthonormal rows, deviation [C]; float.
+  // mean [D], basis [C, D] with orthonormal rows, deviation [C], what a channel is divided by;
+  // float.
   TensorMap state() const;
 
  private:
@@ -41,8 +43,10 @@ class KltFit {
   Tensor& sums() { return sums_; }
 
   // The sign of a component is chosen so that its entry of largest magnitude, the first of equals,
-  // is positive. Error{config} when there are fewer patches than channels.
-  KltCodec finish(int64_t channels = 16) const;
+  // is positive. Channels are divided by their deviation to the power of `whiten`, and by one
+  // number such that their variances have the mean 1. Error{config} when there are fewer patches
+  // than channels.
+  KltCodec finish(int64_t channels = 16, double whiten = 1) const;
 
  private:
   Tensor sums_;

@@ -86,8 +86,23 @@ AdamW::AdamW(const TensorMap& parameters, const AdamWOptions& options)
     m_.emplace(name, at::zeros_like(parameter.detach()));
     const bool muon = options_.muon_momentum > 0 && is_hidden_matrix(name, parameter);
     if (!muon) v_.emplace(name, at::zeros_like(parameter.detach()));
-    ema_.emplace(name, parameter.detach().clone());
   }
+  CLEARED_CHECK(!options_.ema_decays.empty());
+  for (size_t i = 0; i < options_.ema_decays.size(); ++i) {
+    TensorMap& average = ema_.emplace_back();
+    for (const auto& [name, p] : parameters_) average.emplace(name, p.detach().clone());
+  }
+  if (options_.guard_steps > 0) norms_ = at::full({options_.guard_steps}, -1, at::kDouble);
+}
+
+// Not until the median is of as many steps as it should be.
+bool AdamW::is_outlier(double norm) const {
+  const double* first = norms_.const_data_ptr<double>();
+  std::vector<double> norms(first, first + norms_.numel());
+  if (norms.front() < 0) return false;
+  const auto middle = norms.begin() + norms_.numel() / 2;
+  std::nth_element(norms.begin(), middle, norms.end());
+  return norm > options_.guard_above * *middle;
 }
 
 StepResult AdamW::step(double learning_rate) {
@@ -102,12 +117,21 @@ StepResult AdamW::step(double learning_rate) {
   StepResult result;
   result.gradient_norm = std::sqrt(sum_of_squares(gradients));
   if (!std::isfinite(result.gradient_norm)) return result;
+  if (norms_.defined()) {
+    const bool outlier = is_outlier(result.gradient_norm);
+    double* first = norms_.mutable_data_ptr<double>();
+    std::rotate(first, first + 1, first + norms_.numel());
+    first[norms_.numel() - 1] = result.gradient_norm;
+    if (outlier) return result;
+  }
   const bool clips = options_.max_norm > 0 && result.gradient_norm > options_.max_norm;
 
   steps_ += 1;
   result.applied = true;
   const double n = static_cast<double>(steps_);
-  const double follow = 1.0 - std::min(options_.ema_decay, (1.0 + n) / (10.0 + n));
+  const auto follow = [&](size_t average) {
+    return 1.0 - std::min(options_.ema_decays[average], (1.0 + n) / (10.0 + n));
+  };
   const kernels::AdamWRates rates{
       .scale = clips ? static_cast<float>(options_.max_norm / result.gradient_norm) : 1.0F,
       .beta1 = static_cast<float>(options_.beta1),
@@ -116,7 +140,7 @@ StepResult AdamW::step(double learning_rate) {
       .rate = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, n))),
       .root = static_cast<float>(std::sqrt(1.0 - std::pow(options_.beta2, n))),
       .eps = static_cast<float>(options_.eps),
-      .follow = static_cast<float>(follow)};
+      .follow = static_cast<float>(follow(0))};
   const double kept = 1.0 - learning_rate * options_.weight_decay;
   std::vector<kernels::AdamWPass> ops;
   size_t i = 0;
@@ -125,7 +149,7 @@ StepResult AdamW::step(double learning_rate) {
     if (!v_.contains(name)) {
       muon_step(parameter, clips ? gradient * rates.scale : gradient, m_.at(name),
                 {.learning_rate = learning_rate, .keep = kept, .momentum = options_.muon_momentum});
-      ema_.at(name).lerp_(parameter, follow);
+      ema_.front().at(name).lerp_(parameter, follow(0));
       continue;
     }
     kernels::AdamWPass op{.rates = rates,
@@ -133,21 +157,29 @@ StepResult AdamW::step(double learning_rate) {
                           .p_M = parameter.mutable_data_ptr<float>(),
                           .m_M = m_.at(name).mutable_data_ptr<float>(),
                           .v_M = v_.at(name).mutable_data_ptr<float>(),
-                          .ema_M = ema_.at(name).mutable_data_ptr<float>(),
+                          .ema_M = ema_.front().at(name).mutable_data_ptr<float>(),
                           .count = parameter.numel()};
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
     if (decays) op.rates.keep = static_cast<float>(kept);
     ops.push_back(op);
   }
   pass(ops, gradients.front().device());
+  for (size_t other = 1; other < ema_.size(); ++other) {
+    for (const auto& [name, p] : parameters_) ema_[other].at(name).lerp_(p, follow(other));
+  }
   return result;
+}
+
+std::string ema_prefix(size_t average) {
+  return average == 0 ? "ema." : "ema" + std::to_string(average + 1) + ".";
 }
 
 TensorMap AdamW::state() const {
   TensorMap state{{"steps", at::full({1}, steps_, at::kLong)}};
   add_with_prefix(state, "m.", m_);
   add_with_prefix(state, "v.", v_);
-  add_with_prefix(state, "ema.", ema_);
+  for (size_t i = 0; i < ema_.size(); ++i) add_with_prefix(state, ema_prefix(i), ema_[i]);
+  if (norms_.defined()) state.emplace("norms", norms_);
   return state;
 }
 

@@ -1,10 +1,12 @@
-// AdamW with gradient clipping, and an exponential moving average of the weights, all in float32;
+// AdamW with gradient clipping, and exponential moving averages of the weights, all in float32;
 // where it is asked for, hidden matrices step by Muon (train/model/muon.h) instead.
 // Sources: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019; Hu and others,
 // MiniCPM, 2024 (warm-up, stable, decay). One thread.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "train/model/tensor.h"
 
@@ -27,18 +29,27 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.01;  // not on vectors: biases, norms
   double max_norm = 1.0;       // gradients are scaled down to this global norm; 0: never
-  double ema_decay = 0.999;    // reached by (1 + n) / (10 + n) after n steps
-  double muon_momentum = 0;    // of hidden matrices; 0: they are as all others
+  std::vector<double> ema_decays = {0.999};  // at least one; reached by (1 + n) / (10 + n) after
+                                             // n steps
+  // A step whose gradient is more than guard_above times as long as the median of the guard_steps
+  // steps before is an outlier and not applied; 0: there is none. Its length still counts for the
+  // median, so that a change that lasts is followed.
+  int64_t guard_steps = 0;
+  double guard_above = 0;
+  double muon_momentum = 0;  // of hidden matrices; 0: they are as all others
 };
 
 struct StepResult {
   double gradient_norm = 0;  // before clipping
-  bool applied = false;      // false: the norm was not finite, and nothing was changed
+  bool applied = false;      // false: the norm was not finite, or an outlier; nothing was changed
 };
+
+// How the names of an average's tensors begin.
+std::string ema_prefix(size_t average);
 
 class AdamW {
  public:
-  // Shares the parameters' storage; their average starts as a copy.
+  // Shares the parameters' storage; their averages start as copies.
   AdamW(const TensorMap& parameters, const AdamWOptions& options);
 
   // Takes the gradients that backward() left, applies them and clears them. A parameter without a
@@ -47,17 +58,22 @@ class AdamW {
 
   int64_t steps() const { return steps_; }  // that were applied
 
-  // "m.NAME", "v.NAME", "ema.NAME" and "steps" (int64, one value): what a checkpoint needs besides
+  // "m.NAME", "v.NAME", "ema.NAME" of the first average and "ema2.NAME" and so on of others,
+  // "steps" (int64, one value) and with a guard "norms" (double): what a checkpoint needs besides
   // the weights. They share storage with the optimiser, as far as they can. What Muon steps has no
   // "v.".
   TensorMap state() const;
   void load(const TensorMap& state);  // Error{corrupt}
 
-  const TensorMap& ema() const { return ema_; }
+  const TensorMap& ema() const { return ema_.front(); }
 
  private:
   AdamWOptions options_;
-  TensorMap parameters_, m_, v_, ema_;
+  bool is_outlier(double norm) const;
+
+  TensorMap parameters_, m_, v_;
+  std::vector<TensorMap> ema_;  // by decay
+  Tensor norms_;                // of the last steps, the newest last; -1: of none
   int64_t steps_ = 0;
 };
 

@@ -48,6 +48,14 @@ TEST(Decoder, HandsOverTheFramesOfEverySample) {
   }
 }
 
+TEST(Decoder, AsksForThePartOfTheSample) {
+  const Sample s;
+  const View view{.start = 1, .across = 0x02030405, .down = 6, .mirror = true};
+  const Frames frames = Decoder(fake("part")).decode(s.sample, view);
+  EXPECT_EQ(Frames(frames.begin(), frames.begin() + 16),
+            (Frames{1, 0, 0, 0, 5, 4, 3, 2, 6, 0, 0, 0, 1, 0, 0, 0}));
+}
+
 TEST(Decoder, StartsADeadChildAgainOnce) {
   const Sample s;
   const fs::path flag = s.fixture.folder() / "died";

@@ -1,6 +1,7 @@
 // Stands in for `curate decode --serve` where a test needs a child that misbehaves. What it does is
 // in the environment variable FAKE_CURATE:
 //   echo          frames of which every byte is the first byte of the video
+//   part          the same, but the first 16 bytes are the part of the sample that is asked for
 //   text          status 1 and "no key frame"
 //   die           ends after reading a request
 //   die_once FILE the same, but only while FILE does not exist, which it makes; then as echo
@@ -54,7 +55,8 @@ int main(int argc, char** argv) {
   const size_t size =
       3 * flag(argc, argv, "--width") * flag(argc, argv, "--height") * flag(argc, argv, "--frames");
   uint64_t n = 0;
-  while (read_all(&n, sizeof n)) {
+  uint32_t part[4];
+  while (read_all(&n, sizeof n) && read_all(part, sizeof part)) {
     std::string video(n, '\0');
     if (!read_all(video.data(), n)) return 1;
     if (mode == "die") return 1;
@@ -63,8 +65,10 @@ int main(int argc, char** argv) {
       return 1;
     }
     if (mode == "hang") ::pause();
+    std::string frames(mode == "short" ? size - 1 : size, video[0]);
+    if (mode == "part") std::memcpy(frames.data(), part, sizeof part);
     if (mode == "text") answer(1, "no key frame");
-    else answer(0, std::string(mode == "short" ? size - 1 : size, video[0]));
+    else answer(0, frames);
   }
   return 0;
 }

@@ -15,14 +15,14 @@ struct Fixture {
   GateFixture gate{tiny_config(), {"A", "B", "C"}};
   Order order{{.seed = 7, .samples = 3, .batch = 2, .first_step = 0}};
 
-  DecoderOptions decoder() const {
-    ::setenv("FAKE_CURATE", "echo", 1);
+  static DecoderOptions decoder(const char* mode) {
+    ::setenv("FAKE_CURATE", mode, 1);
     return {.program = program_beside_this("fake_curate"), .width = 8, .height = 8, .frames = 4};
   }
-  std::unique_ptr<Loader> loader(LoaderOptions options) const {
+  std::unique_ptr<Loader> loader(LoaderOptions options, const char* mode = "echo") const {
     options.before.assign(3, 0);
     return std::make_unique<Loader>(std::make_unique<ledger::Gate>(gate.options()),
-                                    std::vector{decoder()}, order, options);
+                                    std::vector{decoder(mode)}, order, options);
   }
 };
 
@@ -41,6 +41,18 @@ TEST(Loader, GivesTheStepsInOrderWithTheirSamples) {
       EXPECT_EQ(batch.items[slot].digest, f.gate.manifest().samples[sample].digest);
     }
   }
+}
+
+// Slots are those of the step, over all ranks.
+TEST(Loader, AsksForThePartThatIsOfTheSlot) {
+  const Fixture f;
+  const auto part = [](uint64_t step, uint32_t slot) {
+    return View{.start = static_cast<uint32_t>(100 * step + slot)};
+  };
+  const auto loader =
+      f.loader({.first_step = 1, .end_step = 3, .rank = 1, .ranks = 2, .view = part}, "part");
+  EXPECT_EQ(loader->next().items.at(0).frames[0], 101);
+  EXPECT_EQ(loader->next().items.at(0).frames[0], 201);
 }
 
 // Two ranks see, between them, what one rank sees.

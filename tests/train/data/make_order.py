@@ -1,4 +1,5 @@
-"""Known answers for order_test.cpp: the data order of seed 20, 12 samples, batch 8, steps 0 to 2.
+"""Known answers for order_test.cpp: the data order of seed 20, 12 samples, batch 8, steps 0 to 2; and for view_test.cpp: what slot 5 of
+step 3 sees under the seed 7.
 
 Philox4x32-10 as in Salmon et al. 2011, in whole numbers of Python; no packages."""
 
@@ -44,3 +45,4 @@ def order(seed, samples, count, first_step=0):
 
 
 print(", ".join(str(i) for i in order(20, 12, 24)))
+print(*map(hex, philox([0, 5, 3, 7], [7, 0])))

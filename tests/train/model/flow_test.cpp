@@ -38,7 +38,7 @@ TEST(Flow, SamplesWhatTheCaptionAsksForAfterLearning) {
   const Tensor target = at::cat({at::full({1, 4, 1, 2, 2}, 1.0), at::full({1, 4, 1, 2, 2}, -1.0)});
   const Tensor tokens = tokenize({"white", "black"}, 8);
   const Tensor dropped = tokenize({"", ""}, 8);
-  AdamW optimiser(model.parameters(), {.ema_decay = 0.9});
+  AdamW optimiser(model.parameters(), {.ema_decays = {0.9}});
   double last = 0;
   for (uint64_t step = 0; step < 300; ++step) {
     std::vector<Draw> noise, time;

@@ -45,6 +45,24 @@ TEST(Klt, RowsAreOrthonormalAndLatentsOfTheFittedFootageHaveUnitVariance) {
   EXPECT_TRUE(at::allclose(z.var({0, 2, 3, 4}, false), at::ones({16}), 1e-3, 1e-3));
 }
 
+TEST(Klt, ChannelsKeepAsMuchOfTheirScaleAsIsAskedFor) {
+  KltFit fit;
+  for (uint64_t i = 0; i < 4; ++i) fit.add(some_video(i));
+  const Tensor deviation = fit.finish(16, 1).state().at("deviation");
+  for (const double whiten : {0.0, 0.5, 1.0}) {
+    const KltCodec codec = fit.finish(16, whiten);
+    std::vector<Tensor> latents;
+    for (uint64_t i = 0; i < 4; ++i) latents.push_back(codec.encode(some_video(i)));
+    const Tensor spread = at::cat(latents).var({0, 2, 3, 4}, false);
+    EXPECT_NEAR(spread.mean().item<double>(), 1, 1e-3) << whiten;
+    const Tensor ratio = spread / at::pow(deviation, 2 - 2 * whiten);
+    EXPECT_TRUE(at::allclose(ratio, ratio[0].expand({16}), 1e-3, 0)) << whiten;
+    const Tensor video = some_video(1);
+    EXPECT_NEAR(psnr_db(codec.decode(codec.encode(video)), video),
+                psnr_db(fit.finish().decode(fit.finish().encode(video)), video), 1e-3);
+  }
+}
+
 TEST(Klt, DecodingIsTheProjectionSoThatASecondPassChangesNothing) {
   KltFit fit;
   const Tensor video = some_video(1) * 0.2;  // far from where decoding clamps

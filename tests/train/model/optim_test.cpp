@@ -61,6 +61,48 @@ TEST(AdamW, LeavesEverythingAsItWasWhenTheGradientIsNotFinite) {
   EXPECT_FALSE(p.at("a").grad().defined());
 }
 
+TEST(AdamW, KeepsAnAverageOfEachDecay) {
+  const TensorMap p = two_parameters(), q = two_parameters(), r = two_parameters();
+  AdamW both(p, {.ema_decays = {0.2, 0.9}}), quick(q, {.ema_decays = {0.2}}),
+      slow(r, {.ema_decays = {0.9}});
+  for (int i = 0; i < 100; ++i) one_step(p, both), one_step(q, quick), one_step(r, slow);
+  const TensorMap state = both.state();
+  for (const auto& [name, tensor] : p) {
+    EXPECT_TRUE(at::equal(tensor, q.at(name)));
+    EXPECT_TRUE(at::equal(state.at("ema." + name), quick.ema().at(name)));
+    EXPECT_TRUE(at::allclose(state.at("ema2." + name), slow.ema().at(name), 1e-5, 1e-6));
+  }
+}
+
+// The gradient of `scale` times the sum of "a" has the length scale sqrt(6).
+bool applied(const TensorMap& p, AdamW& optimiser, double scale) {
+  (p.at("a").sum() * scale + p.at("b").sum() * 0).backward();
+  return optimiser.step(0.01).applied;
+}
+
+TEST(AdamW, LeavesOutWhatIsFarAboveTheMedianOfTheStepsBefore) {
+  const TensorMap p = two_parameters();
+  AdamW optimiser(p, {.guard_steps = 4, .guard_above = 3});
+  for (const double scale : {1.0, 9.0, 1.0, 2.0}) EXPECT_TRUE(applied(p, optimiser, scale));
+  const Tensor before = p.at("a").detach().clone();  // 1 9 1 2: the upper median is 2
+  EXPECT_TRUE(applied(p, optimiser, 5.9));
+  EXPECT_FALSE(at::equal(p.at("a"), before));
+  EXPECT_FALSE(applied(p, optimiser, 30));  // 9 1 2 5.9
+  EXPECT_EQ(optimiser.steps(), 5);
+
+  // What was left out counts: 2 5.9 30 30 has the median 30, and the new length is the usual one.
+  TensorMap kept;
+  for (const auto& [name, tensor] : optimiser.state()) kept.emplace(name, tensor.clone());
+  const TensorMap q = two_parameters();
+  AdamW resumed(q, {.guard_steps = 4, .guard_above = 3});
+  resumed.load(kept);
+  for (AdamW* one : {&optimiser, &resumed}) {
+    const TensorMap& its = one == &resumed ? q : p;
+    EXPECT_FALSE(applied(its, *one, 30));  // 1 2 5.9 30: 5.9
+    EXPECT_TRUE(applied(its, *one, 30));
+  }
+}
+
 TEST(AdamW, RefusesAStateOfAnotherModel) {
   const TensorMap p = two_parameters();
   AdamW optimiser(p, {});
