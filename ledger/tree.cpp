@@ -1,6 +1,7 @@
 #include "ledger/tree.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "ledger/base/error.h"
@@ -12,6 +13,7 @@ constexpr uint64_t kTileWidth = 256;
 constexpr unsigned kTileHeight = 8;
 constexpr size_t kDigestBytes = 32;
 constexpr size_t kMaxTiles = 65'536;
+constexpr size_t kMaxRagged = 1024;
 constexpr unsigned kGroupHeight = 3;
 constexpr uint64_t kGroupWidth = uint64_t{1} << kGroupHeight;
 
@@ -103,8 +105,12 @@ const Tree::Subtrees& Tree::subtrees(uint64_t level, uint64_t tile) const {
                 " is of no size that a tile has; run ledger verify");
   }
   std::vector<Digest> nodes = nodes_over(digests);
-  const bool whole =
-      level > 0 || subtrees_.size() < whole_tiles_ || digests.size() < kTileWidth * kDigestBytes;
+  const bool complete = digests.size() == kTileWidth * kDigestBytes;
+  if (complete && nodes.back() != node(static_cast<unsigned>(kTileHeight * (level + 1)), tile)) {
+    throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
+                " is not the one that the tile above it has; run ledger verify");
+  }
+  const bool whole = level > 0 || subtrees_.size() < whole_tiles_ || !complete;
   const unsigned lowest = whole ? 0 : kGroupHeight;
   if (!whole) nodes = {nodes.begin() + offset_of(lowest), nodes.end()};
   return subtrees_[place] = {digests.size() / kDigestBytes, lowest, std::move(nodes)};
@@ -113,16 +119,22 @@ const Tree::Subtrees& Tree::subtrees(uint64_t level, uint64_t tile) const {
 // The leaves number * 8 and up, over which `root` was when all of their tile was read.
 const Tree::Group& Tree::group(uint64_t number, const Digest& root) const {
   if (group_.number == number) return group_;
-  if (!read_group_) {
-    read_group_.emplace(*db_,
-                        "SELECT substr(digests, ?, ?) FROM node WHERE level = 0 AND tile = ?");
-  }
   constexpr uint64_t kBytes = kGroupWidth * kDigestBytes;
   const uint64_t tile = number * kGroupWidth / kTileWidth;
   const uint64_t offset = number * kBytes % (kTileWidth * kDigestBytes);
-  const bool there = read_group_->with(offset + 1, kBytes, tile).next();
-  std::vector<Digest> nodes = nodes_over(there ? read_group_->view(0) : "", kGroupWidth);
-  read_group_->run();
+  if (!raw_) raw_.emplace(*db_);
+  std::array<char, kBytes> raw;
+  std::vector<Digest> nodes;
+  if (raw_->read(tile, offset, raw)) nodes = nodes_over({raw.data(), raw.size()}, kGroupWidth);
+  if (nodes.empty() || nodes.back() != root) {
+    if (!read_group_) {
+      read_group_.emplace(*db_,
+                          "SELECT substr(digests, ?, ?) FROM node WHERE level = 0 AND tile = ?");
+    }
+    const bool there = read_group_->with(offset + 1, kBytes, tile).next();
+    nodes = nodes_over(there ? read_group_->view(0) : "", kGroupWidth);
+    read_group_->run();
+  }
   if (nodes.back() != root) {
     throw Error(Errc::corrupt, db_->name(), ": tile ", tile,
                 " of level 0 has changed since it was read; run ledger verify");
@@ -152,8 +164,13 @@ Digest Tree::range(uint64_t begin, uint64_t end) const {
   if (std::has_single_bit(n)) {
     return node(static_cast<unsigned>(std::countr_zero(n)), begin / n);
   }
+  // The same for every proof under one tree head.
+  const auto known = ragged_.find({begin, end});
+  if (known != ragged_.end()) return known->second;
+  if (ragged_.size() >= kMaxRagged) ragged_.clear();
   const uint64_t left = std::bit_floor(n);
-  return node_digest(range(begin, begin + left), range(begin + left, end));
+  const Digest digest = node_digest(range(begin, begin + left), range(begin + left, end));
+  return ragged_[{begin, end}] = digest;
 }
 
 Digest Tree::root(uint64_t size) const {

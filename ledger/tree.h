@@ -17,6 +17,7 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/merkle.h"
+#include "ledger/raw_tiles.h"
 #include "ledger/sqlite.h"
 
 namespace cleared::ledger {
@@ -72,7 +73,9 @@ class Tree {
   std::optional<Statement> write_;
   mutable std::unordered_map<uint64_t, Subtrees> subtrees_;  // by level << 56 | tile
   mutable Group group_;                                      // the newest that was asked for
+  mutable std::optional<RawTiles> raw_;
   mutable std::optional<Statement> read_tile_, read_group_;
+  mutable std::map<std::pair<uint64_t, uint64_t>, Digest> ragged_;  // roots that no tile holds
 };
 
 }  // namespace cleared::ledger
