@@ -219,9 +219,28 @@ void set_parts(const std::map<std::string, double>& limits, const ShardStanding&
   if (shard.part_size() == 1 && shard.part(0).share() == 0) shard.clear_part();
 }
 
+// Throws Refused when no order holds the shares.
+std::optional<SharePlan> plan_of(const Store& store, const Permit& permit,
+                                 const PermitRequest& request) {
+  if (permit.share_size() == 0) return {};
+  if (request.revocable_last) refuse_revocable_last(permit);
+  if (request.buckets) refuse_buckets(permit);
+  ShareRequest asked{limits_of(permit), {}, request.drawn + request.draws, request.fit};
+  for (const Permit::Shard& shard : permit.shard()) {
+    const auto seq = shard_record(store, to_hex(require_digest_name(shard.root(), "shard")));
+    const auto groups = groups_of(shard);
+    const Manifest manifest = recorded_samples(store, seq);
+    for (size_t i = 0; i < manifest.samples.size(); ++i) {
+      const ManifestSample& sample = manifest.samples[i];
+      asked.samples.push_back({sample.digest, sample.duration_us, groups.at(i)});
+    }
+  }
+  return plan_shares(asked);
+}
+
 // Throws Refused when the run might consume a clip more often than is left, in all samples of it.
-void check_passes(const Store& store, const Permit& permit, const PermitRequest& request) {
-  const std::optional<SharePlan> plan = plan_of(store, permit, request);
+void check_passes(const Store& store, const Permit& permit, const std::optional<SharePlan>& plan,
+                  const PermitRequest& request) {
   const bool counts = std::any_of(permit.shard().begin(), permit.shard().end(),
                                   [](const auto& shard) { return shard.has_max_passes(); });
   if (!counts) return;
@@ -268,32 +287,14 @@ uint64_t end_of_run(const Store& store, const std::string& run) {
   return select.unsigned_integer(0);
 }
 
-std::optional<SharePlan> plan_of(const Store& store, const Permit& permit,
-                                 const PermitRequest& request) {
-  if (permit.share_size() == 0) return {};
-  if (request.revocable_last) refuse_revocable_last(permit);
-  if (request.buckets) refuse_buckets(permit);
-  ShareRequest asked{limits_of(permit), {}, request.drawn + request.draws, request.fit};
-  for (const Permit::Shard& shard : permit.shard()) {
-    const auto seq = shard_record(store, to_hex(require_digest_name(shard.root(), "shard")));
-    const auto groups = groups_of(shard);
-    const Manifest manifest = recorded_samples(store, seq);
-    for (size_t i = 0; i < manifest.samples.size(); ++i) {
-      const ManifestSample& sample = manifest.samples[i];
-      asked.samples.push_back({sample.digest, sample.duration_us, groups.at(i)});
-    }
-  }
-  return plan_shares(asked);
-}
-
-PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request) {
+PlannedPermit make_permit(const Store& store, const Rights& rights, const PermitRequest& request) {
   if (request.hours < 1 || request.hours > kMaxHours) {
     throw Error(Errc::usage, "permit: --hours must be 1 to ", kMaxHours);
   }
   const uint64_t now = judging_time_us(store);
   const TreeHead head = newest_head(store);
-  PermitText text;
-  Permit& permit = *text.mutable_permit();
+  PlannedPermit out;
+  Permit& permit = *out.text.mutable_permit();
   permit.set_run(request.run);
   permit.set_config_digest(digest_name(request.config_digest));
   *permit.mutable_purpose() = request.purpose;
@@ -338,25 +339,26 @@ PermitText make_permit(const Store& store, const Rights& rights, const PermitReq
   const auto limits = share_limits(rights, shards);
   set_shares(limits, permit);
   for (const ShardStanding& shard : shards) {
-    auto* out = permit.add_shard();
-    out->set_root("sha256:" + shard.root);
-    out->set_samples(shard.samples);
-    for (const std::string& ref : shard.licences) out->add_licence(ref);
-    out->set_valid_from(shard.valid_from);
-    out->set_valid_to(shard.valid_to);
-    if (is_revocable(rights, shard)) out->set_revocable(true);
-    if (!limits.empty()) set_parts(limits, shard, *out);
+    auto* listed = permit.add_shard();
+    listed->set_root("sha256:" + shard.root);
+    listed->set_samples(shard.samples);
+    for (const std::string& ref : shard.licences) listed->add_licence(ref);
+    listed->set_valid_from(shard.valid_from);
+    listed->set_valid_to(shard.valid_to);
+    if (is_revocable(rights, shard)) listed->set_revocable(true);
+    if (!limits.empty()) set_parts(limits, shard, *listed);
     const auto left = passes_left(store, rights, shard, request.purpose,
                                   request.resumes.empty() ? "" : request.run, now);
-    if (left) out->set_max_passes(static_cast<uint32_t>(*left));
+    if (left) listed->set_max_passes(static_cast<uint32_t>(*left));
   }
-  check_passes(store, permit, request);
+  out.plan = plan_of(store, permit, request);
+  check_passes(store, permit, out.plan, request);
   for (const std::string role : {"approver", "licensor"}) {
     for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
       permit.add_revoker(format_verifier_key(key));
     }
   }
-  return text;
+  return out;
 }
 
 void check_permit(const Store& store, const Rights& rights, const Permit& permit) {

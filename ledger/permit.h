@@ -35,14 +35,14 @@ struct PermitRequest {
   std::vector<Foreign> foreign = {};
 };
 
+// A permit, and how the run will draw so that shares hold; no plan when it limits none.
+struct PlannedPermit {
+  PermitText text;
+  std::optional<SharePlan> plan;
+};
 // The permit for every approved shard, to be signed and appended. The head is the newest signed
-// one.
-PermitText make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
-
-// How the run will draw so that shares hold (ledger/shares.h); nothing when the permit limits none.
-// Throws Refused when no order holds them.
-std::optional<SharePlan> plan_of(const Store& store, const Permit& permit,
-                                 const PermitRequest& request);
+// one. Refused, too, when no order holds the shares.
+PlannedPermit make_permit(const Store& store, const Rights& rights, const PermitRequest& request);
 
 // The step up to which the record has the run: what it consumed until then is counted in what
 // limits leave. Error{not_found} for a run without a checkpoint.

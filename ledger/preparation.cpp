@@ -28,6 +28,15 @@ size_t add_rows(const Fact& fact, RowBuffer& buffer) {
   return buffer.rows().size() - before;
 }
 
+// Which of them may be in the map already.
+void look_up(std::vector<Prepared>& records, const StateMap& map) {
+  std::vector<Digest> keys;
+  for (const Prepared& record : records)
+    keys.push_back(record.subject ? record.subject->key : Digest{});
+  const std::vector<bool> may = map.may_be_in_runs(keys);
+  for (size_t i = 0; i < records.size(); ++i) records[i].may_be_mapped = may[i];
+}
+
 void hash(std::vector<Prepared>& records) {
   std::vector<ByteView> messages;
   for (const Prepared& record : records) messages.push_back(as_bytes(record.bytes));
@@ -93,7 +102,6 @@ std::unique_ptr<PreparedBlock> Preparation::make_block(size_t first) {
   try {
     for (size_t i = first; i < end; ++i) {
       Prepared record = prepare(facts_[i], at_us_, block->buffer);
-      if (record.subject) map_.fetch_soon(record.subject->key);
       record.first_row = block->buffer.rows().size();
       if (Admission::rows_say_all(facts_[i])) record.rows = add_rows(facts_[i], block->buffer);
       block->records.push_back(std::move(record));
@@ -101,9 +109,7 @@ std::unique_ptr<PreparedBlock> Preparation::make_block(size_t first) {
   } catch (...) {
     block->failure = std::current_exception();
   }
-  for (Prepared& record : block->records) {
-    if (record.subject) record.may_be_mapped = map_.may_be_in_runs(record.subject->key);
-  }
+  look_up(block->records, map_);
   hash(block->records);
   return block;
 }

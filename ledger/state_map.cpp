@@ -7,6 +7,8 @@
 #include <numeric>
 #include <optional>
 
+#include <sys/mman.h>
+
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
@@ -300,20 +302,34 @@ size_t RunFilter::bytes_for(uint64_t entries, uint64_t bits_each) {
   return (entries * bits_each / 512 + 1) * 64;
 }
 
+std::string RunFilter::zeros(size_t bytes) {
+  constexpr uintptr_t kPage = 4096;
+  std::string out;
+  out.reserve(bytes);
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(out.data()) / kPage * kPage + kPage;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(out.data() + bytes) / kPage * kPage;
+  // A wish, granted or not; before the memory is touched.
+  if (begin < end) {
+    static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE));
+  }
+  out.resize(bytes);
+  return out;
+}
+
 void RunFilter::add(std::string_view entries) {
   constexpr size_t kAhead = 16 * kEntryBytes;
   for (size_t at = 0; at < entries.size(); at += kEntryBytes) {
-    fetch_soon(bytes_, entries.substr(std::min(at + kAhead, entries.size() - kEntryBytes)));
+    __builtin_prefetch(
+        block_of(bytes_, entries.substr(std::min(at + kAhead, entries.size() - kEntryBytes))));
     for_each_bit(bytes_.size() * 8, entries.substr(at), [&](size_t bit) {
       bytes_[bit / 8] = static_cast<char>(bytes_[bit / 8] | 1 << bit % 8);
     });
   }
 }
 
-bool RunFilter::may_hold(std::string_view bytes, const Digest& key) {
+bool RunFilter::block_may_hold(const char* block, const Digest& key) {
   bool all = true;
-  for_each_bit(bytes.size() * 8, key.text(),
-               [&](size_t bit) { all = all && (bytes[bit / 8] >> bit % 8 & 1) != 0; });
+  for_each_bit(512, key.text(), [&](size_t bit) { all = all && (block[bit / 8] >> bit % 8 & 1); });
   return all;
 }
 
@@ -321,7 +337,8 @@ StateMap::StateMap(const Database& db) : db_(&db) {
   Statement select(db, "SELECT run, entries, root, directory, filter FROM map_run ORDER BY run");
   while (select.next()) {
     Run run{select.unsigned_integer(0), select.unsigned_integer(1), Digest{}, select.text(3),
-            select.text(4)};
+            RunFilter::zeros(select.view(4).size())};
+    select.view(4).copy(run.filter.data(), run.filter.size());
     const auto root = digest_from_raw(select.view(2));
     const uint64_t leaves = run.entries + 1;
     if (!root || run.entries >= kMaxEntries || run.filter.empty() || run.filter.size() % 64 != 0 ||
@@ -413,9 +430,19 @@ std::vector<uint64_t> StateMap::find_pending(const Digest& key) const {
   return found;
 }
 
-bool StateMap::may_be_in_runs(const Digest& key) const {
-  return std::any_of(runs_.begin(), runs_.end(),
-                     [&](const Run& run) { return RunFilter::may_hold(run.filter, key); });
+std::vector<bool> StateMap::may_be_in_runs(std::span<const Digest> keys) const {
+  std::vector<bool> may(keys.size());
+  std::vector<const char*> blocks(keys.size());
+  for (const Run& run : runs_) {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      blocks[i] = RunFilter::block_of(run.filter, keys[i].text());
+      __builtin_prefetch(blocks[i]);
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (RunFilter::block_may_hold(blocks[i], keys[i])) may[i] = true;
+    }
+  }
+  return may;
 }
 
 std::string StateMap::take_pending() {
@@ -446,10 +473,6 @@ size_t StateMap::runs_to_keep(uint64_t added) const {
     added += runs_[--keep].entries;
   }
   return keep;
-}
-
-void StateMap::fetch_soon(const Digest& key) const {
-  for (const Run& run : runs_) RunFilter::fetch_soon(run.filter, key.text());
 }
 
 StateRecord StateMap::flush(uint64_t run, uint64_t size) {

@@ -59,12 +59,11 @@ class StateMap {
 
   // Numbers of the records about this subject, rising.
   std::vector<uint64_t> find(const Digest& key) const;
-  // The same among what was added since the last flush(), and whether more may be in the file; the
-  // latter from any thread while nothing is flushed.
+  // The same among what was added since the last flush(), and which of some keys may be in the file
+  // besides; the latter from any thread while nothing is flushed, and best of many keys at once: it
+  // waits for memory once a run, not once a key.
   std::vector<uint64_t> find_pending(const Digest& key) const;
-  bool may_be_in_runs(const Digest& key) const;
-  // Ahead of may_be_in_runs(), which otherwise waits for memory, once a run.
-  void fetch_soon(const Digest& key) const;
+  std::vector<bool> may_be_in_runs(std::span<const Digest> keys) const;
 
   // Makes what was added a run, named `run`, merges it with the newest ones that are there, and
   // says what the file now holds. Inside the caller's transaction.
@@ -119,14 +118,22 @@ class RunFilter {
   static constexpr uint64_t kBits = 20;  // an entry; at first it was 12
   static size_t bytes_for(uint64_t entries, uint64_t bits_each = kBits);
 
-  explicit RunFilter(uint64_t entries) : bytes_(bytes_for(entries), '\0') {}
+  explicit RunFilter(uint64_t entries) : bytes_(zeros(bytes_for(entries))) {}
   void add(std::string_view entries);  // as they lie in a chunk
   std::string take() && { return std::move(bytes_); }
 
-  static bool may_hold(std::string_view bytes, const Digest& key);
-  static void fetch_soon(std::string_view bytes, std::string_view key) {
-    __builtin_prefetch(&bytes[block_of(bytes.size() * 8, key) / 8]);
+  static bool may_hold(std::string_view bytes, const Digest& key) {
+    return block_may_hold(block_of(bytes, key.text()), key);
   }
+  // The same in two steps, of which the second waits for memory: where the bits of a key lie, and
+  // whether they are all set.
+  static const char* block_of(std::string_view bytes, std::string_view key) {
+    return &bytes[block_of(bytes.size() * 8, key) / 8];
+  }
+  static bool block_may_hold(const char* block, const Digest& key);
+  // Memory for a filter, in huge pages where the system has some: it is read at random, and each
+  // key would else wait for the place of its page, too.
+  static std::string zeros(size_t bytes);
   // The bits of a filter of this many that stand for what begins with these 16 bytes.
   template <class Body>
   static void for_each_bit(size_t bits, std::string_view key, const Body& body) {

@@ -801,7 +801,13 @@ std::string Store::prove(uint64_t seq) const {
     throw Error(Errc::not_found, path_.string(), ": record ", seq,
                 " is under no signed tree head yet; sign one with ledger sign-head");
   }
-  return format_tlog_proof({std::nullopt, seq, Tree(db_).inclusion_proof(seq, head.size), note});
+  TlogProof proof{std::nullopt, seq, Tree(db_).inclusion_proof(seq, head.size), note};
+  const Digest leaf = leaf_digest(as_bytes(Entries(db_).read(seq)));
+  if (!verify_inclusion(leaf, seq, head.size, proof.path, head.root)) {
+    throw Error(Errc::corrupt, path_.string(), ": record ", seq,
+                " is not the one that was signed; run ledger verify");
+  }
+  return format_tlog_proof(proof);
 }
 
 Store::StateProof Store::prove_subject(const Digest& subject) const {

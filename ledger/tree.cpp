@@ -1,6 +1,7 @@
 #include "ledger/tree.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "ledger/base/error.h"
@@ -11,25 +12,27 @@ namespace {
 constexpr uint64_t kTileWidth = 256;
 constexpr unsigned kTileHeight = 8;
 constexpr size_t kDigestBytes = 32;
-constexpr size_t kMaxTilesKept = 8192;  // 16 KB each
+constexpr size_t kMaxTiles = 65'536;
+constexpr size_t kMaxRagged = 1024;
+constexpr unsigned kGroupHeight = 3;
+constexpr uint64_t kGroupWidth = uint64_t{1} << kGroupHeight;
 
-// Where the nodes of this height begin in Subtrees::nodes.
-constexpr size_t offset_of(unsigned height) {
-  return 2 * kTileWidth - (2 * kTileWidth >> height);
+// Where the nodes of this height begin behind `width` digests and the nodes over them.
+constexpr size_t offset_of(unsigned height, uint64_t width = kTileWidth) {
+  return 2 * width - (2 * width >> height);
 }
 
-// `digests` and the nodes over every complete pair of them.
-std::vector<Digest> nodes_over(std::string_view digests) {
-  std::vector<Digest> out(2 * kTileWidth - 1);
-  const size_t width = digests.size() / kDigestBytes;
-  for (size_t i = 0; i < width; ++i) {
+// `digests`, up to `width`, and the nodes over every complete pair of them.
+std::vector<Digest> nodes_over(std::string_view digests, uint64_t width = kTileWidth) {
+  std::vector<Digest> out(2 * width - 1);
+  const size_t there = digests.size() / kDigestBytes;
+  for (size_t i = 0; i < there; ++i) {
     out[i] = *digest_from_raw(digests.substr(i * kDigestBytes, kDigestBytes));
   }
-  for (unsigned height = 1; height <= kTileHeight; ++height) {
-    const size_t below = offset_of(height - 1);
-    const size_t nodes = width >> height;
-    node_digests(std::span(out).subspan(below, 2 * nodes),
-                 std::span(out).subspan(offset_of(height), nodes));
+  for (unsigned height = 1; width >> height != 0; ++height) {
+    const size_t nodes = there >> height;
+    node_digests(std::span(out).subspan(offset_of(height - 1, width), 2 * nodes),
+                 std::span(out).subspan(offset_of(height, width), nodes));
   }
   return out;
 }
@@ -41,8 +44,13 @@ std::string Tree::read_tile(uint64_t level, uint64_t tile) const {
     return at->second.digests;
   }
   if (const auto at = changed_.find({level, tile}); at != changed_.end()) return at->second;
-  Statement select(*db_, "SELECT digests FROM node WHERE level = ? AND tile = ?");
-  return select.with(level, tile).next() ? select.text(0) : std::string();
+  if (!read_tile_) {
+    read_tile_.emplace(*db_, "SELECT digests FROM node WHERE level = ? AND tile = ?");
+  }
+  const bool there = read_tile_->with(level, tile).next();
+  std::string digests = there ? read_tile_->text(0) : std::string();
+  read_tile_->run();  // to its end: what is half read keeps an old state of the file alive
+  return digests;
 }
 
 void Tree::append(uint64_t seq, const Digest& leaf) {
@@ -90,13 +98,48 @@ const Tree::Subtrees& Tree::subtrees(uint64_t level, uint64_t tile) const {
   const uint64_t place = level << 56 | tile;
   const auto found = subtrees_.find(place);
   if (found != subtrees_.end()) return found->second;
-  if (subtrees_.size() >= kMaxTilesKept) subtrees_.clear();
+  if (subtrees_.size() >= kMaxTiles) subtrees_.clear();
   const std::string digests = read_tile(level, tile);
   if (digests.size() > kTileWidth * kDigestBytes || digests.size() % kDigestBytes != 0) {
     throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
                 " is of no size that a tile has; run ledger verify");
   }
-  return subtrees_[place] = {digests.size() / kDigestBytes, nodes_over(digests)};
+  std::vector<Digest> nodes = nodes_over(digests);
+  const bool complete = digests.size() == kTileWidth * kDigestBytes;
+  if (complete && nodes.back() != node(static_cast<unsigned>(kTileHeight * (level + 1)), tile)) {
+    throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
+                " is not the one that the tile above it has; run ledger verify");
+  }
+  const bool whole = level > 0 || subtrees_.size() < whole_tiles_ || !complete;
+  const unsigned lowest = whole ? 0 : kGroupHeight;
+  if (!whole) nodes = {nodes.begin() + offset_of(lowest), nodes.end()};
+  return subtrees_[place] = {digests.size() / kDigestBytes, lowest, std::move(nodes)};
+}
+
+// The leaves number * 8 and up, over which `root` was when all of their tile was read.
+const Tree::Group& Tree::group(uint64_t number, const Digest& root) const {
+  if (group_.number == number) return group_;
+  constexpr uint64_t kBytes = kGroupWidth * kDigestBytes;
+  const uint64_t tile = number * kGroupWidth / kTileWidth;
+  const uint64_t offset = number * kBytes % (kTileWidth * kDigestBytes);
+  if (!raw_) raw_.emplace(*db_);
+  std::array<char, kBytes> raw;
+  std::vector<Digest> nodes;
+  if (raw_->read(tile, offset, raw)) nodes = nodes_over({raw.data(), raw.size()}, kGroupWidth);
+  if (nodes.empty() || nodes.back() != root) {
+    if (!read_group_) {
+      read_group_.emplace(*db_,
+                          "SELECT substr(digests, ?, ?) FROM node WHERE level = 0 AND tile = ?");
+    }
+    const bool there = read_group_->with(offset + 1, kBytes, tile).next();
+    nodes = nodes_over(there ? read_group_->view(0) : "", kGroupWidth);
+    read_group_->run();
+  }
+  if (nodes.back() != root) {
+    throw Error(Errc::corrupt, db_->name(), ": tile ", tile,
+                " of level 0 has changed since it was read; run ledger verify");
+  }
+  return group_ = {number, std::move(nodes)};
 }
 
 // The complete subtree of 2^height leaves number index * 2^height and up.
@@ -110,7 +153,10 @@ Digest Tree::node(unsigned height, uint64_t index) const {
     throw Error(Errc::corrupt, db_->name(), ": tile ", tile, " of level ", level,
                 " is missing or short; run ledger verify");
   }
-  return in.nodes[offset_of(inner) + position];
+  if (inner >= in.lowest) return in.nodes[offset_of(inner) - offset_of(in.lowest) + position];
+  const uint64_t in_tile = (position << inner) / kGroupWidth;
+  const Group& low = group(tile * (kTileWidth / kGroupWidth) + in_tile, in.nodes[in_tile]);
+  return low.nodes[offset_of(inner, kGroupWidth) + position % (kGroupWidth >> inner)];
 }
 
 Digest Tree::range(uint64_t begin, uint64_t end) const {
@@ -118,8 +164,13 @@ Digest Tree::range(uint64_t begin, uint64_t end) const {
   if (std::has_single_bit(n)) {
     return node(static_cast<unsigned>(std::countr_zero(n)), begin / n);
   }
+  // The same for every proof under one tree head.
+  const auto known = ragged_.find({begin, end});
+  if (known != ragged_.end()) return known->second;
+  if (ragged_.size() >= kMaxRagged) ragged_.clear();
   const uint64_t left = std::bit_floor(n);
-  return node_digest(range(begin, begin + left), range(begin + left, end));
+  const Digest digest = node_digest(range(begin, begin + left), range(begin + left, end));
+  return ragged_[{begin, end}] = digest;
 }
 
 Digest Tree::root(uint64_t size) const {

@@ -431,7 +431,7 @@ void permit_lines(const fs::path& path, BenchTable& table) {
   const double all = seconds_of([&] {
     std::unique_ptr<Rights> rights;
     verify = seconds_of([&] { rights = std::make_unique<Rights>(made.store()); });
-    text = make_permit(made.store(), *rights, made.request());
+    text = make_permit(made.store(), *rights, made.request()).text;
   });
   CLEARED_CHECK(text.permit().shard_size() == 100);
   table.line({"permit, 10^6 clips, 2,000 licences", all - verify, "s", kAtMost, 2});

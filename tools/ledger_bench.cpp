@@ -35,6 +35,8 @@ namespace {
 
 constexpr uint64_t kPerCommit = 10'000;
 constexpr uint64_t kCommitsPerHead = 10;
+constexpr uint64_t kCompareEvery = 250'000;
+constexpr size_t kBytesMore = 240;  // that our ledger has for a record than SQLite for its row
 constexpr auto kAtLeast = Measured::Goal::at_least;
 constexpr auto kAtMost = Measured::Goal::at_most;
 
@@ -98,7 +100,7 @@ std::string plain_schema(const std::string& index) {
 }
 
 void insert_plain(const Database& db, Statement& insert, uint64_t first,
-                  const std::vector<std::string>& ids) {
+                  const std::vector<std::string>& ids, const std::string& caption) {
   const auto number = [](uint64_t v) { return Cell{ValueType::integer, static_cast<int64_t>(v)}; };
   const auto real = [](double v) { return Cell{ValueType::real, 0, v}; };
   const auto text = [](std::string_view v) { return Cell{ValueType::text, 0, 0, v}; };
@@ -114,29 +116,121 @@ void insert_plain(const Database& db, Statement& insert, uint64_t first,
                         real(100.5),
                         real(420.25),
                         real(3.5),
-                        text("a boat under a bridge at dusk")};
+                        text(caption)};
     insert.with_rows(std::span(&row, 1)).run();
   }
   transaction.commit();
 }
 
-// Rows a second by SQLite alone: without a log, without a tree.
-double plain_rows(const fs::path& path, uint64_t records, const std::string& index) {
-  const Database db = Database::create(path);
-  db.exec(plain_schema(index));
-  Statement insert(db, "INSERT INTO clip VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  double total = 0;
-  for (uint64_t done = 0; done < records; done += kPerCommit) {
+// Rows by SQLite alone, without a log, without a tree; `more` bytes in each.
+class PlainRows {
+ public:
+  PlainRows(const fs::path& path, const std::string& index, size_t more)
+      : db_(made(path, index)),
+        insert_(db_, "INSERT INTO clip VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        caption_("a boat under a bridge at dusk" + std::string(more, '.')) {}
+
+  // Seconds for 10,000 more.
+  double step() {
     std::vector<std::string> ids;
-    for (uint64_t i = 0; i < kPerCommit; ++i) ids.push_back(to_hex(clip_id(done + i)));
-    total += seconds_of([&] {
-      insert_plain(db, insert, done, ids);
-      if ((done / kPerCommit + 1) % kCommitsPerHead == 0) {
-        db.integer("PRAGMA wal_checkpoint(TRUNCATE)");
+    for (uint64_t i = 0; i < kPerCommit; ++i) ids.push_back(to_hex(clip_id(rows_ + i)));
+    const double took = seconds_of([&] {
+      insert_plain(db_, insert_, rows_, ids, caption_);
+      if ((rows_ / kPerCommit + 1) % kCommitsPerHead == 0) {
+        db_.integer("PRAGMA wal_checkpoint(TRUNCATE)");
       }
     });
+    rows_ += kPerCommit;
+    return took;
   }
+
+ private:
+  static Database made(const fs::path& path, const std::string& index) {
+    Database db = Database::create(path);
+    db.exec(plain_schema(index));
+    return db;
+  }
+  Database db_;
+  Statement insert_;
+  const std::string caption_;
+  uint64_t rows_ = 0;
+};
+
+double plain_rows_per_s(const fs::path& path, uint64_t records, const std::string& index) {
+  PlainRows rows(path, index, 0);
+  double total = 0;
+  for (uint64_t done = 0; done < records; done += kPerCommit) total += rows.step();
   return static_cast<double>(records) / total;
+}
+
+// A ledger that grows by commits of 10,000, with a signed head after every tenth.
+class GrowingLedger {
+ public:
+  GrowingLedger(const fs::path& path, const SignerKey& key, uint64_t sources)
+      : key_(key), sources_(sources), store_(made(path, key), Access::append) {
+    store_.append(source_facts(sources));
+  }
+  double step() {
+    const std::vector<Fact> facts = clip_facts(clips_, kPerCommit, sources_);
+    clips_ += kPerCommit;
+    return seconds_of([&] {
+      store_.append(facts, Store::Durable::later);
+      if (clips_ / kPerCommit % kCommitsPerHead == 0) head();
+    });
+  }
+  void head() { store_.sign_head(key_); }
+
+ private:
+  static const fs::path& made(const fs::path& path, const SignerKey& key) {
+    Store::create(path, key.verifier);
+    return path;
+  }
+  const SignerKey& key_;
+  uint64_t sources_;
+  uint64_t clips_ = 0;
+  Store store_;
+};
+
+// Seconds a record in a new file, from 10,000 to 100,000 records: the first 10,000 find a disk with
+// nothing to do.
+template <class Grower>
+double beginning_s(Grower grower) {
+  grower.step();
+  double took = 0;
+  for (uint64_t i = 1; i < kCommitsPerHead; ++i) took += grower.step();
+  return took / static_cast<double>((kCommitsPerHead - 1) * kPerCommit);
+}
+
+// What appending costs from one size to the next, tenfold ones and from a million on threefold ones
+// too, in turns with what it costs in a new file: a machine is quicker at one moment than at
+// another.
+struct Stretch {
+  uint64_t end = 0;
+  double rate = 0;       // records a second
+  double beginning = 0;  // of new files, meanwhile; 0 up to 100,000
+};
+template <class Step, class Beginning, class Use>
+double grow(uint64_t records, const Step& step, const Beginning& beginning, const Use& use) {
+  double all = 0, took = 0, compared = 0;
+  int times = 0;
+  uint64_t counted = 0, mark = kPerCommit;
+  for (uint64_t done = 0; done < records;) {
+    took += step();
+    done += kPerCommit;
+    if (done % kCompareEvery == 0) {
+      compared += beginning();
+      ++times;
+    }
+    if (done != mark && done != records) continue;
+    use(Stretch{done, static_cast<double>(done - counted) / took,
+                times == 0 ? 0 : times / compared});
+    all += took;
+    took = compared = 0;
+    times = 0;
+    counted = done;
+    mark = mark < 1'000'000 ? mark * 10 : mark % 3 == 0 ? mark / 3 * 10 : mark * 3;
+  }
+  return all;
 }
 
 // Adds to a file as much as a single append writes, and syncs it.
@@ -216,6 +310,7 @@ class Bench {
                  std::to_string(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))) + " cores");
     growth();
     if (o_.keep) keep();
+    flatness_of_peer();
     append_peers();
     single_append();
     full_verify();
@@ -235,44 +330,29 @@ class Bench {
     write_file(kept.string() + ".head", read_file(ledger().string() + ".head"));
   }
 
-  // Commits of 10,000, a signed head after every tenth. A line for each tenfold size, and from a
-  // million on for the threefold ones too: what the records since the line before cost, and the
-  // most memory so far.
   void growth() {
-    Store::create(ledger(), log_key_.verifier);
-    Store store(ledger(), Access::append);
-    store.append(source_facts(o_.sources));
-    double since = 0;
-    uint64_t counted = 0, mark = kPerCommit;
-    for (uint64_t done = 0; done < o_.records;) {
-      const std::vector<Fact> facts = clip_facts(done, kPerCommit, o_.sources);
-      done += kPerCommit;
-      const double took = seconds_of([&] {
-        store.append(facts, Store::Durable::later);
-        const bool head = done / kPerCommit % kCommitsPerHead == 0 || done == o_.records;
-        if (head) store.sign_head(log_key_);
-      });
-      append_s_ += took;
-      since += took;
-      if (done != mark && done != o_.records) continue;
-      growth_line(done, static_cast<double>(done - counted) / since);
-      since = 0;
-      counted = done;
-      mark = mark < 1'000'000 ? mark * 10 : mark % 3 == 0 ? mark / 3 * 10 : mark * 3;
+    {
+      GrowingLedger growing(ledger(), log_key_, o_.sources);
+      append_s_ = grow(
+          o_.records, [&] { return growing.step(); },
+          [&] {
+            const BenchFolder small(o_.folder);
+            return beginning_s(GrowingLedger(small / "new.db", log_key_, o_.sources));
+          },
+          [&](const Stretch& stretch) { growth_lines(stretch); });
+      append_s_ += seconds_of([&] { growing.head(); });
     }
     const auto bytes = static_cast<double>(fs::file_size(ledger()));
     table_.line({"size of the file, per record", bytes / static_cast<double>(o_.records), "bytes"});
   }
 
-  // The first 10,000 find a disk with nothing to do; what the next 90,000 cost is what is compared.
-  void growth_line(uint64_t done, double rate) {
-    const std::string size = std::to_string(done);
-    if (done <= kPerCommit * kCommitsPerHead) first_rate_ = rate;
-    table_.line({.what = "append, to " + size,
-                 .value = rate,
+  void growth_lines(const Stretch& stretch) {
+    flatness_ = stretch.beginning == 0 ? 0 : stretch.rate / stretch.beginning;
+    table_.line({.what = "append, to " + std::to_string(stretch.end),
+                 .value = stretch.rate,
                  .unit = "rec/s",
-                 .beside = done <= kPerCommit * kCommitsPerHead ? 0 : first_rate_,
-                 .limit = "from 10,000 to 100,000"});
+                 .beside = stretch.beginning,
+                 .limit = "new ledgers to 100,000, in turns"});
     table_.line({.what = "  memory at most",
                  .value = peak_megabytes(),
                  .unit = "MB",
@@ -280,12 +360,34 @@ class Bench {
                  .wanted = 300});
   }
 
+  // Does SQLite stay as quick, when it writes as many bytes? For the newest stretch.
+  void flatness_of_peer() {
+    if (flatness_ == 0) return;
+    PlainRows rows(folder_ / "bytes.db", "", kBytesMore);
+    Stretch last;
+    grow(
+        o_.records, [&] { return rows.step(); },
+        [&] {
+          const BenchFolder small(o_.folder);
+          return beginning_s(PlainRows(small / "new.db", "", kBytesMore));
+        },
+        [&](const Stretch& stretch) { last = stretch; });
+    fs::remove(folder_ / "bytes.db");
+    table_.line({.what = "SQLite alone, as many bytes",
+                 .value = last.rate,
+                 .unit = "rows/s",
+                 .beside = last.beginning,
+                 .limit = "new files to 100,000, in turns"});
+    table_.line({"append, against its beginning", flatness_, "", kAtLeast, 0.92,
+                 last.rate / last.beginning, "SQLite's rows against theirs"});
+  }
+
   void append_peers() {
     const uint64_t records = std::min<uint64_t>(o_.records, 300'000);
     const double rate = static_cast<double>(o_.records) / append_s_;
-    const double plain = plain_rows(folder_ / "plain.db", records, "");
-    const double indexed =
-        plain_rows(folder_ / "indexed.db", records, "CREATE UNIQUE INDEX clip_id ON clip(id)");
+    const double plain = plain_rows_per_s(folder_ / "plain.db", records, "");
+    const double indexed = plain_rows_per_s(folder_ / "indexed.db", records,
+                                            "CREATE UNIQUE INDEX clip_id ON clip(id)");
     table_.line({"append, 10,000 a commit", rate, "rec/s", kAtLeast, 150'000, plain,
                  "rows by SQLite alone"});
     table_.line({.what = "  the same",
@@ -464,7 +566,7 @@ class Bench {
   BenchTable table_;
   SignerKey log_key_;
   double append_s_ = 0;
-  double first_rate_ = 0;
+  double flatness_ = 0;  // of the newest stretch
 };
 
 }  // namespace

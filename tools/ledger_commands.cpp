@@ -418,8 +418,7 @@ int ledger_approve(const LedgerOptions& o) {
 namespace {
 
 // How the run will draw where shares are limited.
-void print_shares(const Store& store, const Permit& permit, const PermitRequest& request) {
-  const auto plan = plan_of(store, permit, request);
+void print_shares(const Permit& permit, const std::optional<SharePlan>& plan) {
   for (size_t g = 1; plan && g < plan->groups.size(); ++g) {
     const auto& share = permit.share(static_cast<int>(g) - 1);
     std::printf(
@@ -478,22 +477,22 @@ int ledger_permit(const LedgerOptions& o) {
   request.hours = o.hours;
   request.leave_out_refused = o.leave_out;
   request.only = o.name;
-  PermitText text;
+  PlannedPermit made;
   try {
-    text = make_permit(store, rights, request);
+    made = make_permit(store, rights, request);
   } catch (const Refused& refused) {
     return record_refusal(store, o, "permit", config.name() + " " + digest_name(loaded.digest),
                           refused.verdict());
   }
-  const Permit permit = text.permit();
-  const auto lists = split_lists(*text.mutable_permit());
-  const std::string note = signed_text(format_textproto(text), key);
+  const Permit permit = made.text.permit();
+  const auto lists = split_lists(*made.text.mutable_permit());
+  const std::string note = signed_text(format_textproto(made.text), key);
   uint64_t samples = 0;
   for (const auto& shard : permit.shard()) samples += shard.samples();
   std::printf("permit for run %s: %d shards, %llu samples, until %s\n", permit.run().c_str(),
               permit.shard_size(), static_cast<unsigned long long>(samples),
               permit.expires_at().c_str());
-  print_shares(store, permit, request);
+  print_shares(permit, made.plan);
   if (o.dry_run) return exit_ok;
   const std::string proofs = shard_proofs(store, permit);
   if (!o.draft) store.append(permit_facts(note, lists));

@@ -75,7 +75,8 @@ class RunCheck {
   static constexpr size_t kAhead = 12;
   void fetch_soon(const MapEntry& entry, const std::vector<uint64_t>& filter) const {
     if (entry.seq < log_.prints.size()) __builtin_prefetch(&log_.prints[entry.seq]);
-    RunFilter::fetch_soon(as_text(std::as_bytes(std::span(filter))), entry.key.text());
+    __builtin_prefetch(
+        RunFilter::block_of(as_text(std::as_bytes(std::span(filter))), entry.key.text()));
   }
 
   uint64_t check_entries(const std::string& where, uint64_t chunk,

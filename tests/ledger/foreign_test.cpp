@@ -70,7 +70,7 @@ TEST(Foreign, APermitNeedsADescriptionOfAllThatTheConfigNames) {
   request.foreign = {weights("one", Foreign::A)};
   EXPECT_THAT(said(make), HasSubstr(digest_name(sha256("two"))));
   request.foreign.push_back(weights("two", Foreign::C));
-  EXPECT_EQ(make_permit(store, Rights(store), request).permit().foreign_size(), 2);
+  EXPECT_EQ(make_permit(store, Rights(store), request).text.permit().foreign_size(), 2);
 }
 
 TEST(Foreign, AGateWantsThemOnThePermitAndWithinItsTrust) {

@@ -82,7 +82,7 @@ struct ManyShards : World {
     const Store store(ledger, Access::read);
     PermitRequest asked = request();
     asked.draws = kShards;
-    permit = make_permit(store, Rights(store), asked).permit();
+    permit = make_permit(store, Rights(store), asked).text.permit();
     Permit split = permit;
     lists = split_lists(split);
     note = signed_note(split);

@@ -291,7 +291,7 @@ TEST(Permit, ARunThatGoesOnIsCountedOnce) {
   request.resumes = "run-1-aaa";
   request.draws = 4;
   const Store store(world.ledger, Access::read);
-  const Permit permit = make_permit(store, Rights(store), request).permit();
+  const Permit permit = make_permit(store, Rights(store), request).text.permit();
   EXPECT_EQ(permit.shard(0).max_passes(), 2U);
   EXPECT_EQ(permit.counted().run(), "run-1-aaa");
   EXPECT_EQ(permit.counted().end_step(), 20U);
@@ -324,9 +324,9 @@ TEST(Permit, PlansEpochsInWhichSharesHold) {
     PermitRequest request = world.request();
     request.draws = 1800;
     const Store store(world.ledger, Access::read);
-    const Permit permit = make_permit(store, Rights(store), request).permit();
+    const auto [text, plan] = make_permit(store, Rights(store), request);
+    const Permit& permit = text.permit();
     EXPECT_EQ(permit.shard_size(), 5);
-    const auto plan = plan_of(store, permit, request);
     ASSERT_TRUE(plan);
     EXPECT_EQ(plan->groups[1].take, take) << most;
     EXPECT_EQ(plan->groups[0].take, 8U);
@@ -389,7 +389,7 @@ TEST(Permit, PassesAreThoseOfTheClip) {
   request.only = "latent";
   request.draws = 2;
   const Store store(world.ledger, Access::read);
-  const Permit permit = make_permit(store, Rights(store), request).permit();
+  const Permit permit = make_permit(store, Rights(store), request).text.permit();
   ASSERT_EQ(permit.shard_size(), 1);
   EXPECT_EQ(permit.shard(0).root(), "sha256:" + latents);
   EXPECT_EQ(permit.shard(0).max_passes(), 2U);  // three of five are consumed of the first clip

@@ -94,7 +94,7 @@ void RunWorld::permit(const std::vector<Foreign>& foreign) {
   asked.foreign = foreign;
   {
     const Store store(ledger, Access::read);
-    const PermitText text = make_permit(store, Rights(store), asked);
+    const PermitText text = make_permit(store, Rights(store), asked).text;
     permit_ = sign_text(format_textproto(text), {&approver});
   }
   Fact fact;

@@ -254,12 +254,13 @@ PermitRequest World::request() const {
 
 std::string World::permit_note() const {
   const Store store(ledger, Access::read);
-  return sign_text(format_textproto(make_permit(store, Rights(store), request())), {&approver});
+  return sign_text(format_textproto(make_permit(store, Rights(store), request()).text),
+                   {&approver});
 }
 
 GateOptions World::node(const std::function<void(Permit&)>& change) const {
   const Store store(ledger, Access::read);
-  PermitText text = make_permit(store, Rights(store), request());
+  PermitText text = make_permit(store, Rights(store), request()).text;
   change(*text.mutable_permit());
   write_file(folder / "run.permit", sign_text(format_textproto(text), {&approver}));
   write_file(folder / "trust", "approver " + format_verifier_key(approver.verifier) + "\n");
