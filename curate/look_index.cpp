@@ -100,6 +100,27 @@ LookIndex::Run LookIndex::Run::open(const fs::path& path) {
   return out;
 }
 
+void LookIndex::Run::write(const fs::path& path,
+                           const std::function<SearchRun(size_t)>& part) const {
+  std::string table(parts_begin(sources.size()) - sizeof(Header), '\0');
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const Row row{sources[i], counts[i]};
+    std::memcpy(table.data() + sizeof row * i, &row, sizeof row);
+  }
+  Header header{.magic = {}, .sources = sources.size(), .zero = 0, .digest = {}};
+  std::memcpy(header.magic, kMagic, sizeof header.magic);
+  const Digest digest =
+      ledger::sha256(std::string_view(table).substr(0, sizeof(Row) * sources.size()));
+  std::memcpy(header.digest, digest.bytes.data(), sizeof header.digest);
+  write_large_file(path, [&](int fd) {
+    write_all(fd, {reinterpret_cast<const char*>(&header), sizeof header}, path.string());
+    write_all(fd, table, path.string());
+    for (size_t look = 0; look < kKeptLooks; ++look) {
+      if (ends[look].back() > 0) part(look).write(fd, path.string());
+    }
+  });
+}
+
 std::vector<std::string> LookIndex::load(const fs::path& folder, std::span<const Digest> sources,
                                          Runs runs) {
   CLEARED_CHECK(size() == 0 && !folder.empty());
@@ -204,27 +225,15 @@ void LookIndex::seal() {
   } else {
     const fs::path path = RunName{first, run.sources.size()}.in(runs_folder(folder_));
     make_folders(runs_folder(folder_));
-    write_large_file(path, [&](int fd) {
-      std::string table(parts_begin(run.sources.size()) - sizeof(Header), '\0');
-      for (size_t i = 0; i < run.sources.size(); ++i) {
-        const Row row{run.sources[i], run.counts[i]};
-        std::memcpy(table.data() + sizeof row * i, &row, sizeof row);
-      }
-      Header header{.magic = {}, .sources = run.sources.size(), .zero = 0, .digest = {}};
-      std::memcpy(header.magic, kMagic, sizeof header.magic);
-      const Digest digest =
-          ledger::sha256(std::string_view(table).substr(0, sizeof(Row) * run.sources.size()));
-      std::memcpy(header.digest, digest.bytes.data(), sizeof header.digest);
-      write_all(fd, {reinterpret_cast<const char*>(&header), sizeof header}, path.string());
-      write_all(fd, table, path.string());
-      for (size_t look = 0; look < kKeptLooks; ++look) {
-        if (run.ends[look].back() > 0) part(look).write(fd, path.string());
-      }
-    });
+    run.write(path, part);
     run = Run::open(path);
+    for (const Run& one : old) {
+      fs::remove(RunName{first, one.sources.size()}.in(runs_folder(folder_)));
+      first += one.sources.size();
+    }
   }
   runs_.resize(runs_.size() - merged);
-  sealed_ = first + run.sources.size();
+  sealed_ += tail_.sources.size();
   runs_.push_back(std::move(run));
   tail_ = {};
 }

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -58,6 +59,8 @@ class LookIndex {
     std::array<std::vector<uint32_t>, kKeptLooks> ends;  // of each source, in its part
 
     static Run open(const std::filesystem::path& path);
+    void write(const std::filesystem::path& path,
+               const std::function<SearchRun(size_t)>& part) const;
     uint64_t prints() const;
     void count_ends();
   };

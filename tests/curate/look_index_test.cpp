@@ -191,6 +191,17 @@ TEST_F(LookFiles, OfAnotherLedgerAreNotUsed) {
   EXPECT_EQ(problems.size(), 1U);
 }
 
+// As docs/formats/index.md shows it.
+TEST_F(LookFiles, OfASourceWithoutLooksAreATableAlone) {
+  sources_.push_back(ledger::sha256("without looks"));
+  loaded(Runs::write).save();
+  const std::string bytes = read_file(runs().at(0));
+  EXPECT_EQ(bytes.size(), 192U);
+  EXPECT_EQ(bytes.substr(0, 32),
+            "cleared looks 1\n\1" + std::string(15, '\0'));
+  EXPECT_EQ(loaded(Runs::read).size(), 1U);
+}
+
 TEST(LookIndex, OfNothingFindsNothing) {
   LookIndex index;
   const Pdq query{};
