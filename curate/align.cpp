@@ -25,6 +25,7 @@ struct Line {
 struct Row {
   uint32_t at, of;
   int bits;
+  double off_us;  // from each other in time
 };
 
 std::optional<uint32_t> nearest(const Track& track, double us) {
@@ -70,8 +71,15 @@ std::vector<Row> rows_along(const Track& track, const Track& of, const Line& lin
     if (!j || track.prints[i].quality < kFeatureless || of.prints[*j].quality < kFeatureless) {
       continue;
     }
-    out.push_back(
-        {static_cast<uint32_t>(i), *j, distance(track.prints[i].bits, of.prints[*j].bits)});
+    const double us = line.speed * double(track.pts_us[i]) + line.offset_us;
+    const Row row{static_cast<uint32_t>(i), *j, distance(track.prints[i].bits, of.prints[*j].bits),
+                  std::abs(double(of.pts_us[*j]) - us)};
+    // Where there are more of ours, the nearest in time speaks for all.
+    if (out.empty() || out.back().of != row.of) {
+      out.push_back(row);
+    } else if (row.off_us < out.back().off_us) {
+      out.back() = row;
+    }
   }
   return out;
 }
@@ -130,7 +138,30 @@ void weigh(const Track& track, const Track& of, std::span<const Row> all, Stretc
   out.likeness = xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
 }
 
+Stretch stretch_of(const Track& track, const Track& of, std::span<const Row> rows) {
+  Stretch out{.start_us = track.pts_us[rows.front().at],
+              .end_us = track.pts_us[rows.back().at],
+              .of_start_us = of.pts_us[rows.front().of],
+              .of_end_us = of.pts_us[rows.back().of],
+              .pictures = rows.size()};
+  for (const Row& row : rows) out.distance += row.bits;
+  out.distance /= double(rows.size());
+  weigh(track, of, rows, out);
+  return out;
+}
+
 }  // namespace
+
+std::optional<Stretch> compare(const Track& track, const Track& of, double offset_us,
+                               uint64_t start_us, uint64_t end_us) {
+  CLEARED_CHECK(track.pts_us.size() == track.prints.size() && of.pts_us.size() == of.prints.size());
+  auto rows = rows_along(track, of, {1, offset_us});
+  std::erase_if(rows, [&](const Row& row) {
+    return track.pts_us[row.at] < start_us || track.pts_us[row.at] > end_us;
+  });
+  if (rows.empty()) return std::nullopt;
+  return stretch_of(track, of, rows);
+}
 
 std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes) {
   CLEARED_CHECK(track.pts_us.size() == track.prints.size() && of.pts_us.size() == of.prints.size());
@@ -151,16 +182,9 @@ std::optional<Stretch> align(const Track& track, const Track& of, std::span<cons
   const auto all = rows_along(track, of, best_line);
   double score = 0;
   const auto rows = best_rows(all, score);
-  Stretch out{.start_us = track.pts_us[rows.front().at],
-              .end_us = track.pts_us[rows.back().at],
-              .of_start_us = of.pts_us[rows.front().of],
-              .of_end_us = of.pts_us[rows.back().of],
-              .speed = best_line.speed,
-              .pictures = rows.size(),
-              .score = score};
-  for (const Row& row : rows) out.distance += row.bits;
-  out.distance /= double(rows.size());
-  weigh(track, of, rows, out);
+  Stretch out = stretch_of(track, of, rows);
+  out.speed = best_line.speed;
+  out.score = score;
   return out;
 }
 

@@ -40,6 +40,11 @@ struct Stretch {
   double score = 0;  // for comparing stretches of one pair of sources
 };
 
+// The pictures of the two from `start_us` to `end_us`, however much they differ, where it is known
+// from elsewhere that `of` is `offset_us` later, at the same speed. Nothing without pictures.
+std::optional<Stretch> compare(const Track& track, const Track& of, double offset_us,
+                               uint64_t start_us, uint64_t end_us);
+
 // The best stretch, or nothing when no two pictures are alike.
 std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes);
 

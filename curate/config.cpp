@@ -60,6 +60,7 @@ Config read_config(const std::filesystem::path& path) {
   within(where, "duplicates.max_distance", config.duplicates().max_distance(), 0, 31);
   within(where, "duplicates.max_distance_with_sound", config.duplicates().max_distance_with_sound(),
          0, 31);
+  within(where, "duplicates.min_sound_ms", config.duplicates().min_sound_ms(), 3000, 3'600'000);
   const Shards& shards = config.shards();
   within(where, "shards.width", shards.width(), 16, 4096);
   within(where, "shards.height", shards.height(), 16, 4096);

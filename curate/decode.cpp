@@ -84,21 +84,34 @@ class LookTaker {
  public:
   explicit LookTaker(Analysis& out) : out_(out) {}
   void take(uint64_t pts_us, const kernels::SmallLuma& small) {
-    if (pts_us < next_ * kLookUs) return;
-    next_ = pts_us / kLookUs + 1;
-    ++taken_;
-    const bool with_insets = taken_ % 2 == 1;
-    const Looks::Taken& looks = looks_.take(small, true, with_insets);
-    out_.add_kept_pts_us(pts_us);
-    append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
-    out_.add_asked_pts_us(pts_us);
-    append(looks.asked, *out_.mutable_asked_pdq(), *out_.mutable_asked_quality());
+    const Looks::What now = {
+        .kept = kept_.due(pts_us), .turns = turns_.due(pts_us), .insets = insets_.due(pts_us)};
+    if (!now.turns) return;
+    const Looks::Taken& looks = looks_.take(small, now);
+    out_.add_turned_pts_us(pts_us);
+    append(looks.turns, *out_.mutable_turned_pdq(), *out_.mutable_turned_quality());
+    if (now.kept) {
+      out_.add_kept_pts_us(pts_us);
+      append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
+    }
+    if (now.insets) {
+      out_.add_inset_pts_us(pts_us);
+      append(looks.insets, *out_.mutable_inset_pdq(), *out_.mutable_inset_quality());
+    }
   }
 
  private:
+  struct Every {  // kTurnUs divides the others: when they are due, turns are
+    uint64_t step_us, next = 0;
+    bool due(uint64_t pts_us) {
+      if (pts_us < next * step_us) return false;
+      next = pts_us / step_us + 1;
+      return true;
+    }
+  };
   Analysis& out_;
   Looks looks_;
-  uint64_t next_ = 0, taken_ = 0;
+  Every kept_{kLookUs}, turns_{kTurnUs}, insets_{kInsetUs};
 };
 
 // What lies over the picture or around it: bars and logos. Looks at a few frames a second.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "curate/sound.h"
 #include "curate/worker.pb.h"
@@ -13,9 +14,11 @@ namespace cleared::curate {
 namespace {
 
 constexpr uint64_t kQueryStepUs = 100'000;  // frames looked up: ten a second are enough
-constexpr int kLookAlike = 40;              // bits: parts are never cut out twice in the same place
 constexpr double kSoundAgrees = 0.8;        // share of equal bits; unrelated sound has about 0.5
-constexpr double kMoves = 0.5;              // weight: less is a still
+constexpr double kSoundWindowUs = 2.6e6;    // that the last item of a run covers
+// Of pictures whose place is known by their sound: far apart, but more alike there than elsewhere.
+constexpr double kHeardDistance = 72, kHeardWeight = 1;
+constexpr double kMoves = 0.5;  // weight: less is a still
 constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.8;
 constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
 
@@ -43,6 +46,66 @@ const Track& asked_track(const Footage& footage, LookPair pair) {
                                   : footage.kept[pair.asked - kAskedLooks];
 }
 
+size_t least_items(const Duplicates& rules) {
+  const double items = (rules.min_sound_ms() * 1e3 - kSoundWindowUs) / kChromaprintItemUs;
+  return static_cast<size_t>(std::max(1.0, items));
+}
+
+Match sound_span(const SoundRun& run) {
+  const auto us = [](size_t item) {
+    return static_cast<uint64_t>(double(item) * kChromaprintItemUs);
+  };
+  const auto length = us(run.count) + static_cast<uint64_t>(kSoundWindowUs);
+  return {.of = run.source,
+          .start_us = us(run.at),
+          .end_us = us(run.at) + length,
+          .of_start_us = us(run.of),
+          .of_end_us = us(run.of) + length,
+          .distance = -1,
+          .audio_match = run.agreement,
+          .how = "sound"};
+}
+
+// The sound is the same: are the pictures, under whatever lies over them?
+std::optional<Match> copy_by_sound(const Track& track, const Track& of, const SoundRun& run,
+                                   const Duplicates& rules) {
+  Match out = sound_span(run);
+  const auto found =
+      compare(track, of, double(out.of_start_us) - double(out.start_us), out.start_us, out.end_us);
+  if (!found || found->distance > kHeardDistance || found->weight < kHeardWeight ||
+      found->pictures < kEditedPictures ||
+      found->end_us - found->start_us < uint64_t{rules.min_run_ms()} * 1000) {
+    return std::nullopt;
+  }
+  out.start_us = found->start_us;
+  out.end_us = found->end_us + frame_us(track.pts_us);
+  out.of_start_us = found->of_start_us;
+  out.of_end_us = found->of_end_us + frame_us(of.pts_us);
+  out.distance = found->distance;
+  out.weight = found->weight;
+  out.how = "edited";
+  return out;
+}
+
+bool by_two_pictures(const std::vector<Vote>& votes) {
+  return std::any_of(votes.begin(), votes.end(),
+                     [&](const Vote& vote) { return vote.at != votes.front().at; });
+}
+
+// Votes as the index gives them, in no order and `of` without featureless pictures, for align().
+std::vector<Vote> votes_in(const Track& of, std::vector<Vote> votes) {
+  std::vector<uint32_t> places;
+  for (uint32_t i = 0; i < of.prints.size(); ++i) {
+    if (of.prints[i].quality >= kFeatureless) places.push_back(i);
+  }
+  std::erase_if(votes, [&](const Vote& vote) { return vote.of >= places.size(); });
+  for (Vote& vote : votes) vote.of = places[vote.of];
+  std::sort(votes.begin(), votes.end(), [](const Vote& a, const Vote& b) {
+    return std::tie(a.at, a.of) < std::tie(b.at, b.of);
+  });
+  return votes;
+}
+
 bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) {
   const uint64_t run_us =
       std::min(match.end_us - match.start_us, match.of_end_us - match.of_start_us);
@@ -59,28 +122,21 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
 
 }  // namespace
 
-// Votes by earlier source and then by pair of looks; whole frames come before all pairs.
+// Votes by earlier source and then by pair of looks; whole frames come after all pairs.
 struct DuplicateIndex::Voting {
   static constexpr size_t kWhole = SIZE_MAX;
   std::map<uint32_t, std::map<size_t, std::vector<Vote>>> votes;
 };
 
-void DuplicateIndex::enter(const Footage& footage, std::vector<Pdq>& prints) {
+void DuplicateIndex::enter(Footage& footage, std::vector<Pdq>& prints) {
   CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
-  CLEARED_CHECK(footage.kept.empty() || footage.kept.size() == kKeptLooks);
   const auto number = static_cast<uint32_t>(footage_.size());
+  sounds_.add(std::move(footage.sound));
+  footage.sound.clear();
   for (size_t frame = 0; frame < footage.prints.size(); ++frame) {
     if (footage.prints[frame].quality < kFeatureless) continue;
     entries_.push_back({number, static_cast<uint32_t>(frame)});
     prints.push_back(footage.prints[frame].bits);
-  }
-  for (size_t look = 0; look < footage.kept.size(); ++look) {
-    const Track& track = footage.kept[look];
-    for (size_t i = 0; i < track.prints.size(); ++i) {
-      if (track.prints[i].quality < kFeatureless) continue;
-      looks_[look].prints.push_back(track.prints[i].bits);
-      looks_[look].entries.push_back({number, static_cast<uint32_t>(i)});
-    }
   }
 }
 
@@ -88,19 +144,39 @@ void DuplicateIndex::add(Footage footage) {
   std::vector<Pdq> prints;
   enter(footage, prints);
   for (const Pdq& print : prints) frames_.add(print);
+  looks_.add(footage.digest, std::move(footage.kept));
+  footage.kept.clear();
   footage.asked.clear();
   footage_.push_back(std::move(footage));
 }
 
 std::vector<std::string> DuplicateIndex::load(std::vector<Footage> all,
-                                              const std::filesystem::path& folder) {
+                                              const std::filesystem::path& folder, Runs runs) {
   CLEARED_CHECK(footage_.empty());
   std::vector<Pdq> prints;
+  std::vector<Digest> sources;
   for (Footage& footage : all) {
     enter(footage, prints);
+    sources.push_back(footage.digest);
     footage_.push_back(std::move(footage));
   }
-  return frames_.load(folder, prints);
+  std::vector<std::string> problems = frames_.load(folder, prints);
+  for (std::string& problem : looks_.load(folder, sources, runs)) {
+    problems.push_back(std::move(problem));
+  }
+  return problems;
+}
+
+void DuplicateIndex::save(const std::filesystem::path& folder) {
+  frames_.save(folder);
+  looks_.save();
+}
+
+Footage DuplicateIndex::whole_footage(size_t index) const {
+  Footage out = footage_[index];
+  out.sound = sounds_.of(index);
+  out.kept = looks_.kept(index);
+  return out;
 }
 
 void DuplicateIndex::vote_whole(const Track& track, Voting& voting) const {
@@ -116,24 +192,28 @@ void DuplicateIndex::vote_whole(const Track& track, Voting& voting) const {
 
 void DuplicateIndex::vote_looks(const Footage& footage, Voting& voting) const {
   if (footage.kept.empty()) return;
-  for (size_t p = 0; p < look_pairs().size(); ++p) {
-    const LookPair pair = look_pairs()[p];
-    if (pair.asked < kAskedLooks && footage.asked.empty()) continue;
-    const Track& track = asked_track(footage, pair);
+  struct Asked {
+    uint32_t pair, at;
+  };
+  std::vector<LookIndex::Hit> hits;
+  for (size_t look = 0; look < kKeptLooks; ++look) {
     std::vector<Pdq> queries;
-    std::vector<uint32_t> positions;
-    for (uint32_t i = 0; i < track.prints.size(); ++i) {
-      if (track.prints[i].quality < kFeatureless) continue;
-      queries.push_back(track.prints[i].bits);
-      positions.push_back(i);
-    }
-    const LookBase& base = looks_[pair.kept];
-    const auto near = near_of_all(queries, base.prints, kLookAlike);
-    for (size_t q = 0; q < queries.size(); ++q) {
-      for (const Near& one : near[q]) {
-        const Entry& entry = base.entries[one.id];
-        voting.votes[entry.footage][p].push_back({positions[q], entry.frame});
+    std::vector<Asked> asked;
+    for (uint32_t p = 0; p < look_pairs().size(); ++p) {
+      const LookPair pair = look_pairs()[p];
+      if (pair.kept != look || (pair.asked < kAskedLooks && footage.asked.empty())) continue;
+      const Track& track = asked_track(footage, pair);
+      for (uint32_t i = 0; i < track.prints.size(); ++i) {
+        if (track.prints[i].quality < kFeatureless) continue;
+        queries.push_back(track.prints[i].bits);
+        asked.push_back({p, i});
       }
+    }
+    hits.clear();
+    looks_.near(look, queries, hits);
+    for (const LookIndex::Hit& hit : hits) {
+      const Asked& by = asked[hit.query];
+      voting.votes[hit.source][by.pair].push_back({by.at, hit.at});
     }
   }
 }
@@ -145,6 +225,11 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
   Voting voting;
   vote_whole(whole, voting);
   vote_looks(footage, voting);
+  std::map<size_t, SoundRun> heard;
+  for (const SoundRun& run : sounds_.find(footage.sound, least_items(rules))) {
+    heard[run.source] = run;
+    voting.votes[static_cast<uint32_t>(run.source)];
+  }
 
   std::vector<Match> out;
   for (const auto& [of, by_pair] : voting.votes) {
@@ -152,11 +237,16 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
     if (self == Self::never && earlier.digest == footage.digest) continue;
     std::optional<Match> best;
     double best_score = 0;
+    std::optional<std::vector<Track>> kept;  // read where there is something to compare
     for (const auto& [p, votes] : by_pair) {
+      if (!by_two_pictures(votes)) continue;
       const bool is_whole = p == Voting::kWhole;
+      if (!is_whole && !kept) kept = looks_.kept(of);
+      if (!is_whole && kept->empty()) continue;
       const Track& track = is_whole ? whole : asked_track(footage, look_pairs()[p]);
-      const auto found = is_whole ? align(track, {earlier.pts_us, earlier.prints}, votes)
-                                  : align(track, earlier.kept[look_pairs()[p].kept], votes);
+      const Track of_track =
+          is_whole ? Track{earlier.pts_us, earlier.prints} : (*kept)[look_pairs()[p].kept];
+      const auto found = align(track, of_track, is_whole ? votes : votes_in(of_track, votes));
       if (!found) continue;
       Match match{.of = of,
                   .start_us = found->start_us,
@@ -169,20 +259,38 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
                   .weight = found->weight,
                   .how = is_whole ? "whole" : describe(look_pairs()[p])};
       if (found->speed == 1) {
-        match.audio_match = sound_match(footage.sound, match.start_us, earlier.sound,
+        match.audio_match = sound_match(footage.sound, match.start_us, sounds_.of(of),
                                         match.of_start_us, match.end_us - match.start_us);
       }
+      const uint64_t step_us = std::max(frame_us(track.pts_us), frame_us(of_track.pts_us));
       // Of explanations that are about as good the plain one: nothing was done to the picture.
-      const double score = found->score * double(frame_us(track.pts_us)) * (is_whole ? 1.25 : 1);
+      const double score = found->score * double(step_us) * (is_whole ? 1.25 : 1);
       if (!is_copy(match, *found, rules) || score <= best_score) continue;
       best = match;
       best_score = score;
+    }
+    if (!best && heard.contains(of)) {
+      best = copy_by_sound(whole, {earlier.pts_us, earlier.prints}, heard.at(of), rules);
     }
     if (best) out.push_back(*best);
   }
   std::stable_sort(out.begin(), out.end(), [](const Match& a, const Match& b) {
     return a.end_us - a.start_us > b.end_us - b.start_us;
   });
+  return out;
+}
+
+std::vector<Match> DuplicateIndex::find_sound(const Footage& footage, const Duplicates& rules,
+                                              std::span<const Match> found, Self self) const {
+  std::vector<Match> out;
+  for (const SoundRun& run : sounds_.find(footage.sound, least_items(rules))) {
+    if (self == Self::never && footage_[run.source].digest == footage.digest) continue;
+    const Match match = sound_span(run);
+    const bool seen = std::any_of(found.begin(), found.end(), [&](const Match& one) {
+      return one.of == match.of && one.start_us < match.end_us && match.start_us < one.end_us;
+    });
+    if (!seen) out.push_back(match);
+  }
   return out;
 }
 

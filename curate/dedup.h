@@ -4,19 +4,20 @@
 //
 // Frames vote: whole pictures that differ in at most 31 bits (curate/search.h finds every such
 // pair), and parts and turns of pictures (curate/looks.h). curate/align.h follows the votes to the
-// stretches that two sources have in common; here it is judged whether that is a copy.
+// stretches that two sources have in common; here it is judged whether that is a copy. Where the
+// sound is the same (curate/sound_index.h), pictures that nobody would vote for are compared, too.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "curate/align.h"
-#include "curate/looks.h"
+#include "curate/look_index.h"
 #include "curate/pdq.h"
 #include "curate/search.h"
+#include "curate/sound_index.h"
 #include "ledger/base/bytes.h"
 
 namespace cleared::curate {
@@ -42,7 +43,7 @@ struct Match {
   double audio_match = -1;                  // as sound_match()
   double speed = 1;                         // of the earlier one, as Stretch
   double weight = 0;                        // as Stretch: what speaks against chance
-  const char* how = "whole";                // as describe(LookPair)
+  const char* how = "whole";                // as describe(LookPair), or "sound" alone
 };
 
 // Whether a source may match itself. Recording: no. For a question about a file: yes.
@@ -51,9 +52,11 @@ enum class Self { never, also };
 class DuplicateIndex {
  public:
   void add(Footage footage);
-  // All of a ledger at once, with the runs of an index folder as SearchIndex::load().
-  std::vector<std::string> load(std::vector<Footage> all, const std::filesystem::path& folder);
-  void save(const std::filesystem::path& folder) const { frames_.save(folder); }
+  // All of a ledger at once, with the runs of an index folder as SearchIndex::load(). Its looks
+  // stay in their files and need not be given.
+  std::vector<std::string> load(std::vector<Footage> all, const std::filesystem::path& folder,
+                                Runs runs);
+  void save(const std::filesystem::path& folder);
 
   // The best common stretch with each earlier source; the longest first. Featureless frames (PDQ
   // quality below 50) neither match nor speak against a match, and a stretch in which nothing moves
@@ -61,26 +64,29 @@ class DuplicateIndex {
   std::vector<Match> find(const Footage& footage, const Duplicates& rules,
                           Self self = Self::never) const;
 
-  const Footage& footage(size_t index) const { return footage_[index]; }
+  // Where only the sound is that of an earlier source: no copy, but a question for a person. One
+  // span a source at most, and none that `found`, which is what find() said, has too.
+  std::vector<Match> find_sound(const Footage& footage, const Duplicates& rules,
+                                std::span<const Match> found, Self self = Self::never) const;
+
+  const Footage& footage(size_t index) const { return footage_[index]; }  // pictures alone
+  Footage whole_footage(size_t index) const;
   size_t size() const { return footage_.size(); }
 
  private:
   struct Entry {
     uint32_t footage = 0, frame = 0;
   };
-  struct LookBase {
-    std::vector<Pdq> prints;
-    std::vector<Entry> entries;
-  };
   struct Voting;
-  void enter(const Footage& footage, std::vector<Pdq>& prints);
+  void enter(Footage& footage, std::vector<Pdq>& prints);
   void vote_whole(const Track& track, Voting& voting) const;
   void vote_looks(const Footage& footage, Voting& voting) const;
 
   std::vector<Footage> footage_;
   std::vector<Entry> entries_;  // by position in frames_
   SearchIndex frames_;
-  std::array<LookBase, kKeptLooks> looks_;
+  LookIndex looks_;
+  SoundIndex sounds_;
 };
 
 }  // namespace cleared::curate

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "curate/clips.h"
 #include "curate/findings.h"
 #include "curate/fingerprint.h"
-#include "curate/fingerprint.pb.h"
-#include "curate/looks.h"
+#include "curate/look_files.h"
 #include "curate/measure_facts.h"
+#include "curate/protect.h"
 #include "curate/shots.h"
 #include "curate/sound.h"
 #include "curate/worker.pb.h"
@@ -51,6 +52,12 @@ std::string clip_verdict(const Clip& clip, const std::vector<FoundMatch>& matche
   return verdict;
 }
 
+// The licence's word that music is cleared is not about somebody else's: unknown, until a person
+// looks.
+ledger::ClipFinding sound_finding(const FoundSound& sound) {
+  return {"music", "UNKNOWN", describe(sound.match, sound.of)};
+}
+
 // Microseconds of the source that some match covers.
 uint64_t covered_us(const std::vector<FoundMatch>& matches) {
   std::vector<std::pair<uint64_t, uint64_t>> spans;
@@ -77,63 +84,6 @@ uint64_t little_endian(std::string_view bytes) {
   uint64_t value = 0;
   for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
   return value;
-}
-
-template <class Times>
-bool increase(const Times& times) {
-  return std::adjacent_find(times.begin(), times.end(),
-                            [](uint64_t a, uint64_t b) { return a >= b; }) == times.end();
-}
-
-bool looks_are_whole(const Analysis& a) {
-  const auto kept = static_cast<size_t>(a.kept_pts_us_size()) * kKeptLooks;
-  const auto asked = static_cast<size_t>(a.asked_pts_us_size()) * kAskedLooks;
-  return a.kept_pdq().size() == 32 * kept && a.kept_quality().size() == kept &&
-         a.asked_pdq().size() == 32 * asked && a.asked_quality().size() == asked &&
-         increase(a.kept_pts_us()) && increase(a.asked_pts_us());
-}
-
-// One series a look, from what is stored time by time.
-std::vector<Track> tracks_of(const google::protobuf::RepeatedField<uint64_t>& pts_us,
-                             std::string_view pdq, std::string_view quality, size_t looks) {
-  std::vector<Track> out(looks);
-  for (size_t look = 0; look < looks; ++look) {
-    out[look].pts_us.assign(pts_us.begin(), pts_us.end());
-    for (size_t i = look; i < quality.size(); i += looks) {
-      out[look].prints.push_back(
-          {.bits = pdq_at(pdq, i), .quality = static_cast<uint8_t>(quality[i])});
-    }
-  }
-  return out;
-}
-
-// Of a recorded source; none when the file is missing or damaged: whole pictures are compared
-// still.
-std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest& digest) {
-  const auto path = folder / (to_hex(digest) + ".looks");
-  std::error_code none;
-  if (!std::filesystem::exists(path, none)) return {};
-  std::string bytes;
-  try {
-    bytes = read_file(path);
-  } catch (const Error&) {  // as one that is damaged
-  }
-  SourceLooks looks;
-  Analysis analysis;
-  const std::string_view body = std::string_view(bytes).substr(std::min<size_t>(bytes.size(), 32));
-  if (bytes.size() > 32 && ledger::sha256(body).text() == bytes.substr(0, 32) &&
-      looks.ParseFromArray(body.data(), static_cast<int>(body.size())) &&
-      looks.digest() == raw(digest)) {
-    *analysis.mutable_kept_pts_us() = looks.kept_pts_us();
-    analysis.set_kept_pdq(looks.kept_pdq());
-    analysis.set_kept_quality(looks.kept_quality());
-    if (looks_are_whole(analysis)) {
-      return tracks_of(analysis.kept_pts_us(), analysis.kept_pdq(), analysis.kept_quality(),
-                       kKeptLooks);
-    }
-  }
-  log(Level::warn, "curate.index", {{"damaged", path.string()}});
-  return {};
 }
 
 }  // namespace
@@ -164,7 +114,10 @@ void check_prints(const Analysis& a, std::string_view what) {
   if (frames == 0 || a.pdq().size() != 32 * frames || a.pdq_quality().size() != frames) {
     fail(": lists differ in length");
   }
-  if (!increase(a.pts_us()) || a.pts_us(0) != 0) fail(": times go back");
+  if (std::adjacent_find(a.pts_us().begin(), a.pts_us().end(), std::greater_equal<>()) !=
+          a.pts_us().end() ||
+      a.pts_us(0) != 0)
+    fail(": times go back");
   if (a.pts_us(a.pts_us_size() - 1) > uint64_t{1} << 50) fail(": no times or no size");
   for (const char quality : a.pdq_quality()) {
     if (static_cast<uint8_t>(quality) > 100) fail(": quality");
@@ -210,10 +163,8 @@ Footage footage_of(const Digest& digest, const Analysis& analysis) {
               .pts_us = {analysis.pts_us().begin(), analysis.pts_us().end()},
               .prints = {},
               .sound = parse_chromaprint(analysis.chromaprint()),
-              .kept = tracks_of(analysis.kept_pts_us(), analysis.kept_pdq(),
-                                analysis.kept_quality(), kKeptLooks),
-              .asked = tracks_of(analysis.asked_pts_us(), analysis.asked_pdq(),
-                                 analysis.asked_quality(), kAskedLooks)};
+              .kept = kept_looks(analysis),
+              .asked = asked_looks(analysis)};
   for (size_t i = 0; i < out.pts_us.size(); ++i) {
     out.prints.push_back({.bits = pdq_at(analysis.pdq(), i),
                           .quality = static_cast<uint8_t>(analysis.pdq_quality()[i])});
@@ -223,6 +174,7 @@ Footage footage_of(const Digest& digest, const Analysis& analysis) {
 
 std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
                                        const std::vector<FoundMatch>& matches,
+                                       const std::vector<FoundSound>& sounds,
                                        const Config& config) {
   std::vector<ledger::Fact> facts;
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
@@ -287,6 +239,10 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     for (const ledger::ClipFinding& finding : findings_in(analysis, clip)) {
       findings.push_back(clearance_fact(id, finding, pictures));
     }
+    for (const FoundSound& sound : sounds) {
+      if (!overlap(clip, sound.match)) continue;
+      findings.push_back(clearance_fact(id, sound_finding(sound), ""));
+    }
   }
   facts.insert(facts.end(), findings.begin(), findings.end());
   for (const FoundMatch& found : matches) {
@@ -337,19 +293,7 @@ std::filesystem::path index_folder(const std::filesystem::path& ledger) {
   return ledger.string() + ".index";
 }
 
-void write_looks(const std::filesystem::path& folder, const Digest& digest,
-                 const Analysis& analysis) {
-  SourceLooks looks;
-  looks.set_digest(raw(digest));
-  *looks.mutable_kept_pts_us() = analysis.kept_pts_us();
-  looks.set_kept_pdq(analysis.kept_pdq());
-  looks.set_kept_quality(analysis.kept_quality());
-  const std::string body = looks.SerializeAsString();
-  make_folders(folder);
-  write_file(folder / (to_hex(digest) + ".looks"), std::string(ledger::sha256(body).text()) + body);
-}
-
-DuplicateIndex read_index(const ledger::Store& store) {
+DuplicateIndex read_index(const ledger::Store& store, Runs runs) {
   const auto folder = index_folder(store.path());
   std::vector<Footage> all;
   size_t without_looks = 0;
@@ -376,8 +320,7 @@ DuplicateIndex read_index(const ledger::Store& store) {
             {.bits = pdq_at(pdq, i), .quality = static_cast<uint8_t>(quality[i])});
       }
     }
-    footage.kept = read_looks(folder, footage.digest);
-    without_looks += footage.kept.empty() ? 1 : 0;
+    without_looks += has_looks(folder, footage.digest) ? 0 : 1;
     all.push_back(std::move(footage));
   }
   if (without_looks > 0) {  // cropped and mirrored copies of them may be missed: say so
@@ -385,7 +328,7 @@ DuplicateIndex read_index(const ledger::Store& store) {
         {{"folder", folder.string()}, {"sources_without_looks", without_looks}});
   }
   DuplicateIndex index;
-  for (const std::string& problem : index.load(std::move(all), folder)) {
+  for (const std::string& problem : index.load(std::move(all), folder, runs)) {
     log(Level::warn, "curate.index", {{"rebuilt", problem}});
   }
   return index;

@@ -50,11 +50,17 @@ struct FoundMatch {
   bool conflict = false;
 };
 
+// Somebody else's sound under other pictures: a source of another licensor, or a protected work.
+struct FoundSound {
+  Match match;
+  std::string of;  // whose, for people
+};
+
 // One SourceRecord, its fingerprints, its clips with what was said and found of each, and a
 // DuplicateRecord a match, in this order.
 std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
                                        const std::vector<FoundMatch>& matches,
-                                       const Config& config);
+                                       const std::vector<FoundSound>& sounds, const Config& config);
 
 ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,
                             std::string_view pictures);
@@ -72,10 +78,8 @@ void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key);
 // (docs/formats/index.md). The ledger can do without; what is damaged there is logged and made
 // again.
 std::filesystem::path index_folder(const std::filesystem::path& ledger);
-void write_looks(const std::filesystem::path& folder, const Digest& digest,
-                 const Analysis& analysis);
 
 // Every fingerprint of the ledger, sources in the order in which they were recorded.
-DuplicateIndex read_index(const ledger::Store& store);
+DuplicateIndex read_index(const ledger::Store& store, Runs runs = Runs::read);
 
 }  // namespace cleared::curate

@@ -11,6 +11,7 @@
 #include "curate/dedup.h"
 #include "curate/facts.h"
 #include "curate/findings.h"
+#include "curate/look_files.h"
 #include "curate/mark_files.h"
 #include "curate/parallel.h"
 #include "curate/pipeline.h"
@@ -64,7 +65,7 @@ class Ingest {
     keep_to_limit();
     if (options.dry_run) return;
     cascades_ = read_cascades(options.worker.cascades);
-    index_ = read_index(store_);
+    index_ = read_index(store_, Runs::write);
     protected_ = std::make_unique<ProtectedWorks>(protected_folder(options.ledger));
   }
 
@@ -272,7 +273,8 @@ class Ingest {
                          .of_path = row.text(0),
                          .conflict = claimed_by_others(source, to_hex(of))});
     }
-    const auto facts = source_facts(source, analysis, matches, config_);
+    const auto sounds = foreign_sounds(source, footage, matches);
+    const auto facts = source_facts(source, analysis, matches, sounds, config_);
     write_pictures(source.digest, analysis);  // before the record that names their digest
     append(facts);
     if (!source.caption.problem.empty()) {
@@ -295,7 +297,27 @@ class Ingest {
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
     file.detail = summary_of(source, analysis, matches, facts);
+    for (const FoundSound& sound : sounds) file.detail += "; " + describe(sound.match, sound.of);
     if (file.clips == 0) file.detail += no_clip();
+  }
+
+  // Where only the sound is the same: of the licensor's own it is no question.
+  std::vector<FoundSound> foreign_sounds(const JudgedSource& source, const Footage& footage,
+                                         const std::vector<FoundMatch>& matches) const {
+    std::vector<Match> found;
+    for (const FoundMatch& one : matches) found.push_back(one.match);
+    std::vector<FoundSound> out;
+    for (const Match& match : index_.find_sound(footage, config_.duplicates(), found)) {
+      const std::string of = to_hex(index_.footage(match.of).digest);
+      if (!claimed_by_others(source, of)) continue;
+      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
+      CLEARED_CHECK(row.with(source_record(of)).next());
+      out.push_back({match, printable(row.text(0)) + ", " + claim_of(recorded_rights(of))});
+    }
+    for (const ProtectedMatch& one : protected_->find_sound(footage, config_.duplicates(), {})) {
+      out.push_back({one.match, "the protected work " + one.name});
+    }
+    return out;
   }
 
   void write_pictures(const Digest& digest, const Analysis& analysis) const {

@@ -24,8 +24,6 @@ constexpr Part kKeptParts[kKeptLooks] = {
     {0, 0.2, 1, 0.8}, {0, 0, 0.75, 1}, {0.25, 0, 0.75, 1},
 };
 constexpr double kMiddles[kMiddleInsets] = {0.5, 0.6, 2.0 / 3, 0.75, 0.85};
-constexpr double kSizes[kInsetSizes] = {0.3, 0.35, 0.4, 0.5, 0.6};
-constexpr double kMargins[kInsetMargins] = {0, 0.035};  // of the width
 
 using kernels::PartPicture;
 using kernels::PartWaves;
@@ -140,36 +138,24 @@ Looks::Box Looks::box_of(const Part& part, const Box& frame) const {
                           frame.place + x * places, frame.place + (x + width) * places};
 }
 
-void Looks::plan_insets(const SmallLuma& small, double scale) {
+void Looks::plan_middles(const SmallLuma& small) {
   const Box all{0, double(small.lines), 0, double(small.places)};
-  const double ratio = by_column_ ? all.line_end / all.place_end : all.place_end / all.line_end;
-  std::vector<Wanted> large, little;
-  size_t look = kTurns;
-  const auto add = [&](const Part& part) {
-    (part.width > kLittle ? large : little).push_back({look++, box_of(part, all)});
-  };
-  for (const double share : kMiddles) add(middle(share));
-  for (const double size : kSizes) {
-    for (const double margin : kMargins) {
-      const double down = margin * ratio;
-      for (int corner = 0; corner < 4; ++corner) {
-        add({(corner & 1) != 0 ? 1 - size - margin : margin,
-             (corner & 2) != 0 ? 1 - size - down : down, size, size});
-      }
-    }
-  }
-  large_ = make_plan(large, half_, scale);
-  little_ = make_plan(little, whole_, 1);
+  std::vector<Wanted> wanted;
+  for (const double share : kMiddles) wanted.push_back({wanted.size(), box_of(middle(share), all)});
+  middles_ = make_plan(wanted, half_, scale());
 }
 
 void Looks::plan(const SmallLuma& small) {
-  const double scale = half_.lines < small.lines ? 0.5 : 1;
   const bool same =
       lines_ == small.lines && places_ == small.places && by_column_ == small.by_column;
   lines_ = small.lines;
   places_ = small.places;
   by_column_ = small.by_column;
-  if (!same) planned_insets_ = false;
+  if (!same) {
+    planned_middles_ = false;
+    finder_ = {};
+    found_ = {};
+  }
   const Box box = trimmed(small);
   if (same && box == box_) return;
   box_ = box;
@@ -177,7 +163,8 @@ void Looks::plan(const SmallLuma& small) {
   for (size_t look = 0; look < kKeptLooks; ++look) {
     wanted.push_back({look, box_of(kKeptParts[look], box)});
   }
-  kept_ = make_plan(wanted, half_, scale);
+  kept_ = make_plan(wanted, half_, scale());
+  all_ = make_plan({wanted[kept_all]}, half_, scale());
 }
 
 template <class Put>
@@ -197,36 +184,56 @@ void Looks::run(const Plan& plan, const PartPicture& picture, const Put& put) {
   }
 }
 
-const Looks::Taken& Looks::take(const SmallLuma& small, bool with_asked, bool with_insets) {
+PartWaves Looks::upright(const PartWaves& waves) const {
+  return by_column_ ? turned(waves, static_cast<size_t>(Turn::transposed)) : waves;
+}
+
+void Looks::take_found(const SmallLuma& small) {
+  const std::array<Box, kFoundInsets>& boxes = finder_.find(small);
+  for (size_t i = 0; i < kFoundInsets; ++i) {
+    const Box& box = boxes[i];
+    Fingerprint* prints = &taken_.insets[kMiddleInsets + 2 * i];
+    if (box.empty()) {
+      prints[0] = prints[1] = {};
+      continue;
+    }
+    const bool little = box.line_end - box.line <= kLittle * small.lines ||
+                        box.place_end - box.place <= kLittle * small.places;
+    const PartPicture& picture = little ? whole_ : half_;
+    if (box != found_[i]) {
+      found_plans_[i] = make_plan({{i, box}}, picture, little ? 1 : scale());
+      found_[i] = box;
+    }
+    run(found_plans_[i], picture, [&](size_t, const PartWaves& waves) {
+      prints[0] = fingerprint_of(upright(waves));
+      prints[1] = fingerprint_of(turned(upright(waves), static_cast<size_t>(Turn::mirrored)));
+    });
+  }
+}
+
+const Looks::Taken& Looks::take(const SmallLuma& small, What what) {
   if (std::max(small.lines, small.places) > kHalved) {
     kernels::halve(small, half_);
   } else {
     kernels::widen(small, half_);
   }
-  if (with_insets) kernels::widen(small, whole_);
   if (std::min(half_.lines, half_.places) < 8) return taken_ = {};
   plan(small);
-  const auto upright = [&](const PartWaves& waves) {
-    return by_column_ ? turned(waves, static_cast<size_t>(Turn::transposed)) : waves;
-  };
-  run(kept_, half_, [&](size_t look, const PartWaves& waves) {
+  run(what.kept ? kept_ : all_, half_, [&](size_t look, const PartWaves& waves) {
     const PartWaves whole = upright(waves);
-    taken_.kept[look] = fingerprint_of(whole);
-    for (size_t turn = 0; look == kept_all && with_asked && turn < kTurns; ++turn) {
-      taken_.asked[turn] = fingerprint_of(turned(whole, turn));
+    if (what.kept) taken_.kept[look] = fingerprint_of(whole);
+    for (size_t turn = 0; look == kept_all && what.turns && turn < kTurns; ++turn) {
+      taken_.turns[turn] = fingerprint_of(turned(whole, turn));
     }
   });
-  if (!with_insets) {
-    std::fill(taken_.asked.begin() + kTurns, taken_.asked.end(), Fingerprint{});
-    return taken_;
-  }
-  if (!planned_insets_) plan_insets(small, half_.lines < small.lines ? 0.5 : 1);
-  planned_insets_ = true;
-  const auto inset = [&](size_t look, const PartWaves& waves) {
-    taken_.asked[look] = fingerprint_of(upright(waves));
-  };
-  run(large_, half_, inset);
-  run(little_, whole_, inset);
+  if (!what.insets) return taken_;
+  kernels::widen(small, whole_);
+  if (!planned_middles_) plan_middles(small);
+  planned_middles_ = true;
+  run(middles_, half_, [&](size_t look, const PartWaves& waves) {
+    taken_.insets[look] = fingerprint_of(upright(waves));
+  });
+  take_found(small);
   return taken_;
 }
 
@@ -237,7 +244,7 @@ const std::vector<LookPair>& look_pairs() {
       out.push_back({static_cast<uint8_t>(asked), static_cast<uint8_t>(kept)});
     };
     for (size_t turn = 0; turn < kTurns; ++turn) {
-      for (size_t kept = kept_all; kept < kept_top; ++kept) add(turn, kept);
+      for (size_t kept = kept_all; kept < kKeptLooks; ++kept) add(turn, kept);
     }
     for (size_t inset = kTurns; inset < kAskedLooks; ++inset) add(inset, kept_all);
     for (size_t kept = kept_middle_95; kept < kept_top; ++kept) add(kAskedLooks + kept, kept_all);

@@ -1,21 +1,24 @@
 // What a picture may have become, and what it may have been: fingerprints of its parts and turns. A
 // copy is often cropped, mirrored, put into a frame or half covered by a bar, and PDQ of the whole
 // picture says little then. Four times a second a few parts of the picture are fingerprinted to be
-// kept (what a copy may show of it). Asked with are its turns, as often, and the places where it
-// may lie as an inset, half as often. They are made from the second picture of kernels/luma.h by
-// kernels/parts.h: the bits are those of PDQ over 64 x 64 samples of the part, and the quality is
-// how much its waves move, on about the scale of PDQ's. One object per thread.
+// kept (what a copy may show of it). Asked with are its turns, twice as often, so that some of them
+// are near in time to what was kept, and the places where it may lie as an inset, half as often:
+// some around the middle, and those that curate/insets.h finds, each as it is and mirrored. They
+// are made from the second picture of kernels/luma.h by kernels/parts.h: the bits are those of PDQ
+// over 64 x 64 samples of the part, and the quality is how much its waves move, on about the scale
+// of PDQ's. One object per thread.
 #pragma once
 
 #include <array>
 #include <vector>
 
+#include "curate/insets.h"
 #include "curate/pdq.h"
 #include "kernels/parts.h"
 
 namespace cleared::curate {
 
-inline constexpr uint64_t kLookUs = 250'000;
+inline constexpr uint64_t kLookUs = 250'000, kTurnUs = 125'000, kInsetUs = 500'000;
 
 // Kept: the picture without flat borders; its middle, the number being its share each way; its
 // middle in width alone; and what is left when a bar or a logo covers one side.
@@ -37,27 +40,28 @@ enum KeptLook : uint8_t {
 };
 
 // Asked: the picture without flat borders turned each of eight ways, then places of an inset.
-inline constexpr size_t kInsetSizes = 5, kInsetMargins = 2, kMiddleInsets = 5;
-inline constexpr size_t kInsets = kMiddleInsets + 4 * kInsetSizes * kInsetMargins;
+inline constexpr size_t kMiddleInsets = 5;
+inline constexpr size_t kInsets = kMiddleInsets + 2 * kFoundInsets;
 inline constexpr size_t kAskedLooks = kTurns + kInsets;
 
 class Looks {
  public:
-  struct Taken {
-    std::array<Fingerprint, kKeptLooks> kept;
-    std::array<Fingerprint, kAskedLooks> asked;  // when asked for; insets not: quality 0
+  struct What {
+    bool kept = true, turns = true, insets = true;
   };
-  const Taken& take(const kernels::SmallLuma& small, bool with_asked, bool with_insets);
+  struct Taken {  // what was wanted; the rest is of an earlier picture
+    std::array<Fingerprint, kKeptLooks> kept;
+    std::array<Fingerprint, kTurns> turns;
+    std::array<Fingerprint, kInsets> insets;  // quality 0 where there is none
+  };
+  const Taken& take(const kernels::SmallLuma& small, What what);
 
   struct Part {
     double x, y, width, height;  // shares of the picture
   };
 
  private:
-  struct Box {  // in lines and places of the small picture
-    double line, line_end, place, place_end;
-    bool operator==(const Box&) const = default;
-  };
+  using Box = InsetBox;
   struct Wanted {
     size_t look;
     Box box;
@@ -80,14 +84,20 @@ class Looks {
   static Box trimmed(const kernels::SmallLuma& small);
   Box box_of(const Part& part, const Box& frame) const;
   void plan(const kernels::SmallLuma& small);
-  void plan_insets(const kernels::SmallLuma& small, double scale);
+  void plan_middles(const kernels::SmallLuma& small);
+  void take_found(const kernels::SmallLuma& small);
+  double scale() const { return half_.lines < lines_ ? 0.5 : 1; }
+  kernels::PartWaves upright(const kernels::PartWaves& waves) const;
   template <class Put>
   void run(const Plan& plan, const kernels::PartPicture& picture, const Put& put);
 
   int lines_ = 0, places_ = 0;  // what the plans are for
-  bool by_column_ = true, planned_insets_ = false;
+  bool by_column_ = true, planned_middles_ = false;
   Box box_{};
-  Plan kept_, large_, little_;
+  Plan kept_, all_, middles_;
+  InsetFinder finder_;
+  std::array<Box, kFoundInsets> found_{};  // what the plans are for
+  std::array<Plan, kFoundInsets> found_plans_;
   kernels::PartPicture whole_, half_;
   std::vector<int32_t> along_;
   Taken taken_;

@@ -274,7 +274,7 @@ class Pack {
     const Digest digest = digest_of(clip.source);
     for (size_t i = 0; i < index_.size(); ++i) {
       if (index_.footage(i).digest != digest) continue;
-      const auto works = protected_.find(index_.footage(i), config_.duplicates());
+      const auto works = protected_.find(index_.whole_footage(i), config_.duplicates());
       if (!works.empty()) {
         return {"protected", describe(works.front().match, works.front().name)};
       }

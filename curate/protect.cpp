@@ -62,6 +62,17 @@ std::vector<ProtectedMatch> ProtectedWorks::find(const Footage& footage,
   return out;
 }
 
+std::vector<ProtectedMatch> ProtectedWorks::find_sound(
+    const Footage& footage, const Duplicates& rules, std::span<const ProtectedMatch> found) const {
+  std::vector<Match> matches;
+  for (const ProtectedMatch& one : found) matches.push_back(one.match);
+  std::vector<ProtectedMatch> out;
+  for (const Match& match : index_.find_sound(footage, rules, matches, Self::also)) {
+    out.push_back({.name = names_[match.of], .match = match});
+  }
+  return out;
+}
+
 std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
     const std::filesystem::path& ledger, const ProtectedWorks& works, const Config& config) {
   std::vector<std::pair<std::string, ProtectedMatch>> out;
@@ -69,7 +80,7 @@ std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
   const DuplicateIndex index = read_index(store);
   ledger::Statement sources(store.db(), "SELECT path FROM source ORDER BY seq");
   for (size_t i = 0; sources.next(); ++i) {
-    for (ProtectedMatch& found : works.find(index.footage(i), config.duplicates())) {
+    for (ProtectedMatch& found : works.find(index.whole_footage(i), config.duplicates())) {
       out.emplace_back(printable(sources.text(0)), std::move(found));
     }
   }
@@ -77,6 +88,11 @@ std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
 }
 
 std::string describe(const Match& match, const std::string& name) {
+  const auto spans = [&](const char* is) {
+    return clock_text(match.start_us) + " to " + clock_text(match.end_us) + is +
+           clock_text(match.of_start_us) + " to " + clock_text(match.of_end_us) + " of " + name;
+  };
+  if (match.how == std::string_view("sound")) return spans(" sounds like ");
   char tail[80];
   std::snprintf(tail, sizeof tail, ", distance %.1f", match.distance);
   std::string how = match.how == std::string_view("whole") ? "" : match.how;
@@ -86,9 +102,7 @@ std::string describe(const Match& match, const std::string& name) {
                   match.speed);
     how += speed;
   }
-  return clock_text(match.start_us) + " to " + clock_text(match.end_us) + " is " +
-         clock_text(match.of_start_us) + " to " + clock_text(match.of_end_us) + " of " + name +
-         (how.empty() ? "" : " (" + how + ")") + tail;
+  return spans(" is ") + (how.empty() ? "" : " (" + how + ")") + tail;
 }
 
 }  // namespace cleared::curate

@@ -28,6 +28,9 @@ class ProtectedWorks {
   // that is damaged or no fingerprint: a work that cannot be read would not be protected.
   explicit ProtectedWorks(const std::filesystem::path& folder);
   std::vector<ProtectedMatch> find(const Footage& footage, const Duplicates& rules) const;
+  // As DuplicateIndex::find_sound(); `found` is what find() said.
+  std::vector<ProtectedMatch> find_sound(const Footage& footage, const Duplicates& rules,
+                                         std::span<const ProtectedMatch> found) const;
   size_t size() const { return names_.size(); }
   const std::string& name(size_t work) const { return names_[work]; }
   const Footage& footage(size_t work) const { return index_.footage(work); }
@@ -42,7 +45,8 @@ class ProtectedWorks {
 std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
     const std::filesystem::path& ledger, const ProtectedWorks& works, const Config& config);
 
-// "0:03.20 to 0:09.00 is 0:12.40 to 0:18.20 of NAME (cropped, 1.25 times as fast), distance 4.1"
+// "0:03.20 to 0:09.00 is 0:12.40 to 0:18.20 of NAME (cropped, 1.25 times as fast), distance 4.1",
+// or "0:03.20 to 0:09.00 sounds like 0:12.40 to 0:18.20 of NAME"
 std::string describe(const Match& match, const std::string& name);
 
 }  // namespace cleared::curate

@@ -5,9 +5,7 @@
 #include <cstring>
 #include <set>
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-
+#include "curate/mapped.h"
 #include "kernels/search_block.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
@@ -78,21 +76,6 @@ int bits_apart(const Pdq& a, const Pdq& b) {
          std::popcount(x[3] ^ y[3]);
 }
 
-struct Pages {
-  void* at;
-  size_t size;
-  ~Pages() { ::munmap(at, size); }
-};
-
-std::shared_ptr<const Pages> map_pages(int fd, size_t size, const std::string& what) {
-  const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-  void* at = ::mmap(nullptr, size, fd < 0 ? PROT_READ | PROT_WRITE : PROT_READ, flags, fd, 0);
-  if (at == MAP_FAILED) throw Error(Errc::io, "map ", what, ": ", std::strerror(errno));
-  // Look-ups jump: with small pages each costs a walk through the page tables too.
-  if (fd < 0) ::madvise(at, size, MADV_HUGEPAGE);
-  return std::make_shared<const Pages>(at, size);
-}
-
 Digest digest_after_header(std::span<const std::byte> bytes) {
   return ledger::sha256(ByteView(bytes.subspan(sizeof(Header))));
 }
@@ -112,36 +95,35 @@ void fill_chunk(std::span<const Pdq> prints, const Layout& layout, size_t chunk,
   }
 }
 
-struct Name {
-  size_t first = 0, count = 0;
-};
-// Of "FIRST-COUNT.run"; nothing for another name.
-std::vector<Name> parse_name(const std::string& name) {
-  unsigned long long first = 0, count = 0;
-  char rest = 0;
-  if (std::sscanf(name.c_str(), "%llu-%llu.ru%c", &first, &count, &rest) != 3) return {};
-  if (name != std::to_string(first) + "-" + std::to_string(count) + ".run") return {};
-  return {{static_cast<size_t>(first), static_cast<size_t>(count)}};
+// Is a print that the list of `chunk` gives in a list before it, too?
+bool found_before(const Pdq& print, const Pdq& query, size_t chunk, size_t shift) {
+  for (size_t c = 0; c < chunk; ++c) {
+    const uint32_t changed = (chunk_of(print, c) ^ chunk_of(query, c)) >> shift;
+    if ((changed & (changed - 1)) == 0) return true;
+  }
+  return false;
 }
 
-fs::path run_path(const fs::path& folder, size_t first, size_t count) {
+}  // namespace
+
+fs::path RunName::in(const fs::path& folder) const {
   return folder / (std::to_string(first) + "-" + std::to_string(count) + ".run");
 }
 
-// Largest first of those that start at one place: what a merge left behind is not used.
-std::vector<Name> runs_in(const fs::path& folder) {
-  std::vector<Name> out;
+std::vector<RunName> runs_in(const fs::path& folder) {
+  std::vector<RunName> out;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder, none)) {
-    for (const Name& name : parse_name(entry.path().filename().string())) out.push_back(name);
+    unsigned long long first = 0, count = 0;
+    if (std::sscanf(entry.path().filename().c_str(), "%llu-%llu.", &first, &count) != 2) continue;
+    const RunName name{static_cast<size_t>(first), static_cast<size_t>(count)};
+    if (name.in(folder) == entry.path()) out.push_back(name);
   }
-  std::sort(out.begin(), out.end(), [](const Name& a, const Name& b) {
+  std::sort(out.begin(), out.end(), [](const RunName& a, const RunName& b) {
     return a.first != b.first ? a.first < b.first : a.count > b.count;
   });
   return out;
 }
-
-}  // namespace
 
 SearchRun::SearchRun(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
     : owner_(std::move(owner)), bytes_(bytes) {
@@ -153,8 +135,7 @@ SearchRun::SearchRun(std::shared_ptr<const void> owner, std::span<const std::byt
 SearchRun::SearchRun(std::span<const Pdq> prints) {
   CLEARED_CHECK(!prints.empty() && prints.size() < UINT32_MAX);
   const Layout layout{prints.size(), bucket_bits_for(prints.size())};
-  const auto pages = map_pages(-1, layout.size(), "memory for the search index");
-  auto* run = static_cast<std::byte*>(pages->at);
+  const auto [owner, run] = map_memory(layout.size());
   std::memcpy(run + sizeof(Header), prints.data(), 32 * prints.size());
   for (size_t c = 0; c < kChunks; ++c) fill_chunk(prints, layout, c, run);
   const std::span<const std::byte> bytes(run, layout.size());
@@ -165,20 +146,13 @@ SearchRun::SearchRun(std::span<const Pdq> prints) {
                 .digest = {}};
   std::memcpy(header.magic, kMagic, sizeof header.magic);
   std::memcpy(run, &header, sizeof header);
-  *this = SearchRun(pages, bytes);
+  *this = SearchRun(owner, bytes);
 }
 
-SearchRun SearchRun::open(const fs::path& path) {
-  const auto corrupt = [&](const char* why) {
-    throw Error(Errc::corrupt, "search index ", path.string(), ": ", why);
-  };
-  const Fd fd = open_read(path);
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) throw Error(Errc::io, "read ", path.string());
-  const auto size = static_cast<size_t>(info.st_size);
-  if (size < sizeof(Header)) corrupt("cut short");
-  const auto pages = map_pages(fd.get(), size, path.string());
-  const std::span<const std::byte> bytes(static_cast<const std::byte*>(pages->at), size);
+SearchRun SearchRun::inside(std::shared_ptr<const void> owner, std::span<const std::byte> bytes,
+                            std::string_view what) {
+  const auto corrupt = [&](const char* why) { throw Error(Errc::corrupt, what, ": ", why); };
+  if (bytes.size() < sizeof(Header)) corrupt("cut short");
   Header header;
   std::memcpy(&header, bytes.data(), sizeof header);
   if (std::memcmp(header.magic, kMagic, sizeof header.magic) != 0) corrupt("of another version");
@@ -187,19 +161,37 @@ SearchRun SearchRun::open(const fs::path& path) {
     corrupt("its header contradicts itself");
   }
   const Layout layout{header.count, header.bucket_bits};
-  if (size != layout.size()) corrupt("cut short, or with something behind its end");
-  if (std::memcmp(digest_after_header(bytes).bytes.data(), header.digest, 32) != 0) {
-    corrupt("damaged: its digest is another");
+  if (bytes.size() < layout.size()) corrupt("cut short");
+  return SearchRun(std::move(owner), bytes.first(layout.size()));
+}
+
+SearchRun SearchRun::open(const fs::path& path) {
+  const std::string what = "search index " + path.string();
+  const Mapped file = map_file(path);
+  SearchRun run = inside(file.owner, file.bytes, what);
+  if (run.bytes_.size() != file.bytes.size()) {
+    throw Error(Errc::corrupt, what, ": with something behind its end");
   }
-  ::madvise(pages->at, size, MADV_RANDOM);
-  return SearchRun(pages, bytes);
+  const auto* stored = file.bytes.data() + offsetof(Header, digest);
+  if (std::memcmp(digest_after_header(file.bytes).bytes.data(), stored, 32) != 0) {
+    throw Error(Errc::corrupt, what, ": damaged: its digest is another");
+  }
+  return run;
+}
+
+void SearchRun::write(int fd, std::string_view what) const {
+  Header header;
+  std::memcpy(&header, bytes_.data(), sizeof header);
+  std::memcpy(header.digest, digest_after_header(bytes_).bytes.data(), sizeof header.digest);
+  const auto text = [](const void* at, size_t size) {
+    return std::string_view(static_cast<const char*>(at), size);
+  };
+  write_all(fd, text(&header, sizeof header), what);
+  write_all(fd, text(bytes_.data() + sizeof header, bytes_.size() - sizeof header), what);
 }
 
 void SearchRun::write(const fs::path& path) const {
-  std::string text(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
-  const Digest digest = digest_after_header(bytes_);
-  std::memcpy(text.data() + offsetof(Header, digest), digest.bytes.data(), 32);
-  write_file(path, text);
+  write_large_file(path, [&](int fd) { write(fd, path.string()); });
 }
 
 // List by list, each asking for the memory that the next one reads.
@@ -247,18 +239,69 @@ void SearchRun::near(const Pdq& query, uint32_t first, std::vector<Near>& out) c
       const size_t found = hits_of_list(list_of(c) + begin, end - begin, sketch, words, prints,
                                         prints_.size(), kAlike, hits.data());
       for (size_t h = 0; h < found; ++h) {
-        const Pdq& print = prints_[hits[h].id];
-        bool earlier = false;  // was it found by a list before?
-        for (size_t e = 0; e < c && !earlier; ++e) {
-          const uint32_t changed = (chunk_of(print, e) ^ chunk_of(query, e)) >> shift;
-          earlier = (changed & (changed - 1)) == 0;
-        }
-        if (!earlier) out.push_back({first + hits[h].id, hits[h].distance});
+        if (found_before(prints_[hits[h].id], query, c, shift)) continue;
+        out.push_back({first + hits[h].id, hits[h].distance});
       }
     }
   }
   std::sort(out.begin() + static_cast<ptrdiff_t>(before), out.end(),
             [](const Near& a, const Near& b) { return a.id < b.id; });
+}
+
+// Chunk by chunk, the buckets that the queries ask for in the order of the list.
+void SearchRun::near_all(std::span<const Pdq> queries, std::vector<NearPair>& out) const {
+  constexpr size_t kAtOnce = 65536;
+  const size_t all = queries.size();
+  for (size_t first = 0; first < all; first += kAtOnce) {
+    near_block(queries.subspan(first, std::min(kAtOnce, all - first)), static_cast<uint32_t>(first),
+               out);
+  }
+}
+
+void SearchRun::near_block(std::span<const Pdq> queries, uint32_t first,
+                           std::vector<NearPair>& out) const {
+  const Layout layout{prints_.size(), bucket_bits_for(prints_.size())};
+  const auto bits = static_cast<uint32_t>(layout.bucket_bits), shift = kChunkBits - bits;
+  const auto* prints = reinterpret_cast<const uint64_t*>(prints_.data());
+  const auto size = static_cast<uint32_t>(prints_.size());
+  std::vector<uint32_t> ends, asking;  // of each bucket the queries that ask for it
+  std::vector<Hit> hits;
+  for (size_t c = 0; c < kChunks; ++c) {
+    ends.assign(layout.buckets() + 1, 0);
+    asking.resize(queries.size() * (bits + 1));
+    const auto each = [&](const auto& visit) {
+      for (uint32_t q = 0; q < queries.size(); ++q) {
+        const uint32_t bucket = chunk_of(queries[q], c) >> shift;
+        visit(q, bucket);
+        for (uint32_t i = 0; i < bits; ++i) visit(q, bucket ^ 1U << i);
+      }
+    };
+    each([&](uint32_t, uint32_t bucket) { ++ends[bucket + 1]; });
+    for (size_t b = 0; b < layout.buckets(); ++b) ends[b + 1] += ends[b];
+    each([&](uint32_t q, uint32_t bucket) { asking[ends[bucket]++] = q; });
+
+    const auto* places = reinterpret_cast<const uint32_t*>(bytes_.data() + layout.directory(c));
+    const auto* list = reinterpret_cast<const Listed*>(bytes_.data() + layout.list(c));
+    uint32_t at = 0;
+    for (size_t b = 0; b < layout.buckets(); ++b) {
+      const uint32_t begin = std::min(places[b], size), end = std::min(places[b + 1], size);
+      if (begin >= end) at = ends[b];
+      for (; at < ends[b]; ++at) {
+        const uint32_t q = asking[at];
+        if (hits.size() < end - begin) hits.resize(end - begin);
+        uint32_t sketch[3];
+        sketch_of(queries[q], c, sketch);
+        uint64_t words[4];
+        std::memcpy(words, queries[q].data(), 32);
+        const size_t found = hits_of_list(list + begin, end - begin, sketch, words, prints, size,
+                                          kAlike, hits.data());
+        for (size_t h = 0; h < found; ++h) {
+          if (found_before(prints_[hits[h].id], queries[q], c, shift)) continue;
+          out.push_back({first + q, hits[h].id, hits[h].distance});
+        }
+      }
+    }
+  }
 }
 
 void SearchIndex::add(const Pdq& print) {
@@ -298,15 +341,15 @@ uint64_t SearchIndex::size_bytes() const {
 std::vector<std::string> SearchIndex::load(const fs::path& folder, std::span<const Pdq> prints) {
   CLEARED_CHECK(size() == 0);
   std::vector<std::string> problems;
-  for (const Name& name : runs_in(folder)) {
+  for (const RunName& name : runs_in(folder)) {
     if (name.first != sealed_) continue;
     try {
-      SearchRun run = SearchRun::open(run_path(folder, name.first, name.count));
+      SearchRun run = SearchRun::open(name.in(folder));
       const auto has = run.prints();
       if (has.size() != name.count || has.size() > prints.size() - sealed_ ||
           !std::equal(has.begin(), has.end(), prints.begin() + static_cast<ptrdiff_t>(sealed_))) {
-        throw Error(Errc::corrupt, "search index ",
-                    run_path(folder, name.first, name.count).string(), ": not of this ledger");
+        throw Error(Errc::corrupt, "search index ", name.in(folder).string(),
+                    ": not of this ledger");
       }
       sealed_ += has.size();
       runs_.push_back(std::move(run));
@@ -326,7 +369,7 @@ void SearchIndex::save(const fs::path& folder) const {
   size_t first = 0;
   for (const SearchRun& run : runs_) {
     const size_t count = run.prints().size();
-    const fs::path path = run_path(folder, first, count);
+    const fs::path path = RunName{first, count}.in(folder);
     bool there = false;
     try {
       const auto stored = SearchRun::open(path).prints();
@@ -340,8 +383,8 @@ void SearchIndex::save(const fs::path& folder) const {
     wanted.insert(path);
     first += count;
   }
-  for (const Name& name : runs_in(folder)) {
-    const fs::path path = run_path(folder, name.first, name.count);
+  for (const RunName& name : runs_in(folder)) {
+    const fs::path path = name.in(folder);
     std::error_code none;
     if (!wanted.contains(path)) fs::remove(path, none);
   }

@@ -30,6 +30,11 @@ struct Near {
   int distance = 0;  // bits, [0, kAlike]
   bool operator==(const Near&) const = default;
 };
+struct NearPair {
+  uint32_t query = 0, id = 0;  // positions
+  int distance = 0;
+  bool operator==(const NearPair&) const = default;
+};
 
 // A fixed set: its own bytes, or a file mapped into memory. 288 bytes a fingerprint, and a
 // directory that is at most 18 more.
@@ -40,21 +45,39 @@ class SearchRun {
   // Reads and checks the whole file: Error{corrupt} when it is cut short, damaged or of another
   // version; Error{not_found}. Later changes of the file by others are not noticed.
   static SearchRun open(const std::filesystem::path& path);
+  // A run inside of a file that `owner` has mapped, from the first of `bytes` on, which are a
+  // multiple of 16 from its start. The digest is not looked at: Error{corrupt} that begins with
+  // `what` for the rest, and damage further inside costs single answers and nothing else.
+  static SearchRun inside(std::shared_ptr<const void> owner, std::span<const std::byte> bytes,
+                          std::string_view what);
   // Whole or not at all.
   void write(const std::filesystem::path& path) const;
+  void write(int fd, std::string_view what) const;  // from its place on
 
   // Appends what is near, positions counted from `first`, ascending.
   void near(const Pdq& query, uint32_t first, std::vector<Near>& out) const;
+  // Appends what is near to each of many, in no order. Each list is read once, from front to end:
+  // the way to ask a run that is larger than the memory, and quicker for any.
+  void near_all(std::span<const Pdq> queries, std::vector<NearPair>& out) const;
   std::span<const Pdq> prints() const { return prints_; }
   uint64_t size_bytes() const { return bytes_.size(); }
 
  private:
   explicit SearchRun(std::shared_ptr<const void> owner, std::span<const std::byte> bytes);
+  void near_block(std::span<const Pdq> queries, uint32_t first, std::vector<NearPair>& out) const;
 
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
   std::span<const Pdq> prints_;
 };
+
+// "FIRST-COUNT.run" in a folder. Those that start at one place largest first: what a merge left
+// behind is not used.
+struct RunName {
+  size_t first = 0, count = 0;
+  std::filesystem::path in(const std::filesystem::path& folder) const;
+};
+std::vector<RunName> runs_in(const std::filesystem::path& folder);
 
 // A growing set: a tail that is compared one by one, and runs of which two neighbours of about the
 // same size are merged, so that n calls of add() cost O(n log n).

@@ -59,6 +59,25 @@ BENCHMARK(query)
     ->Args({10'000'000, 0})
     ->Args({10'000'000, 3});
 
+// One part of the largest run of curate/look_index.h, asked by some seconds of a stranger's looks:
+// of each part there are 64 questions a second.
+void looks(benchmark::State& state) {
+  const auto base = prints(size_t{1} << 22, 3, 1);
+  const SearchRun run(base);
+  const auto queries = prints(static_cast<size_t>(64 * state.range(0)), 3, 9);
+  std::vector<NearPair> out;
+  for (auto _ : state) {
+    out.clear();
+    run.near_all(queries, out);
+    benchmark::DoNotOptimize(out.data());
+  }
+  state.counters["found"] = double(out.size());
+  state.counters["ms_a_second_asked"] = benchmark::Counter(
+      double(state.range(0)) * 1e-3,
+      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(looks)->Arg(3)->Arg(60)->Arg(600)->Unit(benchmark::kMillisecond);
+
 void brute_force(benchmark::State& state) {
   const auto base = prints(1'000'000, static_cast<int>(state.range(0)), 1);
   const auto queries = queries_near(base, 256);

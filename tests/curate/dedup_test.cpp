@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <map>
 #include <random>
 
@@ -151,41 +152,140 @@ TEST(Duplicates, SoundThatNeverChangesIsNone) {
   EXPECT_EQ(sound_match(silence, 0, silence, 0, 10'000'000), -1);
 }
 
-// Played at another speed, mirrored, cropped, and all of it: the span is right to half a second.
-TEST(Duplicates, AreFoundMirroredCroppedAndFaster) {
-  const auto film = [](int frames, int step, bool mirrored, double share) {
-    std::vector<Picture> pictures;
-    for (int i = 0; i < frames; ++i) {
-      Picture whole = testing::draw(5, i * step, 320, 240), part;
-      part.width = static_cast<int>(320 * share) / 2 * 2;
-      part.height = static_cast<int>(240 * share) / 2 * 2;
-      part.channels = whole.channels;
-      const auto depth = static_cast<size_t>(whole.channels);
-      for (int y = 0; y < part.height; ++y) {
-        for (int x = 0; x < part.width; ++x) {
-          const int from = x + (320 - part.width) / 2;
-          const int column = mirrored ? 319 - from : from;
-          const auto* pixel =
-              &whole.pixels[depth *
-                            static_cast<size_t>((y + (240 - part.height) / 2) * 320 + column)];
-          part.pixels.insert(part.pixels.end(), pixel, pixel + depth);
-        }
-      }
-      pictures.push_back(std::move(part));
-    }
-    return footage_of_bytes(encode_webm(pictures, {.fps = 16, .quality = 20}));
+// The part of a picture, [0, 1], where (x, y) is its top left corner.
+Picture part_of(const Picture& whole, double x, double y, double width, double height) {
+  Picture out;
+  out.width = static_cast<int>(whole.width * width) / 2 * 2;
+  out.height = static_cast<int>(whole.height * height) / 2 * 2;
+  out.channels = whole.channels;
+  const auto depth = static_cast<size_t>(whole.channels);
+  for (int row = 0; row < out.height; ++row) {
+    const auto from = static_cast<size_t>((row + static_cast<int>(y * whole.height)) * whole.width +
+                                          static_cast<int>(x * whole.width));
+    const auto* pixels = &whole.pixels[depth * from];
+    out.pixels.insert(out.pixels.end(), pixels, pixels + depth * static_cast<size_t>(out.width));
+  }
+  return out;
+}
+
+Picture mirrored(const Picture& in) {
+  Picture out = in;
+  const auto depth = static_cast<size_t>(in.channels), width = static_cast<size_t>(in.width);
+  for (size_t i = 0; i < in.pixels.size() / depth; ++i) {
+    const size_t from = i / width * width + width - 1 - i % width;
+    std::copy_n(&in.pixels[depth * from], depth, &out.pixels[depth * i]);
+  }
+  return out;
+}
+
+void lay(const Picture& over, Picture& under, int x, int y) {
+  const auto depth = static_cast<size_t>(over.channels);
+  for (int row = 0; row < over.height; ++row) {
+    std::copy_n(&over.pixels[depth * static_cast<size_t>(row * over.width)],
+                depth * static_cast<size_t>(over.width),
+                &under.pixels[depth * static_cast<size_t>((row + y) * under.width + x)]);
+  }
+}
+
+using Edit = std::function<Picture(int frame)>;
+Footage edited(int frames, const Edit& edit) {
+  std::vector<Picture> pictures;
+  for (int i = 0; i < frames; ++i) pictures.push_back(edit(i));
+  return footage_of_bytes(encode_webm(pictures, {.fps = 16, .quality = 20}));
+}
+
+// Played at another speed, mirrored, cropped, in a film of its own, and all of it: the span is
+// right to half a second.
+TEST(Duplicates, AreFoundMirroredCroppedInsetAndFaster) {
+  const auto film = [](int frame) { return testing::draw(5, frame, 320, 240); };
+  const auto inset = [](double size, int x, int y, bool mirror) {
+    return [=](int frame) {
+      const Picture small = testing::draw(5, frame, static_cast<int>(320 * size) / 2 * 2,
+                                          static_cast<int>(240 * size) / 2 * 2);
+      Picture out = testing::draw(8, frame, 320, 240);
+      lay(mirror ? mirrored(small) : small, out, x, y);
+      return out;
+    };
+  };
+  struct Case {
+    const char* what;
+    int frames;
+    Edit edit;
+    const char* how;
+  };
+  const std::vector<Case> cases = {
+      {"mirrored", 96, [&](int i) { return mirrored(film(i)); }, "mirrored"},
+      {"cropped", 96, [&](int i) { return part_of(film(i), 0.1, 0.1, 0.8, 0.8); }, "cropped"},
+      {"faster", 48, [&](int i) { return film(2 * i); }, "whole"},
+      {"cropped and faster", 48, [&](int i) { return part_of(film(2 * i), 0.1, 0.1, 0.8, 0.8); },
+       "cropped"},
+      {"without its top", 96, [&](int i) { return part_of(film(i), 0, 0.2, 1, 0.8); }, "cropped"},
+      {"inset", 96, inset(0.45, 120, 30, false), "inset"},
+      {"small inset", 96, inset(0.3, 7, 150, false), "inset"},
+      {"mirrored inset in a corner", 96, inset(0.5, 160, 0, true), "inset"},
   };
   DuplicateIndex index;
-  index.add(film(96, 1, false, 1));
-  for (const auto& [copy, how] : {std::pair{film(96, 1, true, 1), "mirrored"},
-                                  {film(96, 1, false, 0.8), "cropped"},
-                                  {film(48, 2, false, 1), "whole"}}) {
-    const auto matches = index.find(copy, Duplicates());
-    ASSERT_EQ(matches.size(), 1U) << how;
-    EXPECT_STREQ(matches[0].how, how);
-    EXPECT_NEAR(double(matches[0].of_start_us), 0, 5e5) << how;
-    EXPECT_NEAR(double(matches[0].of_end_us), 6e6, 5e5) << how;
+  index.add(edited(96, film));
+  for (const Case& one : cases) {
+    const auto matches = index.find(edited(one.frames, one.edit), Duplicates());
+    ASSERT_EQ(matches.size(), 1U) << one.what;
+    EXPECT_STREQ(matches[0].how, one.how) << one.what;
+    EXPECT_NEAR(double(matches[0].of_start_us), 0, 5e5) << one.what;
+    EXPECT_NEAR(double(matches[0].of_end_us), 6e6, 5e5) << one.what;
   }
+}
+
+Footage heard(unsigned scene, unsigned sound) {
+  return footage_of_bytes(testing::make_media({.codec = "mpeg4",
+                                               .scenes = {scene},
+                                               .frames_per_scene = 192,
+                                               .sound = true,
+                                               .sound_seed = sound}));
+}
+
+TEST(Duplicates, OfSoundAloneAreAQuestionAndNoCopy) {
+  DuplicateIndex index;
+  index.add(heard(3, 21));
+  const Footage dubbed = heard(4, 21), other = heard(4, 22), same = heard(3, 21);
+  EXPECT_TRUE(index.find(dubbed, Duplicates()).empty());
+  const auto matches = index.find_sound(dubbed, Duplicates(), {});
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_STREQ(matches[0].how, "sound");
+  EXPECT_GT(matches[0].audio_match, 0.9);
+  EXPECT_NEAR(double(matches[0].start_us), 0, 5e5);
+  EXPECT_NEAR(double(matches[0].end_us), 12e6, 5e5);
+  EXPECT_EQ(matches[0].of_start_us, matches[0].start_us);
+
+  EXPECT_TRUE(index.find_sound(other, Duplicates(), {}).empty());
+  const auto found = index.find(same, Duplicates(), Self::also);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_TRUE(index.find_sound(same, Duplicates(), found, Self::also).empty()) << "said already";
+  Duplicates longer;
+  longer.set_min_sound_ms(13'000);
+  EXPECT_TRUE(index.find_sound(dubbed, longer, {}).empty());
+}
+
+// So much lies over the pictures that nobody votes for them; the sound says where to look.
+TEST(Duplicates, AreFoundUnderWhatCoversThemWhereTheSoundIsTheSame) {
+  const auto covered = [](unsigned seed) {
+    return edited(192, [=](int frame) {
+      Picture out = testing::draw(seed, frame, 320, 240);
+      Picture logo = testing::draw(90, 0, 140, 110);
+      lay(logo, out, 0, 0);
+      lay(logo, out, 170, 120);
+      return out;
+    });
+  };
+  DuplicateIndex index;
+  index.add(heard(3, 21));
+  Footage copy = covered(3), stranger = covered(4);
+  EXPECT_TRUE(index.find(copy, Duplicates()).empty());
+  copy.sound = stranger.sound = heard(3, 21).sound;
+  const auto matches = index.find(copy, Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_STREQ(matches[0].how, "edited");
+  EXPECT_NEAR(double(matches[0].of_end_us), 12e6, 5e5);
+  EXPECT_TRUE(index.find(stranger, Duplicates()).empty()) << "music under another film";
 }
 
 TEST(Duplicates, OfSoundAndPictureSayHowWellTheSoundAgrees) {

@@ -108,10 +108,10 @@ TEST(Looks, AreWavesOfParts) {
     for (const bool by_column : {true, false}) {
       const Grey picture = scene(width, height);
       Looks looks;
-      const auto& taken = looks.take(small_of(picture, by_column), true, true);
+      const auto& taken = looks.take(small_of(picture, by_column), {});
       EXPECT_LE(distance(taken.kept[kept_all].bits, plain(picture, 1)), 20) << width;
       EXPECT_LE(distance(taken.kept[kept_middle_80].bits, plain(picture, 0.8)), 20) << width;
-      EXPECT_LE(distance(taken.asked[kTurns].bits, plain(picture, 0.5)), 20) << width;
+      EXPECT_LE(distance(taken.insets[0].bits, plain(picture, 0.5)), 20) << width;
       EXPECT_GE(distance(taken.kept[kept_middle_70].bits, plain(picture, 1)), 40) << width;
       EXPECT_GT(taken.kept[kept_all].quality, kFeatureless);
     }
@@ -121,13 +121,12 @@ TEST(Looks, AreWavesOfParts) {
 TEST(Looks, TurnsAreThoseOfTheTurnedPicture) {
   const Grey picture = scene(192, 108);
   Looks looks;
-  const auto asked = looks.take(small_of(picture, true), true, false).asked;
+  const auto asked = looks.take(small_of(picture, true), {.insets = false}).turns;
   for (unsigned turn = 0; turn < kTurns; ++turn) {
     Looks of_turned;
-    const auto& taken = of_turned.take(small_of(turned_picture(picture, turn), true), false, false);
+    const auto& taken = of_turned.take(small_of(turned_picture(picture, turn), true), {});
     EXPECT_LE(distance(asked[turn].bits, taken.kept[kept_all].bits), 8) << turn;
   }
-  EXPECT_EQ(asked[kTurns].quality, 0);  // insets were not asked for
 }
 
 TEST(Looks, LeaveBordersOut) {
@@ -136,18 +135,18 @@ TEST(Looks, LeaveBordersOut) {
   boxed.pixels.insert(boxed.pixels.end(), picture.pixels.begin(), picture.pixels.end());
   boxed.pixels.resize(size_t{192} * 144, 16);
   Looks a, b;
-  const Pdq alone = a.take(small_of(picture, true), false, false).kept[kept_all].bits;
-  EXPECT_LE(distance(alone, b.take(small_of(boxed, true), false, false).kept[kept_all].bits), 20);
+  const Pdq alone = a.take(small_of(picture, true), {}).kept[kept_all].bits;
+  EXPECT_LE(distance(alone, b.take(small_of(boxed, true), {}).kept[kept_all].bits), 20);
 }
 
 TEST(Looks, SeeNothingInFlatAndTinyPictures) {
   Looks looks;
   Grey flat{192, 108, std::vector<uint8_t>(size_t{192} * 108, 90)};
-  EXPECT_EQ(looks.take(small_of(flat, true), true, true).kept[kept_all].quality, 0);
+  EXPECT_EQ(looks.take(small_of(flat, true), {}).kept[kept_all].quality, 0);
   for (const auto& [width, height] : {std::pair{1, 1}, {4, 300}, {300, 2}, {7, 7}}) {
-    const auto& taken = looks.take(small_of(scene(width, height), true), true, true);
+    const auto& taken = looks.take(small_of(scene(width, height), true), {});
     EXPECT_EQ(taken.kept[kept_all].quality, 0) << width;
-    EXPECT_EQ(taken.asked.back().quality, 0) << width;
+    EXPECT_EQ(taken.insets.back().quality, 0) << width;
   }
 }
 

@@ -128,8 +128,9 @@ class Writer {
     frame->ch_layout = AV_CHANNEL_LAYOUT_MONO;
     av_check(av_frame_get_buffer(frame.get(), 0), "test media");
     auto* out = reinterpret_cast<int16_t*>(frame->data[0]);
-    const unsigned seed = o_.scenes.front() * 7919U + static_cast<unsigned>(block / 2) * 104729U;
-    const double hertz = 220 * std::pow(2, seed % 29 / 12.0);
+    const unsigned tune = o_.sound_seed != 0 ? o_.sound_seed : o_.scenes.front();
+    const unsigned note = (tune * 7919U + static_cast<unsigned>(block / 2)) * 2654435761U;
+    const double hertz = 220 * std::pow(2, (note >> 8) % 29 / 12.0);
     for (int i = 0; i < samples; ++i) {
       out[i] = static_cast<int16_t>(
           8000 * std::sin(2 * 3.14159265 * hertz * (block * samples + i) / 16000));

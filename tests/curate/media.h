@@ -25,7 +25,8 @@ struct MediaOptions {
   int start_ticks = 0;  // time of the first frame, in frames
   bool uneven = false;  // every third frame stays twice as long
   bool picture = true;
-  bool sound = false;  // a second of noise for every 16 frames
+  bool sound = false;       // a second of noise for every 16 frames
+  unsigned sound_seed = 0;  // another one, another sound; 0: the first scene's
 };
 
 std::string make_media(const MediaOptions& options);

@@ -289,6 +289,34 @@ TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
   EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
 }
 
+// Somebody else's music under other pictures: no copy, but a person has to say whose it is.
+TEST_F(Pipeline, AsksAPersonAboutTheSoundOfAnotherLicensor) {
+  const auto film = [](unsigned scene, unsigned sound) {
+    return testing::MediaOptions{.codec = "mpeg4",
+                                 .scenes = {scene},
+                                 .frames_per_scene = 192,
+                                 .sound = true,
+                                 .sound_seed = sound};
+  };
+  deliver("north/long.mkv", film(11, 77));
+  deliver("north/sequel.mkv", film(12, 77));
+  deliver("south/dubbed.mkv", film(13, 77));
+  deliver("south/own.mkv", film(14, 78));
+  ingest(1);
+  for (const auto& [path, report] : reports_) EXPECT_EQ(report.outcome, Outcome::kept) << path;
+  const std::string asked =
+      "SELECT COUNT(DISTINCT c.clip) FROM clearance c JOIN source_clip v ON v.clip = c.clip "
+      "JOIN source s ON s.seq = v.source WHERE c.reason = 'music' AND c.value = 'UNKNOWN' AND "
+      "s.path = ";
+  EXPECT_EQ(count(asked + "'south/dubbed.mkv'"), 12);
+  EXPECT_EQ(count(asked + "'north/sequel.mkv'"), 0) << "its licensor's own";
+  EXPECT_EQ(count(asked + "'south/own.mkv'"), 0);
+  const std::string& said = reports_["south/dubbed.mkv"].detail;
+  EXPECT_NE(said.find("sounds like 0:00"), std::string::npos) << said;
+  EXPECT_NE(said.find("north under NORTH@1"), std::string::npos) << said;
+  EXPECT_NE(said.find("12 clips wait for a person"), std::string::npos) << said;
+}
+
 TEST_F(Pipeline, QuarantinesTheSameBytesOfTwoLicensors) {
   deliver("south/copy.mkv", {.scenes = {3}, .sound = true});
   ingest();

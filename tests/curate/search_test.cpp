@@ -71,6 +71,15 @@ TEST(Search, FindsWhatComparingOneByOneFinds) {
     EXPECT_EQ(all[q], expected);
   }
   EXPECT_GT(found, 1000U);
+
+  std::vector<NearPair> pairs;
+  run.near_all(queries, pairs);
+  std::vector<std::vector<Near>> by_query(queries.size());
+  for (const NearPair& pair : pairs) by_query[pair.query].push_back({pair.id, pair.distance});
+  for (auto& near : by_query) {
+    std::sort(near.begin(), near.end(), [](const Near& a, const Near& b) { return a.id < b.id; });
+  }
+  EXPECT_EQ(by_query, all);
 }
 
 // The worst case of the proof: two bits of every chunk but one, which has one. Any position.
@@ -90,8 +99,21 @@ TEST(Search, MissesNothingAtTheEdgeOfEveryChunk) {
       run.near(query, 0, out);
       ASSERT_EQ(out, (std::vector<Near>{{static_cast<uint32_t>(saved), kAlike}})) << saved << bit;
       EXPECT_EQ(near_of_all(std::span(&query, 1), base)[0], out);
+      std::vector<NearPair> pairs;
+      run.near_all(std::span(&query, 1), pairs);
+      EXPECT_EQ(pairs, (std::vector<NearPair>{{0, static_cast<uint32_t>(saved), kAlike}}));
     }
   }
+}
+
+// More queries than are asked at once.
+TEST(Search, KeepsApartWhatManyQueriesFind) {
+  std::vector<Pdq> base;
+  for (int i = 0; i < 70'000; ++i) base.push_back(any());
+  std::vector<NearPair> pairs;
+  SearchRun(base).near_all(base, pairs);
+  ASSERT_EQ(pairs.size(), base.size());
+  for (const NearPair& pair : pairs) ASSERT_EQ(pair.query, pair.id);
 }
 
 TEST(Search, BruteForceTakesAnyRadius) {

@@ -1,0 +1,111 @@
+#include "curate/look_files.h"
+
+#include <algorithm>
+
+#include "curate/fingerprint.pb.h"
+#include "curate/looks.h"
+#include "curate/worker.pb.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/base/log.h"
+#include "ledger/digest.h"
+
+namespace cleared::curate {
+namespace {
+
+template <class Times>
+bool increase(const Times& times) {
+  return std::adjacent_find(times.begin(), times.end(),
+                            [](uint64_t a, uint64_t b) { return a >= b; }) == times.end();
+}
+
+std::filesystem::path path_of(const std::filesystem::path& folder, const Digest& digest) {
+  return folder / (to_hex(digest) + ".looks");
+}
+
+// One series a look, from what is stored time by time.
+std::vector<Track> tracks_of(const google::protobuf::RepeatedField<uint64_t>& pts_us,
+                             std::string_view pdq, std::string_view quality, size_t looks) {
+  std::vector<Track> out(looks);
+  for (size_t look = 0; look < looks; ++look) {
+    out[look].pts_us.assign(pts_us.begin(), pts_us.end());
+    for (size_t i = look; i < quality.size(); i += looks) {
+      out[look].prints.push_back(
+          {.bits = pdq_at(pdq, i), .quality = static_cast<uint8_t>(quality[i])});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+bool looks_are_whole(const Analysis& a) {
+  const auto whole = [](const auto& pts_us, std::string_view pdq, std::string_view quality,
+                        size_t looks) {
+    const size_t count = static_cast<size_t>(pts_us.size()) * looks;
+    return pdq.size() == 32 * count && quality.size() == count && increase(pts_us);
+  };
+  return whole(a.kept_pts_us(), a.kept_pdq(), a.kept_quality(), kKeptLooks) &&
+         whole(a.turned_pts_us(), a.turned_pdq(), a.turned_quality(), kTurns) &&
+         whole(a.inset_pts_us(), a.inset_pdq(), a.inset_quality(), kInsets);
+}
+
+std::vector<Track> kept_looks(const Analysis& a) {
+  return tracks_of(a.kept_pts_us(), a.kept_pdq(), a.kept_quality(), kKeptLooks);
+}
+
+std::vector<Track> asked_looks(const Analysis& a) {
+  std::vector<Track> out = tracks_of(a.turned_pts_us(), a.turned_pdq(), a.turned_quality(), kTurns);
+  for (Track& inset : tracks_of(a.inset_pts_us(), a.inset_pdq(), a.inset_quality(), kInsets)) {
+    out.push_back(std::move(inset));
+  }
+  return out;
+}
+
+void write_looks(const std::filesystem::path& folder, const Digest& digest,
+                 const Analysis& analysis) {
+  SourceLooks looks;
+  looks.set_digest(std::string(digest.text()));
+  *looks.mutable_kept_pts_us() = analysis.kept_pts_us();
+  looks.set_kept_pdq(analysis.kept_pdq());
+  looks.set_kept_quality(analysis.kept_quality());
+  const std::string body = looks.SerializeAsString();
+  make_folders(folder);
+  write_file(path_of(folder, digest), std::string(ledger::sha256(body).text()) + body);
+}
+
+bool has_looks(const std::filesystem::path& folder, const Digest& digest) {
+  const auto path = path_of(folder, digest);
+  std::error_code none;
+  const auto status = std::filesystem::status(path, none);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    log(Level::warn, "curate.index", {{"damaged", path.string()}});
+  }
+  return std::filesystem::is_regular_file(status);
+}
+
+std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest& digest) {
+  const auto path = path_of(folder, digest);
+  std::error_code none;
+  if (!std::filesystem::exists(path, none)) return {};
+  std::string bytes;
+  try {
+    bytes = read_file(path);
+  } catch (const Error&) {  // as one that is damaged
+  }
+  SourceLooks looks;
+  Analysis analysis;
+  const std::string_view body = std::string_view(bytes).substr(std::min<size_t>(bytes.size(), 32));
+  if (bytes.size() > 32 && ledger::sha256(body).text() == bytes.substr(0, 32) &&
+      looks.ParseFromArray(body.data(), static_cast<int>(body.size())) &&
+      looks.digest() == digest.text()) {
+    *analysis.mutable_kept_pts_us() = looks.kept_pts_us();
+    analysis.set_kept_pdq(looks.kept_pdq());
+    analysis.set_kept_quality(looks.kept_quality());
+    if (looks_are_whole(analysis)) return kept_looks(analysis);
+  }
+  log(Level::warn, "curate.index", {{"damaged", path.string()}});
+  return {};
+}
+
+}  // namespace cleared::curate
