@@ -38,6 +38,8 @@ class RawPages {
   uint32_t count_ = 0;
 };
 
+constexpr uint8_t kInteriorPage = 0x05;  // of a table
+constexpr uint8_t kLeafPage = 0x0D;
 constexpr size_t kInteriorHeader = 12;
 constexpr size_t kLeafHeader = 8;
 constexpr int kMaxHeight = 16;

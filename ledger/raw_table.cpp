@@ -9,9 +9,6 @@
 namespace cleared::ledger {
 namespace {
 
-constexpr uint8_t kInteriorPage = 0x05;
-constexpr uint8_t kLeafPage = 0x0D;
-
 // A whole number in a REAL column is stored as an integer.
 std::optional<double> real_of(uint64_t type, std::string_view value) {
   if (type == 7) {

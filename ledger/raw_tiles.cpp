@@ -5,8 +5,6 @@
 namespace cleared::ledger {
 namespace {
 
-constexpr uint8_t kInteriorPage = 0x05;
-constexpr uint8_t kLeafPage = 0x0D;
 constexpr size_t kTileBytes = 256 * 32;
 constexpr uint64_t kTileType = 12 + 2 * kTileBytes;  // of a blob
 constexpr size_t kNextPage = 4;                      // an overflow page begins with it

@@ -115,7 +115,7 @@ std::vector<MapEntry> parse_chunk(std::string_view bytes, std::string_view where
 Digest chunk_root(std::string_view entries_and_next_key);
 class RunFilter {
  public:
-  static constexpr uint64_t kBits = 20;  // an entry; at first it was 12
+  static constexpr uint64_t kBits = 24;  // an entry; 12 and 20 in runs of before
   static size_t bytes_for(uint64_t entries, uint64_t bits_each = kBits);
 
   explicit RunFilter(uint64_t entries) : bytes_(zeros(bytes_for(entries))) {}

@@ -1,10 +1,12 @@
 #include "tools/ledger_bench.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
@@ -35,7 +37,11 @@ namespace {
 
 constexpr uint64_t kPerCommit = 10'000;
 constexpr uint64_t kCommitsPerHead = 10;
-constexpr uint64_t kCompareEvery = 250'000;
+// Half-way between two heads, so that what a head wrote has been copied from the write-ahead file,
+// and at its own cost.
+constexpr uint64_t kCompareEvery = 300'000;
+constexpr uint64_t kCompareAt = 50'000;
+constexpr auto kPause = std::chrono::milliseconds(100);
 constexpr size_t kBytesMore = 240;  // that our ledger has for a record than SQLite for its row
 constexpr auto kAtLeast = Measured::Goal::at_least;
 constexpr auto kAtMost = Measured::Goal::at_most;
@@ -217,7 +223,8 @@ double grow(uint64_t records, const Step& step, const Beginning& beginning, cons
   for (uint64_t done = 0; done < records;) {
     took += step();
     done += kPerCommit;
-    if (done % kCompareEvery == 0) {
+    if (done > kCompareAt && done % kCompareEvery == kCompareAt) {
+      std::this_thread::sleep_for(kPause);
       compared += beginning();
       ++times;
     }

@@ -60,9 +60,10 @@ class RunCheck {
     if (entries != run.entries) findings_.add(where + ", map_run.entries", "is not their number");
     if (root_digest(roots) != run.root)
       findings_.add(where + ", map_run.root", "is not their root");
-    constexpr uint64_t kFirstBits = 12;  // of runs made before RunFilter::kBits
-    if ((run.filter.size() != RunFilter::bytes_for(run.entries) &&
-         run.filter.size() != RunFilter::bytes_for(run.entries, kFirstBits)) ||
+    const auto of_its_size = [&](uint64_t bits_each) {
+      return run.filter.size() == RunFilter::bytes_for(run.entries, bits_each);
+    };
+    if (!(of_its_size(RunFilter::kBits) || of_its_size(20) || of_its_size(12)) ||
         std::string_view(reinterpret_cast<const char*>(filter.data()), run.filter.size()) !=
             run.filter) {
       findings_.add(where + ", map_run.filter", "is not that of its entries");
