@@ -9,7 +9,8 @@ namespace {
 constexpr int kStep = 7;           // of luma from pixel to pixel: less is no side
 constexpr int kGap = 3;            // places without a step that a side may have in a row
 constexpr double kSmallest = 0.2;  // of the picture, each way
-constexpr size_t kSides = 6;       // looked at each way
+constexpr size_t kSides = 8;       // looked at each way
+constexpr int kLasting = 90;       // a step now, or one in each of the two pictures before
 constexpr double kSupport = 0.6;   // of a side that is a step
 
 double area(const InsetBox& box) {
@@ -30,24 +31,34 @@ void InsetFinder::Steps::sum(const kernels::SmallLuma& small, bool across_lines)
   along = across_lines ? small.places : small.lines;
   const ptrdiff_t step = across_lines ? small.stride : 1, next = across_lines ? 1 : small.stride;
   until.assign(static_cast<size_t>(count) * static_cast<size_t>(along + 1), 0);
-  std::vector<std::pair<int, int>> longest;  // length, line
+  lasting.resize(static_cast<size_t>(count) * static_cast<size_t>(along));
+  std::vector<int> length(static_cast<size_t>(count) + 4);  // of the longest side, from line -2 on
   for (int line = 1; line < count; ++line) {
     const uint8_t* pixels = small.pixels.data() + line * step;
     uint16_t* sums = until.data() + static_cast<ptrdiff_t>(line) * (along + 1);
+    uint8_t* last = lasting.data() + static_cast<ptrdiff_t>(line) * along;
     int run = 0, gap = kGap, most = 0;
     for (int place = 0; place < along; ++place) {
       const uint8_t* pixel = pixels + place * next;
-      const bool is_step = std::abs(*pixel - pixel[-step]) >= kStep;
+      const int now = std::abs(*pixel - pixel[-step]) >= kStep ? 255 : 0;
+      last[place] = static_cast<uint8_t>((last[place] + now) / 2);
+      const bool is_step = last[place] >= kLasting;
       sums[place + 1] = static_cast<uint16_t>(sums[place] + is_step);
       gap = is_step ? 0 : gap + 1;
       run = gap > kGap ? 0 : run + 1;
       most = std::max(most, run - gap);
     }
-    if (most >= kSmallest * along) longest.emplace_back(most, line);
+    length[static_cast<size_t>(line) + 2] = most;
+  }
+  // A side stands alone; lines through a texture are all alike.
+  std::vector<std::pair<int, int>> longest;  // by how much, line
+  for (int line = 1; line < count; ++line) {
+    const int* here = length.data() + line + 2;
+    if (*here >= kSmallest * along) longest.emplace_back(*here - std::max(here[-2], here[2]), line);
   }
   std::sort(longest.begin(), longest.end(), std::greater<>());
   best = {0, count};
-  for (const auto& [length, line] : longest) {
+  for (const auto& [more, line] : longest) {
     if (best.size() == kSides + 2) break;
     const bool beside = std::any_of(best.begin(), best.end(),
                                     [&, at = line](int other) { return std::abs(at - other) < 2; });
@@ -94,7 +105,7 @@ const std::array<InsetBox, kFoundInsets>& InsetFinder::find(const kernels::Small
   });
   std::stable_sort(found.begin(), found.end(),
                    [](const Found& a, const Found& b) { return a.score > b.score; });
-  constexpr double kSame = 0.8;
+  constexpr double kSame = 0.9;
   std::vector<InsetBox> fresh;
   for (const Found& one : found) {
     const bool known = std::any_of(fresh.begin(), fresh.end(), [&](const InsetBox& box) {

@@ -27,7 +27,9 @@ class InsetFinder {
  private:
   // Steps between two neighbouring lines, or places, that are one side of something.
   struct Steps {
-    int count = 0, along = 0;     // lines, places; or the other way round
+    int count = 0, along = 0;  // lines, places; or the other way round
+    std::vector<uint8_t>
+        lasting;  // [line][place]: 255 for a step, and half of what was there before
     std::vector<uint16_t> until;  // [line][place]: steps from line - 1 to line before place
     std::vector<int> best;        // lines with the longest sides, and the two ends
     void sum(const kernels::SmallLuma& small, bool across_lines);

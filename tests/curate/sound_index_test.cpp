@@ -24,7 +24,7 @@ std::vector<uint32_t> any_sound(size_t items, unsigned seed) {
 std::vector<uint32_t> encoded(std::vector<uint32_t> sound, unsigned seed) {
   std::mt19937 random(seed);
   for (uint32_t& item : sound) {
-    for (uint32_t i = random() % 6; i > 2; --i) item ^= 1U << random() % 32;
+    for (auto i = random() % 6; i > 2; --i) item ^= 1U << random() % 32;
   }
   return sound;
 }
