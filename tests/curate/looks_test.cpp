@@ -132,9 +132,8 @@ TEST(Looks, TurnsAreThoseOfTheTurnedPicture) {
 
 TEST(Looks, LeaveBordersOut) {
   const Grey picture = scene(192, 108);
-  Grey boxed{192, 144, std::vector<uint8_t>(size_t{192} * 18, 16)};
-  boxed.pixels.insert(boxed.pixels.end(), picture.pixels.begin(), picture.pixels.end());
-  boxed.pixels.resize(size_t{192} * 144, 16);
+  Grey boxed{192, 144, std::vector<uint8_t>(size_t{192} * 144, 16)};
+  std::copy(picture.pixels.begin(), picture.pixels.end(), boxed.pixels.begin() + 192 * 18);
   Looks a, b;
   const Pdq alone = a.take(small_of(picture, true), false, false).kept[kept_all].bits;
   EXPECT_LE(distance(alone, b.take(small_of(boxed, true), false, false).kept[kept_all].bits), 20);
