@@ -33,17 +33,23 @@ using kernels::SmallLuma;
 
 constexpr size_t kLookWaves = kernels::kPdqWaves;
 
-// Where the wave is odd along an axis, turning the picture over along it changes the sign. `waves`
-// are [y][x], and so is the result.
-PartWaves turned(const PartWaves& waves, size_t turn) {
-  PartWaves out;
-  for (size_t k = 0; k < out.size(); ++k) {
-    const size_t y = k / kLookWaves, x = k % kLookWaves;
-    const bool negated = ((turn & 1) != 0 && x % 2 == 0) != ((turn & 2) != 0 && y % 2 == 0);
-    const int32_t value = waves[(turn & 4) != 0 ? x * kLookWaves + y : k];
-    out[k] = negated ? -value : value;
+// Where the wave is odd along an axis, turning the picture over along it changes the sign: bit 0 of
+// `flips` is along rows of waves, bit 1 down them.
+PartWaves flipped(const PartWaves& waves, size_t flips) {
+  PartWaves out = waves;
+  for (size_t y = 0; y < kLookWaves; ++y) {
+    const bool down = (flips & 2) != 0 && y % 2 == 0;
+    const int32_t even = down != ((flips & 1) != 0) ? -1 : 1, odd = down ? -1 : 1;
+    for (size_t x = 0; x < kLookWaves; x += 2) {
+      out[y * kLookWaves + x] *= even;
+      out[y * kLookWaves + x + 1] *= odd;
+    }
   }
   return out;
+}
+
+Fingerprint print_transposed(const Fingerprint& print) {
+  return {.bits = transposed(print.bits), .quality = print.quality};
 }
 
 Fingerprint fingerprint_of(const PartWaves& waves) {
@@ -191,7 +197,6 @@ void Looks::run(const Plan& plan, const PartPicture& picture, const Put& put) {
       along_.resize(static_cast<size_t>(2 * fours) * kLookWaves);
       kernels::waves_along(picture, range.first_line, fours, range.axis, along_.data());
     }
-    // Columns are lines: what went along them is y.
     const PartWaves waves = kernels::waves_across(along_.data(), range.first_line, part.axis);
     put(part.look, waves);
   }
@@ -206,14 +211,19 @@ const Looks::Taken& Looks::take(const SmallLuma& small, bool with_asked, bool wi
   if (with_insets) kernels::widen(small, whole_);
   if (std::min(half_.lines, half_.places) < 8) return taken_ = {};
   plan(small);
+  // Columns are lines: what went along them is y. Which waves are above the median does not depend
+  // on their order, so that bits are put in order and waves are not.
   const auto upright = [&](const PartWaves& waves) {
-    return by_column_ ? turned(waves, static_cast<size_t>(Turn::transposed)) : waves;
+    const Fingerprint print = fingerprint_of(waves);
+    return by_column_ ? print_transposed(print) : print;
   };
+  const auto axes_swapped = [](size_t turn) { return turn >> 1 | (turn & 1) << 1; };
   run(kept_, half_, [&](size_t look, const PartWaves& waves) {
-    const PartWaves whole = upright(waves);
-    taken_.kept[look] = fingerprint_of(whole);
-    for (size_t turn = 0; look == kept_all && with_asked && turn < kTurns; ++turn) {
-      taken_.asked[turn] = fingerprint_of(turned(whole, turn));
+    taken_.kept[look] = upright(waves);
+    for (size_t turn = 0; look == kept_all && with_asked && turn < kTurns / 2; ++turn) {
+      const Fingerprint print = upright(flipped(waves, by_column_ ? axes_swapped(turn) : turn));
+      taken_.asked[turn] = print;
+      taken_.asked[kTurns / 2 + axes_swapped(turn)] = print_transposed(print);
     }
   });
   if (!with_insets) {
@@ -223,7 +233,7 @@ const Looks::Taken& Looks::take(const SmallLuma& small, bool with_asked, bool wi
   if (!planned_insets_) plan_insets(small, half_.lines < small.lines ? 0.5 : 1);
   planned_insets_ = true;
   const auto inset = [&](size_t look, const PartWaves& waves) {
-    taken_.asked[look] = fingerprint_of(upright(waves));
+    taken_.asked[look] = upright(waves);
   };
   run(large_, half_, inset);
   run(little_, whole_, inset);

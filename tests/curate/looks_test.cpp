@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/targets.h"
+
 namespace cleared::curate {
 namespace {
 
@@ -137,6 +139,28 @@ TEST(Looks, LeaveBordersOut) {
   Looks a, b;
   const Pdq alone = a.take(small_of(picture, true), false, false).kept[kept_all].bits;
   EXPECT_LE(distance(alone, b.take(small_of(boxed, true), false, false).kept[kept_all].bits), 20);
+}
+
+TEST(Looks, AreTheSameOnEveryProcessor) {
+  for (const auto& [width, height] : {std::pair{192, 108}, {61, 192}}) {
+    const auto small = small_of(scene(width, height), true);
+    const Looks::Taken first = Looks().take(small, true, true);
+    for (const std::string& target : kernels::targets()) {
+      kernels::use_target(target);
+      Looks looks;
+      for (const bool again : {false, true}) {  // buffers are kept
+        const Looks::Taken& taken = looks.take(small, true, true);
+        for (size_t i = 0; i < kKeptLooks; ++i) {
+          EXPECT_EQ(taken.kept[i].bits, first.kept[i].bits) << target << i << again;
+          EXPECT_EQ(taken.kept[i].quality, first.kept[i].quality) << target << i;
+        }
+        for (size_t i = 0; i < kAskedLooks; ++i) {
+          EXPECT_EQ(taken.asked[i].bits, first.asked[i].bits) << target << i << again;
+        }
+      }
+    }
+    kernels::use_target("");
+  }
 }
 
 TEST(Looks, SeeNothingInFlatAndTinyPictures) {
