@@ -57,14 +57,7 @@ struct LogoFinder::Still {
 
 bool LogoFinder::moved(const kernels::SmallLuma& small) const {
   if (last_.lines != small.lines || last_.places != small.places) return true;
-  int64_t change = 0;
-  for (int l = 0; l < small.lines; ++l) {
-    const auto at = static_cast<size_t>(l) * static_cast<size_t>(small.stride);
-    const uint8_t *a = small.pixels.data() + at, *b = last_.pixels.data() + at;
-    int line = 0;
-    for (int p = 0; p < small.places; ++p) line += std::abs(a[p] - b[p]);
-    change += line;
-  }
+  const uint64_t change = kernels::changed_since(last_, small);
   return double(change) >= kMoved * small.lines * small.places;
 }
 

@@ -31,17 +31,28 @@ using kernels::SmallLuma;
 
 constexpr size_t kLookWaves = kernels::kPdqWaves;
 
-// Where the wave is odd along an axis, turning the picture over along it changes the sign. `waves`
-// are [y][x], and so is the result.
-PartWaves turned(const PartWaves& waves, size_t turn) {
-  PartWaves out;
-  for (size_t k = 0; k < out.size(); ++k) {
-    const size_t y = k / kLookWaves, x = k % kLookWaves;
-    const bool negated = ((turn & 1) != 0 && x % 2 == 0) != ((turn & 2) != 0 && y % 2 == 0);
-    const int32_t value = waves[(turn & 4) != 0 ? x * kLookWaves + y : k];
-    out[k] = negated ? -value : value;
+// Where the wave is odd along an axis, turning the picture over along it changes the sign: bit 0 of
+// `flips` is along rows of waves, bit 1 down them.
+PartWaves flipped(const PartWaves& waves, size_t flips) {
+  PartWaves out = waves;
+  if (flips == 0) return out;
+  for (size_t y = 0; y < kLookWaves; ++y) {
+    const bool down = (flips & 2) != 0 && y % 2 == 0;
+    const int32_t even = down != ((flips & 1) != 0) ? -1 : 1, odd = down ? -1 : 1;
+    for (size_t x = 0; x < kLookWaves; x += 2) {
+      out[y * kLookWaves + x] *= even;
+      out[y * kLookWaves + x + 1] *= odd;
+    }
   }
   return out;
+}
+
+size_t axes_swapped(size_t flips) {
+  return flips >> 1 | (flips & 1) << 1;
+}
+
+Fingerprint print_transposed(const Fingerprint& print) {
+  return {.bits = transposed(print.bits), .quality = print.quality};
 }
 
 Fingerprint fingerprint_of(const PartWaves& waves) {
@@ -178,14 +189,17 @@ void Looks::run(const Plan& plan, const PartPicture& picture, const Put& put) {
       along_.resize(static_cast<size_t>(2 * fours) * kLookWaves);
       kernels::waves_along(picture, range.first_line, fours, range.axis, along_.data());
     }
-    // Columns are lines: what went along them is y.
     const PartWaves waves = kernels::waves_across(along_.data(), range.first_line, part.axis);
     put(part.look, waves);
   }
 }
 
-PartWaves Looks::upright(const PartWaves& waves) const {
-  return by_column_ ? turned(waves, static_cast<size_t>(Turn::transposed)) : waves;
+// Columns are lines: what went along them is y. Which waves are above the median does not depend on
+// their order, so that bits are put in order and waves are not.
+Fingerprint Looks::print_of(const PartWaves& waves, size_t flips) const {
+  const Fingerprint print =
+      fingerprint_of(flipped(waves, by_column_ ? axes_swapped(flips) : flips));
+  return by_column_ ? print_transposed(print) : print;
 }
 
 void Looks::take_found(const SmallLuma& small) {
@@ -205,8 +219,8 @@ void Looks::take_found(const SmallLuma& small) {
       found_[i] = box;
     }
     run(found_plans_[i], picture, [&](size_t, const PartWaves& waves) {
-      prints[0] = fingerprint_of(upright(waves));
-      prints[1] = fingerprint_of(turned(upright(waves), static_cast<size_t>(Turn::mirrored)));
+      prints[0] = print_of(waves);
+      prints[1] = print_of(waves, static_cast<size_t>(Turn::mirrored));
     });
   }
 }
@@ -220,19 +234,19 @@ const Looks::Taken& Looks::take(const SmallLuma& small, What what) {
   if (std::min(half_.lines, half_.places) < 8) return taken_ = {};
   plan(small);
   run(what.kept ? kept_ : all_, half_, [&](size_t look, const PartWaves& waves) {
-    const PartWaves whole = upright(waves);
-    if (what.kept) taken_.kept[look] = fingerprint_of(whole);
-    for (size_t turn = 0; look == kept_all && what.turns && turn < kTurns; ++turn) {
-      taken_.turns[turn] = fingerprint_of(turned(whole, turn));
+    if (what.kept) taken_.kept[look] = print_of(waves);
+    for (size_t turn = 0; look == kept_all && what.turns && turn < kTurns / 2; ++turn) {
+      const Fingerprint print = print_of(waves, turn);
+      taken_.turns[turn] = print;
+      taken_.turns[kTurns / 2 + axes_swapped(turn)] = print_transposed(print);
     }
   });
   if (!what.insets) return taken_;
   kernels::widen(small, whole_);
   if (!planned_middles_) plan_middles(small);
   planned_middles_ = true;
-  run(middles_, half_, [&](size_t look, const PartWaves& waves) {
-    taken_.insets[look] = fingerprint_of(upright(waves));
-  });
+  run(middles_, half_,
+      [&](size_t look, const PartWaves& waves) { taken_.insets[look] = print_of(waves); });
   take_found(small);
   return taken_;
 }

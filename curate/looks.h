@@ -87,7 +87,8 @@ class Looks {
   void plan_middles(const kernels::SmallLuma& small);
   void take_found(const kernels::SmallLuma& small);
   double scale() const { return half_.lines < lines_ ? 0.5 : 1; }
-  kernels::PartWaves upright(const kernels::PartWaves& waves) const;
+  // Of a part's waves, upright, after flips of the upright picture (0: none).
+  Fingerprint print_of(const kernels::PartWaves& waves, size_t flips = 0) const;
   template <class Put>
   void run(const Plan& plan, const kernels::PartPicture& picture, const Put& put);
 

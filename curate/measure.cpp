@@ -16,20 +16,6 @@ float difference(const std::array<uint32_t, 64>& a, const std::array<uint32_t, 6
   return all == 0 ? 0 : static_cast<float>(double(sum) / double(2 * all));
 }
 
-void make_thumb(const float* filtered, FrameMeasures& out) {
-  constexpr size_t step = kFiltered / kThumbSide;
-  for (size_t y = 0; y < kThumbSide; ++y) {
-    std::array<float, kThumbSide> sums{};  // each in the order of its rows
-    for (size_t i = 0; i < step * step; ++i) {
-      const float* row = filtered + (y * step + i / step) * kFiltered + i % step;
-      for (size_t x = 0; x < kThumbSide; ++x) sums[x] += row[x * step];
-    }
-    for (size_t x = 0; x < kThumbSide; ++x) {
-      out.thumb[y * kThumbSide + x] = static_cast<uint8_t>(sums[x] / (step * step) + 0.5f);
-    }
-  }
-}
-
 }  // namespace
 
 kernels::Luma Measurer::luma_of(const AVFrame& frame) {
@@ -61,7 +47,7 @@ FrameMeasures Measurer::measure(const AVFrame& frame) {
   std::array<float, kFiltered * kFiltered> filtered;
   shrinker_->shrink(luma, filtered.data(), small_);
   out.print = PdqHasher::fingerprint_filtered(filtered.data());
-  make_thumb(filtered.data(), out);
+  kernels::make_thumb(filtered.data(), out.thumb.data());
 
   const bool comparable =
       !first_ && small_.lines == before_.lines && small_.places == before_.places;

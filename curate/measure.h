@@ -13,8 +13,6 @@
 
 namespace cleared::curate {
 
-inline constexpr int kThumbSide = 16;
-
 struct FrameMeasures {
   Fingerprint print;    // as of the picture averaged by area onto 512 x 512
   float luma = 0;       // [0, 255], mean
@@ -23,7 +21,7 @@ struct FrameMeasures {
   float motion = 0;  // [0, 255], mean absolute difference to the frame before; 255 after a change
                      // of size
   float histogram = 0;  // [0, 1], half the sum of absolute differences of 64 bands of luma
-  std::array<uint8_t, size_t{kThumbSide} * kThumbSide> thumb{};  // row by row
+  std::array<uint8_t, size_t{kernels::kThumbSide} * kernels::kThumbSide> thumb{};  // row by row
 };
 
 class Measurer {

@@ -27,10 +27,6 @@ Pdq bits_of(const Waves& waves) {
   return kernels::bits_above(numbers, kernels::lower_median(numbers)).bits;
 }
 
-bool bit_of(const Pdq& bits, size_t k) {
-  return (bits[31 - k / 8] >> (k % 8) & 1) != 0;
-}
-
 // Which coefficient of the untouched picture lands at `k`, and whether with its sign changed.
 struct Origin {
   size_t k;
@@ -90,13 +86,31 @@ PdqHasher::Filtered PdqHasher::transform(const float* small) {
   return out;
 }
 
-Pdq turned(const Pdq& bits, Turn turn) {
-  Pdq out{};
-  for (size_t k = 0; k < kWaves * kWaves; ++k) {
-    const Origin from = origin(turn, k);
-    if (bit_of(bits, from.k) != from.negated) {
-      out[31 - k / 8] = static_cast<uint8_t>(out[31 - k / 8] | (1u << (k % 8)));
+Pdq transposed(const Pdq& bits) {
+  std::array<unsigned, kWaves> rows{};
+  for (size_t y = 0; y < kWaves; ++y) rows[y] = bits[31 - 2 * y] | unsigned{bits[30 - 2 * y]} << 8;
+  // Squares beside the diagonal change places: of 8 by 8, then of 4 by 4 in each, and so on.
+  for (unsigned side = kWaves / 2, mask = 0x00ff; side > 0; side /= 2, mask ^= mask << side) {
+    for (unsigned y = 0; y < kWaves; y = (y + side + 1) & ~side) {
+      const unsigned other = (rows[y] >> side ^ rows[y + side]) & mask;
+      rows[y] ^= other << side;
+      rows[y + side] ^= other;
     }
+  }
+  Pdq out;
+  for (size_t y = 0; y < kWaves; ++y) {
+    out[31 - 2 * y] = static_cast<uint8_t>(rows[y]);
+    out[30 - 2 * y] = static_cast<uint8_t>(rows[y] >> 8);
+  }
+  return out;
+}
+
+Pdq turned(const Pdq& bits, Turn turn) {
+  const auto which = static_cast<unsigned>(turn);
+  Pdq out = (which & 4) != 0 ? transposed(bits) : bits;
+  for (size_t i = 0; i < out.size(); ++i) {
+    if ((which & 1) != 0) out[i] ^= 0x55;                           // even waves across
+    if ((which & 2) != 0 && (31 - i) / 2 % 2 == 0) out[i] ^= 0xff;  // even waves down
   }
   return out;
 }

@@ -67,6 +67,7 @@ class PdqHasher {
 // median: a guess that was 5 to 62 bits off for most pictures tried, and 128 for the worst. So who
 // has the pictures asks with turns(), and an index keeps one fingerprint.
 Pdq turned(const Pdq& bits, Turn turn);
+Pdq transposed(const Pdq& bits);  // turned(bits, Turn::transposed)
 
 // Number of bits that differ, [0, 256]. About 31 or less says "the same picture".
 int distance(const Pdq& a, const Pdq& b);

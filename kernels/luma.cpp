@@ -34,11 +34,12 @@ HWY_NOINLINE void WeighRows(const uint8_t* rows, ptrdiff_t stride, const uint16_
   int x = 0;
   for (; width >= step && x < width; x = next_start(x, step, width)) {
     auto a = hn::Zero(d16), b = a, c = a, e = a;
+    // So many rows at once are more than what fetches ahead by itself can follow. Beyond the end of
+    // these rows come as many below them.
+    const ptrdiff_t ahead = kAhead + (x + kAhead < width ? 0 : count * stride - width);
     const uint8_t* p = rows + x;
     for (int r = 0; r < count; ++r, p += stride) {
-      // So many rows at once are more than what fetches ahead by itself can follow.
-      hwy::Prefetch(p + kAhead);
-      hwy::Prefetch(p + kAhead + 64);
+      for (int at = 0; at < step; at += 64) hwy::Prefetch(p + ahead + at);
       const auto weight = hn::Set(d16, weights[r]);
       a = hn::Add(a, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p)), weight));
       b = hn::Add(b, hn::Mul(hn::PromoteTo(d16, hn::LoadU(d8, p + lanes)), weight));
@@ -248,6 +249,31 @@ HWY_NOINLINE void Finish(const float* in, float black, float scale, bool upright
 #endif
 }
 
+// Each sum in the order of rows.
+HWY_NOINLINE void Thumb(const float* in, uint8_t* out) {
+  for (int y = 0; y < kThumbSide; ++y, in += 4 * kPdqSide, out += kThumbSide) {
+    std::array<float, kThumbSide> sums{};
+#if HWY_TARGET == HWY_SCALAR
+    for (int i = 0; i < 4 * kPdqSide; ++i) {
+      sums[static_cast<size_t>(i % kPdqSide / 4)] += in[i];
+    }
+#else
+    const hn::FixedTag<float, 4> d;
+    for (size_t x = 0; x < kThumbSide; x += 4) {
+      auto sum = hn::Zero(d), a = sum, b = sum, c = sum, e = sum;
+      for (int row = 0; row < 4; ++row) {
+        hn::LoadInterleaved4(d, in + row * kPdqSide + 4 * x, a, b, c, e);
+        sum = hn::Add(hn::Add(hn::Add(hn::Add(sum, a), b), c), e);
+      }
+      hn::StoreU(sum, d, sums.data() + x);
+    }
+#endif
+    for (size_t x = 0; x < kThumbSide; ++x) {
+      out[x] = static_cast<uint8_t>(sums[x] / 16 + 0.5f);
+    }
+  }
+}
+
 HWY_NOINLINE void Narrow(const uint8_t* in, int depth, int width, uint8_t* out) {
   const auto* pixels = reinterpret_cast<const uint16_t*>(in);
   const hn::ScalableTag<uint16_t> d;
@@ -317,6 +343,15 @@ HWY_INLINE void laplacian_line(const uint8_t* line, ptrdiff_t stride, int places
   }
 }
 
+HWY_NOINLINE uint64_t Changed(const SmallLuma& before, const SmallLuma& small) {
+  uint64_t sum = 0, changed = 0;
+  for (ptrdiff_t l = 0; l < small.lines; ++l) {
+    sum_line(small.pixels.data() + l * small.stride, before.pixels.data() + l * small.stride,
+             small.places, sum, changed);
+  }
+  return changed;
+}
+
 HWY_NOINLINE SmallMeasures Measure(const SmallLuma& small, const SmallLuma* before) {
   SmallMeasures out;
   const uint8_t* pixels = small.pixels.data();
@@ -364,6 +399,8 @@ HWY_EXPORT(TentsAlong);
 HWY_EXPORT(BoxesAlong);
 HWY_EXPORT(Narrow);
 HWY_EXPORT(Measure);
+HWY_EXPORT(Changed);
+HWY_EXPORT(Thumb);
 HWY_EXPORT(Finish);
 
 namespace {
@@ -444,6 +481,7 @@ LumaShrinker::LumaShrinker(int width, int height, LumaTurn turn) : width_(width)
   x_ = make_axis(width, boxes_of(width, longest), turn.flip_x);
   y_ = make_axis(height, boxes_of(height, longest), turn.flip_y);
   rows_.resize(static_cast<size_t>(width) * kRowsAtOnce);
+  means_.resize(static_cast<size_t>(width) * kRowsAtOnce);
   turned_.resize(static_cast<size_t>(width) * kRowsAtOnce);
 }
 
@@ -457,32 +495,33 @@ Luma narrowed(const Luma& in, int depth, std::vector<uint8_t>& bytes) {
   return {bytes.data(), in.width, in.width, in.height, in.limited};
 }
 
-// Rows [j, j + kRowsAtOnce) of the filtered picture.
-void LumaShrinker::filter_strip(const Luma& in, int j, float* columns) {
-  for (int r = 0; r < kRowsAtOnce; ++r) {
-    const Tent& tent = y_.tents[static_cast<size_t>(j + r)];
-    HWY_DYNAMIC_DISPATCH(WeighRows)
-    (in.pixels + tent.first * in.stride, in.stride, tent.sum_256.data(),
-     static_cast<int>(tent.sum_256.size()), width_,
-     rows_.data() + static_cast<ptrdiff_t>(r) * width_);
-  }
+// Row j of the filtered picture. Every sixteenth completes the rows before it.
+void LumaShrinker::filter_row(const Luma& in, int j, float* columns) {
+  const Tent& tent = y_.tents[static_cast<size_t>(j)];
+  HWY_DYNAMIC_DISPATCH(WeighRows)
+  (in.pixels + tent.first * in.stride, in.stride, tent.sum_256.data(),
+   static_cast<int>(tent.sum_256.size()), width_, row_of(rows_, j));
+  if (j % kRowsAtOnce + 1 < kRowsAtOnce) return;
   HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
-  HWY_DYNAMIC_DISPATCH(TentsAlong)(turned_.data(), x_, columns + j);
+  HWY_DYNAMIC_DISPATCH(TentsAlong)(turned_.data(), x_, columns + j + 1 - kRowsAtOnce);
 }
 
-// Places [first, first + kRowsAtOnce) of every line of the small picture.
-void LumaShrinker::shrink_strip(const Luma& in, int first, SmallLuma& small) {
-  int y = first == 0 ? 0 : y_.ends[static_cast<size_t>(first - 1)];
-  for (int r = 0; r < std::min(kRowsAtOnce, small.places - first); ++r) {
-    const int end = y_.ends[static_cast<size_t>(first + r)];
-    HWY_DYNAMIC_DISPATCH(MeanOfRows)
-    (in.pixels + y * in.stride, in.stride, end - y, width_,
-     rows_.data() + static_cast<ptrdiff_t>(r) * width_);
-    y = end;
-  }
-  HWY_DYNAMIC_DISPATCH(Turn)(rows_.data(), width_, width_, turned_.data());
+// One place of every line of the small picture. Every sixteenth, and the last, completes those
+// before it.
+void LumaShrinker::shrink_row(const Luma& in, int place, SmallLuma& small) {
+  const int y = place == 0 ? 0 : y_.ends[static_cast<size_t>(place - 1)];
+  const int end = y_.ends[static_cast<size_t>(place)];
+  HWY_DYNAMIC_DISPATCH(MeanOfRows)
+  (in.pixels + y * in.stride, in.stride, end - y, width_, row_of(means_, place));
+  const int first = place / kRowsAtOnce * kRowsAtOnce;
+  if (place + 1 < std::min(first + kRowsAtOnce, small.places)) return;
+  HWY_DYNAMIC_DISPATCH(Turn)(means_.data(), width_, width_, turned_.data());
   HWY_DYNAMIC_DISPATCH(BoxesAlong)
   (turned_.data(), x_.ends, in.limited, small.stride, small.pixels.data() + first);
+}
+
+uint16_t* LumaShrinker::row_of(std::vector<uint16_t>& rows, int row) const {
+  return rows.data() + static_cast<ptrdiff_t>(row % kRowsAtOnce) * width_;
 }
 
 void LumaShrinker::finish(const Luma& in, const float* columns, float* filtered) const {
@@ -492,7 +531,7 @@ void LumaShrinker::finish(const Luma& in, const float* columns, float* filtered)
 
 void LumaShrinker::filter(const Luma& in, float* filtered) {
   Columns columns;
-  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) filter_strip(in, j, columns.data());
+  for (int j = 0; j < kPdqSide; ++j) filter_row(in, j, columns.data());
   finish(in, columns.data(), filtered);
 }
 
@@ -503,15 +542,13 @@ void LumaShrinker::shrink(const Luma& in, float* filtered, SmallLuma& small) {
   small.by_column = !turn_.swap;
   small.pixels.resize(static_cast<size_t>(small.lines) * static_cast<size_t>(small.stride) + kRoom);
   Columns columns;
-  int first = 0;
+  int place = 0;
   // Both go through the rows side by side, so that each is fetched once.
-  for (int j = 0; j < kPdqSide; j += kRowsAtOnce) {
-    filter_strip(in, j, columns.data());
-    const auto until = static_cast<int>(int64_t{in.height} * (j + kRowsAtOnce) / kPdqSide);
-    while (first < small.places &&
-           y_.ends[static_cast<size_t>(std::min(first + kRowsAtOnce, small.places) - 1)] <= until) {
-      shrink_strip(in, first, small);
-      first += kRowsAtOnce;
+  for (int j = 0; j < kPdqSide; ++j) {
+    filter_row(in, j, columns.data());
+    const auto until = static_cast<int>(int64_t{in.height} * (j + 1) / kPdqSide);
+    while (place < small.places && y_.ends[static_cast<size_t>(place)] <= until) {
+      shrink_row(in, place++, small);
     }
   }
   finish(in, columns.data(), filtered);
@@ -526,6 +563,14 @@ void LumaShrinker::shrink(const Luma& in, float* filtered, SmallLuma& small) {
         line, line + small.places,
         small.pixels.begin() + static_cast<ptrdiff_t>(small.lines - 1 - l) * small.stride);
   }
+}
+
+void make_thumb(const float* filtered, uint8_t* out) {
+  HWY_DYNAMIC_DISPATCH(Thumb)(filtered, out);
+}
+
+uint64_t changed_since(const SmallLuma& before, const SmallLuma& small) {
+  return HWY_DYNAMIC_DISPATCH(Changed)(before, small);
 }
 
 SmallMeasures measure_small(const SmallLuma& small, const SmallLuma* before) {

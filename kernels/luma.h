@@ -66,14 +66,15 @@ class LumaShrinker {
 
  private:
   using Columns = std::array<float, size_t{kPdqSide} * kPdqSide>;
-  void filter_strip(const Luma& in, int j, float* columns);
-  void shrink_strip(const Luma& in, int first, SmallLuma& small);
+  void filter_row(const Luma& in, int j, float* columns);
+  void shrink_row(const Luma& in, int place, SmallLuma& small);
+  uint16_t* row_of(std::vector<uint16_t>& rows, int row) const;
   void finish(const Luma& in, const float* columns, float* filtered) const;
 
   int width_;
   LumaTurn turn_;
   Axis x_, y_;
-  std::vector<uint16_t> rows_, turned_;
+  std::vector<uint16_t> rows_, means_, turned_;
 };
 
 struct SmallMeasures {
@@ -84,5 +85,11 @@ struct SmallMeasures {
 };
 // `before` has the same shape, or is null.
 SmallMeasures measure_small(const SmallLuma& small, const SmallLuma* before);
+// SmallMeasures::changed alone.
+uint64_t changed_since(const SmallLuma& before, const SmallLuma& small);
+
+// The first picture at a quarter of its side, each value a mean of 4 x 4.
+inline constexpr int kThumbSide = kPdqSide / 4;
+void make_thumb(const float* filtered, uint8_t* out);
 
 }  // namespace cleared::kernels

@@ -21,12 +21,59 @@ HWY_INLINE int32_t pair_at(const int16_t* p) {
   return out;
 }
 
+// Sums of products of pairs, for four rows of `a` and each wave of `b`:
+//   put(k, s0, s1, s2, s3), sum = over i: a[row][i] . b[i][k], for the waves from k on.
+// Of `a` a row and a pair are `row` and `step` numbers from the next; `b` has 2 kWaves a pair.
 #if HWY_TARGET == HWY_SCALAR
-HWY_INLINE int32_t sum_of_pairs(const int16_t* a, ptrdiff_t a_step, const int16_t* b,
-                                ptrdiff_t b_step, int pairs) {
-  int32_t sum = 0;
-  for (int i = 0; i < pairs; ++i, a += a_step, b += b_step) sum += a[0] * b[0] + a[1] * b[1];
-  return sum;
+template <class Put>
+HWY_INLINE void four_rows(const int16_t* a, ptrdiff_t row, ptrdiff_t step, const int16_t* b,
+                          int pairs, const Put& put) {
+  for (int k = 0; k < kWaves; ++k) {
+    int32_t sums[4] = {};
+    for (ptrdiff_t i = 0; i < pairs; ++i) {
+      const int16_t* right = b + 2 * (i * kWaves + k);
+      for (ptrdiff_t r = 0; r < 4; ++r) {
+        const int16_t* left = a + r * row + i * step;
+        sums[r] += left[0] * right[0] + left[1] * right[1];
+      }
+    }
+    put(k, sums[0], sums[1], sums[2], sums[3]);
+  }
+}
+#else
+using Shorts = hn::CappedTag<int16_t, 32>;
+using Ints = hn::Repartition<int32_t, Shorts>;
+
+template <class Put>
+HWY_INLINE void four_rows(const int16_t* a, ptrdiff_t row, ptrdiff_t step, const int16_t* b,
+                          int pairs, const Put& put) {
+  const Shorts d;
+  const Ints d32;
+  const int lanes = static_cast<int>(hn::Lanes(d32));
+  // Where a vector does not hold all waves, two at a time share what is taken from `a`.
+  constexpr bool two = hn::MaxLanes(Ints()) < kWaves;
+  for (int k = 0; k < kWaves; k += two ? 2 * lanes : lanes) {
+    const auto none = hn::Zero(d32);
+    auto s0 = none, s1 = none, s2 = none, s3 = none, t0 = none, t1 = none, t2 = none, t3 = none;
+    auto u0 = none, u1 = none, u2 = none, u3 = none, v0 = none, v1 = none, v2 = none, v3 = none;
+    const int16_t *left = a, *right = b + 2 * k;
+    for (int i = 0; i < pairs; ++i, left += step, right += 2 * kWaves) {
+      const auto first = hn::LoadU(d, right);
+      const auto second = two ? hn::LoadU(d, right + 2 * lanes) : first;
+      const auto add = [&](ptrdiff_t at, auto& s, auto& t, auto& u, auto& v) HWY_ATTR {
+        const auto pair = hn::BitCast(d, hn::Set(d32, pair_at(left + at)));
+        s = hn::ReorderWidenMulAccumulate(d32, pair, first, s, t);
+        if (two) u = hn::ReorderWidenMulAccumulate(d32, pair, second, u, v);
+      };
+      add(0, s0, t0, u0, v0);
+      add(row, s1, t1, u1, v1);
+      add(2 * row, s2, t2, u2, v2);
+      add(3 * row, s3, t3, u3, v3);
+    }
+    const auto all = [](auto s, auto t) HWY_ATTR { return hn::RearrangeToOddPlusEven(s, t); };
+    put(k, all(s0, t0), all(s1, t1), all(s2, t2), all(s3, t3));
+    if (two) put(k + lanes, all(u0, v0), all(u1, v1), all(u2, v2), all(u3, v3));
+  }
 }
 #endif
 
@@ -34,70 +81,80 @@ HWY_NOINLINE void Along(const int16_t* pixels, ptrdiff_t stride, int fours, cons
                         int pairs, int32_t* out) {
   for (int four = 0; four < fours; ++four, pixels += 4 * stride, out += 2 * kWaves) {
 #if HWY_TARGET == HWY_SCALAR
-    for (int k = 0; k < kWaves; ++k) {
-      int32_t sums[4];
-      for (int line = 0; line < 4; ++line) {
-        const int32_t sum =
-            sum_of_pairs(pixels + line * stride, 2, weights + 2 * k, 2 * kWaves, pairs);
-        sums[line] = (sum + (1 << (kShift - 1))) >> kShift;
-      }
-      for (int half = 0; half < 2; ++half) {
-        out[half * kWaves + k] =
-            static_cast<int32_t>((static_cast<uint32_t>(sums[2 * half]) & 0xffff) |
-                                 static_cast<uint32_t>(sums[2 * half + 1]) << 16);
-      }
-    }
-#else
-    const hn::CappedTag<int16_t, 32> d;
-    const hn::Repartition<int32_t, decltype(d)> d32;
-    const int lanes = static_cast<int>(hn::Lanes(d32));
-    for (int k = 0; k < kWaves; k += lanes) {
-      auto a = hn::Zero(d32), b = a, c = a, e = a, a1 = a, b1 = a, c1 = a, e1 = a;
-      const int16_t *p = pixels, *w = weights + 2 * k;
-      for (int i = 0; i < pairs; ++i, p += 2, w += 2 * kWaves) {
-        const auto weight = hn::LoadU(d, w);
-        const auto pair = [&](ptrdiff_t at)
-                              HWY_ATTR { return hn::BitCast(d, hn::Set(d32, pair_at(p + at))); };
-        a = hn::ReorderWidenMulAccumulate(d32, pair(0), weight, a, a1);
-        b = hn::ReorderWidenMulAccumulate(d32, pair(stride), weight, b, b1);
-        c = hn::ReorderWidenMulAccumulate(d32, pair(2 * stride), weight, c, c1);
-        e = hn::ReorderWidenMulAccumulate(d32, pair(3 * stride), weight, e, e1);
-      }
-      const auto half = hn::Set(d32, 1 << (kShift - 1)), low = hn::Set(d32, 0xffff);
-      const auto scaled = [&](auto x, auto x1) HWY_ATTR {
-        return hn::ShiftRight<kShift>(hn::Add(hn::RearrangeToOddPlusEven(x, x1), half));
+    const auto two = [&](int k, int32_t even, int32_t odd, int32_t* to) {
+      const auto scaled = [](int32_t sum) {
+        return static_cast<uint32_t>((sum + (1 << (kShift - 1))) >> kShift);
       };
-      const auto two = [&](auto even, auto odd)
-                           HWY_ATTR { return hn::Or(hn::And(even, low), hn::ShiftLeft<16>(odd)); };
-      hn::StoreU(two(scaled(a, a1), scaled(b, b1)), d32, out + k);
-      hn::StoreU(two(scaled(c, c1), scaled(e, e1)), d32, out + kWaves + k);
-    }
+      to[k] = static_cast<int32_t>((scaled(even) & 0xffff) | scaled(odd) << 16);
+    };
+#else
+    const Ints d32;
+    const auto half = hn::Set(d32, 1 << (kShift - 1)), low = hn::Set(d32, 0xffff);
+    const auto two = [&](int k, auto even, auto odd, int32_t* to) HWY_ATTR {
+      const auto scaled = [&](auto sum)
+                              HWY_ATTR { return hn::ShiftRight<kShift>(hn::Add(sum, half)); };
+      hn::StoreU(hn::Or(hn::And(scaled(even), low), hn::ShiftLeft<16>(scaled(odd))), d32, to + k);
+    };
 #endif
+    four_rows(pixels, stride, 2, weights, pairs,
+              [&](int k, auto a, auto b, auto c, auto e) HWY_ATTR {
+                two(k, a, b, out);
+                two(k, c, e, out + kWaves);
+              });
   }
 }
 
 HWY_NOINLINE void Across(const int32_t* along, const int16_t* weights, int pairs, int32_t* out) {
-  for (int j = 0; j < kWaves; ++j, weights += 2, out += kWaves) {
+  const auto* values = reinterpret_cast<const int16_t*>(along);
+  for (int j = 0; j < kWaves; j += 4, weights += 8, out += 4 * kWaves) {
+    const auto store = [&](int k, auto a, auto b, auto c, auto e) HWY_ATTR {
 #if HWY_TARGET == HWY_SCALAR
-    for (int k = 0; k < kWaves; ++k) {
-      out[k] = sum_of_pairs(reinterpret_cast<const int16_t*>(along + k), 2 * kWaves, weights,
-                            2 * kWaves, pairs);
-    }
+      const int32_t sums[4] = {a, b, c, e};
+      for (int r = 0; r < 4; ++r) out[r * kWaves + k] = sums[r];
 #else
-    const hn::CappedTag<int16_t, 32> d;
-    const hn::Repartition<int32_t, decltype(d)> d32;
-    const int lanes = static_cast<int>(hn::Lanes(d32));
-    for (int k = 0; k < kWaves; k += lanes) {
-      auto sum = hn::Zero(d32), sum1 = sum;
-      for (int i = 0; i < pairs; ++i) {
-        const auto value = hn::BitCast(d, hn::LoadU(d32, along + i * kWaves + k));
-        const auto weight =
-            hn::BitCast(d, hn::Set(d32, pair_at(weights + ptrdiff_t{2} * kWaves * i)));
-        sum = hn::ReorderWidenMulAccumulate(d32, value, weight, sum, sum1);
-      }
-      hn::StoreU(hn::RearrangeToOddPlusEven(sum, sum1), d32, out + k);
-    }
+      const Ints d32;
+      hn::StoreU(a, d32, out + k);
+      hn::StoreU(b, d32, out + kWaves + k);
+      hn::StoreU(c, d32, out + 2 * kWaves + k);
+      hn::StoreU(e, d32, out + 3 * kWaves + k);
 #endif
+    };
+    four_rows(weights, 2, 2 * kWaves, values, pairs, store);
+  }
+}
+
+// Bytes to numbers less 128.
+HWY_NOINLINE void Widen(const uint8_t* in, int count, int16_t* out) {
+  const hn::ScalableTag<int16_t> d;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  int at = 0;
+  for (; at + lanes <= count; at += lanes) {
+    hn::StoreU(hn::Sub(hn::PromoteTo(d, hn::LoadU(d8, in + at)), hn::Set(d, 128)), d, out + at);
+  }
+  for (; at < count; ++at) out[at] = static_cast<int16_t>(in[at] - 128);
+}
+
+// Means of two by two, less 128.
+HWY_NOINLINE void Halve(const uint8_t* a, const uint8_t* b, int count, int16_t* out) {
+  int at = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<int16_t> d;
+  const hn::RebindToUnsigned<decltype(d)> d16;
+  const hn::Repartition<uint8_t, decltype(d)> d8;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto pairs = [&](const uint8_t* p) HWY_ATTR {
+    const auto both = hn::BitCast(d16, hn::LoadU(d8, p));
+    return hn::Add(hn::And(both, hn::Set(d16, 0xff)), hn::ShiftRight<8>(both));
+  };
+  for (; at + lanes <= count; at += lanes) {
+    const auto sum = hn::Add(hn::Add(pairs(a + 2 * at), pairs(b + 2 * at)), hn::Set(d16, 2));
+    hn::StoreU(hn::Sub(hn::BitCast(d, hn::ShiftRight<2>(sum)), hn::Set(d, 128)), d, out + at);
+  }
+#endif
+  for (; at < count; ++at) {
+    const int sum = a[2 * at] + a[2 * at + 1] + b[2 * at] + b[2 * at + 1];
+    out[at] = static_cast<int16_t>((sum + 2) / 4 - 128);
   }
 }
 
@@ -156,9 +213,11 @@ HWY_NOINLINE int32_t Median(const int32_t* values) {
       high = int64_t{value} - 1;
       continue;
     }
-    // Halved now and then: numbers that lie in a heap would be crept up to.
-    const int64_t middle = turn % 4 == 0 ? low + (high - low) / 2
-                                         : low + (high - low) * (kWanted - below) / (up_to - below);
+    // Waves lie about 0. Halved now and then: numbers in a heap would be crept up to.
+    const int64_t middle = turn == 1 ? 0
+                           : turn % 4 == 0
+                               ? low + (high - low) / 2
+                               : low + (high - low) * (kWanted - below) / (up_to - below);
     const int64_t at = std::clamp(middle, low, high - 1);
     const int count = count_to(values, static_cast<int32_t>(at));
     if (count >= kWanted) {
@@ -214,6 +273,8 @@ HWY_AFTER_NAMESPACE();
 namespace cleared::kernels {
 HWY_EXPORT(Along);
 HWY_EXPORT(Across);
+HWY_EXPORT(Widen);
+HWY_EXPORT(Halve);
 HWY_EXPORT(Median);
 HWY_EXPORT(Bits);
 
@@ -222,7 +283,9 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 constexpr int kOne = 1 << 11;  // what a weight of one is
 
+// Zeros, where it was of another size: what lies beyond the picture is never written.
 void resize(PartPicture& out, int lines, int places) {
+  if (out.lines == lines && out.places == places) return;
   out.lines = lines;
   out.places = places;
   out.stride = (places + 1) / 2 * 2;
@@ -251,23 +314,18 @@ void sample(double start, double end, int size, const Put& put) {
 
 void widen(const SmallLuma& in, PartPicture& out) {
   resize(out, in.lines, in.places);
-  for (int l = 0; l < in.lines; ++l) {
-    const uint8_t* from = in.pixels.data() + static_cast<ptrdiff_t>(l) * in.stride;
-    int16_t* to = out.pixels.data() + static_cast<ptrdiff_t>(l) * out.stride;
-    for (int p = 0; p < in.places; ++p) to[p] = static_cast<int16_t>(from[p] - 128);
+  for (ptrdiff_t l = 0; l < in.lines; ++l) {
+    HWY_DYNAMIC_DISPATCH(Widen)
+    (in.pixels.data() + l * in.stride, in.places, out.pixels.data() + l * out.stride);
   }
 }
 
 void halve(const SmallLuma& in, PartPicture& out) {
   resize(out, in.lines / 2, in.places / 2);
-  for (int l = 0; l < out.lines; ++l) {
-    const uint8_t* a = in.pixels.data() + static_cast<ptrdiff_t>(2 * l) * in.stride;
-    const uint8_t* b = a + in.stride;
-    int16_t* to = out.pixels.data() + static_cast<ptrdiff_t>(l) * out.stride;
-    for (int p = 0; p < out.places; ++p) {
-      const int sum = a[2 * p] + a[2 * p + 1] + b[2 * p] + b[2 * p + 1];
-      to[p] = static_cast<int16_t>((sum + 2) / 4 - 128);
-    }
+  for (ptrdiff_t l = 0; l < out.lines; ++l) {
+    const uint8_t* from = in.pixels.data() + 2 * l * in.stride;
+    HWY_DYNAMIC_DISPATCH(Halve)
+    (from, from + in.stride, out.places, out.pixels.data() + l * out.stride);
   }
 }
 

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/targets.h"
+
 namespace cleared::curate {
 namespace {
 
@@ -131,12 +133,33 @@ TEST(Looks, TurnsAreThoseOfTheTurnedPicture) {
 
 TEST(Looks, LeaveBordersOut) {
   const Grey picture = scene(192, 108);
-  Grey boxed{192, 144, std::vector<uint8_t>(size_t{192} * 18, 16)};
-  boxed.pixels.insert(boxed.pixels.end(), picture.pixels.begin(), picture.pixels.end());
-  boxed.pixels.resize(size_t{192} * 144, 16);
+  Grey boxed{192, 144, std::vector<uint8_t>(size_t{192} * 144, 16)};
+  std::copy(picture.pixels.begin(), picture.pixels.end(), boxed.pixels.begin() + 192 * 18);
   Looks a, b;
   const Pdq alone = a.take(small_of(picture, true), {}).kept[kept_all].bits;
   EXPECT_LE(distance(alone, b.take(small_of(boxed, true), {}).kept[kept_all].bits), 20);
+}
+
+TEST(Looks, AreTheSameOnEveryProcessor) {
+  for (const auto& [width, height] : {std::pair{192, 108}, {61, 192}}) {
+    const auto small = small_of(scene(width, height), true);
+    const Looks::Taken first = Looks().take(small, true, true);
+    for (const std::string& target : kernels::targets()) {
+      kernels::use_target(target);
+      Looks looks;
+      for (const bool again : {false, true}) {  // buffers are kept
+        const Looks::Taken& taken = looks.take(small, true, true);
+        for (size_t i = 0; i < kKeptLooks; ++i) {
+          EXPECT_EQ(taken.kept[i].bits, first.kept[i].bits) << target << i << again;
+          EXPECT_EQ(taken.kept[i].quality, first.kept[i].quality) << target << i;
+        }
+        for (size_t i = 0; i < kAskedLooks; ++i) {
+          EXPECT_EQ(taken.asked[i].bits, first.asked[i].bits) << target << i << again;
+        }
+      }
+    }
+    kernels::use_target("");
+  }
 }
 
 TEST(Looks, SeeNothingInFlatAndTinyPictures) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/targets.h"
 #include "tests/curate/media.h"
 
 namespace cleared::curate {
@@ -173,6 +174,53 @@ TEST(Measure, KnowsFlatAndFrozenAndMovingPictures) {
 
 // The variance of the Laplacian of a chequerboard of single pixels, 0 and 8: each is 4 x 8 from its
 // neighbours, so the variance is 32 squared.
+TEST(Measure, ThumbIsTheMeanOfFourByFour) {
+  std::vector<float> filtered;
+  for (int i = 0; i < 64 * 64; ++i) filtered.push_back(static_cast<float>(i * 7919 % 2551) / 10);
+  for (const std::string& target : kernels::targets()) {
+    kernels::use_target(target);
+    std::array<uint8_t, 256> thumb{};
+    kernels::make_thumb(filtered.data(), thumb.data());
+    for (size_t y = 0; y < 16; ++y) {
+      for (size_t x = 0; x < 16; ++x) {
+        float sum = 0;
+        for (size_t i = 0; i < 16; ++i) sum += filtered[(4 * y + i / 4) * 64 + 4 * x + i % 4];
+        EXPECT_EQ(thumb[16 * y + x], static_cast<uint8_t>(sum / 16 + 0.5f)) << target;
+      }
+    }
+  }
+  kernels::use_target("");
+}
+
+// Rows are fetched and summed in strips of sixteen: sizes that end within one, or within a vector.
+TEST(Measure, IsTheSameOnEveryProcessor) {
+  for (const auto& [width, height] : {std::pair{768, 432}, {130, 77}, {500, 1}, {9, 640}}) {
+    std::vector<uint8_t> bytes;
+    for (int i = 0; i < width * height; ++i)
+      bytes.push_back(static_cast<uint8_t>(i % 1009 * (i % 1009) % 251));
+    const kernels::Luma luma{bytes.data(), width, width, height, true};
+    std::vector<float> first;
+    kernels::SmallLuma first_small;
+    for (const std::string& target : kernels::targets()) {
+      kernels::use_target(target);
+      kernels::LumaShrinker shrinker(width, height, {});
+      std::vector<float> filtered(64 * 64);
+      kernels::SmallLuma small;
+      shrinker.shrink(luma, filtered.data(), small);
+      if (first.empty()) {
+        first = filtered;
+        first_small = small;
+      }
+      EXPECT_EQ(filtered, first) << target << " " << width;
+      EXPECT_EQ(kernels::changed_since(first_small, small), 0U) << target << " " << width;
+      small.pixels[0] ^= 64;
+      EXPECT_EQ(kernels::changed_since(first_small, small), 64U) << target;
+      EXPECT_EQ(kernels::measure_small(small, &first_small).changed, 64U) << target;
+    }
+    kernels::use_target("");
+  }
+}
+
 TEST(Measure, SharpnessIsTheVarianceOfTheLaplacian) {
   Picture board{.width = 100, .height = 60, .channels = 1, .pixels = {}};
   for (int i = 0; i < 100 * 60; ++i) {

@@ -84,6 +84,26 @@ TEST(Pdq, OfEveryTurnIsThePublishedOne) {
   EXPECT_EQ(turned(turns[1].bits, Turn::transposed), turns[6].bits);
 }
 
+// By the definition: where a wave is odd along an axis, turning over along it changes its sign.
+TEST(Pdq, TurnedBitsMoveAndChange) {
+  Pdq bits;
+  for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint8_t>(37 * i * i + 11 * i);
+  const auto bit = [](const Pdq& of, size_t y, size_t x) {
+    const size_t k = 16 * y + x;
+    return (of[31 - k / 8] >> (k % 8) & 1) != 0;
+  };
+  for (size_t turn = 0; turn < kTurns; ++turn) {
+    const Pdq made = turned(bits, static_cast<Turn>(turn));
+    for (size_t y = 0; y < 16; ++y) {
+      for (size_t x = 0; x < 16; ++x) {
+        const bool changed = ((turn & 1) != 0 && x % 2 == 0) != ((turn & 2) != 0 && y % 2 == 0);
+        const bool from = (turn & 4) != 0 ? bit(bits, x, y) : bit(bits, y, x);
+        EXPECT_EQ(bit(made, y, x), from != changed) << turn << " " << y << " " << x;
+      }
+    }
+  }
+}
+
 // Red is 255 - a, green a // 2 + x % 256 // 3, blue a, where a is the drawing; pdqhash.compute.
 TEST(Pdq, OfColoursIsThePublishedOne) {
   const auto blue = drawing("waves", 512, 288);
