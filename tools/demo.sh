@@ -60,13 +60,14 @@ sign_licences() {
 # Exit code 4: the footage without a licence is refused, the rest is done.
 have_ingested() { [ -e "$work/.ingested" ]; }
 ingest() {
-  expect 4 curate ingest --ledger "$db" "$work/delivery" 2>&1 | tee "$work/ingest.txt"
+  expect 4 curate ingest --ledger "$db" --config configs/shard-nano-long.textproto "$work/delivery" 2>&1 |
+    tee "$work/ingest.txt"
   touch "$work/.ingested"
 }
 
 shard() {
   run curate shard --ledger "$db" --delivery "$work/delivery" \
-    --config configs/shard-nano.textproto --out "$work/shards"
+    --config configs/shard-nano-long.textproto --out "$work/shards"
   run ledger approve "$db" --all --key "$keys/approver.key"
 }
 
