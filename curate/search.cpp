@@ -251,7 +251,15 @@ void SearchRun::near(const Pdq& query, uint32_t first, std::vector<Near>& out) c
 // Chunk by chunk, the buckets that the queries ask for in the order of the list.
 void SearchRun::near_all(std::span<const Pdq> queries, std::vector<NearPair>& out) const {
   constexpr size_t kAtOnce = 65536;
+  constexpr size_t kFew = 4096;  // fewer jump from bucket to bucket as quickly
   const size_t all = queries.size();
+  std::vector<Near> found;
+  for (uint32_t q = 0; all < kFew && q < all; ++q) {
+    found.clear();
+    near(queries[q], 0, found);
+    for (const Near& one : found) out.push_back({q, one.id, one.distance});
+  }
+  if (all < kFew) return;
   for (size_t first = 0; first < all; first += kAtOnce) {
     near_block(queries.subspan(first, std::min(kAtOnce, all - first)), static_cast<uint32_t>(first),
                out);

@@ -56,8 +56,8 @@ class SearchRun {
 
   // Appends what is near, positions counted from `first`, ascending.
   void near(const Pdq& query, uint32_t first, std::vector<Near>& out) const;
-  // Appends what is near to each of many, in no order. Each list is read once, from front to end:
-  // the way to ask a run that is larger than the memory, and quicker for any.
+  // Appends what is near to each of many, in no order. For some thousands each list is read once,
+  // from front to end: the way to ask a run that is larger than the memory, and quicker for any.
   void near_all(std::span<const Pdq> queries, std::vector<NearPair>& out) const;
   std::span<const Pdq> prints() const { return prints_; }
   uint64_t size_bytes() const { return bytes_.size(); }

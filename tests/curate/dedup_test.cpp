@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <random>
@@ -202,7 +203,12 @@ TEST(Duplicates, AreFoundMirroredCroppedInsetAndFaster) {
     return [=](int frame) {
       const Picture small = testing::draw(5, frame, static_cast<int>(320 * size) / 2 * 2,
                                           static_cast<int>(240 * size) / 2 * 2);
-      Picture out = testing::draw(8, frame, 320, 240);
+      Picture out = testing::draw(8, frame, 320, 240);  // blobs instead of what is drawn
+      for (size_t i = 0; i < out.pixels.size(); ++i) {
+        const size_t pixel = i / static_cast<size_t>(out.channels);
+        const double u = double(pixel % 320) * 0.04 + frame * 0.2, v = double(pixel / 320) * 0.03;
+        out.pixels[i] = static_cast<uint8_t>(120 + 60 * std::sin(u + 2 * std::cos(v)));
+      }
       lay(mirror ? mirrored(small) : small, out, x, y);
       return out;
     };

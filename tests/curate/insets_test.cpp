@@ -1,6 +1,7 @@
 #include "curate/insets.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <gtest/gtest.h>
 
@@ -30,14 +31,19 @@ struct Rectangle {
   int x, y, width, height;
 };
 
+// Blobs that move, as in a film; in the rectangle other ones.
 Picture with_inset(int frame, const Rectangle& at) {
   Picture out = testing::draw(8, frame, 192, 144);
-  const Picture in = testing::draw(5, frame, at.width, at.height);
-  for (int y = 0; y < at.height; ++y) {
-    const auto depth = static_cast<size_t>(in.channels);
-    std::copy_n(&in.pixels[depth * static_cast<size_t>(y * at.width)],
-                depth * static_cast<size_t>(at.width),
-                &out.pixels[depth * static_cast<size_t>((y + at.y) * out.width + at.x)]);
+  const auto depth = static_cast<size_t>(out.channels);
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      const bool in = x >= at.x && x < at.x + at.width && y >= at.y && y < at.y + at.height;
+      const double u = x * (in ? 0.13 : 0.07) + frame * 0.3, v = y * (in ? 0.11 : 0.05);
+      const double value = (in ? 150 : 100) + 35 * std::sin(u + 2 * std::cos(v)) +
+                           25 * std::cos(v * 1.7 - frame * 0.2);
+      std::fill_n(&out.pixels[depth * static_cast<size_t>(y * out.width + x)], depth,
+                  static_cast<uint8_t>(value));
+    }
   }
   return out;
 }

@@ -72,14 +72,20 @@ TEST(Search, FindsWhatComparingOneByOneFinds) {
   }
   EXPECT_GT(found, 1000U);
 
-  std::vector<NearPair> pairs;
-  run.near_all(queries, pairs);
-  std::vector<std::vector<Near>> by_query(queries.size());
-  for (const NearPair& pair : pairs) by_query[pair.query].push_back({pair.id, pair.distance});
-  for (auto& near : by_query) {
-    std::sort(near.begin(), near.end(), [](const Near& a, const Near& b) { return a.id < b.id; });
+  // Few at once, and so many that each list is read from front to end.
+  for (const size_t times : {1, 20}) {
+    std::vector<Pdq> many;
+    for (size_t i = 0; i < times; ++i) many.insert(many.end(), queries.begin(), queries.end());
+    std::vector<NearPair> pairs;
+    run.near_all(many, pairs);
+    std::vector<std::vector<Near>> by_query(many.size());
+    for (const NearPair& pair : pairs) by_query[pair.query].push_back({pair.id, pair.distance});
+    for (size_t q = 0; q < many.size(); ++q) {
+      std::sort(by_query[q].begin(), by_query[q].end(),
+                [](const Near& a, const Near& b) { return a.id < b.id; });
+      ASSERT_EQ(by_query[q], all[q % all.size()]);
+    }
   }
-  EXPECT_EQ(by_query, all);
 }
 
 // The worst case of the proof: two bits of every chunk but one, which has one. Any position.
@@ -87,6 +93,7 @@ TEST(Search, MissesNothingAtTheEdgeOfEveryChunk) {
   std::vector<Pdq> base;
   for (int i = 0; i < 5000; ++i) base.push_back(any());
   const SearchRun run(base);
+  std::vector<Pdq> edges;
   for (size_t saved = 0; saved < 16; ++saved) {
     for (size_t bit = 0; bit < 16; ++bit) {
       Pdq query = base[saved];
@@ -99,11 +106,14 @@ TEST(Search, MissesNothingAtTheEdgeOfEveryChunk) {
       run.near(query, 0, out);
       ASSERT_EQ(out, (std::vector<Near>{{static_cast<uint32_t>(saved), kAlike}})) << saved << bit;
       EXPECT_EQ(near_of_all(std::span(&query, 1), base)[0], out);
-      std::vector<NearPair> pairs;
-      run.near_all(std::span(&query, 1), pairs);
-      EXPECT_EQ(pairs, (std::vector<NearPair>{{0, static_cast<uint32_t>(saved), kAlike}}));
+      edges.push_back(query);
     }
   }
+  ASSERT_EQ(edges.size(), 256U);
+  for (int i = 0; i < 4; ++i) edges.insert(edges.end(), edges.begin(), edges.end());  // many
+  std::vector<NearPair> pairs;
+  run.near_all(edges, pairs);
+  EXPECT_EQ(pairs.size(), edges.size());
 }
 
 // More queries than are asked at once.
