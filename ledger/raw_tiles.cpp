@@ -51,7 +51,7 @@ void RawTiles::add_cell(uint32_t page, std::string_view bytes, size_t at) {
   if (!take_page_varint(cell, payload, kShort) || !take_page_varint(cell, row, kLong)) return;
   const size_t begin = bytes.size() - cell.size();
   const size_t local = local_bytes(payload, bytes.size());
-  if (begin + local + kNextPage > bytes.size()) return;
+  if (begin + local + (local < payload ? kNextPage : 0) > bytes.size()) return;
   cell = cell.substr(0, local);
   if (!take_page_varint(cell, header, kShort) || !take_page_varint(cell, level_type, kShort) ||
       !take_page_varint(cell, tile_type, kShort) || !take_page_varint(cell, digests_type, kShort) ||
@@ -80,8 +80,10 @@ bool RawTiles::read(uint64_t tile, size_t offset, std::span<char> out) const {
   if (here > 0 && !db_.read_file(place.begin + offset, out.first(here))) return false;
   if (here == out.size()) return true;
   if (place.overflow == 0) return false;
+  const size_t within = offset + here - place.bytes;
+  if (within + out.size() - here > file_.page_bytes() - kNextPage) return false;
   const uint64_t rest = uint64_t{place.overflow - 1} * file_.page_bytes() + kNextPage;
-  return db_.read_file(rest + (offset + here - place.bytes), out.subspan(here));
+  return db_.read_file(rest + within, out.subspan(here));
 }
 
 }  // namespace cleared::ledger
