@@ -29,14 +29,15 @@ int mean_of(const PixelLine& line) {
 }
 
 bool black(const PixelLine& line) {
+  const int64_t most = int64_t{kBlackMean} * line.count;
   int64_t sum = 0;
   int bright = 0;
-  for (int i = 0; i < line.count; ++i) {
+  for (int i = 0; i < line.count && sum <= most; ++i) {
     const int value = line.pixels[i * line.step];
     sum += value;
     bright += value > kBright;
   }
-  return sum <= int64_t{kBlackMean} * line.count && bright * 200 <= line.count;
+  return sum <= most && bright * 200 <= line.count;
 }
 
 // Black lines from an end inwards, as far as just before the middle.

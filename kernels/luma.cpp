@@ -163,16 +163,22 @@ HWY_NOINLINE void TentsAlong(const uint16_t* in, const LumaShrinker::Axis& axis,
   const hn::Rebind<uint16_t, decltype(d)> d16;
   const hn::Rebind<int32_t, decltype(d)> d32;
   const size_t lanes = hn::Lanes(d);
+  constexpr bool two = hn::MaxLanes(hn::CappedTag<float, kRows>()) < kRows;  // vectors at a time
   for (const LumaShrinker::Tent& tent : axis.tents) {
-    for (size_t lane = 0; lane < kRows; lane += lanes) {
-      auto sum = hn::Zero(d);
+    for (size_t lane = 0; lane < kRows; lane += two ? 2 * lanes : lanes) {
+      auto a = hn::Zero(d), b = a;
       const uint16_t* p = in + static_cast<ptrdiff_t>(tent.first) * kRows + lane;
-      for (const float weight : tent.sum_1) {
-        const auto value = hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d16, p)));
-        sum = hn::Add(sum, hn::Mul(value, hn::Set(d, weight)));
+      const auto value = [&](const uint16_t* at) HWY_ATTR {
+        return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d16, at)));
+      };
+      for (const float number : tent.sum_1) {
+        const auto weight = hn::Set(d, number);
+        a = hn::Add(a, hn::Mul(value(p), weight));
+        if (two) b = hn::Add(b, hn::Mul(value(p + lanes), weight));
         p += kRows;
       }
-      hn::StoreU(hn::Mul(sum, hn::Set(d, 1.0f / 256)), d, out + lane);
+      hn::StoreU(hn::Mul(a, hn::Set(d, 1.0f / 256)), d, out + lane);
+      if (two) hn::StoreU(hn::Mul(b, hn::Set(d, 1.0f / 256)), d, out + lane + lanes);
     }
     out += kPdqSide;
   }
@@ -288,27 +294,34 @@ HWY_NOINLINE void Narrow(const uint8_t* in, int depth, int width, uint8_t* out) 
   for (; x < width; ++x) out[x] = static_cast<uint8_t>(std::min(pixels[x] >> shift, 255));
 }
 
-// Sum of the bytes of a line and of their absolute differences to another.
-HWY_INLINE void sum_line(const uint8_t* line, const uint8_t* before, int places, uint64_t& sum,
-                         uint64_t& changed) {
-  int at = 0;
-#if HWY_TARGET != HWY_SCALAR
+// Sum of all pixels and of their absolute differences to another picture's.
+HWY_INLINE void sum_lines(const SmallLuma& small, const uint8_t* before, uint64_t& sum,
+                          uint64_t& changed) {
+  const uint8_t* line = small.pixels.data();
+#if HWY_TARGET == HWY_SCALAR
+  for (int l = 0; l < small.lines; ++l, line += small.stride, before += small.stride) {
+    for (int at = 0; at < small.places; ++at) {
+      sum += line[at];
+      changed += static_cast<uint64_t>(std::abs(line[at] - before[at]));
+    }
+  }
+#else
   const hn::CappedTag<uint8_t, 32> d;
   const hn::Repartition<uint64_t, decltype(d)> d64;
   const int lanes = static_cast<int>(hn::Lanes(d));
   auto sums = hn::Zero(d64), changes = hn::Zero(d64);
-  for (; at + lanes <= places; at += lanes) {
-    const auto a = hn::LoadU(d, line + at), b = hn::LoadU(d, before + at);
-    sums = hn::Add(sums, hn::SumsOf8(a));
-    changes = hn::Add(changes, hn::SumsOf8(hn::Sub(hn::Max(a, b), hn::Min(a, b))));
+  for (int l = 0; l < small.lines; ++l, line += small.stride, before += small.stride) {
+    for (int at = 0; at < small.places; at += lanes) {  // lines have room for a whole vector more
+      const auto inside = hn::FirstN(d, static_cast<size_t>(std::min(small.places - at, lanes)));
+      const auto a = hn::IfThenElseZero(inside, hn::LoadU(d, line + at));
+      const auto b = hn::IfThenElseZero(inside, hn::LoadU(d, before + at));
+      sums = hn::Add(sums, hn::SumsOf8(a));
+      changes = hn::Add(changes, hn::SumsOf8(hn::Sub(hn::Max(a, b), hn::Min(a, b))));
+    }
   }
-  sum += hn::GetLane(hn::SumOfLanes(d64, sums));
-  changed += hn::GetLane(hn::SumOfLanes(d64, changes));
+  sum = hn::GetLane(hn::SumOfLanes(d64, sums));
+  changed = hn::GetLane(hn::SumOfLanes(d64, changes));
 #endif
-  for (; at < places; ++at) {
-    sum += line[at];
-    changed += static_cast<uint64_t>(std::abs(line[at] - before[at]));
-  }
 }
 
 // Sums of the Laplacian and of its square over the inside of a line.
@@ -345,23 +358,19 @@ HWY_INLINE void laplacian_line(const uint8_t* line, ptrdiff_t stride, int places
 
 HWY_NOINLINE uint64_t Changed(const SmallLuma& before, const SmallLuma& small) {
   uint64_t sum = 0, changed = 0;
-  for (ptrdiff_t l = 0; l < small.lines; ++l) {
-    sum_line(small.pixels.data() + l * small.stride, before.pixels.data() + l * small.stride,
-             small.places, sum, changed);
-  }
+  sum_lines(small, before.pixels.data(), sum, changed);
   return changed;
 }
 
 HWY_NOINLINE SmallMeasures Measure(const SmallLuma& small, const SmallLuma* before) {
   SmallMeasures out;
   const uint8_t* pixels = small.pixels.data();
-  const uint8_t* other = before == nullptr ? pixels : before->pixels.data();
+  sum_lines(small, before == nullptr ? pixels : before->pixels.data(), out.sum, out.changed);
   int64_t edges = 0, squares = 0;
   uint32_t tables[4][64] = {};
   int lines = 0;
   for (int l = 0; l < small.lines; ++l) {
     const ptrdiff_t at = static_cast<ptrdiff_t>(l) * small.stride;
-    sum_line(pixels + at, other + at, small.places, out.sum, out.changed);
     if (l % 2 == 1 && l + 1 < small.lines) {
       laplacian_line(pixels + at, small.stride, small.places, edges, squares);
       ++lines;

@@ -307,13 +307,20 @@ HWY_NOINLINE void Waves(const float* picture, float* out) {
       hn::StoreU(e, d, &half[i][j + 3 * lanes]);
     }
   }
-  for (int i = 0; i < kWaves; ++i) {
+  for (int i = 0; i < kWaves; i += 4) {
     for (int j = 0; j < kWaves; j += lanes) {
-      auto sum = hn::Zero(d);
+      auto a = hn::Zero(d), b = a, c = a, e = a;
       for (int k = 0; k < kSide; ++k) {
-        sum = hn::Add(sum, hn::Mul(hn::Set(d, half[i][k]), hn::LoadU(d, &cosines.across[k][j])));
+        const auto wave = hn::LoadU(d, &cosines.across[k][j]);
+        a = hn::Add(a, hn::Mul(hn::Set(d, half[i][k]), wave));
+        b = hn::Add(b, hn::Mul(hn::Set(d, half[i + 1][k]), wave));
+        c = hn::Add(c, hn::Mul(hn::Set(d, half[i + 2][k]), wave));
+        e = hn::Add(e, hn::Mul(hn::Set(d, half[i + 3][k]), wave));
       }
-      hn::StoreU(sum, d, out + i * kWaves + j);
+      hn::StoreU(a, d, out + i * kWaves + j);
+      hn::StoreU(b, d, out + (i + 1) * kWaves + j);
+      hn::StoreU(c, d, out + (i + 2) * kWaves + j);
+      hn::StoreU(e, d, out + (i + 3) * kWaves + j);
     }
   }
 }
