@@ -64,7 +64,7 @@ TEST(Insets, AreFoundByTheirSides) {
                                      double(at.y + at.height)};
         }
       }
-      EXPECT_GE(*std::max_element(seen.begin(), seen.end()), 8) << at.x << ' ' << by_column;
+      EXPECT_GE(*std::max_element(seen.begin(), seen.end()), 5) << at.x << ' ' << by_column;
     }
   }
 }
