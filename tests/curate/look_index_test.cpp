@@ -31,7 +31,8 @@ class LookFiles : public ::testing::Test {
           for (uint8_t& byte : print) byte = static_cast<uint8_t>(random_());
           if (!said_.empty() && p % 3 == 0) {
             print = said_.back()[look].prints[static_cast<size_t>(p)].bits;
-            for (int bit = 0; bit < 20; ++bit) print[random_() % 32] ^= 1U << random_() % 8;
+            for (int bit = 0; bit < 20; ++bit)
+              print[random_() % 32] ^= static_cast<uint8_t>(1U << random_() % 8);
           }
           analysis.mutable_kept_pdq()->append(reinterpret_cast<const char*>(print.data()), 32);
           analysis.mutable_kept_quality()->push_back(random_() % 5 == 0 ? 10 : 90);

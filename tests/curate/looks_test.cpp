@@ -143,18 +143,21 @@ TEST(Looks, LeaveBordersOut) {
 TEST(Looks, AreTheSameOnEveryProcessor) {
   for (const auto& [width, height] : {std::pair{192, 108}, {61, 192}}) {
     const auto small = small_of(scene(width, height), true);
-    const Looks::Taken first = Looks().take(small, true, true);
+    const Looks::Taken first = Looks().take(small, {});
     for (const std::string& target : kernels::targets()) {
       kernels::use_target(target);
       Looks looks;
       for (const bool again : {false, true}) {  // buffers are kept
-        const Looks::Taken& taken = looks.take(small, true, true);
+        const Looks::Taken& taken = looks.take(small, {});
         for (size_t i = 0; i < kKeptLooks; ++i) {
           EXPECT_EQ(taken.kept[i].bits, first.kept[i].bits) << target << i << again;
           EXPECT_EQ(taken.kept[i].quality, first.kept[i].quality) << target << i;
         }
-        for (size_t i = 0; i < kAskedLooks; ++i) {
-          EXPECT_EQ(taken.asked[i].bits, first.asked[i].bits) << target << i << again;
+        for (size_t i = 0; i < kTurns; ++i) {
+          EXPECT_EQ(taken.turns[i].bits, first.turns[i].bits) << target << i << again;
+        }
+        for (size_t i = 0; i < kInsets; ++i) {
+          EXPECT_EQ(taken.insets[i].bits, first.insets[i].bits) << target << i << again;
         }
       }
     }
