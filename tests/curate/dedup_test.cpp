@@ -262,7 +262,8 @@ TEST(Duplicates, AreFoundAsInsetsAnywhere) {
     const auto matches = index.find(copy, Duplicates());
     ASSERT_EQ(matches.size(), 1U) << at.size;
     EXPECT_STREQ(matches[0].how, "inset");
-    EXPECT_GT(matches[0].of_end_us, matches[0].of_start_us + 4'000'000) << at.size << ", of six s";
+    // Of six seconds: the sides of a small one are not seen in every picture.
+    EXPECT_GT(matches[0].of_end_us, matches[0].of_start_us + 2'500'000) << at.size;
   }
 }
 
