@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh Debian 12 to a video model that proves what it was made from.
 #
-#   ./try.sh          install, build, fetch sample footage, curate, train, prove (about 18 minutes)
+#   ./try.sh          install, build, fetch sample footage, curate, train, prove (about 20 minutes)
 #   ./try.sh test     install, build and run every test
 #   ./try.sh --cuda   the same with CUDA and NCCL, for a machine with an NVIDIA GPU (also: --cuda test)
 #   ./try.sh --clean  remove what it made: build/, .deps/, .ccache/, try/ (system packages stay)
