@@ -9,6 +9,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/utf8.h"
 
 namespace cleared::curate {
 namespace fs = std::filesystem;
@@ -32,7 +33,7 @@ bool is_for_machines(std::string_view character) {
 std::string cleaned(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    const size_t length = std::max<size_t>(utf8_length(text), 1);
+    const size_t length = std::max<size_t>(first_code_point(text).bytes, 1);
     const std::string_view character = text.substr(0, length);
     text.remove_prefix(length);
     if (!is_for_machines(character) && character != " ") {
@@ -43,15 +44,6 @@ std::string cleaned(std::string_view text) {
   }
   if (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
-}
-
-// The longest part from the start that is whole characters.
-std::string shortened(std::string text) {
-  if (text.size() <= kCaptionBytes) return text;
-  size_t end = kCaptionBytes;
-  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
-  text.resize(end);
-  return text;
 }
 
 void append_words(std::string& out, const std::string& more) {
@@ -69,7 +61,7 @@ std::string_view require_utf8(std::string_view bytes) {
 std::string joined(const std::vector<Cue>& cues) {
   std::string out;
   for (const Cue& cue : cues) append_words(out, cue.text);
-  return shortened(std::move(out));
+  return std::string(first_bytes(out, kCaptionBytes));
 }
 
 [[noreturn]] void bad_line(size_t line, std::string_view why) {
@@ -208,7 +200,7 @@ Caption parse_subtitles(std::string_view bytes) {
     if (!cue) bad_line(lines.number(), "is no time like 00:00:01,000 --> 00:00:02,000");
     std::string text;
     while ((line = lines.next()) && !line->empty()) append_words(text, without_tags(*line));
-    cue->text = shortened(cleaned(text));
+    cue->text = first_bytes(cleaned(text), kCaptionBytes);
     if (!cue->text.empty()) out.cues.push_back(std::move(*cue));
     if (out.cues.size() > kMostCues) bad_line(lines.number(), "more than 20,000 cues");
   }
@@ -240,7 +232,7 @@ Caption parse_json_caption(std::string_view bytes) {
     if (!item.is_object()) throw Error(Errc::corrupt, "cues: each is an object");
     Cue cue{.start_us = json_time_us(item, "start_s"),
             .end_us = json_time_us(item, "end_s"),
-            .text = shortened(json_text(item, "text"))};
+            .text = std::string(first_bytes(json_text(item, "text"), kCaptionBytes))};
     if (cue.end_us < cue.start_us) throw Error(Errc::corrupt, "cues: one ends before it starts");
     out.cues.push_back(std::move(cue));
   }
@@ -351,7 +343,7 @@ std::string clip_caption(const Caption& caption, uint64_t start_us, uint64_t end
   for (const Cue& cue : caption.cues) {
     if (cue.start_us < end_us && cue.end_us > start_us) append_words(out, cue.text);
   }
-  return shortened(std::move(out));
+  return std::string(first_bytes(out, kCaptionBytes));
 }
 
 }  // namespace cleared::curate

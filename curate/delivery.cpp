@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 #include "ledger/clearances.h"
 #include "ledger/digest.h"
 
@@ -96,35 +97,12 @@ OpenedSource open_source(const fs::path& file) {
   return source;
 }
 
-// RFC 3629.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  if (byte(0) < 0x80) return 1;
-  const size_t length = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
-  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const bool overlong = (byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xF0 && byte(1) < 0x90);
-  const bool outside = (byte(0) == 0xED && byte(1) > 0x9F) || (byte(0) == 0xF4 && byte(1) > 0x8F);
-  return overlong || outside ? 0 : length;
-}
-
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 std::string printable(std::string_view text) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   std::string out;
   while (!text.empty()) {
     const auto byte = static_cast<uint8_t>(text[0]);
-    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : utf8_length(text);
+    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : first_code_point(text).bytes;
     if (length > 0) {
       out += text.substr(0, length);
     } else {

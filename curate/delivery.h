@@ -42,10 +42,6 @@ struct OpenedSource {
 void require_unchanged(const OpenedSource& source);
 OpenedSource open_source(const std::filesystem::path& file);
 
-bool is_utf8(std::string_view text);
-// Bytes of the UTF-8 character at the start of `text`, which is not empty; 0: there is none.
-size_t utf8_length(std::string_view text);
-
 // `text` with every byte that is no printable UTF-8 as %XX: for a line on screen and in a record.
 std::string printable(std::string_view text);
 

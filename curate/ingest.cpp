@@ -19,6 +19,7 @@
 #include "curate/worker.pb.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 #include "ledger/projection.h"
 
 namespace cleared::curate {

@@ -14,6 +14,7 @@
 #include "curate/shots.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 #include "ledger/rights.h"
 #include "ledger/store.h"
 

@@ -9,6 +9,7 @@
 #include "curate/delivery.h"
 #include "curate/report_parts.h"
 #include "ledger/base/html.h"
+#include "ledger/base/utf8.h"
 #include "ledger/store.h"
 
 namespace cleared::curate {
@@ -143,7 +144,7 @@ std::string visible_html(std::string_view text) {
   std::string out;
   const std::string shown = printable(text);
   for (std::string_view rest = shown; !rest.empty();) {
-    const size_t length = std::max<size_t>(utf8_length(rest), 1);
+    const size_t length = std::max<size_t>(first_code_point(rest).bytes, 1);
     const std::string_view character = rest.substr(0, length);
     rest.remove_prefix(length);
     if (!is_unseen(character)) {

@@ -9,6 +9,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/base/handle.h"
+#include "ledger/base/utf8.h"
 #include "ledger/digest.h"
 
 namespace cleared::ledger {
@@ -27,28 +28,6 @@ const unsigned char* as_uchar(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-// A valid UTF-8 code point at the start of `text`: its value and length; length 0 when malformed.
-struct CodePoint {
-  uint32_t value = 0;
-  size_t length = 0;
-};
-CodePoint next_code_point(std::string_view text) {
-  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = at(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
-  if (length == 0 || lead > 0xF4 || text.size() < length) return {};
-  uint32_t value = lead & (0x7FU >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if ((at(i) & 0xC0) != 0x80) return {};
-    value = value << 6 | (at(i) & 0x3FU);
-  }
-  const bool overlong = (length == 3 && value < 0x800) || (length == 4 && value < 0x10000);
-  const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
-  if (overlong || surrogate || value > 0x10FFFF) return {};
-  return {value, length};
-}
-
 // Unicode White_Space, which a key name must not contain.
 bool is_space(uint32_t c) {
   return c == 0x20 || (c >= 0x09 && c <= 0x0D) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
@@ -59,18 +38,18 @@ bool is_space(uint32_t c) {
 bool is_key_name(std::string_view name) {
   if (name.empty()) return false;
   while (!name.empty()) {
-    const CodePoint c = next_code_point(name);
-    if (c.length == 0 || is_space(c.value) || c.value == '+' || c.value < 0x20) return false;
-    name.remove_prefix(c.length);
+    const CodePoint c = first_code_point(name);
+    if (c.bytes == 0 || is_space(c.value) || c.value == '+' || c.value < 0x20) return false;
+    name.remove_prefix(c.bytes);
   }
   return true;
 }
 
 bool is_note_text(std::string_view text) {
   while (!text.empty()) {
-    const CodePoint c = next_code_point(text);
-    if (c.length == 0 || (c.value < 0x20 && c.value != '\n')) return false;
-    text.remove_prefix(c.length);
+    const CodePoint c = first_code_point(text);
+    if (c.bytes == 0 || (c.value < 0x20 && c.value != '\n')) return false;
+    text.remove_prefix(c.bytes);
   }
   return true;
 }
@@ -209,21 +188,21 @@ SignerKey new_signer_key(std::string_view name, SignatureType type) {
   return make_signer(name, type, std::move(seed));
 }
 
-Note parse_note(std::string_view note) {
-  if (note.size() > kLongestNote) throw Error(Errc::corrupt, "note: longer than 1 MB");
+Note parse_note(std::string_view note, std::string_view where) {
+  if (note.size() > kLongestNote) throw Error(Errc::corrupt, where, ": longer than 1 MB");
   if (!is_note_text(note)) {
-    throw Error(Errc::corrupt, "note: not UTF-8, or it has control characters");
+    throw Error(Errc::corrupt, where, ": not UTF-8, or it has control characters");
   }
   // Signature lines never hold a blank line, so the last blank line ends the text.
   const size_t split = note.rfind("\n\n");
   if (split == std::string_view::npos) {
-    throw Error(Errc::corrupt, "note: no blank line before the signatures");
+    throw Error(Errc::corrupt, where, ": no blank line before the signatures");
   }
   Note out;
   out.text = note.substr(0, split + 1);
   std::string_view rest = note.substr(split + 2);
   if (rest.empty() || rest.back() != '\n') {
-    throw Error(Errc::corrupt, "note: the signature lines are missing or cut short");
+    throw Error(Errc::corrupt, where, ": the signature lines are missing or cut short");
   }
   while (!rest.empty()) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
@@ -236,13 +215,13 @@ Note parse_note(std::string_view note) {
       signature.name = line.substr(kSignaturePrefix.size(), space - kSignaturePrefix.size());
     const auto raw = formed ? parse_base64(line.substr(space + 1)) : std::nullopt;
     if (!raw || raw->size() < 5 || !is_key_name(signature.name)) {
-      throw Error(Errc::corrupt, "note: malformed signature line \"", line, "\"");
+      throw Error(Errc::corrupt, where, ": malformed signature line \"", line, "\"");
     }
     signature.id = read_id(*raw);
     signature.signature = raw->substr(4);
     out.signatures.push_back(std::move(signature));
     if (out.signatures.size() > kMaxSignatures) {
-      throw Error(Errc::corrupt, "note: more than 100 signatures");
+      throw Error(Errc::corrupt, where, ": more than 100 signatures");
     }
   }
   return out;

@@ -54,8 +54,9 @@ struct Note {
   std::vector<NoteSignature> signatures;
 };
 
-// At most 1 MB and 100 signatures; UTF-8 without control characters below 0x20 but newline.
-Note parse_note(std::string_view note);
+// At most 1 MB and 100 signatures; UTF-8 without control characters below 0x20 but newline. Errors
+// begin with `where`, as the name of the file.
+Note parse_note(std::string_view note, std::string_view where = "note");
 std::string format_note(const Note& note);
 
 // Error{usage} for a key of type 04, which may sign only with a time: see ledger/cosignature.h.

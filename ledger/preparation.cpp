@@ -8,6 +8,7 @@
 #include "ledger/digest.h"
 #include "ledger/entries.h"
 #include "ledger/merkle.h"
+#include "ledger/textproto.h"
 
 namespace cleared::ledger {
 namespace {
@@ -50,6 +51,13 @@ void hash(std::vector<Prepared>& records) {
 Prepared prepare(const Fact& fact, uint64_t at_us, RowBuffer& buffer) {
   std::string serialised;
   CLEARED_CHECK(fact.SerializeToString(&serialised));
+  // What is appended must be read again for ever, and protobuf writes more than it reads. Clips are
+  // most of a ledger, and view_clip() takes none that would not parse.
+  if (!view_clip(serialised) && !Fact().ParseFromString(serialised)) {
+    const std::string bad = bad_text_in(fact);
+    throw Error(Errc::corrupt, "append ", kind_name(fact), ": ",
+                bad.empty() ? "the record would not parse" : bad + " is not UTF-8");
+  }
   Prepared out{&fact, buffer.keep(encode_record(at_us, serialised)), {}, {}, true, 0, 0};
   if (out.bytes.size() > kMaxRecordBytes) {
     throw Error(Errc::corrupt, "append ", kind_name(fact), ": the record has ", out.bytes.size(),

@@ -36,7 +36,8 @@ struct Prepared {
   size_t rows = 0;
 };
 
-// Without leaf and rows. Error{corrupt} for a fact that is too large for a record.
+// Without leaf and rows. Error{corrupt} for a fact that is too large for a record, or that would
+// not parse again, as one with text that is not UTF-8.
 Prepared prepare(const Fact& fact, uint64_t at_us, RowBuffer& buffer);
 
 struct PreparedBlock {

@@ -1,6 +1,7 @@
 #include "ledger/textproto.h"
 
 #include <memory>
+#include <vector>
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/tokenizer.h>
@@ -9,6 +10,7 @@
 #include <google/protobuf/text_format.h>
 
 #include "ledger/base/check.h"
+#include "ledger/base/utf8.h"
 
 namespace cleared::ledger {
 namespace {
@@ -51,6 +53,36 @@ void parse_textproto(std::string_view text, std::string_view where, google::prot
     throw Error(code,
                 problem.text().empty() ? std::string(where) + ": does not parse" : problem.text());
   }
+  // As an escape, "\377", it is in a text that is UTF-8.
+  if (const std::string bad = bad_text_in(out); !bad.empty()) {
+    throw Error(code, where, ": ", bad, " is not UTF-8");
+  }
+}
+
+std::string bad_text_in(const google::protobuf::Message& message) {
+  using Field = google::protobuf::FieldDescriptor;
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const Field*> fields;
+  reflection.ListFields(message, &fields);
+  std::string scratch;
+  for (const Field* field : fields) {
+    const bool many = field->is_repeated();
+    const int count = many ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      if (field->type() == Field::TYPE_STRING) {
+        const std::string& text =
+            many ? reflection.GetRepeatedStringReference(message, field, i, &scratch)
+                 : reflection.GetStringReference(message, field, &scratch);
+        if (!is_utf8(text)) return field->name();
+      } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
+        const std::string inner =
+            bad_text_in(many ? reflection.GetRepeatedMessage(message, field, i)
+                             : reflection.GetMessage(message, field));
+        if (!inner.empty()) return field->name() + "." + inner;
+      }
+    }
+  }
+  return "";
 }
 
 std::string place_of(std::string_view text, const google::protobuf::Message& type,

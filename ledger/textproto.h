@@ -1,5 +1,6 @@
 // Protobuf text format, read strictly: an unknown field or value, a field given twice or a required
-// one left out is an error with its line and column. Pure; any thread.
+// one left out is an error with its line and column, and so is text that is not UTF-8, by its name.
+// Pure; any thread.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +24,10 @@ void parse_textproto(std::string_view text, std::string_view where, google::prot
 // neither.
 std::string place_of(std::string_view text, const google::protobuf::Message& type,
                      std::string_view path);
+
+// Path of the first text of `message` that is not UTF-8, as "refusal.subject", which protobuf
+// writes and does not read back; nothing when there is none.
+std::string bad_text_in(const google::protobuf::Message& message);
 
 // As parse_textproto would read it back; one field a line.
 std::string format_textproto(const google::protobuf::Message& message);

@@ -1,7 +1,5 @@
 #include "tools/cli.h"
 
-#include <algorithm>
-#include <cstdint>
 #include <cstdio>
 #include <exception>
 
@@ -34,59 +32,14 @@ Exit exit_of(Errc code) {
   return exit_internal;
 }
 
-namespace {
-
-struct CodePoint {
-  uint32_t value = 0;
-  size_t bytes = 0;  // 0: the text does not begin with UTF-8 (RFC 3629)
-};
-CodePoint first_of(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
-  if (bytes == 0 || bytes > text.size() || lead > 0xF4) return {};
-  uint32_t value = lead & (0xFFU >> (bytes + 1));
-  for (size_t i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {};
-    value = value << 6 | (byte(i) & 0x3FU);
-  }
-  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
-  if (value < kLeast[bytes] || value > 0x10FFFF || surrogate) return {};
-  return {value, bytes};
+Error about(std::string_view object, const Error& error) {
+  const std::string text = " " + std::string(error.what());
+  if (text.find(" " + std::string(object) + ":") != std::string::npos) return error;
+  return Error(error.code(), object, ": ", error.what());
 }
 
-// Line and paragraph separators (U+2028, U+2029) lie among the bidirectional controls.
-bool is_harmless(uint32_t c) {
-  const bool control = c < 0x20 || (c >= 0x7F && c <= 0x9F);
-  const bool direction = c == 0x061C || c == 0x200E || c == 0x200F ||
-                         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-  return !control && !direction;
-}
-
-std::string without_controls(std::string_view text, bool lines) {
-  std::string out;
-  while (!text.empty()) {
-    const CodePoint c = first_of(text);
-    if (c.bytes > 0 && (is_harmless(c.value) || (lines && c.value == '\n'))) {
-      out += text.substr(0, c.bytes);
-    } else {
-      out += '?';
-    }
-    text.remove_prefix(std::max<size_t>(c.bytes, 1));
-  }
-  return out;
-}
-
-}  // namespace
-
-std::string printable(std::string_view text) {
-  return without_controls(text, false);
-}
-
-std::string printable_lines(std::string_view text) {
-  return without_controls(text, true);
+std::string text_problem(const std::string& text) {
+  return is_utf8(text) ? "" : "is not UTF-8";
 }
 
 int run_main(const char* program, const std::function<int()>& body) noexcept {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 
 namespace cleared::tools {
 
@@ -29,11 +30,12 @@ enum Exit {
 // The one table from kinds of error to exit codes.
 Exit exit_of(Errc code);
 
-// `text` with a ? for each byte or character that would rewrite the reader's terminal: C0 and C1
-// controls, changes of the direction of reading, bytes that are no UTF-8. printable_lines() keeps
-// newlines.
-std::string printable(std::string_view text);
-std::string printable_lines(std::string_view text);
+// `error`, beginning with the object that it is about unless it names that already.
+Error about(std::string_view object, const Error& error);
+
+// For options of CLI11 that end up in a record: what is wrong with the text, nothing when it is
+// UTF-8.
+std::string text_problem(const std::string& text);
 
 // Runs `body`, prints an escaping Error as one line on stderr, and returns the exit code.
 int run_main(const char* program, const std::function<int()>& body) noexcept;

@@ -119,9 +119,9 @@ int record_refusal(Store& store, const LedgerOptions& o, const std::string& act,
   if (!o.dry_run) {
     Fact fact;
     fact.mutable_refusal()->set_act(act);
-    fact.mutable_refusal()->set_subject(subject);
+    fact.mutable_refusal()->set_subject(printable(subject));
     fact.mutable_refusal()->set_rule(verdict.rule);
-    fact.mutable_refusal()->set_fact(verdict.fact);
+    fact.mutable_refusal()->set_fact(printable(verdict.fact));
     store.append({fact});
     sign_if_possible(store, o);
   }
@@ -181,7 +181,7 @@ std::string summary(const Fact& fact) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   const size_t brace = text.find("{ ");
   if (brace != std::string::npos) text = text.substr(brace + 2);
-  return text.size() <= 100 ? text : text.substr(0, 100) + "...";
+  return text.size() <= 100 ? text : std::string(first_bytes(text, 100)) + "...";
 }
 
 // Empty: every kind.
@@ -331,9 +331,9 @@ void record_bad_licence(Store& store, const std::string& path, const Error& erro
   if (fs::path(path).extension() != ".licence" || !is_bad || of_ledger) return;
   Fact fact;
   fact.mutable_refusal()->set_act("append");
-  fact.mutable_refusal()->set_subject(path + " " + digest_name(sha256(read_file(path))));
+  fact.mutable_refusal()->set_subject(printable(path) + " " + digest_name(sha256(read_file(path))));
   fact.mutable_refusal()->set_rule("licence_invalid");
-  fact.mutable_refusal()->set_fact(printable(error.what()).substr(0, 1000));
+  fact.mutable_refusal()->set_fact(std::string(first_bytes(printable(error.what()), 1000)));
   store.append({fact});
 }
 

@@ -105,7 +105,8 @@ int main(int argc, char** argv) {
     approve->add_option("--key", o.key, "approver's private key")->required();
     approve->add_option("--out", o.out,
                         "write the approval for others to sign, and append nothing");
-    approve->add_option("--comment", o.comment, "kept in the approval");
+    approve->add_option("--comment", o.comment, "kept in the approval")
+        ->check(cleared::tools::text_problem, "");
     approve->add_flag("--json", o.json, "print JSON");
     add_writing(approve, o);
 
@@ -126,7 +127,9 @@ int main(int argc, char** argv) {
 
     CLI::App* revoke = on_ledger(app, o, "revoke", "take back a licence or a shard");
     revoke->add_option("WHAT", o.name, "id of a licence, or root of a shard")->required();
-    revoke->add_option("--reason", o.comment, "in a few words")->required();
+    revoke->add_option("--reason", o.comment, "in a few words")
+        ->required()
+        ->check(cleared::tools::text_problem, "");
     revoke->add_option("--key", o.key, "private key of the licensor or of an approver")->required();
     revoke->add_option("--draft", o.file,
                        "write it, NAME.revocation, for others to sign, and append nothing");

@@ -340,7 +340,7 @@ void add_erase(CLI::App& app, ProofOptions& o) {
       command(app, o, "erase", "delete the document of a licence for ever, and record that", erase);
   erasing->add_option("LEDGER", o.ledger, "the ledger file")->required();
   erasing->add_option("LICENCE", o.name, "id@version, or id for its newest version")->required();
-  erasing->add_option("--reason", o.reason, "in a few words; public");
+  erasing->add_option("--reason", o.reason, "in a few words; public")->check(text_problem, "");
   erasing->add_option("--key", o.key, "private key to sign with, where the policy asks for it");
   erasing->add_option("--out", o.out, "write the signed note for others to sign; erase nothing");
   erasing->add_option("--note", o.note, "note that all have signed");

@@ -130,7 +130,7 @@ void add_retention_commands(CLI::App& app, std::function<int()>& run) {
                    "caption, embedding, latent or fingerprint of a source");
   gone->add_option("--digest", o->digests, "of each file that was deleted; a shard's is known");
   gone->add_option("--shards", o->shards, "folder of shards: the tar must not be there any more");
-  gone->add_option("--reason", o->reason, "in a few words")->required();
+  gone->add_option("--reason", o->reason, "in a few words")->required()->check(text_problem, "");
   gone->add_option("--key", o->key, "curator's or approver's private key")->required();
   gone->add_option("--log-key", o->log_key,
                    "the log's private key (default: LEDGER.key, if there)");

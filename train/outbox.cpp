@@ -4,6 +4,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/utf8.h"
 #include "ledger/bundle.h"
 #include "ledger/digest.h"
 #include "ledger/gate.h"
@@ -85,9 +86,9 @@ fs::path deliver_refusal(const fs::path& run, const std::string& subject,
   ledger::Fact fact;
   ledger::RefusalRecord& refusal = *fact.mutable_refusal();
   refusal.set_act("train");
-  refusal.set_subject(subject);
+  refusal.set_subject(printable(subject));
   refusal.set_rule(verdict.rule);
-  refusal.set_fact(verdict.fact);
+  refusal.set_fact(printable(verdict.fact));
   return ledger::write_bundle(run / "outbox", {fact});
 }
 

@@ -1,12 +1,14 @@
 // Bad input of strangers, a table each: notes with a byte changed, records as long as they may be,
 // names made for a terminal, a database or another system's files.
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
 
@@ -65,6 +67,51 @@ TEST(Hostile, ARecordHas65535BytesAtMost) {
   EXPECT_EQ(store.record_bytes(5).size(), 65'535U);
   store.sign_head(world.log);
   EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);
+}
+
+// One such byte would be written, and the record never read again.
+TEST(Hostile, TextThatIsNotUtf8IsNoRecord) {
+  using Field = google::protobuf::FieldDescriptor;
+  World world;
+  Store store(world.ledger, Access::append);
+  int texts = 0;
+  const auto* kinds = Fact::descriptor();
+  for (int k = 0; k < kinds->field_count(); ++k) {
+    const Field* kind = kinds->field(k);
+    if (kind->name() == "state" || kind->name() == "erasure") continue;  // the ledger's own
+    for (int f = 0; f < kind->message_type()->field_count(); ++f) {
+      const Field* field = kind->message_type()->field(f);
+      if (field->type() != Field::TYPE_STRING) continue;
+      ++texts;
+      for (const size_t among : {1, 1000}) {  // as many as are prepared on a thread of their own
+        std::vector<Fact> facts;
+        for (size_t i = 0; i < among; ++i) facts.push_back(refusal(std::to_string(i)));
+        Fact& bad = facts.back();
+        auto* message = bad.GetReflection()->MutableMessage(&bad, kind);
+        const auto* reflection = message->GetReflection();
+        field->is_repeated() ? reflection->AddString(message, field, "a\xff")
+                             : reflection->SetString(message, field, "a\xff");
+        EXPECT_EQ(error_of([&] { store.append(facts); }), "corrupt: append " + kind->name() + ": " +
+                                                              kind->name() + "." + field->name() +
+                                                              " is not UTF-8");
+      }
+    }
+  }
+  EXPECT_GT(texts, 40);
+  EXPECT_EQ(store.size(), 5U);
+  EXPECT_EQ(error_of([&] { store.append({refusal("a")}); }), "");
+  store.sign_head(world.log);
+  EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);
+}
+
+// In a text that is UTF-8 as it lies there.
+TEST(Hostile, NorIsAnEscapeThatIsNotUtf8) {
+  RevocationText text;
+  EXPECT_THAT(error_of([&] {
+                parse_textproto("revocation { licence: \"a\" at: \"b\" reason: \"c\\377\" }", "x",
+                                text);
+              }),
+              HasSubstr("x: revocation.reason is not UTF-8"));
 }
 
 // Names are data: they are stored, found and proven byte for byte, and reach no statement.
