@@ -115,7 +115,8 @@ void check_file(const std::string& path) {
 // A refusal is an answer and a record.
 int record_refusal(Store& store, const LedgerOptions& o, const std::string& act,
                    const std::string& subject, const Verdict& verdict) {
-  std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(), verdict.fact.c_str());
+  std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
+               printable(verdict.fact).c_str());
   if (!o.dry_run) {
     Fact fact;
     fact.mutable_refusal()->set_act(act);

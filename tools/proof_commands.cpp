@@ -110,7 +110,7 @@ int disclose(const ProofOptions& o) {
   const KeptDocument document = read_document(store, licence);
   if (o.list) {
     for (const LicenceField& field : licence_fields(document.terms)) {
-      std::printf("%s\n", field.path.c_str());
+      std::printf("%s\n", printable(field.path).c_str());
     }
     return exit_ok;
   }
@@ -122,8 +122,9 @@ int disclose(const ProofOptions& o) {
   disclosure.proof = parse_tlog_proof(store.prove(licence.seq));
   verify_disclosure(disclosure, store.log_key());
   write_file(o.out, format_disclosure(disclosure));
-  std::printf("%s: %s of licence %s, for whoever gets this file: %s\n", o.out.c_str(),
-              disclosure.field.path.c_str(), licence.ref.c_str(), disclosure.field.value.c_str());
+  std::printf("%s: %s of licence %s, for whoever gets this file: %s\n", printable(o.out).c_str(),
+              printable(disclosure.field.path).c_str(), printable(licence.ref).c_str(),
+              printable(disclosure.field.value).c_str());
   return exit_ok;
 }
 

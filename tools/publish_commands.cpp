@@ -112,13 +112,14 @@ Json to_json(const TreeHead& head, const std::string& note) {
 }
 
 void print_json(const Json& json) {
-  std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::printf("%s\n", json.dump(-1, ' ', true, Json::error_handler_t::replace).c_str());
   std::fflush(stdout);
 }
 
 void print_heads(const char* first, const std::string& first_note, const char* second,
                  const std::string& second_note) {
-  std::printf("---- %s\n%s---- %s\n%s", first, first_note.c_str(), second, second_note.c_str());
+  std::printf("---- %s\n%s---- %s\n%s", first, printable_lines(first_note).c_str(), second,
+              printable_lines(second_note).c_str());
   std::fflush(stdout);
 }
 
@@ -165,21 +166,21 @@ void print_follow_json(const FollowReport& report) {
 
 void print_follow(const FollowReport& report, const FollowArguments& o) {
   const TreeHead& now = report.now;
-  const std::string root = to_hex(now.root);
+  const std::string root = to_hex(now.root), origin = printable(now.origin);
   switch (report.answer) {
     case FollowAnswer::first:
       std::printf(
           "first contact with %s: %llu records, root %s\ntaken on trust: from now on every "
           "tree head must extend it; compare it with others who follow this log\n",
-          now.origin.c_str(), Number{now.size}, root.c_str());
+          origin.c_str(), Number{now.size}, root.c_str());
       break;
     case FollowAnswer::same:
-      std::printf("%s: still %llu records, root %s\n", now.origin.c_str(), Number{now.size},
+      std::printf("%s: still %llu records, root %s\n", origin.c_str(), Number{now.size},
                   root.c_str());
       break;
     case FollowAnswer::grown:
       std::printf("%s: from %llu to %llu records, consistent (%llu tile%s); root %s\n",
-                  now.origin.c_str(), Number{report.before.size}, Number{now.size},
+                  origin.c_str(), Number{report.before.size}, Number{now.size},
                   Number{report.tiles}, report.tiles == 1 ? "" : "s", root.c_str());
       break;
     case FollowAnswer::no:
@@ -222,7 +223,8 @@ int ledger_publish(const PublishArguments& o) {
     if (!o.json) {
       print_heads("published there", report.note_there, "of this ledger", report.note);
     }
-    std::fprintf(stderr, "ledger: publish %s: %s\n", o.folder.c_str(), report.refusal.c_str());
+    std::fprintf(stderr, "ledger: publish %s: %s\n", printable(o.folder).c_str(),
+                 printable(report.refusal).c_str());
     return exit_corrupt;
   }
   if (o.json) return exit_ok;
@@ -251,8 +253,9 @@ int ledger_follow(const FollowArguments& o) {
       const FollowReport report = follow(options);
       o.json ? print_follow_json(report) : print_follow(report, o);
       if (report.answer == FollowAnswer::no) {
-        std::fprintf(stderr, "ledger: follow %s: %s; kept as evidence in %s\n", o.log.c_str(),
-                     report.reason.c_str(), report.evidence.c_str());
+        std::fprintf(stderr, "ledger: follow %s: %s; kept as evidence in %s\n",
+                     printable(o.log).c_str(), printable(report.reason).c_str(),
+                     printable(report.evidence.string()).c_str());
         return exit_no;
       }
     } catch (const Error& error) {

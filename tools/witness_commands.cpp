@@ -79,7 +79,7 @@ Address parse_address(const std::string& text) {
 void add_logs(WitnessState& state, const std::vector<VerifierKey>& keys) {
   for (const VerifierKey& key : keys) {
     const bool added = state.add_log(key);
-    std::printf("log %s: %s\n", key.name.c_str(), added ? "added" : "known already");
+    std::printf("log %s: %s\n", printable(key.name).c_str(), added ? "added" : "known already");
   }
 }
 
@@ -257,15 +257,16 @@ int witness_status(const WitnessOptions& o) {
   }
   std::cout << "witness " << format_verifier_key(state.witness()) << '\n';
   for (const auto& one : json["logs"]) {
-    std::cout << "log " << one["origin"].get<std::string>() << ": " << one["size"] << " records";
+    std::cout << "log " << printable(one["origin"].get<std::string>()) << ": " << one["size"]
+              << " records";
     if (one.contains("cosigned_at")) {
       std::cout << ", cosigned at " << one["cosigned_at"].get<std::string>();
     }
     std::cout << '\n';
     for (const auto& note : one["conflicts"]) {
       std::cout << "IT SHOWS TWO HISTORIES. Cosigned:\n"
-                << one["note"].get<std::string>() << "also signed by the log:\n"
-                << note.get<std::string>();
+                << printable_lines(one["note"].get<std::string>()) << "also signed by the log:\n"
+                << printable_lines(note.get<std::string>());
     }
   }
   return forked ? exit_no : exit_ok;

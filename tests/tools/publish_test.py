@@ -54,6 +54,17 @@ def vkey(name, kind=1):
     return f"{name}+{number}+{base64.b64encode(key).decode()}"
 
 
+# Its path and its price are nobody's business.
+CONFIDENTIAL = """
+licence { id: "TEST-1" version: 1 licensor: "licensor" licensee: "studio"
+          valid_from: "2020-01-01" valid_to: "2099-12-31" after_term: KEEP_WEIGHTS }
+covers { delivery: "Unannounced/**" }
+allows { use: [INGEST, ENCODE, TRAIN] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] }
+clearances { talent: NONE_VISIBLE minors: false voice: NONE music: NONE }
+pay { basis: FIXED currency: "EUR" rate_micros: 87654321 }
+"""
+
+
 class PublishedLog:
     """All of a published log, read and recomputed. `fetch` takes a path and gives its bytes."""
 
@@ -224,14 +235,43 @@ class Publish(WithWorld):
 
     def test_documents_stay_in(self):
         w = self.world
-        w.grow_to(5)
+        for name, role in (("licensor", "licensor"), ("studio", "licensee")):
+            must(LEDGER, "key", "new", name, "--role", role, "--out", w.folder / name)
+        text, note = w.folder / "terms.textproto", w.folder / "terms.licence"
+        text.write_text(CONFIDENTIAL, encoding="utf-8")
+        must(LEDGER, "sign", text, "--key", w.folder / "licensor.key", "--out", note)
+        must(LEDGER, "sign", note, "--key", w.folder / "studio.key")
+        must(LEDGER, "append", w.db, w.folder / "licensor.pub", w.folder / "studio.pub", note)
+        w.grow_to(300)
         with sqlite3.connect(w.db) as ledger:
-            ledger.execute("INSERT INTO document VALUES('00', x'736563726574', 'PRICE 1000000')")
+            (salt, kept), = ledger.execute("SELECT salt, note FROM document").fetchall()
         ledger.close()
+        secrets = [b"Unannounced", b"87654321", salt, base64.b64encode(salt), salt.hex().encode()]
+        self.assertTrue(all(secret in kept.encode() for secret in secrets[:2]))
         self.expect(w.publish(), 0)
-        for name, content in files_of(w.web).items():
-            self.assertNotIn(b"PRICE", content, name)
-            self.assertNotIn(b"secret", content, name)
+        files = files_of(w.web)
+        self.assertTrue(any(b"TEST-1" in content for content in files.values()), "the licence itself is not published")
+        for name, content in files.items():
+            for secret in secrets:
+                self.assertNotIn(secret, content, name)
+
+    def test_a_forged_head_does_not_steer_the_terminal(self):
+        w = self.world
+        w.grow_to(5)
+        self.expect(w.publish(), 0)
+        self.expect(w.follow(w.web), 0)
+        forged = "test.example/ledger\u009b31m\u202e\n6\n" + base64.b64encode(bytes(32)).decode() + "\n\n\u2014 x\u202e AAAAAAA=\n"
+        (w.web / "checkpoint").write_text(forged, encoding="utf-8")
+        for more in ((), ("--policy", w.folder / "policy")):
+            (w.folder / "policy").write_text(f"log {must('cat', w.trust).split()[1]}\nquorum none\n", encoding="utf-8")
+            done = self.expect(w.follow(w.web, *more), 1, "---- seen now\ntest.example/ledger?31m?\n6\n")
+            evidence = pathlib.Path(done.stderr.rsplit(" ", 1)[1].strip())
+            self.assertIn(forged, evidence.read_text(encoding="utf-8"))
+            for character in "\u009b\u202e":
+                self.assertNotIn(character, done.stdout + done.stderr)
+        done = w.follow(w.web, "--json")
+        self.assertEqual(json.loads(done.stdout)["now"]["note"], forged)
+        self.assertTrue(done.stdout.isascii())
 
     def test_the_go_team_reads_it(self):
         w = self.world
