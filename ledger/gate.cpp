@@ -77,7 +77,8 @@ Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
 
 uint64_t Gate::issued_at(const fs::path& permit) {
   PermitText parsed;
-  parse_textproto(parse_note(read_file(permit, kMaxNoteBytes)).text, permit.string(), parsed);
+  parse_textproto(parse_note(read_file(permit, kMaxNoteBytes), permit.string()).text,
+                  permit.string(), parsed);
   return require_time(parsed.permit().issued_at(), "permit " + permit.string());
 }
 
@@ -86,7 +87,7 @@ std::pair<Gate::Granted, Note> Gate::read_permit(const fs::path& path) const {
   Granted out;
   out.path = path;
   out.digest = sha256(text);
-  Note note = parse_note(text);
+  Note note = parse_note(text, path.string());
   PermitText parsed;
   parse_textproto(note.text, path.string(), parsed);
   out.permit = parsed.permit();

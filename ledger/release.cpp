@@ -64,7 +64,8 @@ Verdict check_release_notices(const Release& release, const std::filesystem::pat
 
 Verdict check_release(const ReleaseOptions& options) try {
   const std::string name = "release " + options.release.string();
-  const Note note = parse_note(read_file(options.release, kMaxReleaseBytes));
+  const Note note =
+      parse_note(read_file(options.release, kMaxReleaseBytes), options.release.string());
   ReleaseText text;
   parse_textproto(note.text, options.release.string(), text);
   const Release& release = text.release();

@@ -175,7 +175,7 @@ const KnownKey& key_in_use(const Store& store, const std::string& name) {
 constexpr std::string_view kRetire = "retire ";
 
 Fact signed_retirement(const Store& store, const std::string& note, const std::string& path) {
-  const std::string text = parse_note(note).text;
+  const std::string text = parse_note(note, path).text;
   const size_t end = text.find('\n');
   if (!text.starts_with(kRetire) || end != text.size() - 1) {
     throw Error(Errc::corrupt, path, ": is not \"retire role vkey\" as a signed note");
@@ -190,7 +190,7 @@ Fact signed_retirement(const Store& store, const std::string& note, const std::s
 std::vector<Fact> signed_permit(const Store& store, const std::string& note,
                                 const std::string& path) {
   PermitText text;
-  parse_textproto(parse_note(note).text, path, text);
+  parse_textproto(parse_note(note, path).text, path, text);
   Permit& permit = *text.mutable_permit();
   std::vector<std::string> lists;
   if (permit.has_lists()) {
@@ -231,7 +231,7 @@ std::vector<Fact> key_facts(const std::string& path) {
   std::vector<PublicKey> keys;
   const bool endorsed = text.find("\n\n\u2014 ") != std::string::npos;
   if (endorsed) {
-    const Note note = parse_note(text);
+    const Note note = parse_note(text, path);
     keys.push_back(
         parse_public_key(std::string_view(note.text).substr(0, note.text.size() - 1), path));
   } else {

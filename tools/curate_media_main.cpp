@@ -12,6 +12,7 @@
 #include "curate/worker.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "tools/arguments.h"
 #include "tools/cli.h"
 #include "tools/curate_webm_command.h"
 
@@ -76,11 +77,7 @@ int main(int argc, char** argv) {
                          "decode clips from stdin until it ends (docs/formats/decode.md)");
     decode_app->add_flag("-q,--quiet", o.quiet, "do not say how to play it");
     const tools::WebmCommand webm_command(app);
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? Exit::exit_ok : Exit::exit_usage;
-    }
+    if (!tools::parse_arguments(app, argc, argv)) return Exit::exit_ok;
     return webm_command.parsed() ? webm_command.run() : decode(o);
   });
 }

@@ -238,7 +238,7 @@ std::string to_page(const Store& store, const Impact& impact,
 
 LicenceText read_terms(const std::string& path) {
   std::string text = read_file(path);
-  if (text.find("\n\n\u2014 ") != std::string::npos) text = parse_note(text).text;
+  if (text.find("\n\n\u2014 ") != std::string::npos) text = parse_note(text, path).text;
   return parse_licence(text, path);
 }
 

@@ -104,11 +104,11 @@ void check_file(const std::string& path) {
   if (kind == ".pub") {
     key_facts(path);
   } else if (kind == ".licence") {
-    parse_licence(parse_note(read_file(path)).text, path);
+    parse_licence(parse_note(read_file(path), path).text, path);
   } else if (kind == ".bundle") {
     read_bundle(path);
   } else {
-    parse_note(read_file(path));
+    parse_note(read_file(path), path);
   }
 }
 
@@ -305,7 +305,7 @@ int ledger_sign(const LedgerOptions& o) {
   if (!is_note && o.out.empty()) {
     throw Error(Errc::usage, "sign ", o.file, ": say where the note goes with --out");
   }
-  Note note = is_note ? parse_note(text) : Note{text, {}};
+  Note note = is_note ? parse_note(text, o.file) : Note{text, {}};
   if (note.text.empty() || note.text.back() != '\n') {
     throw Error(Errc::corrupt, o.file, ": must end with a newline");
   }
@@ -325,17 +325,27 @@ int ledger_sign(const LedgerOptions& o) {
 
 namespace {
 
+// Of the ledger, and not of what was handed in.
+bool is_of(const Store& store, const Error& error) {
+  return std::string_view(error.what()).starts_with(store.path().string());
+}
+
 // A licence that was handed in and is none: that somebody tried is on record, whatever it said.
 void record_bad_licence(Store& store, const std::string& path, const Error& error) {
   const bool is_bad = error.code() == Errc::corrupt || error.code() == Errc::permission;
-  const bool of_ledger = std::string_view(error.what()).starts_with(store.path().string());
-  if (fs::path(path).extension() != ".licence" || !is_bad || of_ledger) return;
+  if (fs::path(path).extension() != ".licence" || !is_bad || is_of(store, error)) return;
   Fact fact;
   fact.mutable_refusal()->set_act("append");
   fact.mutable_refusal()->set_subject(printable(path) + " " + digest_name(sha256(read_file(path))));
   fact.mutable_refusal()->set_rule("licence_invalid");
   fact.mutable_refusal()->set_fact(std::string(first_bytes(printable(error.what()), 1000)));
   store.append({fact});
+}
+
+Anchor anchor_in(const std::string& path) try {
+  return read_anchor(path);
+} catch (const Error& error) {
+  throw about(path, error);
 }
 
 }  // namespace
@@ -371,7 +381,8 @@ int ledger_append(const LedgerOptions& o) {
     store.sync();
     tell();
     record_bad_licence(store, current, error);
-    throw;
+    if (is_of(store, error)) throw;
+    throw about(current, error);
   }
   store.sync();
   tell();
@@ -434,7 +445,7 @@ void print_shares(const Permit& permit, const std::optional<SharePlan>& plan) {
 std::vector<Foreign> read_foreign(const Store& store, const std::vector<std::string>& files) {
   std::vector<Foreign> out;
   for (const std::string& file : files) {
-    const Note note = parse_note(read_file(file, 1 << 20));
+    const Note note = parse_note(read_file(file, 1 << 20), file);
     ForeignText text;
     parse_textproto(note.text, file, text);
     require_digest_name(text.foreign().weights(), file + ": foreign.weights");
@@ -601,7 +612,7 @@ int ledger_log(const LedgerOptions& o) {
 int ledger_verify(const LedgerOptions& o) {
   VerifyOptions options;
   options.deep = o.deep;
-  for (const std::string& path : o.files) options.anchors.push_back(read_anchor(path));
+  for (const std::string& path : o.files) options.anchors.push_back(anchor_in(path));
   if (!o.trust.empty()) options.log_keys = read_trust(o.trust).keys;
   const VerifyReport report = verify_ledger(o.ledger, options);
   if (o.json) {

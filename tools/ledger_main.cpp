@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/approval_commands.h"
+#include "tools/arguments.h"
 #include "tools/cli.h"
 #include "tools/impact_command.h"
 #include "tools/ledger_bench.h"
@@ -214,11 +215,7 @@ int main(int argc, char** argv) {
     cleared::tools::add_review_command(app, rights);
 
     app.footer(std::string(kExamples) + kExitCodes);
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? cleared::tools::exit_ok : cleared::tools::exit_usage;
-    }
+    if (!cleared::tools::parse_arguments(app, argc, argv)) return cleared::tools::exit_ok;
     if (publishing) return publishing();
     if (approving) return approving();
     if (rights) return rights();

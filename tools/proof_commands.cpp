@@ -42,7 +42,7 @@ std::vector<VerifierKey> trusted_logs(const std::string& path) {
   for (const PublicKey& key : read_public_keys(path)) {
     if (key.role == "log") out.push_back(key.key);
   }
-  if (out.empty()) throw Error(Errc::usage, path, ": holds no key of a log");
+  if (out.empty()) throw Error(Errc::corrupt, path, ": holds no line \"log VKEY\"");
   return out;
 }
 
@@ -302,7 +302,7 @@ int erase(const ProofOptions& o) {
   const std::string note = erasure_note(o, licence.ref);
   std::string reason = o.reason;
   if (!o.note.empty()) {
-    reason = parse_noted<ErasureText>(parse_note(note), o.note).erasure().reason();
+    reason = parse_noted<ErasureText>(parse_note(note, o.note), o.note).erasure().reason();
   }
   if (!o.out.empty()) {
     if (note.empty()) throw Error(Errc::usage, "erase: --out needs --key");

@@ -35,8 +35,8 @@ struct ReviewOptions {
 int take(const ReviewOptions& o) {
   const std::string note = read_file(o.take);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
+  const Review review = parse_noted<ReviewText>(parse_note(note, o.take), o.take).review();
   const Fact fact = review_fact(store, note);
-  const Review review = parse_noted<ReviewText>(parse_note(note), o.take).review();
   size_t released = 0;
   for (const auto& decision : review.decision()) released += decision.release_size() > 0 ? 1 : 0;
   if (!o.dry_run) store.append({fact});

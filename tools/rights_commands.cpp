@@ -67,7 +67,7 @@ LicenceFile read_licence(const std::string& path) {
   LicenceFile out;
   const std::string text = read_file(path);
   const bool is_note = text.find("\n\n\u2014 ") != std::string::npos;
-  out.note = is_note ? parse_note(text) : Note{text, {}};
+  out.note = is_note ? parse_note(text, path) : Note{text, {}};
   out.terms = parse_licence(out.note.text, path);
   return out;
 }

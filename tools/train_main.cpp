@@ -12,6 +12,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "tools/arguments.h"
 #include "tools/cli.h"
 #include "tools/launch.h"
 #include "tools/train_audit_commands.h"
@@ -382,13 +383,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     add_output(sample, o);
 
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& done) {
-      return app.exit(done);
-    } catch (const CLI::ParseError& error) {
-      throw Error(Errc::usage, error.what(), " (train --help)");
-    }
+    if (!parse_arguments(app, argc, argv)) return exit_ok;
     if (const auto code = stage()) return *code;
     if (const auto code = audit()) return *code;
     o.autoencoder = vae->parsed();

@@ -227,6 +227,70 @@ def ready_licence(world):
     return append(world, world.licence())
 
 
+# What a shell hands over as $'\\xff'.
+BAD_BYTE = "a\udcff"
+
+
+def odd_name_refused(world):
+    good = pathlib.Path(world.licence()).read_text(encoding="utf-8")
+    return append(world, world.write(f"{BAD_BYTE}.licence", good.replace("2099-12-31", "2199-12-31")))
+
+
+def bad_reason(*command):
+    def prepare(world):
+        world.must(*append(world, world.licence()))
+        return [LEDGER, command[0], world.db, *command[1:], BAD_BYTE, "--key", world.path("licensor.key")]
+
+    return prepare
+
+
+def bad_policy(world):
+    log = pathlib.Path(f"{world.db}.pub").read_text(encoding="utf-8").split()[1]
+    world.must(LEDGER, "key", "new", "w.example/w", "--role", "witness", "--out", world.path("w"))
+    witness = pathlib.Path(world.path("w.pub")).read_text(encoding="utf-8").split()[1]
+    policy = f"log {log}\nwitness {BAD_BYTE} {witness}\nquorum {BAD_BYTE}\n"
+    return [LEDGER, "witness", "add-policy", world.db, world.write("w.policy", os.fsencode(policy))]
+
+
+BAD_ESCAPE = LICENCE + 'output { attribution: "a\\377" }\n'
+
+
+def bad_escape(world):
+    return [LEDGER, "sign", world.write("x.textproto", BAD_ESCAPE), "--key", world.path("licensor.key"), "--out", world.path("x.licence")]
+
+
+def bad_escape_signed(world):
+    return append(world, shutil.move(world.sign(BAD_ESCAPE, "x.note", ("licensor", "studio")), world.path("x.licence")))
+
+
+def junk(kind):
+    def prepare(world):
+        world.write(f"junk.{kind}.shards", "")
+        return append(world, world.write(f"junk.{kind}", "junk\n"))
+
+    return prepare
+
+
+def against(what):
+    return lambda world: [LEDGER, "verify", world.db, "--against", world.path(what)]
+
+
+def bad_review(world):
+    return [LEDGER, "review", world.db, "--take", world.write("junk.review", "junk\n")]
+
+
+def no_argument(*command):
+    return lambda world: [LEDGER, *command]
+
+
+def no_log_key(*command):
+    def prepare(world):
+        shutil.copy(f"{world.db}.head", world.path("some.proof"))
+        return [LEDGER, *(word.format(folder=world.folder) for word in command), "--trust", world.path("licensor.pub")]
+
+    return prepare
+
+
 def locked(world):
     world.lock = open(world.path("ledger.db.lock"), "w", encoding="utf-8")
     fcntl.flock(world.lock, fcntl.LOCK_EX)
@@ -271,6 +335,27 @@ REFUSED_OR_FAILED = {
     "a ledger rolled back": (rolled_back, 65, r"ledger\.db.*rolled back", {"verify": False}),
     "a ledger of a newer version": (newer_version, 65, r"ledger\.db.*version 999.*newer", {"verify": False}),
     "a bundle that is not what its name says": (bad_bundle, 65, r"bundle", {}),
+    "a refused licence whose name is not UTF-8": (odd_name_refused, 77, r"a\?\.licence.*not signed by", {}),
+    "a reason to erase that is not UTF-8": (bad_reason("erase", "TEST-1", "--reason"), 2, r"^ledger: erase: --reason: is not UTF-8", {}),
+    "a reason to revoke that is not UTF-8": (bad_reason("revoke", "TEST-1", "--reason"), 2, r"^ledger: revoke: --reason: is not UTF-8", {}),
+    "a comment that is not UTF-8": (bad_reason("approve", "--all", "--comment"), 2, r"^ledger: approve: --comment: is not UTF-8", {}),
+    "a reason of a deletion that is not UTF-8": (bad_reason("deleted", "x", "--reason"), 2, r"^ledger: deleted: --reason: is not UTF-8", {}),
+    "a policy that is not UTF-8": (bad_policy, 65, r"w\.policy: is not UTF-8", {}),
+    "an escape that is not UTF-8": (bad_escape, 65, r"x\.textproto: output\.attribution is not UTF-8", {}),
+    "an escape that is not UTF-8, signed elsewhere": (bad_escape_signed, 65, r"x\.licence: output\.attribution is not UTF-8", {}),
+    **{f"a .{kind} that is no note": (junk(kind), 65, rf"^ledger: \S*junk\.{kind}: .*no blank line before the signatures$", {})
+       for kind in ("licence", "policy", "revocation", "permit", "retirement")},
+    "an .approval that is no note": (junk("approval"), 65, r"^ledger: \S*junk\.approval: .*no blank line", {}),
+    "a .pub that is no key": (junk("pub"), 65, r"^ledger: \S*junk\.pub:1: expected a role", {}),
+    "a review that is no note": (bad_review, 65, r"^ledger: \S*junk\.review: no blank line", {}),
+    "a public key in place of a head": (against("licensor.pub"), 65, r"^ledger: \S*licensor\.pub: .*no blank line", {}),
+    "no argument": (no_argument("append"), 2, r"^ledger: append: LEDGER is required \(ledger append --help\)$", {}),
+    "no argument, deeper": (no_argument("witness", "ask"), 2, r"^ledger: witness ask: LEDGER is required \(ledger witness ask --help\)$", {}),
+    "no command": (no_argument(), 2, r"^ledger: A subcommand is required \(ledger --help\)$", {}),
+    "an unknown flag": (no_argument("append", "x", "y", "--zz"), 2, r"^ledger: append: .*--zz", {}),
+    "no key of a log to trust, proven": (no_log_key("proven", "{folder}/some.proof"), 65, r"licensor\.pub: holds no line \"log VKEY\"", {}),
+    "no key of a log to trust, follow": (no_log_key("follow", "{folder}", "--state", "{folder}/state"), 65,
+                                         r"licensor\.pub: holds no line \"log VKEY\"", {}),
     "a ledger that another process writes": (locked, 75, r"ledger\.db.*lock", {}),
     "a full disk": (ready_licence, 74, r"ledger\.db", {"before": full_disk}),
     "a folder that is read-only": (read_only, 77, r"ledger\.db", {"wrap": AS_A_USER}),
@@ -326,6 +411,15 @@ class BadInput(unittest.TestCase):
                 self.assertGreaterEqual(world.records(), records)
                 if verify:
                     world.must(LEDGER, "verify", world.db)
+
+    def test_a_refused_name_is_on_the_record_as_text(self):
+        with self.world() as world:
+            self.assertEqual(world.run(*odd_name_refused(world)).returncode, 77)
+            with contextlib.closing(sqlite3.connect(world.db)) as db:
+                subject, = db.execute("SELECT subject FROM refusal").fetchone()
+            self.assertRegex(subject, r"/a\?\.licence sha256:[0-9a-f]{64}$")
+            world.must(LEDGER, "status", world.db)
+            world.must(*append(world, world.licence()))
 
     def test_what_is_refused_is_on_the_record(self):
         for what in ("a text with the name of a video", "a file of zero bytes", "sound only", "footage without a licence",

@@ -167,10 +167,14 @@ class ProofFiles(unittest.TestCase):
         for command in [["prove", self.db, "--out", "x"], ["prove", self.db, "3", "--absent", "clip", "ab" * 32, "--out", "x"],
                         ["prove", self.db, "--absent", "clips", "ab" * 32, "--out", "x"], ["prove", self.db, "--absent", "clip", "ab", "--out", "x"],
                         ["prove", self.db, "--absent", "revocation", self.ref, "--out", "x"], ["disclose", self.db, self.ref],
-                        ["erase", self.db, self.ref], ["disclosed", f"{self.db}.pub", "--trust", self.folder / "c1.pub"]]:
+                        ["erase", self.db, self.ref]]:
             self.assertEqual(run(LEDGER, *command).returncode, 2, command)
 
 
 if __name__ == "__main__":
     LEDGER, LICENCE, BUILD = sys.argv[1:]
     unittest.main(argv=sys.argv[:1], verbosity=2)
+        for command in ("disclosed", "proven"):
+            done = run(LEDGER, command, f"{self.db}.pub", "--trust", self.folder / "c1.pub")
+            self.assertEqual(done.returncode, 65, command)
+            self.assertRegex(done.stderr, r"^ledger: \S*c1\.pub: holds no line \"log VKEY\"\n$")
