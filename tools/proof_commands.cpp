@@ -319,10 +319,10 @@ int erase(const ProofOptions& o) {
   const Store::Appended done = store.erase_document(licence.ref, reason, note);
   if (done.added == 0) {
     std::printf("%s: erased before\n", licence.ref.c_str());
-    return exit_ok;
+  } else {
+    print_loss(licence, loss, "lost");
+    std::printf("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
   }
-  print_loss(licence, loss, "lost");
-  std::printf("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
   LedgerOptions signing;
   signing.log_key = o.log_key;
   sign_if_possible(store, signing);

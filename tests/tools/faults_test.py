@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Nothing that was acknowledged is lost, and no size ever has two roots, whatever the disk, the power or the process does.
 
-    faults_test.py LEDGER DRIVER LIBFAULTS [--cases N] [--kills N] [TEST...]
+    faults_test.py LEDGER DRIVER LIBFAULTS FULL_WORLD [--cases N] [--kills N] [TEST...]
 
 A fault goes off at one change that the program makes to its files (tests/faults/shim.cpp); then another process looks at what is
 left, and goes on with it. Checked each time, by arithmetic of our own (RFC 6962 over the bytes that are read back):
@@ -18,6 +18,8 @@ import argparse
 import base64
 import concurrent.futures
 import hashlib
+import http.client
+import json
 import os
 import pathlib
 import random
@@ -31,7 +33,7 @@ import tempfile
 import time
 import unittest
 
-LEDGER, DRIVER, SHIM = "", "", ""
+LEDGER, DRIVER, SHIM, FULL_WORLD = "", "", "", ""
 CASES, KILLS = 12, 15
 NOBODY = 65534
 IO = 74
@@ -359,13 +361,21 @@ COMMANDS = {
     "init": "init {db} --origin faults.example/log",
     "keys": "append {db} {folder}/licensor.pub {folder}/studio.pub {folder}/approver.pub",
     "licence": "append {db} {folder}/test.licence",
+    "policy": "policy {db} --rule erase:licensor:1 --key {folder}/approver.key --out {folder}/erase.policy",
+    "append-policy": "append {db} {folder}/erase.policy",
     "revoke": "revoke {db} TEST-1 --reason over --key {folder}/licensor.key --notices {folder}/notices",
+    "erase": "erase {db} TEST-1 --reason over --key {folder}/licensor.key",
     "retire": "key retire {db} approver",
     "sign-head": "sign-head {db}",
     "prove": "prove {db} 1 --out {folder}/one.tlog-proof",
     "key": "key new trainer --role trainer --out {folder}/keys/trainer",
     "publish": "publish {db} {folder}/public",
+    "add-policy": "witness add-policy {db} {folder}/witnesses",
+    # Of a ledger of its own, with a shard that nobody approved.
+    "approve": "approve {db} --all --key {folder}/approver.key",
 }
+# In the licence, and in no public fact of it.
+CONFIDENTIAL = b"NONE_VISIBLE"
 # Said by a second go of a command whose first go was done.
 DONE_ALREADY = {"retire": (66,), "init": (IO,), "key": (IO,)}
 
@@ -394,6 +404,32 @@ class Commands(OnLedgers):
             life.newest = max(life.newest, int(size))
         return status, err
 
+    def make(self, name, before):
+        """The ledger that a command is given."""
+        if name == "approve":
+            before.folder.mkdir()
+            subprocess.run([FULL_WORLD, before.db, before.folder / "approver"], check=True)
+            return
+        self.prepare(before)
+        for earlier in COMMANDS:
+            if earlier == name:
+                break
+            if earlier != "publish":
+                self.assertEqual(self.give(earlier, before)[0], 0, before.story)
+        if name == "sign-head":
+            self.assertEqual(before.drive("append tail 3".split())[0], 0)
+        if name == "add-policy":
+            self.assertEqual(before.run([LEDGER, "key", "new", "w", "--role", "witness", "--out", before.folder / "w"])[0], 0)
+            log, witness = ((before.folder / f"{pair}.pub").read_text().split()[1] for pair in ("ledger.db", "w"))
+            (before.folder / "witnesses").write_text(f"log {log}\nwitness w {witness}\nquorum w\n")
+        if name == "erase":
+            self.assertTrue(self.left(before))
+
+    @staticmethod
+    def left(life):
+        """Files of the ledger that hold what is erased."""
+        return [path.name for path in life.folder.glob("ledger.db*") if CONFIDENTIAL in path.read_bytes()]
+
     @staticmethod
     def missing(life, made):
         """What is wrong with the files that a command left that said all was done; undisturbed it leaves `made`."""
@@ -410,9 +446,16 @@ class Commands(OnLedgers):
         life.expect(status, err, FAULTS[fault])
         for problem in self.missing(life, made) if status == 0 else ():
             life.problem(problem)
+        if name == "erase" and status == 0 and self.left(life):
+            life.problem(f"erased, and left in {self.left(life)}")
         second, err = self.give(name, life)
         if second != 0 and second not in DONE_ALREADY.get(name, ()):
             life.problem(f"given again: exit {second}: {err.strip()}")
+        if name == "erase":
+            if self.left(life):
+                life.problem(f"erased again, and left in {self.left(life)}")
+            if not re.search(r'"unsigned_tail": ?0\b', life.run([LEDGER, "verify", life.db, "--json"])[1]):
+                life.problem("erased, and under no head")
         life.recover()
         shutil.rmtree(life.folder)
         return life
@@ -423,14 +466,7 @@ class Commands(OnLedgers):
         if not re.search(rf"^ +{COMMANDS[name].split()[0]} ", offered, re.MULTILINE):
             self.skipTest(f"this ledger has no command {name}")
         before = Life(self.folder / f"before-{name}")
-        self.prepare(before)
-        for earlier in COMMANDS:
-            if earlier == name:
-                break
-            if earlier != "publish":
-                self.assertEqual(self.give(earlier, before)[0], 0, before.story)
-        if name == "sign-head":
-            self.assertEqual(before.drive("append tail 3".split())[0], 0)
+        self.make(name, before)
         before.story.clear()
         probe = self.life(f"count-{name}", before)
         kinds = [kind for kind, _ in changes(probe, self.words(name, probe))[0]]
@@ -456,6 +492,21 @@ class Commands(OnLedgers):
     def test_revoke(self):
         self.no_problems(self.command("revoke"))
 
+    def test_policy(self):
+        self.no_problems(self.command("policy"))
+
+    def test_append_policy(self):
+        self.no_problems(self.command("append-policy"))
+
+    def test_erase(self):
+        self.no_problems(self.command("erase"))
+
+    def test_approve(self):
+        self.no_problems(self.command("approve"))
+
+    def test_add_witness_policy(self):
+        self.no_problems(self.command("add-policy"))
+
     def test_retire(self):
         self.no_problems(self.command("retire"))
 
@@ -470,6 +521,62 @@ class Commands(OnLedgers):
 
     def test_publish(self):
         self.no_problems(self.command("publish"))
+
+
+class Witnesses(unittest.TestCase):
+    """A witness has what it answered, whatever happens to it: else it could be shown another history."""
+
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="faults-")
+        self.addCleanup(self.temporary.cleanup)
+        self.folder = pathlib.Path(os.path.realpath(self.temporary.name))
+        self.base = self.folder / "base"
+        self.base.mkdir()
+        for words in (["init", self.folder / "ledger.db", "--origin", "faults.example/log"],
+                      ["key", "new", "w", "--role", "witness", "--out", self.folder / "w"],
+                      ["witness", "init", self.base / "w.db", "--key", self.folder / "w.key"],
+                      ["witness", "add-log", self.base / "w.db", self.folder / "ledger.db.pub"]):
+            subprocess.run([LEDGER, *words], check=True, stdout=subprocess.DEVNULL)
+        self.size, self.root = read_head(self.folder / "ledger.db.head")
+        self.request = f"old 0\n\n{(self.folder / 'ledger.db.head').read_text()}".encode()
+
+    def ask(self, port):
+        """The status of its answer; None when it gave none."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request("POST", "/add-checkpoint", self.request)
+            with connection.getresponse() as answer:
+                return answer.status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def case(self, at, fault):
+        folder = self.folder / f"case-{at}"
+        shutil.copytree(self.base, folder)
+        env = os.environ | {"LD_PRELOAD": SHIM, "FAULTS_ROOT": str(folder), **FAULTS[fault], "FAULTS_AT": str(at)}
+        with subprocess.Popen([LEDGER, "witness", "serve", folder / "w.db", "--key", self.folder / "w.key", "--listen", "127.0.0.1:0"],
+                              env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
+            said_where = next((line for line in serving.stdout if line.startswith("listening")), "")
+            answered = self.ask(int(said_where.rsplit(":", 1)[1])) if said_where else None
+            serving.kill()
+        done = subprocess.run([LEDGER, "witness", "status", folder / "w.db", "--json"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, f"{fault} at {at}: {done.stderr}")
+        log, = json.loads(done.stdout)["logs"]
+        self.assertIn((log["size"], log.get("root")), [(0, None), (self.size, self.root)], f"{fault} at {at}")
+        if answered == 200:
+            self.assertEqual(log["size"], self.size, f"{fault} at {at}: answered, and forgotten")
+        shutil.rmtree(folder)
+        return answered
+
+    def test_what_it_answered_it_remembers(self):
+        places = range(1, 31) if CASES == 0 else evenly(range(1, 31), CASES)
+        faults = list(FAULTS)
+        answers = [self.case(at, faults[(i + turn) % len(faults)]) for turn in range(2 if CASES > 0 else len(faults))
+                   for i, at in enumerate(places)]
+        self.assertIn(200, answers)
+        self.assertTrue(set(answers) - {200}, "no fault went off before the answer")
 
 
 class Surroundings(OnLedgers):
@@ -674,15 +781,17 @@ def contents(folder):
 
 
 def main():
-    global LEDGER, DRIVER, SHIM, CASES, KILLS
+    global LEDGER, DRIVER, SHIM, FULL_WORLD, CASES, KILLS
     parser = argparse.ArgumentParser()
     parser.add_argument("ledger")
     parser.add_argument("driver")
     parser.add_argument("shim")
+    parser.add_argument("full_world")
     parser.add_argument("--cases", type=int, default=CASES)
     parser.add_argument("--kills", type=int, default=KILLS)
     options, rest = parser.parse_known_args()
-    LEDGER, DRIVER, SHIM = (os.path.realpath(path) for path in (options.ledger, options.driver, options.shim))
+    LEDGER, DRIVER, SHIM, FULL_WORLD = (os.path.realpath(path) for path in (
+        options.ledger, options.driver, options.shim, options.full_world))
     CASES, KILLS = options.cases, options.kills
     unittest.main(argv=[sys.argv[0], *rest])
 

@@ -163,18 +163,26 @@ class ProofFiles(unittest.TestCase):
         self.assertEqual(run(LEDGER, "disclose", self.db, self.ref, "--list").returncode, 66)
         self.assertIn("erased before", must(LEDGER, "erase", self.db, self.ref, "--reason", "again"))
 
+    def test_what_was_erased_without_the_logs_key_is_signed_by_the_next_run(self):
+        key = self.folder / "ledger.db.key"
+        key.rename(self.folder / "elsewhere")
+        self.assertIn("tree head not signed", must(LEDGER, "erase", self.db, self.ref, "--reason", "asked for"))
+        (self.folder / "elsewhere").rename(key)
+        self.assertRegex(must(LEDGER, "erase", self.db, self.ref, "--reason", "asked for"), r"erased before\ntree head \d+ ")
+        self.assertIn("present: erasure", proof_files.check(self.state_proof("present", "erasure", self.ref), self.log))
+
     def test_usage(self):
         for command in [["prove", self.db, "--out", "x"], ["prove", self.db, "3", "--absent", "clip", "ab" * 32, "--out", "x"],
                         ["prove", self.db, "--absent", "clips", "ab" * 32, "--out", "x"], ["prove", self.db, "--absent", "clip", "ab", "--out", "x"],
                         ["prove", self.db, "--absent", "revocation", self.ref, "--out", "x"], ["disclose", self.db, self.ref],
                         ["erase", self.db, self.ref]]:
             self.assertEqual(run(LEDGER, *command).returncode, 2, command)
+        for command in ("disclosed", "proven"):
+            done = run(LEDGER, command, f"{self.db}.pub", "--trust", self.folder / "c1.pub")
+            self.assertEqual(done.returncode, 65, command)
+            self.assertRegex(done.stderr, r"^ledger: \S*c1\.pub: holds no line \"log VKEY\"\n$")
 
 
 if __name__ == "__main__":
     LEDGER, LICENCE, BUILD = sys.argv[1:]
     unittest.main(argv=sys.argv[:1], verbosity=2)
-        for command in ("disclosed", "proven"):
-            done = run(LEDGER, command, f"{self.db}.pub", "--trust", self.folder / "c1.pub")
-            self.assertEqual(done.returncode, 65, command)
-            self.assertRegex(done.stderr, r"^ledger: \S*c1\.pub: holds no line \"log VKEY\"\n$")
