@@ -29,15 +29,19 @@ std::vector<Fact> read_bundle(const fs::path& path) {
     throw Error(Errc::corrupt, "bundle ", path.string(),
                 ": its name is not the digest of its content (", name, "); fetch it again");
   }
+  return parse_bundle(bytes, path.string());
+}
+
+std::vector<Fact> parse_bundle(const std::string& bytes, std::string_view where) {
   Bundle bundle;
   if (!bundle.ParseFromString(bytes)) {
-    throw Error(Errc::corrupt, "bundle ", path.string(), ": does not parse");
+    throw Error(Errc::corrupt, "bundle ", where, ": does not parse");
   }
   // Whoever may hand in a bundle must not be able to make itself an approver or push a licence
   // aside.
   for (const Fact& fact : bundle.fact()) {
     if (!fact.has_key() && !fact.has_licence() && !fact.has_permit_list()) continue;
-    throw Error(Errc::permission, "bundle ", path.string(), ": holds a ",
+    throw Error(Errc::permission, "bundle ", where, ": holds a ",
                 fact.has_key()       ? "key"
                 : fact.has_licence() ? "licence"
                                      : "list of a permit's shards",

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "ledger/record.pb.h"
@@ -14,8 +16,10 @@ namespace cleared::ledger {
 std::filesystem::path write_bundle(const std::filesystem::path& folder,
                                    const std::vector<Fact>& facts);
 
-// Error{corrupt} when the name is not the digest of the content, or it does not parse;
-// Error{permission} when it holds keys or licences, which only a person appends.
+// Error{corrupt} when the name is not the digest of the content.
 std::vector<Fact> read_bundle(const std::filesystem::path& path);
+// Error{corrupt} when it does not parse; Error{permission} when it holds keys or licences, which
+// only a person appends.
+std::vector<Fact> parse_bundle(const std::string& bytes, std::string_view where);
 
 }  // namespace cleared::ledger
