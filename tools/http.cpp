@@ -207,18 +207,22 @@ struct HttpServer::Impl {
   int port = 0;
   std::thread thread;
 
+  // Which methods make sense is for the handler to say.
   void route() {
-    server.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
-      reply(handler, {"GET", request.path, ""}, response);
-    });
-    server.Post(".*", [this](const httplib::Request& request, httplib::Response& response,
-                             const httplib::ContentReader& reader) {
-      HttpRequest ours = {"POST", request.path, ""};
+    const auto bare = [this](const httplib::Request& request, httplib::Response& response) {
+      reply(handler, {request.method, request.path, ""}, response);
+    };
+    const auto with_body = [this](const httplib::Request& request, httplib::Response& response,
+                                  const httplib::ContentReader& reader) {
+      HttpRequest ours = {request.method, request.path, ""};
       const int status = read_body(request, reader, limits, ours.body);
       // A length above the limit is noticed by the library, with a status of its own.
       if (status != 200) response.status = std::max(status, response.status);
       if (status == 200) reply(handler, ours, response);
-    });
+    };
+    server.Get(".*", bare).Options(".*", bare);
+    server.Post(".*", with_body).Put(".*", with_body).Patch(".*", with_body);
+    server.Delete(".*", with_body);
   }
 
   void configure() {

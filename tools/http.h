@@ -33,7 +33,7 @@ HttpAnswer http_post(const std::string& url, const std::string& body,
 bool is_http_url(const std::string& text);
 
 struct HttpRequest {
-  std::string method;  // GET or POST; the server answers 404 to every other by itself
+  std::string method;  // GET, which HEAD is too, POST, PUT, PATCH, DELETE, OPTIONS: others get 400
   std::string path;    // as sent, without the query: starts with '/'
   std::string body;
 };

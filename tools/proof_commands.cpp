@@ -14,6 +14,7 @@
 #include "ledger/licence.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/record.pb.h"
 #include "ledger/shard_proof.h"
 #include "ledger/store.h"
 #include "ledger/subject_proof.h"
@@ -200,7 +201,17 @@ int prove(const ProofOptions& o) {
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
 
-// Proofs that carry their records, in a file of their own or on a page of `ledger impact`.
+std::string kind_of(const std::string& bytes) {
+  Record record;
+  Fact fact;
+  const bool known = record.ParseFromString(bytes) && fact.ParseFromString(record.fact()) &&
+                     fact.kind_case() != Fact::KIND_NOT_SET;
+  return known ? std::string(kind_name(fact)) : "of a kind that this program does not know";
+}
+
+// Proofs that carry their records, in a file of their own or on a page of `ledger impact`, all
+// under one head. Each record is named, so that whoever reads a page can see which of its lines
+// they are.
 int proven_records(const ProofOptions& o, const std::string& text) {
   const auto keys = trusted_logs(o.trust);
   std::vector<TlogProof> proofs;
@@ -217,6 +228,10 @@ int proven_records(const ProofOptions& o, const std::string& text) {
           return verify_tlog_proof(proof, as_bytes(*proof.extra), key);
         });
     if (!good && why.empty()) why = "record " + std::to_string(proof.index) + " is not proven";
+    if (why.empty() && proof.head != proofs.front().head &&
+        parse_note(proof.head).text != parse_note(proofs.front().head).text) {
+      why = "record " + std::to_string(proof.index) + " is proven under another tree head";
+    }
   }
   if (!why.empty()) {
     std::fprintf(stderr, "ledger: %s: does not verify: %s\n", printable(o.file).c_str(),
@@ -226,6 +241,9 @@ int proven_records(const ProofOptions& o, const std::string& text) {
   const TreeHead head = parse_tree_head(parse_note(proofs.front().head).text);
   std::printf("%zu records are in the log %s; tree head %llu %s\n", proofs.size(),
               printable(head.origin).c_str(), number(head.size), to_hex(head.root).c_str());
+  for (const TlogProof& proof : proofs) {
+    std::printf("record %llu: %s\n", number(proof.index), kind_of(*proof.extra).c_str());
+  }
   return exit_ok;
 }
 

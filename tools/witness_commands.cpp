@@ -276,8 +276,8 @@ int witness_add_policy(const WitnessOptions& o) {
   const std::string text = read_file(o.file, kMaxPolicyBytes);
   Store store(o.ledger, Access::append);
   const WitnessPolicy policy = policy_for(store, text, o.file);
-  Fact fact;
   if (!is_utf8(text)) throw Error(Errc::corrupt, o.file, ": is not UTF-8, and a record must be");
+  Fact fact;
   fact.mutable_witness_policy()->set_text(text);
   const Store::Appended appended = store.append({fact});
   const size_t count = policy.witnesses.size();

@@ -167,6 +167,8 @@ class TwoApprovers(unittest.TestCase):
         proofs = (self.folder / "run.permit.proofs").read_text(encoding="utf-8")
         self.assertTrue(proofs.startswith("c2sp.org/tlog-proof@v1\nextra "))
         self.assertLess(len(proofs), 3000)
+        said = self.ledger("proven", "run.permit.proofs", "--trust", trust, says="1 records are in the log")
+        self.assertRegex(said, r"\nrecord \d+: shard\n$")
 
         # A key is replaced while the old one still signs; the last one of a name stays.
         bob = (self.folder / "keys/bob.pub").read_text(encoding="utf-8").split()[1]
@@ -190,6 +192,10 @@ class TwoApprovers(unittest.TestCase):
         self.ledger("sign", "a.revocation", "--key", "keys/bob.key")
         self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "late.permit", "--draft")
         self.ledger("sign", "late.permit", "--key", "keys/bob.key")
+        # Proofs under two heads are not one answer.
+        (self.folder / "mixed").write_text(proofs + (self.folder / "late.permit.proofs").read_text(encoding="utf-8"), encoding="utf-8")
+        self.ledger("proven", "late.permit.proofs", "--trust", trust, says="1 records")
+        self.ledger("proven", "mixed", "--trust", trust, code=1, says="is proven under another tree head")
         self.ledger("append", self.db, "a.revocation", says="record")
         self.ledger("append", self.db, "late.permit", code=3, says="revoked")
         self.ledger("verify", self.db, "--trust", self.trust("ann", needs=["permit 1 approver"]), says="intact")

@@ -315,7 +315,8 @@ class Witnesses(unittest.TestCase):
                                         self.a, [self.b])
         self.assertEqual(self.b.post("x" * (1 << 21))[0], 413)
         self.assertEqual(self.b.post("", "/elsewhere")[0], 404)
-        self.assertEqual(self.b.post("", method="GET")[0], 405)
+        for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            self.assertEqual(self.b.post("", method=method)[0], 405, method)
         self.assertEqual(self.b.post(f"old {new}\n\n{head2}")[0], 200, "it serves on")
 
     def test_one_connection_takes_many_requests(self):
