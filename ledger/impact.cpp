@@ -554,8 +554,8 @@ std::vector<uint64_t> named_records(const Impact& impact) {
   return {out.begin(), out.end()};
 }
 
-std::vector<TlogProof> prove_records(const Store& store, const std::vector<uint64_t>& seqs) {
-  const std::string head = store.newest_head_note();
+std::vector<TlogProof> prove_records(const Store& store, const std::vector<uint64_t>& seqs,
+                                     const std::string& head) {
   if (head.empty()) return {};
   const uint64_t size = parse_tree_head(parse_note(head).text).size;
   std::vector<uint64_t> covered;

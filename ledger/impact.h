@@ -91,8 +91,9 @@ std::vector<Forecast> forecast(const Store& store, const LicenceText& terms, con
 // The records that an impact speaks of, rising.
 std::vector<uint64_t> named_records(const Impact& impact);
 
-// Proofs that records are in the log, under the newest signed head; `extra` is the record. Those
-// that no head covers yet are left out.
-std::vector<TlogProof> prove_records(const Store& store, const std::vector<uint64_t>& seqs);
+// Proofs that records are in the log, under a signed head of it; `extra` is the record. Those that
+// the head does not cover are left out, and without a head all.
+std::vector<TlogProof> prove_records(const Store& store, const std::vector<uint64_t>& seqs,
+                                     const std::string& head_note);
 
 }  // namespace cleared::ledger

@@ -257,6 +257,18 @@ void add_signature(Note& note, NoteSignature signature) {
   note.signatures.push_back(std::move(signature));
 }
 
+Note with_signatures_of(Note note, const Note& more) {
+  if (more.text != note.text) return note;
+  for (const NoteSignature& line : more.signatures) {
+    const bool known =
+        std::any_of(note.signatures.begin(), note.signatures.end(), [&](const NoteSignature& s) {
+          return s.name == line.name && s.id == line.id && s.signature == line.signature;
+        });
+    if (!known) add_signature(note, line);
+  }
+  return note;
+}
+
 bool has_line_of(const Note& note, const VerifierKey& key) {
   return std::any_of(note.signatures.begin(), note.signatures.end(),
                      [&](const NoteSignature& s) { return s.name == key.name && s.id == key.id; });

@@ -66,6 +66,9 @@ NoteSignature sign_note(std::string_view text, const SignerKey& key);
 void add_signature(Note& note, const SignerKey& key);
 void add_signature(Note& note, NoteSignature signature);
 
+// `note` with the signature lines of `more`, too; as it is when that is about another text.
+Note with_signatures_of(Note note, const Note& more);
+
 // Whether `note` has a line that says it is of this key; it need not verify.
 bool has_line_of(const Note& note, const VerifierKey& key);
 

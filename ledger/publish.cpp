@@ -125,19 +125,8 @@ void stage_records(Staging& staging, TileEdge& edge, uint64_t size, const LogSou
   options.progress(size - begin, size - begin);
 }
 
-// The note with the signature lines of `more` too, as far as that is about the same text.
-std::string with_signatures_of(const std::string& base, const std::string& more) {
-  Note note = parse_note(base);
-  const Note other = parse_note(more);
-  if (other.text != note.text) return base;
-  for (const NoteSignature& line : other.signatures) {
-    const bool known =
-        std::any_of(note.signatures.begin(), note.signatures.end(), [&](const NoteSignature& s) {
-          return s.name == line.name && s.id == line.id && s.signature == line.signature;
-        });
-    if (!known) add_signature(note, line);
-  }
-  return format_note(note);
+std::string with_signatures_of(const std::string& note, const std::string& more) {
+  return format_note(with_signatures_of(parse_note(note), parse_note(more)));
 }
 
 // The note with the quorum that the policy asks for.

@@ -21,6 +21,7 @@
 #include "ledger/merkle.h"
 #include "ledger/preparation.h"
 #include "ledger/projection.h"
+#include "ledger/range_proof.h"
 #include "ledger/schema.h"
 #include "ledger/table_writer.h"
 #include "ledger/tlog_proof.h"
@@ -794,13 +795,31 @@ std::string Store::newest_head_note() const {
   return select.next() ? select.text(0) : std::string();
 }
 
-std::string Store::prove(uint64_t seq) const {
-  const std::string note = newest_head_note();
+std::string Store::head_note_with(const std::string& note) const {
+  const Note given = parse_note(note);
+  const TreeHead head = parse_tree_head(given.text);
+  Statement select(db_, "SELECT note FROM tree_head WHERE size = ? AND note IS NOT NULL");
+  const Note ours = select.with(head.size).next() ? parse_note(select.text(0)) : Note{};
+  const Note both = with_signatures_of(ours, given);
+  if (ours.text != given.text || !signed_by_any(both, log_keys())) {
+    throw Error(Errc::corrupt, path_.string(), ": the tree head of ", head.size,
+                " records that was given is none that this ledger signed");
+  }
+  return format_note(both);
+}
+
+// The head of a note, which must cover the record.
+TreeHead Store::head_over(uint64_t seq, const std::string& note) const {
   const TreeHead head = note.empty() ? TreeHead{} : parse_tree_head(parse_note(note).text);
   if (seq >= head.size) {
-    throw Error(Errc::not_found, path_.string(), ": record ", seq,
-                " is under no signed tree head yet; sign one with ledger sign-head");
+    throw Error(Errc::not_found, path_.string(), ": record ", seq, " is not among the ", head.size,
+                " under the signed tree head; sign one with ledger sign-head");
   }
+  return head;
+}
+
+std::string Store::prove(uint64_t seq, const std::string& note) const {
+  const TreeHead head = head_over(seq, note);
   TlogProof proof{std::nullopt, seq, Tree(db_).inclusion_proof(seq, head.size), note};
   const Digest leaf = leaf_digest(as_bytes(Entries(db_).read(seq)));
   if (!verify_inclusion(leaf, seq, head.size, proof.path, head.root)) {
@@ -808,6 +827,21 @@ std::string Store::prove(uint64_t seq) const {
                 " is not the one that was signed; run ledger verify");
   }
   return format_tlog_proof(proof);
+}
+
+std::string Store::prove_range(uint64_t begin, uint64_t end, const std::string& note) const {
+  const TreeHead head = head_over(end - 1, note);
+  RangeProof proof{begin, {}, Tree(db_).range_proof(begin, end, head.size), note};
+  std::vector<Digest> leaves;
+  Entries(db_).scan(begin, end, [&](uint64_t, std::string_view record) {
+    proof.records.emplace_back(record);
+    leaves.push_back(leaf_digest(as_bytes(record)));
+  });
+  if (!verify_range(leaves, begin, head.size, proof.path, head.root)) {
+    throw Error(Errc::corrupt, path_.string(), ": records ", begin, " to ", end - 1,
+                " are not those that were signed; run ledger verify");
+  }
+  return format_range_proof(proof);
 }
 
 Store::StateProof Store::prove_subject(const Digest& subject) const {

@@ -84,6 +84,9 @@ class Store {
   TreeHead sign_head(const SignerKey& log_key) { return sign_head(std::span(&log_key, 1)); }
   // The newest signed head as a note, empty before the first.
   std::string newest_head_note() const;
+  // The signed head, newest or older, that `note` is about, with the signature lines of `note`, as
+  // those of witnesses, too. Error{corrupt} when it is about none that this ledger signed.
+  std::string head_note_with(const std::string& note) const;
 
   std::string record_bytes(uint64_t seq) const;
   uint64_t newest_at_us() const;
@@ -93,8 +96,15 @@ class Store {
   // Who may sign what after the newest record.
   const Authority& authority() const;
 
-  // C2SP tlog-proof (https://c2sp.org/tlog-proof) of a record under the newest signed head.
-  std::string prove(uint64_t seq) const;
+  // C2SP tlog-proof (https://c2sp.org/tlog-proof) of a record under a signed head of this ledger.
+  // Error{not_found} when the head does not cover the record, Error{corrupt} when record or tree
+  // are not what was signed: no proof leaves that does not verify.
+  std::string prove(uint64_t seq, const std::string& head_note) const;
+  std::string prove(uint64_t seq) const { return prove(seq, newest_head_note()); }
+
+  // One proof of the records [begin, end), end above begin, with the records in it
+  // (ledger/range_proof.h). The same errors.
+  std::string prove_range(uint64_t begin, uint64_t end, const std::string& head_note) const;
 
   // The newest logged state that a signed head covers, and what the map says of `subject` there.
   // Error{not_found} when records have been appended since.
@@ -121,6 +131,7 @@ class Store {
   std::vector<const SignerKey*> signers_of_heads(std::span<const SignerKey> given) const;
   void log_state(uint64_t at_us);
   void read_back(uint64_t from, uint64_t size) const;
+  TreeHead head_over(uint64_t seq, const std::string& note) const;
   std::string store_intent(const TreeHead& head) const;
   void store_wal() const;
   bool empty_wal() const;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "ledger/base/error.h"
+#include "ledger/base/file.h"
 #include "ledger/cosignature.h"
 #include "ledger/tree_head.h"
 
@@ -173,6 +174,16 @@ bool quorum_among(const WitnessPolicy& policy,
 
 WitnessPolicy parse_witness_policy(std::string_view text) {
   return PolicyParser().parse(text);
+}
+
+WitnessPolicy parse_witness_policy(std::string_view text, std::string_view where) try {
+  return parse_witness_policy(text);
+} catch (const Error& error) {
+  throw Error(error.code(), where, ": ", error.what());
+}
+
+WitnessPolicy read_witness_policy(const std::filesystem::path& path) {
+  return parse_witness_policy(read_file(path, kLongestPolicy + 1), path.string());
 }
 
 QuorumAnswer quorum_met(const WitnessPolicy& policy, const Note& note) {

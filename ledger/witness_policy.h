@@ -1,9 +1,10 @@
 // Which logs are trusted, which witnesses watch them, and how many of those must have cosigned a
 // tree head before it counts: C2SP tlog-policy (https://c2sp.org/tlog-policy),
-// docs/formats/witness-policy.md. Pure; any thread.
+// docs/formats/witness-policy.md. Pure but for reading the file; any thread.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,9 @@ struct WitnessPolicy {
 // Error with "line N": corrupt when it is not a policy, unsupported for a key of a type not known
 // here. Takes files up to 1 MB and 1,000 logs, witnesses and groups each.
 WitnessPolicy parse_witness_policy(std::string_view text);
+// The same, with `where` or the path before what is wrong.
+WitnessPolicy parse_witness_policy(std::string_view text, std::string_view where);
+WitnessPolicy read_witness_policy(const std::filesystem::path& path);
 
 // What a policy says of a signed tree head.
 struct QuorumAnswer {

@@ -369,7 +369,7 @@ ImpactTook time_impact(const fs::path& path, const std::string& what) {
   const auto once = [&] {
     const Store store(path, Access::read);
     out.impact = impact_of(store, what);
-    out.proofs = prove_records(store, named_records(out.impact));
+    out.proofs = prove_records(store, named_records(out.impact), store.newest_head_note());
   };
   out.first_s = seconds_of(once);
   out.s = seconds_of(once);

@@ -8,6 +8,7 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
+#include "ledger/base/file.h"
 #include "ledger/cosignature.h"
 #include "ledger/tree_head.h"
 
@@ -46,6 +47,25 @@ AskedWitness ask(const WitnessPolicy::Witness& witness, const Note& head,
 }
 
 }  // namespace
+
+WitnessPolicy policy_about(const Store& store, const std::string& text, const std::string& where) {
+  WitnessPolicy policy = parse_witness_policy(text, where);
+  const auto keys = store.authority().keys_of("log", store.size());
+  for (const auto& log : policy.logs) {
+    if (std::find(keys.begin(), keys.end(), log.key) != keys.end()) return policy;
+  }
+  throw Error(Errc::config, where, ": names no key that this log has now; add the line: log ",
+              format_verifier_key(keys.at(0)));
+}
+
+std::optional<WitnessPolicy> policy_for(const Store& store, const std::string& path) {
+  if (!path.empty()) return policy_about(store, read_file(path, kMaxPolicyBytes), path);
+  Statement table(store.db(), "SELECT 1 FROM sqlite_master WHERE name = 'witness_policy'");
+  if (!table.next()) return std::nullopt;
+  Statement newest(store.db(), "SELECT text FROM witness_policy ORDER BY seq DESC LIMIT 1");
+  if (!newest.next()) return std::nullopt;
+  return policy_about(store, newest.text(0), store.path().string() + ": its witness policy");
+}
 
 Gathered gather_cosignatures(const WitnessPolicy& policy, const Note& head,
                              const ConsistencyProver& prove, const GatherOptions& options) {

@@ -2,15 +2,29 @@
 // counts as published. The protocol is in ledger/witness.h, the rule in ledger/witness_policy.h.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ledger/note.h"
+#include "ledger/store.h"
 #include "ledger/witness.h"
 #include "ledger/witness_policy.h"
 #include "tools/http.h"
 
 namespace cleared::tools {
+
+constexpr uint64_t kMaxPolicyBytes = 1 << 20;
+
+// The policy that a ledger's heads must meet: of the file, or if `path` is empty the newest that
+// the ledger holds, if any. Error{config} when it names no key that the log has now: no head could
+// meet it, however often the witnesses are asked.
+std::optional<ledger::WitnessPolicy> policy_for(const ledger::Store& store,
+                                                const std::string& path);
+// The same for the text of a policy, which errors call `where`.
+ledger::WitnessPolicy policy_about(const ledger::Store& store, const std::string& text,
+                                   const std::string& where);
 
 struct GatherOptions {
   HttpLimits limits = {.body_bytes = 1 << 16, .timeout_s = 10};  // of one request; two at most each

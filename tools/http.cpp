@@ -1,6 +1,7 @@
 #include "tools/http.h"
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -12,7 +13,9 @@
 #include <httplib.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <zlib.h>
 
+#include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/base/log.h"
 
@@ -117,6 +120,48 @@ const char* in_words(httplib::Error error) {
   }
 }
 
+// What a body of `bytes` may have become by gzip, which makes some longer and names the file.
+constexpr uint64_t most_packed(uint64_t bytes) {
+  return bytes + bytes / 1000 + 1024;
+}
+
+// One gzip stream (RFC 1952) undone, if that gives at most `limit_bytes`: a few packed bytes could
+// stand for gigabytes.
+std::string unpacked(const std::string& url, std::string packed, uint64_t limit_bytes) {
+  z_stream stream{};
+  CLEARED_CHECK(inflateInit2(&stream, 16 + MAX_WBITS) == Z_OK);
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> owner(&stream, inflateEnd);
+  std::string out(limit_bytes + 1, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int result = inflate(&stream, Z_FINISH);
+  out.resize(out.size() - stream.avail_out);
+  if (out.size() > limit_bytes) {
+    throw Error(Errc::io, url, ": the answer is longer than ", limit_bytes, " bytes");
+  }
+  if (result != Z_STREAM_END || stream.avail_in != 0) {
+    throw Error(Errc::io, url, ": the answer says that it is gzip, and is not whole gzip");
+  }
+  return out;
+}
+
+// How the body of an answer is encoded, in small letters; "identity": it is not. We ask for that,
+// but a host that keeps its files packed sends them so, and C2SP tlog-tiles lets it for entry
+// bundles. Bodies of other answers than 200 nobody unpacks.
+std::string encoding_of(const httplib::Response& response) {
+  const size_t lines = response.get_header_value_count("Content-Encoding");
+  if (response.status != 200 || lines == 0) return "identity";
+  std::string out;
+  for (size_t i = 0; i < lines; ++i) {
+    out += (i == 0 ? "" : ", ") + response.get_header_value("Content-Encoding", i);
+  }
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
 HttpAnswer exchange(const std::string& url, httplib::Request request, const HttpLimits& limits) {
   const WithoutSigpipe guard;
   const Url where = parse_url(url);
@@ -129,13 +174,18 @@ HttpAnswer exchange(const std::string& url, httplib::Request request, const Http
   client.set_follow_location(false);
   client.set_decompress(false);  // or a few bytes could stand for gigabytes
   HttpAnswer answer;
+  uint64_t most = limits.body_bytes;
   bool too_long = false;
   request.path = where.path;
   request.set_header("Accept-Encoding", "identity");
   request.set_header("Connection", "close");
   request.set_header("User-Agent", "cleared");
+  request.response_handler = [&](const httplib::Response& response) {
+    if (encoding_of(response) == "gzip") most = most_packed(limits.body_bytes);
+    return true;
+  };
   request.content_receiver = [&](const char* data, size_t size, uint64_t, uint64_t) {
-    too_long = answer.body.size() + size > limits.body_bytes;
+    too_long = answer.body.size() + size > most;
     if (!too_long) answer.body.append(data, size);
     return !too_long;
   };
@@ -148,6 +198,13 @@ HttpAnswer exchange(const std::string& url, httplib::Request request, const Http
   if (!result) throw Error(Errc::io, url, ": ", in_words(result.error()));
   answer.status = result->status;
   answer.content_type = result->get_header_value("Content-Type");
+  const std::string encoding = encoding_of(*result);
+  if (encoding == "gzip") {
+    answer.body = unpacked(url, std::move(answer.body), limits.body_bytes);
+  } else if (encoding != "identity") {
+    throw Error(Errc::io, url, ": the answer is encoded as ", encoding,
+                "; only gzip or no encoding is read");
+  }
   return answer;
 }
 

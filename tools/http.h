@@ -22,9 +22,10 @@ struct HttpAnswer {
 };
 
 // One exchange over one connection. Whatever status comes back is an answer, redirects (which are
-// not followed) included. No connection, no answer in time, a longer body, a certificate that does
-// not hold: Error{io} naming the URL. A URL that is not http:// or https:// is Error{usage}. Any
-// thread. Looking up a host's name is the system's and may outlast the limit.
+// not followed) included. The body of a 200 is as it was before a Content-Encoding of gzip. No
+// connection, no answer in time, a longer body, another encoding, a certificate that does not hold:
+// Error{io} naming the URL. A URL that is not http:// or https:// is Error{usage}. Any thread.
+// Looking up a host's name is the system's and may outlast the limit.
 HttpAnswer http_get(const std::string& url, const HttpLimits& limits = {});
 HttpAnswer http_post(const std::string& url, const std::string& body,
                      const std::string& content_type, const HttpLimits& limits = {});

@@ -20,6 +20,7 @@
 #include "tools/cli.h"
 #include "tools/output.h"
 #include "tools/page.h"
+#include "tools/proof_commands.h"
 #include "tools/rights_commands.h"
 
 namespace cleared::tools {
@@ -30,7 +31,7 @@ constexpr size_t kPageProofs = 1'000;  // at some 4 KB each
 constexpr const char* kAll = "ledger impact --json prints them all";
 
 struct ImpactOptions {
-  std::string ledger, what, licence, html, proofs;
+  std::string ledger, what, licence, html, proofs, head;
   bool json = false;
 };
 
@@ -224,8 +225,8 @@ std::string to_page(const Store& store, const Impact& impact,
   page.table(shard_table(impact), kAll);
   page.heading("Proofs");
   page.sentence(std::to_string(proofs.size()) + " of " + std::to_string(named) +
-                " records named above are proven to be in the log, under its newest signed tree "
-                "head; ledger proven --trust LOG.pub checks them on this very page, without the "
+                " records named above are proven to be in the log, under a signed tree head; "
+                "ledger proven --trust LOG.pub checks them on this very page, without the "
                 "ledger.");
   if (proofs.size() > kPageProofs) {
     page.sentence("They are too many for a page: it has the first " + std::to_string(kPageProofs) +
@@ -259,7 +260,9 @@ int impact(const ImpactOptions& o) {
   }
   const auto named = named_records(answer);
   std::vector<TlogProof> proofs;
-  if (o.json || !o.html.empty() || !o.proofs.empty()) proofs = prove_records(store, named);
+  if (o.json || !o.html.empty() || !o.proofs.empty()) {
+    proofs = prove_records(store, named, head_to_prove_under(store, o.head));
+  }
   if (!o.proofs.empty()) write_file(o.proofs, format_shard_proofs(proofs));
   if (!o.html.empty()) {
     write_file(o.html, to_page(store, answer, forecasts, proofs, named.size()));
@@ -298,6 +301,7 @@ void add_impact_command(CLI::App& app, std::function<int()>& run) {
                       "before it is signed: what would it cost if this were taken back later");
   command->add_option("--html", o->html, "write one page, with the proofs");
   command->add_option("--proofs", o->proofs, "write the proofs alone");
+  add_head_option(command, o->head);
   command->add_flag("--json", o->json, "print JSON, with the proofs");
   command->footer(
       "Examples:\n  ledger impact film.db LIC-2026-0042\n  ledger impact film.db LIC-2026-0042 "

@@ -1,7 +1,10 @@
 #include "tools/proof_commands.h"
 
-#include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <optional>
+#include <set>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -10,17 +13,22 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/disclosure.h"
+#include "ledger/entries.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
+#include "ledger/publish.h"
 #include "ledger/query.h"
+#include "ledger/range_proof.h"
 #include "ledger/record.pb.h"
 #include "ledger/shard_proof.h"
 #include "ledger/store.h"
 #include "ledger/subject_proof.h"
 #include "ledger/textproto.h"
+#include "ledger/tile_reader.h"
 #include "ledger/tlog_proof.h"
 #include "ledger/tree_head.h"
+#include "ledger/witness_policy.h"
 #include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
@@ -47,16 +55,39 @@ std::vector<VerifierKey> trusted_logs(const std::string& path) {
   return out;
 }
 
-// `check` with each of the keys until one does not throw; the answer is no when all do. A file that
-// does not parse proves nothing either.
+// What a proof says, and the heads it stands on, as a rule one.
+struct Proven {
+  std::string words;
+  std::set<std::string> heads;
+};
+
+// "cosigned by beta at 2026-01-02T03:04:05Z" for each witness. NotProven without the quorum.
+std::string require_quorum(const WitnessPolicy& policy, const std::set<std::string>& heads) {
+  std::string out;
+  for (const std::string& head : heads) {
+    const std::string gap = quorum_gap(policy, head);
+    if (!gap.empty()) throw NotProven("its tree head lacks the quorum of the policy: ", gap);
+    for (const auto& cosigned : quorum_met(policy, parse_note(head)).cosigned) {
+      out += "cosigned by " + cosigned.witness + " at " +
+             format_time(cosigned.unix_seconds * 1'000'000) + "\n";
+    }
+  }
+  return out;
+}
+
+// `check` with each of the keys until one does not throw; the answer is no when all do, or when the
+// heads lack the quorum of the policy. A file that does not parse proves nothing either.
 template <class Check>
 int first_trusted(const ProofOptions& o, const Check& check) {
   const auto keys = trusted_logs(o.trust);
-  const std::string text = read_file(o.file, kMaxProofBytes);
+  std::optional<WitnessPolicy> policy;
+  if (!o.policy.empty()) policy = read_witness_policy(o.policy);
   std::string why;
   for (const VerifierKey& key : keys) {
     try {
-      check(text, key);
+      Proven proven = check(key);
+      if (policy) proven.words += require_quorum(*policy, proven.heads);
+      std::fputs(printable_lines(proven.words).c_str(), stdout);
       return exit_ok;
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt && error.code() != Errc::unsupported) throw;
@@ -66,6 +97,11 @@ int first_trusted(const ProofOptions& o, const Check& check) {
   std::fprintf(stderr, "ledger: %s: does not verify: %s\n", printable(o.file).c_str(),
                printable(why).c_str());
   return exit_no;
+}
+
+// "tree head 7 5e0f..."
+std::string in_words(const TreeHead& head) {
+  return "tree head " + std::to_string(head.size) + " " + to_hex(head.root);
 }
 
 struct KnownLicence {
@@ -105,6 +141,15 @@ KeptDocument read_document(const Store& store, const KnownLicence& licence) {
   return out;
 }
 
+// The oldest of the log's keys that signed the head.
+VerifierKey signer_of(const Store& store, const std::string& head) {
+  const Note note = parse_note(head);
+  for (const VerifierKey& key : store.log_keys()) {
+    if (signed_by(note, key)) return key;
+  }
+  return store.log_key();
+}
+
 int disclose(const ProofOptions& o) {
   const Store store(o.ledger, Access::read);
   const KnownLicence licence = find_licence(store, o.name);
@@ -120,8 +165,9 @@ int disclose(const ProofOptions& o) {
   }
   Disclosure disclosure = disclose_field(document.salt, document.terms, o.field);
   disclosure.record = store.record_bytes(licence.seq);
-  disclosure.proof = parse_tlog_proof(store.prove(licence.seq));
-  verify_disclosure(disclosure, store.log_key());
+  const std::string head = head_to_prove_under(store, o.head);
+  disclosure.proof = parse_tlog_proof(store.prove(licence.seq, head));
+  verify_disclosure(disclosure, signer_of(store, head));
   write_file(o.out, format_disclosure(disclosure));
   std::printf("%s: %s of licence %s, for whoever gets this file: %s\n", printable(o.out).c_str(),
               printable(disclosure.field.path).c_str(), printable(licence.ref).c_str(),
@@ -130,30 +176,56 @@ int disclose(const ProofOptions& o) {
 }
 
 int disclosed(const ProofOptions& o) {
-  return first_trusted(o, [](const std::string& text, const VerifierKey& key) {
-    const DisclosedField d = verify_disclosure(parse_disclosure(text), key);
-    std::printf("licence %s@%u between %s and %s says\n  %s: %s\n",
-                printable(d.licence.id()).c_str(), d.licence.version(),
-                printable(d.licence.licensor()).c_str(), printable(d.licence.licensee()).c_str(),
-                printable(d.field.path).c_str(), printable(d.field.value).c_str());
-    std::printf("record %llu of %s, taken %s; tree head %llu %s\n", number(d.seq),
-                printable(d.head.origin).c_str(), format_time(d.at_us).c_str(), number(d.head.size),
-                to_hex(d.head.root).c_str());
+  const std::string text = read_file(o.file, kMaxProofBytes);
+  return first_trusted(o, [&](const VerifierKey& key) {
+    const Disclosure disclosure = parse_disclosure(text);
+    const DisclosedField d = verify_disclosure(disclosure, key);
+    const std::string words =
+        "licence " + printable(d.licence.id()) + "@" + std::to_string(d.licence.version()) +
+        " between " + printable(d.licence.licensor()) + " and " + printable(d.licence.licensee()) +
+        " says\n  " + printable(d.field.path) + ": " + printable(d.field.value) + "\nrecord " +
+        std::to_string(d.seq) + " of " + printable(d.head.origin) + ", taken " +
+        format_time(d.at_us) + "; " + in_words(d.head) + "\n";
+    return Proven{words, {disclosure.proof.head}};
   });
 }
 
 int prove_record(const ProofOptions& o) {
   const Store store(o.ledger, Access::read);
   const uint64_t seq = find_record(store, o.name);
-  write_file(o.out, store.prove(seq));
+  write_file(o.out, store.prove(seq, head_to_prove_under(store, o.head)));
   write_file(o.out + ".record", store.record_bytes(seq));
   std::printf("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
               o.out.c_str(), number(seq), store.origin().c_str(), o.out.c_str());
   return exit_ok;
 }
 
+// "8:10"
+std::pair<uint64_t, uint64_t> parse_range(const std::string& text) {
+  uint64_t begin = 0, end = 0;
+  const char* last = text.data() + text.size();
+  auto at = std::from_chars(text.data(), last, begin);
+  const bool colon = at.ec == std::errc() && at.ptr != last && *at.ptr == ':';
+  if (colon) at = std::from_chars(at.ptr + 1, last, end);
+  if (!colon || at.ec != std::errc() || at.ptr != last || begin >= end) {
+    throw Error(Errc::usage, "--range ", text,
+                ": write FROM:TO, as 8:10 for the two records 8 and 9");
+  }
+  return {begin, end};
+}
+
+int prove_range(const ProofOptions& o) {
+  const auto [begin, end] = parse_range(o.range);
+  const Store store(o.ledger, Access::read);
+  write_file(o.out, store.prove_range(begin, end, head_to_prove_under(store, o.head)));
+  std::printf("%s: proof that records %llu to %llu, which are in it, are in the log %s\n",
+              o.out.c_str(), number(begin), number(end - 1), store.origin().c_str());
+  return exit_ok;
+}
+
 // What the state under the newest head says of the subject; `present` as it is.
-SubjectProof subject_proof(const Store& store, const SubjectName& subject) {
+SubjectProof subject_proof(const Store& store, const SubjectName& subject,
+                           const std::string& head) {
   const Digest key = key_of(subject);
   Store::StateProof state = store.prove_subject(key);
   SubjectProof out;
@@ -167,7 +239,7 @@ SubjectProof subject_proof(const Store& store, const SubjectName& subject) {
   }
   if (!out.present) out.runs = std::move(state.runs);
   out.record = store.record_bytes(state.state_seq);
-  out.proof = parse_tlog_proof(store.prove(state.state_seq));
+  out.proof = parse_tlog_proof(store.prove(state.state_seq, head));
   return out;
 }
 
@@ -182,7 +254,7 @@ int prove_subject(const ProofOptions& o) {
   const auto& asked = present ? o.present : o.absent;
   const SubjectName subject = spelled_out({asked.at(0), asked.at(1)});
   const Store store(o.ledger, Access::read);
-  const SubjectProof proof = subject_proof(store, subject);
+  const SubjectProof proof = subject_proof(store, subject, head_to_prove_under(store, o.head));
   if (proof.present != present) {
     std::fprintf(stderr, "ledger: %s: %s\n", o.ledger.c_str(), printable(sentence(proof)).c_str());
     return exit_no;
@@ -195,8 +267,11 @@ int prove_subject(const ProofOptions& o) {
 }
 
 int prove(const ProofOptions& o) {
-  const int ways = !o.name.empty() + !o.present.empty() + !o.absent.empty();
-  if (ways != 1) throw Error(Errc::usage, "prove: name a record, or give --present or --absent");
+  const int ways = !o.name.empty() + !o.range.empty() + !o.present.empty() + !o.absent.empty();
+  if (ways != 1) {
+    throw Error(Errc::usage, "prove: name a record, or give --range, --present or --absent");
+  }
+  if (!o.range.empty()) return prove_range(o);
   if (o.approval) return prove_approved(o.ledger, o.name, o.out);
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
@@ -213,56 +288,76 @@ std::string kind_of(const std::string& bytes) {
 // under one head. Each record is named, so that whoever reads a page can see which of its lines
 // they are.
 int proven_records(const ProofOptions& o, const std::string& text) {
-  const auto keys = trusted_logs(o.trust);
-  std::vector<TlogProof> proofs;
-  std::string why;
-  try {
-    proofs = parse_shard_proofs(text);
-  } catch (const Error& error) {
-    why = error.what();
-  }
-  if (proofs.empty() && why.empty()) why = "it holds no proof";
-  for (const TlogProof& proof : proofs) {
-    const bool good =
-        proof.extra && std::any_of(keys.begin(), keys.end(), [&](const VerifierKey& key) {
-          return verify_tlog_proof(proof, as_bytes(*proof.extra), key);
-        });
-    if (!good && why.empty()) why = "record " + std::to_string(proof.index) + " is not proven";
-    if (why.empty() && proof.head != proofs.front().head &&
-        parse_note(proof.head).text != parse_note(proofs.front().head).text) {
-      why = "record " + std::to_string(proof.index) + " is proven under another tree head";
+  return first_trusted(o, [&](const VerifierKey& key) {
+    const std::vector<TlogProof> proofs = parse_shard_proofs(text);
+    if (proofs.empty()) throw NotProven("it holds no proof");
+    const std::string about = parse_note(proofs.front().head).text;
+    const TreeHead head = parse_tree_head(about);
+    Proven out;
+    out.words = std::to_string(proofs.size()) + " records are in the log " + head.origin + "; " +
+                in_words(head) + "\n";
+    for (const TlogProof& proof : proofs) {
+      if (!proof.extra || !verify_tlog_proof(proof, as_bytes(*proof.extra), key)) {
+        throw NotProven("record ", proof.index, " is not proven");
+      }
+      if (parse_note(proof.head).text != about) {
+        throw NotProven("record ", proof.index, " is proven under another tree head");
+      }
+      out.heads.insert(proof.head);
+      out.words += "record " + std::to_string(proof.index) + ": " + kind_of(*proof.extra) + "\n";
     }
-  }
-  if (!why.empty()) {
-    std::fprintf(stderr, "ledger: %s: does not verify: %s\n", printable(o.file).c_str(),
-                 printable(why).c_str());
-    return exit_no;
-  }
-  const TreeHead head = parse_tree_head(parse_note(proofs.front().head).text);
-  std::printf("%zu records are in the log %s; tree head %llu %s\n", proofs.size(),
-              printable(head.origin).c_str(), number(head.size), to_hex(head.root).c_str());
-  for (const TlogProof& proof : proofs) {
-    std::printf("record %llu: %s\n", number(proof.index), kind_of(*proof.extra).c_str());
-  }
-  return exit_ok;
+    return out;
+  });
+}
+
+// A C2SP tlog-proof, and the record beside it.
+int proven_record(const ProofOptions& o, const std::string& text) {
+  const std::string record =
+      read_file(o.record.empty() ? o.file + ".record" : o.record, kMaxRecordBytes);
+  return first_trusted(o, [&](const VerifierKey& key) {
+    const TlogProof proof = parse_tlog_proof(text);
+    if (!verify_tlog_proof(proof, as_bytes(record), key)) {
+      throw NotProven("it does not show this record under a tree head that ", key.name, " signed");
+    }
+    const TreeHead head = parse_tree_head(parse_note(proof.head).text);
+    return Proven{"record " + std::to_string(proof.index) + " is in the log " + head.origin + "; " +
+                      in_words(head) + "\n",
+                  {proof.head}};
+  });
+}
+
+int proven_range(const ProofOptions& o, const std::string& text) {
+  return first_trusted(o, [&](const VerifierKey& key) {
+    const RangeProof proof = parse_range_proof(text);
+    if (!verify_range_proof(proof, key)) {
+      throw NotProven("it does not show its records under a tree head that ", key.name, " signed");
+    }
+    const TreeHead head = parse_tree_head(parse_note(proof.head).text);
+    return Proven{"records " + std::to_string(proof.begin) + " to " +
+                      std::to_string(proof.begin + proof.records.size() - 1) + " are in the log " +
+                      head.origin + "; " + in_words(head) + "\n",
+                  {proof.head}};
+  });
+}
+
+int proven_subject(const ProofOptions& o, const std::string& text) {
+  return first_trusted(o, [&](const VerifierKey& key) {
+    const SubjectProof proof = parse_subject_proof(text);
+    const ProvenSubject p = verify_subject_proof(proof, key);
+    return Proven{"at " + std::to_string(p.size) + " records of " + p.head.origin + ", as of " +
+                      format_time(p.at_us) + ", " + printable(sentence(proof)) + "\n",
+                  {proof.proof.head}};
+  });
 }
 
 int proven(const ProofOptions& o) {
   const std::string file = read_file(o.file, kMaxPageBytes);
+  const bool carries = file.starts_with("c2sp.org/tlog-proof@v1\nextra ") && o.record.empty();
   if (file.starts_with("<!doctype html>")) return proven_records(o, block_of(file, "proofs"));
-  if (file.starts_with("c2sp.org/tlog-proof@v1\nextra ")) return proven_records(o, file);
-  if (file.starts_with("c2sp.org/tlog-proof@v1\n")) {
-    throw Error(Errc::usage, "proven ", o.file,
-                ": this is the proof of a record, which tools/tlog-verify checks; proven checks "
-                "those of --present and --absent");
-  }
-  return first_trusted(o, [](const std::string& text, const VerifierKey& key) {
-    const SubjectProof proof = parse_subject_proof(text);
-    const ProvenSubject p = verify_subject_proof(proof, key);
-    std::printf("at %llu records of %s, as of %s, %s\n", number(p.size),
-                printable(p.head.origin).c_str(), format_time(p.at_us).c_str(),
-                printable(sentence(proof)).c_str());
-  });
+  if (carries) return proven_records(o, file);
+  if (file.starts_with("c2sp.org/tlog-proof@v1\n")) return proven_record(o, file);
+  if (file.starts_with(kRangeHeader)) return proven_range(o, file);
+  return proven_subject(o, file);
 }
 
 // What is signed where the policy has a rule for erasing.
@@ -369,6 +464,22 @@ void add_erase(CLI::App& app, ProofOptions& o) {
 
 }  // namespace
 
+std::string head_to_prove_under(const Store& store, const std::string& path) {
+  if (path.empty()) return store.newest_head_note();
+  const std::string note = read_file(path, kMaxHeadFileBytes);
+  try {
+    return store.head_note_with(note);
+  } catch (const Error& error) {
+    throw Error(error.code(), path, ": ", error.what());
+  }
+}
+
+CLI::Option* add_head_option(CLI::App* command, std::string& path) {
+  return command->add_option("--head", path,
+                             "signed tree head with cosignatures to prove under, as the checkpoint "
+                             "of a published folder (default: the newest of the ledger's own)");
+}
+
 void add_proof_commands(CLI::App& app, ProofOptions& o) {
   CLI::App* proving =
       command(app, o, "prove", "write a proof of a record, or that there is none", prove);
@@ -376,6 +487,8 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
   proving->add_option("WHAT", o.name,
                       "number, digest, path, key or name of a record: its C2SP tlog-proof goes to "
                       "OUT, the record to OUT.record");
+  proving->add_option("--range", o.range,
+                      "FROM:TO: the records FROM to TO - 1, in one proof that has them in it");
   proving->add_option("--present", o.present, "KIND ID: a record about this is in the state")
       ->expected(2);
   proving
@@ -384,13 +497,22 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
       ->expected(2);
   proving
       ->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
-      ->needs("WHAT");
+      ->needs("WHAT")
+      ->excludes(add_head_option(proving, o.head));
   proving->add_option("--out", o.out, "where the proof goes")->required();
 
+  const auto add_trust = [&](CLI::App* command) {
+    command->add_option("--trust", o.trust, "public key file with the log's key")->required();
+    command->add_option("--policy", o.policy,
+                        "witness policy whose quorum the tree head of the proof needs");
+  };
   CLI::App* checking =
-      command(app, o, "proven", "check a proof of --present or --absent, without a ledger", proven);
+      command(app, o, "proven",
+              "check a proof of prove or impact, without a ledger (--approval: approved)", proven);
   checking->add_option("FILE", o.file, "the proof")->required();
-  checking->add_option("--trust", o.trust, "public key file with the log's key")->required();
+  checking->add_option("--record", o.record,
+                       "the record that a tlog-proof is about (default: FILE.record)");
+  add_trust(checking);
 
   CLI::App* disclosing =
       command(app, o, "disclose", "disclose one field of a confidential licence", disclose);
@@ -398,12 +520,13 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
   disclosing->add_option("LICENCE", o.name, "id@version, or id for its newest version")->required();
   disclosing->add_option("--field", o.field, "path of the field, as pay[0].rate_micros");
   disclosing->add_option("--out", o.out, "where the disclosure goes");
+  add_head_option(disclosing, o.head);
   disclosing->add_flag("--list", o.list, "list the paths of its fields");
 
   CLI::App* reading = command(
       app, o, "disclosed", "check a disclosure and print its field, without a ledger", disclosed);
   reading->add_option("FILE", o.file, "the disclosure")->required();
-  reading->add_option("--trust", o.trust, "public key file with the log's key")->required();
+  add_trust(reading);
 
   add_erase(app, o);
 }

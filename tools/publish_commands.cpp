@@ -12,7 +12,6 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
-#include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/follow.h"
 #include "ledger/key.h"
@@ -31,29 +30,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Number = unsigned long long;
-
-constexpr uint64_t kMaxPolicyBytes = 1 << 20;
-
-WitnessPolicy parse_policy(const std::string& text, const std::string& where) try {
-  return parse_witness_policy(text);
-} catch (const Error& error) {
-  throw Error(error.code(), where, ": ", error.what());
-}
-
-std::optional<WitnessPolicy> read_policy(const std::string& path) {
-  if (path.empty()) return std::nullopt;
-  return parse_policy(read_file(path, kMaxPolicyBytes), path);
-}
-
-// The file's, else the newest that the ledger holds, else none.
-std::optional<WitnessPolicy> policy_for(const Store& store, const std::string& path) {
-  if (!path.empty()) return read_policy(path);
-  Statement table(store.db(), "SELECT 1 FROM sqlite_master WHERE name = 'witness_policy'");
-  if (!table.next()) return std::nullopt;
-  Statement newest(store.db(), "SELECT text FROM witness_policy ORDER BY seq DESC LIMIT 1");
-  if (!newest.next()) return std::nullopt;
-  return parse_policy(newest.text(0), store.path().string());
-}
 
 // Asks the witnesses of the policy; what they need to see is proven out of the folder's own tiles.
 std::string cosigned(const WitnessPolicy& policy, const std::string& folder,
@@ -240,7 +216,8 @@ int ledger_publish(const PublishArguments& o) {
 }
 
 int ledger_follow(const FollowArguments& o) {
-  const std::optional<WitnessPolicy> policy = read_policy(o.policy);
+  std::optional<WitnessPolicy> policy;
+  if (!o.policy.empty()) policy = read_witness_policy(o.policy);
   FollowOptions options;
   options.fetch = is_http_url(o.log) ? fetch_from_url(o.log) : fetch_from_folder(o.log);
   options.log_keys = read_log_keys(o.trust);

@@ -32,8 +32,6 @@ namespace fs = std::filesystem;
 using namespace cleared::ledger;
 namespace {
 
-constexpr uint64_t kMaxPolicyBytes = 1 << 20;
-
 // Verifier keys as text, or files of public keys with the role log.
 std::vector<VerifierKey> log_keys(const std::vector<std::string>& words) {
   std::vector<VerifierKey> out;
@@ -168,31 +166,6 @@ nlohmann::ordered_json to_json(const WitnessState& state, const std::string& ori
   return json;
 }
 
-std::string newest_policy(const Store& store) {
-  Statement select(store.db(), "SELECT text FROM witness_policy ORDER BY seq DESC LIMIT 1");
-  if (!select.next()) {
-    throw Error(Errc::not_found, store.path().string(),
-                ": holds no witness policy; add one with ledger witness add-policy, or give "
-                "--policy");
-  }
-  return select.text(0);
-}
-
-WitnessPolicy policy_for(const Store& store, const std::string& text, const std::string& where) {
-  WitnessPolicy policy;
-  try {
-    policy = parse_witness_policy(text);
-  } catch (const Error& error) {
-    throw Error(error.code(), where, ": ", error.what());
-  }
-  const auto keys = store.authority().keys_of("log", store.size());
-  for (const auto& log : policy.logs) {
-    if (std::find(keys.begin(), keys.end(), log.key) != keys.end()) return policy;
-  }
-  throw Error(Errc::config, where, ": does not name this log; add the line: log ",
-              format_verifier_key(keys.at(0)));
-}
-
 ConsistencyProver prover(const Store& store) {
   return [&store](uint64_t old_size, uint64_t new_size) {
     return Tree(store.db()).consistency_proof(old_size, new_size);
@@ -275,7 +248,7 @@ int witness_status(const WitnessOptions& o) {
 int witness_add_policy(const WitnessOptions& o) {
   const std::string text = read_file(o.file, kMaxPolicyBytes);
   Store store(o.ledger, Access::append);
-  const WitnessPolicy policy = policy_for(store, text, o.file);
+  const WitnessPolicy policy = policy_about(store, text, o.file);
   if (!is_utf8(text)) throw Error(Errc::corrupt, o.file, ": is not UTF-8, and a record must be");
   Fact fact;
   fact.mutable_witness_policy()->set_text(text);
@@ -292,14 +265,17 @@ int witness_add_policy(const WitnessOptions& o) {
 
 int witness_ask(const WitnessOptions& o) {
   const Store store(o.ledger, Access::read);
-  const std::string text =
-      o.policy.empty() ? newest_policy(store) : read_file(o.policy, kMaxPolicyBytes);
-  const WitnessPolicy policy = policy_for(store, text, o.policy.empty() ? o.ledger : o.policy);
+  const std::optional<WitnessPolicy> policy = policy_for(store, o.policy);
+  if (!policy) {
+    throw Error(Errc::not_found, o.ledger,
+                ": holds no witness policy; add one with ledger witness add-policy, or give "
+                "--policy");
+  }
   const std::string head = store.newest_head_note();
   if (head.empty()) {
     throw Error(Errc::not_found, o.ledger, ": has no signed tree head; run ledger sign-head");
   }
-  const Gathered gathered = gather_cosignatures(policy, parse_note(head), prover(store),
+  const Gathered gathered = gather_cosignatures(*policy, parse_note(head), prover(store),
                                                 {.limits = {1 << 16, o.timeout_s}, .previous = ""});
   require_quorum(gathered);
   for (const auto& failure : gathered.failures) {

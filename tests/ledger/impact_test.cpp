@@ -149,7 +149,7 @@ TEST(Impact, ItsProofsVerify) {
   const ThreeSpans world;
   const Store store(world.ledger, Access::read);
   const auto named = named_records(impact_of(store, "LIC-2"));
-  const auto proofs = prove_records(store, named);
+  const auto proofs = prove_records(store, named, store.newest_head_note());
   ASSERT_EQ(proofs.size(), named.size());
   EXPECT_GE(named.size(), 6U);  // licence, shard, run, receipt, checkpoint, clean checkpoint
   for (const TlogProof& proof : proofs) {

@@ -18,12 +18,14 @@
 #include "ledger/attestation.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
+#include "ledger/cosignature.h"
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/schema.h"
 #include "ledger/textproto.h"
+#include "ledger/tlog_proof.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
 
@@ -388,6 +390,78 @@ TEST(Prove, ProofsVerifyByTheArithmeticAlone) {
   }
   EXPECT_THAT(error_of([&] { static_cast<void>(store.prove(store.size())); }),
               StartsWith("not_found"));
+}
+
+// Whatever was edited below a signed head, the answer is exit 65 and no file: a proof that does not
+// verify would be laid at the ledger's door.
+TEST(Prove, NeverHandsOutWhatWasNotSigned) {
+  for (const char* edit :
+       {"UPDATE leaf SET bytes = CAST(bytes || x'00' AS BLOB) WHERE seq = 5",
+        "UPDATE node SET digests = CAST(zeroblob(32) || substr(digests, 33) AS BLOB)",
+        "UPDATE node SET digests = CAST(substr(digests, 1, length(digests) - 32) || zeroblob(32) "
+        "AS BLOB)"}) {
+    World world;
+    world.append({refusal("a"), refusal("b")});
+    Store(world.ledger, Access::append).sign_head(world.log);
+    const auto prove = [&] {
+      const Store store(world.ledger, Access::read);
+      static_cast<void>(store.prove(5));
+    };
+    const auto prove_range = [&] {
+      const Store store(world.ledger, Access::read);
+      static_cast<void>(store.prove_range(4, 7, store.newest_head_note()));
+    };
+    EXPECT_EQ(error_of(prove), "");
+    EXPECT_EQ(error_of(prove_range), "");
+    Database::open(world.ledger, Access::append).exec(edit);
+    fs::remove(head_path(world.ledger));  // which opening compares with the tree
+    EXPECT_THAT(error_of(prove), HasSubstr("record 5 is not the one that was signed")) << edit;
+    EXPECT_THAT(error_of(prove_range), HasSubstr("not those that were signed")) << edit;
+  }
+}
+
+TEST(Prove, UnderAHeadWithCosignatures) {
+  World world;
+  world.append({refusal("a")});
+  std::string first, second;
+  {
+    Store store(world.ledger, Access::append);
+    store.sign_head(world.log);
+    first = store.newest_head_note();
+    store.append({refusal("b")});
+    store.sign_head(world.log);
+    second = store.newest_head_note();
+  }
+  const SignerKey witness = new_signer_key("w.example", SignatureType::ed25519_cosignature);
+  const auto cosigned = [&](const std::string& note) {
+    Note out = parse_note(note);
+    add_signature(out, cosign(out.text, witness, 1'800'000'000));
+    return format_note(out);
+  };
+  const Store store(world.ledger, Access::read);
+  for (const std::string& head : {first, second}) {
+    const std::string with = store.head_note_with(cosigned(head));
+    EXPECT_EQ(with, cosigned(head));
+    const TlogProof proof = parse_tlog_proof(store.prove(5, with));
+    EXPECT_TRUE(verify_tlog_proof(proof, as_bytes(store.record_bytes(5)), world.log.verifier));
+    EXPECT_TRUE(cosigned_at(parse_note(proof.head), witness.verifier));
+    // The log's own line is the ledger's to give: it need not come with the cosignature.
+    Note alone = parse_note(cosigned(head));
+    alone.signatures.erase(alone.signatures.begin());
+    EXPECT_EQ(store.head_note_with(format_note(alone)), with);
+  }
+  EXPECT_EQ(parse_tree_head(parse_note(first).text).size, 7U);
+  EXPECT_THAT(error_of([&] { static_cast<void>(store.prove(7, first)); }), StartsWith("not_found"));
+  Note forked{format_tree_head({store.origin(), 7, leaf_digest({})}), {}};
+  add_signature(forked, world.log);
+  Note unsigned_line = parse_note(second);
+  unsigned_line.signatures[0].signature[9] ^= 1;
+  const Note others{format_tree_head({store.origin(), 6, leaf_digest({})}),
+                    parse_note(second).signatures};
+  for (const Note& bad : {forked, unsigned_line, others}) {
+    EXPECT_THAT(error_of([&] { static_cast<void>(store.head_note_with(format_note(bad))); }),
+                HasSubstr("none that this ledger signed"));
+  }
 }
 
 // A writer killed with signal 9 anywhere: what it was told is on record, is.

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -86,6 +87,25 @@ class RawServer {
 
 bool say(int fd, const std::string& text) {
   return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+std::string gzip(std::string text) {
+  z_stream stream{};
+  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string out(text.size() + 100, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(text.data());
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+bool say_gzip(int fd, const std::string& packed) {
+  return say(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: GZip\r\nContent-Length: " +
+                     std::to_string(packed.size()) + "\r\n\r\n" + packed);
 }
 
 std::string error_of(const std::function<void()>& call) {
@@ -190,6 +210,34 @@ TEST(Http, APeerThatMisbehavesIsAnError) {
          }
        },
        "longer than 1000 bytes"},
+      {"packs it in another way",
+       [](int fd) {
+         say(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc");
+       },
+       "encoded as br; only gzip"},
+      {"packs it twice",
+       [](int fd) {
+         say(fd,
+             "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\n"
+             "Content-Length: 3\r\n\r\nabc");
+       },
+       "encoded as gzip, gzip; only gzip"},
+      {"says that it packs nothing",
+       [](int fd) {
+         say(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 1001\r\n\r\n" +
+                     std::string(1001, 'x'));
+       },
+       "longer than 1000 bytes"},
+      {"calls gzip what is none",
+       [](int fd) {
+         say(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc");
+       },
+       "is not whole gzip"},
+      {"cuts gzip short", [](int fd) { say_gzip(fd, gzip("hello").substr(0, 20)); },
+       "is not whole gzip"},
+      {"adds to gzip", [](int fd) { say_gzip(fd, gzip("hello") + "x"); }, "is not whole gzip"},
+      {"packs gigabytes", [](int fd) { say_gzip(fd, gzip(std::string(100'000, 'x'))); },
+       "longer than 1000 bytes"},
       {"says nothing", [](int fd) { read_to_end(fd); }, "within 1 s"},
       {"sends a header line now and then",
        [](int fd) {
@@ -204,6 +252,16 @@ TEST(Http, APeerThatMisbehavesIsAnError) {
         error_of([&] { (void)http_get(local(server.port), {.body_bytes = 1000, .timeout_s = 1}); });
     EXPECT_NE(error.find(row.error), std::string::npos) << row.what << ": " << error;
     EXPECT_NE(error.find("127.0.0.1"), std::string::npos) << row.what << " names no URL";
+  }
+}
+
+TEST(Http, WhatComesPackedIsUnpacked) {
+  for (const size_t size : {0, 1, 999, 1000}) {
+    std::string text(size, ' ');
+    for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * i * i * 2654435761 >> 13);
+    const RawServer server([&](int fd) { say_gzip(fd, gzip(text)); });
+    const HttpAnswer answer = http_get(local(server.port), {.body_bytes = 1000, .timeout_s = 5});
+    EXPECT_EQ(answer.body, text);
   }
 }
 

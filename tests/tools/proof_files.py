@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""An independent reader of disclosures and state proofs: only what docs/formats/disclosure.md and docs/formats/state.md say, only the
-standard library, none of our code.
+"""An independent reader of disclosures, state proofs, range proofs and tlog-proofs, and of witness policies: only what docs/formats/ and
+the specifications of C2SP say, only the standard library, none of our code.
 
     proof_files.py LOG.pub FILE...      prints what each file says; exit 1 when one does not verify
 """
@@ -107,17 +107,59 @@ def signature_verifies(key, message, signature):
         return False
 
 
+def verifier_key(vkey, kind):
+    """name, id and public key of "name+id+base64(type || key)"."""
+    name, number, key = vkey.split("+", 2)
+    key = unbase64(key)
+    need(len(key) == 33 and key[0] == kind, f"not a key of type {kind}")
+    need(sha256(name.encode() + b"\n" + key)[:4].hex() == number, "the key's id is not its own")
+    return name, bytes.fromhex(number), key[1:]
+
+
 def log_key(path):
-    """name, id and public key of the log, from a line "log name+id+base64(type || key)"."""
+    """name, id and public key of the log, from a line "log VKEY"."""
     with open(path, encoding="utf-8") as file:
         words = [line.split() for line in file]
     vkeys = [word[1] for word in words if len(word) == 2 and word[0] == "log"]
     need(len(vkeys) == 1, f"{path}: not one key of a log")
-    name, number, key = vkeys[0].split("+", 2)
-    key = unbase64(key)
-    need(len(key) == 33 and key[0] == 1, "not an Ed25519 key")
-    need(sha256(name.encode() + b"\n" + key)[:4].hex() == number, "the key's id is not its own")
-    return name, bytes.fromhex(number), key[1:]
+    return verifier_key(vkeys[0], 1)
+
+
+def raw_lines_of(text, key):
+    """What the signature lines of this key hold behind its id, and the signed text."""
+    body, _, lines = text.rpartition("\n\n")
+    words = [line.split(" ") for line in lines.splitlines()]
+    raw = [unbase64(value) for _, who, value in words if who == key[0]]
+    return [one[4:] for one in raw if one[:4] == key[1]], body + "\n"
+
+
+def cosigned(text, key):
+    """Whether a witness has cosigned the head (C2SP tlog-cosignature)."""
+    found, body = raw_lines_of(text, key)
+    for raw in found:
+        message = f"cosignature/v1\ntime {int.from_bytes(raw[:8], 'big')}\n{body}".encode()
+        need(signature_verifies(key[2], message, raw[8:]), f"the cosignature of {key[0]} is wrong")
+    return bool(found)
+
+
+def check_policy(policy, text):
+    """Refused unless a log of the policy (C2SP tlog-policy) signed the head and its quorum cosigned it."""
+    logs, there, quorum = [], {"none"}, None
+    for line in policy.splitlines():
+        words = line.split()
+        if words[:1] == ["log"]:
+            logs.append(verifier_key(words[1], 1))
+        elif words[:1] == ["witness"] and cosigned(text, verifier_key(words[2], 4)):
+            there.add(words[1])
+        elif words[:1] == ["group"]:
+            least = {"any": 1, "all": len(words) - 3}.get(words[2]) or int(words[2])
+            if len(there.intersection(words[3:])) >= least:
+                there.add(words[1])
+        elif words[:1] == ["quorum"]:
+            quorum = words[1]
+    signed = [key for key in logs if any(signature_verifies(key[2], body.encode(), raw) for found, body in [raw_lines_of(text, key)] for raw in found)]
+    need(any(key[0] == text.split("\n")[0] for key in signed), "no log of the policy signed the head")
+    need(quorum in there, "the quorum is not met")
 
 
 def open_head(text, log):
@@ -158,6 +200,41 @@ def inclusion_root(digest, index, size, path):
     root = up(0, size)
     need(not path, "a sibling too many")
     return root
+
+
+def range_root(leaves, begin, size, path):
+    """RFC 6962: the root of `size` leaves of which `leaves` stand at `begin` and after it. What lies left of them comes nearest first."""
+    end = begin + len(leaves)
+    need(leaves and end <= size, "not in the tree")
+    left = begin.bit_count()
+    rest = path[:left][::-1] + path[left:]
+
+    def up(low, high):  # from the left to the right
+        if high <= begin or low >= end:
+            need(rest, "a sibling is missing")
+            return rest.pop(0)
+        if high - low == 1:
+            return leaves[low - begin]
+        middle = low + (1 << (high - low - 1).bit_length() - 1)
+        return node(up(low, middle), up(middle, high))
+
+    root = up(0, size)
+    need(not rest, "a sibling too many")
+    return root
+
+
+def check_range(text, log):
+    lines, head = split(text, "cleared range proof v1")
+    begin = decimal(take(lines, "begin"))
+    records, path = [], []
+    while lines and lines[0].startswith("record "):
+        records.append(unbase64(take(lines, "record")))
+        need(records[-1], "an empty record")
+    while lines:
+        path.append(unbase64_digest(take(lines, "sibling")))
+    size, root = open_head(head, log)
+    need(range_root(list(map(leaf, records)), begin, size, path) == root, "the records are not in the log")
+    return f"records {begin} to {begin + len(records) - 1} of {size}"
 
 
 def check_tlog_proof(text, record, log):
@@ -310,6 +387,8 @@ def check(text, log):
     need("\0" not in text, "a zero byte")
     if text.startswith("cleared disclosure"):
         return check_disclosure(text, log)
+    if text.startswith("cleared range"):
+        return check_range(text, log)
     return check_state(text, log)
 
 

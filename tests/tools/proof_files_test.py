@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`ledger prove --present/--absent`, `disclose` and `erase` from outside: their files are read by proof_files.py, which shares no code with
+"""`ledger prove --present/--absent/--range`, `disclose` and `erase` from outside: their files are read by proof_files.py, which shares no code with
 us, and the intervals checked by Go's sumdb/tlog.
 
     proof_files_test.py LEDGER LICENCE_TEXT FOLDER      the Go program is built in FOLDER
@@ -88,6 +88,15 @@ class ProofFiles(unittest.TestCase):
             said = proof_files.check(self.state_proof(how, kind, name), self.log)
             self.assertIn(f"{how}: {kind} ", said)
 
+    def test_others_read_our_range_proofs(self):
+        size = int(pathlib.Path(f"{self.db}.head").read_text(encoding="utf-8").split("\n")[1])
+        for begin, end in [(0, 1), (0, size), (size - 1, size), (5, 9), (7, 8), (12, 40)]:
+            out = self.folder / "range"
+            must(LEDGER, "prove", self.db, "--range", f"{begin}:{end}", "--out", out)
+            self.assertEqual(proof_files.check(out.read_text(encoding="utf-8"), self.log), f"records {begin} to {end - 1} of {size}")
+            said = must(LEDGER, "proven", out, "--trust", f"{self.db}.pub")
+            self.assertIn(f"records {begin} to {end - 1} are in the log test.example/ledger; tree head {size} ", said)
+
     def test_the_other_answer_is_exit_1(self):
         for how, kind, name in self.asked():
             other = "absent" if how == "present" else "present"
@@ -99,9 +108,11 @@ class ProofFiles(unittest.TestCase):
         must(LEDGER, "disclose", self.db, self.ref, "--field", "licence.valid_to", "--out", self.folder / "d")
         disclosure = (self.folder / "d").read_bytes()
         state = self.state_proof("absent", "erasure", self.ref).encode()
-        for command, good in [("disclosed", disclosure), ("proven", state)]:
+        must(LEDGER, "prove", self.db, "--range", "3:5", "--out", self.folder / "r")
+        span = (self.folder / "r").read_bytes()
+        for command, good in [("disclosed", disclosure), ("proven", state), ("proven", span)]:
             # What is asked about may be changed to something else that is absent too: a true statement.
-            first = good.find(b"\nrun ") if command == "proven" else 0
+            first = good.find(b"\nrun ") if good == state else 0
             for at in range(first, len(good)):
                 bad = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
                 with self.assertRaises((proof_files.Refused, UnicodeDecodeError, KeyError, ValueError), msg=f"{command} byte {at}"):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Proofs made by `ledger prove`, checked by tlog-verify: Go code of others, built here from Debian's packages.
+"""Proofs made by `ledger prove`, checked by tlog-verify: Go code of others, built here from Debian's packages. What it answers `ledger
+proven` must answer, too.
 
     prove_test.py LEDGER TLOG_VERIFY_BUILD_SH FOLDER      the verifier is built in FOLDER
 """
@@ -45,7 +46,11 @@ class Prove(unittest.TestCase):
         return proof, pathlib.Path(f"{proof}.record")
 
     def verify(self, proof, record):
-        return subprocess.run([self.verifier, f"{self.db}.pub", proof, record], capture_output=True, text=True, check=False)
+        done, ours = (subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+                      for words in ([self.verifier, f"{self.db}.pub", proof, record],
+                                    [LEDGER, "proven", proof, "--record", record, "--trust", f"{self.db}.pub"]))
+        self.assertEqual(ours.returncode, done.returncode, ours.stderr + done.stderr)
+        return done
 
     def test_every_record_is_found(self):
         for seq in range(RECORDS):

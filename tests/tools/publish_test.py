@@ -11,6 +11,7 @@ import argparse
 import base64
 import fcntl
 import functools
+import gzip
 import hashlib
 import http.server
 import json
@@ -121,11 +122,19 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Packing(Quiet):
+    """Sends everything packed, whatever was asked for, as hosts do that keep their files packed."""
+
+    def end_headers(self):
+        self.send_header("Content-Encoding", "gzip")
+        super().end_headers()
+
+
 class Server:
     """A folder over HTTP, as Python's own server serves it, at .url"""
 
-    def __init__(self, folder):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    def __init__(self, folder, handler=Quiet):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
         self.thread.start()
@@ -403,6 +412,20 @@ class Publish(WithWorld):
 
 
 class Follow(WithWorld):
+    def test_a_host_may_keep_it_packed(self):
+        w = self.world
+        w.grow_to(300)
+        self.expect(w.publish(), 0)
+        packed, copy = w.folder / "packed", w.folder / "copy"
+        for name, data in files_of(w.web).items():
+            (packed / name).parent.mkdir(parents=True, exist_ok=True)
+            (packed / name).write_bytes(gzip.compress(data))
+        with Server(packed, Packing) as server:
+            self.expect(w.follow(server.url, "--records", copy), 0, "first contact", "300 new records, every one proven")
+        self.assertEqual(files_of(copy), files_of(w.web))
+        with Server(w.web, Packing) as server:
+            self.expect(w.follow(server.url), 74, "not whole gzip")
+
     def test_keeps_following(self):
         w = self.world
         w.grow_to(20)
@@ -504,7 +527,8 @@ class BadInput(WithWorld):
         other = World()
         self.addCleanup(other.close)
         self.expect(other.publish(), 0)
-        policy = file("policy", f"witness A {vkey('a.example', 4)}\nwitness B {vkey('b.example', 4)}\ngroup G any A B\nquorum G\n")
+        witnesses = f"witness A {vkey('a.example', 4)}\nwitness B {vkey('b.example', 4)}\ngroup G any A B\nquorum G\n"
+        policy = file("policy", pathlib.Path(w.trust).read_text(encoding="utf-8") + witnesses)
         strange = pathlib.Path(os.fsdecode(os.fsencode(w.folder) + b"/\xff\n\x1b[31m$(x); ' --"))
         rows = [
             ("publish: no such ledger", w.publish(db=w.folder / "none"), 66, "none"),
@@ -513,6 +537,9 @@ class BadInput(WithWorld):
             ("publish: a file for a folder", w.publish(web=w.trust), 65, "in the way"),
             ("publish: policy is none", w.publish("--policy", w.trust), 65, "policy"),
             ("publish: policy missing", w.publish("--policy", w.folder / "none"), 66, "none"),
+            ("publish: policy of no log", w.publish("--policy", file("no-log", witnesses)), 78, "names no key that this log has now"),
+            ("publish: policy of another log", w.publish("--policy", file("other", f"log {vkey('o.example')}\n" + witnesses)), 78,
+             "names no key that this log has now"),
             ("publish: no quorum", w.publish("--policy", policy), 75, "A: the policy names no URL"),
             ("publish: no folder named", run(LEDGER, "publish", w.db), 2, None),
             ("follow: no state named", run(LEDGER, "follow", w.web, "--trust", w.trust), 2, None),

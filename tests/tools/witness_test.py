@@ -24,9 +24,11 @@ import threading
 import time
 import unittest
 
+import proof_files
 from ports import free_port
 
 LEDGER = ""
+LICENCE = pathlib.Path(__file__).resolve().parents[2] / "docs/samples/bigbuckbunny.licence.textproto"
 
 
 def run(*words, **environment):
@@ -328,6 +330,189 @@ class Witnesses(unittest.TestCase):
             self.assertEqual((answer.status, len(answer.read().splitlines())), (200, 1))
             self.assertNotEqual(answer.getheader("Connection"), "close")
         connection.close()
+
+    def add_licence(self, log):
+        """Its id@version."""
+        for name, role in (("demo-licensor", "licensor"), ("demo-studio", "licensee")):
+            must("key", "new", name, "--role", role, "--out", log.folder / name)
+            must("append", log.db, log.folder / f"{name}.pub")
+        licence = log.folder / "a.licence"
+        must("sign", LICENCE, "--key", log.folder / "demo-licensor.key", "--out", licence)
+        must("sign", licence, "--key", log.folder / "demo-studio.key")
+        must("append", log.db, licence)
+        return must("query", log.db, "--sql", "SELECT ref FROM licence", "--csv").split()[1]
+
+    def met(self, policy, proof):
+        """Whether the head of a proof has the quorum, for code that shares none with ours."""
+        try:
+            proof_files.check_policy(policy.read_text(encoding="utf-8"), "\n\n".join(proof.split("\n\n")[-2:]))
+        except proof_files.Refused:
+            return False
+        return True
+
+    def test_proofs_are_checked_against_a_policy(self):
+        for one in (self.b, self.c):
+            one.start("--log", self.a.log_vkey)
+        ref = self.add_licence(self.a)
+        db, trust, head, out = self.a.db, f"{self.a.db}.pub", self.folder / "head", self.folder / "proof"
+        policy = self.policy(self.a, [self.b, self.c])
+        must("witness", "ask", db, "--policy", policy, "--out", head)
+        rows = [
+            ("proven", ("prove", db, "2", "--out", out)),
+            ("proven", ("prove", db, "--range", "1:4", "--out", out)),
+            ("proven", ("prove", db, "--present", "licence", ref, "--out", out)),
+            ("proven", ("prove", db, "--absent", "clip", "ab" * 32, "--out", out)),
+            ("proven", ("impact", db, ref.split("@", maxsplit=1)[0], "--proofs", out)),
+            ("proven", ("impact", db, ref.split("@", maxsplit=1)[0], "--html", out)),
+            ("disclosed", ("disclose", db, ref, "--field", "licence.valid_to", "--out", out)),
+        ]
+        for check, make in rows:
+            for under, code in ((("--head", head), 0), ((), 1)):
+                with self.subTest(make=make[2:], under=under):
+                    must(*make, *under)
+                    text = out.read_text(encoding="utf-8")
+                    must(check, out, "--trust", trust)
+                    done = run(check, out, "--trust", trust, "--policy", policy)
+                    self.assertEqual(done.returncode, code, done.stderr)
+                    if code == 0:
+                        self.assertIn("cosigned by beta at ", done.stdout)
+                        self.assertIn("cosigned by gamma at ", done.stdout)
+                    else:
+                        self.assertIn("lacks the quorum of the policy: no cosignature of beta, gamma", done.stderr)
+                        self.assertEqual(done.stdout, "")
+                    if "--html" not in make:
+                        self.assertEqual(self.met(policy, text), code == 0)
+                    if make[0] == "prove" and make[2] == "2":
+                        record = pathlib.Path(f"{out}.record").read_bytes()
+                        self.assertEqual(proof_files.check_tlog_proof(text, record, proof_files.log_key(trust))[0], 2)
+                    elif make[0] != "impact":
+                        proof_files.check(text, proof_files.log_key(trust))
+
+    def test_a_policy_that_a_proof_does_not_meet(self):
+        for one in (self.b, self.c):
+            one.start("--log", self.a.log_vkey)
+        db, trust, head, out = self.a.db, f"{self.a.db}.pub", self.folder / "head", self.folder / "proof"
+        must("witness", "ask", db, "--policy", self.policy(self.a, [self.b], 1), "--out", head)
+        must("prove", db, "0", "--head", head, "--out", out)
+        good = out.read_text(encoding="utf-8")
+        line = good.rstrip("\n").rsplit("\n", 1)[1]
+        self.assertIn(self.b.vkey.split("+")[0], line)
+        raw = bytearray(base64.b64decode(line.split(" ")[2]))
+        raw[-1] ^= 1
+        forged = good.replace(line.split(" ")[2], base64.b64encode(raw).decode())
+        rows = [
+            ("met", good, self.a, [self.b], 1, ""),
+            ("any of two", good, self.a, [self.b, self.c], 1, ""),
+            ("two of two", good, self.a, [self.b, self.c], 2, "no cosignature of gamma"),
+            ("another witness", good, self.a, [self.c], 1, "no cosignature of gamma"),
+            ("another log", good, self.b, [self.b], 1, "no log of the policy has signed it"),
+            ("a forged line", forged, self.a, [self.b, self.c], 1, "lines that do not verify: beta"),
+            ("a line taken out", good.replace(line + "\n", ""), self.a, [self.b], 1, "no cosignature of beta"),
+        ]
+        for what, text, log, witnesses, quorum, why in rows:
+            with self.subTest(what):
+                policy = self.policy(log, witnesses, quorum)
+                out.write_text(text, encoding="utf-8")
+                done = run("proven", out, "--trust", trust, "--policy", policy)
+                self.assertEqual(done.returncode, 1 if why else 0, done.stderr)
+                self.assertIn(why, done.stderr)
+                self.assertEqual(self.met(policy, text), not why)
+
+    def test_what_is_no_head_to_prove_under(self):
+        self.b.grow()
+        older = self.folder / "older"
+        older.write_text(self.a.head(), encoding="utf-8")
+        self.a.grow()
+        db, other, out = self.a.db, f"{self.b.db}.head", self.folder / "proof"
+        bad = self.folder / "bad"
+        bad.write_text("hello\n", encoding="utf-8")
+        rows = [
+            (0, ("prove", db, "0", "--head", older)),
+            (66, ("prove", db, "2", "--head", older)),
+            (66, ("prove", db, "--absent", "clip", "ab" * 32, "--head", older)),
+            (66, ("prove", db, "--range", "0:99")),
+            (65, ("prove", db, "0", "--head", other)),
+            (65, ("prove", db, "0", "--head", bad)),
+            (66, ("prove", db, "0", "--head", self.folder / "none")),
+            (2, ("prove", db, "0", "--approval", "--head", older)),
+            (2, ("prove", db, "0", "--range", "0:1")),
+            *((2, ("prove", db, "--range", text)) for text in ("1", "1:1", "2:1", "1:", ":1", "-1:2", "1:2:3", " 1:2")),
+        ]
+        for code, words in rows:
+            with self.subTest(words):
+                out.unlink(missing_ok=True)
+                done = run(*words, "--out", out)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertEqual(out.exists(), code == 0)
+        must("prove", db, "0", "--out", out)
+        for code, words in ((65, ("--policy", bad)), (66, ("--policy", self.folder / "none")), (66, ("--record", self.folder / "none")),
+                            (1, ("--record", bad))):
+            done = run("proven", out, "--trust", f"{db}.pub", *words)
+            self.assertEqual(done.returncode, code, done.stderr)
+
+    def two_keys(self, log):
+        """Enrols another key of the log, beside which the old one goes on; its public key file."""
+        stem = log.folder / "next"
+        must("key", "new", f"{log.name}.example/ledger", "--role", "log", "--out", stem)
+        enrolment = log.folder / "enrolment.pub"
+        must("sign", f"{stem}.pub", "--key", f"{log.db}.key", "--out", enrolment)
+        must("sign", enrolment, "--key", f"{stem}.key")
+        self.assertEqual(run("append", log.db, enrolment).returncode, 77)  # recorded; the head waits for the second key
+        with open(f"{log.db}.key", "a", encoding="utf-8") as file:
+            file.write(pathlib.Path(f"{stem}.key").read_text(encoding="utf-8"))
+        must("sign-head", log.db)
+        return pathlib.Path(f"{stem}.pub")
+
+    def retire_the_first(self, log):
+        retirement = log.folder / "old.retirement"
+        must("key", "retire", log.db, log.log_vkey, "--key", log.folder / "next.key", "--out", retirement)
+        must("append", log.db, retirement)
+
+    def test_a_log_replaces_its_key(self):
+        """In the order of docs/ledger.md every head is published; in another one the programs say what is missing."""
+        self.b.start("--log", self.a.log_vkey, "--log", self.c.log_vkey)
+        for log, in_order in ((self.a, True), (self.c, False)):
+            with self.subTest(in_order=in_order):
+                web, seen = log.folder / "www", log.folder / "seen"
+                policy = self.policy(log, [self.b], 1)
+                must("witness", "add-policy", log.db, policy)
+                must("publish", log.db, web)
+                follow = ("follow", web, "--state", seen, "--trust", f"{log.db}.pub", "--policy", policy)
+                must(*follow)
+                pub = self.two_keys(log)
+                must("publish", log.db, web)
+                must(*follow)
+                next_vkey = pub.read_text(encoding="utf-8").split()[1]
+                both = policy.read_text(encoding="utf-8").replace("\nwitness", f"\nlog {next_vkey}\nwitness", 1)
+                if in_order:
+                    must("witness", "add-log", self.b.state, pub)
+                    policy.write_text(both, encoding="utf-8")
+                    must("witness", "add-policy", log.db, policy)
+                    must("publish", log.db, web)
+                    must(*follow)
+                    self.retire_the_first(log)
+                else:
+                    self.retire_the_first(log)
+                    before = (web / "checkpoint").read_bytes()
+                    for words in (("publish", log.db, web), ("witness", "ask", log.db)):
+                        done = run(*words)
+                        self.assertEqual(done.returncode, 78, done.stderr)
+                        self.assertIn(f"names no key that this log has now; add the line: log {next_vkey}", done.stderr)
+                    policy.write_text(both, encoding="utf-8")
+                    must("witness", "add-policy", log.db, policy)
+                    done = run("publish", log.db, web)
+                    self.assertEqual(done.returncode, 75, done.stderr)
+                    self.assertIn("beta: it knows this log by another key (403)", done.stderr)
+                    self.assertEqual((web / "checkpoint").read_bytes(), before)
+                    must("witness", "add-log", self.b.state, pub)
+                must("publish", log.db, web)
+                self.assertEqual(run(*follow).returncode, 1)  # who trusts the old key alone
+                trust = pathlib.Path(f"{log.db}.pub")
+                trust.write_text(trust.read_text(encoding="utf-8") + pub.read_text(encoding="utf-8"), encoding="utf-8")
+                must(*follow)
+                must("prove", log.db, "0", "--head", web / "checkpoint", "--out", log.folder / "proof")
+                must("proven", log.folder / "proof", "--trust", pub, "--policy", policy)
+                must("verify", log.db, "--trust", pub)
 
     def test_a_fork_is_refused_and_kept_as_evidence(self):
         self.b.start("--log", self.a.log_vkey)
