@@ -166,9 +166,7 @@ Caption left_out(const std::string& name, const char* why) {
 Caption read_sidecar(const fs::path& path, Parse parse) {
   const std::string name = path.filename().string();
   try {
-    if (!fs::is_regular_file(fs::symlink_status(path))) {
-      throw Error(Errc::corrupt, "is no plain file");  // a link would name any file of ours
-    }
+    if (!has_plain_file(path)) return {};
     Caption out = parse(read_file(path, kSidecarBytes));
     out.origin = printable(name);
     return out;
@@ -285,12 +283,8 @@ std::vector<CsvRecord> parse_csv(std::string_view bytes) {
 
 Captions::Captions(const fs::path& delivery) {
   const fs::path path = delivery / kCaptionTable;
-  std::error_code none;
-  if (fs::symlink_status(path, none).type() == fs::file_type::not_found) return;
   try {
-    if (!fs::is_regular_file(fs::symlink_status(path))) {
-      throw Error(Errc::corrupt, "is no plain file");
-    }
+    if (!has_plain_file(path)) return;
     const std::vector<CsvRecord> records = parse_csv(read_file(path, kTableBytes));
     if (records.empty()) throw Error(Errc::corrupt, "is empty: its first line names the columns");
     const auto& titles = records.front().fields;

@@ -40,10 +40,18 @@ Track thinned(const Footage& footage) {
   return out;
 }
 
-// The track of ours that a pair of looks asks with.
-const Track& asked_track(const Footage& footage, LookPair pair) {
-  return pair.asked < kAskedLooks ? footage.asked[pair.asked]
-                                  : footage.kept[pair.asked - kAskedLooks];
+// The kept picture turned each way, for footage whose turns nobody took: it comes from a ledger or
+// from a fingerprint file. None where the turns are there, or nothing is kept.
+std::vector<Track> turns_of_kept(const Footage& footage) {
+  if (footage.kept.empty()) return {};
+  const bool taken = !footage.asked.empty() && !footage.asked[0].prints.empty();
+  std::vector<Track> out(taken ? 0 : kTurns, footage.kept[kept_all]);
+  for (size_t turn = 0; turn < out.size(); ++turn) {
+    for (Fingerprint& print : out[turn].prints) {
+      print.bits = turned(print.bits, static_cast<Turn>(turn));
+    }
+  }
+  return out;
 }
 
 size_t least_items(const Duplicates& rules) {
@@ -122,6 +130,19 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
 
 }  // namespace
 
+// The tracks of ours that pairs of looks ask with.
+struct DuplicateIndex::Question {
+  const Footage& footage;
+  const std::vector<Track> turns = turns_of_kept(footage);  // instead of the asked ones
+
+  // Nothing for a place of an inset that nobody looked at.
+  const Track* track(LookPair pair) const {
+    if (pair.asked >= kAskedLooks) return &footage.kept[pair.asked - kAskedLooks];
+    if (pair.asked < turns.size()) return &turns[pair.asked];
+    return footage.asked.empty() ? nullptr : &footage.asked[pair.asked];
+  }
+};
+
 // Votes by earlier source and then by pair of looks; whole frames come after all pairs.
 struct DuplicateIndex::Voting {
   static constexpr size_t kWhole = SIZE_MAX;
@@ -190,8 +211,8 @@ void DuplicateIndex::vote_whole(const Track& track, Voting& voting) const {
   }
 }
 
-void DuplicateIndex::vote_looks(const Footage& footage, Voting& voting) const {
-  if (footage.kept.empty()) return;
+void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const {
+  if (question.footage.kept.empty()) return;
   struct Asked {
     uint32_t pair, at;
   };
@@ -201,11 +222,10 @@ void DuplicateIndex::vote_looks(const Footage& footage, Voting& voting) const {
     std::vector<Asked> asked;
     for (uint32_t p = 0; p < look_pairs().size(); ++p) {
       const LookPair pair = look_pairs()[p];
-      if (pair.kept != look || (pair.asked < kAskedLooks && footage.asked.empty())) continue;
-      const Track& track = asked_track(footage, pair);
-      for (uint32_t i = 0; i < track.prints.size(); ++i) {
-        if (track.prints[i].quality < kFeatureless) continue;
-        queries.push_back(track.prints[i].bits);
+      const Track* track = pair.kept == look ? question.track(pair) : nullptr;
+      for (uint32_t i = 0; track != nullptr && i < track->prints.size(); ++i) {
+        if (track->prints[i].quality < kFeatureless) continue;
+        queries.push_back(track->prints[i].bits);
         asked.push_back({p, i});
       }
     }
@@ -222,9 +242,10 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
                                         Self self) const {
   CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
   const Track whole = thinned(footage);
+  const Question question{footage};
   Voting voting;
   vote_whole(whole, voting);
-  vote_looks(footage, voting);
+  vote_looks(question, voting);
   std::map<size_t, SoundRun> heard;
   for (const SoundRun& run : sounds_.find(footage.sound, least_items(rules))) {
     heard[run.source] = run;
@@ -243,7 +264,7 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
       const bool is_whole = p == Voting::kWhole;
       if (!is_whole && !kept) kept = looks_.kept(of);
       if (!is_whole && kept->empty()) continue;
-      const Track& track = is_whole ? whole : asked_track(footage, look_pairs()[p]);
+      const Track& track = is_whole ? whole : *question.track(look_pairs()[p]);
       const Track of_track =
           is_whole ? Track{earlier.pts_us, earlier.prints} : (*kept)[look_pairs()[p].kept];
       const auto found = align(track, of_track, is_whole ? votes : votes_in(of_track, votes));

@@ -31,7 +31,7 @@ struct Footage {
   std::vector<Fingerprint> prints;
   std::vector<uint32_t> sound;  // Chromaprint items; may be empty
   std::vector<Track> kept;      // one a look, or none: then only whole pictures are compared
-  std::vector<Track> asked;     // as `kept`; of use to find() alone
+  std::vector<Track> asked;     // of use to find() alone; without turns it makes them of `kept`
 };
 
 // A span that two sources have in common.
@@ -77,10 +77,11 @@ class DuplicateIndex {
   struct Entry {
     uint32_t footage = 0, frame = 0;
   };
+  struct Question;
   struct Voting;
   void enter(Footage& footage, std::vector<Pdq>& prints);
   void vote_whole(const Track& track, Voting& voting) const;
-  void vote_looks(const Footage& footage, Voting& voting) const;
+  void vote_looks(const Question& question, Voting& voting) const;
 
   std::vector<Footage> footage_;
   std::vector<Entry> entries_;  // by position in frames_

@@ -26,11 +26,25 @@ bool is_source(const fs::directory_entry& entry) {
   const std::string extension = entry.path().extension().string();
   const std::string name = entry.path().filename().string();
   if (name == "license.xml" || name == "rsl.xml" || name.ends_with(".rsl.xml")) return false;
-  return entry.is_regular_file() &&
+  return (entry.is_symlink() || !entry.is_directory()) &&
          std::find(kSidecars.begin(), kSidecars.end(), extension) == kSidecars.end();
 }
 
 }  // namespace
+
+bool has_plain_file(const fs::path& path) {
+  std::error_code problem;
+  const fs::file_status status = fs::symlink_status(path, problem);
+  if (status.type() == fs::file_type::not_found || problem == std::errc::filename_too_long) {
+    return false;
+  }
+  if (problem) throw Error(Errc::io, "read ", path.string(), ": ", problem.message());
+  if (fs::is_symlink(status)) {
+    throw Error(Errc::corrupt, "is a link, which could name any file of ours: deliver a copy");
+  }
+  if (!fs::is_regular_file(status)) throw Error(Errc::corrupt, "is no plain file");
+  return true;
+}
 
 std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
@@ -40,7 +54,7 @@ std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
   try {
     for (auto it = fs::recursive_directory_iterator(folder); it != fs::end(it); ++it) {
       const bool hidden = it->path().filename().string().starts_with('.');
-      if (hidden && it->is_directory()) it.disable_recursion_pending();
+      if (hidden) it.disable_recursion_pending();
       if (hidden || !is_source(*it)) continue;
       files.push_back({it->path().lexically_relative(folder).generic_string(), it->path()});
     }
@@ -73,11 +87,22 @@ void require_unchanged(const OpenedSource& source) {
 SaidClearances read_clearances(const DeliveredFile& source) {
   for (const fs::path& sidecar : {fs::path(source.file).replace_extension(".clearances"),
                                   fs::path(source.file.string() + ".clearances")}) {
-    if (!fs::is_regular_file(sidecar)) continue;
     const std::string name = printable(sidecar.filename().string());
+    try {
+      if (!has_plain_file(sidecar)) continue;
+    } catch (const Error& error) {
+      throw Error(error.code(), name, " ", error.what());
+    }
     return {ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name};
   }
   return {};
+}
+
+OpenedSource open_delivered(const DeliveredFile& source) {
+  if (!has_plain_file(source.file)) {
+    throw Error(Errc::corrupt, "went away while the delivery was read");
+  }
+  return open_source(source.file);
 }
 
 OpenedSource open_source(const fs::path& file) {

@@ -18,9 +18,14 @@ struct DeliveredFile {
 };
 
 // Every file below `folder` in order of path, but for sidecars (.txt .srt .json .csv .md .licence
-// .pub .c2pa .clearances, rsl.xml, license.xml, NAME.rsl.xml) and hidden ones. Folders that are
-// links are not entered. Error{not_found} for no folder.
+// .pub .c2pa .clearances, rsl.xml, license.xml, NAME.rsl.xml) and hidden ones. What is no plain
+// file is listed too, for open_delivered() to refuse; folders that are links are not entered.
+// Error{not_found} for no folder.
 std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
+
+// False where there is nothing. Error{corrupt}, without the name, for a link: what lies elsewhere
+// was not delivered. And for all else that is no plain file.
+bool has_plain_file(const std::filesystem::path& path);
 
 // What its licensor says about the people in a source: NAME.clearances beside NAME.mp4, or
 // NAME.mp4.clearances. Error{corrupt} with line and column.
@@ -40,6 +45,9 @@ struct OpenedSource {
 // Error{corrupt} when it was written to since open_source(): what was decoded may be something else
 // than what was hashed.
 void require_unchanged(const OpenedSource& source);
+// As has_plain_file(): a delivery is its own files.
+OpenedSource open_delivered(const DeliveredFile& source);
+// Links are followed.
 OpenedSource open_source(const std::filesystem::path& file);
 
 // `text` with every byte that is no printable UTF-8 as %XX: for a line on screen and in a record.

@@ -25,7 +25,7 @@ std::string format_fingerprint(std::string_view name, const Digest& digest,
 NamedFootage parse_fingerprint(std::string_view bytes, std::string_view what);
 
 // Decoded in a worker child, and everything that can be asked with. A fingerprint file is read as
-// it is and can ask less: it has no turned pictures. Throws as open_source() and run_worker() do.
+// it is and can ask less: it has no insets. Throws as open_source() and run_worker() do.
 struct ExaminedFile {
   NamedFootage named;
   std::string fingerprint;  // the bytes of its fingerprint file

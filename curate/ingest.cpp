@@ -125,7 +125,7 @@ class Ingest {
     out.source.path = file.path;
     try {
       if (!is_utf8(file.path)) throw Error(Errc::corrupt, "its name is not UTF-8: rename it");
-      const OpenedSource opened = open_source(file.file);
+      const OpenedSource opened = open_delivered(file);
       out.source.digest = opened.digest;
       out.source.size_bytes = opened.size_bytes;
       out.source.rights = judge(file, opened.digest, {});

@@ -96,9 +96,18 @@ std::string media_type(int fd) {
 
 void add_sidecar(const fs::path& file, ReadMarks::Sidecar::Kind kind, const std::string& path,
                  ReadMarks& request, std::vector<Mark>& found) {
-  if (!fs::is_regular_file(file)) return;
   const uint64_t limit = kind == ReadMarks::Sidecar::C2PA ? kStoreBytes : kSidecarBytes;
   const std::string place = printable(file.filename().string());
+  const auto unclear = [&](const char* why) {
+    const char* names[] = {"tdm-reservation", "rsl", "c2pa"};
+    found.push_back({names[kind], MarkSays::unclear, why, place});
+  };
+  try {
+    if (!has_plain_file(file)) return;
+  } catch (const Error& error) {
+    if (error.code() != Errc::corrupt) throw;
+    return unclear(error.what());
+  }
   try {
     std::string content = read_file(file, limit);
     ReadMarks::Sidecar& sidecar = *request.add_sidecar();
@@ -108,8 +117,7 @@ void add_sidecar(const fs::path& file, ReadMarks::Sidecar::Kind kind, const std:
     sidecar.set_content(std::move(content));
   } catch (const Error& error) {
     if (error.code() != Errc::corrupt) throw;
-    const char* names[] = {"tdm-reservation", "rsl", "c2pa"};
-    found.push_back({names[kind], MarkSays::unclear, "too long a file", place});
+    unclear("too long a file");
   }
 }
 
@@ -131,7 +139,9 @@ void add_sidecars(const DeliveredFile& file, const fs::path& delivery, ReadMarks
     below = below.parent_path();
     const fs::path folder = delivery / below;
     add(folder / "tdmrep.json", Sidecar::TDMREP, path);
-    add(folder / ".well-known" / "tdmrep.json", Sidecar::TDMREP, path);
+    const fs::path known = folder / ".well-known";
+    const bool linked = fs::is_symlink(fs::symlink_status(known));
+    add(linked ? known : known / "tdmrep.json", Sidecar::TDMREP, path);
     add(folder / "rsl.xml", Sidecar::RSL, path);
     add(folder / "license.xml", Sidecar::RSL, path);
     if (below.empty()) return;

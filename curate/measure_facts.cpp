@@ -36,6 +36,10 @@ class Measures {
 
   std::vector<MeasureRecord> all() {
     for (const Shot& shot : shots_) add_shot(shot);
+    if (!analysis_.notes().empty()) {
+      const auto last = static_cast<int>(analysis_.pts_us_size()) - 1;
+      add("media", 0, analysis_.pts_us(last) + analysis_.frame_us()).set_note(analysis_.notes());
+    }
     const auto bars = bars_of_shots(analysis_, shots_);
     for (size_t i = 0; i < shots_.size(); ++i) {
       if (bars[i]) add_bars(shots_[i], *bars[i]);

@@ -1,5 +1,5 @@
 // What was measured of spans of a source, as records (docs/formats/record.md): shots and their
-// motion, bars, logos, silence, loudness. Pure; any thread.
+// motion, what is special about the file, bars, logos, silence, loudness. Pure; any thread.
 #pragma once
 
 #include <vector>

@@ -206,6 +206,10 @@ std::string Reader::read(const ReaderSinks& sinks) {
       interlaced_ |= frame->interlaced_frame != 0;
       pixels += static_cast<uint64_t>(frame->width) * static_cast<uint64_t>(frame->height);
       if (pixels > limits_.max_pixel_frames) {
+        if (frames == 0) {
+          throw Error(Errc::unsupported, "its first frame is over the limit of ",
+                      limits_.max_pixel_frames, " pixels: raise limits.max_pixel_frames");
+        }
         problem = "over the limit of " + std::to_string(limits_.max_pixel_frames) +
                   " pixels, stopped at " + seconds(last_us);
         go_on = false;

@@ -217,7 +217,8 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
       "ORDER BY path, seq");
   write_groups(out, store, options, limits);
   section(out, db, "Around and over the picture, and in the sound",
-          "Bars, logos in a corner, silence, and how loud it is (LUFS).",
+          "Bars, logos in a corner, silence, how loud it is (LUFS), and what is special about the "
+          "file.",
           {{"Source"},
            {"What"},
            {"From, s", Cell::seconds},

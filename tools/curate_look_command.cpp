@@ -24,7 +24,7 @@ constexpr const char* kExamples = R"(Examples:
   curate look --keyframes deliveries/2026-01                    what is in these files?
   curate look --keyframes --ledger film.db deliveries/2026-01   and: may it be used, is it known or protected?
 Nothing is recorded. What looks alike is a reason to ask `curate match`, and no match yet.
-Exit codes: 0 done, 1 some file looks like known or protected footage, 4 some files were refused or could not be read.)";
+Exit codes: 0 done, 1 some file looks like known or protected footage, 4 none does, and some were refused or could not be read.)";
 
 nlohmann::json json_of(const ledger::MeasureRecord& m) {
   nlohmann::json out = {
@@ -39,13 +39,14 @@ nlohmann::json json_of(const ledger::MeasureRecord& m) {
   return out;
 }
 
-// "letterbox: 640 x 270 at 0, 45 from 0.00 to 4.00 s", "loudness -23.0 LUFS".
+// "letterbox: 640 x 270 at 0, 45 from 0.00 to 4.00 s", "loudness -23.0 LUFS", "interlaced".
 std::string text_of(const ledger::MeasureRecord& m) {
   char text[160];
   if (m.kind() == "loudness") {
     std::snprintf(text, sizeof text, "loudness %.1f LUFS", double(m.value()));
     return text;
   }
+  if (m.kind() == "media") return m.note();
   char place[80] = "";
   if (m.width() > 0) {
     std::snprintf(place, sizeof place, " %u x %u at %u, %u", m.width(), m.height(), m.x(), m.y());
@@ -150,7 +151,8 @@ int LookCommand::run() const {
     o.json ? print_json(file) : print_text(file, o.keyframes);
     std::fflush(stdout);
   });
-  return unhappy ? Exit::exit_partial : alike ? 1 : Exit::exit_ok;
+  // An answer is never hidden by a file that gave none.
+  return alike ? Exit::exit_no : unhappy ? Exit::exit_partial : Exit::exit_ok;
 }
 
 }  // namespace cleared::tools

@@ -40,7 +40,7 @@ constexpr const char* kMatchExamples = R"(Examples:
   curate match --ledger film.db offer.mp4          is it, or a part of it, in the ledger or protected?
   curate match --against prints offer.mp4          is it one of these fingerprint files, or this footage?
   curate match --ledger film.db offer.mp4 --json   one JSON object a match
-Exit codes: 0 nothing matches, 1 something does, 4 some files could not be read.)";
+Exit codes: 0 nothing matches, 1 something does, 4 nothing does, and some files could not be read.)";
 
 constexpr const char* kProtectExamples = R"(Examples:
   curate protect add --ledger film.db feature.mp4       footage: it is fingerprinted and left where it is
@@ -270,8 +270,8 @@ int MatchCommands::run() {
       for (const auto& found : all) print_found(file, found, o.json);
       if (all.empty() && !o.json) std::printf("%-9s %s\n", "no match", printable(file).c_str());
     });
-    if (failed > 0) return Exit::exit_partial;
-    return matches > 0 ? Exit::exit_no : Exit::exit_ok;
+    // An answer is never hidden by a file that gave none.
+    return matches > 0 ? Exit::exit_no : failed > 0 ? Exit::exit_partial : Exit::exit_ok;
   }
   // A mistyped name is an error: works beside no ledger would protect nothing.
   { const ledger::Store store(o.ledger, ledger::Access::read); }

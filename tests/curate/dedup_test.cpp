@@ -169,16 +169,6 @@ Picture part_of(const Picture& whole, double x, double y, double width, double h
   return out;
 }
 
-Picture mirrored(const Picture& in) {
-  Picture out = in;
-  const auto depth = static_cast<size_t>(in.channels), width = static_cast<size_t>(in.width);
-  for (size_t i = 0; i < in.pixels.size() / depth; ++i) {
-    const size_t from = i / width * width + width - 1 - i % width;
-    std::copy_n(&in.pixels[depth * from], depth, &out.pixels[depth * i]);
-  }
-  return out;
-}
-
 void lay(const Picture& over, Picture& under, int x, int y) {
   const auto depth = static_cast<size_t>(over.channels);
   for (int row = 0; row < over.height; ++row) {
@@ -206,7 +196,7 @@ TEST(Duplicates, AreFoundMirroredCroppedAndFaster) {
     const char* how;
   };
   const std::vector<Case> cases = {
-      {"mirrored", 96, [&](int i) { return mirrored(film(i)); }, "mirrored"},
+      {"mirrored", 96, [&](int i) { return testing::mirrored(film(i)); }, "mirrored"},
       {"cropped", 96, [&](int i) { return part_of(film(i), 0.1, 0.1, 0.8, 0.8); }, "cropped"},
       {"faster", 48, [&](int i) { return film(2 * i); }, "whole"},
       {"cropped and faster", 48, [&](int i) { return part_of(film(2 * i), 0.1, 0.1, 0.8, 0.8); },
@@ -222,6 +212,37 @@ TEST(Duplicates, AreFoundMirroredCroppedAndFaster) {
     EXPECT_NEAR(double(matches[0].of_start_us), 0, 5e5) << one.what;
     EXPECT_NEAR(double(matches[0].of_end_us), 6e6, 5e5) << one.what;
   }
+}
+
+// A ledger and a fingerprint file keep the looks of a source and none of its turns.
+TEST(Duplicates, AreFoundMirroredAndTurnedByTheirKeptLooksAlone) {
+  const auto film = [](int frame) { return testing::draw(5, frame, 320, 240); };
+  DuplicateIndex index;
+  index.add(edited(96, film));
+  const std::vector<Edit> edits = {
+      [&](int i) { return testing::mirrored(film(i)); },
+      [&](int i) { return testing::axes_swapped(film(i)); },
+      [&](int i) { return testing::axes_swapped(testing::mirrored(film(i))); },
+      [&](int i) { return part_of(film(i), 0.1, 0.1, 0.8, 0.8); },
+      [&](int i) { return testing::mirrored(part_of(film(i), 0.1, 0.1, 0.8, 0.8)); },
+  };
+  const std::vector<std::vector<Track>> without = {{}, std::vector<Track>(kAskedLooks)};
+  for (size_t edit = 0; edit < edits.size(); ++edit) {
+    Footage copy = edited(96, edits[edit]);
+    const auto by_turns = index.find(copy, Duplicates());
+    ASSERT_EQ(by_turns.size(), 1U) << edit;
+    for (const auto& none : without) {
+      copy.asked = none;
+      const auto matches = index.find(copy, Duplicates());
+      ASSERT_EQ(matches.size(), 1U) << edit;
+      EXPECT_STREQ(matches[0].how, by_turns[0].how);
+      EXPECT_NEAR(double(matches[0].of_start_us), 0, 5e5) << edit;
+      EXPECT_NEAR(double(matches[0].of_end_us), 6e6, 5e5) << edit;
+    }
+  }
+  Footage stranger = edited(96, [](int i) { return testing::draw(6, i, 320, 240); });
+  stranger.asked = {};
+  EXPECT_TRUE(index.find(stranger, Duplicates()).empty());
 }
 
 // Round shapes that move; what testing::draw() makes is full of straight sides.
@@ -256,7 +277,7 @@ TEST(Duplicates, AreFoundAsInsetsAnywhere) {
       const Picture small = round_shapes(i, static_cast<int>(320 * at.size) / 2 * 2,
                                          static_cast<int>(240 * at.size) / 2 * 2, 0);
       for (uint8_t& value : out.pixels) value = static_cast<uint8_t>(value / 2 + 10);
-      lay(at.mirror ? mirrored(small) : small, out, at.x, at.y);
+      lay(at.mirror ? testing::mirrored(small) : small, out, at.x, at.y);
       return out;
     });
     const auto matches = index.find(copy, Duplicates());

@@ -1,5 +1,7 @@
 #include "curate/delivery.h"
 
+#include <map>
+
 #include <gtest/gtest.h>
 
 #include "curate/config.h"
@@ -23,6 +25,41 @@ TEST(Delivery, IsItsSourcesInOrderWithoutSidecarsAndHiddenFiles) {
   for (const DeliveredFile& file : list_delivery(folder.path())) paths.push_back(file.path);
   EXPECT_EQ(paths, (std::vector<std::string>{"B.MPG", "a.mov", "b/two.mp4"}));
   EXPECT_THROW(list_delivery(folder.path() / "absent"), Error);
+}
+
+// What lies elsewhere was not delivered, and the licence for this folder does not cover it.
+TEST(Delivery, LinksAreListedAndRefused) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path delivery = folder.path() / "delivery";
+  make_folders(delivery / "film");
+  make_folders(folder.path() / "other");
+  write_file(folder.path() / "other/a.mp4", "x");
+  write_file(delivery / "film/own.mp4", "x");
+  const auto link = [&](const std::string& to, const std::string& from) {
+    std::filesystem::create_symlink(to, delivery / "film" / from);
+  };
+  link("../../other/a.mp4", "file.mp4");
+  link("../../other", "folder");
+  link("own.mp4", "inside.mp4");
+  link("nowhere.mp4", "dangling.mp4");
+  std::map<std::string, std::string> refused;
+  for (const DeliveredFile& file : list_delivery(delivery)) {
+    try {
+      open_delivered(file);
+      refused[file.path] = "";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::corrupt);
+      refused[file.path] = std::string(error.what()).substr(0, 9);
+    }
+  }
+  EXPECT_EQ(refused, (std::map<std::string, std::string>{{"film/dangling.mp4", "is a link"},
+                                                         {"film/file.mp4", "is a link"},
+                                                         {"film/folder", "is a link"},
+                                                         {"film/inside.mp4", "is a link"},
+                                                         {"film/own.mp4", ""}}));
+  write_file(folder.path() / "other/c", "everyone: NONE_VISIBLE");
+  link("../../other/c", "own.clearances");
+  EXPECT_THROW(read_clearances({"film/own.mp4", delivery / "film/own.mp4"}), Error);
 }
 
 TEST(Delivery, TellsUtf8FromOtherBytes) {
@@ -66,6 +103,13 @@ TEST(Config, RefusesWhatMakesNoSenseAndSaysWhere) {
       {"clips { longer: [64, 32] }", "clips.longer"},
       {"duplicates { max_distance: 40 }", "duplicates.max_distance"},
       {"limits { memory_mb: 1 }", "limits.memory_mb"},
+      {"limits { max_pixels: 0 }", "limits.max_pixels"},
+      {"limits { max_pixel_frames: 0 }", "limits.max_pixel_frames"},
+      {"limits { max_pixel_frames: 18446744073709551615 }", "limits.max_pixel_frames"},
+      {"quality {\n  black_luma: nan }", ":2:3: quality.black_luma is nan"},
+      {"quality { frozen_motion: -1 }", "quality.frozen_motion is -1"},
+      {"quality { blurred_sharpness: inf }", "quality.blurred_sharpness is inf"},
+      {"duplicates { min_run_ms: 0 }", "duplicates.min_run_ms"},
       {"clips { frame: 16 }", ":1:"},
       {"clips { frames: 16\n frames: 17 }", ":2:"},
   };

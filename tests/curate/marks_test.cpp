@@ -354,6 +354,32 @@ TEST_F(MarkFiles, SidecarsOfTheFileAndOfEveryFolderAboveIt) {
   EXPECT_THAT(said(marks_of("d.mkv", media)), ElementsAre("rsl unclear"));
 }
 
+// Whatever it leads to, nobody delivered it; left aside it would hide a no.
+TEST_F(MarkFiles, SidecarsThatAreLinksAreUnclear) {
+  const std::string media = testing::make_media({});
+  sidecar("elsewhere/tdmrep.json", R"({"tdm-reservation": 0})");
+  struct Case {
+    const char *link, *says;
+  };
+  for (const Case& one : {Case{"a.mkv.tdmrep.json", "tdm-reservation unclear"},
+                          {"a.mkv.rsl.xml", "rsl unclear"},
+                          {"a.mkv.c2pa", "c2pa unclear"},
+                          {"a.c2pa", "c2pa unclear"},
+                          {"tdmrep.json", "tdm-reservation unclear"},
+                          {".well-known", "tdm-reservation unclear"},
+                          {"rsl.xml", "rsl unclear"},
+                          {"license.xml", "rsl unclear"}}) {
+    const auto link = folder_.path() / one.link;
+    for (const char* to : {"elsewhere/tdmrep.json", "elsewhere", "nowhere"}) {
+      std::filesystem::create_symlink(to, link);
+      const auto marks = marks_of("a.mkv", media);
+      ASSERT_THAT(said(marks), ElementsAre(one.says)) << one.link << " " << to;
+      EXPECT_THAT(marks[0].value, HasSubstr("is a link"));
+      std::filesystem::remove(link);
+    }
+  }
+}
+
 TEST_F(MarkFiles, ManifestsThatNobodyCanReadAreNoYes) {
   const std::string bytes = testing::make_media({}) + kStoreBox;
   for (const char* library : {"", "/nowhere/libc2pa_c.so", "/etc/hostname"}) {

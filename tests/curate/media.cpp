@@ -175,6 +175,27 @@ Picture draw(unsigned seed, int frame, int width, int height) {
   return out;
 }
 
+Picture mirrored(const Picture& in) {
+  Picture out = in;
+  const auto depth = static_cast<size_t>(in.channels), width = static_cast<size_t>(in.width);
+  for (size_t i = 0; i < in.pixels.size() / depth; ++i) {
+    const size_t from = i / width * width + width - 1 - i % width;
+    std::copy_n(&in.pixels[depth * from], depth, &out.pixels[depth * i]);
+  }
+  return out;
+}
+
+Picture axes_swapped(const Picture& in) {
+  Picture out = in;
+  std::swap(out.width, out.height);
+  const auto depth = static_cast<size_t>(in.channels), width = static_cast<size_t>(in.width);
+  for (size_t i = 0; i < in.pixels.size() / depth; ++i) {
+    const size_t to = i % width * static_cast<size_t>(in.height) + i / width;
+    std::copy_n(&in.pixels[depth * i], depth, &out.pixels[depth * to]);
+  }
+  return out;
+}
+
 std::string make_media(const MediaOptions& options) {
   av_quiet();
   return Writer(options).write();

@@ -12,6 +12,8 @@
 namespace cleared::curate::testing {
 
 Picture draw(unsigned seed, int frame, int width, int height);
+Picture mirrored(const Picture& in);
+Picture axes_swapped(const Picture& in);
 
 struct MediaOptions {
   const char* container = "matroska";

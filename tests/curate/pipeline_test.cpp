@@ -8,6 +8,7 @@
 
 #include "curate/config.h"
 #include "curate/config.pb.h"
+#include "curate/encode.h"
 #include "curate/fingerprint.h"
 #include "curate/groups.h"
 #include "curate/match.h"
@@ -274,6 +275,49 @@ TEST_F(Pipeline, PacksNothingOfAWorkThatWasProtectedAfterItsIngest) {
   EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE rule = 'protected' AND "
                   "subject LIKE 'north/b.mkv sha256:%'"),
             1);
+}
+
+// Of what was recorded only kept looks are there, and no turns.
+TEST_F(Pipeline, FindsMirroredAndTurnedFootageThatWasTakenInBefore) {
+  std::vector<Picture> mirrored, turned;
+  for (int i = 0; i < 64; ++i) {
+    mirrored.push_back(testing::mirrored(testing::draw(8, i, 320, 240)));
+    turned.push_back(testing::axes_swapped(testing::mirrored(testing::draw(9, i, 320, 240))));
+  }
+  deliver_bytes("north/mirrored.webm", encode_webm(mirrored, {.fps = 16, .quality = 20}));
+  deliver_bytes("north/turned.webm", encode_webm(turned, {.fps = 16, .quality = 20}));
+  ingest();
+  ASSERT_EQ(reports_["north/mirrored.webm"].outcome, Outcome::kept);
+  ASSERT_EQ(reports_["north/turned.webm"].outcome, Outcome::kept);
+
+  const fs::path works = protected_folder(ledger());
+  for (const unsigned scene : {8U, 9U}) {
+    const fs::path work = folder_.path() / "work.mkv";
+    write_file(work, make_media({.codec = "mpeg4",
+                                 .width = 320,
+                                 .height = 240,
+                                 .scenes = {scene},
+                                 .frames_per_scene = 64}));
+    ASSERT_TRUE(add_protected(works, examine_file(work, config_.limits(), worker_).fingerprint));
+  }
+  std::map<std::string, std::string> found;
+  for (const auto& [path, match] : recorded_protected(ledger(), ProtectedWorks(works), config_)) {
+    found[path] = match.match.how;
+  }
+  EXPECT_EQ(found, (std::map<std::string, std::string>{{"north/mirrored.webm", "mirrored"},
+                                                       {"north/turned.webm", "by 90"}}));
+  EXPECT_EQ(pack("shards").left_out, 2U);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 6) << "a.mkv and b.mkv";
+
+  // A fingerprint file that is asked about has no turns either.
+  const fs::path print = folder_.path() / "mirrored.print";
+  write_file(
+      print,
+      examine_file(delivery() / "north/mirrored.webm", config_.limits(), worker_).fingerprint);
+  const Matcher matcher({.ledger = {}, .against = {works}, .worker = worker_}, config_);
+  const auto by_print = matcher.find(print);
+  ASSERT_EQ(by_print.size(), 1U);
+  EXPECT_STREQ(by_print[0].match.how, "mirrored");
 }
 
 TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {

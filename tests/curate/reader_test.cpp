@@ -175,6 +175,20 @@ TEST(Reader, StopsAtTheLimitOfPixels) {
   analyse(few, cut_off);
   EXPECT_EQ(cut_off.pts_us_size(), 5);
   EXPECT_NE(cut_off.problem(), "");
+  for (const bool keyframes : {false, true}) {
+    Reader none(media, {.max_pixel_frames = 160 * 120 - 1});
+    Analyse request;
+    request.set_keyframes(keyframes);
+    Analysis empty;
+    try {
+      analyse(none, request, empty);
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::unsupported);
+      EXPECT_NE(std::string_view(error.what()).find("limits.max_pixel_frames"),
+                std::string_view::npos);
+    }
+  }
 }
 
 }  // namespace

@@ -3,7 +3,8 @@
 
     ingest_test.py LEDGER CURATE
 
-The clips are drawn by ffmpeg. Skips (77) without it. With CLEARED_FOOTAGE=FOLDER, each file of that folder has to be explained, too.
+The clips are drawn by ffmpeg. Skips (77) without it. Each file of the sample footage has to be explained, too: of CLEARED_FOOTAGE, or where try.sh
+puts it.
 """
 import json
 import os
@@ -18,6 +19,8 @@ import time
 import unittest
 
 import bad_input_test as world_of
+
+FOOTAGE = pathlib.Path(os.environ.get("CLEARED_FOOTAGE", pathlib.Path(__file__).resolve().parents[2] / "try" / "delivery"))
 
 
 def draw(path, source="testsrc2=size=96x64:rate=24:duration=2", *options):
@@ -52,6 +55,8 @@ BOMBS = {
                               r"unsupported: frames of 16384 x 2304 are over the limit of 35389440 pixels: raise limits\.max_pixels"),
     "too many pictures": (lambda path: draw(path, "color=size=320x240:rate=50:duration=4", "-c:v", "ffv1"), "max_pixel_frames: 1000000", 0,
                           r"over the limit of 1000000 pixels, stopped at 0\.\d+ s"),
+    "one picture over what all may have": (lambda path: draw(path, "color=size=320x240:rate=50:duration=1", "-c:v", "ffv1"), "max_pixel_frames: 76799", 4,
+                                           r"unsupported: its first frame is over the limit of 76799 pixels: raise limits\.max_pixel_frames"),
     "more work than it may cost": (lambda path: draw(path, "color=size=4096x2160:rate=50:duration=5", "-c:v", "ffv1", "-g", "1"), "cpu_s: 1", 4,
                                    r"unreadable: its worker (used up its CPU time|was killed, by its CPU limit)"),
     "more time than it may take": (lambda path: draw(path, "color=size=4096x2160:rate=50:duration=5", "-c:v", "ffv1", "-g", "1"), "wall_s: 1", 4,
@@ -201,16 +206,57 @@ class Ingest(unittest.TestCase):
         self.world.must(world_of.LEDGER, "verify", self.world.db)
 
     def test_every_file_of_a_real_delivery_is_explained(self):
-        folder = pathlib.Path(os.environ.get("CLEARED_FOOTAGE", "/nowhere"))
-        if not folder.is_dir():
-            self.skipTest("no sample footage: set CLEARED_FOOTAGE")
+        if not FOOTAGE.is_dir():
+            self.skipTest(f"no sample footage in {FOOTAGE}: try.sh fetches it")
+        folder = FOOTAGE
         sidecars = (".txt", ".srt", ".json", ".csv", ".md", ".pub", ".licence")
         there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix not in sidecars}
         done = self.world.run(world_of.CURATE, "ingest", "--ledger", self.world.db, folder, "--json", "-j", "2")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
+        bad = [line for line in lines[:-1] if line["outcome"] in ("refused", "failed")]
+        self.assertEqual(done.returncode, 4 if bad else 0, done.stdout + done.stderr)
+        self.assertGreater(len(there), 0)
         self.assertEqual({line["path"] for line in lines[:-1]}, there)
         self.assertTrue(all(line["detail"] for line in lines[:-1]))
         self.assertEqual(lines[-1]["files"], len(there))
+
+    def test_links_are_refused_in_a_line_each(self):
+        outside = self.world.folder / "outside"
+        outside.mkdir()
+        shutil.copy(self.clip, outside / "other.mkv")
+        film = self.world.delivery / "film"
+        film.mkdir()
+        (film / "file.mkv").symlink_to("../../outside/other.mkv")
+        (film / "folder").symlink_to("../../outside")
+        (film / "dangling.mkv").symlink_to("nowhere.mkv")
+        os.mkfifo(film / "pipe.mkv")
+        for _ in range(2):
+            files, total = self.run_json(code=4)
+            self.assertEqual({path: file["outcome"] for path, file in files.items()},
+                             {f"film/{name}": "failed" for name in ("dangling.mkv", "file.mkv", "folder", "pipe.mkv")})
+            for name in ("dangling.mkv", "file.mkv", "folder"):
+                self.assertIn("unreadable: is a link", files[f"film/{name}"]["detail"])
+            self.assertIn("no plain file", files["film/pipe.mkv"]["detail"])
+            self.assertEqual(total["files"], 4)
+        self.assertEqual(self.status()["sources"], {})
+        look = self.world.run(world_of.CURATE, "look", self.world.delivery)
+        self.assertEqual((look.returncode, look.stdout.count("is a link")), (4, 3), look.stdout)
+
+    def test_sidecars_that_are_links_keep_the_film_out(self):
+        self.world.write("outside/yes.json", '{"tdm-reservation": 0}')
+        self.world.write("outside/people", "everyone: NONE_VISIBLE")
+        film = self.world.delivery / "film.mkv"
+        shutil.copy(self.clip, film)
+        people = self.world.delivery / "film.clearances"
+        people.symlink_to("../outside/people")
+        files, _ = self.run_json(code=4)
+        self.assertIn("clearances: film.clearances is a link", files["film.mkv"]["detail"])
+        people.unlink()
+        (self.world.delivery / "film.mkv.tdmrep.json").symlink_to("../outside/yes.json")
+        files, _ = self.run_json(code=3)
+        self.assertEqual(files["film.mkv"]["outcome"], "refused")
+        self.assertRegex(files["film.mkv"]["detail"], "mark_unclear: .*is a link")
+        self.assertEqual(self.status()["sources"], {})
 
     def test_hostile_sidecars_cost_the_caption_and_no_more(self):
         for what, (name, content, words) in SIDECARS.items():
@@ -230,4 +276,4 @@ if __name__ == "__main__":
         print("skipped: no ffmpeg")
         sys.exit(77)
     world_of.LEDGER, world_of.CURATE = sys.argv[1:3]
-    unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -57,11 +57,28 @@ class Match(unittest.TestCase):
         self.expect(0, "already", "protect", "add", "--ledger", self.world.db, prints[0])
         listed = json.loads(self.expect(0, "", "protect", "list", "--ledger", self.world.db, "--json").stdout)
         self.assertEqual(set(listed), {"name", "digest", "frames"})
-        found = self.run_curate("match", "--ledger", self.world.db, self.film, "--json")
-        self.assertIn(found.returncode, (0, 1), found.stderr)
-        for line in found.stdout.splitlines():
-            self.assertLessEqual({"file", "of", "protected", "start_us", "end_us", "of_start_us", "of_end_us", "speed",
-                                  "distance", "audio_match", "weight", "how"}, set(json.loads(line)))
+        for asked in (self.film, prints[0]):
+            with self.subTest(asked):
+                found = self.expect(1, "", "match", "--ledger", self.world.db, asked, "--json")
+                lines = [json.loads(line) for line in found.stdout.splitlines()]
+                self.assertEqual({(line["of"], line["protected"]) for line in lines}, {(FILM, False), (listed["name"], True)})
+                self.assertEqual(len(lines), 2)
+                for line in lines:
+                    self.assertLessEqual({"file", "of", "protected", "start_us", "end_us", "of_start_us", "of_end_us", "speed",
+                                          "distance", "audio_match", "weight", "how"}, set(line))
+
+    def test_a_match_is_not_hidden_by_a_file_that_cannot_be_read(self):
+        bad = self.world.write("letter.mp4", "no film")
+        for files in ((self.film, bad), (bad, self.film)):
+            self.expect(1, f"of {FILM}, distance", "match", "--ledger", self.world.db, *files)
+            self.expect(1, "match", "match", "--against", self.film, *files)
+        self.expect(4, "no match", "match", "--ledger", self.world.db, DATA / "rotated.mp4", bad)
+        delivery = self.world.folder / "offer"
+        delivery.mkdir()
+        shutil.copy(bad, delivery / "a.mp4")
+        self.expect(4, "failed", "look", "--ledger", self.world.db, delivery)
+        shutil.copy(self.film, delivery / "b.webm")
+        self.expect(1, "pictures look like", "look", "--ledger", self.world.db, delivery)
 
     def test_protecting_beside_no_ledger_is_an_error(self):
         self.expect(66, "typo.db", "protect", "add", "--ledger", self.world.path("typo.db"), self.film)

@@ -126,6 +126,7 @@ class Media(unittest.TestCase):
         with contextlib.closing(sqlite3.connect(f"file:{cls.world.db}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             cls.rows = {row["path"]: dict(row) for row in db.execute("SELECT * FROM source")}
+            cls.noted = dict(db.execute("SELECT s.path, m.note FROM measure m JOIN source s ON s.seq = m.source WHERE m.kind = 'media'").fetchall())
             cls.last = dict(db.execute(
                 "SELECT s.path, f.pts_us FROM fingerprint f JOIN source s ON s.seq = f.source ORDER BY f.first_frame").fetchall())
 
@@ -149,6 +150,7 @@ class Media(unittest.TestCase):
             with self.subTest(name):
                 notes = self.lines[name].get("notes", "")
                 self.assertIn(expected, notes)
+                self.assertEqual(self.noted.get(name, ""), notes, "on record")
                 if name in CODECS:
                     self.assertNotRegex(notes, "HDR|interlaced|rotated|audio|pixels")
 
