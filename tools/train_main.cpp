@@ -383,7 +383,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     add_output(sample, o);
 
-    if (!parse_arguments(app, argc, argv)) return exit_ok;
+    if (!tools::parse_arguments(app, argc, argv)) return tools::exit_ok;
     if (const auto code = stage()) return *code;
     if (const auto code = audit()) return *code;
     o.autoencoder = vae->parsed();

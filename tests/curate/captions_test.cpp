@@ -4,6 +4,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/utf8.h"
 #include "tests/curate/media.h"
 
 namespace cleared::curate {

@@ -8,6 +8,7 @@
 #include "curate/config.pb.h"
 #include "curate/report.h"
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 #include "tests/curate/media.h"
 
 namespace cleared::curate {
