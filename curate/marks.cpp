@@ -87,6 +87,22 @@ void walk(const Json& node, const std::string& place, int depth, std::vector<Mar
   }
 }
 
+bool is_training_mining(std::string_view label) {
+  return label == "c2pa.training-mining" || label == "cawg.training-mining";
+}
+
+// What a manifest took out of those before it. The store verifies without it, and nothing tells
+// what it said.
+void add_redactions(const Json& redactions, const std::string& place, std::vector<Mark>& out) {
+  for (const Json& redaction : redactions) {
+    const std::string uri = text_of(redaction);
+    const std::string_view label =
+        without_version(std::string_view(uri).substr(uri.rfind('/') + 1));
+    add(out, is_training_mining(label) ? label : "c2pa", MarkSays::unclear, "redacted: " + uri,
+        place);
+  }
+}
+
 void add_manifest(const std::string& label, const Json& manifest, std::vector<Mark>& out) {
   const std::string place = "C2PA manifest " + label;
   const auto assertions = manifest.find("assertions");
@@ -95,11 +111,12 @@ void add_manifest(const std::string& label, const Json& manifest, std::vector<Ma
       if (!assertion.is_object() || !assertion.contains("label")) continue;
       const std::string full = text_of(assertion["label"]);
       const std::string_view name = without_version(full);
-      if (name == "c2pa.training-mining" || name == "cawg.training-mining") {
+      if (is_training_mining(name)) {
         add_training_mining(assertion.value("data", Json()), name, place, out);
       }
     }
   }
+  add_redactions(manifest.value("redactions", Json()), place, out);
   walk(manifest, place, 0, out);
 }
 
