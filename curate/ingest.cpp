@@ -238,7 +238,7 @@ class Ingest {
   std::vector<ledger::Fact> said_again(const JudgedSource& source,
                                        const std::string& digest) const {
     std::vector<ledger::Fact> facts;
-    if (source.clearances.origin.empty()) return facts;
+    if (source.clearances.empty()) return facts;
     ledger::Statement clips(store_.db(),
                             "SELECT c.id, v.start_us, v.end_us FROM source_clip v "
                             "JOIN clip c ON c.seq = v.clip WHERE v.source = ? ORDER BY c.seq");
@@ -246,8 +246,7 @@ class Ingest {
       const auto id = parse_digest(clips.text(0));
       CLEARED_CHECK(id.has_value());
       for (const auto& finding :
-           ledger::findings_of(source.clearances.said, clips.unsigned_integer(1),
-                               clips.unsigned_integer(2), source.clearances.origin)) {
+           findings_of(source.clearances, clips.unsigned_integer(1), clips.unsigned_integer(2))) {
         facts.push_back(clearance_fact(*id, finding, ""));
       }
     }
