@@ -49,14 +49,17 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
   }
 }
 
-// A review is about what was on record before it: what is found later waits again.
+// A review is about what was on record before it, and when it was decided, to the second: what is
+// found later waits again. Of several the one decided last counts.
 void Rights::read_findings(const Store& store) {
   Statement select(store.db(),
                    "SELECT c.id, f.reason, f.value, f.origin, COALESCE((SELECT "
                    "instr(', ' || r.released || ',', ', ' || f.reason || ',') > 0 "
-                   "FROM reviewed_clip r WHERE r.clip = f.clip AND r.seq > f.seq AND "
+                   "FROM reviewed_clip r JOIN review v ON v.seq = r.seq "
+                   "WHERE r.clip = f.clip AND r.seq > f.seq AND v.at >= (SELECT m.at FROM moment m "
+                   "WHERE m.seq <= f.seq ORDER BY m.seq DESC LIMIT 1) AND "
                    "instr(', ' || r.released || ', ' || r.kept_out || ',', "
-                   "', ' || f.reason || ',') > 0 ORDER BY r.seq DESC LIMIT 1), 0) "
+                   "', ' || f.reason || ',') > 0 ORDER BY v.at DESC, r.seq DESC LIMIT 1), 0) "
                    "FROM clearance f JOIN clip c ON c.seq = f.clip ORDER BY f.seq");
   while (select.next()) {
     findings_[select.text(0)].push_back({select.text(1), select.text(2), select.text(3),
