@@ -534,6 +534,40 @@ TEST(Permit, MarksAndFindingsOnRecordAreJudgedAgain) {
   EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
 }
 
+TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
+  struct Case {
+    const char *act, *rule, *path;
+    bool counts;
+  };
+  const Case cases[] = {{"curate", "other_licence", "other/a.webm", true},
+                        {"ingest", "use_not_allowed", "other/a.webm", true},
+                        {"ingest", "no_licence", "third/a.webm", false},  // nobody's path
+                        {"curate", "unreadable", "other/a.webm", false}};
+  for (const Case& row : cases) {
+    World world;
+    world.fill();
+    std::string text = replaced(full_licence_text(), "LIC-1", "LIC-2");
+    text = replaced(std::move(text), "2026-01/**", "other/**");
+    text = replaced(std::move(text), "TRAIN, ", "");
+    world.add_licence(text);
+    ASSERT_EQ(permit_error(world), "");
+    Fact refusal;
+    refusal.mutable_refusal()->set_act(row.act);
+    refusal.mutable_refusal()->set_rule(row.rule);
+    refusal.mutable_refusal()->set_subject(std::string(row.path) +
+                                           " sha256:" + to_hex(sha256("source a")));
+    world.append({refusal});
+    EXPECT_EQ(permit_error(world).starts_with("refused: use_not_allowed"), row.counts) << row.rule;
+    const Store store(world.ledger, Access::read);
+    const Rights rights(store);
+    // By the other path alone, only the other licence counts.
+    EXPECT_EQ(rights.judge_source("other/a.webm", sha256("source a"), INGEST).licences,
+              std::vector<std::string>{"LIC-2@1"});
+    EXPECT_EQ(rights.judge_source("2026-01/a.webm", sha256("source a"), INGEST).licences.size(),
+              row.counts ? 2U : 1U);
+  }
+}
+
 TEST(Permit, AReviewReleasesWhatWasFoundBeforeItWasDecided) {
   World world;
   world.fill();

@@ -169,6 +169,39 @@ class RightsInput(unittest.TestCase):
         # Nor is it a yes afterwards.
         self.assertNotEqual(world.run(*command).returncode, 0)
 
+    def test_bytes_are_judged_at_every_path(self):
+        """Footage under a licence to train and, by another path, under one of the same licensor that does not allow it: whichever comes
+        first, and whether or not that one lets it in there, nobody trains with it."""
+        with tempfile.TemporaryDirectory() as top:
+            for number, (folders, strict, codes, lines) in enumerate((
+                    ("ab", "use: [INGEST, ENCODE]", (4, 4), ["refused   b/film.webm: other_licence: its bytes are in the ledger as a/film.webm, and here they are under "
+                                                             "TEST-2@1, too: they may be used where all agree"]),
+                    ("ba", "use: [INGEST, ENCODE]", (4, 4), ["refused   b/film.webm: other_licence"]),
+                    ("ab", "use: [CAPTION]", (4, 3), ["refused   b/film.webm: use_not_allowed"]),
+                    ("ba", "use: [CAPTION]", (4, 3), ["refused   a/film.webm: use_not_allowed"]))):
+                with self.subTest(f"{folders} {strict}"):
+                    (pathlib.Path(top) / str(number)).mkdir()
+                    world = world_of.make_world(pathlib.Path(top) / str(number))
+                    world.must(*append(world, world.licence(where=('"**"', f'"{folders[0]}/**"'))))
+                    world.must(*append(world, world.licence("two.licence", id=("TEST-1", "TEST-2"), where=('"**"', f'"{folders[1]}/**"'),
+                                                            use=("use: [INGEST, ENCODE, TRAIN]", strict))))
+                    for folder in "ab":
+                        world.deliver(f"{folder}/film.webm", WEBM)
+                    ingest = [world_of.CURATE, "ingest", "--ledger", world.db, world.delivery]
+                    for code in codes:
+                        done = world.run(*ingest)
+                        said = [line for line in done.stdout.splitlines() if line.startswith("refused ")]
+                        self.assertEqual(done.returncode, code, done.stdout)
+                        self.assertIn(lines[0], "\n".join(said))
+                    packed = world.run(world_of.CURATE, "shard", "--ledger", world.db, "--delivery", world.delivery, "--out", world.path("shards"))
+                    approved = world.run(world_of.LEDGER, "approve", world.db, "--all", "--key", world.path("approver.key"))
+                    self.assertRegex(packed.stdout + packed.stderr + approved.stderr, "use_not_allowed: .*TEST-2@1")
+                    with contextlib.closing(sqlite3.connect(world.db)) as db:
+                        self.assertEqual(db.execute("SELECT COUNT(*) FROM approval").fetchone(), (0,))
+                    path, rule = lines[0].split()[1:3]
+                    self.assertIn(rule.strip(":"), world.run(world_of.LEDGER, "why-not", world.db, path.strip(":")).stdout)
+                    world.must(world_of.LEDGER, "verify", world.db)
+
     @staticmethod
     def permits_and_licences(world):
         with contextlib.closing(sqlite3.connect(world.db)) as db:
