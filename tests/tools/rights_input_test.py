@@ -112,6 +112,8 @@ BOTH = ("licensor", "studio")
 OTHERS = ("stranger", "studio")
 OTHER_ID = (("TEST-1", "TEST-2"), ('licensor: "licensor"', 'licensor: "stranger"'))
 
+PAY = 'pay {{ {} split {{ party: "{}" share_bps: 10000 }} }}\n'
+
 # what: (prepare, exit code, words of the one line, rule on record or None)
 TABLE = {
     "two fields": (handed_in(("version: 1", "version: 1 version: 2")), 65, r"x\.licence:2:\d+: .*version", "licence_invalid"),
@@ -119,6 +121,14 @@ TABLE = {
     "text after the signatures": (handed_in(after="allows { use: [SUBLICENSE] }\n"), 65, r"note|signature", "licence_invalid"),
     "a missing unit": (handed_in(more='pay { basis: PER_SAMPLE_SECOND rate_micros: 5 split { party: "licensor" share_bps: 10000 } }\n'), 65,
                        r"x\.licence:\d+:\d+: pay\.rate_micros has no unit", "licence_invalid"),
+    "a homoglyph among those who are paid": (handed_in(more=PAY.format('basis: PER_SAMPLE_SECOND currency: "EUR" rate_micros: 5', "licens\u043er")), 65,
+                                             r"x\.licence:\d+:\d+: pay\.split\.party must be plain ASCII", "licence_invalid"),
+    "a price for seconds without one": (handed_in(more=PAY.format('basis: PER_SAMPLE_SECOND currency: "EUR"', "licensor")), 65,
+                                        r"x\.licence:\d+:\d+: pay\.basis needs a rate_micros", "licence_invalid"),
+    "a pool without a currency": (handed_in(more=PAY.format("basis: REVENUE_SHARE pool_bps: 500", "licensor")), 65,
+                                  r"x\.licence:\d+:\d+: pay\.pool_bps has no unit", "licence_invalid"),
+    "a pool of no size": (handed_in(more=PAY.format('basis: REVENUE_SHARE currency: "EUR"', "licensor")), 65,
+                          r"x\.licence:\d+:\d+: pay\.basis needs a pool_bps", "licence_invalid"),
     "the year 9999": (handed_in(("2099-12-31", "9999-12-31")), 65, r"x\.licence:\d+:\d+: licence\.valid_to must be a real end", "licence_invalid"),
     "an offset from UTC": (handed_in(("2099-12-31", "2099-12-31T00:00:00+02:00")), 65, r"x\.licence:\d+:\d+: licence\.valid_to", "licence_invalid"),
     "terms that nobody signed": (handed_in(("2020-01-01", "2020-01-02")), 77, r"x\.licence.*not signed by", "licence_invalid"),
