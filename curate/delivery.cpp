@@ -11,7 +11,6 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/utf8.h"
-#include "ledger/clearances.h"
 #include "ledger/digest.h"
 
 namespace cleared::curate {
@@ -84,18 +83,35 @@ void require_unchanged(const OpenedSource& source) {
   throw Error(Errc::corrupt, "changed while it was read: deliver it when it is whole");
 }
 
-SaidClearances read_clearances(const DeliveredFile& source) {
-  for (const fs::path& sidecar : {fs::path(source.file).replace_extension(".clearances"),
-                                  fs::path(source.file.string() + ".clearances")}) {
+std::vector<std::string> names_of_sidecars(const DeliveredFile& source) {
+  const std::string whole = source.file.string();
+  const std::string stem = fs::path(source.file).replace_extension().string();
+  return stem == whole ? std::vector{whole} : std::vector{whole, stem};
+}
+
+std::vector<SaidClearances> read_clearances(const DeliveredFile& source) {
+  std::vector<SaidClearances> out;
+  for (const std::string& begin : names_of_sidecars(source)) {
+    const fs::path sidecar = begin + ".clearances";
     const std::string name = printable(sidecar.filename().string());
     try {
       if (!has_plain_file(sidecar)) continue;
     } catch (const Error& error) {
       throw Error(error.code(), name, " ", error.what());
     }
-    return {ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name};
+    out.push_back({ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name});
   }
-  return {};
+  return out;
+}
+
+std::vector<ledger::ClipFinding> findings_of(const std::vector<SaidClearances>& all,
+                                             uint64_t start_us, uint64_t end_us) {
+  std::vector<ledger::ClipFinding> out;
+  for (const SaidClearances& one : all) {
+    const auto found = ledger::findings_of(one.said, start_us, end_us, one.origin);
+    out.insert(out.end(), found.begin(), found.end());
+  }
+  return out;
 }
 
 OpenedSource open_delivered(const DeliveredFile& source) {

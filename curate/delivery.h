@@ -8,6 +8,7 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/file.h"
+#include "ledger/clearances.h"
 #include "ledger/notes.pb.h"
 
 namespace cleared::curate {
@@ -27,13 +28,19 @@ std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
 // was not delivered. And for all else that is no plain file.
 bool has_plain_file(const std::filesystem::path& path);
 
-// What its licensor says about the people in a source: NAME.clearances beside NAME.mp4, or
-// NAME.mp4.clearances. Error{corrupt} with line and column.
+// What the names of sidecars of this file alone begin with: both "NAME.mp4" and "NAME".
+std::vector<std::string> names_of_sidecars(const DeliveredFile& source);
+
+// What its licensor says about the people in a source, in each sidecar that there is:
+// NAME.mp4.clearances, NAME.clearances. Error{corrupt} with line and column.
 struct SaidClearances {
   ledger::ClearancesText said;
-  std::string origin;  // name of the sidecar; empty: there is none
+  std::string origin;  // name of the sidecar
 };
-SaidClearances read_clearances(const DeliveredFile& source);
+std::vector<SaidClearances> read_clearances(const DeliveredFile& source);
+// What they say of the clip from `start_us` to `end_us`.
+std::vector<ledger::ClipFinding> findings_of(const std::vector<SaidClearances>& all,
+                                             uint64_t start_us, uint64_t end_us);
 
 // A source, opened once: its digest is that of the bytes which `fd` then hands to the decoder.
 struct OpenedSource {

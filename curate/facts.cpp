@@ -232,8 +232,8 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     out.set_caption(clip_caption(source.caption, clip.start_us, clip.end_us));
     // After all clips: those of a source follow one another (view source_clip).
     const Digest id = clip_id(source.digest, clip);
-    for (const ledger::ClipFinding& finding : ledger::findings_of(
-             source.clearances.said, clip.start_us, clip.end_us, source.clearances.origin)) {
+    for (const ledger::ClipFinding& finding :
+         findings_of(source.clearances, clip.start_us, clip.end_us)) {
       findings.push_back(clearance_fact(id, finding, ""));
     }
     for (const ledger::ClipFinding& finding : findings_in(analysis, clip)) {

@@ -26,7 +26,7 @@ struct JudgedSource {
   uint64_t size_bytes = 0;
   ledger::SourceVerdict rights;
   Caption caption;
-  SaidClearances clearances;
+  std::vector<SaidClearances> clearances;
 };
 
 // Error{corrupt} when the answer of a worker contradicts itself.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -218,7 +219,7 @@ class Ingest {
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
-    if (!claimed_by_others(source, digest)) return;
+    if (!claimed_by_others(source, digest)) return note_other_licences(source, path, file);
     const uint64_t duration_us = row.unsigned_integer(1);
     ledger::Fact fact;
     ledger::DuplicateRecord& twice = *fact.mutable_duplicate();
@@ -235,11 +236,33 @@ class Ingest {
     append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
   }
 
+  // Under licences that do not cover the path on record, the bytes are held to those, too: this
+  // refusal is what Rights knows it by.
+  void note_other_licences(const JudgedSource& source, const std::string& path, FileReport& file) {
+    if (source.path == path) return;
+    const auto first = [&] {
+      const std::lock_guard lock(rights_mutex_);
+      return rights_.licences_at(path, source.digest);
+    }();
+    std::string others;
+    for (const std::string& ref : source.rights.licences) {
+      if (std::find(first.begin(), first.end(), ref) == first.end())
+        others += (others.empty() ? "" : ", ") + ref;
+    }
+    if (others.empty()) return;
+    const std::string fact = "its bytes are in the ledger as " + printable(path) +
+                             ", and here they are under " + others +
+                             ", too: they may be used where all agree";
+    append({refusal_fact("curate", source.path, source.digest, "other_licence", fact)});
+    file.outcome = Outcome::refused;
+    file.detail = "other_licence: " + fact;
+  }
+
   // What a sidecar says of the clips of a source that is recorded: it may have come later.
   std::vector<ledger::Fact> said_again(const JudgedSource& source,
                                        const std::string& digest) const {
     std::vector<ledger::Fact> facts;
-    if (source.clearances.origin.empty()) return facts;
+    if (source.clearances.empty()) return facts;
     ledger::Statement clips(store_.db(),
                             "SELECT c.id, v.start_us, v.end_us FROM source_clip v "
                             "JOIN clip c ON c.seq = v.clip WHERE v.source = ? ORDER BY c.seq");
@@ -247,8 +270,7 @@ class Ingest {
       const auto id = parse_digest(clips.text(0));
       CLEARED_CHECK(id.has_value());
       for (const auto& finding :
-           ledger::findings_of(source.clearances.said, clips.unsigned_integer(1),
-                               clips.unsigned_integer(2), source.clearances.origin)) {
+           findings_of(source.clearances, clips.unsigned_integer(1), clips.unsigned_integer(2))) {
         facts.push_back(clearance_fact(*id, finding, ""));
       }
     }

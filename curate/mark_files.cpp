@@ -124,14 +124,14 @@ void add_sidecar(const fs::path& file, ReadMarks::Sidecar::Kind kind, const std:
 void add_sidecars(const DeliveredFile& file, const fs::path& delivery, ReadMarks& request,
                   std::vector<Mark>& found) {
   using Sidecar = ReadMarks::Sidecar;
-  const std::string own = file.file.string();
   const auto add = [&](const fs::path& sidecar, Sidecar::Kind kind, const std::string& path) {
     add_sidecar(sidecar, kind, path, request, found);
   };
-  add(own + ".c2pa", Sidecar::C2PA, "");
-  add(fs::path(file.file).replace_extension(".c2pa"), Sidecar::C2PA, "");
-  add(own + ".tdmrep.json", Sidecar::TDMREP, "");
-  add(own + ".rsl.xml", Sidecar::RSL, "");
+  for (const std::string& name : names_of_sidecars(file)) {
+    add(name + ".c2pa", Sidecar::C2PA, "");
+    add(name + ".tdmrep.json", Sidecar::TDMREP, "");
+    add(name + ".rsl.xml", Sidecar::RSL, "");
+  }
   // Of the folder that it is in, and each above it up to the delivery's own.
   fs::path below = file.path;
   std::string path = "/" + below.filename().generic_string();

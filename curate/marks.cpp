@@ -1,6 +1,7 @@
 #include "curate/marks.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <set>
@@ -87,6 +88,22 @@ void walk(const Json& node, const std::string& place, int depth, std::vector<Mar
   }
 }
 
+bool is_training_mining(std::string_view label) {
+  return label == "c2pa.training-mining" || label == "cawg.training-mining";
+}
+
+// What a manifest took out of those before it. The store verifies without it, and nothing tells
+// what it said.
+void add_redactions(const Json& redactions, const std::string& place, std::vector<Mark>& out) {
+  for (const Json& redaction : redactions) {
+    const std::string uri = text_of(redaction);
+    const std::string_view label =
+        without_version(std::string_view(uri).substr(uri.rfind('/') + 1));
+    add(out, is_training_mining(label) ? label : "c2pa", MarkSays::unclear, "redacted: " + uri,
+        place);
+  }
+}
+
 void add_manifest(const std::string& label, const Json& manifest, std::vector<Mark>& out) {
   const std::string place = "C2PA manifest " + label;
   const auto assertions = manifest.find("assertions");
@@ -95,11 +112,12 @@ void add_manifest(const std::string& label, const Json& manifest, std::vector<Ma
       if (!assertion.is_object() || !assertion.contains("label")) continue;
       const std::string full = text_of(assertion["label"]);
       const std::string_view name = without_version(full);
-      if (name == "c2pa.training-mining" || name == "cawg.training-mining") {
+      if (is_training_mining(name)) {
         add_training_mining(assertion.value("data", Json()), name, place, out);
       }
     }
   }
+  add_redactions(manifest.value("redactions", Json()), place, out);
   walk(manifest, place, 0, out);
 }
 
@@ -151,6 +169,57 @@ constexpr Property kProperties[] = {
      says_of_reservation},
 };
 
+// --- what a file of a folder speaks for ---
+
+// Of a URL, which may leave out its scheme; a "/" before the "://" is part of a path.
+size_t host_of(std::string_view location) {
+  if (location.starts_with("//")) return 2;
+  const size_t scheme = location.find("://");
+  return scheme == std::string_view::npos || location.find('/') < scheme ? std::string_view::npos
+                                                                         : scheme + 3;
+}
+
+std::string percent_decoded(std::string_view text) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 87 : -1;
+  };
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool coded =
+        text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
+    out += coded ? static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2])) : text[i];
+    if (coded) i += 2;
+  }
+  return out;
+}
+
+}  // namespace
+
+// Where there is doubt, it speaks for more: without the query of a URL, encoded or not. An encoded
+// "$" is a character of a name and no end.
+Speaks speaks_for(std::string_view location, std::string_view path) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  location.remove_prefix(std::min(location.find_first_not_of(kBlank), location.size()));
+  location = location.substr(0, location.find_first_of("?#"));
+  location = location.substr(0, location.find_last_not_of(kBlank) + 1);
+  if (const size_t host = host_of(location); host != std::string_view::npos) {
+    const size_t begin = location.find('/', host);
+    location = begin == std::string_view::npos ? "/" : location.substr(begin);
+  }
+  const bool to_the_end = location.ends_with('$');
+  if (to_the_end) location.remove_suffix(1);
+  std::string pattern =
+      std::filesystem::path(percent_decoded(location)).lexically_normal().generic_string();
+  if (!pattern.empty() && pattern[0] != '/' && pattern[0] != '*') return Speaks::unclear;
+  pattern += to_the_end ? '$' : '*';
+  for (const std::string& form : {std::string(path), percent_decoded(path)}) {
+    if (matches_location(pattern, form) || form == pattern) return Speaks::yes;
+  }
+  return Speaks::no;
+}
+
+namespace {
+
 // --- RSL ---
 
 std::string_view local_name(const pugi::xml_node& node) {
@@ -178,12 +247,29 @@ std::vector<std::string> words_of(std::string_view text) {
   return out;
 }
 
-// The path of a URL, or the path that it is.
-std::string_view path_of(std::string_view url) {
-  const size_t host = url.find("://");
-  if (host == std::string_view::npos) return url;
-  const size_t path = url.find('/', host + 3);
-  return path == std::string_view::npos ? "/" : url.substr(path);
+// All of its text, whatever stands between; nothing when an element does.
+std::optional<std::string> plain_text(const pugi::xml_node& node) {
+  std::string out;
+  for (const pugi::xml_node& child : node.children()) {
+    if (child.type() == pugi::node_element) return std::nullopt;
+    out += child.value();
+  }
+  return out;
+}
+
+// The words of RSL's usage vocabulary in it. What is none is unclear.
+std::vector<std::string> usages_of(const pugi::xml_node& node, std::string_view place,
+                                   std::vector<Mark>& out) {
+  const auto text = plain_text(node);
+  if (!text) {
+    add(out, "rsl", MarkSays::unclear, std::string(node.name()) + " has elements in it", place);
+    return {};
+  }
+  std::vector<std::string> words = words_of(*text);
+  for (const std::string& word : words) {
+    if (rsl_usage(word) == RslUsage::unknown) add(out, "rsl", MarkSays::unclear, word, place);
+  }
+  return words;
 }
 
 void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
@@ -194,10 +280,9 @@ void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
       add(out, "rsl", MarkSays::no, "prohibits some users or places", place);
       continue;
     }
-    for (const std::string& word : words_of(prohibits.child_value())) {
-      const RslUsage usage = rsl_usage(word);
-      if (usage == RslUsage::training) add(out, "rsl", MarkSays::no, "prohibits " + word, place);
-      if (usage == RslUsage::unknown) add(out, "rsl", MarkSays::unclear, word, place);
+    for (const std::string& word : usages_of(prohibits, place, out)) {
+      if (rsl_usage(word) == RslUsage::training)
+        add(out, "rsl", MarkSays::no, "prohibits " + word, place);
     }
   }
   for (const pugi::xml_node& node : children(licence, "permits")) {
@@ -206,10 +291,8 @@ void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
       continue;
     }
     permits = true;
-    for (const std::string& word : words_of(node.child_value())) {
-      const RslUsage usage = rsl_usage(word);
-      permits_training = permits_training || usage == RslUsage::training;
-      if (usage == RslUsage::unknown) add(out, "rsl", MarkSays::unclear, word, place);
+    for (const std::string& word : usages_of(node, place, out)) {
+      permits_training = permits_training || rsl_usage(word) == RslUsage::training;
     }
   }
   if (permits && !permits_training)
@@ -289,7 +372,12 @@ void marks_of_tdmrep(std::string_view text, std::string_view path, std::string_v
       continue;
     }
     const std::string location = rule.contains("location") ? text_of(rule["location"]) : "/";
-    if (!path.empty() && !matches_location(location, path)) continue;
+    const Speaks speaks = path.empty() ? Speaks::yes : speaks_for(location, path);
+    if (speaks == Speaks::no) continue;
+    if (speaks == Speaks::unclear) {
+      add(out, "tdm-reservation", MarkSays::unclear, "location " + location, place);
+      continue;
+    }
     const std::string value =
         rule.contains("tdm-reservation") ? text_of(rule["tdm-reservation"]) : "nothing";
     add(out, "tdm-reservation", says_of_reservation(value), value, place);
@@ -299,15 +387,21 @@ void marks_of_tdmrep(std::string_view text, std::string_view path, std::string_v
 void marks_of_rsl(std::string_view xml, std::string_view path, std::string_view place,
                   std::vector<Mark>& out) {
   pugi::xml_document document;
-  const bool parsed = bool(document.load_buffer(xml.data(), xml.size()));
+  const bool parsed = bool(
+      document.load_buffer(xml.data(), xml.size(), pugi::parse_default | pugi::parse_ws_pcdata));
   const pugi::xml_node root = document.document_element();
   const auto contents = children(root, "content");
   if (!parsed || local_name(root) != "rsl" || contents.empty()) {
     return add(out, "rsl", MarkSays::unclear, "is no RSL document", place);
   }
   for (const pugi::xml_node& content : contents) {
-    const std::string_view url = content.attribute("url").value();
-    if (!path.empty() && !matches_location(path_of(url), path)) continue;
+    const std::string url = content.attribute("url").value();
+    const Speaks speaks = path.empty() ? Speaks::yes : speaks_for(url, path);
+    if (speaks == Speaks::no) continue;
+    if (speaks == Speaks::unclear) {
+      add(out, "rsl", MarkSays::unclear, "url " + url, place);
+      continue;
+    }
     const auto licences = children(content, "license");
     if (licences.empty()) add(out, "rsl", MarkSays::unclear, "content without a license", place);
     for (const pugi::xml_node& licence : licences) add_rsl_licence(licence, place, out);

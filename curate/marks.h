@@ -33,6 +33,11 @@ void marks_of_tdmrep(std::string_view json, std::string_view path, std::string_v
 void marks_of_rsl(std::string_view xml, std::string_view path, std::string_view place,
                   std::vector<Mark>& out);
 
+// Does a rule for this location (TDMRep's `location`, RSL's `url`: a path, a pattern or a URL,
+// whose path counts) speak for `path`? What is none of these is unclear.
+enum class Speaks { no, yes, unclear };
+Speaks speaks_for(std::string_view location, std::string_view path);
+
 // Does a path match a pattern of RFC 9309, section 2.2.2: a prefix, with "*" for any run of
 // characters and "$" at the end for the end?
 bool matches_location(std::string_view pattern, std::string_view path);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ledger/attestation.h"
+#include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/clearances.h"
 #include "ledger/digest.h"
@@ -30,7 +31,7 @@ uint64_t Admission::one(const Digest& key, uint64_t seq, std::string_view what) 
   return found.front();
 }
 
-void Admission::admit(uint64_t seq, const Fact& fact) const {
+void Admission::admit(uint64_t seq, uint64_t at_us, const Fact& fact) const {
   switch (fact.kind_case()) {
     case Fact::kKey:
       return check(seq, fact.key());
@@ -65,7 +66,7 @@ void Admission::admit(uint64_t seq, const Fact& fact) const {
     case Fact::kClearance:
       return check(seq, fact.clearance());
     case Fact::kReview:
-      return check(seq, fact.review());
+      return check(seq, at_us, fact.review());
     case Fact::kState:
       if (fact.state().size() != seq) reject("state", "is of another number of records");
       return;
@@ -214,10 +215,24 @@ void Admission::check(uint64_t seq, const ClearanceRecord& clearance) const {
   }
 }
 
-void Admission::check(uint64_t seq, const ReviewRecord& record) const {
+// What was decided counts from when it was decided (Rights::read_findings): neither an hour that is
+// still to come, nor an old decision again under one more signature, may release what is found
+// later.
+void Admission::check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) const {
   const Note note = parse_note(record.note());
   const Review review = parse_noted<ReviewText>(note, "review").review();
   check_review(review);
+  if (parse_time(review.at()).value_or(UINT64_MAX) > at_us + kClockSkewUs) {
+    reject("review",
+           "its time, " + review.at() + ", is still to come; it is " + format_time(at_us));
+  }
+  Statement before(db_, "SELECT note, seq FROM review WHERE at = ? AND seq < ?");
+  for (before.with(review.at(), seq); before.next();) {
+    if (parse_note(before.text(0)).text == note.text) {
+      reject("review", "what it says is on record " + before.text(1) +
+                           ", with other signatures: decide again to say it again");
+    }
+  }
   for (const Review::Decision& decision : review.decision()) {
     const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
     one(subject_key_of("clip", clip.text()), seq, "review: clip " + decision.clip());

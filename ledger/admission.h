@@ -25,9 +25,9 @@ class Admission {
   Admission(const Database& db, Find find, const Authority& authority)
       : db_(db), find_(std::move(find)), authority_(authority) {}
 
-  // Error{corrupt} or Error{permission} when the fact may not be record `seq`. The tables must hold
-  // the rows of all records before it; rows of later ones are not looked at.
-  void admit(uint64_t seq, const Fact& fact) const;
+  // Error{corrupt} or Error{permission} when the fact may not be record `seq`, made at `at_us`. The
+  // tables must hold the rows of all records before it; rows of later ones are not looked at.
+  void admit(uint64_t seq, uint64_t at_us, const Fact& fact) const;
   // Of this kind nothing more is asked than that it has rows: that what they refer to is there.
   static bool rows_say_all(const Fact& fact);
 
@@ -63,7 +63,7 @@ class Admission {
   Consumed consumed_by(uint64_t receipt, uint64_t seq, const CheckpointRecord& checkpoint) const;
   static void check(const MarkRecord& mark);
   void check(uint64_t seq, const ClearanceRecord& clearance) const;
-  void check(uint64_t seq, const ReviewRecord& record) const;
+  void check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) const;
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
                       const TrainingStatement& statement) const;
   void check_foreign(uint64_t seq, const Digest& permit, const TrainingStatement& statement) const;

@@ -22,7 +22,6 @@ namespace {
 
 constexpr uint64_t kHourUs = 3'600'000'000;
 constexpr uint64_t kMaxPermitHours = 168;
-constexpr uint64_t kClockSkewUs = 300'000'000;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
 constexpr uint64_t kMaxProofBytes = uint64_t{1} << 30;

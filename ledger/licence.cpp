@@ -80,6 +80,15 @@ void check_offer(const LicenceText& terms, const Require& require) {
             "pay.currency must be three capitals, as \"EUR\"");
     require(!pay.has_rate_micros() || pay.has_currency(),
             "pay.rate_micros has no unit: say which currency");
+    require(!pay.has_pool_bps() || pay.has_currency(),
+            "pay.pool_bps has no unit: say which currency");
+    // Without it nothing would ever be owed, and no statement would show why.
+    const bool shares = pay.basis() == Pay::REVENUE_SHARE, free = pay.basis() == Pay::NO_FEE;
+    require(shares || free || pay.has_rate_micros(), "pay.basis needs a rate_micros");
+    require(!shares || pay.has_pool_bps(), "pay.basis needs a pool_bps");
+    for (const auto& split : pay.split()) {
+      require(is_plain(split.party()), "pay.split.party must be plain ASCII, no spaces");
+    }
   }
 }
 

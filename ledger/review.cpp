@@ -137,14 +137,15 @@ Fact review_fact(const Store& store, const std::string& note) {
   check_review(review);
   Statement known(store.db(),
                   "SELECT 1 FROM clearance f JOIN clip c ON c.seq = f.clip "
-                  "WHERE c.id = ? AND f.reason = ?");
+                  "WHERE c.id = ? AND f.reason = ? AND ? >= (SELECT m.at FROM moment m "
+                  "WHERE m.seq <= f.seq ORDER BY m.seq DESC LIMIT 1)");
   for (const Review::Decision& decision : review.decision()) {
     const std::string id = to_hex(require_digest_name(decision.clip(), "review.decision.clip"));
     const auto require = [&](int reason) {
       const std::string word = reason_word(static_cast<Reason::Value>(reason));
-      if (!known.with(id, word).next()) {
+      if (!known.with(id, word, review.at()).next()) {
         throw Error(Errc::corrupt, "review: clip ", decision.clip(), ": no ", word,
-                    " is on record for it");
+                    " is on record for it, or was at ", review.at());
       }
     };
     for (const int reason : decision.release()) require(reason);

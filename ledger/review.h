@@ -35,7 +35,7 @@ std::string review_html(const Store& store, const std::vector<WaitingClip>& clip
 std::string review_form(const std::vector<WaitingClip>& clips, uint64_t now_us);
 
 // Who signed a review is checked by Store::append. Error{corrupt} when it decides about a reason
-// that is not on record for its clip.
+// that was not on record for its clip when it was decided.
 Fact review_fact(const Store& store, const std::string& note);
 
 }  // namespace cleared::ledger

@@ -41,6 +41,7 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
                          "SELECT EXISTS (SELECT 1 FROM licence n WHERE n.document_digest NOT IN "
                          "(SELECT digest FROM document))") != 0;
   read_findings(store);
+  read_paths(store);
   Statement marks(store.db(), "SELECT source, name, says, value, place FROM mark ORDER BY seq");
   while (marks.next()) {
     marks_[marks.text(0)].push_back({marks.text(1),
@@ -49,18 +50,43 @@ Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
   }
 }
 
-// A review is about what was on record before it: what is found later waits again.
+// A review is about what was on record before it, and when it was decided, to the second: what is
+// found later waits again. Of several the one decided last counts.
 void Rights::read_findings(const Store& store) {
   Statement select(store.db(),
                    "SELECT c.id, f.reason, f.value, f.origin, COALESCE((SELECT "
                    "instr(', ' || r.released || ',', ', ' || f.reason || ',') > 0 "
-                   "FROM reviewed_clip r WHERE r.clip = f.clip AND r.seq > f.seq AND "
+                   "FROM reviewed_clip r JOIN review v ON v.seq = r.seq "
+                   "WHERE r.clip = f.clip AND r.seq > f.seq AND v.at >= (SELECT m.at FROM moment m "
+                   "WHERE m.seq <= f.seq ORDER BY m.seq DESC LIMIT 1) AND "
                    "instr(', ' || r.released || ', ' || r.kept_out || ',', "
-                   "', ' || f.reason || ',') > 0 ORDER BY r.seq DESC LIMIT 1), 0) "
+                   "', ' || f.reason || ',') > 0 ORDER BY v.at DESC, r.seq DESC LIMIT 1), 0) "
                    "FROM clearance f JOIN clip c ON c.seq = f.clip ORDER BY f.seq");
   while (select.next()) {
     findings_[select.text(0)].push_back({select.text(1), select.text(2), select.text(3),
                                          is_releasable(select.text(1)) && select.integer(4) != 0});
+  }
+}
+
+// Bytes come by another path where ingest refused them there, or took nothing in but noted that
+// another licence covers them (curate/ingest.cpp). A refusal's subject is "PATH sha256:HEX".
+void Rights::read_paths(const Store& store) {
+  constexpr std::string_view kMark = " sha256:";
+  Statement refusals(store.db(),
+                     "SELECT subject FROM refusal WHERE act = 'ingest' OR "
+                     "(act = 'curate' AND rule = 'other_licence') ORDER BY seq");
+  Statement source(store.db(), "SELECT path FROM source WHERE seq = ?");
+  while (refusals.next()) {
+    const std::string subject = refusals.text(0);
+    const size_t at = subject.rfind(kMark);
+    if (at == std::string::npos) continue;
+    const auto digest = parse_digest(std::string_view(subject).substr(at + kMark.size()));
+    const auto found =
+        digest ? store.find(subject_key_of("source", digest->text())) : std::vector<uint64_t>();
+    if (found.empty() || !source.with(found.front()).next()) continue;
+    Paths& paths = paths_[*digest];
+    paths.of_source = source.text(0);
+    paths.others.push_back(subject.substr(0, at));
   }
 }
 
@@ -69,13 +95,30 @@ std::span<const ClipFinding> Rights::findings_of(std::string_view id) const {
   return found == findings_.end() ? std::span<const ClipFinding>() : found->second;
 }
 
+std::vector<std::string> Rights::licences_at(std::string_view path, const Digest& digest) const {
+  std::vector<std::string> out;
+  for (const Entry& entry : licences_) {
+    if (entry.readable && covers(entry.terms, path, digest)) out.push_back(entry.ref);
+  }
+  return out;
+}
+
 SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, const Act& act,
                                    std::span<const Mark> marks,
                                    std::span<const ClipFinding> findings) const {
   SourceVerdict out;
   std::vector<CoveringLicence> covering;
+  std::vector<std::string_view> paths{path};
+  if (!paths_.empty()) {
+    const auto known = paths_.find(digest);
+    if (known != paths_.end() && known->second.of_source == path)
+      paths.insert(paths.end(), known->second.others.begin(), known->second.others.end());
+  }
   for (const Entry& entry : licences_) {
-    if (!entry.readable || !covers(entry.terms, path, digest)) continue;
+    const bool covered = entry.readable && std::any_of(paths.begin(), paths.end(), [&](auto one) {
+                           return covers(entry.terms, one, digest);
+                         });
+    if (!covered) continue;
     out.licences.push_back(entry.ref);
     if (out.licensor.empty()) out.licensor = entry.terms.licence().licensor();
     covering.push_back({&entry.terms, entry.revoked});

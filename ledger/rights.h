@@ -28,15 +28,19 @@ class Rights {
   explicit Rights(const Store& store);
 
   // May this file, as delivered, be used so now? `path` is its path in the delivery. Every licence
-  // that covers it must say yes: what is derived from several inherits the strictest. Marks on
-  // record for these bytes count always; `marks` are those that are not on record yet. `findings`
-  // are of a clip of it.
+  // that covers it must say yes: what is derived from several inherits the strictest. With the path
+  // of a source on record, every licence that covers another path by which its bytes came must,
+  // too. Marks on record for these bytes count always; `marks` are those that are not on record
+  // yet. `findings` are of a clip of it.
   SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act,
                              std::span<const Mark> marks = {},
                              std::span<const ClipFinding> findings = {}) const;
   SourceVerdict judge_source(std::string_view path, const Digest& digest, Use use) const {
     return judge_source(path, digest, Act{use});
   }
+
+  // "id@version" of every licence that covers these bytes at this path alone, sorted.
+  std::vector<std::string> licences_at(std::string_view path, const Digest& digest) const;
 
   // What is on record about a clip, with what reviews made of it; empty for most. `id` in hex.
   std::span<const ClipFinding> findings_of(std::string_view id) const;
@@ -55,9 +59,16 @@ class Rights {
     bool readable = true;
     LicenceText terms;
   };
+  // A source whose bytes came by other paths, too.
+  struct Paths {
+    std::string of_source;
+    std::vector<std::string> others;
+  };
   void read_findings(const Store& store);
+  void read_paths(const Store& store);
 
   std::vector<Entry> licences_;
+  std::map<Digest, Paths> paths_;
   std::map<std::string, std::vector<Mark>, std::less<>> marks_;            // by digest, hex
   std::map<std::string, std::vector<ClipFinding>, std::less<>> findings_;  // by clip, hex
   std::string day_;

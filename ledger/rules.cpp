@@ -167,7 +167,7 @@ May this footage be used so, now? Each question below must be answered with yes.
 and then, in words, the fact that decided, with the licence, the shard or the sample. Nothing turns a rule off. Three things hold everywhere:
 
 - **Closed vocabulary.** What the licence does not list is refused, and so is a word that nobody knows. `"*"` lists everything, and an exclusion goes before it.
-- **Strictest of several.** What is under several licences, or was made from several sources, may be used only if every one of them says yes.
+- **Strictest of several.** What is under several licences, whether at one path or by several paths that the same bytes came by, or was made from several sources, may be used only if every one of them says yes.
 - **Days are UTC, and both ends count.** A licence from 2026-01-01 to 2026-12-31 holds from the first second of the one day to the last of the other, by the later of the host's clock and the newest record.
 )";
 
@@ -196,7 +196,7 @@ constexpr std::string_view kAfter = R"(
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
 | sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |
 
-`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`. `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
 )";
 
 }  // namespace

@@ -181,7 +181,7 @@ struct Store::Memory {
     const Fact& fact = *prepared.fact;
     try {
       if (!Admission::rows_say_all(fact)) writer.flush();  // it may be judged by rows before it
-      admission.admit(seq, fact);
+      admission.admit(seq, at_us, fact);
       if (prepared.rows == 0) rows_of(seq, fact, authority, writer);
       for (size_t i = 0; i < prepared.rows; ++i) {
         writer.add(rows->rows()[prepared.first_row + i], seq);

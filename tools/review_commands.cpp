@@ -99,7 +99,7 @@ int review(const ReviewOptions& o) {
   if (!o.html.empty()) write_file(o.html, review_html(store, clips));
   if (!o.form.empty()) {
     if (clips.empty()) throw Error(Errc::not_found, "review --form: no clip waits");
-    write_file(o.form, review_form(clips, now_us()));
+    write_file(o.form, review_form(clips, judging_time_us(store)));
   }
   if (o.json) {
     print_json(to_json(clips));

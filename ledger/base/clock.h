@@ -11,6 +11,9 @@ namespace cleared {
 
 uint64_t now_us();
 
+// How far clocks of two machines may be apart where one judges what the other dated.
+constexpr uint64_t kClockSkewUs = 300'000'000;
+
 // "2026-01-31T23:59:59Z"; parts of a second are cut off.
 std::string format_time(uint64_t us);
 std::optional<uint64_t> parse_time(std::string_view text);

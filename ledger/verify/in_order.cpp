@@ -41,9 +41,9 @@ class OrderedRows : public RowSink {
     cursors_.at(TableId::moment).expect(cells, [](const RowCell&, int64_t, int) {});
   }
 
-  void record(uint64_t seq, std::string_view bytes) {
+  void record(uint64_t seq, const RecordView& record) {
     Fact fact;
-    if (!fact.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    if (!fact.ParseFromArray(record.fact.data(), static_cast<int>(record.fact.size()))) {
       throw Error(Errc::corrupt, "does not parse");
     }
     rows_of(seq, fact, out_.authority, *this);
@@ -57,7 +57,7 @@ class OrderedRows : public RowSink {
       out_.authority.add(
           seq, parse_noted<PolicyText>(parse_note(fact.policy().note()), "policy").policy());
     }
-    admission_.admit(seq, fact);
+    admission_.admit(seq, record.at_us, fact);
   }
 
   void row(TableId table, std::span<const RowCell> cells) override {
@@ -128,7 +128,7 @@ InOrder check_in_order(const Database& db, const LogReading& log, Findings& find
     }
     const std::string bytes = entries.read(seq);
     try {
-      in_order.record(seq, parse_record(bytes).fact);
+      in_order.record(seq, parse_record(bytes));
     } catch (const Error& error) {
       // After a changed record others may not fit for that reason alone.
       if (!findings.any_doubt()) findings.add(record_name(seq), error.what());

@@ -84,6 +84,25 @@ TEST(Delivery, DigestIsOfTheBytesDelivered) {
   EXPECT_EQ(opened.size_bytes, 3U);
 }
 
+TEST(Delivery, ClearancesAreThoseOfEverySidecar) {
+  const testing::TemporaryFolder folder;
+  const DeliveredFile film{"film.mp4", folder.path() / "film.mp4"};
+  const auto reasons = [&] {
+    std::string out;
+    for (const auto& finding : findings_of(read_clearances(film), 0, 1'000'000)) {
+      out += finding.reason + " of " + finding.origin + "; ";
+    }
+    return out;
+  };
+  EXPECT_EQ(reasons(), "");
+  write_file(folder.path() / "film.clearances", "clip { music: NONE }");
+  EXPECT_EQ(reasons(), "music of film.clearances; ");
+  write_file(folder.path() / "film.mp4.clearances", "clip { minors: true }");
+  EXPECT_EQ(reasons(), "minors of film.mp4.clearances; music of film.clearances; ");
+  write_file(folder.path() / "film.clearances", "clip { music: SOME }");
+  EXPECT_THROW(reasons(), Error);
+}
+
 TEST(Config, RefusesWhatMakesNoSenseAndSaysWhere) {
   const testing::TemporaryFolder folder;
   const auto file = folder.path() / "c.textproto";

@@ -105,6 +105,14 @@ TEST(C2paMarks, AreReadFromEveryManifestUnderBothLabels) {
        {"plus.data-mining no"}},
       {store_of(entry("c2pa.training-mining", yes), "Invalid"),
        {"c2pa unclear", "c2pa.training-mining allowed"}},
+      {R"({"manifests": {"urn:c2pa:1": {"assertions": [], "redactions": [
+           "self#jumbf=/c2pa/urn:c2pa:0/c2pa.assertions/cawg.training-mining.v2__1",
+           "self#jumbf=/c2pa/urn:c2pa:0/c2pa.assertions/c2pa.metadata", 1]}},
+           "validation_state": "Valid"})",
+       {"cawg.training-mining unclear", "c2pa unclear", "c2pa unclear"}},
+      {R"({"manifests": {"urn:c2pa:1": {"redactions": []}}, "validation_state": "Valid"})", {}},
+      {R"({"manifests": {"urn:c2pa:1": {"redactions": "x"}}, "validation_state": "Valid"})",
+       {"c2pa unclear"}},
       {R"({"manifests": {}})", {"c2pa unclear"}},
       {"{", {"c2pa unclear"}},
       {"[]", {"c2pa unclear"}},
@@ -189,6 +197,18 @@ TEST(TdmRep, SpeaksForTheLocationsThatItNames) {
        "/a.mp4",
        {"tdm-reservation allowed", "tdm-reservation no"}},
       {R"({"tdm-reservation": 1})", "/a.mp4", {"tdm-reservation no"}},
+      {R"([{"location": "/my%20film.mp4", "tdm-reservation": 1}])",
+       "/my film.mp4",
+       {"tdm-reservation no"}},
+      {R"([{"location": "https://a.example/films/*.mp4$", "tdm-reservation": 1}])",
+       "/films/a.mp4",
+       {"tdm-reservation no"}},
+      {R"([{"location": "films/a.mp4", "tdm-reservation": 0}])",
+       "/films/b.mp4",
+       {"tdm-reservation unclear"}},
+      {R"([{"location": ["/a.mp4"], "tdm-reservation": 1}])",
+       "/a.mp4",
+       {"tdm-reservation unclear"}},
       {R"([{"location": "/"}])", "/a.mp4", {"tdm-reservation unclear"}},
       {R"([{"location": "/", "tdm-reservation": true}])", "/a", {"tdm-reservation unclear"}},
       {R"([1])", "/a", {"tdm-reservation unclear"}},
@@ -223,6 +243,13 @@ TEST(Rsl, PermitsTrainingOnlyWithoutConditions) {
       {rsl(R"(<permits type="usage">ai-train</permits><payment type="free"/>)"), {"rsl allowed"}},
       {rsl(R"(<permits type="user">education</permits>)"), {"rsl no"}},
       {rsl(R"(<permits type="usage">ai-dream</permits>)"), {"rsl unclear", "rsl no"}},
+      {rsl(R"(<prohibits type="usage">search<![CDATA[ ai-train]]></prohibits>)"), {"rsl no"}},
+      {rsl(R"(<prohibits type="usage">search<!-- --> ai-train</prohibits>)"), {"rsl no"}},
+      {rsl(R"(<prohibits type="usage"><![CDATA[search]]> <![CDATA[ai-train]]></prohibits>)"),
+       {"rsl no"}},
+      {rsl(R"(<prohibits type="usage">search<b>ai-train</b></prohibits>)"), {"rsl unclear"}},
+      {rsl(R"(<permits type="usage">ai-train<b>search</b></permits>)"), {"rsl unclear", "rsl no"}},
+      {rsl(R"(<prohibits type="usage">all</prohibits>)", "films/"), {"rsl unclear"}},
       {rsl("", "/elsewhere/"), {}},
       {rsl(R"(<prohibits type="usage">all</prohibits>)", "https://a.example/films/*"), {"rsl no"}},
       {R"(<r:rsl xmlns:r="https://rslstandard.org/rsl"><r:content url="/"/></r:rsl>)",
@@ -254,6 +281,42 @@ TEST(Location, IsAPatternOfRobotsTxt) {
   };
   for (const Case& row : cases) {
     EXPECT_EQ(matches_location(row.pattern, row.path), row.matches) << row.pattern << row.path;
+  }
+}
+
+TEST(Location, SpeaksForAPathHoweverItIsWritten) {
+  struct Case {
+    const char *location, *path;
+    Speaks speaks;
+  };
+  const Case cases[] = {
+      {"/a%20b.mp4", "/a b.mp4", Speaks::yes},
+      {"/a%20b.mp4", "/a%20b.mp4", Speaks::yes},  // the name itself is encoded
+      {"/a%2520b.mp4", "/a%20b.mp4", Speaks::yes},
+      {"/a b.mp4", "/a%20b.mp4", Speaks::yes},
+      {"/caf%c3%A9$", "/caf\xC3\xA9", Speaks::yes},
+      {"/a%2", "/a%2b", Speaks::yes},
+      {"https://a.example/a.mp4$", "/a.mp4", Speaks::yes},
+      {"https://a.example", "/a.mp4", Speaks::yes},
+      {"//a.example/a.mp4", "/a.mp4", Speaks::yes},
+      {"*://a.example/a.mp4", "/a.mp4", Speaks::yes},
+      {"https://a.example/b", "/a.mp4", Speaks::no},
+      {"/a.mp4?x=1#top", "/a.mp4", Speaks::yes},
+      {"/see?url=https://a.example/a.mp4", "/a.mp4", Speaks::no},
+      {" /b/../%2E/a.mp4\n", "/a.mp4", Speaks::yes},
+      {"/a%24", "/a$.mp4", Speaks::yes},
+      {"/a%24$", "/a$", Speaks::yes},
+      {"/a$", "/a$", Speaks::yes},
+      {"/a$", "/a.mp4", Speaks::no},
+      {"*.mp4$", "/a.mp4", Speaks::yes},
+      {"", "/a.mp4", Speaks::yes},
+      {"a.mp4", "/a.mp4", Speaks::unclear},
+      {"*/../a.mp4", "/a.mp4", Speaks::unclear},
+      {"https:a.mp4", "/a.mp4", Speaks::unclear},
+      {"\\a.mp4", "/a.mp4", Speaks::unclear},
+  };
+  for (const Case& row : cases) {
+    EXPECT_EQ(speaks_for(row.location, row.path), row.speaks) << row.location << " " << row.path;
   }
 }
 
@@ -350,6 +413,13 @@ TEST_F(MarkFiles, SidecarsOfTheFileAndOfEveryFolderAboveIt) {
               ElementsAre("tdm-reservation allowed", "rsl no", "tdm-reservation no"));
   EXPECT_THAT(said(marks_of("2026/b.mkv", media)), ElementsAre("tdm-reservation no"));
   EXPECT_THAT(marks_of("c.mkv", media), IsEmpty());
+  for (const char* name : {"e", "e.mkv"}) {
+    sidecar(std::string(name) + ".tdmrep.json", R"({"tdm-reservation": 1})");
+    sidecar(std::string(name) + ".rsl.xml", "<rsl/>");
+    EXPECT_THAT(said(marks_of("e.mkv", media)), ElementsAre("tdm-reservation no", "rsl unclear"));
+    std::filesystem::remove(folder_.path() / (std::string(name) + ".tdmrep.json"));
+    std::filesystem::remove(folder_.path() / (std::string(name) + ".rsl.xml"));
+  }
   sidecar("d.mkv.rsl.xml", std::string(2 << 20, ' '));
   EXPECT_THAT(said(marks_of("d.mkv", media)), ElementsAre("rsl unclear"));
 }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ledger/base/clock.h"
 #include "ledger/digest.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
@@ -496,10 +497,13 @@ Fact clearance_fact(const char* reason, const char* value) {
   fact.mutable_clearance()->set_origin("here");
   return fact;
 }
-Fact review_of(const char* decision, const SignerKey& key) {
+// Decided `later_s` seconds from now.
+Fact review_of(const char* decision, const SignerKey& key, int later_s = 0) {
+  const std::string at =
+      format_time(now_us() + static_cast<uint64_t>(int64_t{later_s} * 1'000'000));
   Fact fact;
   fact.mutable_review()->set_note(
-      sign_text("review {\n  at: \"2026-01-02T03:04:05Z\"\n  decision {\n    clip: \"" +
+      sign_text("review {\n  at: \"" + at + "\"\n  decision {\n    clip: \"" +
                     digest_name(sha256("clip 1")) + "\"\n    " + decision + "\n  }\n}\n",
                 {&key}));
   return fact;
@@ -527,6 +531,75 @@ TEST(Permit, MarksAndFindingsOnRecordAreJudgedAgain) {
   EXPECT_THAT(permit_error(world), StartsWith("refused: clearance_unknown"));
   world.append({mark_fact("rsl", "no")});
   EXPECT_THAT(permit_error(world), StartsWith("refused: mark_says_no"));
+  EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
+}
+
+TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
+  struct Case {
+    const char *act, *rule, *path;
+    bool counts;
+  };
+  const Case cases[] = {{"curate", "other_licence", "other/a.webm", true},
+                        {"ingest", "use_not_allowed", "other/a.webm", true},
+                        {"ingest", "no_licence", "third/a.webm", false},  // nobody's path
+                        {"curate", "unreadable", "other/a.webm", false}};
+  for (const Case& row : cases) {
+    World world;
+    world.fill();
+    std::string text = replaced(full_licence_text(), "LIC-1", "LIC-2");
+    text = replaced(std::move(text), "2026-01/**", "other/**");
+    text = replaced(std::move(text), "TRAIN, ", "");
+    world.add_licence(text);
+    ASSERT_EQ(permit_error(world), "");
+    Fact refusal;
+    refusal.mutable_refusal()->set_act(row.act);
+    refusal.mutable_refusal()->set_rule(row.rule);
+    refusal.mutable_refusal()->set_subject(std::string(row.path) +
+                                           " sha256:" + to_hex(sha256("source a")));
+    world.append({refusal});
+    EXPECT_EQ(permit_error(world).starts_with("refused: use_not_allowed"), row.counts) << row.rule;
+    const Store store(world.ledger, Access::read);
+    const Rights rights(store);
+    // By the other path alone, only the other licence counts.
+    EXPECT_EQ(rights.judge_source("other/a.webm", sha256("source a"), INGEST).licences,
+              std::vector<std::string>{"LIC-2@1"});
+    EXPECT_EQ(rights.judge_source("2026-01/a.webm", sha256("source a"), INGEST).licences.size(),
+              row.counts ? 2U : 1U);
+  }
+}
+
+TEST(Permit, AReviewReleasesWhatWasFoundBeforeItWasDecided) {
+  World world;
+  world.fill();
+  const auto waits = StartsWith("refused: clearance_unknown");
+  const Fact early = review_of("release: VOICE says: \"early\"", world.approver, -60);
+  world.append({clearance_fact("voice", "UNKNOWN")});
+  world.append({early});  // decided before, taken after
+  EXPECT_THAT(permit_error(world), waits);
+  EXPECT_THAT(error_of([&] { world.append({review_of("release: VOICE", world.approver, 3600)}); }),
+              HasSubstr("is still to come"));
+  const Fact release = review_of("release: VOICE", world.approver);
+  world.append({release});
+  EXPECT_EQ(permit_error(world), "");
+
+  Fact found = clearance_fact("voice", "UNKNOWN");
+  found.mutable_clearance()->set_origin("elsewhere");
+  world.append({found});
+  EXPECT_THAT(permit_error(world), waits);
+  world.append({release});  // is there
+  Note note = parse_note(release.review().note());
+  add_signature(note, world.trainer);
+  Fact again;
+  again.mutable_review()->set_note(format_note(note));
+  EXPECT_THAT(error_of([&] { world.append({again}); }),
+              AllOf(StartsWith("corrupt"), HasSubstr("is on record")));
+  EXPECT_THAT(permit_error(world), waits);
+
+  world.append({review_of("keep_out: VOICE", world.approver, 120)});
+  world.append({review_of("release: VOICE", world.approver, 60)});  // decided before it
+  EXPECT_THAT(permit_error(world), waits);
+  world.append({review_of("release: VOICE", world.approver, 180)});
+  EXPECT_EQ(permit_error(world), "");
   EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
 }
 

@@ -74,11 +74,11 @@ class Signer:
         key = own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         self.info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, chain, key, None)
 
-    def sign(self, source, target, assertions, parent=None, beside=None):
-        """The file with a manifest of these assertions; `parent`: a file whose manifests stay in the store; `beside`: the store goes
-        to this file instead."""
+    def sign(self, source, target, assertions, parent=None, beside=None, redact=()):
+        """The file with a manifest of these assertions; `parent`: a file whose manifests stay in the store, but for what the URIs of
+        `redact` name; `beside`: the store goes to this file instead."""
         builder = c2pa.Builder(json.dumps({"claim_generator_info": [{"name": "marks_test", "version": "1"}], "title": target.name,
-                                           "assertions": assertions}))
+                                           "assertions": assertions, "redactions": list(redact)}))
         if parent:
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
             with open(parent, "rb") as stream:
@@ -181,6 +181,22 @@ class Marks(unittest.TestCase):
         self.signer.sign(reserved, self.world.delivery / "edited.mp4", SIGNED["allowed"][0][1:], parent=reserved)
         self.expect(self.ingest(), "edited.mp4", "mark_says_no", "notAllowed")
         self.assertEqual({says for _, says, _, _ in self.marks()}, {"allowed", "no"})
+
+    def test_what_was_redacted_is_no_yes(self):
+        """C2PA lets a later manifest take assertions out of earlier ones, and the store verifies as before."""
+        for label, mark in (("cawg.training-mining", "cawg.training-mining"), ("c2pa.training-mining", "c2pa.training-mining"), ("org.test.note", "c2pa")):
+            with self.subTest(label):
+                said = {"label": label, "data": {"note": "x"}} if mark == "c2pa" else mining(label, ai_training="notAllowed")
+                reserved, film = self.base / "reserved.mp4", self.world.delivery / f"{label}.mp4"
+                self.signer.sign(self.plain, reserved, [CAMERA, said])
+                with open(reserved, "rb") as stream:
+                    manifest = json.loads(c2pa.Reader("video/mp4", stream).json())["active_manifest"]
+                self.signer.sign(reserved, film, [], parent=reserved, redact=[f"self#jumbf=/c2pa/{manifest}/c2pa.assertions/{label}"])
+                with open(film, "rb") as stream:
+                    self.assertEqual(json.loads(c2pa.Reader("video/mp4", stream).json())["validation_state"], "Valid")
+                self.expect(self.ingest(), film.name, "mark_unclear", f"{mark} says redacted: ")
+        self.assertEqual([row[:2] for row in self.marks() if row[1] != "allowed"],
+                         [("cawg.training-mining", "unclear"), ("c2pa.training-mining", "unclear"), ("c2pa", "unclear")])
 
     def test_a_broken_signature_is_never_a_yes(self):
         allowed = self.base / "allowed.mp4"

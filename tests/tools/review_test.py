@@ -13,10 +13,16 @@ import re
 import struct
 import sys
 import tempfile
+import time
 import unittest
 import zlib
 
 import bad_input_test as world_of
+
+
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
 
 FILM = (world_of.DATA / "face.webm").read_bytes()
 
@@ -122,7 +128,7 @@ class Review(unittest.TestCase):
         only_faces = lambda text: text.replace("keep_out: FACE", "release: FACE")
         self.review("--take", self.decide(only_faces))
         self.assertEqual(self.waiting(), {second: ["speech"] for second in range(4)})
-        one = lambda _: f'review {{ at: "2026-11-27T00:00:00Z" decision {{ clip: "sha256:{first}" release: SPEECH }} }}\n'
+        one = lambda _: f'review {{ at: "{now()}" decision {{ clip: "sha256:{first}" release: SPEECH }} }}\n'
         self.review("--take", self.decide(one))
         self.assertEqual(self.waiting(), {second: ["speech"] for second in range(1, 4)})
         # What is said later waits again, and minors are released by nobody.
@@ -132,16 +138,39 @@ class Review(unittest.TestCase):
         self.review("--take", self.decide(lambda text: text.replace("keep_out: TALENT", "release: TALENT")))
         self.assertEqual(self.waiting()[0], ["minors"])
         # The newest decision counts.
-        back = lambda _: f'review {{ at: "2026-11-27T00:00:00Z" decision {{ clip: "sha256:{first}" keep_out: SPEECH }} }}\n'
+        back = lambda _: f'review {{ at: "{now()}" decision {{ clip: "sha256:{first}" keep_out: SPEECH }} }}\n'
         self.review("--take", self.decide(back))
         self.assertEqual(self.waiting()[0], ["minors", "speech"])
+        self.world.must(world_of.LEDGER, "verify", self.world.db)
+
+    def test_an_old_review_releases_nothing_later(self):
+        self.ingest()
+        release = lambda text: text.replace("keep_out", "release")
+        old = self.decide(release, name="old.review")
+        self.review("--take", old)
+        self.assertEqual(self.waiting(), {})
+        # The same decision with one more signature is no new one.
+        again = self.world.write("again.review", pathlib.Path(old).read_text(encoding="utf-8"))
+        self.world.must(world_of.LEDGER, "sign", again, "--key", self.world.path("studio.key"))
+        said = self.review("--take", again, code=65)
+        self.assertIn("is on record", said)
+        self.assertEqual(len(said.strip().splitlines()), 1, said)
+        # Neither is one of before, or of tomorrow.
+        self.world.deliver("film.clearances", "clip { to_s: 0.5 talent: UNKNOWN }")
+        self.ingest()
+        self.assertEqual(self.waiting(), {0: ["talent"]})
+        for at, words in (("2026-01-01T00:00:00Z", "no talent is on record for it, or was"), ("2999-01-01T00:00:00Z", "is still to come")):
+            with self.subTest(at):
+                dated = lambda text: re.sub(r'at: "[^"]*"', f'at: "{at}"', release(text))
+                self.assertIn(words, self.review("--take", self.decide(dated, name="dated.review"), code=65))
+        self.assertEqual(self.waiting(), {0: ["talent"]})
         self.world.must(world_of.LEDGER, "verify", self.world.db)
 
     def test_reviews_that_are_none(self):
         self.ingest()
         clip = json.loads(self.review("--json"))[0]["clip"]
         other = "0" * 64
-        head = 'review { at: "2026-11-27T00:00:00Z" '
+        head = f'review {{ at: "{now()}" '
         rows = [(f'{head}decision {{ clip: "sha256:{clip}" release: MUSIC }} }}\n', "no music is on record"),
                 (f'{head}decision {{ clip: "sha256:{other}" release: FACE }} }}\n', "no face is on record"),
                 (f'{head}decision {{ clip: "{clip}" release: FACE }} }}\n', "sha256:"),

@@ -112,6 +112,8 @@ BOTH = ("licensor", "studio")
 OTHERS = ("stranger", "studio")
 OTHER_ID = (("TEST-1", "TEST-2"), ('licensor: "licensor"', 'licensor: "stranger"'))
 
+PAY = 'pay {{ {} split {{ party: "{}" share_bps: 10000 }} }}\n'
+
 # what: (prepare, exit code, words of the one line, rule on record or None)
 TABLE = {
     "two fields": (handed_in(("version: 1", "version: 1 version: 2")), 65, r"x\.licence:2:\d+: .*version", "licence_invalid"),
@@ -119,6 +121,14 @@ TABLE = {
     "text after the signatures": (handed_in(after="allows { use: [SUBLICENSE] }\n"), 65, r"note|signature", "licence_invalid"),
     "a missing unit": (handed_in(more='pay { basis: PER_SAMPLE_SECOND rate_micros: 5 split { party: "licensor" share_bps: 10000 } }\n'), 65,
                        r"x\.licence:\d+:\d+: pay\.rate_micros has no unit", "licence_invalid"),
+    "a homoglyph among those who are paid": (handed_in(more=PAY.format('basis: PER_SAMPLE_SECOND currency: "EUR" rate_micros: 5', "licens\u043er")), 65,
+                                             r"x\.licence:\d+:\d+: pay\.split\.party must be plain ASCII", "licence_invalid"),
+    "a price for seconds without one": (handed_in(more=PAY.format('basis: PER_SAMPLE_SECOND currency: "EUR"', "licensor")), 65,
+                                        r"x\.licence:\d+:\d+: pay\.basis needs a rate_micros", "licence_invalid"),
+    "a pool without a currency": (handed_in(more=PAY.format("basis: REVENUE_SHARE pool_bps: 500", "licensor")), 65,
+                                  r"x\.licence:\d+:\d+: pay\.pool_bps has no unit", "licence_invalid"),
+    "a pool of no size": (handed_in(more=PAY.format('basis: REVENUE_SHARE currency: "EUR"', "licensor")), 65,
+                          r"x\.licence:\d+:\d+: pay\.basis needs a pool_bps", "licence_invalid"),
     "the year 9999": (handed_in(("2099-12-31", "9999-12-31")), 65, r"x\.licence:\d+:\d+: licence\.valid_to must be a real end", "licence_invalid"),
     "an offset from UTC": (handed_in(("2099-12-31", "2099-12-31T00:00:00+02:00")), 65, r"x\.licence:\d+:\d+: licence\.valid_to", "licence_invalid"),
     "terms that nobody signed": (handed_in(("2020-01-01", "2020-01-02")), 77, r"x\.licence.*not signed by", "licence_invalid"),
@@ -168,6 +178,39 @@ class RightsInput(unittest.TestCase):
         world.must(world_of.LEDGER, "verify", world.db)
         # Nor is it a yes afterwards.
         self.assertNotEqual(world.run(*command).returncode, 0)
+
+    def test_bytes_are_judged_at_every_path(self):
+        """Footage under a licence to train and, by another path, under one of the same licensor that does not allow it: whichever comes
+        first, and whether or not that one lets it in there, nobody trains with it."""
+        with tempfile.TemporaryDirectory() as top:
+            for number, (folders, strict, codes, lines) in enumerate((
+                    ("ab", "use: [INGEST, ENCODE]", (4, 4), ["refused   b/film.webm: other_licence: its bytes are in the ledger as a/film.webm, and here they are under "
+                                                             "TEST-2@1, too: they may be used where all agree"]),
+                    ("ba", "use: [INGEST, ENCODE]", (4, 4), ["refused   b/film.webm: other_licence"]),
+                    ("ab", "use: [CAPTION]", (4, 3), ["refused   b/film.webm: use_not_allowed"]),
+                    ("ba", "use: [CAPTION]", (4, 3), ["refused   a/film.webm: use_not_allowed"]))):
+                with self.subTest(f"{folders} {strict}"):
+                    (pathlib.Path(top) / str(number)).mkdir()
+                    world = world_of.make_world(pathlib.Path(top) / str(number))
+                    world.must(*append(world, world.licence(where=('"**"', f'"{folders[0]}/**"'))))
+                    world.must(*append(world, world.licence("two.licence", id=("TEST-1", "TEST-2"), where=('"**"', f'"{folders[1]}/**"'),
+                                                            use=("use: [INGEST, ENCODE, TRAIN]", strict))))
+                    for folder in "ab":
+                        world.deliver(f"{folder}/film.webm", WEBM)
+                    ingest = [world_of.CURATE, "ingest", "--ledger", world.db, world.delivery]
+                    for code in codes:
+                        done = world.run(*ingest)
+                        said = [line for line in done.stdout.splitlines() if line.startswith("refused ")]
+                        self.assertEqual(done.returncode, code, done.stdout)
+                        self.assertIn(lines[0], "\n".join(said))
+                    packed = world.run(world_of.CURATE, "shard", "--ledger", world.db, "--delivery", world.delivery, "--out", world.path("shards"))
+                    approved = world.run(world_of.LEDGER, "approve", world.db, "--all", "--key", world.path("approver.key"))
+                    self.assertRegex(packed.stdout + packed.stderr + approved.stderr, "use_not_allowed: .*TEST-2@1")
+                    with contextlib.closing(sqlite3.connect(world.db)) as db:
+                        self.assertEqual(db.execute("SELECT COUNT(*) FROM approval").fetchone(), (0,))
+                    path, rule = lines[0].split()[1:3]
+                    self.assertIn(rule.strip(":"), world.run(world_of.LEDGER, "why-not", world.db, path.strip(":")).stdout)
+                    world.must(world_of.LEDGER, "verify", world.db)
 
     @staticmethod
     def permits_and_licences(world):
