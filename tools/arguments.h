@@ -1,32 +1,14 @@
 // Command lines, the same way in every program.
 #pragma once
 
-#include <string>
-
-#include <CLI/CLI.hpp>
-
-#include "ledger/base/error.h"
+namespace CLI {  // NOLINT(readability-identifier-naming): the name is that of the library
+class App;
+}
 
 namespace cleared::tools {
 
 // False: --help or --version was asked for and printed, and nothing is left to do. Error{usage}
 // names the command.
-inline bool parse_arguments(CLI::App& app, int argc, char** argv) {
-  try {
-    app.parse(argc, argv);
-    return true;
-  } catch (const CLI::Success& done) {
-    app.exit(done);
-    return false;
-  } catch (const CLI::ParseError& error) {
-    std::string command;
-    for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
-      at = at->get_subcommands().back();
-      command += at->get_name() + " ";
-    }
-    throw Error(Errc::usage, command.empty() ? "" : command.substr(0, command.size() - 1) + ": ",
-                error.what(), " (", app.get_name(), " ", command, "--help)");
-  }
-}
+bool parse_arguments(CLI::App& app, int argc, char** argv);
 
 }  // namespace cleared::tools

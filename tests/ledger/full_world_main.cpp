@@ -1,5 +1,5 @@
-// Writes the ledger of full_world.h to FILE, for tests in other languages; or one whose shard nobody
-// has approved, with the key of its log beside it and that of an approver at KEY.key.
+// Writes the ledger of full_world.h to FILE, for tests in other languages; or one whose shard
+// nobody has approved, with the key of its log beside it and that of an approver at KEY.key.
 //
 //   full_world FILE [KEY]
 #include <cstdio>
