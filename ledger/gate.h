@@ -58,13 +58,17 @@ class Refused : public Error {
   Verdict verdict_;
 };
 
+// What a run may be for: TRAIN, FINETUNE or DISTIL.
+bool trains(Use use);
+
 // An act someone wants to do with footage. Fields that an act does not have stay empty, and the
 // terms about them are not asked: ingesting has no model line, training has all.
 struct Act {
   Use use = INGEST;
-  uint32_t height_px = 0;                   // of the frames used; 0: as delivered, not yet used
-  const Purpose* purpose = nullptr;         // model line, components, field, place of computing
-  std::string_view release_territory = {};  // where weights or clips go; empty: they go nowhere
+  uint32_t height_px = 0;            // of the frames used; 0: as delivered, not yet used
+  const Purpose* purpose = nullptr;  // model line, components, field, place of computing
+  // Where weights or clips go; empty: nowhere, which is no answer where one releases or generates.
+  std::string_view release_territory = {};
 };
 
 // What is on record about the footage itself, which can only make the terms stricter.

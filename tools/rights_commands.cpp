@@ -244,6 +244,18 @@ Use parse_use(const std::string& word) {
               "or GENERATE_COMMERCIAL");
 }
 
+// Words and places as the gate asks for them; it would say no to any other, too.
+void require_declared(const RightsOptions& o) {
+  for (const auto& [option, word] : {std::pair("--model", o.model), {"--field", o.field}}) {
+    if (is_word(word)) continue;
+    throw Error(Errc::usage, "release: ", option, " must be one word, 1 to 100 of a-z 0-9 . _ -");
+  }
+  if (!is_place(o.territory) || !(o.at.empty() || is_place(o.at))) {
+    throw Error(Errc::usage, "release: --territory and --computed-in must be two capitals, as \"",
+                "DE\" or \"EU\"");
+  }
+}
+
 uint32_t parse_contact(const std::string& word) {
   Foreign::Contact contact = Foreign::A;
   if (word.empty()) return 0;
@@ -304,6 +316,7 @@ int release(const RightsOptions& o) {
     throw Error(Errc::usage, "release: --key signs what --out writes; give both or neither");
   }
   const Use use = parse_use(o.use);
+  require_declared(o);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   const uint64_t seq = find_record(store, o.name);
   const std::string digest = checkpoint_digest(store, seq);
