@@ -20,6 +20,13 @@ namespace {
 constexpr uint64_t kHourUs = 3'600'000'000;
 constexpr uint64_t kMaxHours = 168;
 
+// Whoever has a permit trains under it, whatever it calls that.
+void require_training(const Purpose& purpose, const std::string& run) {
+  if (trains(purpose.use())) return;
+  throw Refused(no("not_for_training",
+                   "run " + run + " trains, and its purpose is " + Use_Name(purpose.use())));
+}
+
 TreeHead newest_head(const Store& store) {
   const std::string note = store.newest_head_note();
   if (note.empty()) {
@@ -291,6 +298,7 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
   if (request.hours < 1 || request.hours > kMaxHours) {
     throw Error(Errc::usage, "permit: --hours must be 1 to ", kMaxHours);
   }
+  require_training(request.purpose, request.run);
   const uint64_t now = judging_time_us(store);
   const TreeHead head = newest_head(store);
   PlannedPermit out;
@@ -362,6 +370,7 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
 }
 
 void check_permit(const Store& store, const Rights& rights, const Permit& permit) {
+  require_training(permit.purpose(), permit.run());
   const uint64_t now = judging_time_us(store);
   const auto time = [](const std::string& text) { return parse_time(text).value_or(0); };
   if (time(permit.expires_at()) <= now) {

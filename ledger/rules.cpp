@@ -115,6 +115,9 @@ constexpr GateRule kRules[] = {
      "its config digest", "a permit for this config"},
     {RuleStage::permits, "permit_other_purpose", "Is it for what the run declares?", "its purpose",
      "a permit for this config"},
+    {RuleStage::permits, "not_for_training",
+     "Is that TRAIN, FINETUNE or DISTIL? Whatever a run calls what it does, it trains.",
+     "`purpose.use`", "a config that says so, shards approved for it, a permit"},
     {RuleStage::permits, "permit_not_yet_valid", "Is the clock not behind the permit?",
      "the clock, its `issued_at`", "set the clock"},
     {RuleStage::permits, "permit_expired", "Has the permit not ended?", "its `expires_at`",
@@ -193,7 +196,7 @@ constexpr std::string_view kAfter = R"(
 |---|---|---|---|
 | ingest, before a byte is parsed, and again with the marks before one is decoded | `curate ingest` | INGEST, each file | on record, with the file's digest |
 | before clips are encoded | `curate shard` | ENCODE, each source | on record, with the file's digest |
-| approval | `ledger approve` | TRAIN, each source of the shard | on record |
+| approval | `ledger approve` | TRAIN, FINETUNE or DISTIL (`--use`), each source of the shard | on record |
 | permit, and again when it is appended | `ledger permit`, `ledger append` | all that the run declares, each source of each shard | on record |
 | the start of a run, on every rank | `train` | the permit, from it and public keys alone | on record, through the outbox |
 | every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |
