@@ -82,6 +82,9 @@ struct FootageFacts {
 Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
               const FootageFacts& footage = {});
 
+// The last day on which the terms allow this use; empty where `after_term` sets weights none.
+std::string last_day_of(const LicenceText& terms, Use use);
+
 // A licence that covers some footage, and what became of it.
 struct CoveringLicence {
   const LicenceText* terms = nullptr;

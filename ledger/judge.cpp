@@ -265,6 +265,15 @@ bool is_table_of_rules() {
 
 }  // namespace
 
+bool trains(Use use) {
+  return use == TRAIN || use == FINETUNE || use == DISTIL;
+}
+
+std::string last_day_of(const LicenceText& terms, Use use) {
+  const Licence& licence = terms.licence();
+  return outlives_term(licence.after_term(), use) ? "" : licence.valid_to();
+}
+
 Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
               const FootageFacts& footage) {
   static const bool kInOrder = is_table_of_rules();

@@ -354,6 +354,11 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                 "clip " + clips.text(0) + ", which the weights consumed: " + verdict.fact));
     }
   }
+  for (const std::string& ref : out.licences) {
+    const LicenceText* terms = rights.terms_of(ref);
+    const std::string last = terms == nullptr ? "" : last_day_of(*terms, act.use);
+    if (!last.empty() && (out.last_day.empty() || last < out.last_day)) out.last_day = last;
+  }
   if (out.sources == 0) {
     refuse(no("no_licence", "nothing on record says what the weights consumed"));
   }

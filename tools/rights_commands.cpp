@@ -15,13 +15,13 @@
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
+#include "ledger/permit.h"
 #include "ledger/query.h"
 #include "ledger/rights.h"
 #include "ledger/rules.h"
 #include "ledger/store.h"
 #include "ledger/terms.h"
 #include "ledger/textproto.h"
-#include "ledger/tree_head.h"
 #include "ledger/trust.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
@@ -35,7 +35,7 @@ struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
   std::string key, out, trust, foreign;
   uint64_t hours = 24;
-  bool json = false, markdown = false, dry_run = false;
+  bool json = false, markdown = false, dry_run = false, draft = false;
 };
 
 int print_rules(const RightsOptions& o) {
@@ -273,42 +273,19 @@ std::string checkpoint_digest(const Store& store, uint64_t seq) {
   return select.text(0);
 }
 
-// The yes as a note, for places that have the weights and no ledger.
+// The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
 void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
                    const CheckpointStanding& standing) {
-  constexpr uint64_t kHourUs = 3'600'000'000;
-  if (o.hours < 1 || o.hours > 168) throw Error(Errc::usage, "release: --hours must be 1 to 168");
-  const std::string head_note = store.newest_head_note();
-  if (head_note.empty()) {
-    throw Error(Errc::not_found, store.path().string(),
-                ": has no signed tree head; ledger sign-head");
-  }
-  const TreeHead head = parse_tree_head(parse_note(head_note).text);
-  const uint64_t now = judging_time_us(store);
-  ReleaseText text;
-  Release& r = *text.mutable_release();
-  r.set_checkpoint("sha256:" + digest);
-  r.set_use(use);
-  r.set_model(o.model);
-  r.set_field_of_use(o.field);
-  r.set_territory(o.territory);
-  r.set_issued_at(format_time(now));
-  r.set_expires_at(format_time(now + o.hours * kHourUs));
-  r.set_origin(head.origin);
-  r.set_tree_size(head.size);
-  r.set_tree_root(digest_name(head.root));
-  for (const std::string& ref : standing.licences) r.add_licence(ref);
-  for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
-  for (const std::string role : {"approver", "licensor"}) {
-    for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
-      r.add_revoker(format_verifier_key(key));
-    }
-  }
+  const Digest weights = parse_digest(digest).value_or(Digest{});
+  const ReleaseText text =
+      make_release(store, standing, {weights, use, o.model, o.field, o.territory, o.hours});
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
+  if (!o.draft) store.authority().require(note, Policy::PERMIT, store.size(), o.out);
   write_file(o.out, format_note(note));
-  std::printf("%s: until %s, for who has the weights and no ledger\n", o.out.c_str(),
-              r.expires_at().c_str());
+  std::printf("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
+              text.release().expires_at().c_str(),
+              o.draft ? "; to be signed by others with ledger sign" : "");
 }
 
 int release(const RightsOptions& o) {
@@ -480,6 +457,7 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--key", o->key, "approver's private key, to sign --out with");
   let_go->add_option("--out", o->out, "write the yes as a note, for `train sample --release`");
   let_go->add_option("--hours", o->hours, "how long it holds, 1 to 168")->capture_default_str();
+  let_go->add_flag("--draft", o->draft, "write --out for others to sign, as the policy asks");
   let_go->add_option("--foreign", o->foreign,
                      "worst contact class of foreign weights to let go (default: none)");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");

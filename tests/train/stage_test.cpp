@@ -145,7 +145,8 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   f.release(ledger::sha256(read_file(f.folder() / "latent/step-000006/weights.safetensors")));
   const Ended sampled = train({"sample", "--checkpoint", f.folder() / "latent/step-000006", "--out",
                                f.folder() / "out.gif", "--caption", "caption 1", "--release",
-                               f.folder() / "a.release", "--trust", f.folder() / "trust-release"});
+                               f.folder() / "a.release", "--trust", f.folder() / "trust-release",
+                               "--notices", f.paths().notices});
   EXPECT_EQ(sampled.code, 0) << sampled.output;
 
   f.adopt(latent_config_text(), f.folder() / "shards");
