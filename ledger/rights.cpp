@@ -127,10 +127,23 @@ Verdict check_samples(const Store& store, uint64_t shard, const std::string& roo
 }
 
 // A licence on record for a source, whose document was erased, can say nothing, and so clears
-// nothing: else erasing the strictest of several would lift its terms.
+// nothing: else erasing the strictest of several would lift its terms. What came before such a
+// licence does not say whether it is under it; only the document could.
+constexpr std::string_view kErased =
+    "SELECT n.ref FROM licence n WHERE n.document_digest NOT IN (SELECT digest FROM document) "
+    "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) ";
 Verdict check_documents(const Store& store, const Rights& rights, uint64_t shard,
                         const std::string& root) {
   if (!rights.lacks_documents()) return yes();
+  Statement late(store.db(), std::string(kErased) +
+                                 "AND n.seq > (SELECT MIN(c.source) FROM sample p JOIN clip c "
+                                 "ON c.seq = p.clip WHERE p.shard = ?) LIMIT 1");
+  if (late.with(shard).next()) {
+    return no("no_licence", "the document of licence " + late.text(0) +
+                                " is no longer kept, and it may cover footage of before, as of "
+                                "shard " +
+                                root);
+  }
   Statement select(store.db(),
                    "SELECT n.ref FROM sample p JOIN clip c ON c.seq = p.clip "
                    "JOIN source_licence sl ON sl.seq = c.source "
@@ -316,7 +329,9 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
           "SELECT s.path, s.digest, COALESCE((SELECT n.ref FROM source_licence sl "
           "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
           "WHERE sl.seq = s.seq AND n.document_digest NOT IN (SELECT digest FROM document) AND "
-          "n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), ''), "
+          "n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), (" +
+          std::string(kErased) +
+          "AND n.seq > s.seq LIMIT 1), ''), "
           "MAX(c.seq IN (SELECT clip FROM conflicted_clip)) "
           "FROM eaten e JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
           "JOIN source s ON s.seq = c.source GROUP BY s.seq ORDER BY s.seq");
@@ -324,7 +339,7 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
     const std::string path = sources.text(0);
     if (!sources.text(2).empty()) {
       refuse(no("no_licence", path + ": the document of licence " + sources.text(2) +
-                                  ", which it was used under, is no longer kept"));
+                                  ", which it was or may be used under, is no longer kept"));
     }
     const SourceVerdict source =
         rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);

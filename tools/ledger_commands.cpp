@@ -23,6 +23,7 @@
 #include "ledger/digest.h"
 #include "ledger/entries.h"
 #include "ledger/gate.h"
+#include "ledger/impact.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/permit.h"
@@ -547,6 +548,14 @@ int ledger_revoke(const LedgerOptions& o) {
     std::printf("notice for running jobs: %s\n", path.c_str());
   }
   sign_if_possible(store, o);
+  // The view knows what came in under a licence, the impact also what was there before it.
+  const Impact impact =
+      impact_of(store, revocation.has_licence() ? o.name : revocation.shard().substr(7));
+  if (impact.touched_checkpoints > 0) {
+    std::printf("%llu of %llu checkpoints know of it: ledger impact says which\n",
+                static_cast<unsigned long long>(impact.touched_checkpoints),
+                static_cast<unsigned long long>(impact.all_checkpoints));
+  }
   const Table touched = query_view(o.ledger, "touched");
   if (!touched.rows.empty()) {
     std::printf("checkpoints that had consumed revoked clips:\n");

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <set>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
@@ -175,21 +177,23 @@ struct Touched {
   std::vector<std::string> clips, shards, runs;  // ids; names with roots; names
 };
 Touched touched_by(const Store& store, const std::string& id) {
-  const std::string clips =
-      " FROM licence l JOIN source_licence sl ON sl.licence = l.seq "
-      "JOIN clip c ON c.source = sl.seq ";
-  const auto all = [&](const std::string& what) {
-    Statement select(store.db(), what + " WHERE l.id = ? ORDER BY 1");
-    std::vector<std::string> out;
-    for (select.with(id); select.next();) out.push_back(select.text(0));
-    return out;
-  };
-  return {all("SELECT DISTINCT c.id" + clips),
-          all("SELECT DISTINCT s.name || ' sha256:' || s.root" + clips +
-              "JOIN sample p ON p.clip = c.seq JOIN shard s ON s.seq = p.shard"),
-          all("SELECT DISTINCT r.name" + clips +
-              "JOIN consumed_clip u ON u.clip = c.seq JOIN run r ON r.seq = u.run "
-              "JOIN receipt t ON t.run = r.seq")};
+  std::set<std::string> clips, shards, runs;
+  Statement clips_of(store.db(),
+                     "SELECT id FROM clip WHERE seq IN "
+                     "(SELECT clip FROM source_clip WHERE source = ?)");
+  Statement shards_of(store.db(),
+                      "SELECT DISTINCT s.name || ' sha256:' || s.root FROM source_clip c "
+                      "JOIN sample p ON p.clip = c.clip JOIN shard s ON s.seq = p.shard "
+                      "WHERE c.source = ?");
+  Statement runs_of(store.db(),
+                    "SELECT DISTINCT r.name FROM source_clip c JOIN consumed_clip u "
+                    "ON u.clip = c.clip JOIN run r ON r.seq = u.run WHERE c.source = ?");
+  for (const uint64_t source : sources_under(store, id)) {
+    for (clips_of.with(source); clips_of.next();) clips.insert(clips_of.text(0));
+    for (shards_of.with(source); shards_of.next();) shards.insert(shards_of.text(0));
+    for (runs_of.with(source); runs_of.next();) runs.insert(runs_of.text(0));
+  }
+  return {{clips.begin(), clips.end()}, {shards.begin(), shards.end()}, {runs.begin(), runs.end()}};
 }
 
 // Clips may be many: their ids are in the JSON.
