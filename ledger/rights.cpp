@@ -9,11 +9,13 @@
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
+#include "ledger/retention.h"
 #include "ledger/verify.h"
 
 namespace cleared::ledger {
 
-Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
+Rights::Rights(const Store& store, std::string_view day)
+    : day_(std::max(date_of(judging_time_us(store)), std::string(day))) {
   const VerifyReport report = verify_ledger(store.path(), {});
   if (!report.findings.empty()) {
     throw Error(Errc::corrupt, store.path().string(), ": ", report.findings[0].where, ": ",
@@ -247,6 +249,13 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.valid_from = std::max(out.valid_from, licence.valid_from());
     out.valid_to =
         out.valid_to.empty() ? licence.valid_to() : std::min(out.valid_to, licence.valid_to());
+    if (!terms->derived().has_latent()) continue;
+    const std::string last = last_day_kept(time_of_record(store, seq), *terms);
+    out.valid_to = std::min(out.valid_to, last);
+    if (rights.day() > last) {
+      refuse(no("kept_too_long",
+                "shard " + root + " was to be deleted after " + last + ", by licence " + ref));
+    }
   }
   return out;
 }
