@@ -175,8 +175,9 @@ class Gate {
   [[nodiscard]] Verdict holds();
 
   // A newer permit for this very run, *.permit in the notices folder, as holds() saw it last:
-  // signed and proven as the first one must be, for the same shards, with at least their passes.
-  // Others that lie there are for other runs. take_next() makes it the permit; false: there is
+  // signed and proven as the first one must be, for the same shards. The passes of the first one
+  // go on: they are counted from what was left when the run began. Others that lie there are for
+  // other runs. take_next() makes it the permit; false: there is
   // none.
   bool has_next() const { return next_ != nullptr; }
   bool take_next();
