@@ -125,6 +125,10 @@ void Gate::check_permit(const Granted& granted, const Note& note) const {
     throw Refused(
         no("permit_other_purpose", name + " is for another purpose than the run declares"));
   }
+  if (!trains(permit.purpose().use())) {
+    throw Refused(no("not_for_training",
+                     name + " is for " + Use_Name(permit.purpose().use()) + ", and a run trains"));
+  }
   if (permit.shard_size() == 0) {
     throw Refused(no("nothing_permitted", name + " lists no shard"));
   }

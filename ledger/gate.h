@@ -58,13 +58,17 @@ class Refused : public Error {
   Verdict verdict_;
 };
 
+// What a run may be for: TRAIN, FINETUNE or DISTIL.
+bool trains(Use use);
+
 // An act someone wants to do with footage. Fields that an act does not have stay empty, and the
 // terms about them are not asked: ingesting has no model line, training has all.
 struct Act {
   Use use = INGEST;
-  uint32_t height_px = 0;                   // of the frames used; 0: as delivered, not yet used
-  const Purpose* purpose = nullptr;         // model line, components, field, place of computing
-  std::string_view release_territory = {};  // where weights or clips go; empty: they go nowhere
+  uint32_t height_px = 0;            // of the frames used; 0: as delivered, not yet used
+  const Purpose* purpose = nullptr;  // model line, components, field, place of computing
+  // Where weights or clips go; empty: nowhere, which is no answer where one releases or generates.
+  std::string_view release_territory = {};
 };
 
 // What is on record about the footage itself, which can only make the terms stricter.
@@ -77,6 +81,9 @@ struct FootageFacts {
 // the first that says no decides. Some million a second (`ledger bench`).
 Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
               const FootageFacts& footage = {});
+
+// The last day on which the terms allow this use; empty where `after_term` sets weights none.
+std::string last_day_of(const LicenceText& terms, Use use);
 
 // A licence that covers some footage, and what became of it.
 struct CoveringLicence {
@@ -168,8 +175,9 @@ class Gate {
   [[nodiscard]] Verdict holds();
 
   // A newer permit for this very run, *.permit in the notices folder, as holds() saw it last:
-  // signed and proven as the first one must be, for the same shards, with at least their passes.
-  // Others that lie there are for other runs. take_next() makes it the permit; false: there is
+  // signed and proven as the first one must be, for the same shards. The passes of the first one
+  // go on: they are counted from what was left when the run began. Others that lie there are for
+  // other runs. take_next() makes it the permit; false: there is
   // none.
   bool has_next() const { return next_ != nullptr; }
   bool take_next();

@@ -7,6 +7,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/parallel.h"
+#include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/entries.h"
 #include "ledger/licence.h"
@@ -58,11 +59,7 @@ bool ask_licence(const Store& store, const std::string& what, Asked& asked) {
   asked.about = numbers(versions);
   if (asked.about.empty()) return false;
   asked.what = "licence " + id;
-  Statement sources(store.db(),
-                    "SELECT sl.seq FROM licence l JOIN source_licence sl ON sl.licence = l.seq "
-                    "WHERE l.id = ?");
-  sources.with(id);
-  for (const uint64_t source : numbers(sources)) asked.sources.insert(source);
+  asked.sources = sources_under(store, id);
   add_clips_of_sources(store, asked);
   return true;
 }

@@ -31,20 +31,21 @@ bool grants(const List& list, std::string_view value) {
   return lists(list, "*") || lists(list, value);
 }
 
-bool trains(Use use) {
-  return use == TRAIN || use == FINETUNE || use == DISTIL;
+bool releases(Use use) {
+  return use == RELEASE_WEIGHTS || use == SUBLICENSE;
+}
+bool generates(Use use) {
+  return use == GENERATE_COMMERCIAL || use == GENERATE_INTERNAL;
 }
 
 // What is done with weights after the last day of the terms that they were trained under.
 bool outlives_term(Licence::AfterTerm after, Use use) {
-  const bool generates = use == GENERATE_COMMERCIAL || use == GENERATE_INTERNAL;
-  const bool releases = use == RELEASE_WEIGHTS || use == SUBLICENSE;
   switch (after) {
     case Licence::KEEP_WEIGHTS:
     case Licence::STOP_TRAINING:
-      return generates || releases;
+      return generates(use) || releases(use);
     case Licence::STOP_RELEASE:
-      return generates;
+      return generates(use);
     case Licence::WITHDRAW_MODEL:
       return false;
   }
@@ -64,6 +65,27 @@ Objection use_not_allowed(const Question& q) {
   if (lists(q.terms.allows().use(), q.act.use)) return {};
   return "does not list " + Use_Name(q.act.use);
 }
+// What is declared is compared with what is listed, byte by byte. So it must be one of the words
+// that can be listed: "*" is none, and nothing is cleared for "nowhere".
+Objection word_unclear(const Question& q) {
+  const auto objection = [](const char* what, std::string_view said, const char* rule) {
+    return "is asked about the " + std::string(what) + " \"" + std::string(said) +
+           "\", which is not " + rule;
+  };
+  constexpr const char* kWord = "1 to 100 of a-z 0-9 . _ -";
+  constexpr const char* kPlace = "two capitals";
+  if (const Purpose* purpose = q.act.purpose; purpose != nullptr) {
+    if (!is_word(purpose->model())) return objection("model line", purpose->model(), kWord);
+    if (!is_word(purpose->field_of_use()))
+      return objection("field of use", purpose->field_of_use(), kWord);
+    if (!releases(q.act.use) && !is_place(purpose->compute_territory()))
+      return objection("place of computing", purpose->compute_territory(), kPlace);
+  }
+  const bool goes = releases(q.act.use) || generates(q.act.use);
+  if ((goes || !q.act.release_territory.empty()) && !is_place(q.act.release_territory))
+    return objection("place of release", q.act.release_territory, kPlace);
+  return {};
+}
 Objection model_not_allowed(const Question& q) {
   if (q.act.purpose == nullptr || grants(q.terms.allows().model(), q.act.purpose->model()))
     return {};
@@ -77,11 +99,14 @@ Objection component_not_allowed(const Question& q) {
   }
   return {};
 }
+// A word that nobody can declare, in a licence of before such words were refused, excludes all.
 Objection field_excluded(const Question& q) {
-  if (q.act.purpose == nullptr ||
-      !lists(q.terms.allows().excluded_field(), q.act.purpose->field_of_use()))
-    return {};
-  return "excludes " + q.act.purpose->field_of_use();
+  if (q.act.purpose == nullptr) return {};
+  for (const std::string& excluded : q.terms.allows().excluded_field()) {
+    if (excluded == q.act.purpose->field_of_use() || !is_word(excluded))
+      return "excludes " + excluded;
+  }
+  return {};
 }
 Objection field_not_allowed(const Question& q) {
   if (q.act.purpose == nullptr ||
@@ -91,7 +116,7 @@ Objection field_not_allowed(const Question& q) {
 }
 // Handing out weights computes nothing.
 Objection territory_not_allowed(const Question& q) {
-  if (q.act.purpose == nullptr || q.act.use == RELEASE_WEIGHTS || q.act.use == SUBLICENSE ||
+  if (q.act.purpose == nullptr || releases(q.act.use) ||
       grants(q.terms.allows().compute_territory(), q.act.purpose->compute_territory()))
     return {};
   return "does not allow computing in " + q.act.purpose->compute_territory();
@@ -209,6 +234,7 @@ constexpr Asked kAsked[] = {
     {"not_yet_valid", not_yet_valid},
     {"expired", expired},
     {"use_not_allowed", use_not_allowed},
+    {"word_unclear", word_unclear},
     {"model_not_allowed", model_not_allowed},
     {"component_not_allowed", component_not_allowed},
     {"field_excluded", field_excluded},
@@ -238,6 +264,15 @@ bool is_table_of_rules() {
 }
 
 }  // namespace
+
+bool trains(Use use) {
+  return use == TRAIN || use == FINETUNE || use == DISTIL;
+}
+
+std::string last_day_of(const LicenceText& terms, Use use) {
+  const Licence& licence = terms.licence();
+  return outlives_term(licence.after_term(), use) ? "" : licence.valid_to();
+}
 
 Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
               const FootageFacts& footage) {

@@ -20,8 +20,7 @@ bool is_id(std::string_view id) {
          id.find_first_not_of(kLetters) == std::string_view::npos;
 }
 
-// Names that are compared byte by byte, so that two that look alike are one: "cleared-base" with a
-// Cyrillic e would else be another model line.
+// Names of keys, which are compared byte by byte, so that two that look alike are one.
 bool is_plain(const std::string& name) {
   return !name.empty() && name.size() <= 200 &&
          std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~'; });
@@ -39,16 +38,18 @@ void check_names(const LicenceText& terms, const Require& require) {
   require(is_plain(terms.licence().licensor()), "licence.licensor must be plain ASCII, no spaces");
   require(is_plain(terms.licence().licensee()), "licence.licensee must be plain ASCII, no spaces");
   const Allows& allows = terms.allows();
-  const auto all = [&](const auto& list, const std::string& path) {
-    for (const std::string& name : list)
-      require(is_plain(name), "allows." + path + " must be plain ASCII, no spaces");
+  const auto words = [&](const auto& list, const std::string& path, bool all) {
+    for (const std::string& word : list)
+      require(
+          is_word(word) || (all && word == "*"),
+          "allows." + path + " must be " + (all ? "\"*\" or " : "") + "1 to 100 of a-z 0-9 . _ -");
   };
-  all(allows.model(), "model");
-  all(allows.field_of_use(), "field_of_use");
-  all(allows.excluded_field(), "excluded_field");
+  words(allows.model(), "model", true);
+  words(allows.field_of_use(), "field_of_use", true);
+  words(allows.excluded_field(), "excluded_field", false);
   const auto places = [&](const auto& list, const std::string& path) {
     for (const std::string& place : list)
-      require(place == "*" || are_capitals(place, 2),
+      require(place == "*" || is_place(place),
               "allows." + path + " must be \"*\" or two capitals, as \"DE\" or \"EU\"");
   };
   places(allows.compute_territory(), "compute_territory");
@@ -186,6 +187,18 @@ LicenceText parse_licence(std::string_view text, std::string_view where, Licence
   parse_textproto(text, where, terms);
   check_values(terms, text, where, age);
   return terms;
+}
+
+// Words are compared byte by byte, so each must have one spelling: "Political" would else not be
+// the field that is excluded, and "cleared-base" with a Cyrillic e another model line.
+bool is_word(std::string_view text) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !text.empty() && text.size() <= 100 &&
+         text.find_first_not_of(kLetters) == std::string_view::npos;
+}
+
+bool is_place(std::string_view text) {
+  return are_capitals(text, 2);
 }
 
 std::string licence_ref(const LicenceText& terms) {

@@ -18,6 +18,11 @@ enum class LicenceAge { offered, recorded };
 LicenceText parse_licence(std::string_view text, std::string_view where,
                           LicenceAge age = LicenceAge::offered);
 
+// A model line or a field of use, as terms list it and people declare it: 1 to 100 of a-z 0-9 . _ -
+bool is_word(std::string_view text);
+// A territory: two capitals, as "DE" or "EU".
+bool is_place(std::string_view text);
+
 // "id@version"
 std::string licence_ref(const LicenceText& terms);
 

@@ -17,6 +17,10 @@ constexpr uint64_t kMaxNoticeBytes = 1 << 20;
 
 std::vector<std::pair<fs::path, Revocation>> read_notices(const fs::path& folder,
                                                           std::span<const std::string> revokers) {
+  if (std::error_code ignored; !fs::is_directory(folder, ignored)) {
+    throw Error(Errc::not_found, "notices ", folder.string(),
+                ": no such folder; revocations must be able to arrive");
+  }
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".revocation") paths.push_back(entry.path());

@@ -20,6 +20,13 @@ namespace {
 constexpr uint64_t kHourUs = 3'600'000'000;
 constexpr uint64_t kMaxHours = 168;
 
+// Whoever has a permit trains under it, whatever it calls that.
+void require_training(const Purpose& purpose, const std::string& run) {
+  if (trains(purpose.use())) return;
+  throw Refused(no("not_for_training",
+                   "run " + run + " trains, and its purpose is " + Use_Name(purpose.use())));
+}
+
 TreeHead newest_head(const Store& store) {
   const std::string note = store.newest_head_note();
   if (note.empty()) {
@@ -157,6 +164,17 @@ void require_covered(const ShardStanding& shard, const TreeHead& head) {
               ": is under no signed tree head yet; run ledger sign-head where the log's key is");
 }
 
+// Verifier keys whose revocations a permit or a release must obey.
+std::vector<std::string> revokers_of(const Store& store) {
+  std::vector<std::string> out;
+  for (const std::string role : {"approver", "licensor"}) {
+    for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
+      out.push_back(format_verifier_key(key));
+    }
+  }
+  return out;
+}
+
 // The signed tree head of exactly this size.
 std::string head_of_size(const Store& store, uint64_t size) {
   Statement select(store.db(), "SELECT note FROM tree_head WHERE size = ? AND note IS NOT NULL");
@@ -291,6 +309,7 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
   if (request.hours < 1 || request.hours > kMaxHours) {
     throw Error(Errc::usage, "permit: --hours must be 1 to ", kMaxHours);
   }
+  require_training(request.purpose, request.run);
   const uint64_t now = judging_time_us(store);
   const TreeHead head = newest_head(store);
   PlannedPermit out;
@@ -353,15 +372,12 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
   }
   out.plan = plan_of(store, permit, request);
   check_passes(store, permit, out.plan, request);
-  for (const std::string role : {"approver", "licensor"}) {
-    for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
-      permit.add_revoker(format_verifier_key(key));
-    }
-  }
+  for (const std::string& key : revokers_of(store)) permit.add_revoker(key);
   return out;
 }
 
 void check_permit(const Store& store, const Rights& rights, const Permit& permit) {
+  require_training(permit.purpose(), permit.run());
   const uint64_t now = judging_time_us(store);
   const auto time = [](const std::string& text) { return parse_time(text).value_or(0); };
   if (time(permit.expires_at()) <= now) {
@@ -422,6 +438,38 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
           no("passes_exceeded", std::to_string(*left) + " passes are left for shard " + root));
     }
   }
+}
+
+ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
+                         const ReleaseRequest& request) {
+  constexpr uint64_t kDayUs = 24 * kHourUs;
+  if (!standing.verdict.cleared) throw Refused(standing.verdict);
+  if (request.hours < 1 || request.hours > kMaxHours) {
+    throw Error(Errc::usage, "release: --hours must be 1 to ", kMaxHours);
+  }
+  const TreeHead head = newest_head(store);
+  const uint64_t now = judging_time_us(store);
+  uint64_t end = now + request.hours * kHourUs;
+  if (!standing.last_day.empty()) {
+    end = std::min(end, parse_time(standing.last_day + "T00:00:00Z").value_or(0) + kDayUs);
+  }
+  ReleaseText text;
+  Release& r = *text.mutable_release();
+  r.set_checkpoint(digest_name(request.weights));
+  r.set_use(request.use);
+  r.set_model(request.model);
+  r.set_field_of_use(request.field);
+  r.set_territory(request.territory);
+  r.set_issued_at(format_time(now));
+  r.set_expires_at(format_time(end));
+  r.set_origin(head.origin);
+  r.set_tree_size(head.size);
+  r.set_tree_root(digest_name(head.root));
+  r.set_tree_at(head_time(store, head.size));
+  for (const std::string& ref : standing.licences) r.add_licence(ref);
+  for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
+  for (const std::string& key : revokers_of(store)) r.add_revoker(key);
+  return text;
 }
 
 std::string shard_proofs(const Store& store, const Permit& permit) {

@@ -53,6 +53,17 @@ uint64_t end_of_run(const Store& store, const std::string& run);
 // the ledger would write it differently now.
 void check_permit(const Store& store, const Rights& rights, const Permit& permit);
 
+// The gate's yes for finished weights (ledger/release.h), to be signed. It ends with the terms at
+// the latest. Refused where `standing`, of judge_checkpoint() for just this, says no.
+struct ReleaseRequest {
+  Digest weights;
+  Use use = GENERATE_INTERNAL;
+  std::string model, field, territory;
+  uint64_t hours = 24;  // 1 to 168
+};
+ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
+                         const ReleaseRequest& request);
+
 // What a training node that knows the log's key asks for beside the permit (ledger/shard_proof.h).
 std::string shard_proofs(const Store& store, const Permit& permit);
 

@@ -38,6 +38,13 @@ Verdict check_release_times(const Release& release, const Trust& trust, const st
                                   ", the trust file asks for at most " +
                                   std::to_string(trust.fresh_permit_h) + " hours");
   }
+  const uint64_t head = release.has_tree_at() ? release_time(release.tree_at(), name) : 0;
+  if (trust.fresh_head_h > 0 && now > head + trust.fresh_head_h * kReleaseHourUs) {
+    return no("head_stale", "the newest record under the tree head of " + name + " is of " +
+                                (head == 0 ? "an unknown time" : release.tree_at()) +
+                                ", the trust file asks for at most " +
+                                std::to_string(trust.fresh_head_h) + " hours");
+  }
   return yes();
 }
 
@@ -95,7 +102,7 @@ Verdict check_release(const ReleaseOptions& options) try {
     if (!verdict.cleared) return verdict;
   }
   if (Verdict verdict = check_release_times(release, trust, name); !verdict.cleared) return verdict;
-  return options.notices.empty() ? yes() : check_release_notices(release, options.notices);
+  return check_release_notices(release, options.notices);
 } catch (const Refused& refused) {
   return refused.verdict();
 }

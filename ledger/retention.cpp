@@ -3,18 +3,17 @@
 #include <algorithm>
 
 #include "ledger/base/clock.h"
+#include "ledger/coverage.h"
 
 namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kDayUs = 86'400'000'000;
 
-// The newest version of each licence of a thing, with the day of its revocation or nothing.
+// The newest version of each licence of a thing.
 constexpr std::string_view kNewest =
     "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id AND n.version = "
     "(SELECT MAX(version) FROM licence WHERE id = l.id) ";
-constexpr std::string_view kRevoked =
-    "COALESCE((SELECT substr(MIN(r.at), 1, 10) FROM revocation r WHERE r.licence = n.id), '')";
 
 class Due {
  public:
@@ -24,13 +23,28 @@ class Due {
   }
 
   Table list(const DueScope& scope) {
-    shards(scope.shards);
-    texts(scope.sources);
+    shards(std::string(kShards) + "JOIN shard_licence sl ON sl.seq = h.seq " +
+           std::string(kNewest) + "WHERE " + std::string(scope.shards));
+    texts(std::string(kSources) + "JOIN source_licence sl ON sl.seq = s.seq " +
+          std::string(kNewest) + "WHERE " + std::string(scope.sources));
+    for (const LateCoverage& late : late_coverage(store_, keeps_for_a_time)) {
+      const std::string licence = "JOIN licence n ON n.seq = " + std::to_string(late.licence);
+      const std::string source = std::to_string(late.source);
+      shards(std::string(kShards) + licence +
+             " WHERE h.seq IN (SELECT p.shard FROM source_clip c " +
+             "JOIN sample p ON p.clip = c.clip WHERE c.source = " + source + ") AND " +
+             std::string(scope.shards));
+      texts(std::string(kSources) + licence + " WHERE s.seq = " + source + " AND " +
+            std::string(scope.sources));
+    }
     std::sort(table_.rows.begin(), table_.rows.end());
+    table_.rows.erase(std::unique(table_.rows.begin(), table_.rows.end()), table_.rows.end());
     return std::move(table_);
   }
 
  private:
+  static bool keeps_for_a_time(const LicenceText& terms) { return terms.has_derived(); }
+
   void add(const std::string& by, const std::string& what, const std::string& of,
            const std::string& digest, const std::string& licence, const std::string& deleted) {
     const bool due = deleted.empty() && rights_.day() > by;
@@ -39,54 +53,55 @@ class Due {
   }
 
   // Shards hold what was encoded from footage: with `latent` the terms say how long it may be kept.
-  void shards(std::string_view scope) {
-    Statement select(
-        store_.db(),
-        "SELECT h.root, h.name, n.ref, (SELECT m.at FROM moment m WHERE m.seq <= h.seq "
-        "ORDER BY m.seq DESC LIMIT 1), COALESCE((SELECT MIN(d.seq) FROM deletion d "
-        "WHERE d.shard = h.seq), '') FROM shard h JOIN shard_licence sl ON sl.seq = h.seq " +
-            std::string(kNewest) + "WHERE " + std::string(scope) + " ORDER BY h.seq, n.ref");
+  static constexpr std::string_view kShards =
+      "SELECT h.root, h.name, n.ref, h.seq, COALESCE((SELECT MIN(d.seq) FROM deletion d "
+      "WHERE d.shard = h.seq), '') FROM shard h ";
+  void shards(const std::string& sql) {
+    Statement select(store_.db(), sql);
     while (select.next()) {
       const LicenceText* terms = rights_.terms_of(select.text(2));
       if (terms == nullptr || !terms->derived().has_latent()) continue;
-      const uint64_t days = terms->derived().latent().delete_after_days();
-      const uint64_t made = parse_time(select.text(3)).value_or(0);
-      add(date_of(made + days * kDayUs), "shard", select.text(1), select.text(0), select.text(2),
-          select.text(4));
+      add(last_day_kept(time_of_record(store_, select.unsigned_integer(3)), *terms), "shard",
+          select.text(1), select.text(0), select.text(2), select.text(4));
     }
   }
 
-  // Captions that came with the footage, and embeddings where the terms let some be made: TERM ends
-  // with the licence or its revocation, NEVER on the day the source came.
-  void texts(std::string_view scope) {
-    const auto deleted = [](const char* what) {
-      return "COALESCE((SELECT MIN(d.seq) FROM deletion d WHERE d.source = s.seq AND d.what = '" +
-             std::string(what) + "'), '')";
-    };
-    Statement select(
-        store_.db(),
-        "SELECT s.digest, s.path, n.ref, (SELECT substr(m.at, 1, 10) FROM moment m "
-        "WHERE m.seq <= s.seq ORDER BY m.seq DESC LIMIT 1), " +
-            std::string(kRevoked) + ", s.caption <> '', " + deleted("CAPTION") + ", " +
-            deleted("EMBEDDING") + " FROM source s JOIN source_licence sl ON sl.seq = s.seq " +
-            std::string(kNewest) + "WHERE " + std::string(scope) + " ORDER BY s.seq, n.ref");
+  // Captions that came with the footage, fingerprints, and embeddings where the terms let some be
+  // made: TERM ends with the licence or its revocation, NEVER on the day the source came.
+  static constexpr std::string_view kSources =
+      "SELECT s.digest, s.path, n.ref, s.seq, COALESCE((SELECT substr(MIN(r.at), 1, 10) "
+      "FROM revocation r WHERE r.licence = n.id), ''), s.caption <> '', "
+      "s.chromaprint <> '' OR EXISTS (SELECT 1 FROM fingerprint f WHERE f.source = s.seq) "
+      "FROM source s ";
+  void texts(const std::string& sql) {
+    Statement select(store_.db(), sql);
     while (select.next()) {
       const LicenceText* terms = rights_.terms_of(select.text(2));
       if (terms == nullptr) continue;
       const auto& uses = terms->allows().use();
       const bool embeds = std::find(uses.begin(), uses.end(), EMBED) != uses.end();
-      const auto kept = [&](bool there, Retention::Value value, const char* what, int column) {
+      const auto kept = [&](bool there, Retention::Value value, const char* what,
+                            const char* name) {
         if (!there || value == Retention::PERPETUAL) return;
+        const uint64_t seq = select.unsigned_integer(3);
         const std::string ended = select.text(4);
         const std::string& last = terms->licence().valid_to();
         const std::string term = ended.empty() ? last : std::min(ended, last);
-        add(value == Retention::NEVER ? select.text(3) : term, what, select.text(1), select.text(0),
-            select.text(2), select.text(column));
+        add(value == Retention::NEVER ? time_of_record(store_, seq).substr(0, 10) : term, what,
+            select.text(1), select.text(0), select.text(2), deletion_of(seq, name));
       };
       const Derived& derived = terms->derived();
-      kept(derived.has_caption() && select.integer(5) != 0, derived.caption(), "caption", 6);
-      kept(derived.has_embedding() && embeds, derived.embedding(), "embedding", 7);
+      kept(derived.has_caption() && select.integer(5) != 0, derived.caption(), "caption",
+           "CAPTION");
+      kept(derived.has_embedding() && embeds, derived.embedding(), "embedding", "EMBEDDING");
+      kept(derived.has_fingerprint() && select.integer(6) != 0, derived.fingerprint(),
+           "fingerprint", "FINGERPRINT");
     }
+  }
+  std::string deletion_of(uint64_t source, const char* what) const {
+    Statement select(store_.db(),
+                     "SELECT COALESCE(MIN(seq), '') FROM deletion WHERE source = ? AND what = ?");
+    return select.with(source, what).next() ? select.text(0) : "";
   }
 
   const Store& store_;
@@ -95,6 +110,17 @@ class Due {
 };
 
 }  // namespace
+
+std::string time_of_record(const Store& store, uint64_t seq) {
+  Statement select(store.db(), "SELECT at FROM moment WHERE seq <= ? ORDER BY seq DESC LIMIT 1");
+  return select.with(seq).next() ? select.text(0) : "";
+}
+
+std::string last_day_kept(const std::string& made_at, const LicenceText& terms) {
+  constexpr uint64_t kMostDays = 73'000;  // longer than any licence
+  const uint64_t days = terms.derived().latent().delete_after_days();
+  return date_of(parse_time(made_at).value_or(0) + std::min(days, kMostDays) * kDayUs);
+}
 
 Table due_of(const Store& store, const Rights& rights, const DueScope& scope) {
   return Due(store, rights).list(scope);

@@ -9,11 +9,13 @@
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
+#include "ledger/retention.h"
 #include "ledger/verify.h"
 
 namespace cleared::ledger {
 
-Rights::Rights(const Store& store) : day_(date_of(judging_time_us(store))) {
+Rights::Rights(const Store& store, std::string_view day)
+    : day_(std::max(date_of(judging_time_us(store)), std::string(day))) {
   const VerifyReport report = verify_ledger(store.path(), {});
   if (!report.findings.empty()) {
     throw Error(Errc::corrupt, store.path().string(), ": ", report.findings[0].where, ": ",
@@ -170,10 +172,23 @@ Verdict check_samples(const Store& store, uint64_t shard, const std::string& roo
 }
 
 // A licence on record for a source, whose document was erased, can say nothing, and so clears
-// nothing: else erasing the strictest of several would lift its terms.
+// nothing: else erasing the strictest of several would lift its terms. What came before such a
+// licence does not say whether it is under it; only the document could.
+constexpr std::string_view kErased =
+    "SELECT n.ref FROM licence n WHERE n.document_digest NOT IN (SELECT digest FROM document) "
+    "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) ";
 Verdict check_documents(const Store& store, const Rights& rights, uint64_t shard,
                         const std::string& root) {
   if (!rights.lacks_documents()) return yes();
+  Statement late(store.db(), std::string(kErased) +
+                                 "AND n.seq > (SELECT MIN(c.source) FROM sample p JOIN clip c "
+                                 "ON c.seq = p.clip WHERE p.shard = ?) LIMIT 1");
+  if (late.with(shard).next()) {
+    return no("no_licence", "the document of licence " + late.text(0) +
+                                " is no longer kept, and it may cover footage of before, as of "
+                                "shard " +
+                                root);
+  }
   Statement select(store.db(),
                    "SELECT n.ref FROM sample p JOIN clip c ON c.seq = p.clip "
                    "JOIN source_licence sl ON sl.seq = c.source "
@@ -277,6 +292,13 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.valid_from = std::max(out.valid_from, licence.valid_from());
     out.valid_to =
         out.valid_to.empty() ? licence.valid_to() : std::min(out.valid_to, licence.valid_to());
+    if (!terms->derived().has_latent()) continue;
+    const std::string last = last_day_kept(time_of_record(store, seq), *terms);
+    out.valid_to = std::min(out.valid_to, last);
+    if (rights.day() > last) {
+      refuse(no("kept_too_long",
+                "shard " + root + " was to be deleted after " + last + ", by licence " + ref));
+    }
   }
   return out;
 }
@@ -359,7 +381,9 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
           "SELECT s.path, s.digest, COALESCE((SELECT n.ref FROM source_licence sl "
           "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
           "WHERE sl.seq = s.seq AND n.document_digest NOT IN (SELECT digest FROM document) AND "
-          "n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), ''), "
+          "n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), (" +
+          std::string(kErased) +
+          "AND n.seq > s.seq LIMIT 1), ''), "
           "MAX(c.seq IN (SELECT clip FROM conflicted_clip)) "
           "FROM eaten e JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
           "JOIN source s ON s.seq = c.source GROUP BY s.seq ORDER BY s.seq");
@@ -367,7 +391,7 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
     const std::string path = sources.text(0);
     if (!sources.text(2).empty()) {
       refuse(no("no_licence", path + ": the document of licence " + sources.text(2) +
-                                  ", which it was used under, is no longer kept"));
+                                  ", which it was or may be used under, is no longer kept"));
     }
     const SourceVerdict source =
         rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);
@@ -396,6 +420,11 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
       refuse(no(verdict.rule,
                 "clip " + clips.text(0) + ", which the weights consumed: " + verdict.fact));
     }
+  }
+  for (const std::string& ref : out.licences) {
+    const LicenceText* terms = rights.terms_of(ref);
+    const std::string last = terms == nullptr ? "" : last_day_of(*terms, act.use);
+    if (!last.empty() && (out.last_day.empty() || last < out.last_day)) out.last_day = last;
   }
   if (out.sources == 0) {
     refuse(no("no_licence", "nothing on record says what the weights consumed"));

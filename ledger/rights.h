@@ -24,8 +24,9 @@ struct SourceVerdict {
 
 class Rights {
  public:
-  // Error{corrupt} when the tables do not agree with the log.
-  explicit Rights(const Store& store);
+  // Error{corrupt} when the tables do not agree with the log. `day` is a later day to judge for,
+  // "2026-01-31"; empty, or earlier than it is: today.
+  explicit Rights(const Store& store, std::string_view day = {});
 
   // May this file, as delivered, be used so now? `path` is its path in the delivery. Every licence
   // that covers it must say yes: what is derived from several inherits the strictest. With the path
@@ -103,6 +104,7 @@ struct CheckpointStanding {
   uint64_t sources = 0;
   std::set<std::string> licences;  // "id@version"
   std::vector<Foreign> foreign;    // weights from elsewhere, of all permits of its line
+  std::string last_day;            // on which the terms allow it; empty: they set none
 };
 // `worst_foreign` is the worst contact class of foreign weights allowed, a Foreign::Contact; 0:
 // none.

@@ -18,6 +18,9 @@ constexpr GateRule kRules[] = {
      "revocations", "leave it out: `ledger permit --leave-out-refused`"},
     {RuleStage::footage, "deleted", "Has nobody recorded that the shard was deleted?", "deletions",
      "leave it out: what was deleted stays so; shards of other clips"},
+    {RuleStage::footage, "kept_too_long",
+     "Is the shard as young as `derived.latent` asks, counted from its record?",
+     "`derived.latent.delete_after_days`", "delete it, `ledger deleted`; make shards again"},
     {RuleStage::footage, "superseded_clip", "Is the clip still kept?", "the clip's verdict",
      "make shards again"},
     {RuleStage::footage, "duplicate", "Is the footage new to the ledger?", "duplicates",
@@ -30,11 +33,16 @@ constexpr GateRule kRules[] = {
      "`licence.valid_to`, `licence.after_term`", "a new version of the licence"},
     {RuleStage::terms, "use_not_allowed", "Does the licence list this use?", "`allows.use`",
      kNewVersion},
+    {RuleStage::terms, "word_unclear",
+     "Are the model line and the field of use that are declared words of a-z 0-9 . _ -, and each "
+     "place two capitals, none of them empty or `\"*\"`?",
+     "what is declared", "declare one model line, one field and one place"},
     {RuleStage::terms, "model_not_allowed", "Does it list this model line, or `\"*\"`?",
      "`allows.model`", kNewVersion},
     {RuleStage::terms, "component_not_allowed", "Does it list every component that is trained?",
      "`allows.component`", kNewVersion},
-    {RuleStage::terms, "field_excluded", "Is the field of use not excluded?",
+    {RuleStage::terms, "field_excluded",
+     "Is the field of use not excluded? An exclusion that is no such word excludes every field.",
      "`allows.excluded_field`", "another field; `\"*\"` elsewhere does not help"},
     {RuleStage::terms, "field_not_allowed", "Does it list this field of use, or `\"*\"`?",
      "`allows.field_of_use`", kNewVersion},
@@ -110,6 +118,9 @@ constexpr GateRule kRules[] = {
      "its config digest", "a permit for this config"},
     {RuleStage::permits, "permit_other_purpose", "Is it for what the run declares?", "its purpose",
      "a permit for this config"},
+    {RuleStage::permits, "not_for_training",
+     "Is that TRAIN, FINETUNE or DISTIL? Whatever a run calls what it does, it trains.",
+     "`purpose.use`", "a config that says so, shards approved for it, a permit"},
     {RuleStage::permits, "permit_not_yet_valid", "Is the clock not behind the permit?",
      "the clock, its `issued_at`", "set the clock"},
     {RuleStage::permits, "permit_expired", "Has the permit not ended?", "its `expires_at`",
@@ -118,7 +129,8 @@ constexpr GateRule kRules[] = {
      "Is the permit as young as this node asks for ([trust file](formats/policy.md))?",
      "its `issued_at`", "a new permit; a running job takes one from its notices folder"},
     {RuleStage::permits, "head_stale", "Is the newest record under its tree head as young?",
-     "its `tree_at`", "`ledger sign-head`, a new permit: of the ledger, not of an old copy"},
+     "its `tree_at`",
+     "`ledger sign-head`, a new permit or release: of the ledger, not of an old copy"},
     {RuleStage::permits, "release_unsigned",
      "Did approvers whom this place trusts sign the release of the weights?", "signatures",
      "`ledger release --out`, by an approver of the trust file"},
@@ -188,7 +200,7 @@ constexpr std::string_view kAfter = R"(
 |---|---|---|---|
 | ingest, before a byte is parsed, and again with the marks before one is decoded | `curate ingest` | INGEST, each file | on record, with the file's digest |
 | before clips are encoded | `curate shard` | ENCODE, each source | on record, with the file's digest |
-| approval | `ledger approve` | TRAIN, each source of the shard | on record |
+| approval | `ledger approve` | TRAIN, FINETUNE or DISTIL (`--use`), each source of the shard | on record |
 | permit, and again when it is appended | `ledger permit`, `ledger append` | all that the run declares, each source of each shard | on record |
 | the start of a run, on every rank | `train` | the permit, from it and public keys alone | on record, through the outbox |
 | every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |

@@ -82,6 +82,32 @@ std::string after_term_words(Licence::AfterTerm after) {
   return "nothing is said";
 }
 
+// What the parties agree on and the ledger keeps, and no rule of the gate ever asks
+// (docs/formats/licence.md says so of each).
+std::vector<std::string> only_recorded(const LicenceText& terms) {
+  std::vector<std::string> out;
+  const auto add = [&](bool there, std::string_view term) {
+    if (there) out.emplace_back(term);
+  };
+  const Limits& limits = terms.limits();
+  const Output& output = terms.output();
+  const Removal& removal = terms.removal();
+  add(may_use(terms.allows(), CAPTION), "allows.use CAPTION");
+  add(may_use(terms.allows(), EMBED), "allows.use EMBED");
+  add(may_use(terms.allows(), EVALUATE), "allows.use EVALUATE");
+  add(terms.allows().has_successors(), "allows.successors");
+  add(limits.has_memorisation_max(), "limits.memorisation_max");
+  add(limits.has_similarity_max(), "limits.similarity_max");
+  add(output.has_likeness(), "output.likeness");
+  add(output.has_scene_recreation(), "output.scene_recreation");
+  add(output.has_style_by_name(), "output.style_by_name");
+  add(output.has_credentials(), "output.credentials");
+  add(terms.has_removal(), "removal.notice_days");
+  add(removal.has_retrain_deadline_days(), "removal.retrain_deadline_days");
+  add(terms.has_audit(), "audit");
+  return out;
+}
+
 // "2026-01-31" as days since 1970.
 int64_t days_of(std::string_view day) {
   return static_cast<int64_t>(parse_time(std::string(day) + "T00:00:00Z").value_or(0) /
@@ -239,6 +265,8 @@ std::vector<std::string> warn_of(const LicenceText& terms, std::string_view day)
   if (c.minors()) out.push_back("minors are visible: everything is refused");
   if (!l.has_agreement_digest())
     out.push_back("no agreement_digest ties it to the executed contract");
+  for (const std::string& term : only_recorded(terms))
+    out.push_back(term + " is only recorded: no rule asks it, so somebody must see to it");
   return out;
 }
 

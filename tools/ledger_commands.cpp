@@ -23,6 +23,7 @@
 #include "ledger/digest.h"
 #include "ledger/entries.h"
 #include "ledger/gate.h"
+#include "ledger/impact.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/permit.h"
@@ -208,6 +209,12 @@ bool has_licence(const Store& store, const std::string& id) {
   return select.with(id).next();
 }
 
+Use use_to_approve(const LedgerOptions& o) {
+  Use use = INGEST;
+  if (Use_Parse(o.use, &use) && trains(use)) return use;
+  throw Error(Errc::usage, "approve: --use must be TRAIN, FINETUNE or DISTIL");
+}
+
 std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptions& o) {
   std::vector<std::string> roots;
   if (o.all == !o.files.empty()) {
@@ -219,9 +226,10 @@ std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptio
   }
   Statement select(
       store.db(),
-      "SELECT root FROM shard WHERE seq NOT IN (SELECT shard FROM approved_shard) "
+      "SELECT root FROM shard WHERE seq NOT IN (SELECT s.shard FROM approved_shard s "
+      "JOIN approval a ON a.seq = s.seq WHERE a.use = ?) "
       "AND seq NOT IN (SELECT shard FROM deletion WHERE shard IS NOT NULL) ORDER BY seq");
-  while (select.next()) roots.push_back(select.text(0));
+  for (select.with(o.use); select.next();) roots.push_back(select.text(0));
   return roots;
 }
 
@@ -397,6 +405,7 @@ int ledger_sign_head(const LedgerOptions& o) {
 }
 
 int ledger_approve(const LedgerOptions& o) {
+  const Use use = use_to_approve(o);
   const SignerKey key = read_signer_key(o.key);
   Store store(o.ledger, Access::append);
   const Rights rights(store);
@@ -407,7 +416,7 @@ int ledger_approve(const LedgerOptions& o) {
         roots.begin() + static_cast<ptrdiff_t>(first),
         roots.begin() + static_cast<ptrdiff_t>(std::min(first + kMaxBatch, roots.size())));
     try {
-      const Batch batch = make_approval(store, rights, part, TRAIN, o.comment);
+      const Batch batch = make_approval(store, rights, part, use, o.comment);
       const std::string note = signed_text(format_textproto(batch.text), key);
       if (!o.out.empty()) return write_approval(o, note, batch.shards);
       facts.push_back(approval_fact(note, batch.shards));
@@ -551,6 +560,14 @@ int ledger_revoke(const LedgerOptions& o) {
     std::printf("notice for running jobs: %s\n", path.c_str());
   }
   sign_if_possible(store, o);
+  // The view knows what came in under a licence, the impact also what was there before it.
+  const Impact impact =
+      impact_of(store, revocation.has_licence() ? o.name : revocation.shard().substr(7));
+  if (impact.touched_checkpoints > 0) {
+    std::printf("%llu of %llu checkpoints know of it: ledger impact says which\n",
+                static_cast<unsigned long long>(impact.touched_checkpoints),
+                static_cast<unsigned long long>(impact.all_checkpoints));
+  }
   const Table touched = query_view(o.ledger, "touched");
   if (!touched.rows.empty()) {
     std::printf("checkpoints that had consumed revoked clips:\n");

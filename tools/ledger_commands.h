@@ -13,7 +13,7 @@ namespace cleared::tools {
 
 struct LedgerOptions {
   std::string ledger, origin, name, role, file, key, out, log_key, comment, sql, trust;
-  std::string resume;
+  std::string resume, use = "TRAIN";
   std::vector<std::string> files, weights;
   uint64_t hours = 24, from = 0, limit = 0;
   std::optional<uint64_t> at, rows;  // of a query: at which size, how many at most

@@ -103,6 +103,8 @@ int main(int argc, char** argv) {
     CLI::App* approve = on_ledger(app, o, "approve", "approve shards for training");
     approve->add_option("SHARDS", o.files, "roots of shards, or their names");
     approve->add_flag("--all", o.all, "every shard that is not approved yet");
+    approve->add_option("--use", o.use, "for runs of this purpose: TRAIN, FINETUNE or DISTIL")
+        ->capture_default_str();
     approve->add_option("--key", o.key, "approver's private key")->required();
     approve->add_option("--out", o.out,
                         "write the approval for others to sign, and append nothing");

@@ -378,7 +378,8 @@ std::string erasure_note(const ProofOptions& o, const std::string& ref) {
   return format_note(note);
 }
 
-// What erasing costs, read before it is done.
+// What erasing costs, read before it is done: what was there before the licence cannot be told from
+// what it covers once its document is gone (ledger/coverage.h).
 struct Loss {
   uint64_t bytes = 0, sources = 0, clips = 0, shards = 0;
 };
@@ -389,10 +390,12 @@ Loss loss_of(const Store& store, const KnownLicence& licence) {
   };
   return {count("SELECT length(CAST(d.note AS BLOB)) FROM licence l JOIN document d ON "
                 "d.digest = l.document_digest WHERE l.seq = ?"),
-          count("SELECT COUNT(*) FROM source_licence WHERE licence = ?"),
-          count("SELECT COUNT(*) FROM clip WHERE source IN "
-                "(SELECT seq FROM source_licence WHERE licence = ?)"),
-          count("SELECT COUNT(*) FROM shard_licence WHERE licence = ?")};
+          count("SELECT COUNT(*) FROM source WHERE seq < ?1 OR seq IN "
+                "(SELECT seq FROM source_licence WHERE licence = ?1)"),
+          count("SELECT COUNT(*) FROM clip WHERE source < ?1 OR source IN "
+                "(SELECT seq FROM source_licence WHERE licence = ?1)"),
+          count("SELECT COUNT(*) FROM shard WHERE seq < ?1 OR seq IN "
+                "(SELECT seq FROM shard_licence WHERE licence = ?1)")};
 }
 
 void print_loss(const KnownLicence& licence, const Loss& loss, const char* tense) {

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <set>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -11,17 +12,18 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
+#include "ledger/permit.h"
 #include "ledger/query.h"
 #include "ledger/rights.h"
 #include "ledger/rules.h"
 #include "ledger/store.h"
 #include "ledger/terms.h"
 #include "ledger/textproto.h"
-#include "ledger/tree_head.h"
 #include "ledger/trust.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
@@ -35,7 +37,7 @@ struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
   std::string key, out, trust, foreign;
   uint64_t hours = 24;
-  bool json = false, markdown = false, dry_run = false;
+  bool json = false, markdown = false, dry_run = false, draft = false;
 };
 
 int print_rules(const RightsOptions& o) {
@@ -175,21 +177,23 @@ struct Touched {
   std::vector<std::string> clips, shards, runs;  // ids; names with roots; names
 };
 Touched touched_by(const Store& store, const std::string& id) {
-  const std::string clips =
-      " FROM licence l JOIN source_licence sl ON sl.licence = l.seq "
-      "JOIN clip c ON c.source = sl.seq ";
-  const auto all = [&](const std::string& what) {
-    Statement select(store.db(), what + " WHERE l.id = ? ORDER BY 1");
-    std::vector<std::string> out;
-    for (select.with(id); select.next();) out.push_back(select.text(0));
-    return out;
-  };
-  return {all("SELECT DISTINCT c.id" + clips),
-          all("SELECT DISTINCT s.name || ' sha256:' || s.root" + clips +
-              "JOIN sample p ON p.clip = c.seq JOIN shard s ON s.seq = p.shard"),
-          all("SELECT DISTINCT r.name" + clips +
-              "JOIN consumed_clip u ON u.clip = c.seq JOIN run r ON r.seq = u.run "
-              "JOIN receipt t ON t.run = r.seq")};
+  std::set<std::string> clips, shards, runs;
+  Statement clips_of(store.db(),
+                     "SELECT id FROM clip WHERE seq IN "
+                     "(SELECT clip FROM source_clip WHERE source = ?)");
+  Statement shards_of(store.db(),
+                      "SELECT DISTINCT s.name || ' sha256:' || s.root FROM source_clip c "
+                      "JOIN sample p ON p.clip = c.clip JOIN shard s ON s.seq = p.shard "
+                      "WHERE c.source = ?");
+  Statement runs_of(store.db(),
+                    "SELECT DISTINCT r.name FROM source_clip c JOIN consumed_clip u "
+                    "ON u.clip = c.clip JOIN run r ON r.seq = u.run WHERE c.source = ?");
+  for (const uint64_t source : sources_under(store, id)) {
+    for (clips_of.with(source); clips_of.next();) clips.insert(clips_of.text(0));
+    for (shards_of.with(source); shards_of.next();) shards.insert(shards_of.text(0));
+    for (runs_of.with(source); runs_of.next();) runs.insert(runs_of.text(0));
+  }
+  return {{clips.begin(), clips.end()}, {shards.begin(), shards.end()}, {runs.begin(), runs.end()}};
 }
 
 // Clips may be many: their ids are in the JSON.
@@ -244,6 +248,18 @@ Use parse_use(const std::string& word) {
               "or GENERATE_COMMERCIAL");
 }
 
+// Words and places as the gate asks for them; it would say no to any other, too.
+void require_declared(const RightsOptions& o) {
+  for (const auto& [option, word] : {std::pair("--model", o.model), {"--field", o.field}}) {
+    if (is_word(word)) continue;
+    throw Error(Errc::usage, "release: ", option, " must be one word, 1 to 100 of a-z 0-9 . _ -");
+  }
+  if (!is_place(o.territory) || !(o.at.empty() || is_place(o.at))) {
+    throw Error(Errc::usage, "release: --territory and --computed-in must be two capitals, as \"",
+                "DE\" or \"EU\"");
+  }
+}
+
 uint32_t parse_contact(const std::string& word) {
   Foreign::Contact contact = Foreign::A;
   if (word.empty()) return 0;
@@ -261,42 +277,19 @@ std::string checkpoint_digest(const Store& store, uint64_t seq) {
   return select.text(0);
 }
 
-// The yes as a note, for places that have the weights and no ledger.
+// The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
 void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
                    const CheckpointStanding& standing) {
-  constexpr uint64_t kHourUs = 3'600'000'000;
-  if (o.hours < 1 || o.hours > 168) throw Error(Errc::usage, "release: --hours must be 1 to 168");
-  const std::string head_note = store.newest_head_note();
-  if (head_note.empty()) {
-    throw Error(Errc::not_found, store.path().string(),
-                ": has no signed tree head; ledger sign-head");
-  }
-  const TreeHead head = parse_tree_head(parse_note(head_note).text);
-  const uint64_t now = judging_time_us(store);
-  ReleaseText text;
-  Release& r = *text.mutable_release();
-  r.set_checkpoint("sha256:" + digest);
-  r.set_use(use);
-  r.set_model(o.model);
-  r.set_field_of_use(o.field);
-  r.set_territory(o.territory);
-  r.set_issued_at(format_time(now));
-  r.set_expires_at(format_time(now + o.hours * kHourUs));
-  r.set_origin(head.origin);
-  r.set_tree_size(head.size);
-  r.set_tree_root(digest_name(head.root));
-  for (const std::string& ref : standing.licences) r.add_licence(ref);
-  for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
-  for (const std::string role : {"approver", "licensor"}) {
-    for (const VerifierKey& key : store.authority().keys_of(role, store.size())) {
-      r.add_revoker(format_verifier_key(key));
-    }
-  }
+  const Digest weights = parse_digest(digest).value_or(Digest{});
+  const ReleaseText text =
+      make_release(store, standing, {weights, use, o.model, o.field, o.territory, o.hours});
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
+  if (!o.draft) store.authority().require(note, Policy::PERMIT, store.size(), o.out);
   write_file(o.out, format_note(note));
-  std::printf("%s: until %s, for who has the weights and no ledger\n", o.out.c_str(),
-              r.expires_at().c_str());
+  std::printf("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
+              text.release().expires_at().c_str(),
+              o.draft ? "; to be signed by others with ledger sign" : "");
 }
 
 int release(const RightsOptions& o) {
@@ -304,6 +297,7 @@ int release(const RightsOptions& o) {
     throw Error(Errc::usage, "release: --key signs what --out writes; give both or neither");
   }
   const Use use = parse_use(o.use);
+  require_declared(o);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   const uint64_t seq = find_record(store, o.name);
   const std::string digest = checkpoint_digest(store, seq);
@@ -467,6 +461,7 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--key", o->key, "approver's private key, to sign --out with");
   let_go->add_option("--out", o->out, "write the yes as a note, for `train sample --release`");
   let_go->add_option("--hours", o->hours, "how long it holds, 1 to 168")->capture_default_str();
+  let_go->add_flag("--draft", o->draft, "write --out for others to sign, as the policy asks");
   let_go->add_option("--foreign", o->foreign,
                      "worst contact class of foreign weights to let go (default: none)");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");

@@ -48,7 +48,7 @@ constexpr const char* kExamples = R"(Examples:
   train replay runs/nano --from 100 --permit nano.permit --trust auditor.trust --shards shards
   train step0  runs/nano --trust auditor.trust
   train sample --checkpoint runs/nano/step-000480 --release nano.release --trust approver.pub \
-               --caption "A city street" --out street.gif
+               --notices notices --caption "A city street" --out street.gif
 
 Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
 75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
@@ -367,7 +367,8 @@ int main(int argc, char** argv) {
         ->add_option("--trust", o.sample.trust,
                      "public keys: approvers that may have signed it; a trainer, of the checkpoint")
         ->required();
-    sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to");
+    sample->add_option("--notices", o.sample.notices, "folder that revocations are delivered to")
+        ->required();
     sample->add_flag("--commercial", o.commercial, "for GENERATE_COMMERCIAL, not _INTERNAL");
     sample->add_option("--curate", o.sample.curate, "the curate program, for WebM files");
     sample->add_option("--ema", o.sample.ema, "which average, by its decay (default: the first)");

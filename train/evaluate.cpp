@@ -87,6 +87,8 @@ class Evaluation {
     std::map<bool, std::vector<Errors>> by_kind;  // seen?
     for (auto seen : {true, false}) by_kind[seen].resize(std::size(kTimes));
     for (uint64_t i = 0; i < count; ++i) {
+      // Like a step, it is refused from the moment that the permit no longer holds.
+      if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
       const uint64_t sample = i * all / count;
       const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, 1);

@@ -52,7 +52,7 @@ struct SampleCommand {
   std::filesystem::path trust;   // public keys: of approvers, who sign releases, and where there is
                                  // a trainer's, it must have signed the statement
   std::filesystem::path release;  // ledger/release.h: the gate's yes for these weights
-  std::filesystem::path notices;  // folder of revocations; empty: none is looked for
+  std::filesystem::path notices;  // folder of revocations; must exist
   ledger::Use use = ledger::GENERATE_INTERNAL;  // what the clips are for
   std::optional<std::string> caption;           // the config's preview decides what is left out
   std::optional<uint64_t> seed;

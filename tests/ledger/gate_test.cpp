@@ -82,6 +82,8 @@ TEST_F(GateTest, EveryRuleAboutPermits) {
       {"permit_other_purpose", same, [](GateOptions& o) { o.purpose.set_field_of_use("tv"); }},
       {"permit_other_purpose", same, [](GateOptions& o) { o.purpose.add_component(VAE); }},
       {"permit_other_purpose", same, [](GateOptions& o) { o.purpose.set_use(FINETUNE); }},
+      {"not_for_training", [](Permit& p) { p.mutable_purpose()->set_use(INGEST); },
+       [](GateOptions& o) { o.purpose.set_use(INGEST); }},
       {"nothing_permitted", [](Permit& p) { p.clear_shard(); }, same},
       {"shard_missing",
        [](Permit& p) { p.mutable_shard(0)->set_root(digest_name(sha256("other"))); }, same},

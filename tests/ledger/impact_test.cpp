@@ -67,6 +67,36 @@ TEST(Impact, TellsTouchedFromClean) {
   EXPECT_EQ(impact.shards[0].of, 2U);
 }
 
+// The gate asks it, so a revocation of it reaches what was consumed, though no source names it.
+TEST(Impact, OfALicenceThatCameAfterTheFootage) {
+  for (const bool by_digest : {false, true}) {
+    ThreeSpans world;
+    const Impact before = [&] {
+      const Store store(world.ledger, Access::read);
+      return impact_of(store, "LIC-2");
+    }();
+    LicenceText late = parse_licence(full_licence_text(), "test");
+    late.mutable_licence()->set_id("LIC-9");
+    late.mutable_covers()->set_delivery(0, "footage-1/**");
+    if (by_digest) late.mutable_covers()->add_source_digest(digest_name(sha256("footage-1")));
+    world.add_licence(format_textproto(late));
+    const Store store(world.ledger, Access::read);
+    const Impact impact = impact_of(store, "LIC-9");
+    EXPECT_EQ(impact.clips, before.clips);
+    EXPECT_EQ(impact.touched_checkpoints, before.touched_checkpoints);
+    ASSERT_EQ(impact.runs.size(), 1U);
+    EXPECT_EQ(impact.runs[0].first_step, before.runs[0].first_step);
+    // A version that covers more than the first reaches that, too; one that covers less takes
+    // nothing back.
+    late.mutable_licence()->set_version(2);
+    late.mutable_licence()->set_supersedes("LIC-9@1");
+    late.mutable_covers()->clear_source_digest();
+    late.mutable_covers()->set_delivery(0, "footage-0/**");
+    world.add_licence(format_textproto(late));
+    EXPECT_EQ(impact_of(Store(world.ledger, Access::read), "LIC-9").clips, 5U);
+  }
+}
+
 TEST(Impact, OfAClipASourceAShardAndNothing) {
   const ThreeSpans world;
   const Store store(world.ledger, Access::read);

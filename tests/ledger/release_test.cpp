@@ -61,7 +61,6 @@ TEST(Release, OneRowARule) {
   const std::string shard = digest_name(sha256("shard"));
   const Case cases[] = {
       {"cleared", [](Released&) {}},
-      {"cleared", [](Released& w) { w.options.notices.clear(); }},
       {"release_other_weights", [](Released& w) { w.options.weights = sha256("other"); }},
       {"release_other_use", [](Released& w) { w.options.use = GENERATE_COMMERCIAL; }},
       {"release_ended",
@@ -78,6 +77,20 @@ TEST(Release, OneRowARule) {
        [](Released& w) {
          w.text.mutable_release()->set_issued_at(format_time(now_us() - 3 * Released::kHourUs));
          write_file(w.options.trust, read_file(w.options.trust) + "fresh permit 2\n");
+       }},
+      {"head_stale",  // it does not say how old the ledger is
+       [](Released& w) {
+         write_file(w.options.trust, read_file(w.options.trust) + "fresh head 2\n");
+       }},
+      {"head_stale",
+       [](Released& w) {
+         w.text.mutable_release()->set_tree_at(format_time(now_us() - 3 * Released::kHourUs));
+         write_file(w.options.trust, read_file(w.options.trust) + "fresh head 2\n");
+       }},
+      {"cleared",
+       [](Released& w) {
+         w.text.mutable_release()->set_tree_at(format_time(now_us() - Released::kHourUs));
+         write_file(w.options.trust, read_file(w.options.trust) + "fresh head 2\n");
        }},
       {"revoked", [&](Released& w) { notice(w, "licence", "LIC-1", w.licensor); }},
       {"cleared", [&](Released& w) { notice(w, "licence", "LIC-11", w.licensor); }},
@@ -99,6 +112,14 @@ TEST(Release, OneRowARule) {
     EXPECT_EQ(world.rule(world.approver), cases[i].rule) << "row " << i;
     EXPECT_EQ(world.rule(world.trainer), "release_unsigned") << "row " << i;
   }
+}
+
+TEST(Release, NeedsItsFolderOfNotices) {
+  Released world;
+  world.options.notices = "";
+  EXPECT_THAT(error_of([&] { world.rule(world.approver); }), StartsWith("not_found"));
+  world.options.notices = world.folder / "elsewhere";
+  EXPECT_THAT(error_of([&] { world.rule(world.approver); }), StartsWith("not_found"));
 }
 
 TEST(Release, WhatDoesNotParseIsNoYes) {

@@ -6,6 +6,8 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/digest.h"
+#include "ledger/licence.h"
+#include "ledger/retention.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
@@ -111,6 +113,82 @@ TEST(Rights, AnErasedLicenceClearsNothing) {
   ASSERT_THAT(permit_error(world), StartsWith("refused: height_above_limit"));
   Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
   EXPECT_THAT(permit_error(world), StartsWith("refused: no_licence"));
+}
+
+// Whether it covers what was there before, only its document could say.
+TEST(Rights, AnErasedLicenceThatCameLaterClearsNothingOfBefore) {
+  World world;
+  world.fill();
+  ASSERT_EQ(permit_error(world), "");
+  const std::string other = replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\"");
+  world.add_licence(replaced(other, "max_height_px: 1080", "max_height_px: 32"));
+  ASSERT_THAT(permit_error(world), StartsWith("refused: height_above_limit"));
+  Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
+  EXPECT_THAT(permit_error(world), AllOf(StartsWith("refused: no_licence"), HasSubstr("LIC-2@1")));
+  // What it says now can be read again: it covers something else.
+  const std::string next =
+      replaced(other, "  version: 1\n", "  version: 2\n  supersedes: \"LIC-2@1\"\n");
+  world.add_licence(replaced(next, "2026-01/**", "2026-02/**"));
+  EXPECT_EQ(permit_error(world), "");
+}
+
+// Weights, too: their sources are judged one by one.
+TEST(Rights, AnErasedLicenceThatCameLaterReleasesNothing) {
+  RunWorld world({{"LIC-1", 2}});
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{1, 3}}}});
+  const auto rule = [&] {
+    const Store store(world.ledger, Access::read);
+    Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");
+    last.next();
+    return judge_checkpoint(store, Rights(store), last.unsigned_integer(0), Act{EVALUATE})
+        .verdict.rule;
+  };
+  world.add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
+  EXPECT_EQ(rule(), "cleared");
+  Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
+  EXPECT_EQ(rule(), "no_licence");
+}
+
+TEST(Shard, IsPermittedNoLongerThanItMayBeKept) {
+  World world;
+  world.fill();  // latents for 30 days
+  const Store store(world.ledger, Access::read);
+  const Rights today(store);
+  const ShardStanding shard = judge_shard(store, today, world.root_hex(), Act{TRAIN});
+  ASSERT_TRUE(shard.verdict.cleared) << shard.verdict.fact;
+  constexpr uint64_t kDayUs = 86'400'000'000;
+  const uint64_t made = parse_time(time_of_record(store, shard.seq)).value();
+  EXPECT_EQ(shard.valid_to, date_of(made + 30 * kDayUs));
+  const Permit permit = make_permit(store, today, world.request()).text.permit();
+  EXPECT_EQ(permit.shard(0).valid_to(), shard.valid_to);
+  const auto rule = [&](uint64_t days) {
+    return judge_shard(store, Rights(store, date_of(made + days * kDayUs)), world.root_hex(),
+                       Act{TRAIN})
+        .verdict.rule;
+  };
+  EXPECT_EQ(rule(30), "cleared");
+  EXPECT_EQ(rule(31), "kept_too_long");
+}
+
+TEST(Due, ListsFingerprintsAndWhatALicenceOfLaterAsksFor) {
+  World world;
+  world.fill(replaced(full_licence_text(), "fingerprint: PERPETUAL", "fingerprint: TERM"));
+  const auto rows = [&] {
+    const Store store(world.ledger, Access::read);
+    std::set<std::string> out;
+    for (const auto& row : due_of(store, Rights(store)).rows) {
+      out.insert(row[2] + " " + row[5] + (row[0] == "2099-12-31" ? " at the end" : ""));
+    }
+    return out;
+  };
+  const std::set<std::string> first = {"embedding LIC-1@1", "fingerprint LIC-1@1 at the end",
+                                       "shard LIC-1@1"};
+  EXPECT_EQ(rows(), first);
+  world.add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
+  std::set<std::string> both = first;
+  both.insert({"embedding LIC-2@1", "shard LIC-2@1"});
+  EXPECT_EQ(rows(), both);
 }
 
 TEST(Shard, OneRowARefusal) {
@@ -229,8 +307,12 @@ TEST(Permit, NeedsAnApprovalForThatUse) {
   world.append({world.approval()});  // for TRAIN
   EXPECT_EQ(permit_error(world), "");
   PermitRequest request = world.request();
-  request.purpose.set_use(EVALUATE);
+  request.purpose.set_use(FINETUNE);
   EXPECT_THAT(permit_error(world, request), StartsWith("refused: nothing_permitted"));
+  for (const Use use : {INGEST, ENCODE, EVALUATE, GENERATE_INTERNAL}) {
+    request.purpose.set_use(use);
+    EXPECT_THAT(permit_error(world, request), StartsWith("refused: not_for_training"));
+  }
 }
 
 TEST(Permit, HoursAndHead) {
@@ -460,6 +542,39 @@ TEST(Checkpoint, IsJudgedByWhatItsWeightsConsumed) {
   // In the end the shard that it read is revoked.
   EXPECT_EQ(evaluate, (std::vector<std::string>{"", "cleared 1", "revoked 1"}));
   EXPECT_EQ(release, (std::vector<std::string>{"", "use_not_allowed 1", "revoked 1"}));
+}
+
+// A note that outlives the terms would go on saying yes where there is no ledger.
+TEST(Checkpoint, ItsReleaseEndsWithTheTerms) {
+  const std::string tomorrow = date_of(now_us() + 86'400'000'000);
+  const auto expires = [&](Licence::AfterTerm after, uint64_t hours) {
+    RunWorld world({{"LIC-1", 2}}, [&](size_t, LicenceText& terms) {
+      terms.mutable_licence()->set_valid_to(tomorrow);
+      terms.mutable_licence()->set_after_term(after);
+      terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+    });
+    RunOf run = world.begin_run("run-1-aaa");
+    world.span(run, 10, {{0, {{1, 3}}}});
+    world.sign();
+    const Store store(world.ledger, Access::read);
+    Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");
+    last.next();
+    Purpose purpose = World::purpose();
+    const CheckpointStanding standing = judge_checkpoint(
+        store, Rights(store), last.unsigned_integer(0), Act{GENERATE_INTERNAL, 0, &purpose, "US"});
+    const Release release =
+        make_release(store, standing,
+                     {sha256("weights"), GENERATE_INTERNAL, "cleared-base", "film", "US", hours})
+            .release();
+    EXPECT_EQ(release.tree_at(), time_of_record(store, release.tree_size() - 1));
+    EXPECT_EQ(release.licence(0), "LIC-1@1");
+    return parse_time(release.expires_at()).value() - parse_time(release.issued_at()).value();
+  };
+  constexpr uint64_t kHourUs = 3'600'000'000;
+  EXPECT_EQ(expires(Licence::KEEP_WEIGHTS, 168), 168 * kHourUs);
+  EXPECT_EQ(expires(Licence::WITHDRAW_MODEL, 1), kHourUs);
+  EXPECT_LE(expires(Licence::WITHDRAW_MODEL, 168), 48 * kHourUs);
+  EXPECT_GT(expires(Licence::WITHDRAW_MODEL, 168), 24 * kHourUs);
 }
 
 TEST(Checkpoint, OfFootageThatTwoLicensorsClaimIsHeldBack) {

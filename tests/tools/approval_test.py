@@ -17,7 +17,7 @@ LICENCE = """
 licence { id: "TEST-1" version: 1 licensor: "licensor" licensee: "studio"
           valid_from: "2020-01-01" valid_to: "2099-12-31" after_term: KEEP_WEIGHTS }
 covers { delivery: "**" }
-allows { use: [INGEST, ENCODE, TRAIN] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] }
+allows { use: [INGEST, ENCODE, TRAIN, FINETUNE, RELEASE_WEIGHTS] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] }
 clearances { talent: NONE_VISIBLE minors: false voice: NONE music: NONE }
 """
 RULES = [f"{act}:approver:2" for act in ("approve", "permit", "revoke", "enrol-key", "retire-key", "change-policy")]
@@ -129,6 +129,59 @@ class TwoApprovers(unittest.TestCase):
         path = self.folder / "trust"
         path.write_text("".join(f"need {need}\n" for need in needs) + "".join(lines), encoding="utf-8")
         return path
+
+    def make_weights(self):
+        """Digest of weights that consumed the shard."""
+        self.make_ledger()
+        self.ledger("append", self.db, self.key("trainer", "trainer"))
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key")
+        self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "run.permit")
+        made_up = pathlib.Path(__file__).with_name("made_up_run.py")
+        subprocess.run([sys.executable, made_up, self.db, "run.permit", "keys/trainer.key", "outbox"], check=True, cwd=self.folder, capture_output=True)
+        self.ledger("append", self.db, *(self.folder / "outbox").glob("*.bundle"))
+        self.ledger("sign-head", self.db)
+        said = self.ledger("query", self.db, "--sql", "SELECT digest FROM checkpoint", "--csv")
+        return said.split()[1]
+
+    def release(self, weights, *more, model="cleared-base", field="film", territory="US", **expect):
+        return self.ledger("release", self.db, weights, "--model", model, "--field", field, "--territory", territory, *more, **expect)
+
+    def test_a_release_is_for_what_it_says_and_signed_like_a_permit(self):
+        weights = self.make_weights()
+        self.release(weights, code=3, says="release_not_allowed")
+        for words in ({"territory": ""}, {"territory": "*"}, {"territory": "us"}, {"model": ""}, {"model": "*"},
+                      {"field": ""}, {"field": "*"}, {"field": "Political"}, {"field": "political "}):
+            self.release(weights, code=2, says="release: --", **words)
+
+        terms = LICENCE.replace("version: 1", 'version: 2 supersedes: "TEST-1@1"').replace("compute_territory", 'release_territory: ["US"] compute_territory')
+        (self.folder / "terms").write_text(terms, encoding="utf-8")
+        self.ledger("sign", "terms", "--key", "keys/licensor.key", "--out", "b.licence")
+        self.ledger("sign", "b.licence", "--key", "keys/studio.key")
+        self.ledger("append", self.db, "b.licence")
+        self.release(weights, says="yes, by 1 licence")
+        self.release(weights, "--key", "keys/trainer.key", "--out", "a.release", code=77, says="not signed by any approver")
+        self.assertFalse((self.folder / "a.release").exists())
+        self.release(weights, "--key", "keys/ann.key", "--out", "a.release", says="until")
+        self.assertIn('tree_at: "', (self.folder / "a.release").read_text(encoding="utf-8"))
+
+        self.make_policy()
+        self.release(weights, "--key", "keys/ann.key", "--out", "b.release", code=77, says="2 different names of role approver")
+        self.release(weights, "--key", "keys/ann.key", "--out", "b.release", "--draft", says="to be signed by others")
+        self.ledger("sign", "b.release", "--key", "keys/bob.key")
+
+    def test_a_run_says_that_it_trains(self):
+        self.make_ledger()
+        config = pathlib.Path(CONFIG).read_text(encoding="utf-8")
+        for use in ("INGEST", "EVALUATE"):
+            self.ledger("approve", self.db, "--all", "--use", use, "--key", "keys/ann.key", code=2, says="--use must be TRAIN")
+            (self.folder / "c.textproto").write_text(config.replace("use: TRAIN", f"use: {use}"), encoding="utf-8")
+            self.ledger("permit", self.db, "--run", "c.textproto", "--key", "keys/ann.key", "--out", "c.permit", code=78, says="purpose.use")
+        (self.folder / "c.textproto").write_text(config.replace("use: TRAIN", "use: FINETUNE"), encoding="utf-8")
+        permit = ("permit", self.db, "--run", "c.textproto", "--key", "keys/ann.key", "--out", "c.permit")
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", says="approved")
+        self.ledger(*permit, code=3, says="nothing_permitted")
+        self.ledger("approve", self.db, "--all", "--use", "FINETUNE", "--key", "keys/ann.key", says="approved")
+        self.ledger(*permit, says="1 shards")
 
     def test_the_whole_way(self):
         clips, root = self.make_ledger()

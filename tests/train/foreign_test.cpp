@@ -202,7 +202,8 @@ TEST_F(ForeignWeights, SamplingAsksTheReleaseAndTheTrustFileOfItsPlace) {
   const auto sample = [&](const std::string& rule) {
     const Ended ended =
         train({"sample", "--checkpoint", checkpoint, "--release", f_->folder() / "a.release",
-               "--trust", f_->folder() / "trust-release", "--out", f_->folder() / "a.gif"});
+               "--trust", f_->folder() / "trust-release", "--notices", f_->paths().notices, "--out",
+               f_->folder() / "a.gif"});
     EXPECT_EQ(ended.code, rule.empty() ? 0 : 3) << rule << ended.output;
     EXPECT_THAT(ended.output, HasSubstr(rule));
   };

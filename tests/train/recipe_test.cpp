@@ -111,11 +111,11 @@ TEST_F(TrainRecipe, AClipIsSampledFromTheAverageThatIsAskedFor) {
   const auto sample = [&](const std::vector<std::string>& which) {
     const fs::path gif = f.folder() / "a.gif";
     fs::remove(gif);
-    const Ended ended =
-        train(std::vector<std::string>{"sample", "--checkpoint", checkpoint, "--release",
-                                       f.folder() / "a.release", "--trust",
-                                       f.folder() / "trust-release", "--out", gif} +
-              which);
+    const Ended ended = train(
+        std::vector<std::string>{"sample", "--checkpoint", checkpoint, "--release",
+                                 f.folder() / "a.release", "--trust", f.folder() / "trust-release",
+                                 "--notices", f.paths().notices, "--out", gif} +
+        which);
     return ended.code == 0 ? read_file(gif) : ended.output;
   };
   const std::string first = sample({});
@@ -219,8 +219,8 @@ TEST_F(TrainRecipe, StepsOfSeveralShapesAreTheSameOnAnyRanksBrokenOffAndMadeAgai
   f.release(*ledger::parse_digest_name(state_of(checkpoint).weights()));
   const auto sample = [&](const std::string& shape) {
     return train({"sample", "--checkpoint", checkpoint, "--release", f.folder() / "a.release",
-                  "--trust", f.folder() / "trust-release", "--scale", "1", "--shape", shape,
-                  "--out", f.folder() / "a.gif"});
+                  "--trust", f.folder() / "trust-release", "--notices", f.paths().notices,
+                  "--scale", "1", "--shape", shape, "--out", f.folder() / "a.gif"});
   };
   const Ended wide = sample("64x32x8");
   ASSERT_EQ(wide.code, 0) << wide.output;

@@ -289,6 +289,8 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   EXPECT_EQ(video.code, 0) << video.output;
   EXPECT_EQ(read_file(webm).substr(0, 4), "\x1a\x45\xdf\xa3");  // EBML, RFC 8794
 
+  const Ended deaf = train({args.begin(), args.end() - 2});  // no revocation could reach it
+  EXPECT_EQ(deaf.code, 2) << deaf.output;
   const std::string good = read_file(trust);
   ledger::write_key_pair(f.folder() / "other", "trainer", ledger::new_signer_key("test-trainer"));
   write_file(trust, read_file(f.paths().trust) + read_file(f.folder() / "other.pub"));
@@ -337,7 +339,7 @@ TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {
       {other_config, 78, "bad.textproto:"},
       {run_args(f, "x", {"--nproc-per-node", "3"}), 78, "batch: 2 samples"},
       {{"sample", "--checkpoint", f.folder() / "none", "--out", f.folder() / "g", "--release",
-        f.folder() / "none", "--trust", f.paths().trust},
+        f.folder() / "none", "--trust", f.paths().trust, "--notices", f.paths().notices},
        66,
        "none"},
   };

@@ -65,6 +65,24 @@ class TrainStages : public TrainRun {
   }
 };
 
+// Like a step, each sample is asked for: the revocation comes with the first that is decoded.
+TEST_F(TrainStages, MeasuringStopsWhenARevocationArrives) {
+  GateFixture f(tiny_config(6), {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "a").code, 0);
+  f.revoke();
+  fs::rename(f.paths().notices / "one.revocation", f.folder() / "one.revocation");
+  const fs::path curate = f.folder() / "curate.sh";
+  write_file(curate, "#!/bin/sh\ncp '" + (f.folder() / "one.revocation").string() + "' '" +
+                         f.paths().notices.string() + "'\nexec '" CLEARED_CURATE "' \"$@\"\n");
+  fs::permissions(curate, fs::perms::owner_all);
+  std::vector<std::string> args =
+      with_gate(f, {"eval", "--checkpoint", f.folder() / "a/step-000006", "--clips", "0"});
+  args.back() = curate;
+  const Ended measured = train(args);
+  EXPECT_EQ(measured.code, 3) << measured.output;
+  EXPECT_THAT(measured.output, HasSubstr("revoked"));
+}
+
 TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   GateFixture f(vae_config_text(), {sample_video(0), sample_video(1), sample_video(2)});
   auto vae_args = run_args(f, "vae");
@@ -145,7 +163,8 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   f.release(ledger::sha256(read_file(f.folder() / "latent/step-000006/weights.safetensors")));
   const Ended sampled = train({"sample", "--checkpoint", f.folder() / "latent/step-000006", "--out",
                                f.folder() / "out.gif", "--caption", "caption 1", "--release",
-                               f.folder() / "a.release", "--trust", f.folder() / "trust-release"});
+                               f.folder() / "a.release", "--trust", f.folder() / "trust-release",
+                               "--notices", f.paths().notices});
   EXPECT_EQ(sampled.code, 0) << sampled.output;
 
   f.adopt(latent_config_text(), f.folder() / "shards");

@@ -11,6 +11,8 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/gate.h"
+#include "ledger/licence.h"
 #include "ledger/textproto.h"
 
 namespace cleared::train {
@@ -54,7 +56,14 @@ bool is_name(std::string_view name) {
 
 // What learns in the run must be declared, for no run can honestly declare less.
 void check_purpose(const RunConfig& config, const Rules& rules) {
-  rules.need(!config.purpose().model().empty(), "purpose.model", "the name of a model line");
+  const ledger::Purpose& purpose = config.purpose();
+  rules.need(ledger::trains(purpose.use()), "purpose.use", "TRAIN, FINETUNE or DISTIL: it trains");
+  rules.need(ledger::is_word(purpose.model()), "purpose.model",
+             "one model line, 1 to 100 of a-z 0-9 . _ -");
+  rules.need(ledger::is_word(purpose.field_of_use()), "purpose.field_of_use",
+             "one field, 1 to 100 of a-z 0-9 . _ -");
+  rules.need(ledger::is_place(purpose.compute_territory()), "purpose.compute_territory",
+             "one place, two capitals");
   const auto& declared = config.purpose().component();
   const auto declares = [&](ledger::Component component) {
     return std::find(declared.begin(), declared.end(), component) != declared.end();

@@ -89,6 +89,13 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"every: 3", "every: 0", "checkpoints.every"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
       {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},
+      {"use: TRAIN", "use: INGEST", "purpose.use"},
+      {"use: TRAIN", "use: EVALUATE", "purpose.use"},
+      {"model: \"cleared-base\"", "model: \"*\"", "purpose.model"},
+      {"model: \"cleared-base\"", "model: \"\"", "purpose.model"},
+      {"field_of_use: \"film\"", "field_of_use: \"Film\"", "purpose.field_of_use"},
+      {"compute_territory: \"US\"", "compute_territory: \"\"", "purpose.compute_territory"},
+      {"compute_territory: \"US\"", "compute_territory: \"*\"", "purpose.compute_territory"},
   };
   for (const Case& c : cases) {
     std::string text = tiny_config();
