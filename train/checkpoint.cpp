@@ -11,7 +11,6 @@
 #include "ledger/textproto.h"
 #include "train/config.pb.h"
 #include "train/model/optim.h"
-#include "train/model/safetensors.h"
 #include "train/run_folder.h"
 #include "train/statement.h"
 
@@ -40,8 +39,26 @@ std::string foreign_names(const State& state) {
   return names.empty() ? "none" : names;
 }
 
-// What a reader of the weights file alone can see.
-Metadata metadata_of(const State& state, const Span& span) {
+ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
+  const auto digest = [](const std::string& name) {
+    const auto parsed = ledger::parse_digest_name(name);
+    if (!parsed) throw Error(Errc::corrupt, "checkpoint: \"", name, "\" is not a digest");
+    return *parsed;
+  };
+  ReceiptFacts facts;
+  facts.run = state.run();
+  facts.permit = digest(state.permit());
+  facts.origin = state.origin();
+  facts.tree_size = state.tree_size();
+  facts.tree_root = state.tree_root();
+  if (state.has_previous_receipt()) facts.previous = digest(state.previous_receipt());
+  facts.weights = weights;
+  return facts;
+}
+
+}  // namespace
+
+Metadata weights_metadata(const State& state, const Span& span) {
   Metadata metadata = {
       {"format", "pt"},
       {"run", state.run()},
@@ -65,24 +82,9 @@ Metadata metadata_of(const State& state, const Span& span) {
   return metadata;
 }
 
-ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
-  const auto digest = [](const std::string& name) {
-    const auto parsed = ledger::parse_digest_name(name);
-    if (!parsed) throw Error(Errc::corrupt, "checkpoint: \"", name, "\" is not a digest");
-    return *parsed;
-  };
-  ReceiptFacts facts;
-  facts.run = state.run();
-  facts.permit = digest(state.permit());
-  facts.origin = state.origin();
-  facts.tree_size = state.tree_size();
-  facts.tree_root = state.tree_root();
-  if (state.has_previous_receipt()) facts.previous = digest(state.previous_receipt());
-  facts.weights = weights;
-  return facts;
+Metadata optimiser_metadata() {
+  return {{"format", "pt"}};
 }
-
-}  // namespace
 
 TensorMap average_of(const CheckpointTensors& tensors, const RunConfig& config,
                      std::optional<double> decay) {
@@ -134,11 +136,15 @@ Digest tensor_digest(const Tensor& tensor) {
       std::span(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()));
 }
 
-std::string tensors_manifest(const CheckpointTensors& tensors) {
+TensorMap all_of(const CheckpointTensors& tensors) {
   TensorMap all = weights_of(tensors);
   add_with_prefix(all, "optimiser.", tensors.optimiser);
+  return all;
+}
+
+std::string tensors_manifest(const CheckpointTensors& tensors) {
   std::string text;
-  for (const auto& [name, tensor] : all) {
+  for (const auto& [name, tensor] : all_of(tensors)) {
     text += to_hex(tensor_digest(tensor)) + " " + name + " " + at::toString(tensor.scalar_type());
     for (const int64_t size : tensor.sizes()) text += " " + std::to_string(size);
     text += "\n";
@@ -154,16 +160,14 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
                           const CheckpointText& text, const Span& span,
                           const ledger::SignerKey& trainer) {
   CheckpointWriter writer(run, state.step());
-  const Digest weights =
-      write_safetensors(writer.path() / kWeights, weights_of(tensors), metadata_of(state, span));
+  const Digest weights = write_safetensors(writer.path() / kWeights, weights_of(tensors),
+                                           weights_metadata(state, span));
   writer.add(kWeights, weights);
-  writer.add(kOptimiser,
-             write_safetensors(writer.path() / kOptimiser, tensors.optimiser, {{"format", "pt"}}));
+  writer.add(kOptimiser, write_safetensors(writer.path() / kOptimiser, tensors.optimiser,
+                                           optimiser_metadata()));
   writer.write("config.textproto", text.config);
   writer.write("steps.txt", span.text());
-  if (const std::string places = span.places_text(); !places.empty()) {
-    writer.write(kPlacesFile, places);
-  }
+  writer.write(kPlacesFile, span.places_text());
   writer.write("totals.txt", format_totals(text.totals));
   const Digest receipt =
       writer.write("receipt.note", write_receipt(span, receipt_facts(state, weights), trainer));
@@ -186,7 +190,8 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
                           checkpoint.state);
   checkpoint.text.config = read_file(path("config.textproto"));
   checkpoint.text.totals = parse_totals(read_file(path("totals.txt")), path("totals.txt"));
-  const TensorMap weights = read_safetensors(path(kWeights)).tensors;
+  const auto [weights, metadata, digest] = read_safetensors(path(kWeights));
+  checkpoint.weights_metadata = metadata;
   checkpoint.tensors.model = with_prefix(weights, "model.");
   checkpoint.tensors.ema = with_prefix(weights, "ema.");
   checkpoint.tensors.codec = with_prefix(weights, "codec.");
@@ -194,7 +199,9 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
     if (name.starts_with("ema") && name[3] != '.')
       checkpoint.tensors.more_ema.emplace(name, tensor);
   }
-  checkpoint.tensors.optimiser = read_safetensors(path(kOptimiser)).tensors;
+  Safetensors optimiser = read_safetensors(path(kOptimiser));
+  checkpoint.tensors.optimiser = std::move(optimiser.tensors);
+  checkpoint.optimiser_metadata = std::move(optimiser.metadata);
   return checkpoint;
 }
 

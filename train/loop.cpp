@@ -44,8 +44,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = Outcome::Kind;
 
-constexpr double kSmooth = 0.95;
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -273,9 +271,7 @@ Outcome Training::step() {
     add_pass(position_.totals, *gate_, order_->at(step, slot).sample);
   }
   span_.step(facts);
-  if (step == 0) state_.set_first_loss(learned.loss);
-  state_.set_smooth_loss(step == 0 ? learned.loss
-                                   : kSmooth * state_.smooth_loss() + (1 - kSmooth) * learned.loss);
+  add_loss(state_, step, learned.loss);
   state_.set_step(step + 1);
   if (world_.first()) report(learned);
   return {};

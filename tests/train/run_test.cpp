@@ -211,9 +211,12 @@ TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
     EXPECT_EQ(receipt.sample_us(), sample_us[end]);
     EXPECT_EQ(receipt.sample_us(), (end == 3 ? 8U : 6U) * 1'000'000);
     const fs::path folder = f.folder() / "a" / ("step-00000" + std::to_string(end));
-    EXPECT_EQ(receipt.steps_root(), ledger::digest_name(parse_span(read_file(folder / "steps.txt"),
-                                                                   receipt.first_step(), "steps")
-                                                            .steps_root()));
+    const auto places =
+        std::make_shared<const Places>(parse_places(read_file(folder / kPlacesFile), "places"));
+    EXPECT_EQ(receipt.steps_root(),
+              ledger::digest_name(
+                  parse_span(read_file(folder / "steps.txt"), receipt.first_step(), "steps", places)
+                      .steps_root()));
     EXPECT_EQ(receipt.checkpoint(),
               ledger::digest_name(ledger::sha256(read_file(folder / "weights.safetensors"))));
   }
