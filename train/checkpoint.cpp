@@ -1,5 +1,7 @@
 #include "train/checkpoint.h"
 
+#include <map>
+#include <memory>
 #include <sstream>
 
 #include <ATen/core/Tensor.h>
@@ -20,6 +22,7 @@ namespace {
 
 constexpr const char* kWeights = "weights.safetensors";
 constexpr const char* kOptimiser = "optimizer.safetensors";
+constexpr uint64_t kLimit = uint64_t{1} << 40;  // of a file
 
 TensorMap weights_of(const CheckpointTensors& tensors) {
   TensorMap all;
@@ -181,26 +184,32 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
 }
 
 Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::PublicKey>& trusted) {
-  verify_checkpoint(folder);
+  std::map<std::string, std::string> files;
+  for (const FileDigest& file : listed_files(folder)) {
+    std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
+    check_digest(folder, file, ledger::sha256(bytes));
+  }
   if (!trusted.empty()) verify_statement(folder, trusted);
 
   Checkpoint checkpoint;
   const auto path = [&](const char* name) { return (folder / name).string(); };
-  ledger::parse_textproto(read_file(path("state.textproto")), path("state.textproto"),
-                          checkpoint.state);
-  checkpoint.text.config = read_file(path("config.textproto"));
-  checkpoint.text.totals = parse_totals(read_file(path("totals.txt")), path("totals.txt"));
-  const auto [weights, metadata, digest] = read_safetensors(path(kWeights));
-  checkpoint.weights_metadata = metadata;
-  checkpoint.tensors.model = with_prefix(weights, "model.");
-  checkpoint.tensors.ema = with_prefix(weights, "ema.");
-  checkpoint.tensors.codec = with_prefix(weights, "codec.");
-  for (const auto& [name, tensor] : weights) {
+  const auto tensors = [&](const char* name) {
+    return parse_safetensors(std::make_shared<const std::string>(std::move(files[name])),
+                             path(name));
+  };
+  ledger::parse_textproto(files["state.textproto"], path("state.textproto"), checkpoint.state);
+  checkpoint.text.config = files["config.textproto"];
+  checkpoint.text.totals = parse_totals(files["totals.txt"], path("totals.txt"));
+  Safetensors weights = tensors(kWeights), optimiser = tensors(kOptimiser);
+  checkpoint.tensors.model = with_prefix(weights.tensors, "model.");
+  checkpoint.tensors.ema = with_prefix(weights.tensors, "ema.");
+  checkpoint.tensors.codec = with_prefix(weights.tensors, "codec.");
+  for (const auto& [name, tensor] : weights.tensors) {
     if (name.starts_with("ema") && name[3] != '.')
       checkpoint.tensors.more_ema.emplace(name, tensor);
   }
-  Safetensors optimiser = read_safetensors(path(kOptimiser));
   checkpoint.tensors.optimiser = std::move(optimiser.tensors);
+  checkpoint.weights_metadata = std::move(weights.metadata);
   checkpoint.optimiser_metadata = std::move(optimiser.metadata);
   return checkpoint;
 }

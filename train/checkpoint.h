@@ -88,7 +88,8 @@ struct Checkpoint {
   Metadata weights_metadata, optimiser_metadata;
 };
 
-// Checks every digest first, and the statement when `trusted` has keys. Error{corrupt}.
+// Reads every file once: what is used are the bytes that were hashed. Checks the statement too when
+// `trusted` has keys. Error{corrupt}.
 Checkpoint read_checkpoint(const std::filesystem::path& folder,
                            const std::vector<ledger::PublicKey>& trusted);
 
