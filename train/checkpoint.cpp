@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include <ATen/core/Tensor.h>
@@ -184,10 +185,20 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
 }
 
 Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::PublicKey>& trusted) {
+  const std::set<std::string> used = {kWeights, kOptimiser, "config.textproto", "state.textproto",
+                                      "totals.txt"};
   std::map<std::string, std::string> files;
   for (const FileDigest& file : listed_files(folder)) {
-    std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
-    check_digest(folder, file, ledger::sha256(bytes));
+    if (used.contains(file.name)) {
+      std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
+      check_digest(folder, file, ledger::sha256(bytes));
+    } else {
+      check_digest(folder, file, digest_of_file(folder / file.name));
+    }
+  }
+  for (const std::string& name : used) {
+    if (files.contains(name)) continue;
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", name, " is not listed");
   }
   if (!trusted.empty()) verify_statement(folder, trusted);
 

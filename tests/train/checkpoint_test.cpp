@@ -5,6 +5,7 @@
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
@@ -66,6 +67,13 @@ TEST(Checkpoint, IsReadAndHashedOnceToGoOnFrom) {
   EXPECT_LT(once, all + all / 10);
   EXPECT_TRUE(at::equal(back.tensors.model.at("w"), tensors.model.at("w")));
   EXPECT_EQ(back.weights_metadata, weights_metadata(state, span));
+
+  // Without its totals it would have consumed nothing.
+  std::string sums = read_file(folder / "SHA256SUMS");
+  const size_t line = sums.find("  totals.txt") - 64;
+  write_file(folder / "SHA256SUMS", sums.erase(line, sums.find('\n', line) + 1 - line));
+  fs::remove(folder / "totals.txt");
+  EXPECT_THROW(read_checkpoint(folder, {}), Error);
 }
 
 }  // namespace
