@@ -1,5 +1,8 @@
 #include "train/checkpoint.h"
 
+#include <map>
+#include <memory>
+#include <set>
 #include <sstream>
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +14,6 @@
 #include "ledger/textproto.h"
 #include "train/config.pb.h"
 #include "train/model/optim.h"
-#include "train/model/safetensors.h"
 #include "train/run_folder.h"
 #include "train/statement.h"
 
@@ -21,6 +23,7 @@ namespace {
 
 constexpr const char* kWeights = "weights.safetensors";
 constexpr const char* kOptimiser = "optimizer.safetensors";
+constexpr uint64_t kLimit = uint64_t{1} << 40;  // of a file
 
 TensorMap weights_of(const CheckpointTensors& tensors) {
   TensorMap all;
@@ -40,8 +43,26 @@ std::string foreign_names(const State& state) {
   return names.empty() ? "none" : names;
 }
 
-// What a reader of the weights file alone can see.
-Metadata metadata_of(const State& state, const Span& span) {
+ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
+  const auto digest = [](const std::string& name) {
+    const auto parsed = ledger::parse_digest_name(name);
+    if (!parsed) throw Error(Errc::corrupt, "checkpoint: \"", name, "\" is not a digest");
+    return *parsed;
+  };
+  ReceiptFacts facts;
+  facts.run = state.run();
+  facts.permit = digest(state.permit());
+  facts.origin = state.origin();
+  facts.tree_size = state.tree_size();
+  facts.tree_root = state.tree_root();
+  if (state.has_previous_receipt()) facts.previous = digest(state.previous_receipt());
+  facts.weights = weights;
+  return facts;
+}
+
+}  // namespace
+
+Metadata weights_metadata(const State& state, const Span& span) {
   Metadata metadata = {
       {"format", "pt"},
       {"run", state.run()},
@@ -65,24 +86,9 @@ Metadata metadata_of(const State& state, const Span& span) {
   return metadata;
 }
 
-ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
-  const auto digest = [](const std::string& name) {
-    const auto parsed = ledger::parse_digest_name(name);
-    if (!parsed) throw Error(Errc::corrupt, "checkpoint: \"", name, "\" is not a digest");
-    return *parsed;
-  };
-  ReceiptFacts facts;
-  facts.run = state.run();
-  facts.permit = digest(state.permit());
-  facts.origin = state.origin();
-  facts.tree_size = state.tree_size();
-  facts.tree_root = state.tree_root();
-  if (state.has_previous_receipt()) facts.previous = digest(state.previous_receipt());
-  facts.weights = weights;
-  return facts;
+Metadata optimiser_metadata() {
+  return {{"format", "pt"}};
 }
-
-}  // namespace
 
 TensorMap average_of(const CheckpointTensors& tensors, const RunConfig& config,
                      std::optional<double> decay) {
@@ -134,11 +140,15 @@ Digest tensor_digest(const Tensor& tensor) {
       std::span(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()));
 }
 
-std::string tensors_manifest(const CheckpointTensors& tensors) {
+TensorMap all_of(const CheckpointTensors& tensors) {
   TensorMap all = weights_of(tensors);
   add_with_prefix(all, "optimiser.", tensors.optimiser);
+  return all;
+}
+
+std::string tensors_manifest(const CheckpointTensors& tensors) {
   std::string text;
-  for (const auto& [name, tensor] : all) {
+  for (const auto& [name, tensor] : all_of(tensors)) {
     text += to_hex(tensor_digest(tensor)) + " " + name + " " + at::toString(tensor.scalar_type());
     for (const int64_t size : tensor.sizes()) text += " " + std::to_string(size);
     text += "\n";
@@ -154,16 +164,14 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
                           const CheckpointText& text, const Span& span,
                           const ledger::SignerKey& trainer) {
   CheckpointWriter writer(run, state.step());
-  const Digest weights =
-      write_safetensors(writer.path() / kWeights, weights_of(tensors), metadata_of(state, span));
+  const Digest weights = write_safetensors(writer.path() / kWeights, weights_of(tensors),
+                                           weights_metadata(state, span));
   writer.add(kWeights, weights);
-  writer.add(kOptimiser,
-             write_safetensors(writer.path() / kOptimiser, tensors.optimiser, {{"format", "pt"}}));
+  writer.add(kOptimiser, write_safetensors(writer.path() / kOptimiser, tensors.optimiser,
+                                           optimiser_metadata()));
   writer.write("config.textproto", text.config);
   writer.write("steps.txt", span.text());
-  if (const std::string places = span.places_text(); !places.empty()) {
-    writer.write(kPlacesFile, places);
-  }
+  writer.write(kPlacesFile, span.places_text());
   writer.write("totals.txt", format_totals(text.totals));
   const Digest receipt =
       writer.write("receipt.note", write_receipt(span, receipt_facts(state, weights), trainer));
@@ -177,24 +185,43 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
 }
 
 Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::PublicKey>& trusted) {
-  verify_checkpoint(folder);
+  const std::set<std::string> used = {kWeights, kOptimiser, "config.textproto", "state.textproto",
+                                      "totals.txt"};
+  std::map<std::string, std::string> files;
+  for (const FileDigest& file : listed_files(folder)) {
+    if (used.contains(file.name)) {
+      std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
+      check_digest(folder, file, ledger::sha256(bytes));
+    } else {
+      check_digest(folder, file, digest_of_file(folder / file.name));
+    }
+  }
+  for (const std::string& name : used) {
+    if (files.contains(name)) continue;
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", name, " is not listed");
+  }
   if (!trusted.empty()) verify_statement(folder, trusted);
 
   Checkpoint checkpoint;
   const auto path = [&](const char* name) { return (folder / name).string(); };
-  ledger::parse_textproto(read_file(path("state.textproto")), path("state.textproto"),
-                          checkpoint.state);
-  checkpoint.text.config = read_file(path("config.textproto"));
-  checkpoint.text.totals = parse_totals(read_file(path("totals.txt")), path("totals.txt"));
-  const TensorMap weights = read_safetensors(path(kWeights)).tensors;
-  checkpoint.tensors.model = with_prefix(weights, "model.");
-  checkpoint.tensors.ema = with_prefix(weights, "ema.");
-  checkpoint.tensors.codec = with_prefix(weights, "codec.");
-  for (const auto& [name, tensor] : weights) {
+  const auto tensors = [&](const char* name) {
+    return parse_safetensors(std::make_shared<const std::string>(std::move(files[name])),
+                             path(name));
+  };
+  ledger::parse_textproto(files["state.textproto"], path("state.textproto"), checkpoint.state);
+  checkpoint.text.config = files["config.textproto"];
+  checkpoint.text.totals = parse_totals(files["totals.txt"], path("totals.txt"));
+  Safetensors weights = tensors(kWeights), optimiser = tensors(kOptimiser);
+  checkpoint.tensors.model = with_prefix(weights.tensors, "model.");
+  checkpoint.tensors.ema = with_prefix(weights.tensors, "ema.");
+  checkpoint.tensors.codec = with_prefix(weights.tensors, "codec.");
+  for (const auto& [name, tensor] : weights.tensors) {
     if (name.starts_with("ema") && name[3] != '.')
       checkpoint.tensors.more_ema.emplace(name, tensor);
   }
-  checkpoint.tensors.optimiser = read_safetensors(path(kOptimiser)).tensors;
+  checkpoint.tensors.optimiser = std::move(optimiser.tensors);
+  checkpoint.weights_metadata = std::move(weights.metadata);
+  checkpoint.optimiser_metadata = std::move(optimiser.metadata);
   return checkpoint;
 }
 

@@ -1,9 +1,8 @@
 // Checkpoints: everything a run needs to go on, and everything anyone needs to know where the
 // weights came from (docs/formats/checkpoint.md). A folder, written whole or not at all:
 //
-//   weights.safetensors     model.* trained, ema.* averaged (also ema2.* to ema4.*), codec.*;
-//   metadata
-//                           says what made them
+//   weights.safetensors     model.* trained, ema.* averaged (also ema2.* to ema4.*), codec.*; its
+//                           metadata says what made them
 //   optimizer.safetensors   m.* and v.* moments, steps
 //   config.textproto        the run config, byte for byte
 //   tensors.txt             a digest, a type and a shape for every tensor of the two
@@ -24,6 +23,7 @@
 
 #include "ledger/base/bytes.h"
 #include "train/checkpoint.pb.h"
+#include "train/model/safetensors.h"
 #include "train/model/tensor.h"
 #include "train/receipt.h"
 #include "train/totals.h"
@@ -58,6 +58,9 @@ void copy_into(const CheckpointTensors& tensors, CheckpointTensors& copied);
 // SHA-256 of the values as they lie in memory.
 Digest tensor_digest(const Tensor& tensor);
 
+// The tensors under the names that tensors.txt has for them.
+TensorMap all_of(const CheckpointTensors& tensors);
+
 // tensors.txt of a checkpoint: "HEX NAME TYPE SIZE SIZE..." for each tensor, by name.
 std::string tensors_manifest(const CheckpointTensors& tensors);
 
@@ -74,13 +77,19 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& run, State& 
                                        const CheckpointTensors& tensors, const CheckpointText& text,
                                        const Span& span, const ledger::SignerKey& trainer);
 
+// What a reader of weights.safetensors alone can see: a function of state and span.
+Metadata weights_metadata(const State& state, const Span& span);
+Metadata optimiser_metadata();
+
 struct Checkpoint {
   State state;
   CheckpointTensors tensors;
   CheckpointText text;
+  Metadata weights_metadata, optimiser_metadata;
 };
 
-// Checks every digest first, and the statement's signature when `trusted` has keys. Error{corrupt}.
+// Reads every file once: what is used are the bytes that were hashed. Checks the statement too when
+// `trusted` has keys. Error{corrupt}.
 Checkpoint read_checkpoint(const std::filesystem::path& folder,
                            const std::vector<ledger::PublicKey>& trusted);
 

@@ -35,20 +35,28 @@ std::string list_of(const std::vector<uint64_t>& steps) {
   return text.empty() ? "none" : text;
 }
 
-// Digests of all files, and the trainer's signature over them.
+// Digests of all files, and the trainer's signature over them. Whether the statement lies is asked
+// later.
 ClaimedCheckpoint open_checkpoint(const fs::path& folder,
                                   const std::vector<ledger::PublicKey>& trusted) {
   verify_checkpoint(folder);
-  verify_statement(folder, trusted);
-  return {folder, read_state(folder)};
+  verify_signed(folder, trusted);
+  return {.folder = folder, .state = read_state(folder), .span = {}};
+}
+
+std::optional<Disagreement> check_statement(const ClaimedCheckpoint& at) {
+  const auto lie = compare_statement(at.folder);
+  if (!lie) return {};
+  return Disagreement{at.state.step(), "statement of " + at.folder.filename().string(),
+                      lie->claimed, lie->made};
 }
 
 // The receipt of one checkpoint: signed by the trainer, about this run and these weights, its roots
 // those of the lines beside it, and the next link of the chain.
 class ReceiptCheck {
  public:
-  ReceiptCheck(const ClaimedCheckpoint& at, const ClaimedCheckpoint* before)
-      : state_(at.state), before_(before), folder_(at.folder) {
+  ReceiptCheck(ClaimedCheckpoint& at, const ClaimedCheckpoint* before)
+      : state_(at.state), span_(at.span), before_(before), folder_(at.folder) {
     const fs::path path = folder_ / "receipt.note";
     text_ = read_file(path, kClaimLimit);
     note_ = ledger::parse_note(text_);
@@ -69,15 +77,13 @@ class ReceiptCheck {
                   "; the checkpoint there is gone: start from one after it");
     }
     // Not as a run writes it is a forgery too: the root alone would not say so.
-    std::optional<Span> span;
-    const fs::path path = folder_ / "steps.txt";
+    const fs::path path = folder_ / "steps.txt", at = folder_ / kPlacesFile;
     const std::string lines = read_file(path);
+    std::string places;
     try {
-      std::shared_ptr<const Places> places;  // checkpoints of before have none
-      if (const fs::path at = folder_ / kPlacesFile; fs::exists(at)) {
-        places = std::make_shared<const Places>(parse_places(read_file(at), at.string()));
-      }
-      span.emplace(parse_span(lines, receipt_.first_step(), path.string(), places));
+      places = read_file(at);
+      span_.emplace(parse_span(lines, receipt_.first_step(), path.string(),
+                               std::make_shared<const Places>(parse_places(places, at.string()))));
     } catch (const Error& error) {
       return no("step lines", error.what(), "lines that parse");
     }
@@ -92,17 +98,26 @@ class ReceiptCheck {
     const Fact facts[] = {
         {"run", receipt_.run(), state_.run()},
         {"permit", receipt_.permit(), state_.permit()},
+        {"tree head", head_of(receipt_), head_of(state_)},
         {"first step", std::to_string(receipt_.first_step()), start},
         {"last step", std::to_string(receipt_.end_step()), std::to_string(state_.step())},
-        {"number of lines", std::to_string(receipt_.end_step()), std::to_string(span->end_step())},
-        {"steps root", receipt_.steps_root(), digest_name(span->steps_root())},
-        {"consumed root", receipt_.consumed_root(), digest_name(span->consumed_root(state_.run()))},
-        {"samples", std::to_string(receipt_.samples()), std::to_string(span->consumed().size())},
+        {"folder", step_folder("", state_.step()).string(), folder_.filename().string()},
+        {"number of lines", std::to_string(receipt_.end_step()), std::to_string(span_->end_step())},
+        {"steps root", receipt_.steps_root(), digest_name(span_->steps_root())},
+        {"places", digest_name(ledger::sha256(places)),
+         digest_name(ledger::sha256(span_->places_text()))},
+        {"consumed root", receipt_.consumed_root(),
+         digest_name(span_->consumed_root(state_.run()))},
+        {"samples", std::to_string(receipt_.samples()), std::to_string(span_->consumed().size())},
+        {"sample time", std::to_string(receipt_.sample_us()), std::to_string(span_->sample_us())},
         {"weights", receipt_.checkpoint(), state_.weights()},
         {"receipt", state_.receipt(), digest_name(ledger::sha256(text_))},
         {"receipt before", receipt_.previous(), previous},
+        {"receipt before", state_.previous_receipt(), previous},
         {"parent", state_.parent(), parent},
-        {"weights file", state_.weights(), weights_digest()},
+        {"weights file", state_.weights(), digest_of("weights.safetensors")},
+        {"list of tensors", state_.tensors(), digest_of("tensors.txt")},
+        {"config file", state_.config(), digest_of("config.textproto")},
     };
     for (const Fact& fact : facts) {
       if (fact.claimed != fact.found) return no(fact.what, fact.claimed, fact.found);
@@ -121,11 +136,16 @@ class ReceiptCheck {
   }
 
   // verify_checkpoint has compared the file with SHA256SUMS, so this is the file's.
-  std::string weights_digest() const {
+  std::string digest_of(const std::string& name) const {
     for (const FileDigest& file : read_sums(folder_)) {
-      if (file.name == "weights.safetensors") return ledger::digest_name(file.digest);
+      if (file.name == name) return ledger::digest_name(file.digest);
     }
     return "";
+  }
+
+  template <class Message>
+  static std::string head_of(const Message& message) {
+    return message.origin() + " " + std::to_string(message.tree_size()) + " " + message.tree_root();
   }
 
   void take(const std::string& lines, Claims& claims) const {
@@ -140,6 +160,7 @@ class ReceiptCheck {
   }
 
   const State& state_;
+  std::optional<Span>& span_;
   const ClaimedCheckpoint* before_;
   fs::path folder_;
   std::string text_;
@@ -206,12 +227,14 @@ Claims read_claims(const ClaimsOptions& options, const std::vector<ledger::Publi
     claims.checkpoints.push_back(open_checkpoint(step_folder(options.run, *step), trusted));
     covered = *step;
   }
+  if (claims.start) claims.disagreement = check_statement(*claims.start);
   for (size_t i = 0; i < claims.checkpoints.size() && !claims.disagreement; ++i) {
     const ClaimedCheckpoint* before = i > 0          ? &claims.checkpoints[i - 1]
                                       : claims.start ? &*claims.start
                                                      : nullptr;
     ReceiptCheck check(claims.checkpoints[i], before);
     claims.disagreement = check.run(trusted, claims);
+    if (!claims.disagreement) claims.disagreement = check_statement(claims.checkpoints[i]);
   }
   return claims;
 }

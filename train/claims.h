@@ -13,6 +13,7 @@
 
 #include "ledger/key.h"
 #include "train/checkpoint.pb.h"
+#include "train/receipt.h"
 
 namespace cleared::train {
 
@@ -27,6 +28,7 @@ struct Disagreement {
 struct ClaimedCheckpoint {
   std::filesystem::path folder;
   State state;
+  std::optional<Span> span;  // what it says was consumed, and where that lies; the start has none
 };
 
 struct Claims {

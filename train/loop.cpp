@@ -25,6 +25,7 @@
 #include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
+#include "train/model/divergence.h"
 #include "train/model/events.h"
 #include "train/model/machine.h"
 #include "train/model/peak.h"
@@ -43,8 +44,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Kind = Outcome::Kind;
-
-constexpr double kSmooth = 0.95;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -105,6 +104,7 @@ class Training {
 
  private:
   void fit_codec(const FitSamples& fit);
+  void compare_ranks();
   void start_writing();
   void finish_writing();
   std::string names_of_samples(uint64_t step) const;
@@ -273,12 +273,24 @@ Outcome Training::step() {
     add_pass(position_.totals, *gate_, order_->at(step, slot).sample);
   }
   span_.step(facts);
-  if (step == 0) state_.set_first_loss(learned.loss);
-  state_.set_smooth_loss(step == 0 ? learned.loss
-                                   : kSmooth * state_.smooth_loss() + (1 - kSmooth) * learned.loss);
+  add_loss(state_, step, learned.loss);
   state_.set_step(step + 1);
   if (world_.first()) report(learned);
+  if (state_.step() % kCompareRanksEvery == 0 && !checkpoint_due()) compare_ranks();
   return {};
+}
+
+// Ranks whose weights have parted must not go on, and nothing of theirs may become a checkpoint.
+void Training::compare_ranks() {
+  const auto parted = divergence(world_, all_of(learner_->tensors()));
+  if (!parted) return;
+  Outcome outcome;
+  outcome.kind = Kind::failed;
+  outcome.code = Errc::corrupt;
+  outcome.text = "step " + std::to_string(state_.step() - 1) + ": after it " + *parted +
+                 ": no checkpoint was written of it; run again, on machines of one kind, and "
+                 "suspect the memory of one that does so twice";
+  throw AgreedError(outcome);
 }
 
 std::string Training::names_of_samples(uint64_t step) const {
@@ -343,6 +355,7 @@ void Training::save_profile() {
 // Rank 0 copies, and another thread of it writes; all go on at once. At most one is being written.
 void Training::checkpoint() {
   if (span_.end_step() == span_.first_step()) return;
+  compare_ranks();
   span_.spent(static_cast<uint64_t>(seconds_since(span_started_) * 1e6) * machines_);
   agree_or_throw(world_, [&] {
     if (!world_.first()) return;

@@ -53,10 +53,8 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint,
   ledger::ReceiptText receipt;
   ledger::parse_textproto(ledger::parse_note(note).text, (checkpoint / "receipt.note").string(),
                           receipt);
-  std::shared_ptr<const Places> places;  // checkpoints of before have none
-  if (const fs::path path = checkpoint / kPlacesFile; fs::exists(path)) {
-    places = std::make_shared<const Places>(parse_places(read_file(path), path.string()));
-  }
+  const fs::path path = checkpoint / kPlacesFile;
+  const auto places = std::make_shared<const Places>(parse_places(read_file(path), path.string()));
   const Span span = parse_span(read_file(checkpoint / "steps.txt"), receipt.receipt().first_step(),
                                (checkpoint / "steps.txt").string(), places);
 

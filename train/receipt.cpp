@@ -62,7 +62,8 @@ bool parse_line(std::string_view line, Span& span) {
   const auto words = words_of(line);
   std::vector<Digest> samples;
   if (words[0] == "codec") {
-    if (!parse_samples(std::span(words).subspan(1), samples)) return false;
+    const bool is_first = span.first_step() == 0 && span.empty();
+    if (!is_first || !parse_samples(std::span(words).subspan(1), samples)) return false;
     span.codec(samples);
     return true;
   }
@@ -72,6 +73,7 @@ bool parse_line(std::string_view line, Span& span) {
   }
   facts.applied = words[6] == "applied";
   if (!facts.applied && words[6] != "skipped") return false;
+  if (span.first_step() == 0 && span.empty()) return false;  // the codec's line comes first
   if (!parse_number(words[1], facts.step, 10) || !parse_bits(words[3], facts.loss) ||
       !parse_bits(words[5], facts.gradient_norm) ||
       !parse_samples(std::span(words).subspan(7), facts.samples)) {
@@ -97,7 +99,7 @@ std::string codec_line(std::span<const Digest> samples) {
 }
 
 void Span::consume(const Digest& sample, uint64_t step) {
-  if (places_ && !places_->contains(sample)) {
+  if (!places_->contains(sample)) {
     throw Error(Errc::corrupt, "receipt: sample ", to_hex(sample),
                 " lies in no shard that is known");
   }
@@ -121,25 +123,8 @@ void Span::step(const StepFacts& facts) {
 }
 
 std::vector<ledger::Fact> Span::facts(const std::string& run) const {
+  constexpr uint32_t kMaxSamples = 4096;  // of a shard in a record, and so at most 62 kB
   std::vector<ledger::Fact> facts;
-  if (places_) {
-    add_shard_facts(run, facts);
-    return facts;
-  }
-  for (const auto& [sample, consumed] : consumed_) {
-    ledger::ConsumedRecord& record = *facts.emplace_back().mutable_consumed();
-    record.set_run(run);
-    record.set_end_step(end_step_);
-    record.set_sample(std::string(sample.text()));
-    record.set_passes(consumed.passes);
-    record.set_first_step(consumed.first_step);
-  }
-  return facts;
-}
-
-// A record holds at most so many samples of a shard, and so at most 62 kB.
-void Span::add_shard_facts(const std::string& run, std::vector<ledger::Fact>& facts) const {
-  constexpr uint32_t kMaxSamples = 4096;
   std::map<std::pair<Digest, uint32_t>, std::pair<Consumed, uint64_t>> by_place;
   for (const auto& [sample, consumed] : consumed_) {
     const Place& place = places_->at(sample);
@@ -165,10 +150,10 @@ void Span::add_shard_facts(const std::string& run, std::vector<ledger::Fact>& fa
     record->add_back(end_step_ - consumed.first_step);
     record->set_sample_us(record->sample_us() + consumed.passes * duration_us);
   }
+  return facts;
 }
 
-std::optional<uint64_t> Span::sample_us() const {
-  if (!places_) return std::nullopt;
+uint64_t Span::sample_us() const {
   uint64_t out = 0;
   for (const auto& [sample, consumed] : consumed_) {
     out += consumed.passes * places_->at(sample).duration_us;
@@ -178,7 +163,6 @@ std::optional<uint64_t> Span::sample_us() const {
 
 std::string Span::places_text() const {
   std::string text;
-  if (!places_) return text;
   for (const auto& [sample, consumed] : consumed_) {
     const Place& place = places_->at(sample);
     text += to_hex(sample) + " " + to_hex(place.shard) + " " + std::to_string(place.index) + " " +
@@ -196,8 +180,7 @@ Digest Span::steps_root() const {
 Digest Span::consumed_root(const std::string& run) const {
   std::vector<Digest> leaves;
   for (const ledger::Fact& fact : facts(run)) {
-    const std::string record = fact.has_consumed() ? fact.consumed().SerializeAsString()
-                                                   : fact.consumed_shard().SerializeAsString();
+    const std::string record = fact.consumed_shard().SerializeAsString();
     leaves.push_back(ledger::leaf_digest(as_bytes(record)));
   }
   return ledger::root_digest(leaves);
@@ -279,7 +262,7 @@ std::string write_receipt(const Span& span, const ReceiptFacts& facts,
   receipt.set_consumed_root(digest_name(span.consumed_root(facts.run)));
   if (facts.previous) receipt.set_previous(digest_name(*facts.previous));
   receipt.set_checkpoint(digest_name(facts.weights));
-  if (const auto sample_us = span.sample_us()) receipt.set_sample_us(*sample_us);
+  receipt.set_sample_us(span.sample_us());
 
   ledger::Note note{.text = ledger::format_textproto(text), .signatures = {}};
   ledger::add_signature(note, trainer);

@@ -36,6 +36,7 @@ struct Place {
   Digest shard;  // root
   uint32_t index = 0;
   uint64_t duration_us = 0;
+  bool operator==(const Place&) const = default;
 };
 using Places = std::map<Digest, Place>;
 constexpr const char* kPlacesFile = "places.txt";  // of a checkpoint
@@ -47,12 +48,11 @@ std::string codec_line(std::span<const Digest> samples);
 // The steps since the last checkpoint.
 class Span {
  public:
-  // Places of all samples that will be consumed; without them each sample is told alone, as runs
-  // did before.
-  explicit Span(uint64_t first_step, std::shared_ptr<const Places> places = nullptr)
+  // Places of all samples that will be consumed.
+  Span(uint64_t first_step, std::shared_ptr<const Places> places)
       : first_step_(first_step), end_step_(first_step), places_(std::move(places)) {}
 
-  // The samples that the codec was fitted to, before step 0; each counts as one pass.
+  // The samples that the codec was fitted to: once, before step 0. Each counts as one pass.
   void codec(std::span<const Digest> samples);
   // The next step, Error{usage} when it is another one.
   void step(const StepFacts& facts);
@@ -66,9 +66,10 @@ class Span {
     uint64_t first_step = 0;  // the first of the span that consumed it
   };
   const std::map<Digest, Consumed>& consumed() const { return consumed_; }
+  const Place& place(const Digest& sample) const { return places_->at(sample); }
   // Facts of what was consumed, in the order of docs/formats/receipt.md.
   std::vector<ledger::Fact> facts(const std::string& run) const;
-  std::optional<uint64_t> sample_us() const;  // passes times duration; none without places
+  uint64_t sample_us() const;  // passes times duration
 
   // Wall time of the span times machines; none until it is said.
   void spent(uint64_t machine_us) { machine_us_ = machine_us; }
@@ -81,7 +82,6 @@ class Span {
 
  private:
   void consume(const Digest& sample, uint64_t step);
-  void add_shard_facts(const std::string& run, std::vector<ledger::Fact>& facts) const;
 
   uint64_t first_step_;
   uint64_t end_step_;
@@ -91,9 +91,10 @@ class Span {
   std::optional<uint64_t> machine_us_;
 };
 
-// Takes exactly what text() writes: Error{corrupt} with the line. For whoever checks a receipt.
+// Takes exactly what text() writes, with the line of the codec where it must be and nowhere else:
+// Error{corrupt} with the line. For whoever checks a receipt.
 Span parse_span(std::string_view text, uint64_t first_step, std::string_view where,
-                std::shared_ptr<const Places> places = nullptr);
+                std::shared_ptr<const Places> places);
 // Takes exactly what places_text() writes.
 Places parse_places(std::string_view text, std::string_view where);
 

@@ -9,13 +9,16 @@
 #include <ATen/ops/linalg_vector_norm.h>
 
 #include "ledger/base/clock.h"
+#include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
+#include "ledger/textproto.h"
 #include "ledger/trust.h"
 #include "train/check.h"
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/difference.h"
 #include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
@@ -26,17 +29,6 @@ namespace cleared::train {
 namespace {
 
 using Kind = Outcome::Kind;
-
-// The tensors of a checkpoint under the names that its manifest uses.
-TensorMap all_of(const CheckpointTensors& tensors) {
-  TensorMap all;
-  add_with_prefix(all, "codec.", tensors.codec);
-  add_with_prefix(all, "ema.", tensors.ema);
-  add_with_prefix(all, "", tensors.more_ema);
-  add_with_prefix(all, "model.", tensors.model);
-  add_with_prefix(all, "optimiser.", tensors.optimiser);
-  return all;
-}
 
 double norm_of(const Tensor& x) {
   return at::linalg_vector_norm(x.detach().to(at::kCPU, at::kDouble)).item<double>();
@@ -59,6 +51,17 @@ bool same_bytes(const Tensor& claimed, const Tensor& made) {
          bytes(claimed) == bytes(made);
 }
 
+std::string shown(const Place& place) {
+  return "sample " + std::to_string(place.index) + " of shard " + to_hex(place.shard) + ", " +
+         std::to_string(place.duration_us) + " us";
+}
+
+std::string text_of(const Metadata& metadata) {
+  std::string text;
+  for (const auto& [key, value] : metadata) text += key + "=" + value + "\n";
+  return text;
+}
+
 // A segment of a run, made again.
 class Replay {
  public:
@@ -78,10 +81,23 @@ class Replay {
   ReplayReport report() const { return report_; }
 
  private:
+  void begin_state();
   void compare_foreign(const std::vector<std::string>& codec);
+  void compare_places(const std::vector<Digest>& samples);
+  void compare_state(const ClaimedCheckpoint& claimed, uint64_t step);
+  void compare_checkpoint(const ClaimedCheckpoint& claimed);
+  void compare_tensors(const TensorMap& made, const TensorMap& theirs, const std::string& name);
+  bool close(double a, double b) const {
+    return std::abs(a - b) <= options_.tolerance * std::max(std::abs(a), std::abs(b));
+  }
+  void compare_text(const std::string& what, const std::string& claimed, const std::string& made,
+                    uint64_t step);
+  void disagree(uint64_t step, const std::string& what, const std::string& claimed,
+                const std::string& made) {
+    report_.disagreement = Disagreement{step, what, claimed, made};
+  }
   // Rank 0 found out; every rank learns.
   void share_disagreement();
-  void compare_tensors(const ClaimedCheckpoint& claimed);
 
   const ReplayOptions& options_;
   World& world_;
@@ -90,7 +106,9 @@ class Replay {
   Claims claims_;
   LoadedConfig loaded_;
   Position position_;
+  State made_;  // after the steps so far; not what only the machine that it ran on knows
   std::unique_ptr<ledger::Gate> gate_;
+  Places places_;
   std::unique_ptr<Order> order_;
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
@@ -106,11 +124,12 @@ void Replay::read_run() {
   report_.run = first.state.run();
   report_.claimed_machine = first.state.machine();
   step_ = options_.from;
+  if (disagrees()) return;
 
   const std::filesystem::path config = first.folder / "config.textproto";
   loaded_ = load_config(config);
-  if (!disagrees() && (first.state.config() != ledger::digest_name(loaded_.digest) ||
-                       first.state.seed() != loaded_.config.seed())) {
+  if (first.state.config() != ledger::digest_name(loaded_.digest) ||
+      first.state.seed() != loaded_.config.seed()) {
     report_.disagreement =
         Disagreement{step_, "config", first.state.config(), ledger::digest_name(loaded_.digest)};
   }
@@ -122,11 +141,13 @@ void Replay::read_run() {
   }
   for (const ClaimedCheckpoint& checkpoint : claims_.checkpoints) {
     if (checkpoint.state.permit() == first.state.permit() &&
-        checkpoint.state.config() == first.state.config()) {
+        checkpoint.state.config() == first.state.config() &&
+        checkpoint.state.run() == first.state.run()) {
       continue;
     }
-    throw Error(Errc::usage, "replay: from checkpoint ", checkpoint.folder.string(),
-                " on the run had another permit or config: replay up to it and from it apart");
+    throw Error(Errc::usage, "replay: up to checkpoint ", checkpoint.folder.string(),
+                " the run had another permit, config or list of samples than before: replay the "
+                "parts apart");
   }
 }
 
@@ -157,7 +178,8 @@ void Replay::start() {
   share_position(world_, position_);
   const RunConfig& config = loaded_.config;
   check_slots(config, world_.size());
-  order_ = std::make_unique<Order>(order_of(config, *gate_, position_.state.order_first_step()));
+  begin_state();
+  order_ = std::make_unique<Order>(order_of(config, *gate_, made_.order_first_step()));
   if (step_ == 0) {
     const FittedCodec fitted = fit_codec(
         world_, *gate_, config, decoder_options(options_.curate, config), {options_.vae, trusted_});
@@ -169,17 +191,52 @@ void Replay::start() {
     start_from_foreign(world_, config, options_.foreign, position_);
     add_fit(position_.totals, *gate_, fit_samples(config, *gate_));
     const std::string line = codec_line(fitted.samples);
-    if (world_.first() && claims_.codec.value_or("") != line) {
-      report_.disagreement = Disagreement{0, "samples of the codec", *claims_.codec, line};
+    if (claims_.codec != line) {
+      disagree(0, "samples of the codec", claims_.codec.value_or("nothing"), line);
+    } else {
+      compare_places(fitted.samples);
     }
+    if (!fitted.vae.empty()) made_.set_vae(fitted.vae);
+    record_foreign(config, fitted.foreign, made_);
   }
   const auto before = passes_before(*gate_, *order_, position_.totals, step_, claims_.end_step);
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};
+  if (step_ == 0 && world_.first()) {
+    const State& claimed = claims_.checkpoints.front().state;
+    made_.set_step0(options_.tolerance > 0
+                        ? claimed.step0()
+                        : ledger::digest_name(tensors_digest(learner_->tensors())));
+  }
+  uint64_t first_step = step_;
+  for (const ClaimedCheckpoint& claimed : claims_.checkpoints) {
+    if (world_.first() && !disagrees()) compare_state(claimed, first_step);
+    first_step = claimed.state.step();
+  }
   loader_ = make_loader(world_, config, *gate_, *order_, options_.curate, step_, claims_.end_step,
                         before);
   share_disagreement();
+}
+
+// As a run has it that goes on from a checkpoint, or begins. Where the order of the samples began
+// is no choice of the trainer's: at the seed, or where the samples became others.
+void Replay::begin_state() {
+  places_ = places_of(*gate_);
+  const std::string samples = ledger::digest_name(samples_root(loaded_.config, *gate_));
+  if (claims_.start) made_ = claims_.start->state;
+  if (!claims_.start || made_.samples_root() != samples) {
+    made_.set_order_first_step(step_);
+    made_.set_run(claims_.checkpoints.front().state.run());
+  }
+  const ledger::Permit& permit = gate_->permit();
+  made_.set_permit(ledger::digest_name(gate_->permit_digest()));
+  made_.set_config(ledger::digest_name(loaded_.digest));
+  made_.set_seed(loaded_.config.seed());
+  made_.set_origin(permit.origin());
+  made_.set_tree_size(permit.tree_size());
+  made_.set_tree_root(permit.tree_root());
+  made_.set_samples_root(samples);
 }
 
 // What the run says it began with, against what its config and its autoencoder say.
@@ -207,26 +264,95 @@ Outcome Replay::look() {
 void Replay::step() {
   const auto slots = static_cast<uint32_t>(batch_.items.size());
   const Learned learned = learner_->learn(batch_, slots * static_cast<uint32_t>(world_.rank()));
-  const std::string line = step_line(facts_of(learned, step_, *gate_, *order_));
+  const StepFacts facts = facts_of(learned, step_, *gate_, *order_);
   if (world_.first()) {
-    report_.disagreement = compare_lines(claims_.lines.at(step_), line, step_, options_.tolerance);
+    report_.disagreement =
+        compare_lines(claims_.lines.at(step_), step_line(facts), step_, options_.tolerance);
+    if (!disagrees()) compare_places(facts.samples);
   }
+  for (uint32_t slot = 0; slot < order_->batch(step_); ++slot) {
+    add_pass(position_.totals, *gate_, order_->at(step_, slot).sample);
+  }
+  add_loss(made_, step_, learned.loss);
   report_.end = ++step_;
   if (!disagrees()) ++report_.steps;
   for (const ClaimedCheckpoint& claimed : claims_.checkpoints) {
-    if (world_.first() && !disagrees() && claimed.state.step() == step_) compare_tensors(claimed);
+    if (world_.first() && !disagrees() && claimed.state.step() == step_) {
+      compare_checkpoint(claimed);
+    }
   }
   share_disagreement();
   if (world_.first() && options_.on_step) options_.on_step(step_, claims_.end_step);
 }
 
-void Replay::compare_tensors(const ClaimedCheckpoint& claimed) {
-  const TensorMap made = all_of(learner_->tensors());
-  const TensorMap theirs = all_of(read_checkpoint(claimed.folder, trusted_).tensors);
+// Shards, places and durations of what the step consumed: they are what is paid for.
+void Replay::compare_places(const std::vector<Digest>& samples) {
+  const auto claimed =
+      std::find_if(claims_.checkpoints.begin(), claims_.checkpoints.end(),
+                   [&](const ClaimedCheckpoint& at) { return at.state.step() > step_; });
+  for (const Digest& sample : samples) {
+    const Place &says = claimed->span->place(sample), &is = places_.at(sample);
+    if (says == is) continue;
+    return disagree(step_, "place of sample " + to_hex(sample), shown(says), shown(is));
+  }
+}
+
+void Replay::compare_text(const std::string& what, const std::string& claimed,
+                          const std::string& made, uint64_t step) {
+  if (disagrees()) return;
+  if (const auto lie = first_difference(claimed, made)) {
+    disagree(step, what, lie->claimed, lie->made);
+  }
+}
+
+// Of a checkpoint that has not been reached all but the losses.
+void Replay::compare_state(const ClaimedCheckpoint& claimed, uint64_t step) {
+  const State& theirs = claimed.state;
+  State made = theirs;  // keeps what only the machine knew, and what the receipts were held against
+  made.set_run(made_.run());
+  made.set_permit(made_.permit());
+  made.set_config(made_.config());
+  made.set_seed(made_.seed());
+  made.set_origin(made_.origin());
+  made.set_tree_size(made_.tree_size());
+  made.set_tree_root(made_.tree_root());
+  made.set_order_first_step(made_.order_first_step());
+  made.set_samples_root(made_.samples_root());
+  made.clear_step0();
+  if (made_.has_step0()) made.set_step0(made_.step0());
+  made.clear_vae();
+  if (made_.has_vae()) made.set_vae(made_.vae());
+  *made.mutable_foreign() = made_.foreign();
+  if (theirs.step() == step_) {
+    if (!close(theirs.first_loss(), made_.first_loss())) made.set_first_loss(made_.first_loss());
+    if (!close(theirs.smooth_loss(), made_.smooth_loss())) {
+      made.set_smooth_loss(made_.smooth_loss());
+    }
+  }
+  compare_text("state of " + claimed.folder.filename().string(), ledger::format_textproto(theirs),
+               ledger::format_textproto(made), step);
+}
+
+void Replay::compare_checkpoint(const ClaimedCheckpoint& claimed) {
+  const std::string name = claimed.folder.filename().string();
+  const Checkpoint theirs = read_checkpoint(claimed.folder, trusted_);
+  compare_tensors(all_of(learner_->tensors()), all_of(theirs.tensors), name);
+  if (disagrees()) return;
+  compare_state(claimed, step_);
+  compare_text("tensors.txt of " + name, read_file(claimed.folder / "tensors.txt"),
+               tensors_manifest(theirs.tensors), step_);
+  compare_text("totals.txt of " + name, format_totals(theirs.text.totals),
+               format_totals(position_.totals), step_);
+  compare_text("metadata of the weights of " + name, text_of(theirs.weights_metadata),
+               text_of(weights_metadata(claimed.state, *claimed.span)), step_);
+  compare_text("metadata of the optimiser of " + name, text_of(theirs.optimiser_metadata),
+               text_of(optimiser_metadata()), step_);
+}
+
+void Replay::compare_tensors(const TensorMap& made, const TensorMap& theirs,
+                             const std::string& checkpoint) {
   const auto no = [&](const std::string& what, const std::string& a, const std::string& b) {
-    report_.disagreement = Disagreement{
-        step_, "weights after the step: " + what + " of " + claimed.folder.filename().string(), a,
-        b};
+    disagree(step_, "weights after the step: " + what + " of " + checkpoint, a, b);
   };
   if (made.size() != theirs.size()) {
     return no("number of tensors", std::to_string(theirs.size()), std::to_string(made.size()));

@@ -14,6 +14,7 @@
 #include "train/model/machine.h"
 #include "train/outbox.h"
 #include "train/run_folder.h"
+#include "train/statement.h"
 #include "train/version.h"
 
 namespace cleared::train {
@@ -39,9 +40,16 @@ void start_run(const RunOptions& options, State& state) {
   write_run_file(options.out, file);
 }
 
-Checkpoint load(const fs::path& folder, const RunOptions& options, const LoadedConfig& loaded,
+Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& loaded,
                 const std::vector<ledger::PublicKey>& trusted) {
-  Checkpoint checkpoint = read_checkpoint(folder, trusted);
+  const fs::path folder = step_folder(options.out, step);
+  Checkpoint checkpoint;
+  try {
+    checkpoint = read_checkpoint(folder, {});
+  } catch (const Error& error) {
+    name_last_good(options.out, step, error);
+  }
+  verify_statement(folder, trusted);
   if (checkpoint.state.config() != ledger::digest_name(loaded.digest)) {
     throw Error(Errc::config, "resume ", folder.string(), ": it was made from another config (",
                 checkpoint.state.config(), ") than ", options.config.string(),
@@ -69,7 +77,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   State& state = position.state;
   if (newest) {
     position.resumed_from = step_folder(options.out, *newest);
-    Checkpoint checkpoint = load(position.resumed_from, options, loaded, position.trusted);
+    Checkpoint checkpoint = load(*newest, options, loaded, position.trusted);
     state = checkpoint.state;
     position.resumed_run = state.run();
     position.totals = std::move(checkpoint.text.totals);

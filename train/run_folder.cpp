@@ -115,7 +115,7 @@ std::vector<FileDigest> read_sums(const fs::path& folder) {
   return sums;
 }
 
-void verify_checkpoint(const fs::path& folder) {
+std::vector<FileDigest> listed_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw Error(Errc::not_found, "checkpoint ", folder.string(), ": no such folder");
   }
@@ -128,9 +128,18 @@ void verify_checkpoint(const fs::path& folder) {
   }
   for (const auto& [name, digest] : sums) {
     if (!fs::exists(folder / name)) damaged(folder, name + " is missing");
-    if (digest_of_file(folder / name) != digest) {
-      damaged(folder, name + " was changed: its digest is not the one in " + std::string(kSums));
-    }
+  }
+  return sums;
+}
+
+void check_digest(const fs::path& folder, const FileDigest& listed, const Digest& found) {
+  if (found == listed.digest) return;
+  damaged(folder, listed.name + " was changed: its digest is not the one in " + std::string(kSums));
+}
+
+void verify_checkpoint(const fs::path& folder) {
+  for (const FileDigest& file : listed_files(folder)) {
+    check_digest(folder, file, digest_of_file(folder / file.name));
   }
 }
 
@@ -143,24 +152,23 @@ std::optional<uint64_t> find_checkpoint(const fs::path& run, std::optional<uint6
   }
   if (from) std::erase_if(steps, [&](uint64_t step) { return step > *from; });
   if (steps.empty()) return std::nullopt;
+  return steps.back();
+}
 
-  const uint64_t newest = steps.back();
-  try {
-    verify_checkpoint(step_folder(run, newest));
-    return newest;
-  } catch (const Error& error) {
-    for (auto step = steps.rbegin() + 1; step != steps.rend(); ++step) {
-      try {
-        verify_checkpoint(step_folder(run, *step));
-      } catch (const Error&) {
-        continue;
-      }
-      throw Error(Errc::corrupt, error.what(), "; the last good one is ",
-                  step_folder(run, *step).string(), ": go on from it with --from ", *step);
+void name_last_good(const fs::path& run, uint64_t step, const Error& damage) {
+  std::vector<uint64_t> steps = checkpoint_steps(run);
+  std::erase_if(steps, [&](uint64_t other) { return other >= step; });
+  for (auto before = steps.rbegin(); before != steps.rend(); ++before) {
+    try {
+      verify_checkpoint(step_folder(run, *before));
+    } catch (const Error&) {
+      continue;
     }
-    throw Error(Errc::corrupt, error.what(),
-                "; there is no good one before it: start again with --fresh");
+    throw Error(Errc::corrupt, damage.what(), "; the last good one is ",
+                step_folder(run, *before).string(), ": go on from it with --from ", *before);
   }
+  throw Error(Errc::corrupt, damage.what(),
+              "; there is no good one before it: start again with --fresh");
 }
 
 size_t set_aside_after(const fs::path& run, uint64_t step) {

@@ -19,6 +19,10 @@
 
 #include "ledger/base/bytes.h"
 
+namespace cleared {
+class Error;
+}
+
 namespace cleared::train {
 
 // In RUN: the tensors that the run began with, in the form of tensors.txt of a checkpoint.
@@ -43,14 +47,25 @@ struct FileDigest {
 // What SHA256SUMS of a checkpoint lists. Error{corrupt}.
 std::vector<FileDigest> read_sums(const std::filesystem::path& folder);
 
-// Every file that SHA256SUMS lists is there with that digest, and no other file is. Error{corrupt}
-// names the checkpoint and the file, Error{not_found} a folder that is not there.
+// The same, when all those files are there and no other is. Error{corrupt} names the checkpoint and
+// the file, Error{not_found} a folder that is not there.
+std::vector<FileDigest> listed_files(const std::filesystem::path& folder);
+
+// Error{corrupt} unless `found`, of the bytes of that file, is the digest that is listed.
+void check_digest(const std::filesystem::path& folder, const FileDigest& listed,
+                  const Digest& found);
+
+// Both, for every file.
 void verify_checkpoint(const std::filesystem::path& folder);
 
 // The checkpoint to go on from: the newest one, or the one of step `from`. None: the run starts at
-// step 0. A damaged one is Error{corrupt} whose line names the last good one before it.
+// step 0. Whether it is good is found out by whoever reads it.
 std::optional<uint64_t> find_checkpoint(const std::filesystem::path& run,
                                         std::optional<uint64_t> from);
+
+// Throws that the checkpoint of `step` is damaged, and the last good one before it.
+[[noreturn]] void name_last_good(const std::filesystem::path& run, uint64_t step,
+                                 const Error& damage);
 
 // Moves every checkpoint after `step` into RUN/superseded-N; returns how many there were.
 size_t set_aside_after(const std::filesystem::path& run, uint64_t step);

@@ -151,6 +151,12 @@ std::unique_ptr<Loader> make_loader(const World& world, const RunConfig& config,
                     .view = [&config](auto... slot) { return view_of(config, slot...); }});
 }
 
+void add_loss(State& state, uint64_t step, double loss) {
+  constexpr double kSmooth = 0.95;
+  if (step == 0) state.set_first_loss(loss);
+  state.set_smooth_loss(step == 0 ? loss : kSmooth * state.smooth_loss() + (1 - kSmooth) * loss);
+}
+
 StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,
                    const Order& order) {
   StepFacts facts{.step = step,

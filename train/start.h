@@ -70,6 +70,9 @@ std::unique_ptr<Loader> make_loader(const World& world, const RunConfig& config,
                                     const std::filesystem::path& curate, uint64_t first_step,
                                     uint64_t end_step, std::vector<uint64_t> before);
 
+// A step's loss in the state: as the first one, and in the smoothed one.
+void add_loss(State& state, uint64_t step, double loss);
+
 // A step as the run receipt has it.
 StepFacts facts_of(const Learned& learned, uint64_t step, const ledger::Gate& gate,
                    const Order& order);

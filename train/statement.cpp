@@ -7,10 +7,15 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
+#include "ledger/textproto.h"
 #include "train/checkpoint.pb.h"
 
 namespace cleared::train {
 namespace {
+
+constexpr uint64_t kLimit = 16 << 20;
 
 Digest digest_of(const std::string& name) {
   const auto digest = ledger::parse_digest_name(name);
@@ -18,11 +23,8 @@ Digest digest_of(const std::string& name) {
   return *digest;
 }
 
-}  // namespace
-
-std::string write_statement(const State& state, const Digest& steps_root,
-                            const std::vector<FileDigest>& files,
-                            const ledger::SignerKey& trainer) {
+std::string statement_of(const State& state, const Digest& steps_root,
+                         const std::vector<FileDigest>& files) {
   ledger::TrainingStatement statement;
   for (const auto& [name, digest] : files) statement.subjects.push_back({name, digest});
   statement.run = state.run();
@@ -42,14 +44,36 @@ std::string write_statement(const State& state, const Digest& steps_root,
   }
   if (state.has_parent()) statement.parent = to_hex(digest_of(state.parent()));
   if (state.has_vae()) statement.vae = to_hex(digest_of(state.vae()));
-  return ledger::seal_envelope(ledger::kStatementPayloadType, ledger::format_statement(statement),
-                               trainer);
+  return ledger::format_statement(statement);
 }
 
-void verify_statement(const std::filesystem::path& folder,
-                      const std::vector<ledger::PublicKey>& keys) {
+// But for the statement itself.
+std::vector<FileDigest> files_of(const std::filesystem::path& folder) {
+  std::vector<FileDigest> files = read_sums(folder);
+  std::erase_if(files, [](const FileDigest& file) { return file.name == kStatementFile; });
+  return files;
+}
+
+template <class Message>
+Message parse(const std::string& text, const std::filesystem::path& path) {
+  Message message;
+  ledger::parse_textproto(text, path.string(), message);
+  return message;
+}
+
+}  // namespace
+
+std::string write_statement(const State& state, const Digest& steps_root,
+                            const std::vector<FileDigest>& files,
+                            const ledger::SignerKey& trainer) {
+  return ledger::seal_envelope(ledger::kStatementPayloadType,
+                               statement_of(state, steps_root, files), trainer);
+}
+
+void verify_signed(const std::filesystem::path& folder,
+                   const std::vector<ledger::PublicKey>& keys) {
   const std::filesystem::path path = folder / kStatementFile;
-  const auto envelope = ledger::parse_envelope(read_file(path, 16 << 20));
+  const auto envelope = ledger::parse_envelope(read_file(path, kLimit));
   const bool trusted = std::any_of(keys.begin(), keys.end(), [&](const ledger::PublicKey& key) {
     return key.role == "trainer" && ledger::signed_by(envelope, key.key);
   });
@@ -58,8 +82,7 @@ void verify_statement(const std::filesystem::path& folder,
                 ": no trainer's key among the trusted ones has signed it");
   }
   const auto statement = ledger::parse_statement(envelope.payload);
-  std::vector<FileDigest> files = read_sums(folder);
-  std::erase_if(files, [](const FileDigest& file) { return file.name == kStatementFile; });
+  const std::vector<FileDigest> files = files_of(folder);
   const bool same = std::equal(files.begin(), files.end(), statement.subjects.begin(),
                                statement.subjects.end(), [](const auto& file, const auto& subject) {
                                  return file.name == subject.name && file.digest == subject.digest;
@@ -67,6 +90,25 @@ void verify_statement(const std::filesystem::path& folder,
   if (!same) {
     throw Error(Errc::corrupt, "statement ", path.string(),
                 ": speaks of other files than those of its checkpoint");
+  }
+}
+
+std::optional<Difference> compare_statement(const std::filesystem::path& folder) {
+  const auto file = [&](std::string_view name) { return read_file(folder / name, kLimit); };
+  const auto state = parse<State>(file("state.textproto"), folder / "state.textproto");
+  const auto receipt = parse<ledger::ReceiptText>(ledger::parse_note(file("receipt.note")).text,
+                                                  folder / "receipt.note");
+  return first_difference(
+      ledger::parse_envelope(file(kStatementFile)).payload,
+      statement_of(state, digest_of(receipt.receipt().steps_root()), files_of(folder)), ',');
+}
+
+void verify_statement(const std::filesystem::path& folder,
+                      const std::vector<ledger::PublicKey>& keys) {
+  verify_signed(folder, keys);
+  if (const auto lie = compare_statement(folder)) {
+    throw Error(Errc::corrupt, "statement ", (folder / kStatementFile).string(), ": says ",
+                lie->claimed, " where its checkpoint has ", lie->made);
   }
 }
 

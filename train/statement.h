@@ -3,11 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ledger/base/bytes.h"
+#include "train/difference.h"
 #include "train/run_folder.h"
 
 namespace cleared::ledger {
@@ -28,6 +30,13 @@ std::string write_statement(const State& state, const Digest& steps_root,
 // Error{corrupt} unless one of `keys` that is a trainer's signed the statement in `folder`, and it
 // speaks of exactly the files that are there. Call verify_checkpoint first: it compares their
 // bytes.
+void verify_signed(const std::filesystem::path& folder, const std::vector<ledger::PublicKey>& keys);
+
+// What else the statement says, against the state and the run receipt beside it: the first field
+// that is another. Error{corrupt} when they do not parse.
+std::optional<Difference> compare_statement(const std::filesystem::path& folder);
+
+// Both: Error{corrupt} names the field.
 void verify_statement(const std::filesystem::path& folder,
                       const std::vector<ledger::PublicKey>& keys);
 

@@ -2,8 +2,13 @@
 // finds them out.
 #pragma once
 
+#include <bit>
 #include <functional>
+#include <memory>
+#include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
@@ -20,18 +25,52 @@ namespace cleared::train {
 // What a forger changes of a checkpoint before signing it anew.
 struct Forgery {
   std::string lines;  // steps.txt
+  Places places;      // of the samples in `lines`
   State state;
-  std::string weights, optimiser, tensors;
+  std::string weights, optimiser, tensors, totals;
+  // Of what the receipt, and the statement, are to say of the state.
+  std::function<void(ReceiptFacts&)> receipt = [](ReceiptFacts&) {};
+  std::function<void(State&)> statement = [](State&) {};
 };
 
 inline Forgery read_forgery(const std::filesystem::path& folder) {
   Forgery forgery{.lines = read_file(folder / "steps.txt"),
+                  .places = parse_places(read_file(folder / kPlacesFile), "places"),
                   .state = {},
                   .weights = read_file(folder / "weights.safetensors"),
                   .optimiser = read_file(folder / "optimizer.safetensors"),
-                  .tensors = read_file(folder / "tensors.txt")};
+                  .tensors = read_file(folder / "tensors.txt"),
+                  .totals = read_file(folder / "totals.txt")};
   ledger::parse_textproto(read_file(folder / "state.textproto"), "state", forgery.state);
   return forgery;
+}
+
+// A span with these lines, whether a run writes such or not; a sample without a place gets one.
+inline Span forged_span(const std::string& lines, uint64_t first_step, Places places) {
+  std::vector<std::pair<StepFacts, bool>> steps;  // and whether the line is a codec's
+  std::istringstream text(lines);
+  for (std::string line; std::getline(text, line);) {
+    std::istringstream words(line);
+    std::string word, loss, norm, applied;
+    StepFacts facts;
+    words >> word;
+    const bool codec = word == "codec";
+    if (!codec) words >> facts.step >> word >> loss >> word >> norm >> applied;
+    const auto value = [](const std::string& bits) {
+      return std::bit_cast<float>(static_cast<uint32_t>(std::stoul("0" + bits, nullptr, 16)));
+    };
+    facts.loss = value(loss);
+    facts.gradient_norm = value(norm);
+    facts.applied = applied == "applied";
+    while (words >> word) {
+      facts.samples.push_back(*parse_digest(word));
+      places.try_emplace(facts.samples.back(), Place{places.begin()->second.shard, 99, 1'000'000});
+    }
+    steps.emplace_back(facts, codec);
+  }
+  Span span(first_step, std::make_shared<const Places>(places));
+  for (const auto& [facts, codec] : steps) codec ? span.codec(facts.samples) : span.step(facts);
+  return span;
 }
 
 // Writes RUN/step-NNNNNN anew, with everything that hangs on it, signed by the trainer.
@@ -41,21 +80,20 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   Forgery forgery = read_forgery(folder);
   change(forgery);
   const std::string config = read_file(folder / "config.textproto");
-  const std::string totals = read_file(folder / "totals.txt");
   const ledger::SignerKey trainer = ledger::read_signer_key(f.trainer_key());
   std::filesystem::remove_all(folder);
 
   State& state = forgery.state;
-  uint64_t first_step = step;
-  for (const char c : forgery.lines) first_step -= c == '\n' ? 1 : 0;
-  if (forgery.lines.starts_with("codec")) ++first_step;
-  const Span span = parse_span(forgery.lines, first_step, "forged");
+  const size_t first = forgery.lines.find("step ");
+  const Span span =
+      forged_span(forgery.lines, std::stoull(forgery.lines.substr(first + 5)), forgery.places);
   CheckpointWriter writer(run, step);
   const Digest weights = writer.write("weights.safetensors", forgery.weights);
   writer.write("optimizer.safetensors", forgery.optimiser);
   writer.write("config.textproto", config);
   writer.write("steps.txt", forgery.lines);
-  writer.write("totals.txt", totals);
+  writer.write(kPlacesFile, span.places_text());
+  writer.write("totals.txt", forgery.totals);
   ReceiptFacts facts;
   facts.run = state.run();
   facts.permit = *ledger::parse_digest_name(state.permit());
@@ -65,13 +103,16 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   if (state.has_previous_receipt())
     facts.previous = *ledger::parse_digest_name(state.previous_receipt());
   facts.weights = weights;
+  forgery.receipt(facts);
   state.set_receipt(
       ledger::digest_name(writer.write("receipt.note", write_receipt(span, facts, trainer))));
   state.set_weights(ledger::digest_name(weights));
   state.set_tensors(ledger::digest_name(writer.write("tensors.txt", forgery.tensors)));
   writer.write("state.textproto", ledger::format_textproto(state));
+  State stated = state;
+  forgery.statement(stated);
   writer.write(std::string(kStatementFile),
-               write_statement(state, span.steps_root(), writer.files(), trainer));
+               write_statement(stated, span.steps_root(), writer.files(), trainer));
   writer.commit();
 }
 

@@ -2,8 +2,8 @@
 // the step, then reading, hashing and checking every sample of the batch, all of it in line
 // although the loader does it beside training. Receipts: the step's line, and its share of what is
 // hashed and signed at a checkpoint. Determinism: the step with LibTorch's deterministic algorithms
-// against the step without. Prints a line of each; exit 1 when the gate's share is 1 % or more, or
-// that of receipts 0.5 %.
+// against the step without. Ranks: this one's pass over what all of them compare. Prints a line of
+// each; exit 1 when the share of the gate or of the ranks is 1 % or more, or that of receipts 0.5 %.
 //
 //   train_gate_bench [STEPS]
 #include <algorithm>
@@ -20,6 +20,7 @@
 #include "tests/train/gate_fixture.h"
 #include "train/data/config.h"
 #include "train/data/order.h"
+#include "train/model/divergence.h"
 #include "train/model/machine.h"
 #include "train/receipt.h"
 #include "train/start.h"
@@ -69,7 +70,7 @@ int measure(int steps) {
   Trainee trainee(world, config, tensors);
 
   // The best of all: other programs disturb them.
-  double gate_ms = 1e30, step_ms = 1e30, free_ms = 1e30, receipt_ms = 1e30;
+  double gate_ms = 1e30, step_ms = 1e30, free_ms = 1e30, receipt_ms = 1e30, ranks_ms = 1e30;
   const auto learn = [&](int step) {
     const auto start = Clock::now();
     batch.step = static_cast<uint64_t>(step);
@@ -102,19 +103,26 @@ int measure(int steps) {
     if (write_receipt(span, receipt, key).empty()) return 1;
     receipt_ms = std::min(receipt_ms, ms_since(writing) / static_cast<double>(every));
 
+    const auto comparing = Clock::now();
+    for (const auto& [name, tensor] : all_of(trainee.tensors())) fingerprint(tensor);
+    ranks_ms = std::min(ranks_ms, ms_since(comparing) / kCompareRanksEvery);
+
     at::globalContext().setDeterministicAlgorithms(false, /*warn_only=*/false);
     free_ms = std::min(free_ms, learn(2 * step + 1).first);
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   }
-  const double gate_share = 100 * gate_ms / step_ms, receipt_share = 100 * receipt_ms / step_ms;
+  const double gate_share = 100 * gate_ms / step_ms, receipt_share = 100 * receipt_ms / step_ms,
+               ranks_share = 100 * ranks_ms / step_ms;
   std::printf("a training step of %.1f ms: batch %u, %zu kB a sample\n", step_ms, config.batch(),
               kSampleBytes >> 10);
   std::printf("gate         %7.3f ms  %6.3f %%\n", gate_ms, gate_share);
   std::printf("receipts     %7.3f ms  %6.3f %%  (a checkpoint every %llu steps)\n", receipt_ms,
               receipt_share, static_cast<unsigned long long>(every));
+  std::printf("ranks        %7.3f ms  %6.3f %%  (compared every %llu steps)\n", ranks_ms, ranks_share,
+              static_cast<unsigned long long>(kCompareRanksEvery));
   std::printf("determinism  %7.3f ms  %6.3f %%\n", step_ms - free_ms,
               100 * (step_ms - free_ms) / step_ms);
-  return gate_share < 1 && receipt_share < 0.5 ? 0 : 1;
+  return gate_share < 1 && receipt_share < 0.5 && ranks_share < 1 ? 0 : 1;
 }
 
 }  // namespace

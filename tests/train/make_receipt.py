@@ -1,5 +1,5 @@
 """Known answers for receipt_test.cpp: Merkle roots (RFC 6962) over step lines and over serialised
-ConsumedRecords (protobuf wire format, written out by hand). Python 3, no packages."""
+ConsumedShardRecords (protobuf wire format, written out by hand). Python 3, no packages."""
 from hashlib import sha256
 
 A, B, C = (sha256(x).digest() for x in (b"A", b"B", b"C"))
@@ -21,15 +21,7 @@ lines = [
 ]
 
 
-def record(run, end, sample, passes, first):
-    out = b"\x0a" + bytes([len(run)]) + run + b"\x10" + bytes([end]) + b"\x1a\x20" + sample
-    out += b"\x20" + bytes([passes])
-    return out + (b"\x28" + bytes([first]) if first else b"")
-
-
-records = sorted([(A, 2, 0), (B, 3, 0), (C, 1, 1)])
 print(root([line.encode() for line in lines]).hex())
-print(root([record(b"tiny-0123", 2, s, p, f) for s, p, f in records]).hex())
 
 
 def shard_record(run, end, shard, index, passes, firsts, us):
@@ -41,6 +33,6 @@ def shard_record(run, end, shard, index, passes, firsts, us):
     return out + b"\x32" + bytes([len(back)]) + back + b"\x38" + varint(us)
 
 
-# The same by shard: C and A are samples 5 and 7 of one, 1.5 s and 1 s long; B is the first of another, 2 s.
+# C and A are samples 5 and 7 of one, 1.5 s and 1 s long; B is the first of another, 2 s.
 shards = {sha256(b"one").digest(): (5, [1, 0, 2], [1, 0], 3_500_000), sha256(b"two").digest(): (0, [3], [0], 6_000_000)}
 print(root([shard_record(b"tiny-0123", 2, shard, *shards[shard]) for shard in sorted(shards)]).hex())

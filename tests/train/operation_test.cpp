@@ -1,15 +1,20 @@
 // How runs end and go on when machines, disks and people are as they are.
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <thread>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "ledger/key.h"
 #include "tests/train/forgery.h"
 #include "tests/train/train_program.h"
+#include "train/run_folder.h"
 
 namespace cleared::train {
 namespace {
@@ -226,6 +231,65 @@ TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
     EXPECT_THAT(first.output(), HasSubstr(c.says));
     EXPECT_FALSE(fs::exists(f.folder() / "a/lock"));
   }
+}
+
+// Of a tensor in the weights of a checkpoint.
+std::string bytes_of(const fs::path& checkpoint, const std::string& tensor) {
+  const std::string file = read_file(checkpoint / "weights.safetensors");
+  uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof header);
+  const auto range = nlohmann::json::parse(file.substr(8, header))[tensor]["data_offsets"];
+  return file.substr(8 + header + range[0].get<size_t>(),
+                     range[1].get<size_t>() - range[0].get<size_t>());
+}
+
+// Turns a bit over wherever `bytes` lie in the memory of a process; returns how often.
+size_t turn_a_bit(pid_t pid, const std::string& bytes) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  const Fd memory(::open((proc + "/mem").c_str(), O_RDWR | O_CLOEXEC));
+  std::ifstream maps(proc + "/maps");
+  size_t found = 0;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0, end = 0;
+    char rights[8] = {};
+    if (std::sscanf(line.c_str(), "%lx-%lx %7s", &begin, &end, rights) != 3) continue;
+    if (rights[0] != 'r' || rights[1] != 'w' || end - begin > (1U << 30)) continue;
+    std::string region(end - begin, '\0');
+    const ssize_t size =
+        ::pread(memory.get(), region.data(), region.size(), static_cast<off_t>(begin));
+    region.resize(static_cast<size_t>(std::max<ssize_t>(size, 0)));
+    for (size_t at = region.find(bytes); at != std::string::npos; at = region.find(bytes, at + 1)) {
+      const char other = static_cast<char>(bytes[0] ^ 1);
+      const auto where = static_cast<off_t>(begin + at);
+      found += ::pwrite(memory.get(), &other, 1, where) == 1 ? 1 : 0;
+    }
+  }
+  return found;
+}
+
+// Bad memory of one machine. The weights of this run hardly move, so that the test knows which
+// bytes they are.
+TEST_F(TrainOperation, RanksWhoseWeightsPartWriteNoCheckpoint) {
+  std::string config = tiny_config(100'000);
+  config.replace(config.find("1e-3"), 4, "1e-30");
+  const GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+  const fs::path run = f.folder() / "a";
+  const int port = free_port();
+  Process first("/usr/bin/env", one_of_two("0", port, run_args(f, "a")));
+  Process second("/usr/bin/env", one_of_two("1", port, run_args(f, "a")));
+  ASSERT_TRUE(first.wait_for("checkpoint ")) << first.output();
+  const std::string weights = bytes_of(run / "step-000003", "model.inp.weight");
+  const size_t turned = turn_a_bit(second.pid(), weights);
+  if (turned == 0) GTEST_SKIP() << "this process may not write the memory of another";
+  EXPECT_EQ(first.wait(), 65) << first.output();
+  EXPECT_EQ(second.wait(), 65) << second.output();
+  EXPECT_THAT(first.output(), HasSubstr(": after it tensor "));
+  EXPECT_THAT(first.output(), HasSubstr(".inp.weight of rank 1 is not what the others have"));
+  // The newest checkpoint is of before.
+  const auto steps = checkpoint_steps(run);
+  ASSERT_FALSE(steps.empty());
+  EXPECT_EQ(bytes_of(step_folder(run, steps.back()), "model.inp.weight"), weights);
+  EXPECT_THAT(first.output(), HasSubstr("step " + std::to_string(steps.back() + 2) + ": after it"));
 }
 
 }  // namespace

@@ -16,8 +16,15 @@ namespace {
 
 const Digest kA = ledger::sha256("A"), kB = ledger::sha256("B"), kC = ledger::sha256("C");
 
+// Two shards, A and C in one of them.
+std::shared_ptr<const Places> places() {
+  const Digest one = ledger::sha256("one"), two = ledger::sha256("two");
+  return std::make_shared<const Places>(
+      Places{{kA, {one, 7, 1'000'000}}, {kB, {two, 0, 2'000'000}}, {kC, {one, 5, 1'500'000}}});
+}
+
 Span example() {
-  Span span(0);
+  Span span(0, places());
   const Digest fitted[] = {kA, kB};
   span.codec(fitted);
   span.step({.step = 0, .loss = 2.0F, .gradient_norm = 0.5F, .applied = true, .samples = {kB, kA}});
@@ -32,7 +39,7 @@ TEST(Receipt, HasTheRootsOfItsLinesAndRecords) {
   EXPECT_EQ(to_hex(span.steps_root()),
             "6097f6a43b7c300e67d1d5f93d8cab315046d1cc4abfcc794890a81c0d4821bf");
   EXPECT_EQ(to_hex(span.consumed_root("tiny-0123")),
-            "841073fb83ef2921e8b1c1b6b8c00a809364ac0f281ef9acc2fa88c424c9f8b8");
+            "3f518424da7616c1b9f97059692d8ef64219cc15ea94881f2875f124e0ed7492");
 }
 
 TEST(Receipt, CountsEveryPassAndWhereItBegan) {
@@ -46,15 +53,26 @@ TEST(Receipt, CountsEveryPassAndWhereItBegan) {
 
 TEST(Receipt, ReadsTheLinesItWrites) {
   const Span span = example();
-  const Span read = parse_span(span.text(), 0, "steps.txt");
+  const Span read =
+      parse_span(span.text(), 0, "steps.txt",
+                 std::make_shared<const Places>(parse_places(span.places_text(), "places.txt")));
   EXPECT_EQ(read.text(), span.text());
+  EXPECT_EQ(read.places_text(), span.places_text());
   EXPECT_EQ(read.consumed_root("r"), span.consumed_root("r"));
   EXPECT_EQ(read.end_step(), 2u);
 }
 
 TEST(Receipt, RefusesLinesThatItWouldNotWrite) {
   const std::string hex = to_hex(kA);
+  const std::string codec = "codec " + hex + "\n",
+                    step = "step 0 loss 40000000 norm 3f000000 applied " + hex + "\n";
+  EXPECT_EQ(parse_span(codec + step, 0, "steps.txt", places()).text(), codec + step);
+  EXPECT_THROW(parse_span(step, 0, "steps.txt", places()), Error);
+  EXPECT_THROW(parse_span("codec " + hex + "\nstep 3" + step.substr(6), 3, "steps.txt", places()),
+               Error);
   const std::string bad[] = {
+      codec + codec + step,                                        // twice
+      codec + step + codec,                                        // behind a step
       "step 0 loss 40000000 norm 3f000000 applied " + hex,         // no newline
       "step 1 loss 40000000 norm 3f000000 applied " + hex + "\n",  // does not follow
       "step 00 loss 40000000 norm 3f000000 applied " + hex + "\n",
@@ -68,7 +86,10 @@ TEST(Receipt, RefusesLinesThatItWouldNotWrite) {
       "codec x\n",
   };
   for (const std::string& text : bad) {
-    EXPECT_THROW(parse_span(text, 0, "steps.txt"), Error) << text;
+    EXPECT_THROW(parse_span(text, 0, "steps.txt", places()), Error) << text;
+    if (!text.starts_with("codec ")) {
+      EXPECT_THROW(parse_span(codec + text, 0, "steps.txt", places()), Error) << text;
+    }
   }
 }
 
@@ -93,28 +114,10 @@ TEST(Receipt, IsSignedByTheTrainerAndSaysWhatTheSpanSays) {
   EXPECT_EQ(text.receipt().checkpoint(), ledger::digest_name(kA));
 }
 
-// Two shards, A and C in one of them, known answers from make_receipt.py too.
-TEST(Receipt, TellsWhatWasConsumedByShard) {
-  const Digest one = ledger::sha256("one"), two = ledger::sha256("two");
-  const auto places = std::make_shared<const Places>(
-      Places{{kA, {one, 7, 1'000'000}}, {kB, {two, 0, 2'000'000}}, {kC, {one, 5, 1'500'000}}});
-  Span span(0, places);
-  const Digest fitted[] = {kA, kB};
-  span.codec(fitted);
-  span.step({.step = 0, .loss = 2.0F, .gradient_norm = 0.5F, .applied = true, .samples = {kB, kA}});
-  span.step(
-      {.step = 1, .loss = 1.5F, .gradient_norm = 1e30F, .applied = false, .samples = {kC, kB}});
-  EXPECT_EQ(to_hex(span.steps_root()), to_hex(example().steps_root()));
-  EXPECT_EQ(span.sample_us(), 2 * 1'000'000U + 3 * 2'000'000U + 1'500'000U);
-  EXPECT_EQ(to_hex(span.consumed_root("tiny-0123")),
-            "3f518424da7616c1b9f97059692d8ef64219cc15ea94881f2875f124e0ed7492");
-  const Span read =
-      parse_span(span.text(), 0, "steps.txt",
-                 std::make_shared<const Places>(parse_places(span.places_text(), "places.txt")));
-  EXPECT_EQ(read.consumed_root("r"), span.consumed_root("r"));
-  EXPECT_EQ(read.places_text(), span.places_text());
+TEST(Receipt, KnowsWhereEverySampleLies) {
+  EXPECT_EQ(example().sample_us(), 2 * 1'000'000U + 3 * 2'000'000U + 1'500'000U);
   const Digest stranger[] = {ledger::sha256("D")};
-  EXPECT_THROW(Span(0, places).codec(stranger), Error);
+  EXPECT_THROW(Span(0, places()).codec(stranger), Error);
   const std::string hex = to_hex(kA);
   for (const std::string& text :
        {hex + " " + hex + " 1\n", hex + " " + hex + " 1 1", hex + " " + hex + " 1 x\n",

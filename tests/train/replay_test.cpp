@@ -170,6 +170,123 @@ TEST_F(TrainReplay, FindsWhatAReceiptMadeUp) {
   EXPECT_THAT(unsigned_lines.output, HasSubstr("speaks of other files"));
 }
 
+// What was consumed and where it came from is what is paid for; the rest of a checkpoint says how
+// it came about. All of it follows from permit, config and the steps themselves.
+TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path kept = f.folder() / "kept", run = f.folder() / "a";
+  fs::copy(run, kept, fs::copy_options::recursive);
+  const Digest other = ledger::sha256("other");
+  const std::string other_name = ledger::digest_name(other);
+  const std::vector<std::string> none, three = {"--from", "3"};
+  const auto replaced = [](std::string& text, const std::string& a, const std::string& b) {
+    const size_t at = text.find(a);
+    ASSERT_NE(at, std::string::npos) << a;
+    text.replace(at, a.size(), b);
+  };
+  const auto state = [](void (State::*set)(double)) {
+    return [=](Forgery& g) { (g.state.*set)(0.001); };
+  };
+  const auto stated = [](const std::function<void(State&)>& change) {
+    return [=](Forgery& g) { g.statement = change; };
+  };
+  struct Case {
+    const char* name;
+    uint64_t step;
+    std::vector<std::string> args;
+    std::function<void(Forgery&)> change;
+    const char* says;
+  };
+  const Case cases[] = {
+      {"codec twice", 3, none,
+       [](Forgery& g) { g.lines = g.lines.substr(0, g.lines.find('\n') + 1) + g.lines; },
+       "step 0 disagrees: run receipt of step-000003: step lines"},
+      {"no codec", 3, none, [](Forgery& g) { g.lines.erase(0, g.lines.find('\n') + 1); },
+       "step 0 disagrees: run receipt of step-000003: step lines"},
+      {"codec after a step", 3, none,
+       [](Forgery& g) { g.lines += g.lines.substr(0, g.lines.find('\n') + 1); },
+       "step 0 disagrees: run receipt of step-000003: step lines"},
+      {"codec in a later span", 6, three,
+       [&](Forgery& g) { g.lines = "codec " + to_hex(other) + "\n" + g.lines; },
+       "step 3 disagrees: run receipt of step-000006: step lines"},
+      {"durations", 6, three,
+       [](Forgery& g) {
+         for (auto& [sample, place] : g.places) place.duration_us = 1;
+       },
+       "step 3 disagrees: place of sample"},
+      {"shard", 6, three,
+       [&](Forgery& g) {
+         for (auto& [sample, place] : g.places) place.shard = other;
+       },
+       "step 3 disagrees: place of sample"},
+      {"place of what the codec saw", 3, none,
+       [&](Forgery& g) { g.places.at(*parse_digest(g.lines.substr(6, 64))).index = 7; },
+       "step 0 disagrees: place of sample"},
+      {"tree head of receipt and state", 6, three,
+       [](Forgery& g) { g.state.set_origin("other.example/log"); },
+       "step 3 disagrees: state of step-000006: the run says origin: \"other.example/log\""},
+      {"tree size", 6, three, [](Forgery& g) { g.state.set_tree_size(1); },
+       "step 3 disagrees: state of step-000006: the run says tree_size: 1, it is tree_size: 9"},
+      {"tree head of the receipt alone", 6, three,
+       [&](Forgery& g) { g.receipt = [&](ReceiptFacts& r) { r.tree_root = other_name; }; },
+       "step 3 disagrees: run receipt of step-000006: tree head"},
+      {"run", 6, three, [](Forgery& g) { g.state.set_run("tiny-other"); },
+       "step 3 disagrees: state of step-000006: the run says run: \"tiny-other\""},
+      {"where the order began", 6, three, [](Forgery& g) { g.state.set_order_first_step(3); },
+       "step 3 disagrees: state of step-000006: the run says order_first_step: 3"},
+      {"samples", 6, three, [&](Forgery& g) { g.state.set_samples_root(other_name); },
+       "step 3 disagrees: state of step-000006: the run says samples_root"},
+      {"initial weights", 3, none, [&](Forgery& g) { g.state.set_step0(other_name); },
+       "step 0 disagrees: state of step-000003: the run says step0"},
+      {"first loss", 6, three, state(&State::set_first_loss),
+       "step 6 disagrees: state of step-000006: the run says first_loss: 0.001"},
+      {"smooth loss", 3, none, state(&State::set_smooth_loss),
+       "step 3 disagrees: state of step-000003: the run says smooth_loss: 0.001"},
+      {"tensors", 6, three, [](Forgery& g) { g.tensors = "nothing\n"; },
+       "step 6 disagrees: tensors.txt of step-000006: the run says nothing"},
+      {"totals", 6, three, [](Forgery& g) { g.totals.clear(); },
+       "step 6 disagrees: totals.txt of step-000006: the run says nothing"},
+      {"metadata: seed", 6, three,
+       [&](Forgery& g) { replaced(g.weights, "\"seed\":\"7\"", "\"seed\":\"9\""); },
+       "step 6 disagrees: metadata of the weights of step-000006: the run says seed=9"},
+      {"metadata: foreign weights", 6, three,
+       [&](Forgery& g) {
+         replaced(g.weights, "\"foreign_weights\":\"none\"", "\"foreign_weights\":\"mine\"");
+       },
+       "step 6 disagrees: metadata of the weights of step-000006: the run says foreign_weights"},
+      {"statement: run", 6, three, stated([](State& s) { s.set_run("other"); }),
+       "step 6 disagrees: statement of step-000006"},
+      {"statement: step", 6, three, stated([](State& s) { s.set_step(7000); }), "\"step\":7000"},
+      {"statement: seed", 6, three, stated([](State& s) { s.set_seed(99); }), "\"seed\":99"},
+      {"statement: ranks", 6, three, stated([](State& s) { s.set_ranks(64); }), "\"ranks\":64"},
+      {"statement: machine", 6, three, stated([](State& s) { s.set_machine("abacus"); }), "abacus"},
+      {"statement: permit", 6, three, stated([&](State& s) { s.set_permit(other_name); }),
+       "\"permit\":"},
+      {"statement of the start", 3, three, stated([](State& s) { s.set_seed(99); }),
+       "step 3 disagrees: statement of step-000003"},
+  };
+  for (const Case& c : cases) {
+    fs::remove_all(run);
+    fs::copy(kept, run, fs::copy_options::recursive);
+    forge(f, run, c.step, c.change);
+    const Ended ended = replay(f, "a", c.args);
+    EXPECT_EQ(ended.code, 1) << c.name << ": " << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr(c.says)) << c.name;
+  }
+  // The trainer's own programs do not take such a statement either.
+  auto resume = run_args(f, "a", {"--from", "3"});
+  resume[0] = "resume";
+  const Ended resumed = train(resume);
+  EXPECT_EQ(resumed.code, 65) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr("says \"seed\":99"));
+  // What the forger writes is found out for its lies alone.
+  fs::remove_all(run);
+  fs::copy(kept, run, fs::copy_options::recursive);
+  forge(f, run, 6, [](Forgery&) {});
+  EXPECT_EQ(replay(f, "a", three).code, 0);
+}
+
 // The weights come from a run that did something else, and are passed off as what the config, the
 // permit and the order of this one make.
 TEST_F(TrainReplay, FindsWeightsThatCameAboutInAnotherWay) {

@@ -58,14 +58,22 @@ TEST(RunFolder, RefusesADamagedCheckpointAndNamesTheLastGoodOne) {
     const TemporaryFolder run;
     for (const uint64_t step : {1, 2, 3}) write_step(run.path(), step);
     c.harm(step_folder(run.path(), 3));
-    const std::string error = error_of([&] { find_checkpoint(run.path(), {}); });
+    EXPECT_EQ(find_checkpoint(run.path(), {}), 3u);  // asks nobody yet
+    const auto read = [&] {
+      try {
+        verify_checkpoint(step_folder(run.path(), 3));
+      } catch (const Error& damage) {
+        name_last_good(run.path(), 3, damage);
+      }
+    };
+    const std::string error = error_of(read);
     EXPECT_NE(error.find(c.says), std::string::npos) << error;
     EXPECT_NE(error.find("--from 2"), std::string::npos) << error;
-    EXPECT_EQ(find_checkpoint(run.path(), 2), 2u);
 
     write_file(step_folder(run.path(), 2) / "state", "other");
-    EXPECT_NE(error_of([&] { find_checkpoint(run.path(), {}); }).find("--from 1"),
-              std::string::npos);
+    EXPECT_NE(error_of(read).find("--from 1"), std::string::npos);
+    write_file(step_folder(run.path(), 1) / "state", "other");
+    EXPECT_NE(error_of(read).find("no good one before it"), std::string::npos);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
 #include "ledger/digest.h"
@@ -18,6 +19,7 @@
 #include "ledger/textproto.h"
 #include "tests/train/train_program.h"
 #include "train/receipt.h"
+#include "train/run_folder.h"
 
 namespace cleared::train {
 namespace {
@@ -167,6 +169,40 @@ TEST_F(TrainRun, StopsAllRanksAtOneStepWhenARevocationArrives) {
   EXPECT_EQ(refusals, 1u);
 }
 
+// The permit ends a while after the ranks have begun; a machine that is slower to begin gets one
+// that lasts longer.
+TEST_F(TrainRun, StopsAllRanksAtOneStepWhenThePermitExpires) {
+  for (const uint64_t seconds : {10, 40, 160}) {
+    GateFixture f = make(100'000);
+    f.permit([&](ledger::Permit& permit) {
+      permit.set_expires_at(format_time(now_us() + seconds * 1'000'000));
+    });
+    const Ended ended = run(f, "a", kTwoRanks);
+    ASSERT_EQ(ended.code, 3) << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr("permit_expired"));
+    const auto steps = checkpoint_steps(f.folder() / "a");
+    if (steps.empty()) continue;
+    EXPECT_THAT(ended.output, HasSubstr("stopped after step " + std::to_string(steps.back())));
+    EXPECT_EQ(state_of(step_folder(f.folder() / "a", steps.back())).ranks(), 2U);
+    return;
+  }
+  FAIL() << "no step within minutes";
+}
+
+// What was checked when the shard was opened is checked again in the bytes that are decoded.
+TEST_F(TrainRun, StopsAllRanksWhenAByteOfAShardChangesWhileItGoesOn) {
+  GateFixture f = make(100'000);
+  Process process(CLEARED_TRAIN, run_args(f, "a", kTwoRanks));
+  ASSERT_TRUE(process.wait_for("step 5/")) << process.output();
+  f.damage(1);
+  EXPECT_EQ(process.wait(), 3) << process.output();
+  EXPECT_THAT(process.output(), HasSubstr("sample_changed: sample clip1"));
+  EXPECT_THAT(process.output(), HasSubstr("stopped after step"));
+  const auto steps = checkpoint_steps(f.folder() / "a");
+  ASSERT_FALSE(steps.empty());
+  EXPECT_GE(steps.back(), 5U);
+}
+
 TEST_F(TrainRun, RefusesToStartWhatThePermitWouldNotLetItFinish) {
   GateFixture f = make();
   f.permit([](ledger::Permit& permit) { permit.mutable_shard(0)->set_max_passes(4); });
@@ -211,9 +247,12 @@ TEST_F(TrainRun, TellsTheLedgerWhatItConsumed) {
     EXPECT_EQ(receipt.sample_us(), sample_us[end]);
     EXPECT_EQ(receipt.sample_us(), (end == 3 ? 8U : 6U) * 1'000'000);
     const fs::path folder = f.folder() / "a" / ("step-00000" + std::to_string(end));
-    EXPECT_EQ(receipt.steps_root(), ledger::digest_name(parse_span(read_file(folder / "steps.txt"),
-                                                                   receipt.first_step(), "steps")
-                                                            .steps_root()));
+    const auto places =
+        std::make_shared<const Places>(parse_places(read_file(folder / kPlacesFile), "places"));
+    EXPECT_EQ(receipt.steps_root(),
+              ledger::digest_name(
+                  parse_span(read_file(folder / "steps.txt"), receipt.first_step(), "steps", places)
+                      .steps_root()));
     EXPECT_EQ(receipt.checkpoint(),
               ledger::digest_name(ledger::sha256(read_file(folder / "weights.safetensors"))));
   }

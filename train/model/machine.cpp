@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -24,39 +25,25 @@
 namespace cleared::train {
 namespace {
 
-struct Processor {
-  std::string name = "unknown";
-  std::string features;
-  bool tiles_hidden = false;  // AMX announced, its tile palette not described
-};
-
+Cpuid look_at_processor() {
+  Cpuid cpu;
 #if defined(__x86_64__)
-Processor look_at_processor() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  Processor cpu;
-  const auto add = [&](bool there, const char* feature) {
-    if (there) cpu.features += (cpu.features.empty() ? "" : ",") + std::string(feature);
-  };
-  if (__get_cpuid(1, &a, &b, &c, &d)) add(c & bit_FMA, "fma");
+  if (__get_cpuid(1, &a, &b, &c, &d)) cpu.leaf1_ecx = c;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-    const bool amx = (d >> 24) & 1;  // AMX-TILE
-    add(b & bit_AVX2, "avx2");
-    add(b & bit_AVX512F, "avx512f");
-    add((c >> 11) & 1, "avx512_vnni");
-    add((d >> 23) & 1, "avx512_fp16");
-    add((d >> 22) & 1, "amx_bf16");
-    unsigned top = 0;
-    if (__get_cpuid_count(7, 1, &top, &b, &c, &d)) add((top >> 5) & 1, "avx512_bf16");
-    a = 0;
-    cpu.tiles_hidden = amx && (!__get_cpuid_count(0x1D, 1, &a, &b, &c, &d) || a == 0);
+    cpu.leaf7_ebx = b;
+    cpu.leaf7_ecx = c;
+    cpu.leaf7_edx = d;
   }
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu.leaf7_1_eax = a;
+  if (__get_cpuid_count(0x1D, 1, &a, &b, &c, &d)) cpu.leaf1d_1_eax = a;
+#endif
   return cpu;
 }
-#else
-Processor look_at_processor() {
-  return {};
+
+bool has(uint32_t word, int bit) {
+  return ((word >> bit) & 1) != 0;
 }
-#endif
 
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
@@ -78,13 +65,33 @@ std::string gpu_name() {
 
 }  // namespace
 
+std::string features_of(const Cpuid& cpu) {
+  const std::pair<bool, const char*> all[] = {
+      {has(cpu.leaf1_ecx, 12), "fma"},          {has(cpu.leaf7_ebx, 5), "avx2"},
+      {has(cpu.leaf7_ebx, 16), "avx512f"},      {has(cpu.leaf7_ecx, 11), "avx512_vnni"},
+      {has(cpu.leaf7_edx, 23), "avx512_fp16"},  {has(cpu.leaf7_edx, 22), "amx_bf16"},
+      {has(cpu.leaf7_1_eax, 5), "avx512_bf16"},
+  };
+  std::string features;
+  for (const auto& [there, name] : all) {
+    if (there) features += (features.empty() ? "" : ",") + std::string(name);
+  }
+  return features;
+}
+
+std::string onednn_cap_of(const Cpuid& cpu) {
+  const bool tiles = has(cpu.leaf7_edx, 24);
+  return tiles && cpu.leaf1d_1_eax == 0 ? "AVX512_CORE_FP16" : "";
+}
+
 Machine prepare_machine(int threads) {
-  const Processor cpu = look_at_processor();
+  const Cpuid cpu = look_at_processor();
   constexpr const char* kCap = "ONEDNN_MAX_CPU_ISA";
-  if (cpu.tiles_hidden && std::getenv(kCap) == nullptr) {
-    ::setenv(kCap, "AVX512_CORE_FP16", 1);
+  const std::string needed = onednn_cap_of(cpu);
+  if (!needed.empty() && std::getenv(kCap) == nullptr) {
+    ::setenv(kCap, needed.c_str(), 1);
     log(Level::warn, "train.machine",
-        {{"onednn_isa", "AVX512_CORE_FP16"}, {"why", "AMX is announced but its tiles are hidden"}});
+        {{"onednn_isa", needed}, {"why", "AMX is announced but its tiles are hidden"}});
   }
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   use_pooled_memory();
@@ -98,7 +105,7 @@ Machine prepare_machine(int threads) {
 
   const char* cap = std::getenv(kCap);
   return {.cpu = processor_name(),
-          .features = cpu.features,
+          .features = features_of(cpu),
           .capability = at::get_cpu_capability(),
           .onednn_isa = cap != nullptr ? cap : "all",
           .libtorch = TORCH_VERSION,

@@ -2,6 +2,7 @@
 // about it, because the bits of a result depend on it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace cleared::train {
@@ -15,6 +16,19 @@ struct Machine {
   std::string gpu;         // model name, or "none"
   int threads = 1;
 };
+
+// What an x86 processor says of itself, as far as it matters here; 0 where it has no such leaf.
+struct Cpuid {
+  uint32_t leaf1_ecx = 0;
+  uint32_t leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0;  // subleaf 0
+  uint32_t leaf7_1_eax = 0;                              // subleaf 1
+  uint32_t leaf1d_1_eax = 0;                             // palette 1 of AMX: bytes of its tiles
+};
+// Machine::features of such a processor.
+std::string features_of(const Cpuid& cpu);
+// The cap on oneDNN that it needs: below AMX where that is announced and the tiles are not
+// described. Empty: none.
+std::string onednn_cap_of(const Cpuid& cpu);
 
 // Call once, first in main, before any thread is started and any tensor is made. Caps oneDNN below
 // AMX where the processor announces AMX but hides how its tiles are laid out (CPUID leaf 1Dh is

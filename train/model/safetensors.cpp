@@ -229,8 +229,10 @@ std::string format_safetensors(const TensorMap& tensors, const Metadata& metadat
 }
 
 Safetensors read_safetensors(const fs::path& path) {
-  return parse_safetensors(std::make_shared<const std::string>(read_file(path, kMaxFileBytes)),
-                           path.string());
+  const auto bytes = std::make_shared<const std::string>(read_file(path, kMaxFileBytes));
+  Safetensors out = parse_safetensors(bytes, path.string());
+  out.digest = ledger::sha256(*bytes);
+  return out;
 }
 
 Safetensors parse_safetensors(std::shared_ptr<const std::string> bytes, const std::string& where) {
@@ -275,7 +277,6 @@ Safetensors parse_safetensors(std::shared_ptr<const std::string> bytes, const st
   for (const Entry& entry : entries) {
     out.tensors.emplace(entry.name, tensor_at(bytes, data + entry.begin, entry));
   }
-  out.digest = ledger::sha256(*bytes);
   return out;
 }
 

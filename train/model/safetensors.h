@@ -18,7 +18,7 @@ using Metadata = std::map<std::string, std::string>;
 struct Safetensors {
   TensorMap tensors;
   Metadata metadata;
-  Digest digest;  // SHA-256 of the whole file
+  Digest digest;  // SHA-256 of the whole file, where a file was read
 };
 
 // Writes the file whole or not at all, streaming, and returns its digest. Names are sorted, and the

@@ -1,6 +1,6 @@
 // One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
 // saw, one line per fact; exit code 74 is Error{io}.
-//   dist_rank talk | train | exact MICRO_BATCHES | reducer | die | device
+//   dist_rank talk | train | exact MICRO_BATCHES | reducer | part | die | device
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +12,7 @@
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "train/model/dist.h"
+#include "train/model/divergence.h"
 #include "train/model/machine.h"
 #include "train/model/optim.h"
 #include "train/model/parameters.h"
@@ -116,6 +117,25 @@ void train_exactly(World& world, int64_t micro_batches) {
   if (micro_batches > 0) std::printf("bits %s\n", to_hex(ledger::sha256(bytes)).c_str());
 }
 
+// The same tensors on every rank, then a bit of one turned over on some of them.
+void part_from_the_others(World& world) {
+  const Tensor weights = at::linspace(-1, 1, 70'000).view({7, 10'000}), count = at::full({}, 3L);
+  const TensorMap all = {
+      {"count", count}, {"pairs", at::arange(5, at::kByte)}, {"weights", weights}};
+  const auto say = [&] {
+    const auto parted = divergence(world, all);
+    std::printf("%s\n", parted ? parted->c_str() : "all the same");
+  };
+  const auto turn_over = [](const Tensor& tensor, int64_t word, int bit) {
+    tensor.view({-1}).view(at::kInt)[word].bitwise_xor_(int64_t{1} << bit);
+  };
+  say();
+  if (world.rank() == 1) turn_over(weights, 69'999, 0);
+  say();
+  if (world.rank() % 2 == 1) turn_over(count, 1, 3);
+  say();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -129,6 +149,7 @@ int main(int argc, char** argv) try {
   if (std::strcmp(act, "train") == 0) train_a_little(world);
   if (std::strcmp(act, "exact") == 0) train_exactly(world, std::atoi(argv[2]));
   if (std::strcmp(act, "reducer") == 0) train_exactly(world, 0);
+  if (std::strcmp(act, "part") == 0) part_from_the_others(world);
   if (std::strcmp(act, "die") == 0) {
     if (!world.first()) ::_exit(9);
     world.barrier();

@@ -4,11 +4,14 @@
 #include <string>
 #include <thread>
 
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "ledger/base/error.h"
 #include "tests/train/loopback.h"
 #include "tests/train/model/support.h"
+#include "train/model/divergence.h"
 
 namespace cleared::train {
 namespace {
@@ -65,6 +68,37 @@ TEST(World, OneRankCanBeAWorldOfItsOwn) {
   const auto outputs = run_world(1, "device");
   EXPECT_EQ(outputs[0].status, 0) << outputs[0].text;
   EXPECT_EQ(outputs[0].text, "gloo sum 6 broadcast 6 parts 6 gathered 6\n");
+}
+
+TEST(Divergence, NamesTheTensorAndTheRanksThatTurnedABit) {
+  const std::string count = "tensor count of rank", end = " is not what the others have\n";
+  const std::string weights = "all the same\ntensor weights of rank 1" + end;
+  const std::map<int, std::string> says = {
+      {1, "all the same\nall the same\nall the same\n"},
+      {2, weights + count + " 1" + end},
+      {4, weights + count + "s 1, 3" + end},
+  };
+  for (const auto& [size, text] : says) {
+    for (const auto& output : run_world(size, "part")) {
+      EXPECT_EQ(output.status, 0);
+      EXPECT_EQ(output.text, text) << size;
+    }
+  }
+}
+
+// One of many words, whichever it is and whichever of its bits.
+TEST(Divergence, AnyBitCounts) {
+  const Tensor tensor = at::arange(200'003, at::kInt);  // several pieces, the last one odd
+  const int64_t before = fingerprint(tensor).item<int64_t>();
+  for (const int64_t word : {0L, 1L, 65'535L, 65'536L, 131'072L, 200'002L}) {
+    for (const int bit : {0, 1, 15, 30, 31}) {
+      const Tensor other = tensor.clone();
+      other[word].bitwise_xor_(static_cast<int64_t>(static_cast<int32_t>(1U << bit)));
+      EXPECT_NE(fingerprint(other).item<int64_t>(), before) << word << " " << bit;
+    }
+  }
+  EXPECT_EQ(fingerprint(tensor.clone()).item<int64_t>(), before);
+  EXPECT_NE(fingerprint(tensor.flip({0})).item<int64_t>(), before);
 }
 
 TEST(DataParallel, GradientsAreMeansWhateverTheNumberOfRanks) {

@@ -17,6 +17,41 @@ class OneThread : public ::testing::Environment {
 };
 const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
 
+// Words as processors give them; the bits are those of Intel's manual, volume 2A, CPUID. An AMX
+// that is announced by a machine's host and not described cannot be used.
+TEST(Machine, CapsOneDnnWhereTilesAreAnnouncedAndNotDescribed) {
+  constexpr uint32_t kFma = 1U << 12, kAvx2 = 1U << 5, kAvx512 = 1U << 16, kVnni = 1U << 11;
+  constexpr uint32_t kFp16 = 1U << 23, kAmxBf16 = 1U << 22, kAmxTile = 1U << 24, kBf16 = 1U << 5;
+  const Cpuid old = {.leaf1_ecx = kFma, .leaf7_ebx = kAvx2};
+  const Cpuid avx512 = {.leaf1_ecx = kFma,
+                        .leaf7_ebx = kAvx2 | kAvx512,
+                        .leaf7_ecx = kVnni,
+                        .leaf7_edx = kFp16,
+                        .leaf7_1_eax = kBf16};
+  Cpuid whole = avx512;
+  whole.leaf7_edx |= kAmxBf16 | kAmxTile;
+  whole.leaf1d_1_eax = 0x04002000;  // 8192 bytes, 1024 a tile
+  Cpuid hidden = whole;
+  hidden.leaf1d_1_eax = 0;
+  struct Case {
+    Cpuid cpu;
+    const char *features, *cap;
+  };
+  const std::string all = "fma,avx2,avx512f,avx512_vnni,avx512_fp16,";
+  const std::string amx = all + "amx_bf16,avx512_bf16", none = all + "avx512_bf16";
+  const Case cases[] = {
+      {{}, "", ""},
+      {old, "fma,avx2", ""},
+      {avx512, none.c_str(), ""},
+      {whole, amx.c_str(), ""},
+      {hidden, amx.c_str(), "AVX512_CORE_FP16"},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(features_of(c.cpu), c.features);
+    EXPECT_EQ(onednn_cap_of(c.cpu), c.cap) << c.features;
+  }
+}
+
 TEST(Machine, IsReadyForProductsAndSaysWhatItIs) {
   const Machine machine = prepare_machine(1);
   EXPECT_EQ(machine.threads, 1);

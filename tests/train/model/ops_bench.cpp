@@ -13,6 +13,7 @@
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "train/model/flow.h"
 #include "train/model/machine.h"
 #include "train/model/ops.h"
 #include "train/model/optim.h"
@@ -141,6 +142,12 @@ void gelus() {
 void losses() {
   const Tensor noise = draw({kB, kS, 16}).detach(), x = draw({kB, kS, 16}).detach();
   const Tensors in = {draw({kB, kS, 16})};
+  const Tensor t_B = draw({kB}).detach().sigmoid();
+  compare(
+      "flow mix", values(16) * 3 * 4, [=] { flow_mix(x, noise, t_B); },
+      [=] {
+        at::lerp(x, noise, t_B.view({-1, 1, 1}));
+      });
   compare("flow loss", values(16) * 6 * 4,
           both_ways(in, [=](const Tensors& t) { return Tensors{flow_error(t[0], noise, x)}; }),
           both_ways(in, [=](const Tensors& t) { return Tensors{at::mse_loss(t[0], noise - x)}; }));
