@@ -197,7 +197,7 @@ int do_other_rank(const Options& options) try {
   return end == End::refused       ? tools::exit_refused
          : end == End::interrupted ? tools::exit_busy
                                    : tools::exit_ok;
-} catch (const train::AgreedError& error) {
+} catch (const train::SharedError& error) {
   return tools::exit_of(error.code());
 }
 

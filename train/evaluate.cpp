@@ -20,6 +20,7 @@
 #include "train/model/flow.h"
 #include "train/model/klt.h"
 #include "train/model/machine.h"
+#include "train/model/peak.h"
 #include "train/model/random.h"
 #include "train/sample.h"
 #include "train/setup.h"
@@ -60,9 +61,11 @@ class Evaluation {
                   " is of an autoencoder: train encode says how good that is");
     }
     codec_ = make_codec(loaded_.config, checkpoint_.tensors.codec);
+    codec_->to(device_);
     bpe_ = Bpe(read_pairs(checkpoint_.tensors.codec));
     codec_name_ = codec_digest(codec_->state());
     model_ = std::make_unique<Model>(model_config(loaded_.config), loaded_.config.seed());
+    model_->to(device_);
     copy_tensors(average_of(checkpoint_.tensors, loaded_.config, options.ema), model_->parameters(),
                  options.checkpoint.string());
   }
@@ -114,7 +117,8 @@ class Evaluation {
     if (!item.latent.empty()) {
       const Tensor latent =
           parse_latent(item.latent, codec_name_, latent_sizes(config), to_hex(item.digest))
-              .unsqueeze(0);
+              .unsqueeze(0)
+              .to(device_);
       remember(to_frames(codec_->decode(latent)), config, item);
       return latent;
     }
@@ -132,9 +136,9 @@ class Evaluation {
     const Draw draw{
         .seed = options_.seed, .step = time, .sample = sample, .purpose = Purpose::noise};
     const FlowBatch batch{.x_BCTHW = latent,
-                          .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)),
-                          .t_B = at::full({1}, kTimes[time], at::kFloat),
-                          .tokens_BL = tokenize({item.caption}, dit.text_len, bpe_)};
+                          .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)).to(device_),
+                          .t_B = at::full({1}, kTimes[time], at::kFloat).to(device_),
+                          .tokens_BL = tokenize({item.caption}, dit.text_len, bpe_).to(device_)};
     const Tensor z = flow_mix(batch.x_BCTHW, batch.noise_BCTHW, batch.t_B);
     const Tensor v = model_->velocity(z, batch.t_B, batch.tokens_BL);
     errors.loss.add(at::mse_loss(v, batch.noise_BCTHW - latent).item<double>());
@@ -183,6 +187,7 @@ class Evaluation {
   }
 
   const EvaluateOptions& options_;
+  const at::Device device_ = first_device();
   Checkpoint checkpoint_;
   LoadedConfig loaded_;
   ledger::Gate gate_;

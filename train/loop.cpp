@@ -312,7 +312,7 @@ void Training::report(const Learned& learned) {
       .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
       .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,
       .eta_s = pace_s_ * static_cast<double>(end_step_ - state_.step()),
-      .memory_bytes = peak_resident_bytes(),
+      .memory_bytes = peak_bytes(world_.device()),
       .seconds = seconds,
       .stall_share = times.stall / so_far,
       .gate_share = times.gate / so_far};

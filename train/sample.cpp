@@ -18,6 +18,7 @@
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
+#include "train/model/peak.h"
 #include "train/model/random.h"
 #include "train/setup.h"
 
@@ -63,7 +64,20 @@ Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
 
 Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
                  const GenerateOptions& options) {
-  return gif_of(generate_video(model, codec, bpe, options), config, options.scale);
+  Gif gif = gif_of(generate_video(model, codec, bpe, options), config, options.scale);
+  gif.caption = options.caption;
+  return gif;
+}
+
+// A clip to look at is not worth a run whose checkpoint is written.
+std::vector<Gif> try_preview(const std::function<std::vector<Gif>()>& preview, uint64_t step) {
+  try {
+    return preview();
+  } catch (const std::exception& error) {
+    const std::string_view what = error.what();
+    log(Level::warn, "run.preview", {{"step", step}, {"lost", what.substr(0, what.find('\n'))}});
+    return {};
+  }
 }
 
 namespace {
@@ -120,11 +134,15 @@ SampleReport sample_command(const SampleCommand& command) {
     if (command.progress) command.progress(step + 1, options.steps);
   };
 
+  const at::Device device = first_device();
   Model model(model_config(config), config.seed());
+  model.to(device);
   copy_tensors(average_of(checkpoint.tensors, config, command.ema), model.parameters(),
                command.checkpoint.string());
-  const Tensor video = generate_video(model, *make_codec(config, checkpoint.tensors.codec),
-                                      Bpe(read_pairs(checkpoint.tensors.codec)), options);
+  const auto codec = make_codec(config, checkpoint.tensors.codec);
+  codec->to(device);
+  const Tensor video =
+      generate_video(model, *codec, Bpe(read_pairs(checkpoint.tensors.codec)), options);
   if (command.out.extension() == ".webm") {
     write_webm(command.out, to_frames(video),
                {.program = command.curate,
