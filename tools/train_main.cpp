@@ -22,6 +22,7 @@
 #include "train/data/config.h"
 #include "train/environment.h"
 #include "train/loop.h"
+#include "train/model/memory.h"
 #include "train/sample.h"
 #include "train/version.h"
 
@@ -49,8 +50,8 @@ constexpr const char* kExamples = R"(Examples:
   train sample --checkpoint runs/nano/step-000480 --release nano.release --trust approver.pub \
                --caption "A city street" --out street.gif
 
-Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
-75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
+Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 70 a bug,
+74 I/O or memory, 75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
 
 struct Options {
   train::RunOptions run;
@@ -328,7 +329,7 @@ void add_run(CLI::App* run, Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return tools::run_main("train", [&]() -> int {
+  const auto command = [&]() -> int {
     Options o;
     CLI::App app("Train video models from cleared shards, and nothing else.", "train");
     app.footer(kExamples);
@@ -396,5 +397,10 @@ int main(int argc, char** argv) {
     if (check->parsed()) return do_check(o, true);
     if (sample->parsed()) return do_sample(o);
     return do_run(o, argv);
+  };
+  return tools::run_main("train", [&] {
+    int code = tools::exit_internal;
+    train::with_memory([&] { code = command(); });
+    return code;
   });
 }
