@@ -116,6 +116,7 @@ void check_transformer(const RunConfig& config, const Rules& rules) {
   rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
   rules.between<uint32_t>(text.dim(), 2, 1 << 14, "text.dim");
   rules.between(text.dropout(), 0.0, 0.999, "text.dropout");
+  rules.between(text.learning_rate_share(), 0.0, 10.0, "text.learning_rate_share");
   if (text.vocabulary() != 0) {
     rules.between<uint32_t>(text.vocabulary(), 258, 1 << 16, "text.vocabulary");
   }
