@@ -192,7 +192,10 @@ int do_eval(Options& options) {
            {"held_out", report.held_out},
            {"loss_by_time", loss},
            {"psnr_db", report.psnr_db},
+           {"may_generate", report.may_generate},
            {"frames", report.frames},
+           {"compared", report.compared},
+           {"consumed", report.consumed},
            {"nearest", nearest}});
     return exit_ok;
   }
@@ -208,6 +211,14 @@ int do_eval(Options& options) {
                        shown(at.held_out, at.held_out_db).c_str()));
   }
   if (report.psnr_db > 0) lines.lasting(text("codec: %.1f dB", report.psnr_db));
+  if (!report.may_generate && options.eval.clips > 0) {
+    lines.lasting(
+        "no clips were made: the permit does not say GENERATE_INTERNAL (docs/training.md)");
+  }
+  if (!report.nearest.empty()) {
+    lines.lasting(text("clips, compared with %llu of the %llu samples it consumed:",
+                       number(report.compared), number(report.consumed)));
+  }
   for (const auto& clip : report.nearest) {
     lines.lasting(text("  nearest of %llu frames to \"%.60s\": %u bits of 256 from sample %s%s",
                        number(report.frames), printable(clip.caption).c_str(), clip.distance,
@@ -289,6 +300,9 @@ Samples that the permit lists and the run never consumed are the held-out ones.
 Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
   eval->add_option("--samples", o->eval.samples, "to measure, at most")->capture_default_str();
+  eval->add_option("--nearest", o->eval.nearest,
+                   "samples to compare clips with beside them, at most")
+      ->capture_default_str();
   eval->add_option("--clips", o->eval.clips, "to make, at most")->capture_default_str();
   eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
   eval->add_option("--ema", o->eval.ema, "which average, by its decay (default: the first)");

@@ -74,8 +74,13 @@ class Evaluation {
     const at::NoGradGuard no_grad;
     report_.run = checkpoint_.state.run();
     report_.step = checkpoint_.state.step();
+    report_.consumed = checkpoint_.text.totals.size();
     measure_samples();
-    measure_clips();
+    report_.may_generate = may_generate(gate_.permit().purpose());
+    if (report_.may_generate && options_.clips > 0) {
+      remember_more();
+      measure_clips();
+    }
     return report_;
   }
 
@@ -93,7 +98,8 @@ class Evaluation {
       const uint64_t sample = i * all / count;
       const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
-      const bool seen = checkpoint_.text.totals.contains(item.digest);
+      const bool seen = consumed(sample);
+      measured_.insert(sample);
       ++(seen ? report_.seen : report_.held_out);
       const Tensor latent = latent_of(item, shapes_[shape], psnr);
       for (size_t time = 0; time < std::size(kTimes); ++time) {
@@ -164,6 +170,29 @@ class Evaluation {
       looks_.push_back({look, std::string(gate_.samples()[item.sample].key)});
     });
     report_.frames = looks_.size();
+    if (consumed(item.sample)) ++report_.compared;
+  }
+
+  bool consumed(uint64_t sample) const {
+    return checkpoint_.text.totals.contains(gate_.samples()[sample].digest);
+  }
+
+  // Clips are compared with more of what the run consumed than is measured: a look costs little
+  // where there is video, and of a latent it takes the autoencoder.
+  void remember_more() {
+    std::vector<uint64_t> more;
+    for (uint64_t i = 0; i < gate_.samples().size(); ++i) {
+      if (consumed(i) && !measured_.contains(i)) more.push_back(i);
+    }
+    const uint64_t count = std::min<uint64_t>(options_.nearest, more.size());
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t sample = more[i * more.size() / count];
+      const size_t shape = shape_of(loaded_.config, gate_, sample);
+      const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
+      if (!item.latent.empty()) return;
+      remember(item.frames, shapes_[shape], item);
+      tell("looks", i + 1, count);
+    }
   }
 
   void measure_clips() {
@@ -198,6 +227,7 @@ class Evaluation {
   Bpe bpe_{{}};
   std::unique_ptr<Model> model_;
   std::set<std::string> captions_;
+  std::set<uint64_t> measured_;  // samples
   struct Known {
     Look look;
     std::string key;

@@ -1,5 +1,7 @@
 #include "train/sample.h"
 
+#include <exception>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -7,6 +9,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/release.h"
@@ -25,14 +28,16 @@
 namespace cleared::train {
 
 GenerateOptions preview_options(const RunConfig& config) {
-  return {.caption = config.preview().caption(),
-          .seed = config.seed(),
-          .steps = static_cast<int>(config.preview().steps()),
-          .guidance = config.preview().guidance(),
-          .shift = config.preview().shift(),
-          .scale = 1,
-          .latent = latent_sizes(config),
-          .progress = {}};
+  GenerateOptions options;
+  options.seed = config.seed();
+  options.latent = latent_sizes(config);
+  options.shift = config.flow().shift();
+  if (!config.has_preview()) return options;
+  options.caption = config.preview().caption(0);
+  options.steps = static_cast<int>(config.preview().steps());
+  options.guidance = config.preview().guidance();
+  options.shift = config.preview().shift();
+  return options;
 }
 
 Gif gif_of(const Tensor& video_BCTHW, const RunConfig& config, int scale) {
@@ -125,6 +130,9 @@ SampleReport sample_command(const SampleCommand& command) {
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
       command.shape);
   GenerateOptions options = preview_options(config);
+  if (!command.caption && !config.has_preview()) {
+    throw Error(Errc::usage, "sample: the config has no preview: give a --caption");
+  }
   if (command.caption) options.caption = *command.caption;
   if (command.seed) options.seed = *command.seed;
   if (command.steps) options.steps = *command.steps;

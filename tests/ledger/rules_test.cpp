@@ -60,6 +60,12 @@ struct Breaks {
 constexpr Breaks kBreaks[] = {
     {"cleared", [](World1&) {}},
     {"use_not_allowed", [](World1& w) { w.act.use = DISTIL; }},
+    {"use_not_allowed", [](World1& w) { w.purpose.add_also(GENERATE_INTERNAL); }},
+    {"cleared",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+     }},
     {"model_not_allowed", [](World1& w) { w.purpose.set_model("other"); }},
     {"component_not_allowed", [](World1& w) { w.purpose.add_component(TEXT_ENCODER); }},
     {"field_excluded", [](World1& w) { w.purpose.set_field_of_use("political"); }},
