@@ -47,13 +47,21 @@ fi
 step "LibTorch ($torch_set) and test programs" have_libtorch install_libtorch
 step "Sample footage" have_footage fetch_footage
 
+if [ "$torch_set" = cuda ]; then
+  gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
+  if [ "$gpus" -eq 0 ]; then
+    echo "No GPU here: train computes on the CPU."
+    export CUDA_VISIBLE_DEVICES=
+  fi
+fi
+
 if [ "$what" = test ]; then
   step "Build ($preset)" never build
   ctest --preset "$preset" -j 2 2>&1 | tee -a "$steps_log"
   exit "${PIPESTATUS[0]}"
 fi
 
-if [ "$torch_set" = cuda ] && gpus=$(nvidia-smi -L 2>/dev/null | wc -l) && [ "$gpus" -gt 0 ]; then
+if [ "$torch_set" = cuda ] && [ "$gpus" -gt 0 ]; then
   export CLEARED_RANKS=$gpus  # NCCL wants a GPU for each rank
 fi
 step "Build ($preset)" never build --target ledger curate train

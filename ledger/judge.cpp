@@ -62,8 +62,14 @@ Objection expired(const Question& q) {
   return "ended on " + licence.valid_to();
 }
 Objection use_not_allowed(const Question& q) {
-  if (lists(q.terms.allows().use(), q.act.use)) return {};
-  return "does not list " + Use_Name(q.act.use);
+  const auto& listed = q.terms.allows().use();
+  if (!lists(listed, q.act.use)) return "does not list " + Use_Name(q.act.use);
+  if (q.act.purpose == nullptr) return {};
+  for (const int also : q.act.purpose->also()) {
+    if (!lists(listed, also))
+      return "does not list " + Use_Name(static_cast<Use>(also)) + ", which the run also declares";
+  }
+  return {};
 }
 // What is declared is compared with what is listed, byte by byte. So it must be one of the words
 // that can be listed: "*" is none, and nothing is cleared for "nowhere".

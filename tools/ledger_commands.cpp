@@ -476,7 +476,7 @@ int ledger_permit(const LedgerOptions& o) {
   PermitRequest request;
   request.run = config.name();
   request.config_digest = loaded.digest;
-  request.purpose = config.purpose();
+  request.purpose = train::purpose_of(config);
   uint32_t most = config.batch();  // samples of a step
   for (const train::RunConfig& shape : train::by_shape(config)) {
     request.height_px = std::max(request.height_px, shape.clip().height());

@@ -120,7 +120,7 @@ int do_replay(Options& options) {
                       : "");
   } catch (const ledger::Refused& no) {
     return first ? refused(options.json, no.verdict()) : exit_refused;
-  } catch (const train::AgreedError& error) {
+  } catch (const train::SharedError& error) {
     if (first) throw;
     return exit_of(error.code());
   }

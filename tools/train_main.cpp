@@ -23,6 +23,7 @@
 #include "train/data/config.h"
 #include "train/environment.h"
 #include "train/loop.h"
+#include "train/model/memory.h"
 #include "train/sample.h"
 #include "train/version.h"
 
@@ -50,8 +51,8 @@ constexpr const char* kExamples = R"(Examples:
   train sample --checkpoint runs/nano/step-000480 --release nano.release --trust approver.pub \
                --notices notices --caption "A city street" --out street.gif
 
-Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 74 I/O,
-75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
+Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 70 a bug,
+74 I/O or memory, 75 interrupted after a checkpoint (run again to go on), 77 key or permission, 78 bad config.)";
 
 struct Options {
   train::RunOptions run;
@@ -198,7 +199,7 @@ int do_other_rank(const Options& options) try {
   return end == End::refused       ? tools::exit_refused
          : end == End::interrupted ? tools::exit_busy
                                    : tools::exit_ok;
-} catch (const train::AgreedError& error) {
+} catch (const train::SharedError& error) {
   return tools::exit_of(error.code());
 }
 
@@ -329,7 +330,7 @@ void add_run(CLI::App* run, Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return tools::run_main("train", [&]() -> int {
+  const auto command = [&]() -> int {
     Options o;
     CLI::App app("Train video models from cleared shards, and nothing else.", "train");
     app.footer(kExamples);
@@ -392,5 +393,10 @@ int main(int argc, char** argv) {
     if (check->parsed()) return do_check(o, true);
     if (sample->parsed()) return do_sample(o);
     return do_run(o, argv);
+  };
+  return tools::run_main("train", [&] {
+    int code = tools::exit_internal;
+    train::with_memory([&] { code = command(); });
+    return code;
   });
 }

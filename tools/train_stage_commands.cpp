@@ -41,7 +41,7 @@ unsigned long long number(uint64_t n) {
 int do_plan(const Options& options) {
   const train::LoadedConfig loaded = train::load_config(options.config);
   const train::Plan plan = train::plan_of(loaded.config);
-  const std::string line = train::plan_line(plan, loaded.config.batch());
+  const std::string line = train::plan_line(loaded.config);
   if (options.header) {
     std::printf("# %s\n", line.c_str());
     return exit_ok;
@@ -50,24 +50,17 @@ int do_plan(const Options& options) {
   const at::Device device = train::first_device();
   const double peak = train::measure_peak(device, train::precision_of(loaded.config));
   const double step_s = train::step_seconds(plan, peak * options.share, options.ranks);
-  // Of a rank, or of a micro-batch: the gradient of each is done before the next begins.
-  const uint32_t parts = loaded.config.gradients() == train::RunConfig::EXACT
-                             ? train::micro_batches_of(loaded.config)
-                             : 1;
-  const uint32_t shares = std::max(parts, static_cast<uint32_t>(options.ranks));
-  uint64_t activations = 0, recomputed = 0;  // of the shape that needs most
   bool divides = true;
   for (const train::RunConfig& shape : train::by_shape(loaded.config)) {
-    const uint32_t clips = (shape.batch() + shares - 1) / shares;
-    const train::Plan one = train::plan_of(shape);
-    activations = std::max(activations, clips * one.activation_bytes);
-    recomputed = std::max(recomputed, clips * one.recomputed_bytes);
     divides = divides && shape.batch() % static_cast<uint32_t>(options.ranks) == 0;
   }
-  const uint64_t needed = plan.state_bytes + activations;
+  const train::Memory memory = train::memory_of(loaded.config, options.ranks);
   const uint64_t there = train::free_bytes(device);
+  // Ranks share the memory of CPUs, and the checkpoint that is written lies there, too.
   const uint64_t all_needed =
-      device.is_cpu() ? needed * static_cast<uint64_t>(options.ranks) : needed;
+      device.is_cpu()
+          ? memory.rank() * static_cast<uint64_t>(options.ranks) + memory.preview + memory.copy
+          : memory.first_gpu();
   const bool fits = there == 0 || all_needed <= there;
   if (options.json) {
     print({{"config", loaded.config.name()},
@@ -83,6 +76,8 @@ int do_plan(const Options& options) {
            {"activation_bytes", plan.activation_bytes},
            {"recomputed_bytes", plan.recomputed_bytes},
            {"checkpoint_bytes", plan.checkpoint_bytes},
+           {"sums_bytes", memory.sums},
+           {"preview_bytes", memory.preview},
            {"ranks", options.ranks},
            {"needed_bytes", all_needed},
            {"free_bytes", there},
@@ -112,10 +107,14 @@ int do_plan(const Options& options) {
         100 * options.share, options.ranks, options.ranks == 1 ? "" : "s",
         text("%.3g s", step_s).c_str(), number(loaded.config.steps()),
         duration_text(step_s * static_cast<double>(loaded.config.steps())).c_str());
-    std::printf("memory: %s needed (%s with every block computed again), %s free\n",
-                train::bytes_text(all_needed).c_str(),
-                train::bytes_text(plan.state_bytes + recomputed).c_str(),
-                train::bytes_text(there).c_str());
+    std::printf(
+        "memory: %s needed: on each rank %s of state, %s of gradient sums, %s of activations (%s "
+        "with every block computed again); on the first %s for previews%s; %s free\n",
+        train::bytes_text(all_needed).c_str(), train::bytes_text(memory.state).c_str(),
+        train::bytes_text(memory.sums).c_str(), train::bytes_text(memory.activations).c_str(),
+        train::bytes_text(memory.recomputed).c_str(), train::bytes_text(memory.preview).c_str(),
+        device.is_cpu() ? (", " + train::bytes_text(memory.copy) + " for checkpoints").c_str() : "",
+        train::bytes_text(there).c_str());
   }
   if (!divides) {
     std::fprintf(stderr, "train: plan: batch %u cannot be shared equally by %d ranks\n",
@@ -124,7 +123,7 @@ int do_plan(const Options& options) {
   if (!fits) {
     std::fprintf(stderr,
                  "train: plan: does not fit here: %s needed, %s free; more ranks share the "
-                 "clips, not the state\n",
+                 "clips and the sums, not the state\n",
                  train::bytes_text(all_needed).c_str(), train::bytes_text(there).c_str());
   }
   return fits && divides ? exit_ok : exit_no;
@@ -193,7 +192,10 @@ int do_eval(Options& options) {
            {"held_out", report.held_out},
            {"loss_by_time", loss},
            {"psnr_db", report.psnr_db},
+           {"may_generate", report.may_generate},
            {"frames", report.frames},
+           {"compared", report.compared},
+           {"consumed", report.consumed},
            {"nearest", nearest}});
     return exit_ok;
   }
@@ -209,6 +211,14 @@ int do_eval(Options& options) {
                        shown(at.held_out, at.held_out_db).c_str()));
   }
   if (report.psnr_db > 0) lines.lasting(text("codec: %.1f dB", report.psnr_db));
+  if (!report.may_generate && options.eval.clips > 0) {
+    lines.lasting(
+        "no clips were made: the permit does not say GENERATE_INTERNAL (docs/training.md)");
+  }
+  if (!report.nearest.empty()) {
+    lines.lasting(text("clips, compared with %llu of the %llu samples it consumed:",
+                       number(report.compared), number(report.consumed)));
+  }
   for (const auto& clip : report.nearest) {
     lines.lasting(text("  nearest of %llu frames to \"%.60s\": %u bits of 256 from sample %s%s",
                        number(report.frames), printable(clip.caption).c_str(), clip.distance,
@@ -290,6 +300,9 @@ Samples that the permit lists and the run never consumed are the held-out ones.
 Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
   eval->add_option("--samples", o->eval.samples, "to measure, at most")->capture_default_str();
+  eval->add_option("--nearest", o->eval.nearest,
+                   "samples to compare clips with beside them, at most")
+      ->capture_default_str();
   eval->add_option("--clips", o->eval.clips, "to make, at most")->capture_default_str();
   eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
   eval->add_option("--ema", o->eval.ema, "which average, by its decay (default: the first)");

@@ -4,6 +4,7 @@
 #include <ATen/ops/full.h>
 
 #include "train/model/dist.h"
+#include "train/model/memory.h"
 
 namespace cleared::train {
 namespace {
@@ -37,7 +38,7 @@ Outcome decode(std::string_view text) {
 Outcome outcome_of(const std::function<void()>& body) {
   Outcome outcome;
   try {
-    body();
+    with_memory(body);
   } catch (const ledger::Refused& refused) {
     outcome.kind = Outcome::Kind::refused;
     outcome.verdict = refused.verdict();

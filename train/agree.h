@@ -7,10 +7,9 @@
 
 #include "ledger/base/error.h"
 #include "ledger/gate.h"
+#include "train/model/dist.h"
 
 namespace cleared::train {
-
-class World;
 
 struct Outcome {
   // From good to bad; of several ranks the worst counts, and of equals the lowest rank's.
@@ -28,10 +27,10 @@ Outcome outcome_of(const std::function<void()>& body);
 // The same answer on every rank. Costs one small reduction when all is good.
 Outcome agree(World& world, const Outcome& mine);
 
-// What every rank throws when one of them failed: the same line everywhere, which one need print.
-class AgreedError : public Error {
+// What every rank throws when one of them failed: the same line everywhere.
+class AgreedError : public SharedError {
  public:
-  explicit AgreedError(const Outcome& outcome) : Error(outcome.code, outcome.text) {}
+  explicit AgreedError(const Outcome& outcome) : SharedError(outcome.code, outcome.text) {}
 };
 
 // As agree, for where only good lets the work go on: throws AgreedError or ledger::Refused on every

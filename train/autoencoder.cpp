@@ -123,13 +123,13 @@ CheckpointTensors AutoencoderTrainee::tensors() const {
 }
 
 // The clip above what becomes of it.
-std::function<Gif()> AutoencoderTrainee::preview(CheckpointTensors copied) {
+std::function<std::vector<Gif>()> AutoencoderTrainee::preview(CheckpointTensors copied) {
   return [copied = std::move(copied), video = last_video_.clone(), &config = config_] {
     const TensorMap state =
         vae_codec_state(copied.ema, {copied.codec.at("mean"), copied.codec.at("square")});
     const auto codec = make_codec(config, state);
     const Tensor both = at::cat({video, codec->decode(codec->encode(video))}, 3);
-    return gif_of(both, config, 1);
+    return std::vector<Gif>{gif_of(both, config, 1)};
   };
 }
 

@@ -23,7 +23,7 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .notices = paths.notices,
           .run = loaded.config.name(),
           .config_digest = loaded.digest,
-          .purpose = loaded.config.purpose(),
+          .purpose = purpose_of(loaded.config),
           .foreign = std::move(foreign),
           .leave_out = paths.leave_out};
 }

@@ -20,6 +20,7 @@
 #include "train/latent.h"
 #include "train/model/klt.h"
 #include "train/model/machine.h"
+#include "train/model/peak.h"
 #include "train/setup.h"
 #include "train/start.h"
 
@@ -49,6 +50,7 @@ class Encoding {
         decoders_(decoder_options(options.curate, loaded_.config)) {
     const TensorMap state = codec_of(checkpoint_.tensors, loaded_.config);
     codec_ = make_codec(loaded_.config, state);
+    codec_->to(first_device());
     report_.codec = codec_digest(state);
     if (!loaded_.config.codec().has_vae()) {
       throw Error(Errc::config, "encode: checkpoint ", options.checkpoint.string(),
@@ -113,12 +115,13 @@ class Encoding {
     report_.psnr_db += psnr_db(codec_->decode(latent), video);
     ++encoded_;
     report_.source_bytes += cleared.member("webm").size();
-    return {.key = cleared.key(),
-            .members = {{kLatentMember, latent_member(latent.select(0, 0), report_.codec)},
-                        {"json", derived_json(shard, cleared, report_.codec)},
-                        {"txt", cleared.member("txt")}},
-            .clip = cleared.clip(),
-            .duration_us = cleared.duration_us()};
+    return {
+        .key = cleared.key(),
+        .members = {{kLatentMember, latent_member(latent.select(0, 0).to(at::kCPU), report_.codec)},
+                    {"json", derived_json(shard, cleared, report_.codec)},
+                    {"txt", cleared.member("txt")}},
+        .clip = cleared.clip(),
+        .duration_us = cleared.duration_us()};
   }
 
   const EncodeOptions& options_;

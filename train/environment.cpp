@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <map>
 #include <optional>
 #include <string_view>
 
@@ -82,6 +83,30 @@ WorldOptions world_from_environment() {
     options.silence = std::chrono::milliseconds(number("CLEARED_RANK_SILENCE_MS", 0, kHourMs));
   }
   return options;
+}
+
+std::string device_trouble(const std::vector<std::string>& says) {
+  const auto rank = [](size_t number) { return "rank " + std::to_string(number); };
+  const auto kind = [](const std::string& said) { return said == "cpu" ? "the CPU" : "a GPU"; };
+  for (size_t i = 0; i < says.size(); ++i) {
+    if (!says[i].starts_with("none ")) continue;
+    return (says.size() > 1 ? rank(i) + ": " : "") +
+           "this build computes on GPUs and finds none: " + says[i].substr(5) +
+           "; an empty CUDA_VISIBLE_DEVICES has it compute on the CPU";
+  }
+  std::map<std::string, size_t> whose;
+  for (size_t i = 0; i < says.size(); ++i) {
+    if ((says[i] == "cpu") != (says[0] == "cpu")) {
+      return rank(0) + " computes on " + kind(says[0]) + ", " + rank(i) + " on " + kind(says[i]) +
+             ": it must be the same on every machine";
+    }
+    const auto [first, added] = whose.emplace(says[i], i);
+    if (!added && says[i] != "cpu") {
+      return "ranks " + std::to_string(first->second) + " and " + std::to_string(i) +
+             " would share a GPU: start one rank for each, no more";
+    }
+  }
+  return "";
 }
 
 }  // namespace cleared::train

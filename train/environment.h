@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace cleared::train {
 
@@ -19,6 +20,7 @@ struct WorldOptions {
   bool store_runs = false;          // somebody else (torchrun's agent) serves the store
   std::optional<int> store_socket;  // else rank 0 serves it here: bound to `port`, by our launcher
   bool join = false;                // make process groups even where there is one rank
+  std::optional<std::string> device;  // tests: what the rank says of its device, true or not
   std::chrono::seconds timeout{300};
   // As HeartbeatOptions; there are no heartbeats without on_lost. Silence 0: none either.
   std::chrono::milliseconds silence{1000};
@@ -31,5 +33,10 @@ struct WorldOptions {
 // names the variable that makes no sense. A lone rank that is told an address and a port joins a
 // world as any other.
 WorldOptions world_from_environment();
+
+// Why ranks that say this of their devices (FoundDevice::says, train/model/peak.h; by rank) cannot
+// train together: a build for GPUs that finds none, GPUs and CPUs among them, two ranks on one GPU.
+// Empty: they can.
+std::string device_trouble(const std::vector<std::string>& says);
 
 }  // namespace cleared::train

@@ -20,6 +20,7 @@
 #include "train/model/flow.h"
 #include "train/model/klt.h"
 #include "train/model/machine.h"
+#include "train/model/peak.h"
 #include "train/model/random.h"
 #include "train/sample.h"
 #include "train/setup.h"
@@ -60,9 +61,11 @@ class Evaluation {
                   " is of an autoencoder: train encode says how good that is");
     }
     codec_ = make_codec(loaded_.config, checkpoint_.tensors.codec);
+    codec_->to(device_);
     bpe_ = Bpe(read_pairs(checkpoint_.tensors.codec));
     codec_name_ = codec_digest(codec_->state());
     model_ = std::make_unique<Model>(model_config(loaded_.config), loaded_.config.seed());
+    model_->to(device_);
     copy_tensors(average_of(checkpoint_.tensors, loaded_.config, options.ema), model_->parameters(),
                  options.checkpoint.string());
   }
@@ -71,8 +74,13 @@ class Evaluation {
     const at::NoGradGuard no_grad;
     report_.run = checkpoint_.state.run();
     report_.step = checkpoint_.state.step();
+    report_.consumed = checkpoint_.text.totals.size();
     measure_samples();
-    measure_clips();
+    report_.may_generate = may_generate(gate_.permit().purpose());
+    if (report_.may_generate && options_.clips > 0) {
+      remember_more();
+      measure_clips();
+    }
     return report_;
   }
 
@@ -92,7 +100,8 @@ class Evaluation {
       const uint64_t sample = i * all / count;
       const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
-      const bool seen = checkpoint_.text.totals.contains(item.digest);
+      const bool seen = consumed(sample);
+      measured_.insert(sample);
       ++(seen ? report_.seen : report_.held_out);
       const Tensor latent = latent_of(item, shapes_[shape], psnr);
       for (size_t time = 0; time < std::size(kTimes); ++time) {
@@ -116,7 +125,8 @@ class Evaluation {
     if (!item.latent.empty()) {
       const Tensor latent =
           parse_latent(item.latent, codec_name_, latent_sizes(config), to_hex(item.digest))
-              .unsqueeze(0);
+              .unsqueeze(0)
+              .to(device_);
       remember(to_frames(codec_->decode(latent)), config, item);
       return latent;
     }
@@ -134,9 +144,9 @@ class Evaluation {
     const Draw draw{
         .seed = options_.seed, .step = time, .sample = sample, .purpose = Purpose::noise};
     const FlowBatch batch{.x_BCTHW = latent,
-                          .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)),
-                          .t_B = at::full({1}, kTimes[time], at::kFloat),
-                          .tokens_BL = tokenize({item.caption}, dit.text_len, bpe_)};
+                          .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)).to(device_),
+                          .t_B = at::full({1}, kTimes[time], at::kFloat).to(device_),
+                          .tokens_BL = tokenize({item.caption}, dit.text_len, bpe_).to(device_)};
     const Tensor z = flow_mix(batch.x_BCTHW, batch.noise_BCTHW, batch.t_B);
     const Tensor v = model_->velocity(z, batch.t_B, batch.tokens_BL);
     errors.loss.add(at::mse_loss(v, batch.noise_BCTHW - latent).item<double>());
@@ -162,6 +172,29 @@ class Evaluation {
       looks_.push_back({look, std::string(gate_.samples()[item.sample].key)});
     });
     report_.frames = looks_.size();
+    if (consumed(item.sample)) ++report_.compared;
+  }
+
+  bool consumed(uint64_t sample) const {
+    return checkpoint_.text.totals.contains(gate_.samples()[sample].digest);
+  }
+
+  // Clips are compared with more of what the run consumed than is measured: a look costs little
+  // where there is video, and of a latent it takes the autoencoder.
+  void remember_more() {
+    std::vector<uint64_t> more;
+    for (uint64_t i = 0; i < gate_.samples().size(); ++i) {
+      if (consumed(i) && !measured_.contains(i)) more.push_back(i);
+    }
+    const uint64_t count = std::min<uint64_t>(options_.nearest, more.size());
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t sample = more[i * more.size() / count];
+      const size_t shape = shape_of(loaded_.config, gate_, sample);
+      const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
+      if (!item.latent.empty()) return;
+      remember(item.frames, shapes_[shape], item);
+      tell("looks", i + 1, count);
+    }
   }
 
   void measure_clips() {
@@ -185,6 +218,7 @@ class Evaluation {
   }
 
   const EvaluateOptions& options_;
+  const at::Device device_ = first_device();
   Checkpoint checkpoint_;
   LoadedConfig loaded_;
   ledger::Gate gate_;
@@ -195,6 +229,7 @@ class Evaluation {
   Bpe bpe_{{}};
   std::unique_ptr<Model> model_;
   std::set<std::string> captions_;
+  std::set<uint64_t> measured_;  // samples
   struct Known {
     Look look;
     std::string key;

@@ -24,6 +24,7 @@ struct EvaluateOptions {
   GatePaths gate;                // a permit for the config of the checkpoint's run
   std::filesystem::path curate;  // program that decodes
   uint64_t samples = 64;         // at most, evenly spread over the permit's
+  uint64_t nearest = 4096;       // that clips are compared with beside those, at most
   uint64_t clips = 4;            // at most, generated from as many captions
   uint64_t seed = 0;             // of noise
   std::optional<double> ema;     // which of the averages, by its decay; else the first
@@ -52,8 +53,11 @@ struct EvaluateReport {
   uint64_t seen = 0;      // samples measured that the run consumed
   uint64_t held_out = 0;  // and that it did not
   std::vector<ErrorsByTime> by_time;
-  double psnr_db = 0;   // of the codec, mean over the samples
-  uint64_t frames = 0;  // of the footage that were fingerprinted
+  double psnr_db = 0;         // of the codec, mean over the samples
+  bool may_generate = false;  // the permit says so: else no clip is made
+  uint64_t frames = 0;        // of the footage that were fingerprinted
+  uint64_t compared = 0;      // samples they are of that the run consumed
+  uint64_t consumed = 0;      // samples that the run consumed
   std::vector<Nearest> nearest;
 };
 

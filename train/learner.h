@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "train/checkpoint.h"
 #include "train/data/loader.h"
@@ -40,10 +41,10 @@ class Learner {
   // For a checkpoint; they share storage with what learns.
   virtual CheckpointTensors tensors() const = 0;
 
-  // A clip for people to look at, from the averaged weights of `copied`. What is returned touches
-  // nothing that learns, so that another thread may call it while training goes on; the one before
-  // must have ended.
-  virtual std::function<Gif()> preview(CheckpointTensors copied) = 0;
+  // Clips for people to look at, from the averaged weights of `copied`; none where the config asks
+  // for none. What is returned touches nothing that learns, so that another thread may call it
+  // while training goes on; the one before must have ended.
+  virtual std::function<std::vector<Gif>()> preview(CheckpointTensors copied) = 0;
 
   virtual int64_t parameter_count() const = 0;
 };

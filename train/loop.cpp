@@ -60,8 +60,8 @@ uint64_t count_machines(World& world) {
 // A checkpoint that another thread writes while training goes on, and what came of it.
 struct Written {
   CheckpointReport report;
-  std::string receipt;  // digest of the run receipt
-  Gif gif;
+  std::string receipt;    // digest of the run receipt
+  std::vector<Gif> gifs;  // none where they could not be made
 };
 
 // A run under way: what the ranks do between two questions to the gate.
@@ -324,7 +324,7 @@ void Training::report(const Learned& learned) {
       .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
       .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,
       .eta_s = pace_s_ * static_cast<double>(end_step_ - state_.step()),
-      .memory_bytes = peak_resident_bytes(),
+      .memory_bytes = peak_bytes(world_.device()),
       .seconds = seconds,
       .stall_share = times.stall / so_far,
       .gate_share = times.gate / so_far};
@@ -368,7 +368,7 @@ void Training::checkpoint() {
 
 void Training::start_writing() {
   copy_into(learner_->tensors(), copied_);
-  std::function<Gif()> preview = learner_->preview(copied_);
+  std::function<std::vector<Gif>()> preview = learner_->preview(copied_);
   writing_ = std::async(std::launch::async, [this, state = state_, totals = position_.totals,
                                              span = span_, preview = std::move(preview)]() mutable {
     Written written;
@@ -384,7 +384,7 @@ void Training::start_writing() {
                         .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
       prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
     }
-    written.gif = preview();
+    written.gifs = try_preview(preview, state.step());
     return written;
   });
 }
@@ -394,8 +394,13 @@ void Training::finish_writing() {
   if (!writing_.valid()) return;
   const Written written = writing_.get();
   last_ = written.report;
-  events_->image("sample", {written.gif.bytes, written.gif.width, written.gif.height},
-                 static_cast<int64_t>(written.report.step));
+  for (size_t i = 0; i < written.gifs.size(); ++i) {
+    const Gif& gif = written.gifs[i];
+    const auto step = static_cast<int64_t>(written.report.step);
+    const std::string tag = i == 0 ? "sample" : "sample/" + std::to_string(i + 1);
+    events_->image(tag, {gif.bytes, gif.width, gif.height}, step);
+    if (!gif.caption.empty()) events_->text(tag + "/caption", gif.caption, step);
+  }
   state_.set_parent(written.report.weights);
   state_.set_previous_receipt(written.receipt);
   if (options_.on_checkpoint) options_.on_checkpoint(*last_);

@@ -1,11 +1,13 @@
 #include "train/plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <vector>
 
 #include "train/config.pb.h"
 #include "train/data/codec_shape.h"
+#include "train/data/config.h"
 
 namespace cleared::train {
 namespace {
@@ -15,6 +17,7 @@ constexpr uint64_t kBf16 = 2;
 constexpr uint64_t kTimeFeatures = 256;    // DitConfig::freq
 constexpr double kH100FlopsPerS = 989e12;  // dense bfloat16, by its data sheet
 constexpr double kShareOfPeak = 0.4;
+constexpr uint64_t kBase = uint64_t{288} << 20;  // measured with nano on CPUs
 
 uint64_t linear(uint64_t in, uint64_t out) {
   return in * out + out;
@@ -137,6 +140,36 @@ Plan plan_of(const RunConfig& config) {
   return plan;
 }
 
+Memory memory_of(const RunConfig& config, int ranks) {
+  const Plan plan = plan_of(config);
+  const bool exact = config.gradients() == RunConfig::EXACT;
+  const auto shared_by = static_cast<uint32_t>(ranks);
+  const uint32_t micro_batches = exact ? micro_batches_of(config) : 1;
+  const uint64_t learns = plan.parameters() > 0 ? plan.parameters() : plan.codec;
+  Memory memory{.state = plan.state_bytes,
+                .preview = config.has_preview() ? kFloat * plan.parameters() : 0,
+                .copy = plan.checkpoint_bytes,
+                .base = kBase};
+  if (exact) {
+    // GradientTree holds a sum of each of its levels but the lowest, whose leaves are added at
+    // once.
+    const uint32_t leaves = std::max(micro_batches / shared_by, 1U);
+    const auto levels = static_cast<uint64_t>(std::bit_width(leaves)) - 1;
+    memory.sums = std::max<uint64_t>(levels, 1) * kFloat * learns;
+  } else if (ranks > 1) {
+    memory.sums = kFloat * learns;  // the Reducer's buckets
+  }
+  for (const RunConfig& shape : by_shape(config)) {
+    // Of a rank, or of a micro-batch: the gradient of each is done before the next begins.
+    const uint32_t shares = std::max(micro_batches, shared_by);
+    const uint64_t clips = (shape.batch() + shares - 1) / shares;
+    const Plan one = plan_of(shape);
+    memory.activations = std::max(memory.activations, clips * one.activation_bytes);
+    memory.recomputed = std::max(memory.recomputed, clips * one.recomputed_bytes);
+  }
+  return memory;
+}
+
 double step_seconds(const Plan& plan, double flops_per_s, int ranks) {
   return (plan.step_flop + plan.again_flop) / (flops_per_s * ranks);
 }
@@ -152,31 +185,34 @@ std::string bytes_text(uint64_t bytes) {
   return text;
 }
 
-std::string plan_line(const Plan& plan, uint32_t batch) {
+std::string plan_line(const RunConfig& config) {
+  const Plan plan = plan_of(config);
   const auto millions = [](uint64_t n) { return static_cast<double>(n) / 1e6; };
-  const double gpu = step_seconds(plan, kH100FlopsPerS * kShareOfPeak, 1);
-  char text[512];
+  char what[160];
   if (plan.parameters() == 0) {
-    std::snprintf(
-        text, sizeof text,
-        "plan: autoencoder of %.1f M parameters, %.4g TFLOP a clip, %s of state a rank, %s "
-        "of activations a clip, %s a checkpoint; a step of %u clips: %.3g GPU-seconds on "
-        "H100s at 40 %% of 989 TFLOP/s",
-        millions(plan.codec), plan.clip_flop / 1e12, bytes_text(plan.state_bytes).c_str(),
-        bytes_text(plan.activation_bytes).c_str(), bytes_text(plan.checkpoint_bytes).c_str(), batch,
-        gpu);
-    return text;
+    std::snprintf(what, sizeof what, "autoencoder of %.1f M parameters, %.4g TFLOP a clip",
+                  millions(plan.codec), plan.clip_flop / 1e12);
+  } else {
+    std::snprintf(what, sizeof what,
+                  "%.1f M parameters + %.1f M text, %llu tokens, %.4g TFLOP a clip (%.0f %% "
+                  "attention)",
+                  millions(plan.transformer), millions(plan.text),
+                  static_cast<unsigned long long>(plan.tokens), plan.clip_flop / 1e12,
+                  100 * plan.attention_share);
   }
-  const char* again = plan.again_flop > 0 ? " (blocks computed again)" : "";
+  const auto most = static_cast<int>(micro_batches_of(config));
+  char text[640];
   std::snprintf(
       text, sizeof text,
-      "plan: %.1f M parameters + %.1f M text, %llu tokens, %.4g TFLOP a clip (%.0f %% "
-      "attention), %s of state a rank, %s of activations a clip%s, %s a checkpoint; a step "
-      "of %u clips: %.3g GPU-seconds on H100s at 40 %% of 989 TFLOP/s",
-      millions(plan.transformer), millions(plan.text), static_cast<unsigned long long>(plan.tokens),
-      plan.clip_flop / 1e12, 100 * plan.attention_share, bytes_text(plan.state_bytes).c_str(),
-      bytes_text(plan.activation_bytes).c_str(), again, bytes_text(plan.checkpoint_bytes).c_str(),
-      batch, gpu);
+      "plan: %s, %s of state a rank, %s of activations a clip%s, %s a checkpoint; in all %s on one "
+      "GPU, %s on each of %d; a step of %u clips: %.3g GPU-seconds on H100s at 40 %% of 989 "
+      "TFLOP/s",
+      what, bytes_text(plan.state_bytes).c_str(), bytes_text(plan.activation_bytes).c_str(),
+      plan.again_flop > 0 ? " (blocks computed again)" : "",
+      bytes_text(plan.checkpoint_bytes).c_str(),
+      bytes_text(memory_of(config, 1).first_gpu()).c_str(),
+      bytes_text(memory_of(config, most).first_gpu()).c_str(), most, config.batch(),
+      step_seconds(plan, kH100FlopsPerS * kShareOfPeak, 1));
   return text;
 }
 

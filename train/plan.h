@@ -26,7 +26,7 @@ struct Plan {
   double step_flop = 0;        // of the whole batch
   double again_flop = 0;       // beside it: blocks of the batch that are computed again
 
-  uint64_t state_bytes = 0;       // on every rank: weights, gradients, moments, average
+  uint64_t state_bytes = 0;       // on every rank: weights, gradients, moments, averages
   uint64_t activation_bytes = 0;  // of a clip, kept for the backward pass
   uint64_t recomputed_bytes = 0;  // the same where every block is computed again
   uint64_t checkpoint_bytes = 0;  // of one checkpoint on disk
@@ -36,13 +36,31 @@ struct Plan {
 
 Plan plan_of(const RunConfig& config);
 
+// What a rank holds at once where it computes, in bytes, at most. Of the shapes of a config that
+// one counts which needs most.
+struct Memory {
+  uint64_t state = 0;        // Plan::state_bytes
+  uint64_t sums = 0;         // of gradients, beside those that backward() makes
+  uint64_t activations = 0;  // of the clips that are computed at once
+  uint64_t recomputed = 0;   // the same where every block is computed again
+  uint64_t preview = 0;      // rank 0: the averaged weights, as a model that makes clips
+  uint64_t copy = 0;         // rank 0, of the machine's memory: the checkpoint that is written
+  uint64_t base = 0;         // the program, LibTorch, what allocators keep
+
+  uint64_t rank() const { return state + sums + activations + base; }
+  uint64_t first_gpu() const { return rank() + preview; }
+};
+// Of one of `ranks` equal ranks.
+Memory memory_of(const RunConfig& config, int ranks);
+
 // Seconds of a step on `ranks` equal ranks that each reach `flops_per_s`; communication not
 // counted.
 double step_seconds(const Plan& plan, double flops_per_s, int ranks);
 
-// The line that the configs of this project carry in their first lines, without "# ": the plan, and
-// the time on GPUs that do 989 TFLOP/s of dense bfloat16 (an H100) at 40 % of that. Calculated.
-std::string plan_line(const Plan& plan, uint32_t batch);
+// The line that the configs of this project carry in their first lines, without "# ": the plan, the
+// memory of GPUs, and the time on those that do 989 TFLOP/s of dense bfloat16 (an H100) at 40 % of
+// that. Calculated.
+std::string plan_line(const RunConfig& config);
 
 // "1.25 GiB", "317 MiB".
 std::string bytes_text(uint64_t bytes);

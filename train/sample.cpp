@@ -1,5 +1,7 @@
 #include "train/sample.h"
 
+#include <exception>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -7,6 +9,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/release.h"
@@ -18,20 +21,23 @@
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
+#include "train/model/peak.h"
 #include "train/model/random.h"
 #include "train/setup.h"
 
 namespace cleared::train {
 
 GenerateOptions preview_options(const RunConfig& config) {
-  return {.caption = config.preview().caption(),
-          .seed = config.seed(),
-          .steps = static_cast<int>(config.preview().steps()),
-          .guidance = config.preview().guidance(),
-          .shift = config.preview().shift(),
-          .scale = 1,
-          .latent = latent_sizes(config),
-          .progress = {}};
+  GenerateOptions options;
+  options.seed = config.seed();
+  options.latent = latent_sizes(config);
+  options.shift = config.flow().shift();
+  if (!config.has_preview()) return options;
+  options.caption = config.preview().caption(0);
+  options.steps = static_cast<int>(config.preview().steps());
+  options.guidance = config.preview().guidance();
+  options.shift = config.preview().shift();
+  return options;
 }
 
 Gif gif_of(const Tensor& video_BCTHW, const RunConfig& config, int scale) {
@@ -63,7 +69,20 @@ Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
 
 Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
                  const GenerateOptions& options) {
-  return gif_of(generate_video(model, codec, bpe, options), config, options.scale);
+  Gif gif = gif_of(generate_video(model, codec, bpe, options), config, options.scale);
+  gif.caption = options.caption;
+  return gif;
+}
+
+// A clip to look at is not worth a run whose checkpoint is written.
+std::vector<Gif> try_preview(const std::function<std::vector<Gif>()>& preview, uint64_t step) {
+  try {
+    return preview();
+  } catch (const std::exception& error) {
+    const std::string_view what = error.what();
+    log(Level::warn, "run.preview", {{"step", step}, {"lost", what.substr(0, what.find('\n'))}});
+    return {};
+  }
 }
 
 namespace {
@@ -111,6 +130,9 @@ SampleReport sample_command(const SampleCommand& command) {
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
       command.shape);
   GenerateOptions options = preview_options(config);
+  if (!command.caption && !config.has_preview()) {
+    throw Error(Errc::usage, "sample: the config has no preview: give a --caption");
+  }
   if (command.caption) options.caption = *command.caption;
   if (command.seed) options.seed = *command.seed;
   if (command.steps) options.steps = *command.steps;
@@ -120,11 +142,15 @@ SampleReport sample_command(const SampleCommand& command) {
     if (command.progress) command.progress(step + 1, options.steps);
   };
 
+  const at::Device device = first_device();
   Model model(model_config(config), config.seed());
+  model.to(device);
   copy_tensors(average_of(checkpoint.tensors, config, command.ema), model.parameters(),
                command.checkpoint.string());
-  const Tensor video = generate_video(model, *make_codec(config, checkpoint.tensors.codec),
-                                      Bpe(read_pairs(checkpoint.tensors.codec)), options);
+  const auto codec = make_codec(config, checkpoint.tensors.codec);
+  codec->to(device);
+  const Tensor video =
+      generate_video(model, *codec, Bpe(read_pairs(checkpoint.tensors.codec)), options);
   if (command.out.extension() == ".webm") {
     write_webm(command.out, to_frames(video),
                {.program = command.curate,

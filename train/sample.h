@@ -20,6 +20,7 @@ struct Gif {
   std::string bytes;
   int width = 0;  // pixels
   int height = 0;
+  std::string caption = {};  // none: of no caption
 };
 
 struct GenerateOptions {
@@ -33,7 +34,8 @@ struct GenerateOptions {
   std::function<void(int step)> progress;
 };
 
-// What the config's preview asks for, of the shape of its clip.
+// What the config's preview asks for, with the first of its captions and of the shape of its clip.
+// Without one: no caption, the steps and guidance above, the shift that the times of training have.
 GenerateOptions preview_options(const RunConfig& config);
 
 // The first clip of `video` as a GIF.
@@ -45,6 +47,9 @@ Tensor generate_video(const Model& model, const Codec& codec, const Bpe& bpe,
 Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const RunConfig& config,
                  const GenerateOptions& options);
 
+// What `preview` makes; where it fails a log line says why, and there is none.
+std::vector<Gif> try_preview(const std::function<std::vector<Gif>()>& preview, uint64_t step);
+
 struct SampleCommand {
   std::filesystem::path checkpoint;
   std::filesystem::path out;     // .webm, or else an animated GIF
@@ -54,7 +59,7 @@ struct SampleCommand {
   std::filesystem::path release;  // ledger/release.h: the gate's yes for these weights
   std::filesystem::path notices;  // folder of revocations; must exist
   ledger::Use use = ledger::GENERATE_INTERNAL;  // what the clips are for
-  std::optional<std::string> caption;           // the config's preview decides what is left out
+  std::optional<std::string> caption;           // preview_options() has what is left out
   std::optional<uint64_t> seed;
   std::optional<int> steps;
   std::optional<double> guidance;

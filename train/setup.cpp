@@ -66,7 +66,8 @@ AdamWOptions adamw_options(const RunConfig& config) {
           .ema_decays = {config.optimiser().ema().begin(), config.optimiser().ema().end()},
           .guard_steps = config.optimiser().guard().steps(),
           .guard_above = config.optimiser().guard().above(),
-          .muon_momentum = config.optimiser().muon_momentum()};
+          .muon_momentum = config.optimiser().muon_momentum(),
+          .text_share = config.text().learning_rate_share()};
 }
 
 Tensor to_video(std::span<const Frames* const> frames, const RunConfig& config) {

@@ -155,14 +155,21 @@ CheckpointTensors Trainee::tensors() const {
 }
 
 // The model of previews is made once: only one thread at a time makes a preview.
-std::function<Gif()> Trainee::preview(CheckpointTensors copied) {
-  return [this, ema = std::move(copied.ema)] {
+std::function<std::vector<Gif>()> Trainee::preview(CheckpointTensors copied) {
+  return [this, ema = std::move(copied.ema)]() -> std::vector<Gif> {
+    if (!config_.has_preview()) return {};
     if (!averaged_) {
       averaged_.emplace(model_config(config_), config_.seed());
       averaged_->to(world_.device());
     }
     copy_tensors(ema, averaged_->parameters(), "averaged weights");
-    return generate_gif(*averaged_, *codec_, bpe_, config_, preview_options(config_));
+    std::vector<Gif> gifs;
+    GenerateOptions options = preview_options(config_);
+    for (const std::string& caption : config_.preview().caption()) {
+      options.caption = caption;
+      gifs.push_back(generate_gif(*averaged_, *codec_, bpe_, config_, options));
+    }
+    return gifs;
   };
 }
 

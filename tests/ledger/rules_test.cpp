@@ -111,6 +111,12 @@ constexpr Breaks kBreaks[] = {
        w.terms.mutable_allows()->add_use(RELEASE_WEIGHTS);
        w.terms.mutable_allows()->clear_release_territory();
      }},
+    {"use_not_allowed", [](World1& w) { w.purpose.add_also(GENERATE_INTERNAL); }},
+    {"cleared",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+     }},
     {"model_not_allowed", [](World1& w) { w.purpose.set_model("other"); }},
     {"component_not_allowed", [](World1& w) { w.purpose.add_component(TEXT_ENCODER); }},
     {"field_excluded", [](World1& w) { w.purpose.set_field_of_use("political"); }},

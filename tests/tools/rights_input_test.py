@@ -99,6 +99,12 @@ def only_limited(world):
     return permit(world)
 
 
+def no_clips(world):
+    """A config whose preview makes clips, and a licence for training alone."""
+    shards(world, (", GENERATE_INTERNAL", ""))
+    return permit(world)
+
+
 def other_ledger(world):
     """A permit of another ledger, signed by the same approver."""
     shards(world)
@@ -136,12 +142,13 @@ TABLE = {
     "a version left out": (signed((), (("version: 1", 'version: 3 supersedes: "TEST-1@2"'),)), 65, r"v1\.licence: TEST-1@3 supersedes another version", "licence_invalid"),
     "two versions of one number": (signed((), (("2099-12-31", "2098-12-31"),)), 65, r"v1\.licence: the ledger has another document of TEST-1@1", "licence_invalid"),
     "an amendment by others": (signed((), (NEXT, ('licensor: "licensor"', 'licensor: "stranger"')), keys=BOTH), 65, r"v1\.licence: .*other parties", "licence_invalid"),
-    "two licences that disagree": (delivered((BOTH, ()), (BOTH, (("TEST-1", "TEST-2"), ("use: [INGEST, ENCODE, TRAIN]", "use: [ENCODE, TRAIN]")))), 3,
+    "two licences that disagree": (delivered((BOTH, ()), (BOTH, (("TEST-1", "TEST-2"), ("use: [INGEST, ENCODE", "use: [ENCODE")))), 3,
                                    r"film\.webm: use_not_allowed: .*TEST-2", "use_not_allowed"),
     "a licence for footage never delivered": (never_delivered, 3, r"film\.webm: no_licence", "no_licence"),
     "footage under two licensors": (delivered((BOTH, ()), (OTHERS, OTHER_ID)), 3, r"film\.webm: title_conflict", "title_conflict"),
     "a permit brought after the revocation": (replayed, 3, r"refused: revoked: .*sold", "revoked"),
     "a permit asked for after the revocation": (after_revocation, 3, r"refused: revoked: .*sold", "revoked"),
+    "clips of a run that nobody licensed": (no_clips, 3, r"refused: use_not_allowed: .*GENERATE_INTERNAL", "use_not_allowed"),
     "a permit of another ledger": (other_ledger, 65, r"names no tree head of this ledger", None),
     "a share that nothing holds": (only_limited, 3, r"refused: share_exceeded: .*all footage is of licensors with a limit", "share_exceeded"),
 }

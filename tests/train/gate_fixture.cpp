@@ -143,7 +143,7 @@ ledger::PermitText GateFixture::permit_text(
   ledger::Permit& permit = *text.mutable_permit();
   permit.set_run(config_.config.name());
   permit.set_config_digest(ledger::digest_name(config_.digest));
-  *permit.mutable_purpose() = config_.config.purpose();
+  *permit.mutable_purpose() = purpose_of(config_.config);
   permit.set_issued_at(format_time(now_us() - kHourUs));
   permit.set_expires_at(format_time(now_us() + kHourUs));
   permit.set_origin("test.example/ledger");

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ledger/digest.h"
 #include "tests/train/train_program.h"
 
 namespace cleared::train {
@@ -97,6 +98,38 @@ TEST_P(PrecisionOnGpu, LosesAsTheProcessorDoes) {
   const double tolerance = GetParam() == std::string("BF16") ? 1e-2 : 1e-4;
   EXPECT_NEAR(on_gpu.first_loss(), on_cpu.first_loss(), 1e-5 * on_cpu.first_loss());
   EXPECT_NEAR(on_gpu.smooth_loss(), on_cpu.smooth_loss(), tolerance * on_cpu.smooth_loss());
+}
+
+// A clip by the GPU, the same each time; and losses, pictures and looks by it.
+TEST_F(TrainOnGpu, SamplesAndMeasuresThere) {
+  GateFixture f(tiny_config(6), {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path checkpoint = f.folder() / "a/step-000006";
+  f.release(ledger::sha256(read_file(checkpoint / "weights.safetensors")));
+  const auto sample = [&](const char* out) {
+    const Ended ended = train({"sample", "--checkpoint", checkpoint, "--out", f.folder() / out,
+                               "--release", f.folder() / "a.release", "--trust",
+                               f.folder() / "trust-release", "--threads", "1"});
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    return read_file(f.folder() / out);
+  };
+  EXPECT_EQ(sample("a.gif"), sample("b.gif"));
+  const Ended eval =
+      train({"eval", "--json", "--checkpoint", checkpoint, "--curate", CLEARED_CURATE, "--permit",
+             f.paths().permit, "--trust", f.folder() / "trust-release", "--shards",
+             f.paths().shards, "--notices", f.paths().notices});
+  EXPECT_EQ(eval.code, 0) << eval.output;
+}
+
+// Without any GPU in sight by the driver's word; CUDA has it that an index it does not know hides
+// all of them.
+TEST_F(TrainOnGpu, RefusesToComputeOnTheProcessorUnasked) {
+  const GateFixture f = make();
+  ::setenv("CUDA_VISIBLE_DEVICES", "-1", 1);
+  const Ended ended = run(f, "a");
+  show_gpus();
+  EXPECT_EQ(ended.code, 78) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("device: this build computes on GPUs and finds none"));
 }
 
 TEST_F(TrainOnGpu, AnAutoencoderHasTheSameBitsEachTime) {

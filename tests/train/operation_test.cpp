@@ -203,6 +203,21 @@ TEST_F(TrainOperation, AFullDiskLosesNothing) {
   EXPECT_TRUE(fs::exists(f.folder() / "a/step-000006"));
 }
 
+// Memory ends as a disk does: with a line, a code of its own, and the checkpoints that were there.
+TEST_F(TrainOperation, TooLittleMemorySaysWhatHelps) {
+  std::string config = tiny_config(6);
+  config.replace(config.find("dim: 24"), 7, "dim: 2048");
+  config.replace(config.find("ffn: 24"), 7, "ffn: 262144");  // 2 GiB a matrix
+  const GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+  std::string command = "ulimit -Sv 2000000; exec " + std::string(CLEARED_TRAIN);
+  for (const std::string& arg : run_args(f, "a")) command += " '" + arg + "'";
+  Process process("/bin/bash", {"-c", command});
+  EXPECT_EQ(process.wait(), 74) << process.output();
+  EXPECT_THAT(process.output(),
+              HasSubstr("memory: not enough on this machine: lower batch or raise "
+                        "micro_batches"));
+}
+
 // One rank was given something else than the other: both say so, before anything is trained.
 TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
   GateFixture f = make();

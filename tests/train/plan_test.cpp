@@ -46,7 +46,7 @@ TEST(Plan, EveryConfigCarriesItsPlan) {
     std::string first, second;
     std::getline(in, first);
     std::getline(in, second);
-    EXPECT_EQ(second, "# " + plan_line(plan_of(config), config.batch())) << path;
+    EXPECT_EQ(second, "# " + plan_line(config)) << path;
     EXPECT_EQ(config.name(), name);
   }
 }
@@ -75,6 +75,31 @@ TEST(Plan, CountsBlocksThatAreComputedAgainAndTheMomentThatMuonDoesWithout) {
   const uint64_t hidden = 6 * (8 * 192 * 192 + 2 * 192 * 768) + 2 * 12 * 192 * 192;
   EXPECT_EQ(again.state_bytes - plan_of(config).state_bytes, 4 * hidden);
   EXPECT_EQ(again.checkpoint_bytes - plan_of(config).checkpoint_bytes, 4 * hidden);
+}
+
+// docs/design/0012-exact-sum.md: a gradient for each doubling of a rank's micro-batches, at least
+// one.
+TEST(Plan, CountsTheSumsOfGradientsAndTheModelOfPreviews) {
+  RunConfig config = load_config("../configs/1.3b.textproto").config;
+  ASSERT_EQ(config.micro_batches(), 256U);
+  const uint64_t gradient = 4 * plan_of(config).parameters();
+  const std::pair<int, uint64_t> rows[] = {{1, 8}, {2, 7}, {64, 2}, {128, 1}, {256, 1}};
+  for (const auto& [ranks, gradients] : rows) {
+    EXPECT_EQ(memory_of(config, ranks).sums, gradients * gradient) << ranks;
+  }
+  const Memory alone = memory_of(config, 1);
+  EXPECT_EQ(alone.preview, gradient);
+  EXPECT_EQ(alone.activations, plan_of(config).activation_bytes);  // a micro-batch is one clip
+  EXPECT_EQ(alone.first_gpu(),
+            alone.state + alone.sums + alone.activations + alone.base + gradient);
+  EXPECT_GT(alone.first_gpu() >> 30, 80U);  // as `train plan` has to say: not on one GPU of 80 GB
+
+  config.clear_preview();
+  EXPECT_EQ(memory_of(config, 1).preview, 0U);
+  config.set_gradients(RunConfig::REDUCER);
+  EXPECT_EQ(memory_of(config, 1).sums, 0U);
+  EXPECT_EQ(memory_of(config, 64).sums, gradient);  // its buckets
+  EXPECT_EQ(memory_of(config, 64).activations, 4 * plan_of(config).activation_bytes);
 }
 
 TEST(Plan, WritesBytesForPeople) {

@@ -203,6 +203,51 @@ TEST_F(TrainRun, StopsAllRanksWhenAByteOfAShardChangesWhileItGoesOn) {
   EXPECT_GE(steps.back(), 5U);
 }
 
+// Clips to look at are a use of their own: a permit that does not say so is for another purpose.
+TEST_F(TrainRun, MakesNoClipsThatThePermitDoesNotName) {
+  GateFixture f = make();
+  f.permit([](ledger::Permit& p) { p.mutable_purpose()->clear_also(); });
+  const Ended refused = run(f, "a");
+  EXPECT_EQ(refused.code, 3) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("permit_other_purpose"));
+
+  std::string config = tiny_config(6);
+  const size_t preview = config.find("preview {");
+  config.erase(preview, config.find('\n', preview) + 1 - preview);
+  const GateFixture without(config, {sample_video(0), sample_video(1), sample_video(2)});
+  const Ended ran = run(without, "a");
+  ASSERT_EQ(ran.code, 0) << ran.output;
+  for (const auto& entry : fs::directory_iterator(without.folder() / "a/tensorboard")) {
+    EXPECT_EQ(read_file(entry.path()).find("GIF89a"), std::string::npos);
+  }
+  std::vector<std::string> eval = {"eval", "--checkpoint", without.folder() / "a/step-000006",
+                                   "--curate", CLEARED_CURATE};
+  const std::vector<std::string> gate = gate_args(without);
+  eval.insert(eval.end(), gate.begin() + 2, gate.end());  // without --config
+  write_file(without.folder() / "trust",
+             read_file(without.paths().trust) + read_file(without.folder() / "trainer.pub"));
+  const Ended measured = train(eval);
+  EXPECT_EQ(measured.code, 0) << measured.output;
+  EXPECT_THAT(measured.output, HasSubstr("no clips were made: the permit does not say"));
+  EXPECT_THAT(measured.output, testing::Not(HasSubstr("nearest")));
+}
+
+TEST_F(TrainRun, ShowsAClipOfEveryCaptionWithItsWords) {
+  std::string config = tiny_config(3);
+  config.replace(config.find("caption: \"a\""), 12, "caption: \"one\" caption: \"another\"");
+  const GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+  const Ended ended = run(f, "a");
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  std::string events;
+  for (const auto& entry : fs::directory_iterator(f.folder() / "a/tensorboard")) {
+    events += read_file(entry.path());
+  }
+  for (const char* there : {"sample/caption", "one", "sample/2/caption", "another"}) {
+    EXPECT_NE(events.find(there), std::string::npos) << there;
+  }
+  EXPECT_NE(events.find("GIF89a", events.find("GIF89a") + 1), std::string::npos);
+}
+
 TEST_F(TrainRun, RefusesToStartWhatThePermitWouldNotLetItFinish) {
   GateFixture f = make();
   f.permit([](ledger::Permit& permit) { permit.mutable_shard(0)->set_max_passes(4); });

@@ -206,6 +206,28 @@ TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
   EXPECT_GT(report["psnr_db"].get<double>(), 15);
 }
 
+// One sample is measured, and what is generated is compared with all three that were consumed.
+TEST_F(TrainStages, EvalComparesClipsWithMoreThanItMeasures) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const auto eval = [&](const std::vector<std::string>& more) {
+    const Ended ended =
+        train(with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006",
+                            "--samples", "1", "--clips", "1"}) +
+              more);
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    return last_json(ended.output);
+  };
+  const Json all = eval({}), one = eval({"--nearest", "1"}), none = eval({"--nearest", "0"});
+  EXPECT_EQ(all["seen"], 1);
+  EXPECT_EQ(all["consumed"], 3);
+  EXPECT_EQ(all["compared"], 3);
+  EXPECT_EQ(all["frames"], 3 * 16);
+  EXPECT_EQ(one["compared"], 2);
+  EXPECT_EQ(none["compared"], 1);
+  EXPECT_LE(all["nearest"][0]["distance"], none["nearest"][0]["distance"]);
+}
+
 TEST_F(TrainStages, EveryStepIsALineAndATraceIsOneFile) {
   const GateFixture f = make();
   const Ended ended = run(f, "a", {"--json", "--profile", "2"});

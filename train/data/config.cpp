@@ -112,7 +112,6 @@ void check_clip(const RunConfig& config, const Rules& rules) {
 void check_transformer(const RunConfig& config, const Rules& rules) {
   rules.need(config.has_model(), "model", "there: the transformer learns in this run");
   rules.need(config.has_text(), "text", "there: the text encoder learns in this run");
-  rules.need(config.has_preview(), "preview", "there: a clip is sampled with every checkpoint");
   const RunConfig::Model& model = config.model();
   rules.between<uint32_t>(model.layers(), 1, 1024, "model.layers");
   rules.between<uint32_t>(model.heads(), 1, 1024, "model.heads");
@@ -125,14 +124,20 @@ void check_transformer(const RunConfig& config, const Rules& rules) {
   rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
   rules.between<uint32_t>(text.dim(), 2, 1 << 14, "text.dim");
   rules.between(text.dropout(), 0.0, 0.999, "text.dropout");
+  rules.between(text.learning_rate_share(), 0.0, 10.0, "text.learning_rate_share");
   if (text.vocabulary() != 0) {
     rules.between<uint32_t>(text.vocabulary(), 258, 1 << 16, "text.vocabulary");
   }
   rules.need(config.flow().shift() > 0 && config.flow().shift() <= 100, "flow.shift",
              "above 0 and at most 100");
-  rules.between<uint32_t>(config.preview().steps(), 1, 1000, "preview.steps");
-  rules.between(config.preview().guidance(), 0.0, 100.0, "preview.guidance");
-  rules.need(config.preview().shift() > 0 && config.preview().shift() <= 100, "preview.shift",
+  if (!config.has_preview()) return;
+  constexpr int kMostCaptions = 16;
+  const RunConfig::Preview& preview = config.preview();
+  rules.need(preview.caption_size() >= 1 && preview.caption_size() <= kMostCaptions,
+             "preview.caption", "there, up to 16 times");
+  rules.between<uint32_t>(preview.steps(), 1, 1000, "preview.steps");
+  rules.between(preview.guidance(), 0.0, 100.0, "preview.guidance");
+  rules.need(preview.shift() > 0 && preview.shift() <= 100, "preview.shift",
              "above 0 and at most 100");
 }
 
@@ -227,6 +232,17 @@ RunConfig parse_config(std::string_view text, std::string_view where) {
   ledger::parse_textproto(text, where, config, Errc::config);
   check(config, Rules(where));
   return config;
+}
+
+ledger::Purpose purpose_of(const RunConfig& config) {
+  ledger::Purpose purpose = config.purpose();
+  if (config.has_preview() && !may_generate(purpose)) purpose.add_also(ledger::GENERATE_INTERNAL);
+  return purpose;
+}
+
+bool may_generate(const ledger::Purpose& purpose) {
+  const auto& also = purpose.also();
+  return std::find(also.begin(), also.end(), ledger::GENERATE_INTERNAL) != also.end();
 }
 
 uint32_t micro_batches_of(const RunConfig& config) {

@@ -18,7 +18,6 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #ifdef CLEARED_CUDA
-#include <c10/cuda/CUDAFunctions.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
@@ -26,6 +25,7 @@
 #include "ledger/base/error.h"
 #include "train/heartbeat.h"
 #include "train/model/gradients.h"
+#include "train/model/peak.h"
 
 namespace cleared::train {
 namespace {
@@ -87,16 +87,9 @@ c10::intrusive_ptr<c10d::Store> connect_store(const WorldOptions& options) {
       c10::make_intrusive<c10d::TCPStore>(options.address, store));
 }
 
-at::Device pick_device(const WorldOptions& options) {
-#ifdef CLEARED_CUDA
-  if (const int gpus = c10::cuda::device_count(); gpus > 0) {
-    const auto index = static_cast<c10::DeviceIndex>(options.local_rank % gpus);
-    c10::cuda::set_device(index);
-    return {at::kCUDA, index};
-  }
-#endif
-  static_cast<void>(options);
-  return at::kCPU;
+void require_devices(const std::vector<std::string>& says) {
+  const std::string trouble = device_trouble(says);
+  if (!trouble.empty()) throw SharedError(Errc::config, "device: ", trouble);
 }
 
 Tensor text_tensor(std::string_view text, int64_t size) {
@@ -116,11 +109,17 @@ struct World::Group {
   c10::intrusive_ptr<c10d::ProcessGroup> ranks;
 };
 
-World::World(const WorldOptions& options) : options_(options), device_(pick_device(options)) {
+World::World(const WorldOptions& options) : options_(options), device_(at::kCPU) {
   if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
     throw Error(Errc::config, "ranks: rank ", options.rank, " of ", options.size);
   }
-  if (options.size == 1 && !options.join) return;
+  const FoundDevice found = find_device(options.local_rank);
+  const std::string says = options.device.value_or(found.says);
+  device_ = found.device;
+  if (options.size == 1 && !options.join) {
+    require_devices({says});
+    return;
+  }
   talk("join", [&] {
     group_ = std::make_unique<Group>();
     group_->store = connect_store(options);
@@ -134,8 +133,12 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
                                   c10::make_intrusive<c10d::PrefixStore>("gloo", group_->store),
                                   options.rank, options.size, gloo));
     group_->ranks->setDefaultBackend(BackendType::GLOO);
+    group_->ranks->setGroupName("cleared");
+  });
+  require_devices(all_gather(says));
 #ifdef CLEARED_CUDA
-    if (device_.is_cuda()) {
+  if (device_.is_cuda()) {
+    talk("join", [&] {
       auto nccl = c10d::ProcessGroupNCCL::Options::create();
       nccl->timeout = Milliseconds(options.timeout);
       group_->ranks->setBackend(at::kCUDA, BackendType::NCCL,
@@ -143,10 +146,9 @@ World::World(const WorldOptions& options) : options_(options), device_(pick_devi
                                     c10::make_intrusive<c10d::PrefixStore>("nccl", group_->store),
                                     options.rank, options.size, nccl));
       group_->ranks->setDefaultBackend(BackendType::NCCL);
-    }
+    });
+  }
 #endif
-    group_->ranks->setGroupName("cleared");
-  });
   barrier();
   if (!options.on_lost || options.size == 1) return;
   heartbeat_ = std::make_unique<Heartbeat>(HeartbeatOptions{.rank = options.rank,
@@ -278,7 +280,7 @@ struct DataParallel::State {
 
 DataParallel::DataParallel(World& world, const TensorMap& parameters,
                            const GradientOptions& options)
-    : world_(world), micro_batches_(options.micro_batches) {
+    : world_(world), micro_batches_(options.micro_batches), piece_(options.piece) {
   std::vector<Tensor> tensors;
   std::unordered_map<size_t, std::string> names;
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
@@ -324,15 +326,25 @@ void DataParallel::backward(const Tensor& loss) {
   state_->tree->add();
 }
 
-// Each rank adds up one part of the gradient over all ranks, as a reduce_scatter would but in the
-// order of the tree, and tells the others.
 void DataParallel::finish() {
   if (!state_ || !state_->tree) return;
   const Tensor flat = state_->tree->take();
-  if (world_.size() > 1) {
-    world_.all_gather_into(flat, sum_of_parts(world_.all_to_all(flat), world_.size()));
-  }
+  if (world_.size() > 1) sum_over_ranks(flat);
   state_->tree->hand_out(flat);
+}
+
+// Each rank adds up one part of the gradient over all ranks, as a reduce_scatter would but in the
+// order of the tree, and tells the others.
+void DataParallel::sum_over_ranks(const Tensor& flat) {
+  const int64_t ranks = world_.size(), size = flat.numel() / ranks;
+  const int64_t most = std::max<int64_t>(piece_ / ranks, 1);
+  const Tensor parts_PN = flat.view({ranks, size});
+  for (int64_t at = 0; at < size; at += most) {
+    const Tensor piece_PN = parts_PN.narrow(1, at, std::min(most, size - at));
+    const Tensor sent = piece_PN.contiguous().view({-1});  // itself where there is one piece
+    world_.all_gather_into(sent, sum_of_parts(world_.all_to_all(sent), ranks));
+    if (most < size) piece_PN.copy_(sent.view_as(piece_PN));
+  }
 }
 
 Tensor DataParallel::mean(const std::vector<Tensor>& said) const {

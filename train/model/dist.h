@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ledger/base/error.h"
 #include "train/environment.h"
 #include "train/model/tensor.h"
 
@@ -16,9 +17,16 @@ namespace cleared::train {
 
 class Heartbeat;
 
+// What every rank throws alike: one need print it.
+class SharedError : public Error {
+ public:
+  using Error::Error;
+};
+
 class World {
  public:
-  // Waits until every rank is there.
+  // Waits until every rank is there. SharedError{config} where their devices do not go together
+  // (device_trouble), before anything is computed.
   explicit World(const WorldOptions& options);
   ~World();
   World(const World&) = delete;
@@ -64,6 +72,9 @@ struct GradientOptions {
   // sums them in buckets while backward() still computes others. That is quicker where the network
   // is slow, but the sum's last bits depend on the number of ranks.
   int64_t micro_batches = 0;
+  // The exact sum goes between the ranks in pieces of so many values at most, so that it takes
+  // little memory beside the gradient; the bits do not depend on it.
+  int64_t piece = int64_t{1} << 26;
 };
 
 // Gradients that are means over the step.
@@ -88,8 +99,11 @@ class DataParallel {
 
  private:
   struct State;
+  void sum_over_ranks(const Tensor& flat);
+
   World& world_;
   const int64_t micro_batches_;
+  const int64_t piece_;
   int64_t rounds_ = 1;
   std::unique_ptr<State> state_;  // none where there is nothing to sum
 };

@@ -107,6 +107,21 @@ void EventWriter::image(std::string_view tag, const Image& image, int64_t step) 
   log(Level::warn, "train.events", {{"lost", error.what()}});
 }
 
+void EventWriter::text(std::string_view tag, std::string_view text, int64_t step) noexcept try {
+  constexpr int kString = 7, kTensorClass = 2;
+  Event event = new_event(step);
+  EventSummary::Value* entry = event.mutable_summary()->add_value();
+  entry->set_tag(tag.data(), tag.size());
+  entry->mutable_metadata()->mutable_plugin_data()->set_plugin_name("text");
+  entry->mutable_metadata()->set_data_class(kTensorClass);
+  entry->mutable_tensor()->set_dtype(kString);
+  entry->mutable_tensor()->mutable_tensor_shape();
+  entry->mutable_tensor()->add_string_val(text.data(), text.size());
+  write(event.SerializeAsString());
+} catch (const std::exception& error) {
+  log(Level::warn, "train.events", {{"lost", error.what()}});
+}
+
 // One write call a record, so that a reader that follows the file seldom sees half of one.
 void EventWriter::write(std::string_view message) {
   write_all(fd_.get(), tf_record(message), path_.string());

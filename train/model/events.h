@@ -27,6 +27,9 @@ class EventWriter {
   };
   void image(std::string_view tag, const Image& image, int64_t step) noexcept;
 
+  // TensorBoard takes it for Markdown.
+  void text(std::string_view tag, std::string_view text, int64_t step) noexcept;
+
   const std::filesystem::path& path() const { return path_; }
 
  private:

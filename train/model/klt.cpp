@@ -112,7 +112,8 @@ KltCodec KltFit::finish(int64_t channels, double whiten) const {
 }
 
 double psnr_db(const Tensor& a, const Tensor& b) {
-  const double error = at::mse_loss(a.to(at::kDouble), b.to(at::kDouble)).item<double>();
+  const double error =
+      at::mse_loss(a.to(at::kCPU, at::kDouble), b.to(at::kCPU, at::kDouble)).item<double>();
   constexpr double kPeak = 2.0;  // from -1 to 1
   return error == 0 ? std::numeric_limits<double>::infinity()
                     : 10.0 * std::log10(kPeak * kPeak / error);

@@ -6,11 +6,15 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <string_view>
 #include <vector>
 
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
 #include <sys/mman.h>
+
+#include "ledger/base/error.h"
 
 namespace cleared::train {
 namespace {
@@ -95,7 +99,23 @@ class PooledAllocator final : public c10::Allocator {
   }
 };
 
+[[noreturn]] void out_of_memory(std::string_view where) {
+  throw Error(Errc::io, "memory: not enough ", where,
+              ": lower batch or raise micro_batches of the config, or give it a larger machine; "
+              "train plan says what it needs");
+}
+
 }  // namespace
+
+void with_memory(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    out_of_memory("on this machine");
+  } catch (const c10::OutOfMemoryError&) {
+    out_of_memory("on the GPU");
+  }
+}
 
 // Sizes are multiples of an eighth of the power of two below, and so of 4 KB.
 size_t pooled_size(size_t bytes) {

@@ -4,8 +4,13 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 
 namespace cleared::train {
+
+// Calls `body`. Where there is not enough memory, of the machine or of a GPU, Error{io} says so,
+// and what helps.
+void with_memory(const std::function<void()>& body);
 
 // LibTorch takes CPU memory from the pool from now on. Call once, before any tensor is made.
 void use_pooled_memory();

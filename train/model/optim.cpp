@@ -137,18 +137,20 @@ StepResult AdamW::step(double learning_rate) {
       .beta1 = static_cast<float>(options_.beta1),
       .beta2 = static_cast<float>(options_.beta2),
       .keep = 1.0F,
-      .rate = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, n))),
+      .rate = 0,  // of each parameter
       .root = static_cast<float>(std::sqrt(1.0 - std::pow(options_.beta2, n))),
       .eps = static_cast<float>(options_.eps),
       .follow = static_cast<float>(follow(0))};
-  const double kept = 1.0 - learning_rate * options_.weight_decay;
+  const double correction = 1.0 - std::pow(options_.beta1, n);
   std::vector<kernels::AdamWPass> ops;
   size_t i = 0;
   for (const auto& [name, parameter] : parameters_) {
     const Tensor& gradient = gradients[i++];
+    const double rate = learning_rate * (name.starts_with("text.") ? options_.text_share : 1.0);
+    const double kept = 1.0 - rate * options_.weight_decay;
     if (!v_.contains(name)) {
       muon_step(parameter, clips ? gradient * rates.scale : gradient, m_.at(name),
-                {.learning_rate = learning_rate, .keep = kept, .momentum = options_.muon_momentum});
+                {.learning_rate = rate, .keep = kept, .momentum = options_.muon_momentum});
       ema_.front().at(name).lerp_(parameter, follow(0));
       continue;
     }
@@ -159,6 +161,7 @@ StepResult AdamW::step(double learning_rate) {
                           .v_M = v_.at(name).mutable_data_ptr<float>(),
                           .ema_M = ema_.front().at(name).mutable_data_ptr<float>(),
                           .count = parameter.numel()};
+    op.rates.rate = static_cast<float>(rate / correction);
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
     if (decays) op.rates.keep = static_cast<float>(kept);
     ops.push_back(op);

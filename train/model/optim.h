@@ -37,6 +37,7 @@ struct AdamWOptions {
   int64_t guard_steps = 0;
   double guard_above = 0;
   double muon_momentum = 0;  // of hidden matrices; 0: they are as all others
+  double text_share = 1;     // of the learning rate, for what is named "text."
 };
 
 struct StepResult {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 
@@ -11,9 +12,14 @@
 #include <sys/resource.h>
 
 #ifdef CLEARED_CUDA
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime_api.h>
 #endif
+
+#include "ledger/base/bytes.h"
+#include "ledger/base/error.h"
+#include "train/environment.h"
 
 namespace cleared::train {
 namespace {
@@ -65,17 +71,51 @@ uint64_t free_bytes(at::Device device) {
   return 0;
 }
 
-uint64_t peak_resident_bytes() {
+uint64_t peak_bytes(at::Device device) {
+#ifdef CLEARED_CUDA
+  if (device.is_cuda()) {
+    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
+    return static_cast<uint64_t>(stats.reserved_bytes[0].peak);  // 0: of pools of all sizes
+  }
+#endif
+  static_cast<void>(device);
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-at::Device first_device() {
+FoundDevice find_device(int local_rank) {
 #ifdef CLEARED_CUDA
-  if (c10::cuda::device_count() > 0) return {at::kCUDA, 0};
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible != nullptr && *visible == '\0') return {};
+  int gpus = 0;
+  const cudaError_t counted = ::cudaGetDeviceCount(&gpus);
+  if (counted != cudaSuccess || gpus == 0) {
+    static_cast<void>(::cudaGetLastError());  // said once is enough
+    return {at::kCPU,
+            std::string("none ") +
+                (counted == cudaSuccess ? "no device is visible" : ::cudaGetErrorString(counted))};
+  }
+  const auto index = static_cast<c10::DeviceIndex>(local_rank % gpus);
+  c10::cuda::set_device(index);
+  cudaDeviceProp about{};
+  if (const cudaError_t asked = ::cudaGetDeviceProperties(&about, index); asked != cudaSuccess) {
+    return {at::kCPU, std::string("none ") + ::cudaGetErrorString(asked)};
+  }
+  const std::string_view id(about.uuid.bytes, sizeof about.uuid.bytes);
+  return {{at::kCUDA, index}, "gpu " + to_hex(as_bytes(id))};
+#else
+  static_cast<void>(local_rank);
+  return {};
 #endif
-  return at::kCPU;
+}
+
+at::Device first_device() {
+  const FoundDevice found = find_device(0);
+  if (const std::string trouble = device_trouble({found.says}); !trouble.empty()) {
+    throw Error(Errc::config, "device: ", trouble);
+  }
+  return found.device;
 }
 
 }  // namespace cleared::train

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "train/model/tensor.h"
 
@@ -19,10 +20,19 @@ void wait_for(at::Device device);
 // nobody says.
 uint64_t free_bytes(at::Device device);
 
-// Most memory that this process has held at once on the machine, in bytes.
-uint64_t peak_resident_bytes();
+// Most memory that this process has held at once on `device`, in bytes: of its tensors on a GPU,
+// else of the machine.
+uint64_t peak_bytes(at::Device device);
 
-// Where the ranks of this build compute: the first GPU, if there is one and the build can use it.
+struct FoundDevice {
+  at::Device device = at::kCPU;
+  std::string says = "cpu";  // "gpu ID", another for each, or "none WHY" where a GPU should be
+};
+// Where a rank computes: a build with CUDA on a GPU, unless CUDA_VISIBLE_DEVICES is set and empty,
+// others on the CPU. Makes the GPU the current one.
+FoundDevice find_device(int local_rank);
+
+// The same for a program that is no rank. Error{config} where a GPU should be.
 at::Device first_device();
 
 }  // namespace cleared::train

@@ -87,6 +87,9 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"steps: 6", "steps: 5000000" + bucket("a", "width: 64 height: 32 frames: 8 batch: 2"),
        "steps: must be at most"},
       {"every: 3", "every: 0", "checkpoints.every"},
+      {"preview { caption: \"a\"", "preview {", "preview.caption: must be there"},
+      {"steps: 1 guidance", "steps: 0 guidance", "preview.steps"},
+      {"dropout: 0.1", "dropout: 0.1 learning_rate_share: -0.1", "text.learning_rate_share"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
       {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},
       {"use: TRAIN", "use: INGEST", "purpose.use"},
@@ -123,6 +126,24 @@ TEST(Config, AStepIsUpToFourMicroBatchesUnlessItSaysOtherwise) {
     std::string text = tiny_config();
     text.replace(text.find("batch: 2"), std::string("batch: 2").size(), with);
     EXPECT_EQ(micro_batches_of(parse_config(text, "tiny")), count) << with;
+  }
+}
+
+// What the gate is asked, whatever the config says of it itself.
+TEST(Config, ARunWithAPreviewDeclaresThatItGenerates) {
+  const std::string with = tiny_config();
+  std::string without = with;
+  const size_t preview = without.find("preview {");
+  without.erase(preview, without.find('\n', preview) + 1 - preview);
+  std::string twice = with;
+  twice.insert(twice.find("use: TRAIN"), "also: GENERATE_INTERNAL ");
+  const std::tuple<std::string, std::vector<int>> rows[] = {
+      {with, {ledger::GENERATE_INTERNAL}}, {without, {}}, {twice, {ledger::GENERATE_INTERNAL}}};
+  for (const auto& [text, also] : rows) {
+    const ledger::Purpose purpose = purpose_of(parse_config(text, "tiny"));
+    EXPECT_EQ(std::vector<int>(purpose.also().begin(), purpose.also().end()), also) << text;
+    EXPECT_EQ(may_generate(purpose), !also.empty());
+    EXPECT_EQ(purpose.use(), ledger::TRAIN);
   }
 }
 

@@ -1,9 +1,10 @@
 // One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
-// saw, one line per fact; exit code 74 is Error{io}.
-//   dist_rank talk | train | exact MICRO_BATCHES | reducer | part | die | device
+// saw, one line per fact; exit code 75 is Error{busy}. DEVICE_OF_1="gpu a" has rank 1 say that.
+//   dist_rank talk | train | exact MICRO_BATCHES [PIECE] | reducer | part | die | device
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -83,10 +84,11 @@ void train_a_little(World& world) {
 
 // A model of some size for four steps of AdamW; prints a digest of weights, moments and average,
 // and the weights' sum. `micro_batches` 0: by the Reducer.
-void train_exactly(World& world, int64_t micro_batches) {
+void train_exactly(World& world, const GradientOptions& options) {
+  const int64_t micro_batches = options.micro_batches;
   Parameters parameters(3);
   const Linear a = parameters.linear("a", 24, 40), b = parameters.linear("b", 40, 7);
-  DataParallel parallel(world, parameters.all(), {.micro_batches = micro_batches});
+  DataParallel parallel(world, parameters.all(), options);
   AdamW optimiser(parameters.all(), {.max_norm = 0.5});
   constexpr int64_t kBatch = 8;
   const int64_t size =
@@ -142,13 +144,19 @@ int main(int argc, char** argv) try {
   prepare_machine(1);
   WorldOptions options = world_from_environment();
   options.timeout = std::chrono::seconds(20);
+  const std::string device = "DEVICE_OF_" + std::to_string(options.rank);
+  if (const char* says = std::getenv(device.c_str())) options.device = says;
   World world(options);
   const char* act = argc > 1 ? argv[1] : "";
   if (std::strcmp(act, "talk") == 0) talk(world);
   if (std::strcmp(act, "device") == 0) talk_on_devices(world);
   if (std::strcmp(act, "train") == 0) train_a_little(world);
-  if (std::strcmp(act, "exact") == 0) train_exactly(world, std::atoi(argv[2]));
-  if (std::strcmp(act, "reducer") == 0) train_exactly(world, 0);
+  if (std::strcmp(act, "exact") == 0) {
+    GradientOptions exact{.micro_batches = std::atoi(argv[2])};
+    if (argc > 3) exact.piece = std::atoi(argv[3]);
+    train_exactly(world, exact);
+  }
+  if (std::strcmp(act, "reducer") == 0) train_exactly(world, {.micro_batches = 0});
   if (std::strcmp(act, "part") == 0) part_from_the_others(world);
   if (std::strcmp(act, "die") == 0) {
     if (!world.first()) ::_exit(9);

@@ -19,8 +19,8 @@ namespace {
 std::vector<testing::Output> run_world(int size, const std::string& act, int port = free_port(),
                                        const std::string& more = "") {
   const std::string common =
-      "env OMP_WAIT_POLICY=passive MASTER_ADDR=127.0.0.1 MASTER_PORT=" + std::to_string(port) +
-      " WORLD_SIZE=" + std::to_string(size) + more;
+      "env CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=passive MASTER_ADDR=127.0.0.1 MASTER_PORT=" +
+      std::to_string(port) + " WORLD_SIZE=" + std::to_string(size) + more;
   std::vector<testing::Output> outputs(static_cast<size_t>(size));
   {
     std::vector<std::jthread> threads;
@@ -55,6 +55,7 @@ TEST(World, RankZeroServesOnTheSocketThatItIsGiven) {
 }
 
 TEST(World, OneRankNeedsNobody) {
+  ::setenv("CUDA_VISIBLE_DEVICES", "", 1);  // as for all worlds here: several ranks, on no GPU
   World world({});
   EXPECT_TRUE(world.agree("x"));
   EXPECT_EQ(world.all_gather("x"), std::vector<std::string>{"x"});
@@ -101,6 +102,35 @@ TEST(Divergence, AnyBitCounts) {
   EXPECT_NE(fingerprint(tensor.flip({0})).item<int64_t>(), before);
 }
 
+TEST(World, RanksThatComputeOnOtherDevicesAreRefusedBeforeTheyCompute) {
+  const std::pair<const char*, const char*> rows[] = {
+      {" DEVICE_OF_1='none no driver'",
+       "error: device: rank 1: this build computes on GPUs and finds none: no driver; an empty "
+       "CUDA_VISIBLE_DEVICES has it compute on the CPU\n"},
+      {" DEVICE_OF_0='gpu a'",
+       "error: device: rank 0 computes on a GPU, rank 1 on the CPU: it must be the same on every "
+       "machine\n"},
+      {" DEVICE_OF_0='gpu a' DEVICE_OF_1='gpu a'",
+       "error: device: ranks 0 and 1 would share a GPU: start one rank for each, no more\n"},
+  };
+  for (const auto& [said, line] : rows) {
+    for (const auto& [status, text] : run_world(2, "talk", free_port(), said)) {
+      EXPECT_EQ(status, 78) << text;
+      EXPECT_EQ(text, line);
+    }
+  }
+  for (const auto& [status, text] : run_world(1, "talk", free_port(), " DEVICE_OF_0='none x'")) {
+    EXPECT_EQ(status, 78) << text;
+  }
+}
+
+TEST(World, DevicesThatGoTogether) {
+  EXPECT_EQ(device_trouble({"cpu"}), "");
+  EXPECT_EQ(device_trouble({"cpu", "cpu"}), "");
+  EXPECT_EQ(device_trouble({"gpu a", "gpu b"}), "");
+  EXPECT_NE(device_trouble({"gpu a", "gpu b", "gpu a"}), "");
+}
+
 TEST(DataParallel, GradientsAreMeansWhateverTheNumberOfRanks) {
   const auto alone = run_world(1, "train"), pair = run_world(2, "train");
   ASSERT_EQ(alone[0].status, 0) << alone[0].text;
@@ -123,6 +153,19 @@ TEST(DataParallel, ExactSumsAreTheSameBitsOnOneTwoAndFourRanks) {
   for (const int size : {1, 2}) {
     const double reduced = sum_of(run_world(size, "reducer")[0].text);
     EXPECT_NEAR(reduced, exact, 1e-5 * exact) << size;
+  }
+}
+
+// A gradient of 1,287 values: in one piece, and in pieces that do not divide it.
+TEST(DataParallel, ExactSumsAreTheSameBitsInPiecesOfAnySize) {
+  const auto whole = run_world(2, "exact 4");
+  ASSERT_EQ(whole[0].status, 0) << whole[0].text;
+  for (const char* piece : {"1000", "37"}) {
+    for (const int ranks : {2, 4}) {
+      for (const auto& [status, text] : run_world(ranks, std::string("exact 4 ") + piece)) {
+        EXPECT_EQ(text, whole[0].text) << piece << " by " << ranks;
+      }
+    }
   }
 }
 

@@ -20,7 +20,7 @@ TEST(Events, Crc32cIsTheOneOfRfc3720) {  // appendix B.4, in this byte order
   EXPECT_EQ(crc32c("123456789"), 0xE3069283u);
 }
 
-TEST(Events, TensorBoardReadsCurvesAndPictures) {
+TEST(Events, TensorBoardReadsCurvesPicturesAndCaptions) {
   if (!testing::python_has("tensorboard")) GTEST_SKIP() << "no PyPI tensorboard here";
   const testing::TemporaryFolder folder;
   const std::string gif =
@@ -29,6 +29,7 @@ TEST(Events, TensorBoardReadsCurvesAndPictures) {
     EventWriter events(folder.path() / "run");
     for (int step = 0; step < 5; ++step) events.scalar("loss/train", 2.0 / (1 + step), step);
     events.image("sample", {.encoded = gif, .width = 4, .height = 4}, 4);
+    events.text("sample/caption", "A caf\u00e9, from above.", 4);
   }
   const auto out = testing::run_python(folder, R"(
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -39,6 +40,9 @@ assert [(s.step, round(s.value, 4)) for s in events.Scalars("loss/train")] == [
 image, = events.Images("sample")
 assert (image.step, image.width, image.height) == (4, 4, 4)
 assert image.encoded_image_string.startswith(b"GIF89a")
+text, = events.Tensors("sample/caption")
+assert (text.step, text.tensor_proto.string_val[0].decode()) == (4, "A caf\u00e9, from above."), text
+assert "sample/caption" in events.PluginTagToContent("text"), events.Tags()
 print("read")
 )");
   EXPECT_EQ(out.status, 0) << out.text;

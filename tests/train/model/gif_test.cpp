@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "ledger/base/error.h"
+#include "train/sample.h"
 
 namespace cleared::train {
 namespace {
@@ -75,6 +76,26 @@ TEST(Gif, RefusesSizesThatDoNotFit) {
     EXPECT_THROW(encode_gif(rgb, o), Error);
   }
   EXPECT_THROW(encode_gif({}, {.width = 4, .height = 2}), Error);
+}
+
+// The checkpoint that it belongs to is whole, so the run goes on.
+TEST(Gif, ThatCannotBeMadeIsALineInTheLog) {
+  const auto gifs = [](const std::function<std::vector<Gif>()>& preview) {
+    ::testing::internal::CaptureStderr();
+    const size_t count = try_preview(preview, 7).size();
+    return std::to_string(count) + " " + ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(gifs([] { return std::vector<Gif>(2); }), "2 ");
+  for (const std::function<std::vector<Gif>()>& preview :
+       {std::function<std::vector<Gif>()>([]() -> std::vector<Gif> { throw std::bad_alloc(); }),
+        std::function<std::vector<Gif>()>(
+            []() -> std::vector<Gif> { throw Error(Errc::usage, "a line\nand another"); })}) {
+    const std::string said = gifs(preview);
+    EXPECT_EQ(said.substr(0, 2), "0 ");
+    EXPECT_NE(said.find("run.preview"), std::string::npos) << said;
+    EXPECT_NE(said.find("step=7"), std::string::npos) << said;
+    EXPECT_EQ(said.find("and another"), std::string::npos) << said;
+  }
 }
 
 }  // namespace

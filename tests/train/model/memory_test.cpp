@@ -2,7 +2,11 @@
 
 #include <ATen/Functions.h>
 #include <c10/core/CPUAllocator.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "ledger/base/error.h"
+#include "train/agree.h"
 
 namespace cleared::train {
 namespace {
@@ -36,6 +40,26 @@ TEST(Memory, OfATensorThatIsGoneServesTheNextOfItsSize) {
   EXPECT_NE(other.const_data_ptr(), first);
   EXPECT_EQ(next.sum().item<double>(), 123'000);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(first) % 64, 0U);
+}
+
+// For the machine, what a tensor larger than any address does; for a GPU, what CUDA's allocator
+// throws.
+TEST(Memory, ThatIsNotEnoughIsALineThatSaysWhatHelps) {
+  use_pooled_memory();
+  const std::pair<const char*, std::function<void()>> rows[] = {
+      {"memory: not enough on this machine: lower batch",
+       [] { at::empty({int64_t{1} << 45}).sum(); }},
+      {"memory: not enough on this machine: lower batch", [] { throw std::bad_alloc(); }},
+      {"memory: not enough on the GPU: lower batch",
+       [] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried 2 GiB"); }},
+  };
+  for (const auto& [line, body] : rows) {
+    const Outcome outcome = outcome_of(body);  // as the ranks agree on it
+    EXPECT_EQ(outcome.kind, Outcome::Kind::failed);
+    EXPECT_EQ(outcome.code, Errc::io);
+    EXPECT_THAT(outcome.text, testing::StartsWith(line));
+    EXPECT_EQ(outcome.text.find('\n'), std::string::npos);
+  }
 }
 
 // oneDNN asks for scratch of no bytes, and gives it back.
