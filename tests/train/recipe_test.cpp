@@ -60,25 +60,20 @@ TEST_F(TrainRecipe, ByMuonARunIsTheSameBrokenOffOnMoreRanksAndMadeAgain) {
   EXPECT_NE(tensors(of(recipe("", "")), "adamw"), straight);
 }
 
-// The text encoder at another rate: every tensor of it, matrices that Muon steps included.
+// The text encoder at another rate: matrices that Muon steps, and what is left to AdamW.
 TEST_F(TrainRecipe, ATextEncodersOwnRateIsTheSameBrokenOffOnMoreRanksAndMadeAgain) {
-  const auto with_share = [](const std::string& share, const std::string& optimiser) {
-    std::string text = recipe("", optimiser);
+  const auto with_share = [](const std::string& share) {
+    std::string text = recipe("", " muon_momentum: 0.95");
     return text.replace(text.find("dropout: 0.1"), 12, "dropout: 0.1" + share);
   };
-  std::set<std::string> all;
-  for (const char* optimiser : {"", " muon_momentum: 0.95"}) {
-    const GateFixture f = of(with_share(" learning_rate_share: 0.1", optimiser));
-    const std::string straight = tensors(f, "straight");
-    ASSERT_EQ(run(f, "broken", {"--until", "3"}).code, 0);
-    EXPECT_EQ(tensors(f, "broken"), straight);
-    EXPECT_EQ(tensors(f, "two", kTwoRanks), straight);
-    expect_replay(f, "two");
-    const std::string plain = tensors(of(with_share("", optimiser)), "plain");
-    EXPECT_EQ(tensors(of(with_share(" learning_rate_share: 1", optimiser)), "one"), plain);
-    all.insert({straight, plain});
-  }
-  EXPECT_EQ(all.size(), 4U);
+  const GateFixture f = of(with_share(" learning_rate_share: 0.1"));
+  ASSERT_EQ(run(f, "broken", {"--until", "3"}).code, 0);
+  const std::string broken = tensors(f, "broken");
+  EXPECT_EQ(tensors(f, "two", kTwoRanks), broken);
+  expect_replay(f, "two");
+  const std::string plain = tensors(of(with_share("")), "plain");
+  EXPECT_EQ(tensors(of(with_share(" learning_rate_share: 1")), "one"), plain);
+  EXPECT_NE(plain, broken);
 }
 
 TEST_F(TrainRecipe, PartsOfSamplesAreTheSameBrokenOffOnMoreRanksAndMadeAgain) {
