@@ -1,5 +1,6 @@
 #include "tests/curate/media.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -50,7 +51,8 @@ class Writer {
       if (video_.codec) {
         const unsigned seed = o_.scenes[static_cast<size_t>(i / o_.frames_per_scene)];
         const int at = o_.first_frame + i % o_.frames_per_scene;
-        const Frame frame = to_frame(draw(seed, at, o_.width, o_.height), o_.format);
+        const Picture picture = draw(seed, at, o_.width, o_.height);
+        const Frame frame = to_frame(o_.mirrored ? mirrored(picture) : picture, o_.format);
         frame->pts = ticks;
         send(video_, frame.get());
       }
@@ -171,6 +173,16 @@ Picture draw(unsigned seed, int frame, int width, int height) {
             static_cast<uint8_t>(std::lround(std::fmin(255, std::fmax(0, level * tint)))));
       }
     }
+  }
+  return out;
+}
+
+Picture mirrored(const Picture& in) {
+  Picture out = in;
+  const auto depth = static_cast<size_t>(in.channels), width = static_cast<size_t>(in.width);
+  for (size_t i = 0; i < in.pixels.size() / depth; ++i) {
+    const size_t from = i / width * width + width - 1 - i % width;
+    std::copy_n(&in.pixels[depth * from], depth, &out.pixels[depth * i]);
   }
   return out;
 }
