@@ -89,11 +89,14 @@ uint64_t little_endian(std::string_view bytes) {
 }  // namespace
 
 Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
-                           const WorkerOptions& options, bool keyframes,
+                           const WorkerOptions& options, std::optional<uint64_t> keyframes_every_us,
                            const FaceCascades* faces) try {
   Request request;
   *request.mutable_limits() = limits;
-  request.mutable_analyse()->set_keyframes(keyframes);
+  request.mutable_analyse();
+  if (keyframes_every_us) {
+    request.mutable_analyse()->set_keyframes_every_us(*keyframes_every_us);
+  }
   if (faces != nullptr) {
     request.mutable_analyse()->set_quick_faces(faces->quick);
     request.mutable_analyse()->set_sure_faces(faces->sure);
@@ -219,9 +222,6 @@ MeasuredSource measure_source(const JudgedSource& source, const Analysis& analys
   const std::string pictures = out.pictures.empty() ? "" : raw(ledger::sha256(out.pictures));
   for (const Clip& clip : choose_clips(analysis, config.clips(), config.quality())) {
     const Digest id = clip_id(source.digest, clip);
-    for (const ledger::ClipFinding& finding : ledger::findings_of(
-             source.clearances.said, clip.start_us, clip.end_us, source.clearances.origin)) {
-      findings.push_back(clearance_fact(id, finding, ""));
     ledger::ClipRecord& fact = *out.facts.emplace_back().mutable_clip();
     fact.set_id(raw(id));
     fact.set_source(raw(source.digest));
@@ -234,13 +234,13 @@ MeasuredSource measure_source(const JudgedSource& source, const Analysis& analys
     fact.set_motion(clip.motion);
     fact.set_caption(clip_caption(source.caption, clip.start_us, clip.end_us));
     auto& findings = out.findings.emplace_back();
+    for (const ledger::ClipFinding& finding : ledger::findings_of(
+             source.clearances.said, clip.start_us, clip.end_us, source.clearances.origin)) {
+      findings.push_back(clearance_fact(id, finding, ""));
     }
     for (const ledger::ClipFinding& finding : findings_in(analysis, clip)) {
       findings.push_back(clearance_fact(id, finding, pictures));
     }
-    for (const FoundSound& sound : sounds) {
-      if (!overlap(clip, sound.match)) continue;
-      findings.push_back(clearance_fact(*digest_from_raw(clip.id()), sound_finding(sound), ""));
   }
   return out;
 }
@@ -259,6 +259,9 @@ std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
     clip.set_verdict(clip_verdict(clip, matches));
     findings.insert(findings.end(), of_clip->begin(), of_clip->end());
     ++of_clip;
+    for (const FoundSound& sound : sounds) {
+      if (!overlap(clip, sound.match)) continue;
+      findings.push_back(clearance_fact(*digest_from_raw(clip.id()), sound_finding(sound), ""));
     }
   }
   facts.insert(facts.end(), findings.begin(), findings.end());

@@ -2,6 +2,7 @@
 // for one thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,15 +35,14 @@ void check_analysis(const Analysis& analysis);
 // What a worker makes of a source, checked. Throws as run_worker(), check_analysis() and
 // require_unchanged() do.
 Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
-                           const WorkerOptions& options, bool keyframes = false,
+                           const WorkerOptions& options,
+                           std::optional<uint64_t> keyframes_every_us = {},
                            const FaceCascades* faces = nullptr);
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 
 Footage footage_of(const Digest& digest, const Analysis& analysis);
 
-// Whose footage is this? The licensors of the earlier source decide between "duplicate" (the same
-// licensor sent it again) and "conflict" (two licensors claim it).
 // All of a source that is known without the others: from a worker's answer, on any thread.
 struct MeasuredSource {
   Footage footage;
@@ -54,6 +54,8 @@ struct MeasuredSource {
 MeasuredSource measure_source(const JudgedSource& source, const Analysis& analysis,
                               const Config& config);
 
+// Whose footage is this? The licensors of the earlier source decide between "duplicate" (the same
+// licensor sent it again) and "conflict" (two licensors claim it).
 struct FoundMatch {
   Match match;
   Digest of;
