@@ -231,8 +231,8 @@ std::string Reader::read(const ReaderSinks& sinks) {
   int got = 0;
   int64_t read_until_us = 0;  // the end of the last packet of any stream, on the container's clock
   int64_t next_keyframe_us = INT64_MIN;
-  bool left_out = false;                               // a keyframe, and so what needs it
-  const auto is_due = [&](const AVPacket& keyframe) {  // they come in order of time
+  bool left_out = false;  // the last keyframe, and so what needs it
+  const auto is_due = [&](const AVPacket& keyframe) {
     if (keyframe.pts == AV_NOPTS_VALUE) return true;
     const int64_t at = av_rescale_q(keyframe.pts, stream.time_base, kMicroseconds);
     if (at < next_keyframe_us) return false;
@@ -307,8 +307,8 @@ int64_t Reader::promised_end_us() const {
 void Reader::keyframes_only(uint64_t every_us) {
   keyframes_ = true;
   keyframe_every_us_ = every_us;
+  // Not the demuxer: that of MP4 then gives keyframes the times of other frames.
   video_->skip_frame = AVDISCARD_NONKEY;
-  demuxer_->streams[video_index_]->discard = AVDISCARD_NONKEY;
   if (audio_index_ >= 0) demuxer_->streams[audio_index_]->discard = AVDISCARD_ALL;
 }
 

@@ -97,6 +97,7 @@ TEST(Keyframes, AreTakenAsFarApartAsAsked) {
        .frames_per_scene = 80},
       {.codec = "mpeg4", .scenes = {1, 2}, .frames_per_scene = 80},
       {.container = "mpegts", .codec = "mpeg2video", .fps = 25, .scenes = {3}, .sound = false},
+      {.container = "mov", .codec = "libx264", .scenes = {1, 2}, .frames_per_scene = 80},
       {.codec = "mpeg4", .fps = 2, .scenes = {3, 4}, .frames_per_scene = 40}};
   for (const testing::MediaOptions& film : films) {
     const std::string bytes = make_media(film);
