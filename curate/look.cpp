@@ -84,11 +84,13 @@ void describe_analysis(const Analysis& analysis, bool keyframes, LookReport& out
   const std::vector<Shot> shots =
       keyframes ? std::vector<Shot>{{.first = 0, .end = out.pictures}} : find_shots(analysis);
   out.shots = keyframes ? keyframe_shots(analysis) : shots.size();
-  const uint64_t seen_us = analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us();
-  out.duration_us = keyframes ? std::max(seen_us, analysis.promised_us()) : seen_us;
+  // Of keyframes the time of a frame is not known, and the last stands for what follows it.
+  const uint64_t last_us = analysis.pts_us(analysis.pts_us_size() - 1);
+  const uint64_t seen_us = last_us + analysis.frame_us(), promised_us = analysis.promised_us();
+  out.duration_us = keyframes && promised_us > last_us ? promised_us : seen_us;
   for (ledger::MeasureRecord& measure : measures_of({}, analysis, shots)) {
     measure.clear_source();
-    if (measure.end_us() == seen_us) measure.set_end_us(out.duration_us);  // as the last keyframe
+    if (measure.end_us() == seen_us) measure.set_end_us(out.duration_us);
     if (!keyframes || measure.kind() != "shot") out.measures.push_back(std::move(measure));
   }
   out.problem = analysis.problem();
