@@ -209,8 +209,8 @@ void describe_sound(Loudness& loudness, int64_t start_us, Analysis& out) {
 }  // namespace
 
 void analyse(Reader& reader, const Analyse& request, Analysis& out) {
-  const bool keyframes = request.keyframes();
-  if (keyframes) reader.keyframes_only();
+  const bool keyframes = request.has_keyframes_every_us();
+  if (keyframes) reader.keyframes_only(request.keyframes_every_us());
   LookTaker looks(out);
   FaceLooker faces(request);
   SpeechListener speech;

@@ -18,7 +18,7 @@ class Cut;
 class Thumbs;
 
 // One pass: fingerprint and measures of every frame, fingerprint of the sound, faces and speech.
-// With `keyframes` in the request: of the frames that decode by themselves, and no sound.
+// With `keyframes_every_us` in the request: of frames that decode by themselves, and no sound.
 void analyse(Reader& reader, const Analyse& request, Analysis& out);
 void analyse(Reader& reader, Analysis& out);  // without looking for faces
 

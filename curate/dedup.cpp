@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "curate/sound.h"
 #include "curate/worker.pb.h"
@@ -311,6 +312,21 @@ std::vector<Match> DuplicateIndex::find_sound(const Footage& footage, const Dupl
       return one.of == match.of && one.start_us < match.end_us && match.start_us < one.end_us;
     });
     if (!seen) out.push_back(match);
+  }
+  return out;
+}
+
+std::vector<uint64_t> DuplicateIndex::pictures_alike(std::span<const Fingerprint> prints) const {
+  std::vector<uint64_t> out(footage_.size());
+  std::vector<size_t> counted(footage_.size(), SIZE_MAX);  // the picture that was last
+  std::vector<Near> alike;
+  for (size_t i = 0; i < prints.size(); ++i) {
+    if (prints[i].quality < kFeatureless) continue;
+    frames_.near(prints[i].bits, alike);
+    for (const Near& near : alike) {
+      const uint32_t of = entries_[near.id].footage;
+      if (std::exchange(counted[of], i) != i) ++out[of];
+    }
   }
   return out;
 }

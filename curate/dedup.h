@@ -69,6 +69,9 @@ class DuplicateIndex {
   std::vector<Match> find_sound(const Footage& footage, const Duplicates& rules,
                                 std::span<const Match> found, Self self = Self::never) const;
 
+  // Of these pictures, how many look like one of each earlier source: within 31 bits.
+  std::vector<uint64_t> pictures_alike(std::span<const Fingerprint> prints) const;
+
   const Footage& footage(size_t index) const { return footage_[index]; }  // pictures alone
   Footage whole_footage(size_t index) const;
   size_t size() const { return footage_.size(); }

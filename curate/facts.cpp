@@ -37,13 +37,13 @@ bool is_word(std::string_view text, size_t longest, std::string_view also) {
          });
 }
 
-bool overlap(const Clip& clip, const Match& match) {
-  return clip.start_us < match.end_us && match.start_us < clip.end_us;
+bool overlap(const ledger::ClipRecord& clip, const Match& match) {
+  return clip.start_us() < match.end_us && match.start_us < clip.end_us();
 }
 
 // "conflict" beats "duplicate" beats what the pictures say.
-std::string clip_verdict(const Clip& clip, const std::vector<FoundMatch>& matches) {
-  std::string verdict = clip.verdict;
+std::string clip_verdict(const ledger::ClipRecord& clip, const std::vector<FoundMatch>& matches) {
+  std::string verdict = clip.verdict();
   for (const FoundMatch& found : matches) {
     if (!overlap(clip, found.match)) continue;
     if (found.conflict) return "conflict";
@@ -89,11 +89,14 @@ uint64_t little_endian(std::string_view bytes) {
 }  // namespace
 
 Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
-                           const WorkerOptions& options, bool keyframes,
+                           const WorkerOptions& options, std::optional<uint64_t> keyframes_every_us,
                            const FaceCascades* faces) try {
   Request request;
   *request.mutable_limits() = limits;
-  request.mutable_analyse()->set_keyframes(keyframes);
+  request.mutable_analyse();
+  if (keyframes_every_us) {
+    request.mutable_analyse()->set_keyframes_every_us(*keyframes_every_us);
+  }
   if (faces != nullptr) {
     request.mutable_analyse()->set_quick_faces(faces->quick);
     request.mutable_analyse()->set_sure_faces(faces->sure);
@@ -172,15 +175,17 @@ Footage footage_of(const Digest& digest, const Analysis& analysis) {
   return out;
 }
 
-std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
-                                       const std::vector<FoundMatch>& matches,
-                                       const std::vector<FoundSound>& sounds,
-                                       const Config& config) {
-  std::vector<ledger::Fact> facts;
+MeasuredSource measure_source(const JudgedSource& source, const Analysis& analysis,
+                              const Config& config) {
+  MeasuredSource out{.footage = footage_of(source.digest, analysis),
+                     .looks = looks_file(source.digest, analysis),
+                     .pictures = review_pictures(analysis),
+                     .notes = analysis.notes(),
+                     .problem = analysis.problem(),
+                     .facts = {},
+                     .findings = {}};
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
-  const uint64_t duration_us = analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us();
-
-  ledger::SourceRecord& record = *facts.emplace_back().mutable_source();
+  ledger::SourceRecord& record = *out.facts.emplace_back().mutable_source();
   record.set_digest(raw(source.digest));
   record.set_path(source.path);
   record.set_size_bytes(source.size_bytes);
@@ -190,7 +195,7 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
   record.set_audio_codec(analysis.audio_codec());
   record.set_width(analysis.width());
   record.set_height(analysis.height());
-  record.set_duration_us(duration_us);
+  record.set_duration_us(analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us());
   record.set_frames(frames);
   const std::vector<Shot> shots = find_shots(analysis);
   record.set_shots(static_cast<uint32_t>(shots.size()));
@@ -198,12 +203,11 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
   record.set_caption_origin(source.caption.origin);
   record.set_chromaprint(analysis.chromaprint());
   record.set_problem(analysis.problem());
-  record.set_status(source_status(matches, duration_us));
   record.set_variable_frame_rate(analysis.variable_frame_rate());
 
   for (size_t first = 0; first < frames; first += kFramesPerRecord) {
     const size_t count = std::min(kFramesPerRecord, frames - first);
-    ledger::FingerprintRecord& print = *facts.emplace_back().mutable_fingerprint();
+    ledger::FingerprintRecord& print = *out.facts.emplace_back().mutable_fingerprint();
     print.set_source(raw(source.digest));
     print.set_first_frame(first);
     for (size_t i = first; i < first + count; ++i) {
@@ -213,25 +217,23 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     print.set_quality(analysis.pdq_quality().substr(first, count));
   }
   for (ledger::MeasureRecord& measure : measures_of(source.digest, analysis, shots)) {
-    *facts.emplace_back().mutable_measure() = std::move(measure);
+    *out.facts.emplace_back().mutable_measure() = std::move(measure);
   }
-  const std::string kept = review_pictures(analysis);
-  const std::string pictures = kept.empty() ? "" : raw(ledger::sha256(kept));
-  std::vector<ledger::Fact> findings;
+  const std::string pictures = out.pictures.empty() ? "" : raw(ledger::sha256(out.pictures));
   for (const Clip& clip : choose_clips(analysis, config.clips(), config.quality())) {
-    ledger::ClipRecord& out = *facts.emplace_back().mutable_clip();
-    out.set_id(raw(clip_id(source.digest, clip)));
-    out.set_source(raw(source.digest));
-    out.set_start_us(clip.start_us);
-    out.set_end_us(clip.end_us);
-    out.set_shot(clip.shot);
-    out.set_verdict(clip_verdict(clip, matches));
-    out.set_luma(clip.luma);
-    out.set_sharpness(clip.sharpness);
-    out.set_motion(clip.motion);
-    out.set_caption(clip_caption(source.caption, clip.start_us, clip.end_us));
-    // After all clips: those of a source follow one another (view source_clip).
     const Digest id = clip_id(source.digest, clip);
+    ledger::ClipRecord& fact = *out.facts.emplace_back().mutable_clip();
+    fact.set_id(raw(id));
+    fact.set_source(raw(source.digest));
+    fact.set_start_us(clip.start_us);
+    fact.set_end_us(clip.end_us);
+    fact.set_shot(clip.shot);
+    fact.set_verdict(clip.verdict);
+    fact.set_luma(clip.luma);
+    fact.set_sharpness(clip.sharpness);
+    fact.set_motion(clip.motion);
+    fact.set_caption(clip_caption(source.caption, clip.start_us, clip.end_us));
+    auto& findings = out.findings.emplace_back();
     for (const ledger::ClipFinding& finding :
          findings_of(source.clearances, clip.start_us, clip.end_us)) {
       findings.push_back(clearance_fact(id, finding, ""));
@@ -239,15 +241,33 @@ std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysi
     for (const ledger::ClipFinding& finding : findings_in(analysis, clip)) {
       findings.push_back(clearance_fact(id, finding, pictures));
     }
+  }
+  return out;
+}
+
+std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
+                                       const std::vector<FoundMatch>& matches,
+                                       const std::vector<FoundSound>& sounds) {
+  std::vector<ledger::Fact> facts = measured.facts;
+  ledger::SourceRecord& source = *facts.front().mutable_source();
+  source.set_status(source_status(matches, source.duration_us()));
+  std::vector<ledger::Fact> findings;  // after all clips: those follow one another (source_clip)
+  auto of_clip = measured.findings.begin();
+  for (ledger::Fact& fact : facts) {
+    if (!fact.has_clip()) continue;
+    ledger::ClipRecord& clip = *fact.mutable_clip();
+    clip.set_verdict(clip_verdict(clip, matches));
+    findings.insert(findings.end(), of_clip->begin(), of_clip->end());
+    ++of_clip;
     for (const FoundSound& sound : sounds) {
       if (!overlap(clip, sound.match)) continue;
-      findings.push_back(clearance_fact(id, sound_finding(sound), ""));
+      findings.push_back(clearance_fact(*digest_from_raw(clip.id()), sound_finding(sound), ""));
     }
   }
   facts.insert(facts.end(), findings.begin(), findings.end());
   for (const FoundMatch& found : matches) {
     ledger::DuplicateRecord& out = *facts.emplace_back().mutable_duplicate();
-    out.set_source(raw(source.digest));
+    out.set_source(raw(measured.footage.digest));
     out.set_of(raw(found.of));
     out.set_start_us(found.match.start_us);
     out.set_end_us(found.match.end_us);

@@ -1,7 +1,8 @@
-// From what a worker measured to what the ledger records. Pure but for reading the ledger; one
-// thread.
+// From what a worker measured to what the ledger records. Pure but for reading the ledger: that is
+// for one thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,24 @@ void check_analysis(const Analysis& analysis);
 // What a worker makes of a source, checked. Throws as run_worker(), check_analysis() and
 // require_unchanged() do.
 Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
-                           const WorkerOptions& options, bool keyframes = false,
+                           const WorkerOptions& options,
+                           std::optional<uint64_t> keyframes_every_us = {},
                            const FaceCascades* faces = nullptr);
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 
 Footage footage_of(const Digest& digest, const Analysis& analysis);
+
+// All of a source that is known without the others: from a worker's answer, on any thread.
+struct MeasuredSource {
+  Footage footage;
+  std::string looks, pictures;      // content of the files beside the ledger; pictures may be empty
+  std::string notes, problem;       // as in Analysis
+  std::vector<ledger::Fact> facts;  // SourceRecord, fingerprints, measures, clips
+  std::vector<std::vector<ledger::Fact>> findings;  // said and found of each clip
+};
+MeasuredSource measure_source(const JudgedSource& source, const Analysis& analysis,
+                              const Config& config);
 
 // Whose footage is this? The licensors of the earlier source decide between "duplicate" (the same
 // licensor sent it again) and "conflict" (two licensors claim it).
@@ -56,11 +69,11 @@ struct FoundSound {
   std::string of;  // whose, for people
 };
 
-// One SourceRecord, its fingerprints, its clips with what was said and found of each, and a
-// DuplicateRecord a match, in this order.
-std::vector<ledger::Fact> source_facts(const JudgedSource& source, const Analysis& analysis,
+// The facts of `measured` with what the others make of them: its findings behind its clips, and a
+// DuplicateRecord a match.
+std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
                                        const std::vector<FoundMatch>& matches,
-                                       const std::vector<FoundSound>& sounds, const Config& config);
+                                       const std::vector<FoundSound>& sounds);
 
 ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,
                             std::string_view pictures);

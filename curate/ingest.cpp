@@ -31,9 +31,14 @@ struct Examined {
   JudgedSource source;
   std::vector<ledger::Mark> marks;  // in and beside the file
   bool known = false;               // its bytes were in the ledger at the start
-  std::optional<Analysis> analysis;
-  std::string problem, rule;  // why there is no analysis
+  std::optional<MeasuredSource> measured;
+  std::string problem, rule;  // why it was not measured
   bool failed_before = false;
+};
+
+struct SourceLooksFile {
+  Digest digest;
+  std::string file;  // looks_file()
 };
 
 // The refusals of files that curate could not use.
@@ -64,15 +69,12 @@ class Ingest {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
     while (sources.next()) known_.insert(sources.text(0));
     read_failed();
-    keep_to_limit();
-    if (options.dry_run) return;
-    cascades_ = read_cascades(options.worker.cascades);
-    index_ = read_index(store_, Runs::write);
-    protected_ = std::make_unique<ProtectedWorks>(protected_folder(options.ledger));
+    if (!options.dry_run) cascades_ = read_cascades(options.worker.cascades);
   }
 
   IngestSummary run(const std::function<void(const FileReport&)>& report) {
-    if (!captions_.problem().empty()) report_caption_table(report);
+    if (!options_.dry_run) make_lost_looks();
+    keep_to_limit();
     const std::set<std::string> known_at_start = known_;
     in_order(
         files_.size(), options_.jobs, [&](size_t i) { return examine(files_[i], known_at_start); },
@@ -82,6 +84,10 @@ class Ingest {
           file.total = files_.size();
           count(file);
           report(file);
+        },
+        [&] {  // nothing is recorded before all that refuses is known
+          if (!options_.dry_run) open_indexes();
+          if (!captions_.problem().empty()) report_caption_table(report);
         });
     if (!options_.dry_run) index_.save(index_folder(options_.ledger));
     if (!options_.dry_run) sign_if_keyed(store_, options_.log_key);
@@ -98,6 +104,55 @@ class Ingest {
       const size_t at = subject.rfind(kDigestMark);
       if (at == std::string::npos || !is_failure(row.text(1))) continue;
       failed_[subject.substr(at + kDigestMark.size())] = {row.text(1), row.text(2)};
+    }
+  }
+
+  void open_indexes() {
+    protected_ = std::make_unique<ProtectedWorks>(protected_folder(options_.ledger));
+    index_ = read_index(store_, Runs::write);
+  }
+
+  // Of sources on record whose looks are gone, as far as they are delivered again and cleared
+  // still: before anything new is compared with them.
+  void make_lost_looks() {
+    const auto folder = index_folder(options_.ledger);
+    std::map<Digest, size_t> lost;  // number of the source
+    std::set<uint64_t> sizes;       // files of other sizes need not be read
+    ledger::Statement sources(store_.db(), "SELECT digest, size_bytes FROM source ORDER BY seq");
+    for (size_t number = 0; sources.next(); ++number) {
+      const auto digest = parse_digest(sources.text(0));
+      CLEARED_CHECK(digest.has_value());
+      if (has_looks(folder, *digest)) continue;
+      lost.emplace(*digest, number);
+      sizes.insert(sources.unsigned_integer(1));
+    }
+    std::vector<DeliveredFile> files = files_;
+    std::erase_if(files, [&](const DeliveredFile& file) {
+      std::error_code none;
+      return !sizes.contains(std::filesystem::file_size(file.file, none));
+    });
+    in_order(
+        files.size(), options_.jobs, [&](size_t i) { return looks_again(files[i], lost); },
+        [&](size_t, const std::optional<SourceLooksFile>& looks) {
+          if (!looks || !seen_again_.insert(to_hex(looks->digest)).second) return;
+          LookIndex::forget(folder, lost.at(looks->digest));
+          write_looks(folder, looks->digest, looks->file);
+        });
+  }
+
+  // On any thread. Nothing for another file, and for one that cannot be used any more.
+  std::optional<SourceLooksFile> looks_again(const DeliveredFile& file,
+                                             const std::map<Digest, size_t>& lost) const {
+    try {
+      const OpenedSource opened = open_source(file.file);
+      if (!lost.contains(opened.digest)) return std::nullopt;
+      if (!judge(file, opened.digest, {}).verdict.cleared) return std::nullopt;
+      return SourceLooksFile{
+          opened.digest,
+          looks_file(opened.digest, analyse_in_worker(opened, config_.limits(), options_.worker))};
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;  // the machine, not the file
+      return std::nullopt;
     }
   }
 
@@ -143,8 +198,9 @@ class Ingest {
       }
       if (options_.dry_run) return out;
       out.source.caption = captions_.of(file);
-      out.analysis =
-          analyse_in_worker(opened, config_.limits(), options_.worker, false, &cascades_);
+      out.measured = measure_source(
+          out.source, analyse_in_worker(opened, config_.limits(), options_.worker, {}, &cascades_),
+          config_);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;  // the machine, not the file
       out.rule = rule_of(error.code());
@@ -203,8 +259,8 @@ class Ingest {
       file.outcome = Outcome::cleared;
       file.detail = verdict.fact;
     } else {
-      CLEARED_CHECK(examined.analysis.has_value());
-      record_new(source, *examined.analysis, file);
+      CLEARED_CHECK(examined.measured.has_value());
+      record_new(source, std::move(*examined.measured), file);
     }
     return file;
   }
@@ -219,6 +275,7 @@ class Ingest {
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
+    if (seen_again_.contains(digest)) file.detail += "; its looks were lost and are made again";
     if (!claimed_by_others(source, digest)) return note_other_licences(source, path, file);
     const uint64_t duration_us = row.unsigned_integer(1);
     ledger::Fact fact;
@@ -277,8 +334,8 @@ class Ingest {
     return facts;
   }
 
-  void record_new(const JudgedSource& source, const Analysis& analysis, FileReport& file) {
-    Footage footage = footage_of(source.digest, analysis);
+  void record_new(const JudgedSource& source, MeasuredSource measured, FileReport& file) {
+    Footage& footage = measured.footage;
     const auto works = protected_->find(footage, config_.duplicates());
     if (!works.empty()) {
       file.outcome = Outcome::refused;
@@ -297,14 +354,15 @@ class Ingest {
                          .conflict = claimed_by_others(source, to_hex(of))});
     }
     const auto sounds = foreign_sounds(source, footage, matches);
-    const auto facts = source_facts(source, analysis, matches, sounds, config_);
-    write_pictures(source.digest, analysis);  // before the record that names their digest
+    const auto facts = source_facts(measured, matches, sounds);
+    // What lies beside the ledger comes first: a source on record is not measured again.
+    write_looks(index_folder(options_.ledger), source.digest, measured.looks);
+    write_pictures(source.digest, measured.pictures);
     append(facts);
     if (!source.caption.problem.empty()) {
       append({caption_refusal(printable(source.path), source.caption.problem)});
     }
     known_.insert(to_hex(source.digest));
-    write_looks(index_folder(options_.ledger), source.digest, analysis);
     index_.add(std::move(footage));
 
     for (const ledger::Fact& fact : facts) {
@@ -314,12 +372,12 @@ class Ingest {
     const ledger::SourceRecord& recorded = facts.front().source();
     file.frames = recorded.frames();
     file.duration_us = recorded.duration_us();
-    file.notes = analysis.notes();
+    file.notes = measured.notes;
     file.outcome = recorded.status() == "kept"        ? Outcome::kept
                    : recorded.status() == "duplicate" ? Outcome::duplicate
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
-    file.detail = summary_of(source, analysis, matches, facts);
+    file.detail = summary_of(source, measured, matches, facts);
     for (const FoundSound& sound : sounds) file.detail += "; " + describe(sound.match, sound.of);
     if (file.clips == 0) file.detail += no_clip();
   }
@@ -343,14 +401,13 @@ class Ingest {
     return out;
   }
 
-  void write_pictures(const Digest& digest, const Analysis& analysis) const {
-    const std::string pictures = review_pictures(analysis);
+  void write_pictures(const Digest& digest, const std::string& pictures) const {
     if (pictures.empty()) return;
     make_folders(index_folder(options_.ledger));
     write_file(index_folder(options_.ledger) / (to_hex(digest) + ".pictures"), pictures);
   }
 
-  std::string summary_of(const JudgedSource& source, const Analysis& analysis,
+  std::string summary_of(const JudgedSource& source, const MeasuredSource& measured,
                          const std::vector<FoundMatch>& matches,
                          const std::vector<ledger::Fact>& facts) const {
     const ledger::SourceRecord& recorded = facts.front().source();
@@ -366,8 +423,8 @@ class Ingest {
     }
     if (same > 1) text += " and " + std::to_string(same - 1) + " more";
     text += waiting_of(source, facts);
-    if (!analysis.notes().empty()) text += "; " + analysis.notes();
-    if (!analysis.problem().empty()) text += "; " + analysis.problem();
+    if (!measured.notes.empty()) text += "; " + measured.notes;
+    if (!measured.problem.empty()) text += "; " + measured.problem;
     if (!source.caption.problem.empty()) text += "; " + source.caption.problem;
     return text;
   }
@@ -476,7 +533,8 @@ class Ingest {
   ledger::Store store_;
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;
-  std::set<std::string> known_;  // digests of recorded sources, hex
+  std::set<std::string> known_;       // digests of recorded sources, hex
+  std::set<std::string> seen_again_;  // those whose looks were made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
   FaceCascades cascades_;
   DuplicateIndex index_;

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 
 namespace cleared::curate {
 namespace {
 
-constexpr int kStep = 7;           // of luma from pixel to pixel: less is no side
-constexpr int kGap = 3;            // places without a step that a side may have in a row
 constexpr double kSmallest = 0.2;  // of the picture, each way
 constexpr size_t kSides = 8;       // looked at each way
-constexpr int kLasting = 90;       // a step now, or one in each of the two pictures before
 constexpr double kSupport = 0.6;   // of a side that is a step
 
 double area(const InsetBox& box) {
@@ -26,82 +24,84 @@ double overlap(const InsetBox& a, const InsetBox& b) {
 
 }  // namespace
 
-void InsetFinder::Steps::sum(const kernels::SmallLuma& small, bool across_lines) {
-  count = across_lines ? small.lines : small.places;
-  along = across_lines ? small.places : small.lines;
-  const ptrdiff_t step = across_lines ? small.stride : 1, next = across_lines ? 1 : small.stride;
-  until.assign(static_cast<size_t>(count) * static_cast<size_t>(along + 1), 0);
-  lasting.resize(static_cast<size_t>(count) * static_cast<size_t>(along));
-  std::vector<int> length(static_cast<size_t>(count) + 4);  // of the longest side, from line -2 on
-  for (int line = 1; line < count; ++line) {
-    const uint8_t* pixels = small.pixels.data() + line * step;
-    uint16_t* sums = until.data() + static_cast<ptrdiff_t>(line) * (along + 1);
-    uint8_t* last = lasting.data() + static_cast<ptrdiff_t>(line) * along;
-    int run = 0, gap = kGap, most = 0;
-    for (int place = 0; place < along; ++place) {
-      const uint8_t* pixel = pixels + place * next;
-      const int now = std::abs(*pixel - pixel[-step]) >= kStep ? 255 : 0;
-      last[place] = static_cast<uint8_t>((last[place] + now) / 2);
-      const bool is_step = last[place] >= kLasting;
-      sums[place + 1] = static_cast<uint16_t>(sums[place] + is_step);
-      gap = is_step ? 0 : gap + 1;
-      run = gap > kGap ? 0 : run + 1;
-      most = std::max(most, run - gap);
-    }
-    length[static_cast<size_t>(line) + 2] = most;
-  }
-  // A side stands alone; lines through a texture are all alike.
-  std::vector<std::pair<int, int>> longest;  // by how much, line
-  for (int line = 1; line < count; ++line) {
-    const int* here = length.data() + line + 2;
-    if (*here >= kSmallest * along) longest.emplace_back(*here - std::max(here[-2], here[2]), line);
+// A side stands alone; lines through a texture are all alike.
+void InsetFinder::Steps::choose(int along) {
+  const auto count = static_cast<int>(sides.length.size());
+  const auto length = [&](int at) {
+    return at < 0 || at >= count ? 0 : sides.length[static_cast<size_t>(at)];
+  };
+  std::vector<std::pair<int, int>> longest;  // by how much, where
+  for (int at = 1; at < count; ++at) {
+    if (length(at) < kSmallest * along) continue;
+    longest.emplace_back(length(at) - std::max(length(at - 2), length(at + 2)), at);
   }
   std::sort(longest.begin(), longest.end(), std::greater<>());
   best = {0, count};
-  for (const auto& [more, line] : longest) {
+  for (const auto& [more, at] : longest) {
     if (best.size() == kSides + 2) break;
     const bool beside = std::any_of(best.begin(), best.end(),
-                                    [&, at = line](int other) { return std::abs(at - other) < 2; });
-    if (!beside) best.push_back(line);
+                                    [at = at](int other) { return std::abs(at - other) < 2; });
+    if (!beside) best.push_back(at);
   }
   std::sort(best.begin(), best.end());
 }
 
-double InsetFinder::Steps::share(int line, int from, int to) const {
-  const uint16_t* sums = until.data() + static_cast<ptrdiff_t>(line) * (along + 1);
-  return double(sums[to] - sums[from]) / (to - from);
+template <class IsStep>
+void InsetFinder::Steps::count(const std::vector<int>& others, const IsStep& is_step) {
+  const size_t n = others.size();
+  shares.assign(best.size() * n * n, 0);
+  std::vector<int> until(n);
+  for (size_t side = 1; side + 1 < best.size(); ++side) {
+    int steps = 0;
+    for (size_t end = 0, at = 0; end < n; until[end++] = steps) {
+      for (; at < static_cast<size_t>(others[end]); ++at) {
+        steps += is_step(best[side], static_cast<int>(at));
+      }
+    }
+    for (size_t a = 0; a < n; ++a) {
+      for (size_t b = a + 1; b < n; ++b) {
+        shares[(side * n + a) * n + b] = double(until[b] - until[a]) / (others[b] - others[a]);
+      }
+    }
+  }
 }
 
-void InsetFinder::consider(int top, int bottom, int left, int right,
-                           std::vector<Found>& found) const {
-  double length = 0;
-  const auto side = [&](const Steps& steps, int line, int from, int to) {
-    if (line == 0 || line == steps.count) return true;  // the picture's own
-    const double share = steps.share(line, from, to);
-    length += share * (to - from);
-    return share >= kSupport;
-  };
-  if (!side(lines_, top, left, right) || !side(lines_, bottom, left, right) ||
-      !side(places_, left, top, bottom) || !side(places_, right, top, bottom)) {
-    return;
-  }
-  if (length > 0)
-    found.push_back({{double(top), double(bottom), double(left), double(right)}, length});
+bool InsetFinder::Steps::support(size_t side, size_t from, size_t to,
+                                 const std::vector<int>& others, double& length) const {
+  if (side == 0 || side + 1 == best.size()) return true;
+  const double share = shares[(side * others.size() + from) * others.size() + to];
+  length += share * (others[to] - others[from]);
+  return share >= kSupport;
 }
 
 const std::array<InsetBox, kFoundInsets>& InsetFinder::find(const kernels::SmallLuma& small) {
-  lines_.sum(small, true);
-  places_.sum(small, false);
+  kernels::sides_between_lines(small, lines_.sides);
+  kernels::sides_between_places(small, places_.sides);
+  lines_.choose(small.places);
+  places_.choose(small.lines);
+  const std::vector<int>&lines = lines_.best, &places = places_.best;
+  lines_.count(places, [&](int line, int at) { return lines_.sides.step(line, at); });
+  places_.count(lines, [&](int place, int at) { return places_.sides.step(at, place - 1); });
   std::vector<Found> found;
-  const auto each = [](const Steps& steps, const auto& visit) {
-    for (const int from : steps.best) {
-      for (const int to : steps.best) {
-        if (to - from >= kSmallest * steps.count) visit(from, to);
+  const auto each = [](const std::vector<int>& best, const auto& visit) {
+    for (size_t from = 0; from < best.size(); ++from) {
+      for (size_t to = 0; to < best.size(); ++to) {
+        if (best[to] - best[from] >= kSmallest * best.back()) visit(from, to);
       }
     }
   };
-  each(lines_, [&](int top, int bottom) {
-    each(places_, [&](int left, int right) { consider(top, bottom, left, right, found); });
+  each(lines, [&](size_t top, size_t bottom) {
+    each(places, [&](size_t left, size_t right) {
+      double length = 0;
+      if (lines_.support(top, left, right, places, length) &&
+          lines_.support(bottom, left, right, places, length) &&
+          places_.support(left, top, bottom, lines, length) &&
+          places_.support(right, top, bottom, lines, length) && length > 0) {
+        found.push_back({{double(lines[top]), double(lines[bottom]), double(places[left]),
+                          double(places[right])},
+                         length});
+      }
+    });
   });
   std::stable_sort(found.begin(), found.end(),
                    [](const Found& a, const Found& b) { return a.score > b.score; });

@@ -6,7 +6,7 @@
 #include <array>
 #include <vector>
 
-#include "kernels/luma.h"
+#include "kernels/sides.h"
 
 namespace cleared::curate {
 
@@ -25,21 +25,22 @@ class InsetFinder {
   const std::array<InsetBox, kFoundInsets>& find(const kernels::SmallLuma& small);
 
  private:
-  // Steps between two neighbouring lines, or places, that are one side of something.
+  // Those of one direction.
   struct Steps {
-    int count = 0, along = 0;  // lines, places; or the other way round
-    std::vector<uint8_t>
-        lasting;  // [line][place]: 255 for a step, and half of what was there before
-    std::vector<uint16_t> until;  // [line][place]: steps from line - 1 to line before place
-    std::vector<int> best;        // lines with the longest sides, and the two ends
-    void sum(const kernels::SmallLuma& small, bool across_lines);
-    double share(int line, int from, int to) const;
+    kernels::Sides sides;
+    std::vector<int> best;       // where the longest sides are, and the two ends
+    std::vector<double> shares;  // [side][end][end]: of it between two of the others that is a step
+    void choose(int along);
+    template <class IsStep>
+    void count(const std::vector<int>& others, const IsStep& is_step);
+    // Is the side a step, or the picture's own? Adds its length.
+    bool support(size_t side, size_t from, size_t to, const std::vector<int>& others,
+                 double& length) const;
   };
   struct Found {
     InsetBox box;
     double score;
   };
-  void consider(int top, int bottom, int left, int right, std::vector<Found>& found) const;
 
   Steps lines_, places_;
   std::array<InsetBox, kFoundInsets> boxes_;

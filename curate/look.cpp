@@ -21,8 +21,7 @@
 namespace cleared::curate {
 namespace {
 
-constexpr int kSamePicture = 31;    // bits, of 256
-constexpr int kOtherKeyframe = 64;  // as find_shots()
+constexpr int kOtherKeyframe = 64;  // bits of 256, as find_shots()
 
 uint64_t keyframe_shots(const Analysis& analysis) {
   uint64_t shots = 1;
@@ -30,18 +29,6 @@ uint64_t keyframe_shots(const Analysis& analysis) {
     shots += distance(pdq_at(analysis.pdq(), i - 1), pdq_at(analysis.pdq(), i)) >= kOtherKeyframe;
   }
   return shots;
-}
-
-uint64_t pictures_alike(const Analysis& analysis, const Footage& known) {
-  uint64_t out = 0;
-  for (size_t i = 0; i < analysis.pdq_quality().size(); ++i) {
-    if (static_cast<uint8_t>(analysis.pdq_quality()[i]) < kFeatureless) continue;
-    const Pdq bits = pdq_at(analysis.pdq(), i);
-    out += std::any_of(known.prints.begin(), known.prints.end(), [&](const Fingerprint& print) {
-      return print.quality >= kFeatureless && distance(print.bits, bits) <= kSamePicture;
-    });
-  }
-  return out;
 }
 
 // What the ledger says; empty when there is none.
@@ -66,12 +53,10 @@ class Asked {
   }
 
   void compare(const Analysis& analysis, LookReport& out) const {
-    for (size_t i = 0; i < index_.size(); ++i) {
-      add(names_[i], false, pictures_alike(analysis, index_.footage(i)), out);
-    }
-    for (size_t i = 0; i < protected_.size(); ++i) {
-      add(protected_.name(i), true, pictures_alike(analysis, protected_.footage(i)), out);
-    }
+    const std::vector<Fingerprint> prints = footage_of({}, analysis).prints;
+    const auto known = index_.pictures_alike(prints), works = protected_.pictures_alike(prints);
+    for (size_t i = 0; i < known.size(); ++i) add(names_[i], false, known[i], out);
+    for (size_t i = 0; i < works.size(); ++i) add(protected_.name(i), true, works[i], out);
     std::stable_sort(out.like.begin(), out.like.end(),
                      [](const Likeness& a, const Likeness& b) { return a.pictures > b.pictures; });
   }
@@ -100,13 +85,16 @@ void describe_analysis(const Analysis& analysis, bool keyframes, LookReport& out
   const std::vector<Shot> shots =
       keyframes ? std::vector<Shot>{{.first = 0, .end = out.pictures}} : find_shots(analysis);
   out.shots = keyframes ? keyframe_shots(analysis) : shots.size();
+  // Of keyframes the time of a frame is not known, and the last stands for what follows it.
+  const uint64_t last_us = analysis.pts_us(analysis.pts_us_size() - 1);
+  const uint64_t seen_us = last_us + analysis.frame_us(), promised_us = analysis.promised_us();
+  out.duration_us = keyframes && promised_us > last_us ? promised_us : seen_us;
   for (ledger::MeasureRecord& measure : measures_of({}, analysis, shots)) {
     measure.clear_source();
+    if (measure.end_us() == seen_us) measure.set_end_us(out.duration_us);
     if (!keyframes || measure.kind() != "shot") out.measures.push_back(std::move(measure));
   }
   out.problem = analysis.problem();
-  const uint64_t seen_us = analysis.pts_us(analysis.pts_us_size() - 1) + analysis.frame_us();
-  out.duration_us = keyframes ? std::max(seen_us, analysis.promised_us()) : seen_us;
 }
 
 }  // namespace
@@ -129,8 +117,8 @@ void look(const LookOptions& options, const Config& config,
                      out);
       }
       const Analysis analysis =
-          analyse_in_worker(opened, config.limits(), options.worker, options.keyframes);
-      describe_analysis(analysis, options.keyframes, out);
+          analyse_in_worker(opened, config.limits(), options.worker, options.keyframes_every_us);
+      describe_analysis(analysis, options.keyframes_every_us.has_value(), out);
       if (asked) asked->compare(analysis, out);
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;  // the machine, not the file

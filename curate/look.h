@@ -1,12 +1,13 @@
 // A first look at a delivery, before anything is recorded: what is in each file, what the ledger
-// says of its rights, and whether it looks like footage that is known or protected. With
-// `keyframes` only the pictures that decode by themselves are decoded, which is many times quicker
-// and sees a picture every few seconds. Nothing is written. One thread.
+// says of its rights, and whether it looks like footage that is known or protected. Of keyframes
+// alone, the pictures that decode by themselves, it is many times quicker, and what lies between
+// two of them is not seen. Nothing is written. One thread.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,9 @@ namespace cleared::curate {
 class Config;
 
 struct LookOptions {
-  std::filesystem::path ledger;    // empty: only what is in the files
-  std::filesystem::path delivery;  // folder
-  bool keyframes = false;
+  std::filesystem::path ledger;                // empty: only what is in the files
+  std::filesystem::path delivery;              // folder
+  std::optional<uint64_t> keyframes_every_us;  // keyframes alone, one in so much film at most
   WorkerOptions worker;
 };
 

@@ -62,16 +62,20 @@ std::vector<Track> asked_looks(const Analysis& a) {
   return out;
 }
 
-void write_looks(const std::filesystem::path& folder, const Digest& digest,
-                 const Analysis& analysis) {
+std::string looks_file(const Digest& digest, const Analysis& analysis) {
   SourceLooks looks;
   looks.set_digest(std::string(digest.text()));
   *looks.mutable_kept_pts_us() = analysis.kept_pts_us();
   looks.set_kept_pdq(analysis.kept_pdq());
   looks.set_kept_quality(analysis.kept_quality());
   const std::string body = looks.SerializeAsString();
+  return std::string(ledger::sha256(body).text()) + body;
+}
+
+void write_looks(const std::filesystem::path& folder, const Digest& digest,
+                 const std::string& file) {
   make_folders(folder);
-  write_file(path_of(folder, digest), std::string(ledger::sha256(body).text()) + body);
+  write_file(path_of(folder, digest), file);
 }
 
 bool has_looks(const std::filesystem::path& folder, const Digest& digest) {
@@ -81,7 +85,7 @@ bool has_looks(const std::filesystem::path& folder, const Digest& digest) {
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
     log(Level::warn, "curate.index", {{"damaged", path.string()}});
   }
-  return std::filesystem::is_regular_file(status);
+  return std::filesystem::exists(status);
 }
 
 std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest& digest) {

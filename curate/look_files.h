@@ -18,10 +18,11 @@ bool looks_are_whole(const Analysis& analysis);
 std::vector<Track> kept_looks(const Analysis& analysis);
 std::vector<Track> asked_looks(const Analysis& analysis);
 
-// FOLDER/DIGEST.looks.
+// The content of FOLDER/DIGEST.looks, and the file; it is there after a power cut.
+std::string looks_file(const Digest& digest, const Analysis& analysis);
 void write_looks(const std::filesystem::path& folder, const Digest& digest,
-                 const Analysis& analysis);
-// Is there such a file? A line in the log when it is no plain one.
+                 const std::string& file);
+// Is there something of that name? A line in the log when it is no plain file.
 bool has_looks(const std::filesystem::path& folder, const Digest& digest);
 // None when the file is missing; none and a line in the log when it is damaged: whole pictures are
 // compared still.

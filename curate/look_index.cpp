@@ -149,6 +149,15 @@ std::vector<std::string> LookIndex::load(const fs::path& folder, std::span<const
   return problems;
 }
 
+void LookIndex::forget(const fs::path& folder, size_t source) {
+  std::error_code none;
+  for (const RunName& name : runs_in(runs_folder(folder))) {
+    if (name.first <= source && source < name.first + name.count) {
+      fs::remove(name.in(runs_folder(folder)), none);
+    }
+  }
+}
+
 void LookIndex::add(const Digest& source, std::vector<Track> kept) {
   CLEARED_CHECK(kept.empty() || kept.size() == kKeptLooks);
   gather(source, kept);

@@ -33,6 +33,9 @@ class LookIndex {
   // was wrong with runs that were not used, a line each.
   std::vector<std::string> load(const std::filesystem::path& folder,
                                 std::span<const Digest> sources, Runs runs);
+  // Before load(): the looks of this source, counted from 0, are about to be others than those in
+  // the runs of `folder`, which are removed as far as they hold it.
+  static void forget(const std::filesystem::path& folder, size_t source);
   // One track a look, or none. Beside a ledger the source's own file is there already.
   void add(const Digest& source, std::vector<Track> kept);
   // What has gathered becomes a run; nothing without a folder to write to.

@@ -44,13 +44,18 @@ Memory map_memory(size_t size) {
   return {pages, static_cast<std::byte*>(pages->at)};
 }
 
-void write_large_file(const std::filesystem::path& path, const std::function<void(int fd)>& fill) {
+void write_large_file(const std::filesystem::path& path, const std::function<void(int fd)>& fill,
+                      OnDisk when) {
   const std::string temporary = path.string() + ".tmp." + std::to_string(::getpid());
   try {
     const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!fd) throw Error(Errc::io, "create ", temporary, ": ", std::strerror(errno));
     fill(fd.get());
-    publish_file(temporary, path);
+    if (when == OnDisk::now) {
+      publish_file(temporary, path);
+    } else if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw Error(Errc::io, "write ", path.string(), ": ", std::strerror(errno));
+    }
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;

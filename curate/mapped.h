@@ -26,7 +26,11 @@ struct Memory {
 };
 Memory map_memory(size_t size);
 
-// write_file() for what is too large to be held twice: `fill` writes to the descriptor.
-void write_large_file(const std::filesystem::path& path, const std::function<void(int fd)>& fill);
+// write_file() for what is too large to be held twice: `fill` writes to the descriptor. What can be
+// made again, and has a digest of all its bytes by which its reader sees that it was lost, need not
+// wait for the disk.
+enum class OnDisk { now, later };
+void write_large_file(const std::filesystem::path& path, const std::function<void(int fd)>& fill,
+                      OnDisk when = OnDisk::now);
 
 }  // namespace cleared::curate

@@ -16,10 +16,12 @@
 namespace cleared::curate {
 
 // Calls work(i) for every i below `count` on `threads` threads, and take(i, result) for each on the
-// calling thread in order of i. Work runs at most a few items ahead of what was taken. The first
-// exception, in that order, of either ends it and is thrown here after running work has finished.
-template <class Work, class Take>
-void in_order(size_t count, unsigned threads, const Work& work, const Take& take) {
+// calling thread in order of i, which first, while the work has begun, calls meanwhile(). Work runs
+// at most a few items ahead of what was taken. The first exception of the three, in that order,
+// ends it and is thrown here after running work has finished.
+template <class Work, class Take, class Meanwhile>
+void in_order(size_t count, unsigned threads, const Work& work, const Take& take,
+              const Meanwhile& meanwhile) {
   using Result = std::invoke_result_t<Work, size_t>;
   struct Slot {
     std::optional<Result> result;
@@ -64,6 +66,7 @@ void in_order(size_t count, unsigned threads, const Work& work, const Take& take
   for (size_t i = 0; i < std::min<size_t>(std::max(threads, 1u), count); ++i) {
     pool.emplace_back(worker);
   }
+  meanwhile();
   for (size_t i = 0; i < count; ++i) {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return finished.contains(i); });
@@ -74,6 +77,10 @@ void in_order(size_t count, unsigned threads, const Work& work, const Take& take
     if (slot.error) std::rethrow_exception(slot.error);
     take(i, std::move(*slot.result));
   }
+}
+template <class Work, class Take>
+void in_order(size_t count, unsigned threads, const Work& work, const Take& take) {
+  in_order(count, threads, work, take, [] {});
 }
 
 }  // namespace cleared::curate

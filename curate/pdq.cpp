@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/parts.h"
+#include "kernels/search_block.h"
 #include "ledger/base/check.h"
 
 namespace cleared::curate {
@@ -116,14 +117,7 @@ Pdq turned(const Pdq& bits, Turn turn) {
 }
 
 int distance(const Pdq& a, const Pdq& b) {
-  int bits = 0;
-  for (size_t i = 0; i < a.size(); i += 8) {
-    uint64_t x = 0, y = 0;
-    std::memcpy(&x, &a[i], 8);
-    std::memcpy(&y, &b[i], 8);
-    bits += std::popcount(x ^ y);
-  }
-  return bits;
+  return kernels::bits_between(a.data(), b.data());
 }
 
 Pdq pdq_at(std::string_view packed, size_t index) {

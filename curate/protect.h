@@ -34,6 +34,10 @@ class ProtectedWorks {
   size_t size() const { return names_.size(); }
   const std::string& name(size_t work) const { return names_[work]; }
   const Footage& footage(size_t work) const { return index_.footage(work); }
+  // As DuplicateIndex::pictures_alike().
+  std::vector<uint64_t> pictures_alike(std::span<const Fingerprint> prints) const {
+    return index_.pictures_alike(prints);
+  }
 
  private:
   std::vector<std::string> names_;

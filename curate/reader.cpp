@@ -234,6 +234,15 @@ std::string Reader::read(const ReaderSinks& sinks) {
 
   int got = 0;
   int64_t read_until_us = 0;  // the end of the last packet of any stream, on the container's clock
+  int64_t next_keyframe_us = INT64_MIN;
+  bool left_out = false;  // the last keyframe, and so what needs it
+  const auto is_due = [&](const AVPacket& keyframe) {
+    if (keyframe.pts == AV_NOPTS_VALUE) return true;
+    const int64_t at = av_rescale_q(keyframe.pts, stream.time_base, kMicroseconds);
+    if (at < next_keyframe_us) return false;
+    next_keyframe_us = at + static_cast<int64_t>(keyframe_every_us_);
+    return true;
+  };
   while (go_on && (got = av_read_frame(&demuxer, packet.get())) >= 0) {
     if (packet->pts != AV_NOPTS_VALUE) {
       read_until_us =
@@ -244,6 +253,10 @@ std::string Reader::read(const ReaderSinks& sinks) {
     AVCodecContext* codec = packet->stream_index == video_index_             ? video_.get()
                             : audio_ && packet->stream_index == audio_index_ ? audio_.get()
                                                                              : nullptr;
+    if (keyframes_ && codec == video_.get()) {
+      if ((packet->flags & AV_PKT_FLAG_KEY) != 0) left_out = !is_due(*packet);
+      if (left_out) codec = nullptr;
+    }
     if (codec != nullptr) {
       const bool cut_short = (packet->flags & AV_PKT_FLAG_CORRUPT) != 0;
       const int sent = cut_short ? AVERROR_INVALIDDATA : avcodec_send_packet(codec, packet.get());
@@ -295,10 +308,11 @@ int64_t Reader::promised_end_us() const {
   return demuxer.duration + (from_zero ? 0 : std::max<int64_t>(demuxer.start_time, 0));
 }
 
-void Reader::keyframes_only() {
+void Reader::keyframes_only(uint64_t every_us) {
   keyframes_ = true;
+  keyframe_every_us_ = every_us;
+  // Not the demuxer: that of MP4 then gives keyframes the times of other frames.
   video_->skip_frame = AVDISCARD_NONKEY;
-  demuxer_->streams[video_index_]->discard = AVDISCARD_NONKEY;
   if (audio_index_ >= 0) demuxer_->streams[audio_index_]->discard = AVDISCARD_ALL;
 }
 

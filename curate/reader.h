@@ -37,8 +37,8 @@ class Reader {
   // Once. Returns where and how decoding broke off, or nothing: what decoded before is good.
   std::string read(const ReaderSinks& sinks);
 
-  // From now on only frames that decode by themselves.
-  void keyframes_only();
+  // From now on only frames that decode by themselves, one in `every_us` at most; 0: each of them.
+  void keyframes_only(uint64_t every_us);
 
   std::string container() const;
   std::string video_codec() const;
@@ -72,6 +72,7 @@ class Reader {
   Demuxer demuxer_;
   Codec video_, audio_;
   bool keyframes_ = false;
+  uint64_t keyframe_every_us_ = 0;
   int video_index_ = -1, audio_index_ = -1;
   // Of the first frame, for notes().
   AVColorTransferCharacteristic transfer_ = AVCOL_TRC_UNSPECIFIED;

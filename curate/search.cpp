@@ -68,14 +68,6 @@ void sketch_of(const Pdq& print, size_t chunk, uint32_t* sketch) {
   std::memcpy(sketch, twice + 2 * (chunk + 1), 12);
 }
 
-int bits_apart(const Pdq& a, const Pdq& b) {
-  uint64_t x[4], y[4];
-  std::memcpy(x, a.data(), 32);
-  std::memcpy(y, b.data(), 32);
-  return std::popcount(x[0] ^ y[0]) + std::popcount(x[1] ^ y[1]) + std::popcount(x[2] ^ y[2]) +
-         std::popcount(x[3] ^ y[3]);
-}
-
 Digest digest_after_header(std::span<const std::byte> bytes) {
   return ledger::sha256(ByteView(bytes.subspan(sizeof(Header))));
 }
@@ -191,7 +183,8 @@ void SearchRun::write(int fd, std::string_view what) const {
 }
 
 void SearchRun::write(const fs::path& path) const {
-  write_large_file(path, [&](int fd) { write(fd, path.string()); });
+  write_large_file(
+      path, [&](int fd) { write(fd, path.string()); }, OnDisk::later);
 }
 
 // List by list, each asking for the memory that the next one reads.
@@ -335,7 +328,7 @@ void SearchIndex::near(const Pdq& query, std::vector<Near>& out) const {
     first += run.prints().size();
   }
   for (size_t i = 0; i < tail_.size(); ++i) {
-    const int bits = bits_apart(query, tail_[i]);
+    const int bits = distance(query, tail_[i]);
     if (bits <= kAlike) out.push_back({static_cast<uint32_t>(first + i), bits});
   }
 }
@@ -422,7 +415,7 @@ std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::sp
       for (size_t h = 0; h < found; ++h) {
         const size_t from = (first + hits[h]) * kBlock;
         for (size_t id = from; id < std::min(from + kBlock, base.size()); ++id) {
-          const int bits = bits_apart(queries[q], base[id]);
+          const int bits = distance(queries[q], base[id]);
           if (bits <= radius) out[q].push_back({static_cast<uint32_t>(id), bits});
         }
       }

@@ -50,7 +50,7 @@ class SearchRun {
   // `what` for the rest, and damage further inside costs single answers and nothing else.
   static SearchRun inside(std::shared_ptr<const void> owner, std::span<const std::byte> bytes,
                           std::string_view what);
-  // Whole or not at all.
+  // Whole or not at all; after a power cut perhaps damaged, as open() then says.
   void write(const std::filesystem::path& path) const;
   void write(int fd, std::string_view what) const;  // from its place on
 

@@ -310,6 +310,13 @@ void sample(double start, double end, int size, const Put& put) {
   }
 }
 
+// As std::lround(), which is a call for each number.
+int16_t rounded(double value) {
+  const int whole = static_cast<int>(value);
+  const double rest = value - whole;
+  return static_cast<int16_t>(whole + (rest >= 0.5) - (rest <= -0.5));
+}
+
 }  // namespace
 
 void widen(const SmallLuma& in, PartPicture& out) {
@@ -330,7 +337,6 @@ void halve(const SmallLuma& in, PartPicture& out) {
 }
 
 PartAxis part_axis(double start, double end, int size) {
-  std::vector<double> weights(static_cast<size_t>(size + 2) * kPdqWaves);
   static const std::vector<double> cosines = [] {
     std::vector<double> table;
     for (int i = 0; i < kPdqSide * kPdqWaves; ++i) {
@@ -338,28 +344,32 @@ PartAxis part_axis(double start, double end, int size) {
     }
     return table;
   }();
+  // Samples reach a pixel beyond the part; pairs of pixels begin at even ones.
+  const int from = std::clamp(static_cast<int>(start) - 1, 0, size - 1) / 2 * 2;
+  const int until = std::clamp(static_cast<int>(end) + 3, from + 2, size + 2);
+  std::vector<double> weights(static_cast<size_t>(until - from) * kPdqWaves);
   int first = size, last = 0;
   const double step = (end - start) / kPdqSide;
   for (int i = 0; i < kPdqSide; ++i) {
+    const double* cosine = &cosines[static_cast<size_t>(i * kPdqWaves)];
     sample(start + i * step, start + (i + 1) * step, size, [&](int p, double share) {
       if (share <= 0) return;
       first = std::min(first, p);
       last = std::max(last, p);
-      for (int k = 0; k < kPdqWaves; ++k) {
-        weights[static_cast<size_t>(p * kPdqWaves + k)] +=
-            share * cosines[static_cast<size_t>(i * kPdqWaves + k)];
-      }
+      double* weight = &weights[static_cast<size_t>((p - from) * kPdqWaves)];
+      for (int k = 0; k < kPdqWaves; ++k) weight[k] += share * cosine[k];
     });
   }
   PartAxis out;
   out.first = first / 2 * 2;
   out.pairs = (last - out.first) / 2 + 1;
+  out.weights.resize(static_cast<size_t>(out.pairs) * 2 * kPdqWaves);
+  int16_t* to = out.weights.data();
   for (int pair = 0; pair < out.pairs; ++pair) {
+    const double* two = &weights[static_cast<size_t>((out.first - from + 2 * pair) * kPdqWaves)];
     for (int k = 0; k < kPdqWaves; ++k) {
-      for (int side = 0; side < 2; ++side) {
-        const auto at = static_cast<size_t>((out.first + 2 * pair + side) * kPdqWaves + k);
-        out.weights.push_back(static_cast<int16_t>(std::lround(weights[at] * kOne)));
-      }
+      *to++ = rounded(two[k] * kOne);
+      *to++ = rounded(two[kPdqWaves + k] * kOne);
     }
   }
   return out;

@@ -2,6 +2,8 @@
 
 #include "kernels/search_block.h"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/search_block.cpp"
 #include <hwy/foreach_target.h>
@@ -14,6 +16,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 int bits_of(uint64_t word) {
   return __builtin_popcountll(word);
+}
+
+int between(const uint8_t* a, const uint8_t* b) {
+  uint64_t x[4], y[4];
+  std::memcpy(x, a, sizeof x);
+  std::memcpy(y, b, sizeof y);
+  return bits_of(x[0] ^ y[0]) + bits_of(x[1] ^ y[1]) + bits_of(x[2] ^ y[2]) + bits_of(x[3] ^ y[3]);
 }
 
 size_t find_in_list(const Listed* list, size_t count, const uint32_t* sketch, const uint64_t* query,
@@ -72,8 +81,12 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace cleared::kernels {
+HWY_EXPORT(between);
 HWY_EXPORT(find_in_list);
 HWY_EXPORT(find_blocks);
+int bits_between(const uint8_t* a, const uint8_t* b) {
+  return HWY_DYNAMIC_DISPATCH(between)(a, b);
+}
 size_t hits_of_list(const Listed* list, size_t count, const uint32_t* sketch, const uint64_t* query,
                     const uint64_t* prints, size_t size, int radius, Hit* hits) {
   return HWY_DYNAMIC_DISPATCH(find_in_list)(list, count, sketch, query, prints, size, radius, hits);

@@ -25,6 +25,9 @@ struct Hit {
 size_t hits_of_list(const Listed* list, size_t count, const uint32_t* sketch, const uint64_t* query,
                     const uint64_t* prints, size_t size, int radius, Hit* hits);
 
+// Bits that differ between two fingerprints of 32 bytes.
+int bits_between(const uint8_t* a, const uint8_t* b);
+
 inline constexpr size_t kBlock = 8;  // fingerprints of a block, two words each: [2][8]
 
 // Numbers of the blocks in which some fingerprint may be within `radius` bits of `query`, judged by

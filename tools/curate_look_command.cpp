@@ -1,5 +1,6 @@
 #include "tools/curate_look_command.h"
 
+#include <cmath>
 #include <cstdio>
 #include <string>
 
@@ -16,6 +17,7 @@ namespace cleared::tools {
 struct LookCommand::Options {
   std::string ledger, delivery, config;
   bool keyframes = false, json = false;
+  double every_s = 4;
 };
 
 namespace {
@@ -23,6 +25,7 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   curate look --keyframes deliveries/2026-01                    what is in these files?
   curate look --keyframes --ledger film.db deliveries/2026-01   and: may it be used, is it known or protected?
+  curate look --keyframes --every 0 deliveries/2026-01          every keyframe, where one in 4 s is too few
 Nothing is recorded. What looks alike is a reason to ask `curate match`, and no match yet.
 Exit codes: 0 done, 1 some file looks like known or protected footage, 4 none does, and some were refused or could not be read.)";
 
@@ -129,7 +132,14 @@ LookCommand::LookCommand(CLI::App& app)
   command_->add_option("DELIVERY", o.delivery, "folder of footage")->required();
   command_->add_option("--config", o.config, "limits, as configs/shard-nano.textproto");
   command_->add_flag("--keyframes", o.keyframes,
-                     "decode only the pictures that decode by themselves");
+                     "decode only pictures that decode by themselves, and not all: --every");
+  command_
+      ->add_option(
+          "--every", o.every_s,
+          "seconds of film between two keyframes that are decoded, at least; 0: decode each")
+      ->needs("--keyframes")
+      ->check(CLI::Range(0.0, 86'400.0))
+      ->capture_default_str();
   command_->add_flag("--json", o.json, "one JSON object a line");
   command_->footer(kExamples);
 }
@@ -143,8 +153,10 @@ bool LookCommand::parsed() const {
 int LookCommand::run() const {
   const Options& o = *options_;
   bool unhappy = false, alike = false;
-  const curate::LookOptions options{
-      .ledger = o.ledger, .delivery = o.delivery, .keyframes = o.keyframes, .worker = {}};
+  curate::LookOptions options{
+      .ledger = o.ledger, .delivery = o.delivery, .keyframes_every_us = {}, .worker = {}};
+  if (o.keyframes)
+    options.keyframes_every_us = static_cast<uint64_t>(std::llround(o.every_s * 1e6));
   curate::look(options, curate::read_config(o.config), [&](const curate::LookReport& file) {
     unhappy = unhappy || file.pictures == 0 || (file.judged && !file.cleared);
     alike = alike || !file.like.empty();

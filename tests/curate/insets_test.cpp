@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include <gtest/gtest.h>
 
+#include "kernels/sides.h"
+#include "kernels/targets.h"
 #include "tests/curate/media.h"
 
 namespace cleared::curate {
@@ -76,6 +79,107 @@ TEST(Insets, AreNotFoundInAFlatOrTinyPicture) {
     InsetFinder finder;
     for (const InsetBox& box : finder.find(small_of(flat, true))) EXPECT_TRUE(box.empty());
   }
+}
+
+// kernels/sides.h pixel by pixel, of one direction: step (side, at) is between the pixels before
+// and behind that side.
+struct PlainSides {
+  int sides, along;  // sides are numbered from 1
+  std::vector<int> lasting = std::vector<int>(static_cast<size_t>(sides * along), 0);
+  std::vector<int> length = std::vector<int>(static_cast<size_t>(sides), 0);
+  bool step(int side, int at) const {
+    return lasting[static_cast<size_t>(side * along + at)] >= kernels::kSideLasting;
+  }
+  template <class Pixel>
+  void take(const Pixel& pixel) {
+    for (int side = 1; side < sides; ++side) {
+      int most = 0, first = -1, last = -1;  // of the side that goes on
+      for (int at = 0; at < along; ++at) {
+        int& here = lasting[static_cast<size_t>(side * along + at)];
+        const int apart = std::abs(pixel(side, at) - pixel(side - 1, at));
+        here = (here + (apart >= kernels::kSideStep ? 255 : 0)) / 2;
+        if (!step(side, at)) continue;
+        if (last < 0 || at - last > kernels::kSideGap + 1) first = at;
+        last = at;
+        most = std::max(most, last - first + 1);
+      }
+      length[static_cast<size_t>(side)] = most;
+    }
+  }
+};
+
+// Blocks that jitter, noise below a step, and nothing: steps of every kind, some that last.
+kernels::SmallLuma blocks(int lines, int places, unsigned seed) {
+  kernels::SmallLuma out;
+  out.lines = lines;
+  out.places = places;
+  out.stride = places + static_cast<int>(seed % 3);
+  out.pixels.assign(static_cast<size_t>(lines) * static_cast<size_t>(out.stride) + 64, 200);
+  uint32_t random = seed;
+  for (int l = 0; l < lines; ++l) {
+    for (int p = 0; p < places; ++p) {
+      random = random * 1664525U + 1013904223U;
+      const unsigned noise = random >> 24;
+      const bool bright = (l / 9 + p / 13) % 2 == 0;
+      out.pixels[static_cast<size_t>(l * out.stride + p)] = static_cast<uint8_t>(
+          noise < 20 ? noise * 12 : 60 + (bright ? 30 : 0) + (noise % (5 + seed % 5)));
+    }
+  }
+  return out;
+}
+
+TEST(Sides, AreThoseOfEveryPixelOnEveryProcessor) {
+  for (const auto& [lines, places] : std::vector<std::pair<int, int>>{{1, 1},
+                                                                      {1, 9},
+                                                                      {2, 2},
+                                                                      {7, 192},
+                                                                      {192, 108},
+                                                                      {108, 192},
+                                                                      {61, 64},
+                                                                      {64, 65},
+                                                                      {129, 128},
+                                                                      {255, 255}}) {
+    for (const std::string& target : kernels::targets()) {
+      kernels::use_target(target);
+      kernels::Sides between_lines, between_places;
+      PlainSides by_line{lines, places}, by_place{places, lines};
+      for (unsigned frame = 0; frame < 4; ++frame) {
+        const kernels::SmallLuma small = blocks(lines, places, frame + 1);
+        const auto pixel = [&](int line, int place) -> int {
+          return small.pixels[static_cast<size_t>(line * small.stride + place)];
+        };
+        kernels::sides_between_lines(small, between_lines);
+        kernels::sides_between_places(small, between_places);
+        by_line.take(pixel);
+        by_place.take([&](int place, int line) { return pixel(line, place); });
+        const std::string where = target + " " + std::to_string(lines) + " x " +
+                                  std::to_string(places) + ", " + std::to_string(frame);
+        ASSERT_EQ(between_lines.length, by_line.length) << where;
+        ASSERT_EQ(between_places.length, by_place.length) << where;
+        for (int l = 0; l < lines; ++l) {
+          for (int p = 0; p < places; ++p) {
+            if (l > 0) ASSERT_EQ(between_lines.step(l, p), by_line.step(l, p)) << where;
+            if (p > 0) ASSERT_EQ(between_places.step(l, p - 1), by_place.step(p, l)) << where;
+          }
+        }
+      }
+    }
+  }
+  kernels::use_target("");
+}
+
+// A side of every pixel in the largest picture: no count runs over.
+TEST(Sides, MayBeAsLongAsThePicture) {
+  kernels::SmallLuma small;
+  small.lines = small.places = small.stride = 255;
+  small.pixels.assign(size_t{255} * 255 + 64, 0);
+  for (size_t i = 0; i < size_t{255} * 255; ++i) small.pixels[i] = (i / 255 + i % 255) % 2 * 99;
+  kernels::Sides sides;
+  kernels::sides_between_lines(small, sides);
+  EXPECT_EQ(sides.length[9], 255);
+  kernels::Sides others;
+  kernels::sides_between_places(small, others);
+  EXPECT_EQ(others.length[9], 255);
 }
 
 }  // namespace

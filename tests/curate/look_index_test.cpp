@@ -40,7 +40,7 @@ class LookFiles : public ::testing::Test {
       }
       sources_.push_back(ledger::sha256("source " + std::to_string(sources_.size())));
       said_.push_back(kept_looks(analysis));
-      write_looks(folder_.path(), sources_.back(), analysis);
+      write_looks(folder_.path(), sources_.back(), looks_file(sources_.back(), analysis));
     }
   }
   LookIndex loaded(Runs runs, std::vector<std::string>* problems = nullptr) const {

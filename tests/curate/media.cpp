@@ -1,5 +1,6 @@
 #include "tests/curate/media.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -50,7 +51,8 @@ class Writer {
       if (video_.codec) {
         const unsigned seed = o_.scenes[static_cast<size_t>(i / o_.frames_per_scene)];
         const int at = o_.first_frame + i % o_.frames_per_scene;
-        const Frame frame = to_frame(draw(seed, at, o_.width, o_.height), o_.format);
+        const Picture picture = draw(seed, at, o_.width, o_.height);
+        const Frame frame = to_frame(o_.mirrored ? mirrored(picture) : picture, o_.format);
         frame->pts = ticks;
         send(video_, frame.get());
       }

@@ -22,10 +22,11 @@ struct MediaOptions {
   int width = 160, height = 120, fps = 16;
   std::vector<unsigned> scenes = {1};  // shots one after the other
   int frames_per_scene = 32;
-  int first_frame = 0;  // of each scene's drawing
-  int rotation = 0;     // display matrix, degrees clockwise
-  int start_ticks = 0;  // time of the first frame, in frames
-  bool uneven = false;  // every third frame stays twice as long
+  int first_frame = 0;    // of each scene's drawing
+  int rotation = 0;       // display matrix, degrees clockwise
+  int start_ticks = 0;    // time of the first frame, in frames
+  bool uneven = false;    // every third frame stays twice as long
+  bool mirrored = false;  // left to right
   bool picture = true;
   bool sound = false;       // a second of noise for every 16 frames
   unsigned sound_seed = 0;  // another one, another sound; 0: the first scene's

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/targets.h"
 #include "ledger/base/bytes.h"
 
 namespace cleared::curate {
@@ -132,14 +133,20 @@ TEST(Pdq, HasNoBitsBelowFivePixels) {
   EXPECT_EQ(print.quality, 0);
 }
 
-TEST(Pdq, DistanceCountsBits) {
-  Pdq a{}, b{};
-  EXPECT_EQ(distance(a, b), 0);
-  b[0] = 0x80;
-  b[31] = 0x03;
-  EXPECT_EQ(distance(a, b), 3);
-  a.fill(0xFF);
-  EXPECT_EQ(distance(a, b), 253);
+TEST(Pdq, DistanceCountsBitsOnEveryProcessor) {
+  for (const std::string& target : kernels::targets()) {
+    kernels::use_target(target);
+    Pdq a{}, b{};
+    EXPECT_EQ(distance(a, b), 0) << target;
+    b[0] = 0x80;
+    b[31] = 0x03;
+    EXPECT_EQ(distance(a, b), 3) << target;
+    a.fill(0xFF);
+    EXPECT_EQ(distance(a, b), 253) << target;
+    b.fill(0);
+    EXPECT_EQ(distance(a, b), 256) << target;
+  }
+  kernels::use_target("");
 }
 
 }  // namespace

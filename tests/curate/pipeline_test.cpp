@@ -9,12 +9,14 @@
 #include "curate/config.h"
 #include "curate/config.pb.h"
 #include "curate/encode.h"
+#include "curate/facts.h"
 #include "curate/fingerprint.h"
 #include "curate/groups.h"
 #include "curate/match.h"
 #include "curate/protect.h"
 #include "curate/report.h"
 #include "ledger/base/error.h"
+#include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/note.h"
 #include "ledger/shard.h"
@@ -107,6 +109,10 @@ class Pipeline : public ::testing::Test {
          .worker = worker_},
         config_, [](const ShardReport&) {},
         [&](const std::string& path, const std::string& why) { left_out_[path] = why; });
+  }
+  fs::path looks_of(const fs::path& file) const {
+    const Digest digest = ledger::sha256(read_file(delivery() / file));
+    return index_folder(ledger()) / (to_hex(digest) + ".looks");
   }
   int64_t count(const std::string& sql) const {
     return ledger::Store(ledger(), ledger::Access::read).db().integer(sql);
@@ -218,6 +224,51 @@ TEST_F(Pipeline, DoesNotKeepTheSameFootageOfOneLicensorTwice) {
   EXPECT_EQ(count("SELECT COUNT(*) FROM duplicate WHERE verdict = 'duplicate' AND start_us = 0 AND "
                   "end_us BETWEEN 1900000 AND 2100000"),
             1);
+}
+
+// What fails between looks and record, and so what is killed there, leaves a file that is new
+// still.
+TEST_F(Pipeline, RecordsNoSourceBeforeItsLooksAreKept) {
+  const fs::path looks = looks_of("north/a.mkv");
+  make_folders(looks);  // in their place: they cannot be written
+  EXPECT_THROW(ingest(), Error);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM source WHERE path = 'north/a.mkv'"), 0);
+  fs::remove(looks);
+  EXPECT_EQ(ingest().kept, 2U);
+  EXPECT_TRUE(fs::is_regular_file(looks));
+}
+
+// The index folder may be deleted: from a delivery that is there, what was lost is made again, and
+// before a new file that comes first by its name is compared. A mirrored picture is recognised by
+// looks alone.
+TEST_F(Pipeline, MakesLostLooksAgain) {
+  ingest();
+  const std::string looks = read_file(looks_of("north/b.mkv"));
+  fs::remove_all(index_folder(ledger()));
+  fs::rename(delivery() / "north/b.mkv", folder_.path() / "b.mkv");
+  deliver("north/c.mkv", {.scenes = {9}});
+  ingest();  // b is not there: runs are written without it
+  EXPECT_FALSE(fs::exists(looks_of(folder_.path() / "b.mkv")));
+  EXPECT_TRUE(fs::exists(looks_of("north/a.mkv")));
+
+  fs::rename(folder_.path() / "b.mkv", delivery() / "north/b.mkv");
+  deliver("north/0.mkv", {.scenes = {3}, .mirrored = true});
+  ingest();
+  EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::already);
+  EXPECT_NE(reports_["north/b.mkv"].detail.find("made again"), std::string::npos);
+  EXPECT_EQ(read_file(looks_of("north/b.mkv")), looks);
+  EXPECT_EQ(reports_["north/0.mkv"].outcome, Outcome::duplicate) << reports_["north/0.mkv"].detail;
+  EXPECT_EQ(reports_["north/a.mkv"].detail.find("made again"), std::string::npos) << "it had them";
+}
+
+// Files are decoded while protected works are read, and none is recorded before.
+TEST_F(Pipeline, RecordsNothingBesideADamagedProtectedWork) {
+  make_folders(protected_folder(ledger()));
+  write_file(protected_folder(ledger()) / "x.print", "no fingerprint");
+  write_file(delivery() / "captions.csv", "no table");
+  const int64_t records = count("SELECT COUNT(*) FROM leaf");
+  EXPECT_THROW(ingest(), Error);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM leaf"), records);
 }
 
 // The owner sends a fingerprint and keeps the footage.

@@ -192,6 +192,8 @@ TEST_F(SearchFiles, ThatAreDamagedAreNamedAndMadeAgain) {
       {"half a header", good.substr(0, 30)},
       {"cut in the middle", good.substr(0, good.size() / 2)},
       {"a byte short", good.substr(0, good.size() - 1)},
+      {"zeros from the middle on",  // that never reached the disk
+       good.substr(0, good.size() / 2) + std::string(good.size() - good.size() / 2, '\0')},
       {"a byte more", good + "x"},
       {"another version", "cleared index 9\n" + good.substr(16)},
       {"a greater count", good.substr(0, 23) + "\x7f" + good.substr(24)},
