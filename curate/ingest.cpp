@@ -144,7 +144,7 @@ class Ingest {
   std::optional<SourceLooksFile> looks_again(const DeliveredFile& file,
                                              const std::map<Digest, size_t>& lost) const {
     try {
-      const OpenedSource opened = open_source(file.file);
+      const OpenedSource opened = open_delivered(file);
       if (!lost.contains(opened.digest)) return std::nullopt;
       if (!judge(file, opened.digest, {}).verdict.cleared) return std::nullopt;
       return SourceLooksFile{

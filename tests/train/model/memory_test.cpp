@@ -57,7 +57,7 @@ TEST(Memory, ThatIsNotEnoughIsALineThatSaysWhatHelps) {
     const Outcome outcome = outcome_of(body);  // as the ranks agree on it
     EXPECT_EQ(outcome.kind, Outcome::Kind::failed);
     EXPECT_EQ(outcome.code, Errc::io);
-    EXPECT_THAT(outcome.text, testing::StartsWith(line));
+    EXPECT_THAT(outcome.text, ::testing::StartsWith(line));
     EXPECT_EQ(outcome.text.find('\n'), std::string::npos);
   }
 }
