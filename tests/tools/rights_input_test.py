@@ -201,7 +201,7 @@ class RightsInput(unittest.TestCase):
                     world = world_of.make_world(pathlib.Path(top) / str(number))
                     world.must(*append(world, world.licence(where=('"**"', f'"{folders[0]}/**"'))))
                     world.must(*append(world, world.licence("two.licence", id=("TEST-1", "TEST-2"), where=('"**"', f'"{folders[1]}/**"'),
-                                                            use=("use: [INGEST, ENCODE, TRAIN]", strict))))
+                                                            use=("use: [INGEST, ENCODE, TRAIN, GENERATE_INTERNAL]", strict))))
                     for folder in "ab":
                         world.deliver(f"{folder}/film.webm", WEBM)
                     ingest = [world_of.CURATE, "ingest", "--ledger", world.db, world.delivery]
