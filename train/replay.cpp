@@ -199,7 +199,8 @@ void Replay::start() {
     if (!fitted.vae.empty()) made_.set_vae(fitted.vae);
     record_foreign(config, fitted.foreign, made_);
   }
-  const auto before = passes_before(*gate_, *order_, position_.totals, step_, claims_.end_step);
+  const auto before = passes_before(*gate_, *order_, position_.totals, step_, claims_.end_step,
+                                    claims_.start ? claims_.start->state.run() : "");
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};

@@ -3,7 +3,8 @@
 // although the loader does it beside training. Receipts: the step's line, and its share of what is
 // hashed and signed at a checkpoint. Determinism: the step with LibTorch's deterministic algorithms
 // against the step without. Ranks: this one's pass over what all of them compare. Prints a line of
-// each; exit 1 when the share of the gate or of the ranks is 1 % or more, or that of receipts 0.5 %.
+// each; exit 1 when the share of the gate or of the ranks is 1 % or more, or that of receipts 0.5
+// %.
 //
 //   train_gate_bench [STEPS]
 #include <algorithm>
@@ -118,8 +119,8 @@ int measure(int steps) {
   std::printf("gate         %7.3f ms  %6.3f %%\n", gate_ms, gate_share);
   std::printf("receipts     %7.3f ms  %6.3f %%  (a checkpoint every %llu steps)\n", receipt_ms,
               receipt_share, static_cast<unsigned long long>(every));
-  std::printf("ranks        %7.3f ms  %6.3f %%  (compared every %llu steps)\n", ranks_ms, ranks_share,
-              static_cast<unsigned long long>(kCompareRanksEvery));
+  std::printf("ranks        %7.3f ms  %6.3f %%  (compared every %llu steps)\n", ranks_ms,
+              ranks_share, static_cast<unsigned long long>(kCompareRanksEvery));
   std::printf("determinism  %7.3f ms  %6.3f %%\n", step_ms - free_ms,
               100 * (step_ms - free_ms) / step_ms);
   return gate_share < 1 && receipt_share < 0.5 && ranks_share < 1 ? 0 : 1;

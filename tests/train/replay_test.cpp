@@ -107,6 +107,22 @@ TEST_F(TrainReplay, AsksTheGateAndTheFolder) {
   EXPECT_THAT(swapped.output, HasSubstr("sample_changed: sample clip1"));
 }
 
+// A permit that leaves out what the run had consumed already leaves it out for the auditor, too.
+TEST_F(TrainReplay, CountsPassesAsThePermitThatTheRunWentOnWith) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  f.permit([&](ledger::Permit& p) {
+    p.mutable_shard(0)->set_max_passes(2);
+    p.mutable_counted()->set_run(state_of(f.folder() / "a/step-000003").run());
+    p.mutable_counted()->set_end_step(3);
+  });
+  const Ended went_on = run(f, "a");
+  ASSERT_EQ(went_on.code, 0) << went_on.output;
+  const Ended ended = replay(f, "a", {"--from", "3"});
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("steps 3 to 5 made again: 3 of 3 lines"));
+}
+
 TEST_F(TrainReplay, FindsWhatAReceiptMadeUp) {
   const GateFixture f = make();
   ASSERT_EQ(run(f, "a").code, 0);
