@@ -297,7 +297,7 @@ ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Dig
   ledger::Fact out;
   ledger::RefusalRecord& refusal = *out.mutable_refusal();
   refusal.set_act(std::string(act));
-  refusal.set_subject(printable(path) + std::string(kDigestMark) + to_hex(digest));
+  refusal.set_subject(printable(path) + std::string(ledger::kDigestMark) + to_hex(digest));
   refusal.set_rule(std::string(rule));
   refusal.set_fact(printable(fact));
   return out;

@@ -78,8 +78,6 @@ std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
 ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,
                             std::string_view pictures);
 
-// Between the path and the digest in the subject of a refusal.
-inline constexpr std::string_view kDigestMark = " sha256:";
 ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Digest& digest,
                           std::string_view rule, std::string_view fact);
 

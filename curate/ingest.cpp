@@ -101,9 +101,9 @@ class Ingest {
         store_.db(), "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' ORDER BY seq");
     while (row.next()) {
       const std::string subject = row.text(0);
-      const size_t at = subject.rfind(kDigestMark);
+      const size_t at = subject.rfind(ledger::kDigestMark);
       if (at == std::string::npos || !is_failure(row.text(1))) continue;
-      failed_[subject.substr(at + kDigestMark.size())] = {row.text(1), row.text(2)};
+      failed_[subject.substr(at + ledger::kDigestMark.size())] = {row.text(1), row.text(2)};
     }
   }
 
@@ -126,6 +126,7 @@ class Ingest {
       lost.emplace(*digest, number);
       sizes.insert(sources.unsigned_integer(1));
     }
+    if (lost.empty()) return;
     std::vector<DeliveredFile> files = files_;
     std::erase_if(files, [&](const DeliveredFile& file) {
       std::error_code none;
@@ -166,7 +167,7 @@ class Ingest {
     while (refusals.next()) {
       const std::string subject = refusals.text(0);
       if (options_.retry_failed && is_failure(refusals.text(1))) continue;
-      paths.insert(subject.substr(0, subject.rfind(kDigestMark)));
+      paths.insert(subject.substr(0, subject.rfind(ledger::kDigestMark)));
     }
     std::erase_if(files_,
                   [&](const DeliveredFile& f) { return paths.contains(printable(f.path)); });

@@ -9,6 +9,7 @@
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
+#include "ledger/retention.h"
 #include "ledger/shard_proof.h"
 #include "ledger/textproto.h"
 #include "ledger/tree.h"
@@ -150,11 +151,11 @@ bool is_revocable(const Rights& rights, const ShardStanding& shard) {
 
 // When the newest record under the head was taken.
 std::string head_time(const Store& store, uint64_t size) {
-  Statement select(store.db(), "SELECT at FROM moment WHERE seq < ? ORDER BY seq DESC LIMIT 1");
-  if (!select.with(size).next()) {
+  const std::string at = size > 0 ? time_of_record(store, size - 1) : "";
+  if (at.empty()) {
     throw Error(Errc::corrupt, store.path().string(), ": has no time before record ", size);
   }
-  return select.text(0);
+  return at;
 }
 
 // Proofs of a permit are under the head that it names, so the head must cover its shards.

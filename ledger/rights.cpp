@@ -71,18 +71,17 @@ void Rights::read_findings(const Store& store) {
 }
 
 // Bytes come by another path where ingest refused them there, or took nothing in but noted that
-// another licence covers them (curate/ingest.cpp). A refusal's subject is "PATH sha256:HEX".
+// another licence covers them (curate/ingest.cpp).
 void Rights::read_paths(const Store& store) {
-  constexpr std::string_view kMark = " sha256:";
   Statement refusals(store.db(),
                      "SELECT subject FROM refusal WHERE act = 'ingest' OR "
                      "(act = 'curate' AND rule = 'other_licence') ORDER BY seq");
   Statement source(store.db(), "SELECT path FROM source WHERE seq = ?");
   while (refusals.next()) {
     const std::string subject = refusals.text(0);
-    const size_t at = subject.rfind(kMark);
+    const size_t at = subject.rfind(kDigestMark);
     if (at == std::string::npos) continue;
-    const auto digest = parse_digest(std::string_view(subject).substr(at + kMark.size()));
+    const auto digest = parse_digest(std::string_view(subject).substr(at + kDigestMark.size()));
     const auto found =
         digest ? store.find(subject_key_of("source", digest->text())) : std::vector<uint64_t>();
     if (found.empty() || !source.with(found.front()).next()) continue;

@@ -16,6 +16,9 @@
 
 namespace cleared::ledger {
 
+// Between the path and the digest in the subject of a refusal of a file: "PATH sha256:HEX".
+inline constexpr std::string_view kDigestMark = " sha256:";
+
 struct SourceVerdict {
   Verdict verdict;
   std::vector<std::string> licences;  // "id@version" of every licence that covers it, sorted

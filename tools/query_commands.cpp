@@ -11,6 +11,7 @@
 #include "ledger/note.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/retention.h"
 #include "ledger/store.h"
 #include "ledger/story.h"
 #include "ledger/tree_head.h"
@@ -80,12 +81,12 @@ Json head_facts(const Store& store) {
   out["head_size"] = head;
   out["unsigned_tail"] = store.size() - head;
   if (head == 0) return out;
-  Statement at(store.db(), "SELECT at FROM moment WHERE seq < ? ORDER BY seq DESC LIMIT 1");
-  if (!at.with(head).next()) return out;
+  const std::string at = time_of_record(store, head - 1);
+  if (at.empty()) return out;
   out["head_root"] = to_hex(parse_tree_head(parse_note(note).text).root);
-  out["head_at"] = at.text(0);
+  out["head_at"] = at;
   const uint64_t now = now_us();
-  const uint64_t signed_at = parse_time(at.text(0)).value_or(now);
+  const uint64_t signed_at = parse_time(at).value_or(now);
   out["head_age_s"] = now > signed_at ? (now - signed_at) / 1'000'000 : 0;
   return out;
 }

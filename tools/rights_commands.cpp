@@ -347,7 +347,7 @@ struct FoundRefusal {
 // Is `what` the subject of a refusal: all of it, its path before the digest, a file name at the end
 // of the path, or one of its digests, from 8 hex digits on?
 bool is_subject(const std::string& subject, const std::string& what) {
-  const std::string path = subject.substr(0, subject.find(" sha256:"));
+  const std::string path = subject.substr(0, subject.find(kDigestMark));
   if (subject == what || path == what || path.ends_with("/" + what)) return true;
   if (what.size() < 8 || what.find_first_not_of("0123456789abcdef") != std::string::npos)
     return false;
