@@ -65,9 +65,11 @@ struct Proven {
 std::string require_quorum(const WitnessPolicy& policy, const std::set<std::string>& heads) {
   std::string out;
   for (const std::string& head : heads) {
-    const std::string gap = quorum_gap(policy, head);
-    if (!gap.empty()) throw NotProven("its tree head lacks the quorum of the policy: ", gap);
-    for (const auto& cosigned : quorum_met(policy, parse_note(head)).cosigned) {
+    const QuorumAnswer answer = quorum_met(policy, parse_note(head));
+    if (!answer.met) {
+      throw NotProven("its tree head lacks the quorum of the policy: ", quorum_gap(policy, head));
+    }
+    for (const auto& cosigned : answer.cosigned) {
       out += "cosigned by " + cosigned.witness + " at " +
              format_time(cosigned.unix_seconds * 1'000'000) + "\n";
     }
