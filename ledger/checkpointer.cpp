@@ -7,8 +7,9 @@ namespace cleared::ledger {
 namespace {
 
 // Pages of 8 KB.
-constexpr int kWorthCopying = 256;
+constexpr int kWorthCopying = 128;
 constexpr int kTooLarge = 32'000;
+constexpr int kSmallCommit = 32;
 
 }  // namespace
 
@@ -19,9 +20,11 @@ Checkpointer::~Checkpointer() {
 }
 
 void Checkpointer::committed(int pages) {
-  if (pages < asked_pages_) asked_pages_ = 0;  // begun anew
+  if (pages < pages_) pages_ = asked_pages_ = 0;  // begun anew
+  const int added = pages - std::exchange(pages_, pages);
   if (pages - asked_pages_ < kWorthCopying) return;
   asked_pages_ = pages;
+  small_ = added <= kSmallCommit;
   const std::lock_guard lock(mutex_);
   asked_ = true;
   if (!thread_.joinable()) {
@@ -31,7 +34,7 @@ void Checkpointer::committed(int pages) {
 }
 
 void Checkpointer::before_transaction(int pages) {
-  if (pages > kTooLarge) finish();
+  if (pages > kTooLarge || (small_ && pages == asked_pages_)) finish();
 }
 
 void Checkpointer::finish() {
