@@ -341,8 +341,8 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
 
   const Act act{request.purpose.use(), request.height_px, &request.purpose};
   std::vector<ShardStanding> shards;
-  for (const std::string& root : approved_shards(store, request.purpose.use(), request.only)) {
-    ShardStanding shard = judge_shard(store, rights, root, act);
+  const auto approved = approved_shards(store, request.purpose.use(), request.only);
+  for (ShardStanding& shard : judge_shards(store, rights, approved, act)) {
     if (shard.verdict.cleared) {
       require_covered(shard, head);
       shards.push_back(std::move(shard));
@@ -406,12 +406,14 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
   const auto approved = approved_shards(store, permit.purpose().use());
   const Act act{permit.purpose().use(), 0, &permit.purpose()};
   const std::set<std::string> may(approved.begin(), approved.end());
-  std::vector<ShardStanding> standings;
+  std::vector<std::string> roots;
   for (const Permit::Shard& shard : permit.shard()) {
-    const std::string root = to_hex(require_digest_name(shard.root(), "permit.shard.root"));
-    if (!may.contains(root)) throw Refused(no("not_approved", "shard " + root));
-    standings.push_back(judge_shard(store, rights, root, act));
-    if (!standings.back().verdict.cleared) throw Refused(standings.back().verdict);
+    roots.push_back(to_hex(require_digest_name(shard.root(), "permit.shard.root")));
+    if (!may.contains(roots.back())) throw Refused(no("not_approved", "shard " + roots.back()));
+  }
+  const auto standings = judge_shards(store, rights, roots, act);
+  for (const ShardStanding& standing : standings) {
+    if (!standing.verdict.cleared) throw Refused(standing.verdict);
   }
   const auto limits = share_limits(rights, standings);
   Permit now_said;
@@ -529,10 +531,9 @@ ApprovalProof prove_approval(const Store& store, uint64_t what) {
 Batch make_approval(const Store& store, const Rights& rights, const std::vector<std::string>& roots,
                     Use use, const std::string& comment) {
   Batch out;
-  for (const std::string& root : roots) {
-    const ShardStanding shard = judge_shard(store, rights, root, Act{use});
+  for (const ShardStanding& shard : judge_shards(store, rights, roots, Act{use})) {
     if (!shard.verdict.cleared) throw Refused(shard.verdict);
-    out.shards.push_back(*parse_digest(root));
+    out.shards.push_back(*parse_digest(shard.root));
   }
   std::sort(out.shards.begin(), out.shards.end());
   out.shards.erase(std::unique(out.shards.begin(), out.shards.end()), out.shards.end());

@@ -6,8 +6,10 @@
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
+#include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/retention.h"
 #include "ledger/verify.h"
@@ -159,17 +161,6 @@ Manifest recorded_samples(const Store& store, uint64_t shard) {
 
 namespace {
 
-// The samples as the ledger records them must add up to the root that names the shard.
-Verdict check_samples(const Store& store, uint64_t shard, const std::string& root,
-                      uint32_t expected) {
-  const Manifest manifest = recorded_samples(store, shard);
-  if (manifest.samples.size() != expected || to_hex(shard_root(manifest)) != root) {
-    return no("shard_incomplete",
-              "the samples recorded for shard " + root + " do not add up to it");
-  }
-  return yes();
-}
-
 // A licence on record for a source, whose document was erased, can say nothing, and so clears
 // nothing: else erasing the strictest of several would lift its terms. What came before such a
 // licence does not say whether it is under it; only the document could.
@@ -211,9 +202,88 @@ uint64_t shard_record(const Store& store, const std::string& root) {
   return found.front();
 }
 
+namespace {
+
+// The lines of a shard's samples (ledger/shard.h), as the ledger records them.
+class RecordedLines {
+ public:
+  void add(std::string_view key, std::string_view digest, std::string_view clip,
+           std::string_view duration_us, std::string_view size_bytes) {
+    for (const std::string_view word : {key, digest, clip, duration_us, size_bytes}) {
+      text_.append(word).append(" ");
+    }
+    text_.back() = '\n';
+    ends_.push_back(text_.size());
+  }
+  size_t size() const { return ends_.size(); }
+  Digest root() const {
+    std::vector<ByteView> lines;
+    lines.reserve(size());
+    size_t begin = 0;
+    for (const size_t end : ends_) {
+      lines.push_back(as_bytes(std::string_view(text_).substr(begin, end - begin)));
+      begin = end;
+    }
+    std::vector<Digest> leaves(size());
+    leaf_digests(lines, leaves);
+    return root_digest(leaves);
+  }
+
+ private:
+  std::string text_;
+  std::vector<size_t> ends_;
+};
+
+// Sources of a shard, each judged once: a shard has many samples of one, mostly side by side, and a
+// ledger may have thousands of licences.
+class JudgedSources {
+ public:
+  struct Source {
+    std::string path;
+    Digest digest;
+    bool kept = false;
+    SourceVerdict judged;
+  };
+  JudgedSources(const Store& store, const Rights& rights, const Act& act)
+      : rights_(rights),
+        act_(act),
+        select_(store.db(), "SELECT path, digest, status FROM source WHERE seq = ?") {}
+
+  // Null where there is no such source.
+  const Source* find(int64_t seq) {
+    if (last_ != nullptr && seq == last_seq_) return last_;
+    last_seq_ = seq;
+    const auto [at, first] = sources_.try_emplace(seq);
+    last_ = &at->second;
+    if (!first) return last_;
+    if (!select_.with(seq).next()) {
+      sources_.erase(at);
+      return last_ = nullptr;
+    }
+    at->second = {select_.text(0),
+                  parse_digest(select_.view(1)).value_or(Digest{}),
+                  select_.view(2) == "kept",
+                  {}};
+    at->second.judged = rights_.judge_source(at->second.path, at->second.digest, act_);
+    return last_;
+  }
+  const std::map<int64_t, Source>& all() const { return sources_; }
+
+ private:
+  const Rights& rights_;
+  const Act& act_;
+  Statement select_;
+  std::map<int64_t, Source> sources_;
+  int64_t last_seq_ = 0;
+  const Source* last_ = nullptr;
+};
+
+}  // namespace
+
 ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
                           const Act& act) {
   ShardStanding out;
+  out.verdict = yes();
   out.root = root;
   const uint64_t seq = out.seq = shard_record(store, root);
   Statement shard(store.db(),
@@ -221,7 +291,6 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                   "WHERE r.shard = h.seq LIMIT 1) FROM shard h WHERE h.seq = ?");
   CLEARED_CHECK(shard.with(seq).next());
   out.samples = static_cast<uint32_t>(shard.integer(0));
-  out.verdict = check_samples(store, seq, root, out.samples);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
@@ -234,50 +303,49 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   if (deleted.with(seq).next()) {
     refuse(no("deleted", "shard " + root + " was deleted (" + deleted.text(0) + ")"));
   }
-  Statement sources(store.db(),
-                    "SELECT s.path, s.digest, s.status, c.verdict, c.id, p.key, "
-                    "c.seq IN (SELECT clip FROM conflicted_clip) "
-                    "FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = c.source "
+  Statement samples(store.db(),
+                    "SELECT p.key, p.digest, c.id, p.duration_us, p.size_bytes, c.source, "
+                    "c.verdict, c.seq IN (SELECT clip FROM conflicted_clip) "
+                    "FROM sample p JOIN clip c ON c.seq = p.clip "
                     "WHERE p.shard = ? ORDER BY p.position");
-  sources.with(seq);
-  // Each source once: a shard has many samples of one, mostly side by side, and a ledger may have
-  // thousands of licences.
-  std::map<std::string, SourceVerdict> verdicts;
-  std::string path, digest;
-  const SourceVerdict* source = nullptr;
+  RecordedLines lines;
+  JudgedSources sources(store, rights, act);
   uint32_t judged = 0;
-  for (; sources.next(); ++judged) {
-    if (source == nullptr || sources.view(1) != digest || sources.view(0) != path) {
-      path = sources.text(0);
-      digest = sources.text(1);
-      const auto [at, first] = verdicts.try_emplace(digest + path);
-      source = &at->second;
-      if (first) {
-        at->second = rights.judge_source(path, parse_digest(digest).value_or(Digest{}), act);
-        out.licences.insert(source->licences.begin(), source->licences.end());
-      }
-      if (out.parts.empty() || out.parts.back().first != source->licensor) {
-        out.parts.emplace_back(source->licensor, 0);
-      }
+  for (samples.with(seq); samples.next();) {
+    lines.add(samples.view(0), samples.view(1), samples.view(2), samples.view(3), samples.view(4));
+    const JudgedSources::Source* source = sources.find(samples.integer(5));
+    if (source == nullptr) continue;
+    ++judged;
+    const SourceVerdict& of_source = source->judged;
+    if (out.parts.empty() || out.parts.back().first != of_source.licensor) {
+      out.parts.emplace_back(of_source.licensor, 0);
     }
     ++out.parts.back().second;
     const auto refuse_sample = [&](const Verdict& verdict) {
-      refuse(no(verdict.rule, "sample " + sources.text(5) + " of shard " + root + " (" + path +
-                                  "): " + verdict.fact));
+      refuse(no(verdict.rule, "sample " + samples.text(0) + " of shard " + root + " (" +
+                                  source->path + "): " + verdict.fact));
     };
-    const auto findings = rights.findings_of(sources.view(4));
-    if (!source->verdict.cleared) {
-      refuse_sample(source->verdict);
+    const auto findings = rights.findings_of(samples.view(2));
+    if (!of_source.verdict.cleared) {
+      refuse_sample(of_source.verdict);
     } else if (!findings.empty()) {
-      const Digest of = parse_digest(digest).value_or(Digest{});
-      const Verdict verdict = rights.judge_source(path, of, act, {}, findings).verdict;
+      const Verdict verdict =
+          rights.judge_source(source->path, source->digest, act, {}, findings).verdict;
       if (!verdict.cleared) refuse_sample(verdict);
     }
-    if (sources.integer(6) != 0) {
+    if (samples.integer(7) != 0) {
       refuse_sample(no("title_conflict", "two licensors claim this footage"));
-    } else if (sources.view(2) != "kept" || sources.view(3) != "kept") {
-      refuse_sample(no("superseded_clip", "clip " + sources.text(4) + " is not kept"));
+    } else if (!source->kept || samples.view(6) != "kept") {
+      refuse_sample(no("superseded_clip", "clip " + samples.text(2) + " is not kept"));
     }
+  }
+  for (const auto& [source, its] : sources.all()) {
+    out.licences.insert(its.judged.licences.begin(), its.judged.licences.end());
+  }
+  // The samples as the ledger records them must add up to the root that names the shard.
+  if (lines.size() != out.samples || to_hex(lines.root()) != root) {
+    refuse(
+        no("shard_incomplete", "the samples recorded for shard " + root + " do not add up to it"));
   }
   if (judged != out.samples) {
     refuse(no("shard_incomplete", std::to_string(judged) + " of the " +
@@ -299,6 +367,24 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                 "shard " + root + " was to be deleted after " + last + ", by licence " + ref));
     }
   }
+  return out;
+}
+
+std::vector<ShardStanding> judge_shards(const Store& store, const Rights& rights,
+                                        std::span<const std::string> roots, const Act& act) {
+  std::vector<ShardStanding> out(roots.size());
+  const size_t parts = std::min(core_count(), roots.size());
+  const auto judge = [&](const Store& from, size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) out[i] = judge_shard(from, rights, roots[i], act);
+  };
+  if (parts <= 1) {
+    judge(store, 0, roots.size());
+    return out;
+  }
+  parallel_for(parts, [&](size_t part) {
+    const Store own(store.path(), Access::read);  // a connection serves one thread
+    judge(own, roots.size() * part / parts, roots.size() * (part + 1) / parts);
+  });
   return out;
 }
 

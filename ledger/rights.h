@@ -98,6 +98,9 @@ struct ShardStanding {
 };
 ShardStanding judge_shard(const Store& store, const Rights& rights, const std::string& root,
                           const Act& act);
+// The same of several, in their order, on all cores, each as the file has it when its turn comes.
+std::vector<ShardStanding> judge_shards(const Store& store, const Rights& rights,
+                                        std::span<const std::string> roots, const Act& act);
 
 // May these weights be released, or generate, as `act` says? Every source that they and the
 // checkpoints before them consumed must be allowed it and be claimed by one licensor, and no shard

@@ -1,6 +1,7 @@
 #include "ledger/base/bytes.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace cleared {
@@ -10,14 +11,24 @@ constexpr std::string_view kHexDigits = "0123456789abcdef";
 constexpr std::string_view kBase64Digits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+// By character what its digit is worth; 255: it is none.
+constexpr uint8_t kNoDigit = 255;
+constexpr std::array<uint8_t, 256> kHexValues = [] {
+  std::array<uint8_t, 256> out;
+  out.fill(kNoDigit);
+  for (size_t i = 0; i < kHexDigits.size(); ++i) {
+    out[static_cast<unsigned char>(kHexDigits[i])] = static_cast<uint8_t>(i);
+  }
+  return out;
+}();
+
 }  // namespace
 
 std::string to_hex(ByteView bytes) {
-  std::string out;
-  out.reserve(bytes.size() * 2);
-  for (std::byte b : bytes) {
-    out += kHexDigits[std::to_integer<size_t>(b >> 4)];
-    out += kHexDigits[std::to_integer<size_t>(b & std::byte{15})];
+  std::string out(bytes.size() * 2, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    out[2 * i] = kHexDigits[std::to_integer<size_t>(bytes[i] >> 4)];
+    out[2 * i + 1] = kHexDigits[std::to_integer<size_t>(bytes[i] & std::byte{15})];
   }
   return out;
 }
@@ -25,12 +36,14 @@ std::string to_hex(ByteView bytes) {
 std::optional<Digest> parse_digest(std::string_view hex) {
   Digest out;
   if (hex.size() != 2 * out.bytes.size()) return std::nullopt;
+  uint8_t all = 0;
   for (size_t i = 0; i < out.bytes.size(); ++i) {
-    const size_t high = kHexDigits.find(hex[2 * i]);
-    const size_t low = kHexDigits.find(hex[2 * i + 1]);
-    if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
+    const uint8_t high = kHexValues[static_cast<unsigned char>(hex[2 * i])];
+    const uint8_t low = kHexValues[static_cast<unsigned char>(hex[2 * i + 1])];
+    all |= high | low;
     out.bytes[i] = static_cast<std::byte>(high << 4 | low);
   }
+  if (all > 15) return std::nullopt;
   return out;
 }
 
