@@ -7,6 +7,7 @@
 #include "ledger/attestation.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/parallel.h"
 #include "ledger/digest.h"
 #include "ledger/disclosure.h"
 #include "ledger/licence.h"
@@ -203,41 +204,58 @@ class Verifier {
     return findings_.count() == before;
   }
 
-  // Documents, and that both parties of each had signed it when it was taken.
+  struct Document {
+    std::string digest, salt, note, ref, licensor, licensee, fields_root;
+    uint64_t seq = 0;
+    bool of_a_licence = false, erased = false;
+  };
+  std::vector<Document> documents() const {
+    Statement select(
+        db_,
+        "SELECT d.digest, d.salt, d.note, l.ref, l.licensor, l.licensee, l.fields_root, l.seq, "
+        "l.seq IN (SELECT licence FROM erasure) FROM document d "
+        "LEFT JOIN licence l ON l.document_digest = d.digest ORDER BY d.digest");
+    std::vector<Document> out;
+    while (select.next()) {
+      out.push_back({select.text(0), select.text(1), select.text(2), select.text(3), select.text(4),
+                     select.text(5), select.text(6), select.unsigned_integer(7),
+                     select.type(7) != ValueType::null, select.integer(8) != 0});
+    }
+    return out;
+  }
+
+  // That both parties had signed it when it was taken, and that it is what is on record.
+  void check_document(const Document& d) {
+    if (!d.of_a_licence) {
+      if (!findings_.any_doubt()) found("document " + d.digest, "belongs to no licence");
+      return;
+    }
+    const std::string where = record_name(d.seq) + " (" + d.ref + "), document.";
+    if (to_hex(document_digest(d.salt, d.note)) != d.digest) {
+      found(where + "note or document.salt", "were changed: they do not give the digest on record");
+      return;
+    }
+    findings_.guarded(where + "note", [&] {
+      const Note note = parse_note(d.note);
+      in_order_.authority.require(note, "licensor", d.licensor, d.seq, "it");
+      in_order_.authority.require(note, "licensee", d.licensee, d.seq, "it");
+      const LicenceText terms = parse_licence(note.text, "it", LicenceAge::recorded);
+      if (to_hex(fields_root(d.salt, terms)) != d.fields_root) {
+        found(record_name(d.seq) + " (" + d.ref + "), licence.fields_root",
+              "is not the root over the fields of its document");
+      }
+    });
+    if (d.erased) found(where + "note", "is still there, and its erasure is on record");
+  }
+
   void check_documents() {
     findings_.guarded("document", [&] {
-      Statement documents(
-          db_,
-          "SELECT d.digest, d.salt, d.note, l.seq, l.ref, l.licensor, l.licensee, l.fields_root, "
-          "l.seq IN (SELECT licence FROM erasure) FROM document d "
-          "LEFT JOIN licence l ON l.document_digest = d.digest ORDER BY d.digest");
-      while (documents.next()) {
-        const std::string digest = documents.text(0);
-        if (documents.type(3) == ValueType::null) {
-          if (!findings_.any_doubt()) found("document " + digest, "belongs to no licence");
-          continue;
-        }
-        const uint64_t seq = documents.unsigned_integer(3);
-        const std::string where = record_name(seq) + " (" + documents.text(4) + "), document.";
-        if (to_hex(document_digest(documents.text(1), documents.text(2))) != digest) {
-          found(where + "note or document.salt",
-                "were changed: they do not give the digest on record");
-          continue;
-        }
-        findings_.guarded(where + "note", [&] {
-          const Note note = parse_note(documents.text(2));
-          in_order_.authority.require(note, "licensor", documents.text(5), seq, "it");
-          in_order_.authority.require(note, "licensee", documents.text(6), seq, "it");
-          const LicenceText terms = parse_licence(note.text, "it", LicenceAge::recorded);
-          if (to_hex(fields_root(documents.text(1), terms)) != documents.text(7)) {
-            found(record_name(seq) + " (" + documents.text(4) + "), licence.fields_root",
-                  "is not the root over the fields of its document");
-          }
-        });
-        if (documents.integer(8) != 0) {
-          found(where + "note", "is still there, and its erasure is on record");
-        }
-      }
+      const auto kept = documents();
+      constexpr size_t kAtOnce = 16;
+      parallel_for((kept.size() + kAtOnce - 1) / kAtOnce, [&](size_t part) {
+        const size_t end = std::min(kept.size(), (part + 1) * kAtOnce);
+        for (size_t i = part * kAtOnce; i < end; ++i) check_document(kept[i]);
+      });
       Statement missing(db_,
                         "SELECT l.seq, l.ref FROM licence l WHERE l.document_digest NOT IN "
                         "(SELECT digest FROM document) AND l.seq NOT IN (SELECT licence FROM "
