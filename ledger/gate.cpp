@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <future>
 
 #include <sys/stat.h>
 
@@ -58,6 +59,29 @@ const std::string& ClearedSample::member(const std::string& extension) const {
   return found->second;
 }
 
+// The manifests in a folder by the root of their shard, and what is wrong with others.
+struct Gate::FoundManifests {
+  std::map<std::string, Manifest> by_root;
+  std::string unreadable;
+};
+
+Gate::FoundManifests Gate::read_manifests(const fs::path& folder) {
+  FoundManifests out;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const fs::path& path = entry.path();
+    if (path.extension() != ".manifest") continue;
+    try {
+      Digest root;
+      Manifest manifest = read_manifest(fs::path(path).replace_extension(), &root);
+      out.by_root.emplace(digest_name(root), std::move(manifest));
+    } catch (const Error& error) {
+      // It may be of a shard that this run has no business with; if not, it will be missing.
+      if (out.unreadable.size() < 500) out.unreadable += std::string("; ") + error.what();
+    }
+  }
+  return out;
+}
+
 Gate::Gate(const GateOptions& options) : Gate(options, std::nullopt) {}
 
 Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
@@ -65,12 +89,14 @@ Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
       as_of_us_(as_of_us),
       trust_(std::make_shared<const Trust>(read_trust(options.trust))),
       current_(std::make_shared<Current>()) {
+  // Manifests are hashed beside the signatures; none counts before the permit does.
+  auto manifests = std::async(std::launch::async, read_manifests, options.shards);
   auto [first, note] = read_permit(options.permit);
   check_permit(first, note);
   check_proofs(first);
   current_->now = &current_->all.emplace_back(std::move(first));
   if (options.leave_out) leave_out();
-  find_shards();
+  find_shards(manifests.get());
   if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
 }
 
@@ -162,21 +188,8 @@ void Gate::check_proofs(const Granted& granted) const {
   }
 }
 
-void Gate::find_shards() {
-  std::map<std::string, Manifest> by_root;
-  std::string unreadable;
-  for (const auto& entry : fs::directory_iterator(options_.shards)) {
-    const fs::path& path = entry.path();
-    if (path.extension() != ".manifest") continue;
-    try {
-      Digest root;
-      Manifest manifest = read_manifest(fs::path(path).replace_extension(), &root);
-      by_root.emplace(digest_name(root), std::move(manifest));
-    } catch (const Error& error) {
-      // It may be of a shard that this run has no business with; if not, it is missing below.
-      if (unreadable.size() < 500) unreadable += std::string("; ") + error.what();
-    }
-  }
+void Gate::find_shards(FoundManifests there) {
+  auto& [by_root, unreadable] = there;
   std::vector<Manifest> manifests;
   for (const auto& shard : permit().shard()) {
     if (is_left_out(shard)) {

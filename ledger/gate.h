@@ -214,7 +214,9 @@ class Gate {
   std::pair<Granted, Note> read_permit(const std::filesystem::path& path) const;
   void check_permit(const Granted& granted, const Note& note) const;
   void check_proofs(const Granted& granted) const;
-  void find_shards();
+  struct FoundManifests;
+  static FoundManifests read_manifests(const std::filesystem::path& folder);
+  void find_shards(FoundManifests there);
   void leave_out();
   bool is_left_out(const Permit::Shard& shard) const { return left_out_.contains(shard.root()); }
   Verdict check_time(const Granted& granted) const;

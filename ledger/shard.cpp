@@ -157,7 +157,7 @@ constexpr std::string_view kManifestTitle = "cleared shard manifest v1";
 constexpr size_t kEndBytes = 2 * kBlock;  // of a tar, after its last member
 
 // Lines handed to a thread at once: a complete subtree of the shard's tree.
-constexpr size_t kChunkLines = 1024;
+constexpr size_t kChunkLines = 128;
 
 // The root over lines, each with the newline that lies behind it.
 Digest lines_root(std::span<const std::string_view> lines) {

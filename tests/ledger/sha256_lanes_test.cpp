@@ -45,11 +45,15 @@ TEST(Sha256Lanes, GiveTheDigestsOfOneByOne) {
   }
   // As many as come, of lengths that end at different times.
   for (int round = 0; round < 200; ++round) {
-    std::vector<std::string> messages(random() % 9);
+    std::vector<std::string> messages(random() % 70);
     for (std::string& m : messages) m = message(random() % 400);
     expect_same(messages);
   }
   expect_same({message(70'000), "", message(65'535), message(1)});
+  // One that goes on when all others have ended.
+  std::vector<std::string> messages(40, message(65));
+  messages[7] = message(70'000);
+  expect_same(messages);
   expect_same({});
 }
 
