@@ -560,8 +560,10 @@ class Bench {
       }
     });
     const auto each_us = [](double seconds) { return seconds / kTimes * 1e6; };
+    // The goal is for a million; beyond two the map has more runs.
+    const auto goal = o_.records <= 1'000'000 ? kAtMost : Measured::Goal::none;
     table_.line(
-        {"proof of absence, the largest", static_cast<double>(largest), "bytes", kAtMost, 2048});
+        {"proof of absence, the largest", static_cast<double>(largest), "bytes", goal, 2048});
     table_.line({"  to check against a root", each_us(checking), "us", kAtMost, 50});
     table_.line({"  as a file, with signed head", static_cast<double>(largest_file), "bytes"});
     table_.line({"  to read and check the file", each_us(checking_files), "us"});
