@@ -94,7 +94,7 @@ struct Places {
 };
 
 // One record of what a span consumed of a shard.
-struct Use {
+struct ShardUse {
   uint64_t shard = 0, record = 0;
   size_t span = 0;  // index into the spans
   Eaten sum;
@@ -132,8 +132,8 @@ class Books {
 
   // Shard by shard, so that what a shard holds is looked up once.
   void count() {
-    const std::vector<Use> uses = read_uses();
-    std::vector<std::span<const Use>> shards;
+    const std::vector<ShardUse> uses = read_uses();
+    std::vector<std::span<const ShardUse>> shards;
     for (size_t i = 0, end = 0; i < uses.size(); i = end) {
       for (end = i; end < uses.size() && uses[end].shard == uses[i].shard;) ++end;
       shards.emplace_back(uses.data() + i, end - i);
@@ -259,10 +259,10 @@ class Books {
   }
 
   // By shard; those of spans that count.
-  std::vector<Use> read_uses() const {
+  std::vector<ShardUse> read_uses() const {
     std::unordered_map<uint64_t, size_t> span_of_receipt;
     for (size_t i = 0; i < spans_.size(); ++i) span_of_receipt.emplace(spans_[i].receipt, i);
-    std::vector<Use> out;
+    std::vector<ShardUse> out;
     Statement select(store_.db(),
                      "SELECT shard, receipt, seq, passes, sample_us FROM consumed_shard "
                      "ORDER BY shard");
@@ -295,13 +295,13 @@ class Books {
   }
 
   // On a thread of its own.
-  UsedBy count_shards(std::span<const std::span<const Use>> shards) const {
+  UsedBy count_shards(std::span<const std::span<const ShardUse>> shards) const {
     ShardReader reader(store_);
     UsedBy out;
     for (const auto& uses : shards) {
       const Places places = read_places(reader, uses[0].shard);
       if (const auto owner = owner_of(places)) {
-        for (const Use& use : uses) {
+        for (const ShardUse& use : uses) {
           const Span1& span = spans_[use.span];
           add(lines_[*owner].at(span.checkpoint), span, use.sum, out);
         }
@@ -325,7 +325,7 @@ class Books {
     return told ? std::nullopt : std::optional(line);
   }
 
-  void count_each(ShardReader& reader, const Places& places, std::span<const Use> uses,
+  void count_each(ShardReader& reader, const Places& places, std::span<const ShardUse> uses,
                   UsedBy& out) const {
     std::map<size_t, std::vector<size_t>> of_line;  // places
     for (size_t i = 0; i < places.at.size(); ++i) {
@@ -333,7 +333,7 @@ class Books {
     }
     std::map<const Version*, std::vector<uint64_t>> told;  // passes by place
     std::vector<uint64_t> passes;
-    for (const Use& use : uses) {
+    for (const ShardUse& use : uses) {
       read_passes(reader, use, passes, places.at.size());
       const Span1& span = spans_[use.span];
       for (const auto& [line, mine] : of_line) {
@@ -357,7 +357,7 @@ class Books {
     }
   }
 
-  void read_passes(ShardReader& reader, const Use& use, std::vector<uint64_t>& passes,
+  void read_passes(ShardReader& reader, const ShardUse& use, std::vector<uint64_t>& passes,
                    size_t places) const {
     passes.assign(places, 0);
     reader.each.with(use.record).next();

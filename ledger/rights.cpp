@@ -8,6 +8,7 @@
 #include "ledger/base/error.h"
 #include "ledger/base/parallel.h"
 #include "ledger/digest.h"
+#include "ledger/extraction.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
@@ -446,10 +447,22 @@ std::vector<Foreign> foreign_of(const Store& store, uint64_t checkpoint) {
   return out;
 }
 
+// Their digest, and how many clips they consumed.
+std::pair<std::string, uint64_t> weights_of(const Store& store, uint64_t checkpoint) {
+  Statement digest(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
+  CLEARED_CHECK(digest.with(checkpoint).next());
+  Statement clips(store.db(), std::string(kEaten) +
+                                  "SELECT COUNT(DISTINCT p.clip) FROM eaten e "
+                                  "JOIN sample p ON p.seq = e.sample");
+  CLEARED_CHECK(clips.with(checkpoint).next());
+  return {digest.text(0), clips.unsigned_integer(0)};
+}
+
 }  // namespace
 
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act, uint32_t worst_foreign) {
+                                    const Act& act, uint32_t worst_foreign,
+                                    const std::optional<ExtractionTest>& extraction) {
   CheckpointStanding out;
   out.verdict = judge_line_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
@@ -508,6 +521,11 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
   }
   for (const std::string& ref : out.licences) {
     const LicenceText* terms = rights.terms_of(ref);
+    if (terms != nullptr && limits_memorisation(*terms, act.use)) {
+      const auto [weights, eaten] = weights_of(store, seq);
+      const Verdict verdict = judge_extraction(*terms, weights, eaten, extraction);
+      if (!verdict.cleared) refuse(verdict);
+    }
     const std::string last = terms == nullptr ? "" : last_day_of(*terms, act.use);
     if (!last.empty() && (out.last_day.empty() || last < out.last_day)) out.last_day = last;
   }

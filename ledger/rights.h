@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -113,8 +114,9 @@ struct CheckpointStanding {
   std::string last_day;            // on which the terms allow it; empty: they set none
 };
 // `worst_foreign` is the worst contact class of foreign weights allowed, a Foreign::Contact; 0:
-// none.
+// none. `extraction` is the test of these weights that a licence may ask for.
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act, uint32_t worst_foreign = 0);
+                                    const Act& act, uint32_t worst_foreign = 0,
+                                    const std::optional<ExtractionTest>& extraction = {});
 
 }  // namespace cleared::ledger

@@ -85,6 +85,14 @@ constexpr GateRule kRules[] = {
      "Where the licence says that nobody is seen or heard: did a person look at each clip in which "
      "a detector found a face or speech?",
      "detectors, reviews", "`ledger review`"},
+    {RuleStage::limits, "memorisation_untested",
+     "Where weights go out or generate for sale, and a licence limits memorisation: did a trainer "
+     "sign an [extraction test](formats/extraction.md) of these very weights, of 16 clips or more, "
+     "against all that they consumed?",
+     "`limits.memorisation_max`, the test", "`train eval --extraction`, then `--extraction`"},
+    {RuleStage::limits, "memorisation_exceeded",
+     "Did no larger part of its clips come as near to the footage as a copy?",
+     "`limits.memorisation_max`, the test", "other weights; or agree on it"},
     {RuleStage::limits, "share_exceeded",
      "Does each licensor keep within its share, in every epoch and over the run?",
      "`limits.max_share`", "more footage of others"},
@@ -206,7 +214,7 @@ constexpr std::string_view kAfter = R"(
 | the start of a run, on every rank | `train` | the permit, from it and public keys alone | on record, through the outbox |
 | every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |
 | every sample, before it is decoded | `train` | its digest, its passes | on record, through the outbox |
-| release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed | on record, with the checkpoint's digest |
+| release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed, and the extraction test that a licence asks for | on record, with the checkpoint's digest |
 | clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit | as at its start |
 | clips of `train eval` | `train eval` | GENERATE_INTERNAL in the permit | it makes none, and says so |
 | sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |

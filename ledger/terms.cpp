@@ -44,23 +44,21 @@ bool may_use(const Allows& allows, Use use) {
   return std::find(allows.use().begin(), allows.use().end(), use) != allows.use().end();
 }
 
-std::string number(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
-}
-
 void explain_limits(const Limits& limits, std::vector<std::string>& out) {
   if (limits.has_max_passes())
     out.push_back("Each sample may be consumed at most " + std::to_string(limits.max_passes()) +
                   " times, by all runs of a model line together.");
   if (limits.has_max_share())
-    out.push_back("The licensor's footage may be at most " + number(limits.max_share() * 100) +
-                  " % of a run's sample-seconds.");
+    out.push_back("The licensor's footage may be at most " +
+                  short_number(limits.max_share() * 100) + " % of a run's sample-seconds.");
   if (limits.has_max_height_px())
     out.push_back("Frames may be at most " + std::to_string(limits.max_height_px()) +
                   " pixels high.");
+  if (limits.has_memorisation_max())
+    out.push_back(
+        "Weights may be released, or generate for sale, only where a signed test of them "
+        "gave back the footage in at most " +
+        short_number(limits.memorisation_max() * 100) + " % of clips.");
 }
 
 void explain_clearances(const Clearances& c, std::vector<std::string>& out) {
@@ -96,7 +94,6 @@ std::vector<std::string> only_recorded(const LicenceText& terms) {
   add(may_use(terms.allows(), EMBED), "allows.use EMBED");
   add(may_use(terms.allows(), EVALUATE), "allows.use EVALUATE");
   add(terms.allows().has_successors(), "allows.successors");
-  add(limits.has_memorisation_max(), "limits.memorisation_max");
   add(limits.has_similarity_max(), "limits.similarity_max");
   add(output.has_likeness(), "output.likeness");
   add(output.has_scene_recreation(), "output.scene_recreation");
@@ -185,6 +182,13 @@ Effect effect_on(const std::string& path, const std::vector<std::string>& before
 }
 
 }  // namespace
+
+std::string short_number(double value) {
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
 
 std::vector<std::string> explain_licence(const LicenceText& terms) {
   const Licence& l = terms.licence();

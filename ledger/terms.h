@@ -18,6 +18,9 @@ std::vector<std::string> explain_licence(const LicenceText& terms);
 // valid; one that is not does not get so far.
 std::vector<std::string> warn_of(const LicenceText& terms, std::string_view day);
 
+// "0.25", "3": without zeros at the end.
+std::string short_number(double value);
+
 // One field that differs between two versions.
 struct TermChange {
   std::string path;           // "allows.use", "limits.max_passes"

@@ -14,6 +14,7 @@
 #include "ledger/base/file.h"
 #include "ledger/coverage.h"
 #include "ledger/digest.h"
+#include "ledger/extraction.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
@@ -35,7 +36,7 @@ namespace {
 
 struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
-  std::string key, out, trust, foreign;
+  std::string key, out, trust, foreign, extraction;
   uint64_t hours = 24;
   bool json = false, markdown = false, dry_run = false, draft = false;
 };
@@ -277,6 +278,11 @@ std::string checkpoint_digest(const Store& store, uint64_t seq) {
   return select.text(0);
 }
 
+std::optional<ExtractionTest> extraction_of(const Store& store, const std::string& path) {
+  if (path.empty()) return {};
+  return read_extraction(path, store.authority(), store.size());
+}
+
 // The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
 void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
                    const CheckpointStanding& standing) {
@@ -306,8 +312,9 @@ int release(const RightsOptions& o) {
   purpose.set_model(o.model);
   purpose.set_field_of_use(o.field);
   purpose.set_compute_territory(o.at.empty() ? o.territory : o.at);
-  const CheckpointStanding standing = judge_checkpoint(
-      store, Rights(store), seq, Act{use, 0, &purpose, o.territory}, parse_contact(o.foreign));
+  const CheckpointStanding standing =
+      judge_checkpoint(store, Rights(store), seq, Act{use, 0, &purpose, o.territory},
+                       parse_contact(o.foreign), extraction_of(store, o.extraction));
   const Verdict& verdict = standing.verdict;
   if (verdict.cleared) {
     std::printf("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
@@ -464,6 +471,8 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_flag("--draft", o->draft, "write --out for others to sign, as the policy asks");
   let_go->add_option("--foreign", o->foreign,
                      "worst contact class of foreign weights to let go (default: none)");
+  let_go->add_option("--extraction", o->extraction,
+                     "the signed extraction test of these weights, where a licence asks for one");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
 
   CLI::App* not_this =

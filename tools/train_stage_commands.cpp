@@ -7,6 +7,13 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+#include "ledger/key.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
+#include "ledger/textproto.h"
 #include "tools/cli.h"
 #include "tools/train_output.h"
 #include "train/data/config.h"
@@ -25,6 +32,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   train::EncodeOptions encode;
   train::EvaluateOptions eval;
+  std::string extraction, key;
   std::filesystem::path config;
   int ranks = 1;
   int threads = 1;
@@ -163,7 +171,34 @@ Json json_of(const std::optional<double>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+// What a licence that limits memorisation asks for at release (ledger/extraction.h).
+void write_extraction(const train::EvaluateReport& report, const std::string& path,
+                      const ledger::SignerKey& key) {
+  if (report.nearest.empty()) {
+    throw Error(Errc::usage, "eval: --extraction is a test of clips, and none was made");
+  }
+  ledger::ExtractionText text;
+  ledger::ExtractionTest& test = *text.mutable_extraction();
+  test.set_weights(report.weights);
+  test.set_at(format_time(now_us()));
+  test.set_clips(report.nearest.size());
+  test.set_copies(static_cast<uint64_t>(
+      std::count_if(report.nearest.begin(), report.nearest.end(),
+                    [](const auto& clip) { return clip.distance <= train::kCopyDistance; })));
+  test.set_copy_bits(train::kCopyDistance);
+  test.set_compared(report.compared);
+  test.set_consumed(report.consumed);
+  ledger::Note note{ledger::format_textproto(text), {}};
+  ledger::add_signature(note, key);
+  write_file(path, ledger::format_note(note));
+}
+
 int do_eval(Options& options) {
+  if (options.extraction.empty() != options.key.empty()) {
+    throw Error(Errc::usage, "eval: --key signs what --extraction writes; give both or neither");
+  }
+  std::optional<ledger::SignerKey> key;
+  if (!options.key.empty()) key = ledger::read_signer_key(options.key);
   Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
     options.eval.progress = [&](const std::string& what, uint64_t done, uint64_t all) {
@@ -171,6 +206,7 @@ int do_eval(Options& options) {
     };
   }
   const train::EvaluateReport report = train::evaluate(options.eval);
+  if (key) write_extraction(report, options.extraction, *key);
   if (options.json) {
     Json loss = Json::array(), nearest = Json::array();
     for (const auto& at : report.by_time) {
@@ -303,7 +339,12 @@ Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   eval->add_option("--nearest", o->eval.nearest,
                    "samples to compare clips with beside them, at most")
       ->capture_default_str();
-  eval->add_option("--clips", o->eval.clips, "to make, at most")->capture_default_str();
+  eval->add_option("--clips", o->eval.clips, "to make, from captions in turn")
+      ->capture_default_str();
+  eval->add_option("--extraction", o->extraction,
+                   "write how many clips are as near as a copy, for `ledger release --extraction`: "
+                   "of 16 clips or more, and a --nearest that is all that the run consumed");
+  eval->add_option("--key", o->key, "trainer's private key, to sign --extraction with");
   eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
   eval->add_option("--ema", o->eval.ema, "which average, by its decay (default: the first)");
 

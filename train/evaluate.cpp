@@ -73,6 +73,7 @@ class Evaluation {
   EvaluateReport run() {
     const at::NoGradGuard no_grad;
     report_.run = checkpoint_.state.run();
+    report_.weights = checkpoint_.state.weights();
     report_.step = checkpoint_.state.step();
     report_.consumed = checkpoint_.text.totals.size();
     measure_samples();
@@ -198,9 +199,10 @@ class Evaluation {
   }
 
   void measure_clips() {
-    const uint64_t count = std::min<uint64_t>(options_.clips, captions_.size());
+    const uint64_t count = captions_.empty() ? 0 : options_.clips;
     auto caption = captions_.begin();
     for (uint64_t i = 0; i < count; ++i, ++caption) {
+      if (caption == captions_.end()) caption = captions_.begin();
       GenerateOptions options = preview_options(loaded_.config);
       options.caption = *caption;
       options.seed = options_.seed + i;

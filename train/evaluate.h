@@ -25,7 +25,7 @@ struct EvaluateOptions {
   std::filesystem::path curate;  // program that decodes
   uint64_t samples = 64;         // at most, evenly spread over the permit's
   uint64_t nearest = 4096;       // that clips are compared with beside those, at most
-  uint64_t clips = 4;            // at most, generated from as many captions
+  uint64_t clips = 4;            // to make, from the captions of the samples in turn
   uint64_t seed = 0;             // of noise
   std::optional<double> ema;     // which of the averages, by its decay; else the first
   int threads = 1;
@@ -49,6 +49,7 @@ struct Nearest {
 
 struct EvaluateReport {
   std::string run;
+  std::string weights;  // digest of the checkpoint's
   uint64_t step = 0;
   uint64_t seen = 0;      // samples measured that the run consumed
   uint64_t held_out = 0;  // and that it did not

@@ -203,7 +203,7 @@ TEST(Terms, ThatNothingAsksAreWarnedOfAndOnThePage) {
        warn_of(parse_licence(full_licence_text(), "a"), "2026-01-01")) {
     if (is_only_recorded(warning)) terms.push_back(warning.substr(0, warning.find(" is only")));
   }
-  ASSERT_THAT(terms, testing::Contains("limits.memorisation_max"));
+  ASSERT_THAT(terms, testing::Contains("limits.similarity_max"));
   for (const std::string& term : terms) {
     EXPECT_NE(page.find("`" + term + "`", table), std::string::npos) << term;
   }
@@ -236,7 +236,7 @@ TEST(Terms, WhatIsWarnedOf) {
   for (const Case& c : cases) {
     auto warnings = warn_of(parse_licence(replaced(full_licence_text(), c.from, c.to), "a"), c.day);
     const auto asked = std::remove_if(warnings.begin(), warnings.end(), is_only_recorded);
-    EXPECT_EQ(warnings.end() - asked, 13);
+    EXPECT_EQ(warnings.end() - asked, 12);
     warnings.erase(asked, warnings.end());
     if (*c.warning == '\0') {
       EXPECT_TRUE(warnings.empty()) << warnings[0];
