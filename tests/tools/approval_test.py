@@ -102,11 +102,11 @@ class TwoApprovers(unittest.TestCase):
             self.ledger("sign", out, "--key", f"keys/{signer}.key")
         return out
 
-    def make_ledger(self):
+    def make_ledger(self, terms=LICENCE):
         pubs = [self.key(n, r) for n, r in (("licensor", "licensor"), ("studio", "licensee"), ("ann", "approver"), ("bob", "approver"))]
         self.ledger("init", self.db, "--origin", "test.example/ledger")
         self.ledger("append", self.db, *pubs)
-        (self.folder / "terms").write_text(LICENCE, encoding="utf-8")
+        (self.folder / "terms").write_text(terms, encoding="utf-8")
         self.ledger("sign", "terms", "--key", "keys/licensor.key", "--out", "a.licence")
         self.ledger("sign", "a.licence", "--key", "keys/studio.key")
         self.ledger("append", self.db, "a.licence")
@@ -130,9 +130,9 @@ class TwoApprovers(unittest.TestCase):
         path.write_text("".join(f"need {need}\n" for need in needs) + "".join(lines), encoding="utf-8")
         return path
 
-    def make_weights(self):
+    def make_weights(self, terms=LICENCE):
         """Digest of weights that consumed the shard."""
-        self.make_ledger()
+        self.make_ledger(terms)
         self.ledger("append", self.db, self.key("trainer", "trainer"))
         self.ledger("approve", self.db, "--all", "--key", "keys/ann.key")
         self.ledger("permit", self.db, "--run", CONFIG, "--key", "keys/ann.key", "--out", "run.permit")
@@ -168,6 +168,26 @@ class TwoApprovers(unittest.TestCase):
         self.release(weights, "--key", "keys/ann.key", "--out", "b.release", code=77, says="2 different names of role approver")
         self.release(weights, "--key", "keys/ann.key", "--out", "b.release", "--draft", says="to be signed by others")
         self.ledger("sign", "b.release", "--key", "keys/bob.key")
+
+    def test_weights_go_out_only_with_the_test_that_a_licence_asks_for(self):
+        weights = self.make_weights(LICENCE.replace("compute_territory", 'release_territory: ["US"] compute_territory') + "limits { memorisation_max: 0.1 }\n")
+        out = ("--use", "RELEASE_WEIGHTS")
+        self.release(weights, *out, code=3, says="memorisation_untested: TEST-1@1 limits copies at release to 10 % of clips, and nobody tested")
+        self.release(weights, "--use", "GENERATE_INTERNAL", says="yes, by 1 licence")  # with which the test is made
+
+        def tested(key="trainer", copies=1, of=weights):
+            text = f'extraction {{ weights: "sha256:{of}" at: "2026-11-28T01:02:03Z" clips: 16 copies: {copies} copy_bits: 31 compared: 5 consumed: 5 }}\n'
+            (self.folder / "test.txt").write_text(text, encoding="utf-8")
+            (self.folder / "a.extraction").unlink(missing_ok=True)
+            self.ledger("sign", "test.txt", "--key", f"keys/{key}.key", "--out", "a.extraction")
+            return ("--extraction", "a.extraction")
+
+        self.release(weights, *out, *tested(), says="yes, by 1 licence")
+        self.release(weights, *out, *tested(copies=2), code=3, says="memorisation_exceeded")
+        self.release(weights, *out, *tested(of="0" * 64), code=3, says="memorisation_untested")
+        self.release(weights, *out, *tested(key="ann"), code=77, says="not signed by any trainer")
+        self.release(weights, *out, "--extraction", "keys/ann.pub", code=65)
+        self.ledger("why-not", self.db, weights, says="memorisation")
 
     def test_a_run_says_that_it_trains(self):
         self.make_ledger()
