@@ -476,7 +476,7 @@ class BadInput(unittest.TestCase):
             world.deliver("odd_size.webm", (DATA / "odd_size.webm").read_bytes())
             world.must(*ingest(world))
             for command in ([LEDGER, "status", world.db], [LEDGER, "verify", world.db], [LEDGER, "--help"],
-                            [LEDGER, "query", world.db, "SELECT * FROM record", "--csv"],
+                            [LEDGER, "query", world.db, "--sql", "SELECT * FROM record", "--csv"],
                             [LEDGER, "licence", "check", world.path("licence.licence")], [CURATE, "--help"],
                             [CURATE, "status", "--ledger", world.db], ingest(world)):
                 with open("/dev/full", "wb") as full:
