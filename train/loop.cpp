@@ -209,8 +209,8 @@ std::string Training::why_no_preview() const {
   const auto learned_from = [&](const std::string& what, const Totals& totals) -> std::string {
     const uint64_t clips = count_unpermitted(*gate_, totals);
     if (clips == 0) return "";
-    return what + " learned from " + std::to_string(clips) +
-           " clips that are not in the permit: training goes on, and shows nothing of it";
+    return what + " learned from clips that are not in the permit (" + std::to_string(clips) +
+           "): training goes on, and shows nothing of it";
   };
   const std::string own = learned_from(position_.resumed_from.string(), position_.totals);
   if (!own.empty() || !state_.has_vae() || !config_.has_preview()) return own;
