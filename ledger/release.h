@@ -15,7 +15,7 @@ struct ReleaseOptions {
   std::filesystem::path
       trust;  // ledger/trust.h; as many approvers must have signed as a permit needs
   std::filesystem::path notices;  // folder of signed revocations; must exist
-  Digest weights;                 // of the file that is used
+  Digest weights = {};            // of the file that is used
   Use use = GENERATE_INTERNAL;
   std::vector<std::string> foreign = {};  // digests of foreign weights that the checkpoint names
 };

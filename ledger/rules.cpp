@@ -215,9 +215,8 @@ constexpr std::string_view kAfter = R"(
 | every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |
 | every sample, before it is decoded | `train` | its digest, its passes | on record, through the outbox |
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed, and the extraction test that a licence asks for | on record, with the checkpoint's digest |
-| clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit | as at its start |
-| clips of `train eval` | `train eval` | GENERATE_INTERNAL in the permit | it makes none, and says so |
-| sampling | `train sample` | the release that `ledger release --out` signed, for these weights, now; the notices | exit code 3 |
+| clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit, and again before each clip and at each step of one | there is no clip |
+| sampling, and clips of `train eval` | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
 
 `curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
 )";

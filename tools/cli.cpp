@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <iostream>
 
 #include <google/protobuf/stubs/logging.h>
 
@@ -42,11 +43,27 @@ std::string text_problem(const std::string& text) {
   return is_utf8(text) ? "" : "is not UTF-8";
 }
 
+namespace {
+
+// What was answered and reached nobody, for the disk is full, was not answered.
+int with_output_written(const char* program, int code) {
+  const bool flushed = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if ((flushed && std::cout.flush().good()) || (code != exit_ok && code != exit_partial))
+    return code;
+  std::fprintf(
+      stderr,
+      "%s: stdout: not all of it could be written: its disk is full, or its reader is gone\n",
+      program);
+  return exit_io;
+}
+
+}  // namespace
+
 int run_main(const char* program, const std::function<int()>& body) noexcept {
   // What protobuf has to say reaches the reader through our own errors, with the file's name.
   google::protobuf::SetLogHandler(nullptr);
   try {
-    return body();
+    return with_output_written(program, body());
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: %s\n", program, printable(error.what()).c_str());
     return exit_of(error.code());

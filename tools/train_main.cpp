@@ -184,6 +184,11 @@ int do_check(const Options& options, bool read_samples) {
 // Ends after the step that is under way, with a checkpoint. A second Ctrl-C ends at once; SIGTERM
 // may come twice, for timeout(1) and some schedulers tell a process and then its group.
 void stop_on_signals() {
+  // Whoever read what it says may go (`| head -1`): training goes on.
+  struct sigaction unread {};
+  unread.sa_handler = [](int) {};
+  unread.sa_flags = SA_RESTART;
+  ::sigaction(SIGPIPE, &unread, nullptr);
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = true; };
   stop.sa_flags = SA_RESTART;

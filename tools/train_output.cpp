@@ -1,5 +1,8 @@
 #include "tools/train_output.h"
 
+#include <cerrno>
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -7,9 +10,19 @@
 
 namespace cleared::tools {
 
+namespace {
+
+// A reader that goes away (`| head -1`) ends no training: what is left to say is for nobody.
+void flush() {
+  if (std::fflush(stdout) == 0 || errno != EPIPE) return;
+  [[maybe_unused]] const std::FILE* nowhere = std::freopen("/dev/null", "w", stdout);
+}
+
+}  // namespace
+
 void print(const nlohmann::ordered_json& json) {
   std::printf("%s\n", json.dump().c_str());
-  std::fflush(stdout);
+  flush();
 }
 
 Lines::Lines(bool json, bool quiet)
@@ -17,14 +30,14 @@ Lines::Lines(bool json, bool quiet)
 
 void Lines::passing(const std::string& text) {
   std::printf("\r\033[K%s", text.c_str());
-  std::fflush(stdout);
+  flush();
   open_ = true;
 }
 
 void Lines::lasting(const std::string& text) {
   if (quiet_ || json_) return;
   std::printf("%s%s\n", open_ ? "\r\033[K" : "", text.c_str());
-  std::fflush(stdout);
+  flush();
   open_ = false;
 }
 

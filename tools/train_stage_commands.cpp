@@ -175,7 +175,9 @@ Json json_of(const std::optional<double>& value) {
 void write_extraction(const train::EvaluateReport& report, const std::string& path,
                       const ledger::SignerKey& key) {
   if (report.nearest.empty()) {
-    throw Error(Errc::usage, "eval: --extraction is a test of clips, and none was made");
+    throw Error(
+        Errc::usage,
+        "eval: --extraction is a test of clips, and none was made: give --release, and --clips");
   }
   ledger::ExtractionText text;
   ledger::ExtractionTest& test = *text.mutable_extraction();
@@ -228,7 +230,6 @@ int do_eval(Options& options) {
            {"held_out", report.held_out},
            {"loss_by_time", loss},
            {"psnr_db", report.psnr_db},
-           {"may_generate", report.may_generate},
            {"frames", report.frames},
            {"compared", report.compared},
            {"consumed", report.consumed},
@@ -247,9 +248,8 @@ int do_eval(Options& options) {
                        shown(at.held_out, at.held_out_db).c_str()));
   }
   if (report.psnr_db > 0) lines.lasting(text("codec: %.1f dB", report.psnr_db));
-  if (!report.may_generate && options.eval.clips > 0) {
-    lines.lasting(
-        "no clips were made: the permit does not say GENERATE_INTERNAL (docs/training.md)");
+  if (options.eval.release.empty() && options.eval.clips > 0) {
+    lines.lasting("no clips were made: give the weights' release (ledger release) with --release");
   }
   if (!report.nearest.empty()) {
     lines.lasting(text("clips, compared with %llu of the %llu samples it consumed:",
@@ -330,11 +330,14 @@ Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
       "measure a checkpoint: loss by time, the codec, and how near its clips are to footage");
   eval->footer(R"(Example:
   train eval --checkpoint runs/nano/step-000480 --permit eval.permit --trust eval.trust \
-             --shards shards --notices notices
+             --shards shards --notices notices --release nano.release
 
 Samples that the permit lists and the run never consumed are the held-out ones.
 Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
+  eval->add_option("--release", o->eval.release,
+                   "the gate's yes for clips of these weights: `ledger release --out`; none: no "
+                   "clips are made");
   eval->add_option("--samples", o->eval.samples, "to measure, at most")->capture_default_str();
   eval->add_option("--nearest", o->eval.nearest,
                    "samples to compare clips with beside them, at most")

@@ -123,8 +123,10 @@ CheckpointTensors AutoencoderTrainee::tensors() const {
 }
 
 // The clip above what becomes of it.
-std::function<std::vector<Gif>()> AutoencoderTrainee::preview(CheckpointTensors copied) {
-  return [copied = std::move(copied), video = last_video_.clone(), &config = config_] {
+Preview AutoencoderTrainee::preview(CheckpointTensors copied) {
+  return [copied = std::move(copied), video = last_video_.clone(),
+          &config = config_](const AskGate& ask) {
+    ask();
     const TensorMap state =
         vae_codec_state(copied.ema, {copied.codec.at("mean"), copied.codec.at("square")});
     const auto codec = make_codec(config, state);

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "ledger/gate.h"
 #include "ledger/merkle.h"
@@ -157,6 +158,15 @@ void add_pass(Totals& totals, const ledger::Gate& gate, uint64_t sample) {
 
 void add_fit(Totals& totals, const ledger::Gate& gate, const FitSamples& fit) {
   for (const uint64_t sample : fit.all) add_pass(totals, gate, sample);
+}
+
+uint64_t count_unpermitted(const ledger::Gate& gate, const Totals& totals) {
+  std::set<Digest> permitted, others;
+  for (const auto& sample : gate.samples()) permitted.insert(sample.clip);
+  for (const auto& [sample, total] : totals) {
+    if (!permitted.contains(total.clip)) others.insert(total.clip);
+  }
+  return others.size();
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,

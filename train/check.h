@@ -60,6 +60,9 @@ void add_pass(Totals& totals, const ledger::Gate& gate, uint64_t sample);
 // One of each that is read before the first step.
 void add_fit(Totals& totals, const ledger::Gate& gate, const FitSamples& fit);
 
+// Clips of `totals` of which the gate permits no sample.
+uint64_t count_unpermitted(const ledger::Gate& gate, const Totals& totals);
+
 // By sample, the passes of its clip but for those that `order` counts for the sample itself: what
 // was consumed before `order` began, from totals at `step`, and what other samples of the clip, as
 // its latent is one, will have been consumed at `end_step`. To be added to what the order has

@@ -60,6 +60,21 @@ ReceiptFacts receipt_facts(const State& state, const Digest& weights) {
   return facts;
 }
 
+// What a release is asked about is the state's word, and the state is a text of its own, which
+// anyone can write: it must be that of the bytes that will be used.
+void check_word_on_weights(const fs::path& folder, const Checkpoint& checkpoint) {
+  const auto same = [&](const char* what, const std::string& state, const std::string& weights) {
+    if (state == weights) return;
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": state.textproto says ", what, " ",
+                state, ", and ", kWeights, " is of ", weights,
+                ": it is not what a run wrote; get the folder again");
+  };
+  same("weights", checkpoint.state.weights(), ledger::digest_name(checkpoint.weights));
+  const auto foreign = checkpoint.weights_metadata.find("foreign_weights");
+  same("foreign weights", foreign_names(checkpoint.state),
+       foreign == checkpoint.weights_metadata.end() ? "none" : foreign->second);
+}
+
 }  // namespace
 
 Metadata weights_metadata(const State& state, const Span& span) {
@@ -188,7 +203,9 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   const std::set<std::string> used = {kWeights, kOptimiser, "config.textproto", "state.textproto",
                                       "totals.txt"};
   std::map<std::string, std::string> files;
+  Checkpoint checkpoint;
   for (const FileDigest& file : listed_files(folder)) {
+    if (file.name == kWeights) checkpoint.weights = file.digest;
     if (used.contains(file.name)) {
       std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
       check_digest(folder, file, ledger::sha256(bytes));
@@ -202,7 +219,6 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   }
   if (!trusted.empty()) verify_statement(folder, trusted);
 
-  Checkpoint checkpoint;
   const auto path = [&](const char* name) { return (folder / name).string(); };
   const auto tensors = [&](const char* name) {
     return parse_safetensors(std::make_shared<const std::string>(std::move(files[name])),
@@ -222,6 +238,7 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   checkpoint.tensors.optimiser = std::move(optimiser.tensors);
   checkpoint.weights_metadata = std::move(weights.metadata);
   checkpoint.optimiser_metadata = std::move(optimiser.metadata);
+  check_word_on_weights(folder, checkpoint);
   return checkpoint;
 }
 

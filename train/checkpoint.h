@@ -82,7 +82,8 @@ Metadata weights_metadata(const State& state, const Span& span);
 Metadata optimiser_metadata();
 
 struct Checkpoint {
-  State state;
+  State state;     // its word on weights and foreign weights is that of the weights file
+  Digest weights;  // of that file
   CheckpointTensors tensors;
   CheckpointText text;
   Metadata weights_metadata, optimiser_metadata;

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/bundle.h"
 #include "ledger/digest.h"
@@ -17,6 +18,7 @@
 #include "train/codec.h"
 #include "train/data/config.h"
 #include "train/data/loader.h"
+#include "train/foreign.h"
 #include "train/latent.h"
 #include "train/model/klt.h"
 #include "train/model/machine.h"
@@ -28,14 +30,18 @@ namespace cleared::train {
 namespace fs = std::filesystem;
 namespace {
 
+// How the `json` of a latent begins: its codec, and the shard it was made from.
+std::string derived_from(const std::string& shard, const std::string& codec) {
+  return "{\"codec\":\"" + codec + "\",\"derived_from\":{\"shard\":\"" + shard + "\",";
+}
+
 // What the sample was made from, around what its source said of itself.
 std::string derived_json(const ledger::Permit::Shard& shard, const ledger::ClearedSample& sample,
                          const std::string& codec) {
   std::string source = sample.member("json");
   while (!source.empty() && source.back() == '\n') source.pop_back();
-  return "{\"codec\":\"" + codec + "\",\"derived_from\":{\"shard\":\"" + shard.root() +
-         "\",\"sample\":\"" + ledger::digest_name(sample.digest()) + "\"},\"source\":" + source +
-         "}\n";
+  return derived_from(shard.root(), codec) + "\"sample\":\"" +
+         ledger::digest_name(sample.digest()) + "\"},\"source\":" + source + "}\n";
 }
 
 class Encoding {
@@ -48,6 +54,9 @@ class Encoding {
         gate_(gate_options(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
         decoders_(decoder_options(options.curate, loaded_.config)) {
+    if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {
+      throw ledger::Refused(verdict);
+    }
     const TensorMap state = codec_of(checkpoint_.tensors, loaded_.config);
     codec_ = make_codec(loaded_.config, state);
     codec_->to(first_device());
@@ -82,12 +91,29 @@ class Encoding {
     const bool present = fs::exists(options_.out / (name + ".manifest"));
     if (present) ++report_.present;
     const ledger::Manifest manifest =
-        present ? ledger::read_manifest(options_.out / name) : make_shard(number, name, shard);
+        present ? read_shard(name, shard) : make_shard(number, name, shard);
     Digest root = ledger::shard_root(manifest);
     for (auto& fact : ledger::shard_facts(manifest, root)) facts_.push_back(std::move(fact));
     ++report_.shards;
     report_.samples += manifest.samples.size();
     report_.size_bytes += manifest.size_bytes;
+  }
+
+  // One that is there: shards are written whole, so its first sample says what all were made from.
+  ledger::Manifest read_shard(const std::string& name, const ledger::Permit::Shard& shard) const {
+    const fs::path path = options_.out / name;
+    ledger::Manifest manifest = ledger::read_manifest(path);
+    std::string json;
+    if (!manifest.samples.empty()) {
+      const ledger::ManifestSample& first = manifest.samples.front();
+      json =
+          ledger::parse_sample(read_range(path, first.offset, first.size_bytes), first.key)["json"];
+    }
+    if (!json.starts_with(derived_from(shard.root(), report_.codec))) {
+      throw Error(Errc::corrupt, "encode: ", path.string(), " is there and was not made of shard ",
+                  shard.root(), " by codec ", report_.codec, ": give another --out");
+    }
+    return manifest;
   }
 
   ledger::Manifest make_shard(size_t number, const std::string& name,

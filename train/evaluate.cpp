@@ -15,6 +15,7 @@
 #include "train/codec.h"
 #include "train/data/config.h"
 #include "train/data/loader.h"
+#include "train/foreign.h"
 #include "train/latent.h"
 #include "train/looks.h"
 #include "train/model/flow.h"
@@ -60,6 +61,10 @@ class Evaluation {
       throw Error(Errc::config, "eval: checkpoint ", options.checkpoint.string(),
                   " is of an autoencoder: train encode says how good that is");
     }
+    if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {
+      throw ledger::Refused(verdict);
+    }
+    if (makes_clips()) ask_for_clips();
     codec_ = make_codec(loaded_.config, checkpoint_.tensors.codec);
     codec_->to(device_);
     bpe_ = Bpe(read_pairs(checkpoint_.tensors.codec));
@@ -77,8 +82,7 @@ class Evaluation {
     report_.step = checkpoint_.state.step();
     report_.consumed = checkpoint_.text.totals.size();
     measure_samples();
-    report_.may_generate = may_generate(gate_.permit().purpose());
-    if (report_.may_generate && options_.clips > 0) {
+    if (makes_clips()) {
       remember_more();
       measure_clips();
     }
@@ -90,14 +94,27 @@ class Evaluation {
     if (options_.progress) options_.progress(what, done, all);
   }
 
+  bool makes_clips() const { return !options_.release.empty() && options_.clips > 0; }
+
+  // Like a step, all of it is refused from the moment that the permit no longer holds.
+  void ask() {
+    if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
+  }
+  void ask_for_clips() {
+    ask();
+    ask_release({.release = options_.release,
+                 .trust = options_.gate.trust,
+                 .notices = options_.gate.notices},
+                checkpoint_);
+  }
+
   void measure_samples() {
     const uint64_t all = gate_.samples().size(), count = std::min(options_.samples, all);
     Mean psnr;
     std::map<bool, std::vector<Errors>> by_kind;  // seen?
     for (auto seen : {true, false}) by_kind[seen].resize(std::size(kTimes));
     for (uint64_t i = 0; i < count; ++i) {
-      // Like a step, it is refused from the moment that the permit no longer holds.
-      if (const auto verdict = gate_.holds(); !verdict.cleared) throw ledger::Refused(verdict);
+      ask();
       const uint64_t sample = i * all / count;
       const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
@@ -189,6 +206,7 @@ class Evaluation {
     }
     const uint64_t count = std::min<uint64_t>(options_.nearest, more.size());
     for (uint64_t i = 0; i < count; ++i) {
+      ask();
       const uint64_t sample = more[i * more.size() / count];
       const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
@@ -206,6 +224,8 @@ class Evaluation {
       GenerateOptions options = preview_options(loaded_.config);
       options.caption = *caption;
       options.seed = options_.seed + i;
+      options.progress = [&](int) { ask_for_clips(); };
+      ask_for_clips();
       const Frames frames = to_frames(generate_video(*model_, *codec_, bpe_, options));
       Nearest nearest{.caption = *caption, .distance = 257, .frame = 0, .sample = ""};
       for_each_look(frames, loaded_.config, [&](uint32_t frame, const Look& look) {

@@ -1,8 +1,9 @@
 // What a checkpoint has learned, in three measures: loss by time on samples it consumed and on
 // samples it did not, and how near the clip is that one step leads to; how much of the picture the
-// codec keeps, and how near its own clips come to the nearest frame of the footage. Samples of the
-// permit whose digest is not in the checkpoint's totals.txt are the held-out split: permit a shard
-// for `train eval` that no run was permitted.
+// codec keeps, and, with a release, how near its own clips come to the nearest frame of the
+// footage. The permit is about the footage that is read, the release about what the weights learned
+// from. Samples of the permit whose digest is not in the checkpoint's totals.txt are the held-out
+// split: permit a shard for `train eval` that no run was permitted.
 //
 // Nearness is by our own perceptual fingerprints (PDQ of 64 x 64 luma): a near miss is what a
 // person should look at, and a far one proves nothing about the model (docs/not-proven.md).
@@ -21,13 +22,14 @@ namespace cleared::train {
 
 struct EvaluateOptions {
   std::filesystem::path checkpoint;
-  GatePaths gate;                // a permit for the config of the checkpoint's run
-  std::filesystem::path curate;  // program that decodes
-  uint64_t samples = 64;         // at most, evenly spread over the permit's
-  uint64_t nearest = 4096;       // that clips are compared with beside those, at most
-  uint64_t clips = 4;            // to make, from the captions of the samples in turn
-  uint64_t seed = 0;             // of noise
-  std::optional<double> ema;     // which of the averages, by its decay; else the first
+  GatePaths gate;                 // a permit for the config of the checkpoint's run
+  std::filesystem::path release;  // ledger/release.h, for its clips; empty: none are made
+  std::filesystem::path curate;   // program that decodes
+  uint64_t samples = 64;          // at most, evenly spread over the permit's
+  uint64_t nearest = 4096;        // that clips are compared with beside those, at most
+  uint64_t clips = 4;             // to make, from the captions of the samples in turn
+  uint64_t seed = 0;              // of noise
+  std::optional<double> ema;      // which of the averages, by its decay; else the first
   int threads = 1;
   std::function<void(const std::string& what, uint64_t done, uint64_t all)> progress;
 };
@@ -54,19 +56,18 @@ struct EvaluateReport {
   uint64_t seen = 0;      // samples measured that the run consumed
   uint64_t held_out = 0;  // and that it did not
   std::vector<ErrorsByTime> by_time;
-  double psnr_db = 0;         // of the codec, mean over the samples
-  bool may_generate = false;  // the permit says so: else no clip is made
-  uint64_t frames = 0;        // of the footage that were fingerprinted
-  uint64_t compared = 0;      // samples they are of that the run consumed
-  uint64_t consumed = 0;      // samples that the run consumed
+  double psnr_db = 0;     // of the codec, mean over the samples
+  uint64_t frames = 0;    // of the footage that were fingerprinted
+  uint64_t compared = 0;  // samples they are of that the run consumed
+  uint64_t consumed = 0;  // samples that the run consumed
   std::vector<Nearest> nearest;
 };
 
 // Bits that a copy may differ by and still be called one, as `curate` does.
 inline constexpr uint32_t kCopyDistance = 31;
 
-// One thread. Throws ledger::Refused when the gate says no, Error{corrupt} for a damaged
-// checkpoint.
+// One thread. Throws ledger::Refused when the gate says no, at the door or later, Error{corrupt}
+// for a damaged checkpoint.
 EvaluateReport evaluate(const EvaluateOptions& options);
 
 }  // namespace cleared::train

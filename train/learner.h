@@ -44,7 +44,7 @@ class Learner {
   // Clips for people to look at, from the averaged weights of `copied`; none where the config asks
   // for none. What is returned touches nothing that learns, so that another thread may call it
   // while training goes on; the one before must have ended.
-  virtual std::function<std::vector<Gif>()> preview(CheckpointTensors copied) = 0;
+  virtual Preview preview(CheckpointTensors copied) = 0;
 
   virtual int64_t parameter_count() const = 0;
 };

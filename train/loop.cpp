@@ -57,6 +57,10 @@ uint64_t count_machines(World& world) {
   return std::set<std::string>(names.begin(), names.end()).size();
 }
 
+void ask(ledger::Gate& gate) {
+  if (const auto verdict = gate.holds(); !verdict.cleared) throw ledger::Refused(verdict);
+}
+
 // A checkpoint that another thread writes while training goes on, and what came of it.
 struct Written {
   CheckpointReport report;
@@ -107,6 +111,7 @@ class Training {
   void compare_ranks();
   void start_writing();
   void finish_writing();
+  std::string why_no_preview() const;
   std::string names_of_samples(uint64_t step) const;
   void report(const Learned& learned);
   void measure_machine();
@@ -126,6 +131,8 @@ class Training {
   const uint64_t end_step_;
   std::optional<Order> order_;  // once it has started
 
+  std::unique_ptr<ledger::Gate> preview_gate_;  // of the thread that makes clips to look at
+  bool may_preview_ = true;                     // rank 0; not once the gate has said no
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EventWriter> events_;
@@ -174,6 +181,11 @@ void Training::start() {
   if (world_.first()) {
     events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
     copy_into(learner_->tensors(), copied_);  // makes room before the first step
+    preview_gate_ = std::make_unique<ledger::Gate>(*gate_);
+    if (const std::string why = why_no_preview(); !why.empty()) {
+      may_preview_ = false;
+      log(Level::warn, "run.no_preview", {{"why", why}});
+    }
   }
   started_ = last_step_ = Clock::now();
   if (world_.first() && options_.on_start) {
@@ -189,6 +201,27 @@ void Training::start() {
                        .resumed_from = position_.resumed_from,
                        .set_aside = position_.set_aside});
   }
+}
+
+// The permit was judged for clips of what it lists. Empty: that is all that the weights, and those
+// of the autoencoder, have learned from.
+std::string Training::why_no_preview() const {
+  const auto learned_from = [&](const std::string& what, const Totals& totals) -> std::string {
+    const uint64_t clips = count_unpermitted(*gate_, totals);
+    if (clips == 0) return "";
+    return what + " learned from clips that are not in the permit (" + std::to_string(clips) +
+           "): training goes on, and shows nothing of it";
+  };
+  const std::string own = learned_from(position_.resumed_from.string(), position_.totals);
+  if (!own.empty() || !state_.has_vae() || !config_.has_preview()) return own;
+  try {
+    const Checkpoint vae = read_checkpoint(options_.vae, position_.trusted);
+    if (vae.state.weights() == state_.vae()) {
+      return learned_from("the autoencoder", vae.text.totals);
+    }
+  } catch (const Error&) {
+  }
+  return "what the autoencoder learned from is not known: give its checkpoint with --vae";
 }
 
 // All ranks at once, for they share the machine.
@@ -219,8 +252,8 @@ Outcome Training::look() {
   }
   Outcome outcome = outcome_of([&] {
     using namespace std::chrono_literals;
+    ask(*gate_);
     if (writing_.valid() && writing_.wait_for(0s) == std::future_status::ready) finish_writing();
-    if (const auto verdict = gate_->holds(); !verdict.cleared) throw ledger::Refused(verdict);
     if (has_batch_) return;
     batch_ = loader_->next();
     learner_->prepare(batch_);
@@ -368,7 +401,7 @@ void Training::checkpoint() {
 
 void Training::start_writing() {
   copy_into(learner_->tensors(), copied_);
-  std::function<std::vector<Gif>()> preview = learner_->preview(copied_);
+  Preview preview = may_preview_ ? learner_->preview(copied_) : Preview();
   writing_ = std::async(std::launch::async, [this, state = state_, totals = position_.totals,
                                              span = span_, preview = std::move(preview)]() mutable {
     Written written;
@@ -384,7 +417,10 @@ void Training::start_writing() {
                         .bundle = deliver_checkpoint(options_.out, folder, span.machine_us())};
       prune(options_.out, config_.checkpoints().keep(), config_.checkpoints().keep_every());
     }
-    written.gifs = try_preview(preview, state.step());
+    if (preview) {
+      written.gifs =
+          try_preview([&] { return preview([&] { ask(*preview_gate_); }); }, state.step());
+    }
     return written;
   });
 }
@@ -394,7 +430,7 @@ void Training::finish_writing() {
   if (!writing_.valid()) return;
   const Written written = writing_.get();
   last_ = written.report;
-  for (size_t i = 0; i < written.gifs.size(); ++i) {
+  for (size_t i = 0; may_preview_ && i < written.gifs.size(); ++i) {
     const Gif& gif = written.gifs[i];
     const auto step = static_cast<int64_t>(written.report.step);
     const std::string tag = i == 0 ? "sample" : "sample/" + std::to_string(i + 1);
@@ -408,6 +444,7 @@ void Training::finish_writing() {
 
 RunResult Training::end(const Outcome& outcome) {
   agree_or_throw(world_, [&] { save_profile(); });
+  may_preview_ = may_preview_ && outcome.kind != Kind::refused;
   checkpoint();
   agree_or_throw(world_, [&] { finish_writing(); });
   if (outcome.kind == Kind::failed) throw AgreedError(outcome);

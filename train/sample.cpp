@@ -10,7 +10,6 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
-#include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/release.h"
 #include "ledger/trust.h"
@@ -109,23 +108,26 @@ RunConfig config_of_shape(const RunConfig& config, const std::string& asked) {
   throw Error(Errc::usage, "sample: no shape ", asked, " in the checkpoint's config; it has", all);
 }
 
-void ask_gate(const SampleCommand& command, const State& state) {
-  const auto weights = ledger::parse_digest_name(state.weights());
-  const ledger::Verdict verdict = ledger::check_release({.release = command.release,
-                                                         .trust = command.trust,
-                                                         .notices = command.notices,
-                                                         .weights = weights.value_or(Digest{}),
-                                                         .use = command.use,
-                                                         .foreign = foreign_of(state)});
+}  // namespace
+
+void ask_release(ledger::ReleaseOptions options, const Checkpoint& checkpoint) {
+  options.weights = checkpoint.weights;
+  options.foreign = foreign_of(checkpoint.state);
+  const ledger::Verdict verdict = ledger::check_release(options);
   if (!verdict.cleared) throw ledger::Refused(verdict);
 }
-
-}  // namespace
 
 SampleReport sample_command(const SampleCommand& command) {
   prepare_machine(command.threads);
   const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trainers_of(command.trust));
-  ask_gate(command, checkpoint.state);
+  const auto ask = [&] {
+    ask_release({.release = command.release,
+                 .trust = command.trust,
+                 .notices = command.notices,
+                 .use = command.use},
+                checkpoint);
+  };
+  ask();
   const RunConfig config = config_of_shape(
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
       command.shape);
@@ -139,6 +141,7 @@ SampleReport sample_command(const SampleCommand& command) {
   if (command.guidance) options.guidance = *command.guidance;
   options.scale = command.scale;
   options.progress = [&](int step) {
+    ask();
     if (command.progress) command.progress(step + 1, options.steps);
   };
 
@@ -151,6 +154,7 @@ SampleReport sample_command(const SampleCommand& command) {
   codec->to(device);
   const Tensor video =
       generate_video(model, *codec, Bpe(read_pairs(checkpoint.tensors.codec)), options);
+  ask();
   if (command.out.extension() == ".webm") {
     write_webm(command.out, to_frames(video),
                {.program = command.curate,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ledger/licence.pb.h"
+#include "ledger/release.h"
 #include "train/codec.h"
 #include "train/model/model.h"
 
@@ -31,8 +32,13 @@ struct GenerateOptions {
   double shift = 1.0;
   int scale = 1;                // pixels of the GIF for each of the clip
   std::vector<int64_t> latent;  // [C, T, H, W]: of one of the shapes of the model's config
-  std::function<void(int step)> progress;
+  std::function<void(int step)> progress;  // may throw: then there is no clip
 };
+
+// Throws ledger::Refused once the gate says no.
+using AskGate = std::function<void()>;
+// Clips to look at; asks before each, and at each step of one.
+using Preview = std::function<std::vector<Gif>(const AskGate& ask)>;
 
 // What the config's preview asks for, with the first of its captions and of the shape of its clip.
 // Without one: no caption, the steps and guidance above, the shift that the times of training have.
@@ -49,6 +55,10 @@ Gif generate_gif(const Model& model, const Codec& codec, const Bpe& bpe, const R
 
 // What `preview` makes; where it fails a log line says why, and there is none.
 std::vector<Gif> try_preview(const std::function<std::vector<Gif>()>& preview, uint64_t step);
+
+// Throws ledger::Refused unless the release that `options` name lets clips be made of these weights
+// now.
+void ask_release(ledger::ReleaseOptions options, const Checkpoint& checkpoint);
 
 struct SampleCommand {
   std::filesystem::path checkpoint;
@@ -78,8 +88,8 @@ struct SampleReport {
   uint64_t size_bytes = 0;
 };
 
-// Asks the gate, checks the checkpoint, samples, writes `out`. Refused without a release for these
-// weights; Error{corrupt} for a damaged checkpoint.
+// Checks the checkpoint, samples, writes `out`, and asks the gate before, at each step and after.
+// Refused without a release for these weights; Error{corrupt} for a damaged checkpoint.
 SampleReport sample_command(const SampleCommand& command);
 
 }  // namespace cleared::train

@@ -155,8 +155,8 @@ CheckpointTensors Trainee::tensors() const {
 }
 
 // The model of previews is made once: only one thread at a time makes a preview.
-std::function<std::vector<Gif>()> Trainee::preview(CheckpointTensors copied) {
-  return [this, ema = std::move(copied.ema)]() -> std::vector<Gif> {
+Preview Trainee::preview(CheckpointTensors copied) {
+  return [this, ema = std::move(copied.ema)](const AskGate& ask) -> std::vector<Gif> {
     if (!config_.has_preview()) return {};
     if (!averaged_) {
       averaged_.emplace(model_config(config_), config_.seed());
@@ -165,7 +165,9 @@ std::function<std::vector<Gif>()> Trainee::preview(CheckpointTensors copied) {
     copy_tensors(ema, averaged_->parameters(), "averaged weights");
     std::vector<Gif> gifs;
     GenerateOptions options = preview_options(config_);
+    options.progress = [&](int) { ask(); };
     for (const std::string& caption : config_.preview().caption()) {
+      ask();
       options.caption = caption;
       gifs.push_back(generate_gif(*averaged_, *codec_, bpe_, config_, options));
     }

@@ -40,7 +40,7 @@ class Trainee : public Learner {
   void prepare(const Batch& batch) override;
   Learned learn(const Batch& batch, uint32_t first_slot) override;
   CheckpointTensors tensors() const override;
-  std::function<std::vector<Gif>()> preview(CheckpointTensors copied) override;
+  Preview preview(CheckpointTensors copied) override;
   int64_t parameter_count() const override { return model_.parameter_count(); }
 
  private:

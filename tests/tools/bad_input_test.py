@@ -470,6 +470,21 @@ class BadInput(unittest.TestCase):
                 self.assertEqual(done.returncode, 74, done.stderr)
                 self.assertRegex(done.stderr, r"^[^\n]*curate-media: is not there; copy it[^\n]*\n$")
 
+    def test_output_that_cannot_be_written_is_no_success(self):
+        with self.world() as world:
+            world.must(*append(world, world.licence()))
+            world.deliver("odd_size.webm", (DATA / "odd_size.webm").read_bytes())
+            world.must(*ingest(world))
+            for command in ([LEDGER, "status", world.db], [LEDGER, "verify", world.db], [LEDGER, "--help"],
+                            [LEDGER, "query", world.db, "--sql", "SELECT * FROM record", "--csv"],
+                            [LEDGER, "licence", "check", world.path("licence.licence")], [CURATE, "--help"],
+                            [CURATE, "status", "--ledger", world.db], ingest(world)):
+                with open("/dev/full", "wb") as full:
+                    done = subprocess.run([*map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                          check=False, timeout=60)
+                self.assertEqual(done.returncode, 74, f"{command}\n{done.stderr}")
+                self.assertRegex(done.stderr, r"(?m)^(ledger|curate): stdout: ")
+
     def test_many_writers_at_once_lose_nothing(self):
         with self.world() as world:
             licences = [world.licence(f"{n}.licence", id=('"TEST-1"', f'"TEST-{n}"')) for n in range(6)]

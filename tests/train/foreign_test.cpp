@@ -188,6 +188,13 @@ TEST_F(ForeignWeights, ThatACheckpointConcealsAreFoundByReplayAndStep0) {
   const Ended audit = replay("run", file());
   EXPECT_NE(audit.code, 0) << audit.output;
   EXPECT_THAT(audit.output, HasSubstr("foreign"));
+  f_->release(*ledger::parse_digest_name(state_of(f_->folder() / "run/step-000003").weights()));
+  const Ended sampled =
+      train({"sample", "--checkpoint", f_->folder() / "run/step-000003", "--release",
+             f_->folder() / "a.release", "--trust", f_->paths().trust, "--notices",
+             f_->paths().notices, "--out", f_->folder() / "a.gif"});
+  EXPECT_EQ(sampled.code, 65) << sampled.output;
+  EXPECT_THAT(sampled.output, HasSubstr("foreign weights"));
   const Ended start =
       train({"step0", f_->folder() / "run", "--trust", auditor(), "--foreign", file_});
   EXPECT_EQ(start.code, 1) << start.output;
@@ -258,6 +265,24 @@ TEST_F(TrainRun, ForeignWeightsInAnAutoencoderAreForeignInItsTransformer) {
   ASSERT_EQ(state.foreign_size(), 1);
   EXPECT_EQ(state.foreign(0).weights(), digest);
   EXPECT_EQ(state.foreign(0).part(), "codec");
+
+  // Measured and encoded with, they are used as well.
+  f.permit();
+  write_file(f.folder() / "auditor.trust",
+             read_file(f.paths().trust) + read_file(f.folder() / "trainer.pub"));
+  const std::vector<std::string> gate = {"--checkpoint", f.folder() / "run/step-000003",
+                                         "--permit",     f.paths().permit,
+                                         "--trust",      f.folder() / "auditor.trust",
+                                         "--shards",     f.paths().shards,
+                                         "--notices",    f.paths().notices,
+                                         "--curate",     CLEARED_CURATE};
+  for (const auto& command :
+       {std::vector<std::string>{"eval"},
+        std::vector<std::string>{"encode", "--out", f.folder() / "latents"}}) {
+    const Ended used = train(command + gate);
+    EXPECT_EQ(used.code, 3) << used.output;
+    EXPECT_THAT(used.output, HasSubstr("permit_other_foreign"));
+  }
 }
 
 }  // namespace

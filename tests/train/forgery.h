@@ -31,6 +31,8 @@ struct Forgery {
   // Of what the receipt, and the statement, are to say of the state.
   std::function<void(ReceiptFacts&)> receipt = [](ReceiptFacts&) {};
   std::function<void(State&)> statement = [](State&) {};
+  // Of the state as it is written, once it says what the files are.
+  std::function<void(State&)> last = [](State&) {};
 };
 
 inline Forgery read_forgery(const std::filesystem::path& folder) {
@@ -73,6 +75,15 @@ inline Span forged_span(const std::string& lines, uint64_t first_step, Places pl
   return span;
 }
 
+// SHA256SUMS as it must be for the files that lie there now.
+inline void sum_again(const std::filesystem::path& folder) {
+  std::string sums;
+  for (const FileDigest& file : read_sums(folder)) {
+    sums += to_hex(ledger::sha256(read_file(folder / file.name))) + "  " + file.name + "\n";
+  }
+  write_file(folder / "SHA256SUMS", sums);
+}
+
 // Writes RUN/step-NNNNNN anew, with everything that hangs on it, signed by the trainer.
 inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64_t step,
                   const std::function<void(Forgery&)>& change) {
@@ -108,6 +119,7 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
       ledger::digest_name(writer.write("receipt.note", write_receipt(span, facts, trainer))));
   state.set_weights(ledger::digest_name(weights));
   state.set_tensors(ledger::digest_name(writer.write("tensors.txt", forgery.tensors)));
+  forgery.last(state);
   writer.write("state.textproto", ledger::format_textproto(state));
   State stated = state;
   forgery.statement(stated);

@@ -107,17 +107,18 @@ TEST_F(TrainOnGpu, SamplesAndMeasuresThere) {
   const fs::path checkpoint = f.folder() / "a/step-000006";
   f.release(ledger::sha256(read_file(checkpoint / "weights.safetensors")));
   const auto sample = [&](const char* out) {
-    const Ended ended = train({"sample", "--checkpoint", checkpoint, "--out", f.folder() / out,
-                               "--release", f.folder() / "a.release", "--trust",
-                               f.folder() / "trust-release", "--threads", "1"});
+    const Ended ended =
+        train({"sample", "--checkpoint", checkpoint, "--out", f.folder() / out, "--release",
+               f.folder() / "a.release", "--trust", f.folder() / "trust-release", "--notices",
+               f.paths().notices, "--threads", "1"});
     EXPECT_EQ(ended.code, 0) << ended.output;
     return read_file(f.folder() / out);
   };
   EXPECT_EQ(sample("a.gif"), sample("b.gif"));
-  const Ended eval =
-      train({"eval", "--json", "--checkpoint", checkpoint, "--curate", CLEARED_CURATE, "--permit",
-             f.paths().permit, "--trust", f.folder() / "trust-release", "--shards",
-             f.paths().shards, "--notices", f.paths().notices});
+  const Ended eval = train({"eval", "--json", "--checkpoint", checkpoint, "--curate",
+                            CLEARED_CURATE, "--permit", f.paths().permit, "--trust",
+                            f.folder() / "trust-release", "--shards", f.paths().shards, "--notices",
+                            f.paths().notices, "--release", f.folder() / "a.release"});
   EXPECT_EQ(eval.code, 0) << eval.output;
 }
 

@@ -203,6 +203,37 @@ TEST_F(TrainOperation, AFullDiskLosesNothing) {
   EXPECT_TRUE(fs::exists(f.folder() / "a/step-000006"));
 }
 
+// The command, quoted for a shell.
+std::string quoted(const std::vector<std::string>& args) {
+  std::string command = CLEARED_TRAIN;
+  for (const std::string& arg : args) command += " '" + arg + "'";
+  return command;
+}
+
+TEST_F(TrainOperation, AReaderThatGoesAwayEndsNothing) {
+  const GateFixture f = make();
+  for (const char* ranks : {"1", "2"}) {
+    Process process("/bin/bash",
+                    {"-c", quoted(run_args(f, ranks, {"--json", "--nproc-per-node", ranks})) +
+                               " | head -1; exit ${PIPESTATUS[0]}"});
+    EXPECT_EQ(process.wait(), 0) << process.output();
+    EXPECT_THAT(process.output(), Not(HasSubstr("launch.restart")));
+    EXPECT_TRUE(fs::exists(f.folder() / ranks / "step-000006")) << process.output();
+  }
+}
+
+TEST_F(TrainOperation, OutputThatCannotBeWrittenIsNoSuccess) {
+  const GateFixture f = make();
+  for (const auto& args : {std::vector<std::string>{"plan", "--json", f.config_path()},
+                           std::vector<std::string>{"--help"},
+                           std::vector<std::string>{"check"} + gate_args(f), run_args(f, "a")}) {
+    Process process("/bin/bash", {"-c", quoted(args) + " >/dev/full"});
+    EXPECT_EQ(process.wait(), 74) << process.output();
+    EXPECT_THAT(process.output(), HasSubstr("train: stdout: "));
+  }
+  EXPECT_TRUE(fs::exists(f.folder() / "a/step-000006"));  // the run goes to its end
+}
+
 // Memory ends as a disk does: with a line, a code of its own, and the checkpoints that were there.
 TEST_F(TrainOperation, TooLittleMemorySaysWhatHelps) {
   std::string config = tiny_config(6);

@@ -1,8 +1,10 @@
 // The train program from end to end, on three real clips and a model as small as it gets: what it
 // promises about resuming, refusing, stopping and telling the ledger.
+#include <chrono>
 #include <csignal>
 #include <map>
 #include <sstream>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,6 +19,7 @@
 #include "ledger/notes.pb.h"
 #include "ledger/record.pb.h"
 #include "ledger/textproto.h"
+#include "tests/train/forgery.h"
 #include "tests/train/train_program.h"
 #include "train/receipt.h"
 #include "train/run_folder.h"
@@ -217,9 +220,7 @@ TEST_F(TrainRun, MakesNoClipsThatThePermitDoesNotName) {
   const GateFixture without(config, {sample_video(0), sample_video(1), sample_video(2)});
   const Ended ran = run(without, "a");
   ASSERT_EQ(ran.code, 0) << ran.output;
-  for (const auto& entry : fs::directory_iterator(without.folder() / "a/tensorboard")) {
-    EXPECT_EQ(read_file(entry.path()).find("GIF89a"), std::string::npos);
-  }
+  EXPECT_EQ(images(without.folder() / "a"), 0U);
   std::vector<std::string> eval = {"eval", "--checkpoint", without.folder() / "a/step-000006",
                                    "--curate", CLEARED_CURATE};
   const std::vector<std::string> gate = gate_args(without);
@@ -228,7 +229,7 @@ TEST_F(TrainRun, MakesNoClipsThatThePermitDoesNotName) {
              read_file(without.paths().trust) + read_file(without.folder() / "trainer.pub"));
   const Ended measured = train(eval);
   EXPECT_EQ(measured.code, 0) << measured.output;
-  EXPECT_THAT(measured.output, HasSubstr("no clips were made: the permit does not say"));
+  EXPECT_THAT(measured.output, HasSubstr("no clips were made: give the weights' release"));
   EXPECT_THAT(measured.output, testing::Not(HasSubstr("nearest")));
 }
 
@@ -245,7 +246,7 @@ TEST_F(TrainRun, ShowsAClipOfEveryCaptionWithItsWords) {
   for (const char* there : {"sample/caption", "one", "sample/2/caption", "another"}) {
     EXPECT_NE(events.find(there), std::string::npos) << there;
   }
-  EXPECT_NE(events.find("GIF89a", events.find("GIF89a") + 1), std::string::npos);
+  EXPECT_EQ(images(f.folder() / "a"), 2U);
 }
 
 TEST_F(TrainRun, RefusesToStartWhatThePermitWouldNotLetItFinish) {
@@ -389,6 +390,61 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   const Ended damaged = train(args);
   EXPECT_EQ(damaged.code, 65);
   EXPECT_THAT(damaged.output, HasSubstr("totals.txt was changed"));
+}
+
+// Nothing signs the state where no trainer's key is trusted, and a trainer may sign what he likes:
+// the weights that a release is asked about are those that are there.
+TEST_F(TrainRun, ReleasesAreAskedAboutTheWeightsThatAreThere) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path folder = f.folder() / "a", other = folder / "step-000006";
+  const std::string released = state_of(other).weights();
+  f.release(*ledger::parse_digest_name(released));
+  const auto sample = [&](const fs::path& checkpoint, const fs::path& trust) {
+    const Ended ended =
+        train({"sample", "--checkpoint", checkpoint, "--out", f.folder() / "a.gif", "--release",
+               f.folder() / "a.release", "--trust", trust, "--notices", f.paths().notices});
+    EXPECT_FALSE(fs::exists(f.folder() / "a.gif"));
+    return ended;
+  };
+  const Ended honest = sample(folder / "step-000003", f.paths().trust);
+  EXPECT_EQ(honest.code, 3) << honest.output;
+  EXPECT_THAT(honest.output, HasSubstr("release_other_weights"));
+
+  // The state names other weights, which have a release.
+  forge(f, folder, 3, [&](Forgery& forgery) {
+    forgery.last = [&](State& state) { state.set_weights(released); };
+  });
+  for (const fs::path& trust : {f.paths().trust, f.folder() / "trust-release"}) {
+    const Ended lie = sample(folder / "step-000003", trust);
+    EXPECT_EQ(lie.code, 65) << lie.output;
+    EXPECT_THAT(lie.output, HasSubstr("state.textproto says weights " + released));
+  }
+
+  // Other weights lie beside the state that has the release.
+  fs::copy_file(folder / "step-000003/weights.safetensors", other / "weights.safetensors",
+                fs::copy_options::overwrite_existing);
+  sum_again(other);
+  const Ended swapped = sample(other, f.paths().trust);
+  EXPECT_EQ(swapped.code, 65) << swapped.output;
+  EXPECT_THAT(swapped.output, HasSubstr("state.textproto says weights " + released));
+}
+
+// From the moment that the notice is there, and not only before the first step of the sampler.
+TEST_F(TrainRun, SamplingStopsWhenARevocationArrives) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path checkpoint = f.folder() / "a/step-000006";
+  f.release(*ledger::parse_digest_name(state_of(checkpoint).weights()));
+  Process process(CLEARED_TRAIN,
+                  {"sample", "--checkpoint", checkpoint, "--steps", "10000", "--out",
+                   f.folder() / "a.gif", "--release", f.folder() / "a.release", "--trust",
+                   f.folder() / "trust-release", "--notices", f.paths().notices});
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  f.revoke();
+  EXPECT_EQ(process.wait(), 3) << process.output();
+  EXPECT_THAT(process.output(), HasSubstr("revoked"));
+  EXPECT_FALSE(fs::exists(f.folder() / "a.gif"));
 }
 
 TEST_F(TrainRun, EndsWithTheRightCodeOnBadInput) {

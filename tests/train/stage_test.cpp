@@ -12,6 +12,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using Json = nlohmann::json;
 
 const std::string kVae = "codec { vae { dim: 4 channels: 4 blocks: 1 } }\n";
@@ -69,18 +70,121 @@ class TrainStages : public TrainRun {
 TEST_F(TrainStages, MeasuringStopsWhenARevocationArrives) {
   GateFixture f(tiny_config(6), {sample_video(0), sample_video(1), sample_video(2)});
   ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path checkpoint = f.folder() / "a/step-000006";
+  f.release(*ledger::parse_digest_name(state_of(checkpoint).weights()));
   f.revoke();
   fs::rename(f.paths().notices / "one.revocation", f.folder() / "one.revocation");
   const fs::path curate = f.folder() / "curate.sh";
   write_file(curate, "#!/bin/sh\ncp '" + (f.folder() / "one.revocation").string() + "' '" +
                          f.paths().notices.string() + "'\nexec '" CLEARED_CURATE "' \"$@\"\n");
   fs::permissions(curate, fs::perms::owner_all);
-  std::vector<std::string> args =
-      with_gate(f, {"eval", "--checkpoint", f.folder() / "a/step-000006", "--clips", "0"});
-  args.back() = curate;
-  const Ended measured = train(args);
-  EXPECT_EQ(measured.code, 3) << measured.output;
-  EXPECT_THAT(measured.output, HasSubstr("revoked"));
+  const std::vector<std::string> until[] = {
+      {"--clips", "0"},                       // the next sample
+      {"--samples", "1"},                     // what else clips are compared with
+      {"--samples", "1", "--nearest", "0"}};  // the first clip
+  for (const auto& some : until) {
+    fs::remove(f.paths().notices / "one.revocation");
+    std::vector<std::string> args =
+        with_gate(f, std::vector<std::string>{"eval", "--checkpoint", checkpoint, "--release",
+                                              f.folder() / "a.release"} +
+                         some);
+    args.back() = curate;
+    const Ended measured = train(args);
+    EXPECT_EQ(measured.code, 3) << measured.output;
+    EXPECT_THAT(measured.output, HasSubstr("revoked"));
+    EXPECT_THAT(measured.output, Not(HasSubstr("nearest")));
+  }
+}
+
+// What the weights learned from is the release's to judge: the permit is about what is read here.
+TEST_F(TrainStages, EvalMakesClipsOfReleasedWeightsAlone) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const auto eval = [&](const std::vector<std::string>& more) {
+    return train(with_gate(f, {"eval", "--checkpoint", f.folder() / "a/step-000006"}) + more);
+  };
+  const std::vector<std::string> release = {"--release", f.folder() / "a.release"};
+  const Ended none = eval({});
+  EXPECT_EQ(none.code, 0) << none.output;
+  EXPECT_THAT(none.output, AllOf(HasSubstr("no clips were made"), Not(HasSubstr("nearest"))));
+  f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000003").weights()));
+  const Ended others = eval(release);
+  EXPECT_EQ(others.code, 3) << others.output;
+  EXPECT_THAT(others.output, HasSubstr("release_other_weights"));
+  f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000006").weights()));
+  const Ended released = eval(release);
+  EXPECT_EQ(released.code, 0) << released.output;
+  EXPECT_THAT(released.output, HasSubstr("nearest of"));
+}
+
+// No clip is made of weights once the gate has said no: not with the last checkpoint, and not by
+// the thread that was making one.
+TEST_F(TrainStages, ARunThatIsRevokedShowsNothingMore) {
+  const auto seldom = [](const std::string& text) {
+    return replaced(text, "every: 3", "every: 90000");
+  };
+  std::string captions;
+  for (int i = 0; i < 16; ++i) captions += "caption: \"" + std::to_string(i) + "\" ";
+  const std::string slow =
+      replaced(tiny_config(100'000), "steps: 1 guidance", "steps: 1000 guidance");
+  const struct {
+    const char* command;
+    std::string config;
+  } cases[] = {{"run", seldom(tiny_config(100'000))},
+               {"vae", seldom(vae_config_text(100'000))},
+               {"run", slow}};
+  for (const auto& c : cases) {
+    GateFixture f(c.config, {sample_video(0), sample_video(1), sample_video(2)});
+    auto args = run_args(f, "a", kTwoRanks);
+    args[0] = c.command;
+    Process process(CLEARED_TRAIN, args);
+    ASSERT_TRUE(process.wait_for("step 5/")) << process.output();
+    f.revoke();
+    EXPECT_EQ(process.wait(), 3) << process.output();
+    EXPECT_THAT(process.output(), HasSubstr("stopped after step"));
+    EXPECT_EQ(images(f.folder() / "a"), 0U) << c.config;
+  }
+}
+
+// The permit was judged for clips of its own footage. What an autoencoder, or the checkpoint that a
+// run goes on from, learned from beside it may be revoked, or not to be shown.
+TEST_F(TrainStages, WeightsThatLearnedFromWhatIsNotPermittedAreNotShown) {
+  GateFixture f(vae_config_text(), {sample_video(0), sample_video(1)});
+  ASSERT_EQ(run(f, "own").code, 0);
+  ledger::write_shard(f.folder() / "more", "more-000000.tar",
+                      {{.key = "other",
+                        .members = {{"webm", sample_video(2)}, {"json", "{}"}, {"txt", "another"}},
+                        .clip = ledger::sha256("another clip"),
+                        .duration_us = 1'000'000}},
+                      {"demo-licence@1"});
+  f.adopt(vae_config_text(), f.folder() / "more");
+  ASSERT_EQ(run(f, "other").code, 0);
+
+  f.adopt(latent_config_text(), f.folder() / "shards");
+  const auto with = [&](const char* vae) {
+    return std::vector<std::string>{"--vae", f.folder() / vae / "step-000006"};
+  };
+  const Ended shown = run(f, "shown", with("own"));
+  EXPECT_EQ(shown.code, 0) << shown.output;
+  EXPECT_EQ(images(f.folder() / "shown"), 2U);
+  const Ended silent = run(f, "silent", with("other") + std::vector<std::string>{"--until", "3"});
+  EXPECT_EQ(silent.code, 0) << silent.output;
+  EXPECT_THAT(silent.output,
+              HasSubstr("the autoencoder learned from clips that are not in the permit (1)"));
+  EXPECT_EQ(images(f.folder() / "silent"), 0U);
+  const Ended unknown = run(f, "silent");  // what it goes on with is in the checkpoint
+  EXPECT_EQ(unknown.code, 0) << unknown.output;
+  EXPECT_THAT(unknown.output, HasSubstr("what the autoencoder learned from is not known"));
+  EXPECT_EQ(images(f.folder() / "silent"), 0U);
+
+  f.adopt(tiny_config(), f.folder() / "more");
+  ASSERT_EQ(run(f, "run", {"--until", "3"}).code, 0);
+  f.adopt(tiny_config(), f.folder() / "shards");
+  const Ended resumed = run(f, "run");
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output,
+              HasSubstr("step-000003 learned from clips that are not in the permit (1)"));
+  EXPECT_EQ(images(f.folder() / "run"), 1U);
 }
 
 TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
@@ -126,6 +230,13 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   const Json again = last_json(train(encode_args).output);
   EXPECT_EQ(again["present"], 1);
   EXPECT_EQ(again["bundle"], report["bundle"]);
+  auto other_codec = encode_args;
+  *std::find(other_codec.begin(), other_codec.end(), autoencoder.string()) =
+      f.folder() / "vae/step-000003";
+  const Ended mixed = train(other_codec);
+  EXPECT_EQ(mixed.code, 65) << mixed.output;
+  EXPECT_THAT(mixed.output, HasSubstr("latents/latent-000000.tar is there and was not made"));
+  EXPECT_EQ(read_file(f.folder() / "latents/latent-000000.tar"), tar);
 
   // From latents and from video: the same codec, so the same first loss, and the same again.
   f.adopt(latent_config_text(), f.folder() / "latents");
@@ -144,8 +255,10 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
                                 "--curate", CLEARED_CURATE, "--vae", autoencoder});
   EXPECT_EQ(replayed.code, 0) << replayed.output;
 
-  const Ended eval = train(with_gate(
-      f, {"eval", "--json", "--checkpoint", f.folder() / "latent/step-000006", "--clips", "2"}));
+  f.release(ledger::sha256(read_file(f.folder() / "latent/step-000006/weights.safetensors")));
+  const Ended eval =
+      train(with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "latent/step-000006",
+                          "--clips", "2", "--release", f.folder() / "a.release"}));
   ASSERT_EQ(eval.code, 0) << eval.output;
   const Json measured = last_json(eval.output);
   EXPECT_EQ(measured["seen"], 3);
@@ -160,7 +273,6 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   EXPECT_EQ(measured["frames"], 3 * 13);
   EXPECT_LE(measured["nearest"][0]["distance"].get<int>(), 256);
 
-  f.release(ledger::sha256(read_file(f.folder() / "latent/step-000006/weights.safetensors")));
   const Ended sampled = train({"sample", "--checkpoint", f.folder() / "latent/step-000006", "--out",
                                f.folder() / "out.gif", "--caption", "caption 1", "--release",
                                f.folder() / "a.release", "--trust", f.folder() / "trust-release",
@@ -208,13 +320,14 @@ TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
 
 // One sample is measured, and what is generated is compared with all three that were consumed.
 TEST_F(TrainStages, EvalComparesClipsWithMoreThanItMeasures) {
-  const GateFixture f = make();
+  GateFixture f = make();
   ASSERT_EQ(run(f, "a").code, 0);
+  f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000006").weights()));
   const auto eval = [&](const std::vector<std::string>& more) {
-    const Ended ended =
-        train(with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006",
-                            "--samples", "1", "--clips", "1"}) +
-              more);
+    const Ended ended = train(
+        with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006", "--samples",
+                      "1", "--clips", "1", "--release", f.folder() / "a.release"}) +
+        more);
     EXPECT_EQ(ended.code, 0) << ended.output;
     return last_json(ended.output);
   };

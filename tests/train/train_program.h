@@ -76,6 +76,16 @@ class TrainRun : public testing::Test {
     return facts;
   }
 
+  // Clips in the TensorBoard of a run.
+  static size_t images(const fs::path& run) {
+    size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(run / "tensorboard")) {
+      const std::string events = read_file(entry.path());
+      for (size_t at = 0; (at = events.find("GIF89a", at)) != std::string::npos; ++at) ++count;
+    }
+    return count;
+  }
+
   GateFixture make(uint64_t steps = 6) {
     return GateFixture(tiny_config(steps), {sample_video(0), sample_video(1), sample_video(2)});
   }
