@@ -47,7 +47,6 @@ Fact key_fact(const VerifierKey& key, const std::string& role) {
 
 std::optional<FileLock> lock_for(const fs::path& path, Access access) {
   if (access == Access::read) return std::nullopt;
-  if (!fs::exists(path)) throw Error(Errc::not_found, "open ", path.string(), ": no such file");
   return FileLock(path.string() + ".lock");
 }
 
@@ -331,7 +330,7 @@ void upgrade(const Database& db) {
 }  // namespace
 
 Store::Store(const fs::path& path, Access access)
-    : path_(path), lock_(lock_for(path, access)), db_(Database::open(path, access)) {
+    : path_(only_name(path)), lock_(lock_for(path_, access)), db_(Database::open(path_, access)) {
   if (access == Access::append) upgrade(db_);
   check_version();
   if (access == Access::append) {
