@@ -310,7 +310,7 @@ void sign_if_keyed(ledger::Store& store, const std::filesystem::path& key) {
 }
 
 std::filesystem::path index_folder(const std::filesystem::path& ledger) {
-  return ledger.string() + ".index";
+  return only_name(ledger).string() + ".index";
 }
 
 DuplicateIndex read_index(const ledger::Store& store, Runs runs) {

@@ -24,7 +24,7 @@ std::string clock_text(uint64_t us) {
 }  // namespace
 
 std::filesystem::path protected_folder(const std::filesystem::path& ledger) {
-  return ledger.string() + ".protected";
+  return only_name(ledger).string() + ".protected";
 }
 
 bool add_protected(const std::filesystem::path& folder, const std::string& fingerprint) {

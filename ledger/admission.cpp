@@ -14,6 +14,7 @@
 #include "ledger/merkle.h"
 #include "ledger/permit_lists.h"
 #include "ledger/projection.h"
+#include "ledger/rules.h"
 #include "ledger/witness_policy.h"
 
 namespace cleared::ledger {
@@ -277,6 +278,10 @@ void Admission::check(uint64_t seq, const PermitRecord& record) const {
   const Note note = parse_note(record.note());
   authority_.require(note, Policy::PERMIT, seq, "permit");
   Permit permit = parse_noted<PermitText>(note, "permit").permit();
+  const auto issued = parse_time(permit.issued_at()), expires = parse_time(permit.expires_at());
+  if (!issued || !expires || *expires > *issued + kMaxPermitHours * 3'600'000'000) {
+    reject("permit", "it is for more than " + std::to_string(kMaxPermitHours) + " hours");
+  }
   if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
   check_permitted(seq, permit);
 }
@@ -515,8 +520,19 @@ void Admission::check(uint64_t seq, const PolicyRecord& record) const {
   authority_.require(note, Policy::CHANGE_POLICY, seq, "policy");
 }
 
-void Admission::check(uint64_t, const WitnessPolicyRecord& record) const {
+// Signatures say nothing about when: an old policy, given in again, would replace a stricter one.
+void Admission::check(uint64_t seq, const WitnessPolicyRecord& record) const {
   parse_witness_policy(record.text());
+  if (record.signatures().empty()) return;
+  const Note note = parse_note(record.text() + "\n" + record.signatures());
+  if (note.text != record.text()) reject("witness policy", "what was signed is another text");
+  authority_.require(note, Policy::CHANGE_POLICY, seq, "witness policy");
+  Statement before(db_, "SELECT seq FROM witness_policy WHERE text = ? AND seq < ?");
+  if (before.with(record.text(), seq).next()) {
+    reject("witness policy", "record " + before.text(0) +
+                                 " says the same and was replaced since; to return to it, add a "
+                                 "comment line and have that signed");
+  }
 }
 
 }  // namespace cleared::ledger

@@ -18,8 +18,8 @@ std::filesystem::path write_bundle(const std::filesystem::path& folder,
 
 // Error{corrupt} when the name is not the digest of the content.
 std::vector<Fact> read_bundle(const std::filesystem::path& path);
-// Error{corrupt} when it does not parse; Error{permission} when it holds keys or licences, which
-// only a person appends.
+// Error{corrupt} when it does not parse; Error{permission} when it holds a kind that neither
+// `curate` nor `train` writes, with the command that takes it.
 std::vector<Fact> parse_bundle(const std::string& bytes, std::string_view where);
 
 }  // namespace cleared::ledger

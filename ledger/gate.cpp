@@ -12,6 +12,7 @@
 #include "ledger/digest.h"
 #include "ledger/notices.h"
 #include "ledger/permit_lists.h"
+#include "ledger/rules.h"
 #include "ledger/shard_proof.h"
 #include "ledger/shares.h"
 #include "ledger/textproto.h"
@@ -22,7 +23,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kHourUs = 3'600'000'000;
-constexpr uint64_t kMaxPermitHours = 168;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
 constexpr uint64_t kMaxProofBytes = uint64_t{1} << 30;

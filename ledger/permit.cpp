@@ -10,6 +10,7 @@
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/retention.h"
+#include "ledger/rules.h"
 #include "ledger/shard_proof.h"
 #include "ledger/textproto.h"
 #include "ledger/tree.h"
@@ -19,7 +20,6 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kHourUs = 3'600'000'000;
-constexpr uint64_t kMaxHours = 168;
 
 // Whoever has a permit trains under it, whatever it calls that.
 void require_training(const Purpose& purpose, const std::string& run) {
@@ -307,8 +307,8 @@ uint64_t end_of_run(const Store& store, const std::string& run) {
 }
 
 PlannedPermit make_permit(const Store& store, const Rights& rights, const PermitRequest& request) {
-  if (request.hours < 1 || request.hours > kMaxHours) {
-    throw Error(Errc::usage, "permit: --hours must be 1 to ", kMaxHours);
+  if (request.hours < 1 || request.hours > kMaxPermitHours) {
+    throw Error(Errc::usage, "permit: --hours must be 1 to ", kMaxPermitHours);
   }
   require_training(request.purpose, request.run);
   const uint64_t now = judging_time_us(store);
@@ -447,8 +447,8 @@ ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
                          const ReleaseRequest& request) {
   constexpr uint64_t kDayUs = 24 * kHourUs;
   if (!standing.verdict.cleared) throw Refused(standing.verdict);
-  if (request.hours < 1 || request.hours > kMaxHours) {
-    throw Error(Errc::usage, "release: --hours must be 1 to ", kMaxHours);
+  if (request.hours < 1 || request.hours > kMaxPermitHours) {
+    throw Error(Errc::usage, "release: --hours must be 1 to ", kMaxPermitHours);
   }
   const TreeHead head = newest_head(store);
   const uint64_t now = judging_time_us(store);

@@ -73,16 +73,19 @@ std::string format_lists(std::span<const std::string> lists) {
   return out;
 }
 
-std::vector<std::string> read_lists(const fs::path& permit) {
-  const std::string text = read_file(lists_path(permit), kMostListBytes);
+std::vector<std::string> parse_lists(std::string_view text) {
   std::vector<std::string> out;
   for (size_t from = 0; from < text.size();) {
     const size_t end = text.find("\n\n", from);
-    out.push_back(text.substr(from, end == std::string::npos ? end : end + 1 - from));
-    if (end == std::string::npos) break;
+    out.emplace_back(text.substr(from, end == text.npos ? end : end + 1 - from));
+    if (end == text.npos) break;
     from = end + 2;
   }
   return out;
+}
+
+std::vector<std::string> read_lists(const fs::path& permit) {
+  return parse_lists(read_file(lists_path(permit), kMostListBytes));
 }
 
 std::vector<Fact> permit_facts(const std::string& note, std::span<const std::string> lists) {

@@ -26,6 +26,7 @@ void join_lists(Permit& permit, std::span<const std::string> lists);
 
 std::filesystem::path lists_path(const std::filesystem::path& permit);
 std::string format_lists(std::span<const std::string> lists);
+std::vector<std::string> parse_lists(std::string_view text);
 // Those beside the permit. Error{not_found} without the file.
 std::vector<std::string> read_lists(const std::filesystem::path& permit);
 

@@ -6,6 +6,7 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/notices.h"
+#include "ledger/rules.h"
 #include "ledger/textproto.h"
 #include "ledger/trust.h"
 
@@ -14,7 +15,6 @@ namespace {
 
 constexpr uint64_t kMaxReleaseBytes = 1 << 20;
 constexpr uint64_t kReleaseHourUs = 3'600'000'000;
-constexpr uint64_t kMaxReleaseHours = 168;
 constexpr uint64_t kReleaseSkewUs = 300'000'000;
 
 uint64_t release_time(const std::string& text, const std::string& where) {
@@ -28,10 +28,10 @@ Verdict check_release_times(const Release& release, const Trust& trust, const st
   const uint64_t ends = release_time(release.expires_at(), name);
   const uint64_t now = now_us();
   if (now + kReleaseSkewUs < issued || now >= ends ||
-      ends - issued > kMaxReleaseHours * kReleaseHourUs) {
+      ends - issued > kMaxPermitHours * kReleaseHourUs) {
     return no("release_ended", name + " holds from " + release.issued_at() + " to " +
                                    release.expires_at() + ", at most " +
-                                   std::to_string(kMaxReleaseHours) + " hours");
+                                   std::to_string(kMaxPermitHours) + " hours");
   }
   if (trust.fresh_permit_h > 0 && now > issued + trust.fresh_permit_h * kReleaseHourUs) {
     return no("permit_stale", name + " was issued at " + release.issued_at() +

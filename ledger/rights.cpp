@@ -113,10 +113,8 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, 
   SourceVerdict out;
   std::vector<CoveringLicence> covering;
   std::vector<std::string_view> paths{path};
-  if (!paths_.empty()) {
-    const auto known = paths_.find(digest);
-    if (known != paths_.end() && known->second.of_source == path)
-      paths.insert(paths.end(), known->second.others.begin(), known->second.others.end());
+  if (const auto* others = other_paths(path, digest)) {
+    paths.insert(paths.end(), others->begin(), others->end());
   }
   for (const Entry& entry : licences_) {
     const bool covered = entry.readable && std::any_of(paths.begin(), paths.end(), [&](auto one) {
@@ -135,7 +133,25 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, 
     }
   }
   out.verdict = judge_covering(covering, act, day_, {all, findings});
+  if (paths.size() == 1 || !out.verdict.cleared) return out;
+  const auto erased = std::find_if(licences_.begin(), licences_.end(),
+                                   [](const Entry& entry) { return !entry.readable; });
+  if (erased != licences_.end()) {
+    out.verdict = no("no_licence", "the document of licence " + erased->ref +
+                                       " is no longer kept, and it may cover the same bytes as " +
+                                       std::string(paths[1]));
+  }
   return out;
+}
+
+// Others can only add objections: a path that somebody noted for bytes cannot give them a licence
+// that they have not where they lie.
+const std::vector<std::string>* Rights::other_paths(std::string_view path,
+                                                    const Digest& digest) const {
+  if (paths_.empty()) return nullptr;
+  const auto known = paths_.find(digest);
+  if (known == paths_.end() || known->second.of_source != path) return nullptr;
+  return licences_at(path, digest).empty() ? nullptr : &known->second.others;
 }
 
 const LicenceText* Rights::terms_of(std::string_view ref) const {
@@ -162,36 +178,50 @@ Manifest recorded_samples(const Store& store, uint64_t shard) {
 
 namespace {
 
-// A licence on record for a source, whose document was erased, can say nothing, and so clears
-// nothing: else erasing the strictest of several would lift its terms. What came before such a
-// licence does not say whether it is under it; only the document could.
-constexpr std::string_view kErased =
-    "SELECT n.ref FROM licence n WHERE n.document_digest NOT IN (SELECT digest FROM document) "
-    "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) ";
-Verdict check_documents(const Store& store, const Rights& rights, uint64_t shard,
-                        const std::string& root) {
-  if (!rights.lacks_documents()) return yes();
-  Statement late(store.db(), std::string(kErased) +
-                                 "AND n.seq > (SELECT MIN(c.source) FROM sample p JOIN clip c "
-                                 "ON c.seq = p.clip WHERE p.shard = ?) LIMIT 1");
-  if (late.with(shard).next()) {
-    return no("no_licence", "the document of licence " + late.text(0) +
-                                " is no longer kept, and it may cover footage of before, as of "
-                                "shard " +
-                                root);
+// A licence whose document was erased can say nothing, and so clears nothing that is or may be
+// under it: else erasing the strictest of several would lift its terms. Of a source that came while
+// the document was there the record says so. Of one that came before the licence, or after the
+// erasure, only the document could; in the latter case footage of another licensor is left alone,
+// or one erasure would stop all that is ever delivered (docs/not-proven.md).
+class ErasedLicences {
+ public:
+  ErasedLicences(const Store& store, const Rights& rights)
+      : under_(store.db(),
+               "SELECT 1 FROM source_licence sl JOIN licence l ON l.seq = sl.licence "
+               "WHERE sl.seq = ? AND l.id = ?") {
+    if (!rights.lacks_documents()) return;
+    Statement select(
+        store.db(),
+        "SELECT n.seq, n.ref, n.id, n.licensor, "
+        "(SELECT MIN(e.seq) FROM erasure e WHERE e.licence = n.seq) FROM licence n "
+        "WHERE n.document_digest NOT IN (SELECT digest FROM document) "
+        "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) ORDER BY n.seq");
+    while (select.next()) {
+      all_.push_back(
+          {select.integer(0), select.text(1), select.text(2), select.text(3), select.integer(4)});
+    }
   }
-  Statement select(store.db(),
-                   "SELECT n.ref FROM sample p JOIN clip c ON c.seq = p.clip "
-                   "JOIN source_licence sl ON sl.seq = c.source "
-                   "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
-                   "WHERE p.shard = ? AND n.document_digest NOT IN (SELECT digest FROM document) "
-                   "AND n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1");
-  if (select.with(shard).next()) {
-    return no("no_licence", "the document of licence " + select.text(0) + ", which shard " + root +
-                                " was made under, is no longer kept");
+
+  void judge(int64_t source, SourceVerdict& of) {
+    if (!of.verdict.cleared) return;
+    for (const Erased& one : all_) {
+      const bool later = one.licensor == of.licensor && source > one.erased_seq;
+      if (one.seq < source && !later && !under_.with(source, one.id).next()) continue;
+      of.verdict = no("no_licence", "the document of licence " + one.ref +
+                                        ", which it is or may be under, is no longer kept");
+      return;
+    }
   }
-  return yes();
-}
+
+ private:
+  struct Erased {
+    int64_t seq;
+    std::string ref, id, licensor;
+    int64_t erased_seq;
+  };
+  Statement under_;
+  std::vector<Erased> all_;
+};
 
 }  // namespace
 
@@ -248,6 +278,7 @@ class JudgedSources {
   JudgedSources(const Store& store, const Rights& rights, const Act& act)
       : rights_(rights),
         act_(act),
+        erased_(store, rights),
         select_(store.db(), "SELECT path, digest, status FROM source WHERE seq = ?") {}
 
   // Null where there is no such source.
@@ -266,6 +297,7 @@ class JudgedSources {
                   select_.view(2) == "kept",
                   {}};
     at->second.judged = rights_.judge_source(at->second.path, at->second.digest, act_);
+    erased_.judge(seq, at->second.judged);
     return last_;
   }
   const std::map<int64_t, Source>& all() const { return sources_; }
@@ -273,6 +305,7 @@ class JudgedSources {
  private:
   const Rights& rights_;
   const Act& act_;
+  ErasedLicences erased_;
   Statement select_;
   std::map<int64_t, Source> sources_;
   int64_t last_seq_ = 0;
@@ -295,7 +328,6 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
-  refuse(check_documents(store, rights, seq, root));
   if (shard.type(1) != ValueType::null) {
     refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
   }
@@ -476,23 +508,15 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
   Statement sources(
       store.db(),
       std::string(kEaten) +
-          "SELECT s.path, s.digest, COALESCE((SELECT n.ref FROM source_licence sl "
-          "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id "
-          "WHERE sl.seq = s.seq AND n.document_digest NOT IN (SELECT digest FROM document) AND "
-          "n.version = (SELECT MAX(version) FROM licence WHERE id = n.id) LIMIT 1), (" +
-          std::string(kErased) +
-          "AND n.seq > s.seq LIMIT 1), ''), "
-          "MAX(c.seq IN (SELECT clip FROM conflicted_clip)) "
+          "SELECT s.path, s.digest, s.seq, MAX(c.seq IN (SELECT clip FROM conflicted_clip)) "
           "FROM eaten e JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
           "JOIN source s ON s.seq = c.source GROUP BY s.seq ORDER BY s.seq");
+  ErasedLicences erased(store, rights);
   for (sources.with(seq); sources.next(); ++out.sources) {
     const std::string path = sources.text(0);
-    if (!sources.text(2).empty()) {
-      refuse(no("no_licence", path + ": the document of licence " + sources.text(2) +
-                                  ", which it was or may be used under, is no longer kept"));
-    }
-    const SourceVerdict source =
+    SourceVerdict source =
         rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);
+    erased.judge(sources.integer(2), source);
     if (!source.verdict.cleared) {
       refuse(
           no(source.verdict.rule, path + ", which the weights consumed: " + source.verdict.fact));

@@ -34,9 +34,9 @@ class Rights {
 
   // May this file, as delivered, be used so now? `path` is its path in the delivery. Every licence
   // that covers it must say yes: what is derived from several inherits the strictest. With the path
-  // of a source on record, every licence that covers another path by which its bytes came must,
-  // too. Marks on record for these bytes count always; `marks` are those that are not on record
-  // yet. `findings` are of a clip of it.
+  // of a source on record, where a licence covers it, every licence that covers another path by
+  // which its bytes came must, too. Marks on record for these bytes count always; `marks` are those
+  // that are not on record yet. `findings` are of a clip of it.
   SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act,
                              std::span<const Mark> marks = {},
                              std::span<const ClipFinding> findings = {}) const;
@@ -71,6 +71,7 @@ class Rights {
   };
   void read_findings(const Store& store);
   void read_paths(const Store& store);
+  const std::vector<std::string>* other_paths(std::string_view path, const Digest& digest) const;
 
   std::vector<Entry> licences_;
   std::map<Digest, Paths> paths_;

@@ -3,6 +3,7 @@
 // tests/ledger/rules_test.cpp holds the two together. Pure; any thread.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ struct GateRule {
   std::string_view fact;      // the fact it looks at: a field of the licence, or of the record
   std::string_view helps;     // after a no
 };
+
+constexpr uint64_t kMaxPermitHours = 168;  // from its issue; of a release, too
 
 // A closed vocabulary, in the order in which they are asked.
 std::span<const GateRule> rules();

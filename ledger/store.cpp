@@ -47,7 +47,6 @@ Fact key_fact(const VerifierKey& key, const std::string& role) {
 
 std::optional<FileLock> lock_for(const fs::path& path, Access access) {
   if (access == Access::read) return std::nullopt;
-  if (!fs::exists(path)) throw Error(Errc::not_found, "open ", path.string(), ": no such file");
   return FileLock(path.string() + ".lock");
 }
 
@@ -155,12 +154,14 @@ struct Store::Memory {
     for (const Digest& key : subject->also) map.add(key, seq);
   }
 
-  // The record that states this fact already, if there is one.
+  // Whether a record states this fact already. A witness policy that another one replaced since
+  // does not: only the newest counts.
   bool knows(const Prepared& prepared) const {
     if (!prepared.subject) return false;
-    const auto found = prepared.may_be_mapped ? map.find(prepared.subject->key)
-                                              : map.find_pending(prepared.subject->key);
+    auto found = prepared.may_be_mapped ? map.find(prepared.subject->key)
+                                        : map.find_pending(prepared.subject->key);
     if (found.empty()) return false;
+    if (prepared.fact->has_witness_policy()) found.erase(found.begin(), found.end() - 1);
     const std::string_view fact = parse_record(prepared.bytes).fact;
     for (const uint64_t seq : found) {
       const std::string known = entries.read(seq);
@@ -331,7 +332,7 @@ void upgrade(const Database& db) {
 }  // namespace
 
 Store::Store(const fs::path& path, Access access)
-    : path_(path), lock_(lock_for(path, access)), db_(Database::open(path, access)) {
+    : path_(only_name(path)), lock_(lock_for(path_, access)), db_(Database::open(path_, access)) {
   if (access == Access::append) upgrade(db_);
   check_version();
   if (access == Access::append) {
@@ -479,8 +480,14 @@ void Store::sync() {
 Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
   for (const Fact& fact : facts) {
-    // Whoever hands in a bundle could else say what the tables hold, or have the document of an
-    // erased licence stay.
+    // Here and not when it is verified: older builds asked for no signatures.
+    if (fact.has_witness_policy() && fact.witness_policy().signatures().empty() &&
+        authority().has_rule(Policy::CHANGE_POLICY, size())) {
+      throw Error(Errc::permission, "append witness policy: the policy has a rule for ",
+                  act_word(Policy::CHANGE_POLICY),
+                  ", so it must come signed; run ledger sign FILE --key KEY --out NOTE");
+    }
+    // Nobody else says what the tables hold, or has the document of an erased licence stay.
     if (!fact.has_state() && !fact.has_erasure()) continue;
     throw Error(Errc::permission, "append ", kind_name(fact),
                 ": only the ledger itself makes such a record",

@@ -31,7 +31,8 @@ class Store {
   // for ever, is that key's name.
   static void create(const std::filesystem::path& path, const VerifierKey& log_key);
 
-  // Refuses a file that is behind the tree head published beside it.
+  // By a link it is the ledger that the link leads to, with all that lies beside that. Refuses a
+  // file that is behind the tree head published beside it.
   Store(const std::filesystem::path& path, Access access);
   // Leaves the ledger in the one file. While another program reads an older state of it that cannot
   // be: then what is newer stays in PATH-wal beside it after 0.2 s, and a warning is logged.

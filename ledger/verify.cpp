@@ -331,7 +331,7 @@ Anchor read_anchor(const fs::path& path) {
 }
 
 VerifyReport verify_ledger(const fs::path& path, const VerifyOptions& options) {
-  return Verifier(path, options).run();
+  return Verifier(only_name(path), options).run();
 }
 
 }  // namespace cleared::ledger

@@ -81,8 +81,7 @@ Witness::Answered conflict(Witness::Answered out, uint64_t size, std::string why
 }
 
 FileLock lock_of(const fs::path& state) {
-  if (!fs::exists(state)) throw Error(Errc::not_found, "open ", state.string(), ": no such file");
-  return FileLock(state.string() + ".lock");
+  return FileLock(only_name(state).string() + ".lock");
 }
 
 // The signature lines of `note` alone, as they stand below the text.
@@ -138,7 +137,7 @@ void WitnessState::create(const fs::path& path, const VerifierKey& witness) {
 }
 
 WitnessState::WitnessState(const fs::path& path, Access access)
-    : path_(path), db_(Database::open(path, access)) {
+    : path_(only_name(path)), db_(Database::open(path_, access)) {
   // EXTRA syncs the folder too when the rollback journal goes: a commit that returned stays.
   db_.exec("PRAGMA synchronous = EXTRA");
   if (db_.integer("PRAGMA application_id") != kWitnessApplicationId) {

@@ -84,10 +84,33 @@ int write_approval(const LedgerOptions& o, const std::string& note,
   return exit_ok;
 }
 
+// A key is enrolled once: what its owner gives in again stays retired.
+void tell_retired(const Store& store, const std::vector<Fact>& keys, const std::string& path) {
+  for (const Fact& fact : keys) {
+    for (const KnownKey& known : store.authority().keys()) {
+      if (format_verifier_key(known.key) != fact.key().vkey() || known.retired_seq == UINT64_MAX) {
+        continue;
+      }
+      std::printf(
+          "%s: the key of %s was retired by record %llu and never counts again; make a new "
+          "one with ledger key new\n",
+          path.c_str(), printable(known.key.name).c_str(),
+          static_cast<unsigned long long>(known.retired_seq));
+    }
+  }
+}
+
+Store::Appended append_keys(Store& store, const std::string& path) {
+  const std::vector<Fact> keys = key_facts(path);
+  const Store::Appended appended = store.append(keys);
+  tell_retired(store, keys, path);
+  return appended;
+}
+
 // Of a bundle durable when the next call that writes has returned.
 Store::Appended append_file(Store& store, const std::string& path) {
   const std::string kind = fs::path(path).extension();
-  if (kind == ".pub") return store.append(key_facts(path));
+  if (kind == ".pub") return append_keys(store, path);
   if (kind == ".licence") return store.append_licence(read_file(path), path);
   if (kind == ".bundle") return store.append(read_bundle(path), Store::Durable::later);
   if (kind == ".approval") {
@@ -254,14 +277,15 @@ SignerKey log_key_of_init(const LedgerOptions& o) {
 
 void sign_if_possible(Store& store, const LedgerOptions& o) {
   const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
+  FILE* said = o.json ? stderr : stdout;  // which holds JSON and nothing else
   if (o.log_key.empty() && !fs::exists(key)) {
-    std::printf("tree head not signed: no log key at %s; run ledger sign-head where it is\n",
-                key.c_str());
+    std::fprintf(said, "tree head not signed: no log key at %s; run ledger sign-head where it is\n",
+                 key.c_str());
     return;
   }
   const TreeHead head = store.sign_head(read_signer_keys(key));
-  std::printf("tree head %llu %s\n", static_cast<unsigned long long>(head.size),
-              to_hex(head.root).c_str());
+  std::fprintf(said, "tree head %llu %s\n", static_cast<unsigned long long>(head.size),
+               to_hex(head.root).c_str());
 }
 
 void print_appended(const std::string& what, const Store::Appended& appended) {
@@ -430,9 +454,13 @@ int ledger_approve(const LedgerOptions& o) {
   } else {
     const char* done = o.dry_run ? "would approve" : "approved";
     for (const std::string& root : roots) std::printf("%s %s\n", done, root.c_str());
-    if (roots.empty()) std::printf("every shard is approved already\n");
+    if (roots.empty()) {
+      std::printf("%s\n", store.db().integer("SELECT EXISTS (SELECT 1 FROM shard)") != 0
+                              ? "every shard is approved already"
+                              : "there are no shards to approve");
+    }
   }
-  if (!o.dry_run && !o.json && !facts.empty()) sign_if_possible(store, o);
+  if (!o.dry_run && !facts.empty()) sign_if_possible(store, o);
   return exit_ok;
 }
 

@@ -400,15 +400,32 @@ Loss loss_of(const Store& store, const KnownLicence& licence) {
                 "(SELECT seq FROM shard_licence WHERE licence = ?1)")};
 }
 
-void print_loss(const KnownLicence& licence, const Loss& loss, const char* tense) {
+// Of footage that is still to come only the document could say that it is not under this licence.
+void print_held(const Store& store, const KnownLicence& licence) {
+  Statement newest(store.db(),
+                   "SELECT licensor, id FROM licence l WHERE seq = ? AND version = "
+                   "(SELECT MAX(version) FROM licence WHERE id = l.id)");
+  if (!newest.with(licence.seq).next()) return;
+  std::printf(
+      "cleared no more from now on: what is delivered later under any licence of %s, until a new "
+      "version of %s says again what it covers. Not held: later footage of other licensors, also "
+      "where this licence would have claimed it\n",
+      printable(newest.text(0)).c_str(), printable(newest.text(1)).c_str());
+}
+
+void print_loss(const Store& store, const KnownLicence& licence, const Loss& loss,
+                const char* tense) {
   std::printf(
       "%s: %s for ever: its document (%llu bytes) and salt; no term can be read, disclosed or "
       "checked again\n"
-      "cleared no more: %llu sources, %llu clips, %llu shards\n"
+      "cleared no more: %llu sources, %llu clips, %llu shards\n",
+      licence.ref.c_str(), tense, number(loss.bytes), number(loss.sources), number(loss.clips),
+      number(loss.shards));
+  print_held(store, licence);
+  std::printf(
       "what stays: the public facts and two digests in record %llu, and every copy that is not in "
       "this file: backups, the delivered note, disclosures made before\n",
-      licence.ref.c_str(), tense, number(loss.bytes), number(loss.sources), number(loss.clips),
-      number(loss.shards), number(licence.seq));
+      number(licence.seq));
 }
 
 int erase(const ProofOptions& o) {
@@ -431,14 +448,14 @@ int erase(const ProofOptions& o) {
   }
   const Loss loss = loss_of(store, licence);
   if (o.dry_run) {
-    print_loss(licence, loss, "would be lost");
+    print_loss(store, licence, loss, "would be lost");
     return exit_ok;
   }
   const Store::Appended done = store.erase_document(licence.ref, reason, note);
   if (done.added == 0) {
     std::printf("%s: erased before\n", licence.ref.c_str());
   } else {
-    print_loss(licence, loss, "lost");
+    print_loss(store, licence, loss, "lost");
     std::printf("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
   }
   LedgerOptions signing;

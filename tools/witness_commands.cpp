@@ -19,6 +19,7 @@
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/key.h"
+#include "ledger/projection.h"
 #include "ledger/store.h"
 #include "ledger/tree.h"
 #include "ledger/witness.h"
@@ -246,18 +247,21 @@ int witness_status(const WitnessOptions& o) {
 }
 
 int witness_add_policy(const WitnessOptions& o) {
-  const std::string text = read_file(o.file, kMaxPolicyBytes);
+  const std::string file = read_file(o.file, kMaxPolicyBytes);
+  const bool is_note = file.find("\n\n\u2014 ") != std::string::npos;
+  const std::string text = is_note ? parse_note(file, o.file).text : file;
   Store store(o.ledger, Access::append);
   const WitnessPolicy policy = policy_about(store, text, o.file);
-  if (!is_utf8(text)) throw Error(Errc::corrupt, o.file, ": is not UTF-8, and a record must be");
+  if (!is_utf8(file)) throw Error(Errc::corrupt, o.file, ": is not UTF-8, and a record must be");
   Fact fact;
   fact.mutable_witness_policy()->set_text(text);
+  if (is_note) fact.mutable_witness_policy()->set_signatures(file.substr(text.size() + 1));
   const Store::Appended appended = store.append({fact});
   const size_t count = policy.witnesses.size();
   std::printf("witness policy of %zu witness%s, quorum %s: %s %llu\n", count,
               count == 1 ? "" : "es", policy.quorum.c_str(),
               appended.added == 1 ? "record" : "in the ledger already;",
-              static_cast<unsigned long long>(appended.first));
+              static_cast<unsigned long long>(store.find(subject_of(fact)->key).back()));
   const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
   if (!o.log_key.empty() || fs::exists(key)) store.sign_head(read_signer_keys(key));
   return exit_ok;

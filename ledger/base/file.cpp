@@ -48,6 +48,16 @@ fs::path write_temporary(const fs::path& path, std::string_view text, unsigned m
   return temporary;
 }
 
+// A rename would put the file in the place of a device, or leave what a link leads to as it is.
+void require_replaceable(const fs::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return;
+  throw Error(Errc::io, "write ", path.string(), ": ",
+              S_ISLNK(info.st_mode)   ? "a link has that name; name the file that it leads to"
+              : S_ISDIR(info.st_mode) ? "a folder has that name; name a file"
+                                      : "what has that name is no plain file; name one");
+}
+
 }  // namespace
 
 int Fd::release() {
@@ -114,6 +124,7 @@ std::string read_range(const fs::path& path, uint64_t offset, uint64_t size_byte
 }
 
 void write_file(const fs::path& path, std::string_view text, unsigned mode) {
+  require_replaceable(path);
   const fs::path temporary = write_temporary(path, text, mode);
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
@@ -126,6 +137,7 @@ void write_file(const fs::path& path, std::string_view text, unsigned mode) {
 void publish_file(const fs::path& temporary, const fs::path& path) {
   const Fd fd = open_read(temporary);
   if (::fsync(fd.get()) != 0) fail("write", temporary, errno);
+  require_replaceable(path);
   if (::rename(temporary.c_str(), path.c_str()) != 0) fail("write", path, errno);
   sync_folder(folder_of(path));
 }
@@ -160,6 +172,18 @@ void make_folders(const fs::path& path) {
   } else if (const int reason = errno; !fs::is_directory(path, error)) {  // others may be as fast
     fail("create folder", path, reason);
   }
+}
+
+fs::path only_name(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) fail("open", path, errno);
+  if (S_ISREG(info.st_mode) && info.st_nlink > 1) {
+    throw Error(
+        Errc::corrupt, "open ", path.string(),
+        ": is one file under several names (hard links), and what belongs to it lies beside "
+        "one of them only; remove the others, or use a copy");
+  }
+  return fs::is_symlink(path) ? fs::canonical(path) : path;
 }
 
 FileLock::FileLock(const fs::path& path)

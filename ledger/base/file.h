@@ -45,6 +45,8 @@ std::string read_range(const std::filesystem::path& path, uint64_t offset, uint6
 // After it returns the file holds exactly `text` and will after a power cut; when it throws, the
 // old file, or none, is still there, or, when only the last step failed, the new one; each whole.
 // Temporary name, fsync, rename, fsync of the folder. A killed process leaves PATH.tmp.PID behind.
+// Error{io} where a link, a folder, a device or a pipe has the name: nothing but a file is
+// replaced.
 void write_file(const std::filesystem::path& path, std::string_view text, unsigned mode = 0644);
 
 // Same promise, but Error{io} when `path` exists already: for keys, which are never overwritten.
@@ -58,6 +60,10 @@ void publish_file(const std::filesystem::path& temporary, const std::filesystem:
 
 // The folder and those above it that are missing; they will be there after a power cut.
 void make_folders(const std::filesystem::path& path);
+
+// The one name of a file beside which others lie, such as its lock: a link is followed. Error
+// {corrupt} for a file that has two, by a hard link, since under the other one nothing lies there.
+std::filesystem::path only_name(const std::filesystem::path& path);
 
 // An exclusive advisory lock on `path` (created empty if missing), held for the object's life.
 // Error{busy} at once when another process holds it.

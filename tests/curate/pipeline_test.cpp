@@ -42,7 +42,7 @@ class Pipeline : public ::testing::Test {
     write_file(delivery() / "north/a.txt", "two scenes that are drawn");
   }
 
-  fs::path ledger() const { return folder_.path() / "L.db"; }
+  fs::path ledger() const { return folder_.path() / name_; }
   fs::path delivery() const { return folder_.path() / "delivery"; }
 
   void licence(const std::string& id, const std::string& licensor, const std::string& covers,
@@ -126,6 +126,7 @@ class Pipeline : public ::testing::Test {
   }
 
   testing::TemporaryFolder folder_;
+  std::string name_ = "L.db";  // of the ledger
   const ledger::SignerKey log_ = ledger::new_signer_key("test/ledger");
   std::map<std::string, ledger::SignerKey> licensors_;
   Config config_;
@@ -269,6 +270,21 @@ TEST_F(Pipeline, RecordsNothingBesideADamagedProtectedWork) {
   const int64_t records = count("SELECT COUNT(*) FROM leaf");
   EXPECT_THROW(ingest(), Error);
   EXPECT_EQ(count("SELECT COUNT(*) FROM leaf"), records);
+}
+
+TEST_F(Pipeline, ProtectedWorksHoldThroughALink) {
+  const fs::path works = protected_folder(ledger()), index = index_folder(ledger());
+  fs::create_symlink(name_, folder_.path() / "link.db");
+  name_ = "link.db";
+  ingest();
+  EXPECT_TRUE(fs::exists(
+      index / (to_hex(ledger::sha256(read_file(delivery() / "north/b.mkv"))) + ".looks")));
+  ASSERT_TRUE(add_protected(
+      works, examine_file(delivery() / "north/b.mkv", config_.limits(), worker_).fingerprint));
+  EXPECT_EQ(pack("shards").left_out, 1U);
+  deliver("north/later.mkv", {.width = 240, .height = 180, .scenes = {3, 4}});
+  ingest();
+  EXPECT_EQ(reports_["north/later.mkv"].outcome, Outcome::refused);
 }
 
 // The owner sends a fingerprint and keeps the footage.

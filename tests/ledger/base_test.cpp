@@ -98,6 +98,24 @@ TEST(File, IsWrittenWholeOrNotAtAll) {
   EXPECT_EQ(read_file(path), "second");
 }
 
+TEST(File, NothingButAFileIsReplaced) {
+  const TempFolder folder;
+  write_file(folder / "a", "text");
+  fs::create_symlink("a", folder / "link");
+  fs::create_symlink("nowhere", folder / "dangling");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  fs::create_directory(folder / "empty");
+  for (const char* name : {"link", "dangling", "pipe", "empty"}) {
+    const auto before = fs::symlink_status(folder / name).type();
+    EXPECT_THAT(error_of([&] { write_file(folder / name, "other"); }), testing::StartsWith("io"));
+    write_file(folder / "new", "other");
+    EXPECT_THAT(error_of([&] { publish_file(folder / "new", folder / name); }),
+                testing::StartsWith("io"));
+    EXPECT_EQ(fs::symlink_status(folder / name).type(), before) << name;
+  }
+  EXPECT_EQ(read_file(folder / "a"), "text");
+}
+
 TEST(File, NamesWhatIsWrong) {
   const TempFolder folder;
   write_file(folder / "a", "0123456789");

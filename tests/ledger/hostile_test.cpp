@@ -4,6 +4,7 @@
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
+#include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/projection.h"
@@ -186,6 +187,9 @@ TEST(Hostile, APermitForWhatNobodyApprovedIsNoRecord) {
   world.append({approval});
   Store(world.ledger, Access::append).sign_head(world.log);
   const Fact good = permit("TRAIN", "TRAIN");
+  const std::string end = "expires_at: \"", year = format_time(now_us()).substr(0, 4);
+  EXPECT_THAT(error_of([&] { world.append({permit(end + year, end + "2096")}); }),
+              HasSubstr("it is for more than 168 hours"));
   world.append({world.revocation("shard", "sha256:" + world.root_hex(), world.approver)});
   EXPECT_THAT(error_of([&] { world.append({good}); }), HasSubstr("was revoked"));
   EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);

@@ -115,6 +115,52 @@ struct Court : World {
   }
 };
 
+// Only the newest counts: what it says is not there already when another one replaced it, and by a
+// rule for the policy itself it is for the same people to say.
+TEST(Policy, AWitnessPolicyIsInForceUntilTheNextOne) {
+  Court court({});
+  const auto text = [&](const std::string& end) {
+    return "log " + format_verifier_key(court.log.verifier) + "\nquorum none\n" + end;
+  };
+  const auto fact = [&](const std::string& of, const Signers& signers = {}) {
+    Fact out;
+    out.mutable_witness_policy()->set_text(of);
+    if (signers.empty()) return out;
+    out.mutable_witness_policy()->set_signatures(sign_text(of, signers).substr(of.size() + 1));
+    return out;
+  };
+  const std::string a = text("# a\n"), b = text("# b\n"), c = text("# c\n");
+  const auto added = [&](const Fact& one) {
+    return Store(court.ledger, Access::append).append({one}).added;
+  };
+  const auto in_force = [&] {
+    const Store store(court.ledger, Access::read);
+    Statement newest(store.db(), "SELECT text FROM witness_policy ORDER BY seq DESC");
+    return newest.next() ? newest.text(0) : "";
+  };
+  EXPECT_EQ(added(fact(a)) + added(fact(b)) + added(fact(a)), 3U);
+  EXPECT_EQ(added(fact(a)), 0U);
+  EXPECT_EQ(in_force(), a);
+
+  court.append(
+      {court.policy(policy_text(1, {{Policy::CHANGE_POLICY, "approver", 2}}), {&court.a})});
+  EXPECT_THAT(court.does(fact(b)), StartsWith("permission: append witness policy"));
+  EXPECT_THAT(court.does(fact(c, {&court.a})), StartsWith("permission"));
+  EXPECT_THAT(court.does(fact(b, {&court.a, &court.b})), HasSubstr("says the same"));
+  EXPECT_EQ(court.does(fact(c, {&court.a, &court.b})), "");
+  EXPECT_EQ(in_force(), c);
+  Fact other = fact(a, {&court.a, &court.b});
+  other.mutable_witness_policy()->set_text(b);
+  EXPECT_THAT(court.does(other), StartsWith("permission"));
+  const std::string whole = text("\n# after an empty line\n");
+  Fact cut = fact(whole, {&court.a, &court.b});
+  cut.mutable_witness_policy()->set_text(text(""));
+  cut.mutable_witness_policy()->set_signatures(
+      whole.substr(text("").size() + 1) + "\n" + cut.witness_policy().signatures());
+  EXPECT_THAT(court.does(cut), HasSubstr("is another text"));
+  EXPECT_TRUE(verify_ledger(court.ledger, {}).findings.empty());
+}
+
 TEST(Policy, WhoMayDoWhat) {
   struct Row {
     const char* what;

@@ -132,6 +132,41 @@ TEST(Rights, AnErasedLicenceThatCameLaterClearsNothingOfBefore) {
   EXPECT_EQ(permit_error(world), "");
 }
 
+// Its terms are not lifted for the next delivery of that licensor, either.
+TEST(Rights, AnErasedLicenceClearsNothingThatComesAfterIt) {
+  struct Case {
+    const char *what, *from, *to;
+    bool before_erasure, held;
+  };
+  const Case cases[] = {{"after the erasure", "2026-01/**", "2026-01/**", false, true},
+                        {"while it could be read, and it covered something else", "2026-01/**",
+                         "other/**", true, false}};
+  for (const Case& row : cases) {
+    World world;
+    world.add_licence(full_licence_text());
+    const std::string other = replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\"");
+    world.add_licence(replaced(other, row.from, row.to));
+    const auto erase = [&] {
+      Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
+    };
+    if (!row.before_erasure) erase();
+    world.append(world.footage());
+    if (row.before_erasure) erase();
+    world.append({world.approval()});
+    Store(world.ledger, Access::append).sign_head(world.log);
+    if (!row.held) {
+      EXPECT_EQ(permit_error(world), "") << row.what;
+      continue;
+    }
+    EXPECT_THAT(permit_error(world), AllOf(StartsWith("refused: no_licence"), HasSubstr("LIC-2@1")))
+        << row.what;
+    const std::string next =
+        replaced(other, "  version: 1\n", "  version: 2\n  supersedes: \"LIC-2@1\"\n");
+    world.add_licence(replaced(next, "2026-01/**", "2026-02/**"));
+    EXPECT_EQ(permit_error(world), "") << row.what;
+  }
+}
+
 // Weights, too: their sources are judged one by one.
 TEST(Rights, AnErasedLicenceThatCameLaterReleasesNothing) {
   RunWorld world({{"LIC-1", 2}});
@@ -681,6 +716,45 @@ TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
     EXPECT_EQ(rights.judge_source("2026-01/a.webm", sha256("source a"), INGEST).licences.size(),
               row.counts ? 2U : 1U);
   }
+}
+
+// A refusal is a record that whoever hands in a bundle can make: it must not give a licence.
+TEST(Rights, AnotherPathCanOnlyObject) {
+  World world;
+  world.fill();
+  const Digest digest = sha256("source a");
+  Fact refusal;
+  refusal.mutable_refusal()->set_act("ingest");
+  refusal.mutable_refusal()->set_rule("no_licence");
+  refusal.mutable_refusal()->set_subject("2028/a.webm sha256:" + to_hex(digest));
+  world.append({refusal});
+  const std::string next =
+      replaced(full_licence_text(), "  version: 1\n", "  version: 2\n  supersedes: \"LIC-1@1\"\n");
+  world.add_licence(replaced(next, "2026-01/**", "2028/**"));
+  EXPECT_THAT(permit_error(world), StartsWith("refused: no_licence"));
+  const Store store(world.ledger, Access::read);
+  const SourceVerdict verdict = Rights(store).judge_source("2026-01/a.webm", digest, INGEST);
+  EXPECT_EQ(verdict.verdict.rule, "no_licence");
+  EXPECT_TRUE(verdict.licences.empty());
+}
+
+// What objected by another path is not gone with its document.
+TEST(Rights, AnErasedLicenceOfAnotherPathClearsNothing) {
+  World world;
+  world.add_licence(full_licence_text());
+  std::string other = replaced(full_licence_text(), "LIC-1", "LIC-2");
+  other = replaced(replaced(std::move(other), "2026-01/**", "other/**"), "TRAIN, ", "");
+  world.add_licence(other);
+  world.append(world.footage());
+  Fact refusal;
+  refusal.mutable_refusal()->set_act("curate");
+  refusal.mutable_refusal()->set_rule("other_licence");
+  refusal.mutable_refusal()->set_subject("other/a.webm sha256:" + to_hex(sha256("source a")));
+  world.append({refusal, world.approval()});
+  Store(world.ledger, Access::append).sign_head(world.log);
+  ASSERT_THAT(permit_error(world), StartsWith("refused: use_not_allowed"));
+  Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
+  EXPECT_THAT(permit_error(world), AllOf(StartsWith("refused: no_licence"), HasSubstr("other/")));
 }
 
 TEST(Permit, AReviewReleasesWhatWasFoundBeforeItWasDecided) {

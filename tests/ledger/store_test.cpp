@@ -257,6 +257,40 @@ TEST(Head, AStalePublishedFileIsRenewed) {
   EXPECT_EQ(read_file(head_path(world.ledger)), store.newest_head_note());
 }
 
+// What lies beside the file holds it by whatever name it is opened.
+TEST(Store, ByALinkIsTheSameLedger) {
+  World world;
+  const fs::path link = world.folder / "link.db", other = world.folder / "other.db";
+  fs::create_symlink(world.ledger, link);
+  fs::copy_file(world.ledger, world.folder / "old.db");
+  {
+    Store store(world.ledger, Access::append);
+    EXPECT_THAT(error_of([&] { Store(link, Access::append); }), StartsWith("busy"));
+    store.append({refusal("a")});
+    store.sign_head(world.log);
+  }
+  EXPECT_EQ(Store(link, Access::read).size(), 8U);
+  {
+    Store store(link, Access::append);
+    store.append({refusal("b")}, Store::Durable::later);
+    store.sign_head(world.log);
+    EXPECT_EQ(read_file(head_path(world.ledger)), store.newest_head_note());
+  }
+  fs::create_hard_link(world.ledger, other);
+  for (const fs::path& path : {world.ledger, link, other}) {
+    EXPECT_THAT(error_of([&] { Store(path, Access::read); }), HasSubstr("hard links"));
+    EXPECT_THAT(error_of([&] { verify_ledger(path, {}); }), HasSubstr("hard links"));
+  }
+  fs::remove(other);
+  fs::copy_file(world.folder / "old.db", world.ledger, fs::copy_options::overwrite_existing);
+  for (const Access access : {Access::read, Access::append}) {
+    EXPECT_THAT(error_of([&] { Store(link, access); }), HasSubstr("rolled back"));
+  }
+  EXPECT_THAT(findings(link), HasSubstr("published head"));
+  fs::remove(world.ledger);
+  EXPECT_THAT(error_of([&] { Store(link, Access::read); }), StartsWith("not_found"));
+}
+
 // Whoever rewrites the log below a signed head gets no signature over what they made of it.
 TEST(Head, OnlyExtendsWhatWasSigned) {
   World world;

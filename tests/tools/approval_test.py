@@ -4,6 +4,8 @@
     approval_test.py LEDGER CONFIG      configs/nano.textproto
 """
 import hashlib
+import json
+import os
 import pathlib
 import re
 import subprocess
@@ -188,6 +190,37 @@ class TwoApprovers(unittest.TestCase):
         self.release(weights, *out, *tested(key="ann"), code=77, says="not signed by any trainer")
         self.release(weights, *out, "--extraction", "keys/ann.pub", code=65)
         self.ledger("why-not", self.db, weights, says="memorisation")
+
+    def test_status_counts_records_and_nothing_else(self):
+        self.make_weights()
+        self.ledger("key", "retire", self.db, "trainer")
+        status = json.loads(self.ledger("status", self.db, "--json"))
+        kinds = {row["kind"]: row["records"] for row in status["kinds"]}
+        self.assertEqual(sum(kinds.values()), status["records"])
+        self.assertFalse({"clip_series", "receipt_cost", "moment"} & kinds.keys())
+        self.ledger("append", self.db, "keys/trainer.pub", says="the key of trainer was retired by record")
+
+    def test_approve_in_json_signs_the_head_too(self):
+        self.ledger("init", "empty.db", "--origin", "test.example/empty")
+        self.ledger("append", "empty.db", self.key("zoe", "approver"))
+        self.ledger("approve", "empty.db", "--all", "--key", "keys/zoe.key", says="there are no shards")
+        _, root = self.make_ledger()
+        done = subprocess.run([LEDGER, "approve", self.db, "--all", "--key", "keys/ann.key", "--json"], capture_output=True, check=True, cwd=self.folder)
+        self.assertEqual(json.loads(done.stdout), [root])
+        self.assertIn(b"tree head", done.stderr)
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", says="every shard is approved already")
+        self.ledger("verify", self.db, says="intact")
+        self.assertEqual(json.loads(self.ledger("status", self.db, "--json"))["unsigned_tail"], 0)
+
+    def test_a_link_is_the_ledger_that_it_leads_to(self):
+        self.make_ledger()
+        (self.folder / "link.db").symlink_to("ledger.db")
+        self.ledger("append", "link.db", self.key("eve", "approver"), "--log-key", "ledger.db.key", says="tree head")
+        self.ledger("verify", "link.db", says="intact")
+        self.assertEqual([p.name for p in self.folder.glob("link.db*")], ["link.db"])
+        os.link(self.folder / "ledger.db", self.folder / "other.db")
+        for name in ("other.db", "ledger.db", "link.db"):
+            self.ledger("status", name, code=65, says="hard links")
 
     def test_a_run_says_that_it_trains(self):
         self.make_ledger()
