@@ -171,8 +171,8 @@ std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
     throw Refused(no("passes_reserved",
                      "shard " + shard.root +
                          " counts passes, and an earlier permit of model line " + purpose.model() +
-                         ", under which the run that goes on has consumed nothing by the record, "
-                         "has not ended yet"));
+                         " has not ended yet, nor been used, by the record, by a run that goes on "
+                         "under this one"));
   }
   const uint64_t used = passes_used(store, shard.seq, purpose.model());
   return *least > used ? *least - used : 0;
