@@ -284,6 +284,12 @@ void Admission::check(uint64_t seq, const PermitRecord& record) const {
   }
   if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
   check_permitted(seq, permit);
+  Statement own(db_, "SELECT 1 FROM checkpoint WHERE digest = ? AND seq < ?");
+  for (const Foreign& weights : permit.foreign()) {
+    if (own.with(to_hex(require_digest_name(weights.weights(), "foreign.weights")), seq).next()) {
+      reject("permit", "foreign weights " + weights.weights() + " are a checkpoint on this record");
+    }
+  }
 }
 
 std::vector<std::string> Admission::recorded_lists(uint64_t seq, const Permit& permit) const {
@@ -350,6 +356,16 @@ void Admission::check(uint64_t seq, const ReceiptRecord& record) const {
   one(subject_key_of("permit", require_digest_name(r.permit(), "receipt.permit").text()), seq,
       "the receipt's permit");
   authority_.require(note, "trainer", "", seq, "receipt");
+  // The same steps again are another run: else they would be counted twice, or not at all.
+  Statement other(db_,
+                  "SELECT t.first_step, t.end_step FROM receipt t JOIN run r ON r.seq = t.run "
+                  "WHERE r.name = ? AND t.end_step > ? AND t.first_step < ? AND t.seq < ?");
+  if (other.with(r.run(), r.first_step(), r.end_step(), seq).next()) {
+    reject("receipt", "steps " + std::to_string(r.first_step()) + " to " +
+                          std::to_string(r.end_step()) + " of run " + r.run() +
+                          " overlap those of another receipt of it, " + other.text(0) + " to " +
+                          other.text(1));
+  }
 }
 
 void Admission::check(uint64_t seq, const ConsumedRecord& consumed) const {
@@ -505,10 +521,33 @@ void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
     reject("checkpoint", "its statement names other weights that it came from");
   }
   check_consumed(seq, checkpoint, s);
+  check_goes_on(seq, checkpoint);
   if (authority_.signers(envelope, "trainer", seq).empty()) {
     throw Error(Errc::permission, "checkpoint ", to_hex(as_bytes(checkpoint.digest())),
                 ": its statement is signed by no trainer's key of this ledger");
   }
+}
+
+// What a permit has counted of one run is no gift to another: whoever begins under it goes on from
+// a checkpoint of that run, or of one that did.
+void Admission::check_goes_on(uint64_t seq, const CheckpointRecord& checkpoint) const {
+  Statement select(db_,
+                   "SELECT p.note, p.seq FROM run r JOIN permit p ON p.seq = r.permit "
+                   "WHERE r.name = ? AND r.seq < ?");
+  if (!select.with(checkpoint.run(), seq).next()) return;
+  const Permit p = parse_noted<PermitText>(parse_note(select.text(0)), "permit").permit();
+  if (!p.has_counted()) return;
+  Statement parent(db_,
+                   "SELECT 1 FROM checkpoint k JOIN run r ON r.seq = k.run "
+                   "WHERE k.digest = ? AND k.seq < ? AND (r.name = ? OR r.permit = ?)");
+  if (parent
+          .with(to_hex(as_bytes(checkpoint.parent())), seq, p.counted().run(),
+                select.unsigned_integer(1))
+          .next()) {
+    return;
+  }
+  reject("checkpoint", "the permit of run " + checkpoint.run() + " is for run " +
+                           p.counted().run() + " going on, and this does not go on from it");
 }
 
 void Admission::check(uint64_t seq, const PolicyRecord& record) const {

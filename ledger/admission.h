@@ -67,6 +67,7 @@ class Admission {
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
                       const TrainingStatement& statement) const;
   void check_foreign(uint64_t seq, const Digest& permit, const TrainingStatement& statement) const;
+  void check_goes_on(uint64_t seq, const CheckpointRecord& checkpoint) const;
 
   const Database& db_;
   Find find_;

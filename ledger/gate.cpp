@@ -4,8 +4,6 @@
 #include <ctime>
 #include <future>
 
-#include <sys/stat.h>
-
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
@@ -398,7 +396,7 @@ bool Gate::take_next() {
   const std::scoped_lock lock(current_->mutex);
   current_->now = &current_->all.emplace_back(std::move(*next_));
   next_ = nullptr;
-  notices_seen_ns_ = -1;  // under the new permit's revokers
+  notices_seen_.clear();  // under the new permit's revokers
   return true;
 }
 
@@ -410,20 +408,14 @@ void Gate::read_folder() {
 Verdict Gate::holds() {
   if (Verdict verdict = check_time(granted()); !verdict.cleared) return verdict;
   if (as_of_us_ && options_.notices.empty()) return yes();
-  struct stat folder {};
-  if (::stat(options_.notices.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
-    throw Error(Errc::not_found, "notices ", options_.notices.string(),
-                ": no such folder; revocations must be able to reach the run");
-  }
-  const int64_t changed_ns =
-      int64_t{folder.st_mtim.tv_sec} * 1'000'000'000 + folder.st_mtim.tv_nsec;
-  if (changed_ns != notices_seen_ns_) {
+  FolderMark folder = mark_of(options_.notices);
+  if (folder.mark != notices_seen_) {
     const auto now_ns = static_cast<int64_t>(now_us()) * 1000;
     read_folder();
-    // A second file may arrive within the same tick of the folder's clock: look again until it is
+    // A second change may come within the same tick of the files' clock: look again until it is
     // over.
     constexpr int64_t kTickNs = 2'000'000'000;
-    notices_seen_ns_ = now_ns - changed_ns > kTickNs ? changed_ns : -1;
+    notices_seen_ = now_ns - folder.newest_ns > kTickNs ? std::move(folder.mark) : "";
   }
   return notices_;
 }

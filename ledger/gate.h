@@ -170,8 +170,8 @@ class Gate {
   const std::string& shard_name(size_t shard) const { return (*manifests_)[shard].name; }
 
   // Does the permit still hold now: its expiry, the dates of every shard, and the revocations that
-  // have arrived. Every rank asks before every step; it costs two system calls when nothing
-  // changed.
+  // have arrived. Every rank asks before every step; it costs a look at the folder's names
+  // and times when nothing changed.
   [[nodiscard]] Verdict holds();
 
   // A newer permit for this very run, *.permit in the notices folder, as holds() saw it last:
@@ -236,7 +236,7 @@ class Gate {
   std::shared_ptr<const std::vector<Manifest>> manifests_;
   std::vector<PermittedSample> samples_;
   Verdict notices_ = yes();       // what the notices read so far say
-  int64_t notices_seen_ns_ = -1;  // newest change of the folder that has been read
+  std::string notices_seen_;      // mark of the folder that has been read; empty: read it
 };
 
 }  // namespace cleared::ledger

@@ -1,6 +1,12 @@
 #include "ledger/notices.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include <dirent.h>
+#include <sys/stat.h>
 
 #include "ledger/base/file.h"
 #include "ledger/gate.h"
@@ -13,17 +19,39 @@ namespace {
 
 constexpr uint64_t kMaxNoticeBytes = 1 << 20;
 
+[[noreturn]] void no_such_folder(const fs::path& folder) {
+  throw Error(Errc::not_found, "notices ", folder.string(),
+              ": no such folder; revocations must be able to arrive");
+}
+
+// A newer permit for a run, or what lies beside it (ledger/shard_proof.h, ledger/permit_lists.h).
+bool is_permit(const fs::path& path) {
+  const fs::path name = path.filename();
+  const bool beside = name.extension() == ".proofs" || name.extension() == ".shards";
+  return (beside ? name.stem() : name).extension() == ".permit";
+}
+
+int64_t nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 }  // namespace
 
 std::vector<std::pair<fs::path, Revocation>> read_notices(const fs::path& folder,
                                                           std::span<const std::string> revokers) {
-  if (std::error_code ignored; !fs::is_directory(folder, ignored)) {
-    throw Error(Errc::not_found, "notices ", folder.string(),
-                ": no such folder; revocations must be able to arrive");
-  }
+  if (std::error_code ignored; !fs::is_directory(folder, ignored)) no_such_folder(folder);
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".revocation") paths.push_back(entry.path());
+    const fs::path& path = entry.path();
+    std::error_code ignored;
+    if (path.filename().native().starts_with('.')) continue;
+    if (is_permit(path) && !entry.is_directory(ignored)) continue;
+    if (path.extension() != ".revocation") {
+      throw Refused(no("notice_unverified", path.string() +
+                                                " is neither *.revocation nor *.permit; if it is a "
+                                                "revocation name it so, else take it away"));
+    }
+    paths.push_back(path);
   }
   std::sort(paths.begin(), paths.end());
   std::vector<std::pair<fs::path, Revocation>> out;
@@ -46,6 +74,35 @@ std::vector<std::pair<fs::path, Revocation>> read_notices(const fs::path& folder
              "notice " + path.string() + " is signed by no key that the permit lists as revoker"));
     }
   }
+  return out;
+}
+
+FolderMark mark_of(const fs::path& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  if (!open && (errno == ENOENT || errno == ENOTDIR)) no_such_folder(folder);
+  const auto fail = [&] {
+    throw Error(Errc::io, "notices ", folder.string(), ": ", std::strerror(errno));
+  };
+  if (!open) fail();
+  std::vector<std::string> entries;
+  FolderMark out;
+  const auto add = [&](const std::string& name) {
+    struct stat file {};
+    // What a link leads to; one to nothing has only its name.
+    static_cast<void>(::fstatat(::dirfd(open.get()), name.c_str(), &file, 0));
+    out.newest_ns = std::max(out.newest_ns, nanoseconds(file.st_ctim));
+    std::string& entry = entries.emplace_back(name);
+    for (const int64_t value : {static_cast<int64_t>(file.st_ino), int64_t{file.st_size},
+                                nanoseconds(file.st_mtim), nanoseconds(file.st_ctim)}) {
+      entry += '/' + std::to_string(value);
+    }
+  };
+  for (errno = 0; const dirent* entry = ::readdir(open.get()); errno = 0) {
+    if (const std::string_view name(entry->d_name); name != "..") add(std::string(name));
+  }
+  if (errno != 0) fail();
+  std::sort(entries.begin(), entries.end());
+  for (const std::string& entry : entries) out.mark += entry + '/';
   return out;
 }
 

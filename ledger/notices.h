@@ -14,8 +14,19 @@ namespace cleared::ledger {
 
 // Every one in the folder, by name. One that cannot be read, or that none of the `revokers`
 // (verifier keys) signed, is thrown as Refused, `notice_unverified`: a revocation must not be lost
-// because it arrived damaged. Error{io} or Error{not_found} for the folder.
+// because it arrived damaged. So is whatever else lies there, a folder, too, but permits with what
+// belongs to them and names that begin with a dot: it might be one under another name. Error{io} or
+// Error{not_found} for the folder.
 std::vector<std::pair<std::filesystem::path, Revocation>> read_notices(
     const std::filesystem::path& folder, std::span<const std::string> revokers);
+
+// What a look at the folder sees of it without reading: the same mark as long as nothing came, went
+// or was written over in place. `newest_ns` is when the last such change was. Error{io} or
+// Error{not_found} for the folder.
+struct FolderMark {
+  std::string mark;
+  int64_t newest_ns = 0;
+};
+FolderMark mark_of(const std::filesystem::path& folder);
 
 }  // namespace cleared::ledger

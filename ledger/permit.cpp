@@ -106,22 +106,60 @@ uint64_t passes_used(const Store& store, uint64_t shard, const std::string& mode
   return most;
 }
 
-// A permit that has not ended may still be spent, so its passes are not given away twice.
-// `resumes`: not counting those of the run that goes on, which takes a newer one in their place.
+// The permits in whose place a newer one comes when this run goes on: those that it consumed under
+// by the record, and where one of them took up another run, that run's.
+std::set<uint64_t> permits_of(const Store& store, const std::string& run) {
+  std::set<uint64_t> out;
+  std::set<std::string> runs;
+  Statement begun(store.db(),
+                  "SELECT p.digest FROM run r JOIN permit p ON p.seq = r.permit WHERE r.name = ?");
+  Statement receipts(store.db(),
+                     "SELECT c.note FROM run r JOIN receipt c ON c.run = r.seq WHERE r.name = ?");
+  Statement permit(store.db(), "SELECT seq, note FROM permit WHERE digest = ?");
+  for (std::vector<std::string> open{run}; !open.empty();) {
+    const std::string name = open.back();
+    open.pop_back();
+    if (name.empty() || !runs.insert(name).second) continue;
+    std::set<std::string> digests;
+    for (begun.with(name); begun.next();) digests.insert(begun.text(0));
+    for (receipts.with(name); receipts.next();) {
+      const auto text = parse_noted<ReceiptText>(parse_note(receipts.text(0)), "receipt");
+      digests.insert(to_hex(require_digest_name(text.receipt().permit(), "receipt.permit")));
+    }
+    for (const std::string& digest : digests) {
+      if (!permit.with(digest).next() || !out.insert(permit.unsigned_integer(0)).second) continue;
+      const auto text = parse_noted<PermitText>(parse_note(permit.text(1)), "permit");
+      if (text.permit().has_counted()) open.push_back(text.permit().counted().run());
+    }
+  }
+  return out;
+}
+
+// A permit that has not ended may still be spent, so its passes are not given away twice: but by
+// one that comes in its place.
 bool is_reserved(const Store& store, uint64_t shard, const Purpose& purpose,
-                 const std::string& resumes, uint64_t now) {
+                 const std::set<uint64_t>& replaced, uint64_t now) {
   Statement select(store.db(),
-                   "SELECT 1 FROM permitted_shard ps JOIN permit p ON p.seq = ps.permit "
+                   "SELECT p.seq FROM permitted_shard ps JOIN permit p ON p.seq = ps.permit "
                    "WHERE ps.shard IN (SELECT shard FROM sample WHERE clip IN (" +
-                       std::string(kClipsOfShard) +
-                       ")) AND p.model = ? AND p.expires_at > ? AND p.run <> ?");
-  return select.with(shard, purpose.model(), format_time(now), resumes).next();
+                       std::string(kClipsOfShard) + ")) AND p.model = ? AND p.expires_at > ?");
+  for (select.with(shard, purpose.model(), format_time(now)); select.next();) {
+    if (!replaced.contains(select.unsigned_integer(0))) return true;
+  }
+  return false;
+}
+
+// A run that goes on is of the same config: of no other are its permits replaced.
+void require_same_run(const std::string& resumes, const std::string& run) {
+  if (resumes.starts_with(run + "-")) return;
+  throw Error(Errc::corrupt, "permit for run ", run, ": ", resumes,
+              " is no run of it, so it cannot go on as one");
 }
 
 // The passes that limits leave for the shard: nothing when no licence of it counts passes.
 std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
                                     const ShardStanding& shard, const Purpose& purpose,
-                                    const std::string& resumes, uint64_t now) {
+                                    const std::set<uint64_t>& replaced, uint64_t now) {
   std::optional<uint64_t> least;
   for (const std::string& ref : shard.licences) {
     const LicenceText* terms = rights.terms_of(ref);
@@ -129,11 +167,12 @@ std::optional<uint64_t> passes_left(const Store& store, const Rights& rights,
     least = std::min(least.value_or(UINT64_MAX), uint64_t{terms->limits().max_passes()});
   }
   if (!least) return least;
-  if (is_reserved(store, shard.seq, purpose, resumes, now)) {
-    throw Refused(no("passes_reserved", "shard " + shard.root +
-                                            " counts passes, and an earlier permit of another run "
-                                            "of model line " +
-                                            purpose.model() + " has not ended yet"));
+  if (is_reserved(store, shard.seq, purpose, replaced, now)) {
+    throw Refused(no("passes_reserved",
+                     "shard " + shard.root +
+                         " counts passes, and an earlier permit of model line " + purpose.model() +
+                         " has not ended yet, nor been used, by the record, by a run that goes on "
+                         "under this one"));
   }
   const uint64_t used = passes_used(store, shard.seq, purpose.model());
   return *least > used ? *least - used : 0;
@@ -293,6 +332,21 @@ void check_passes(const Store& store, const Permit& permit, const std::optional<
   }
 }
 
+// What came of footage on record is no weights from elsewhere: those who follow footage through
+// checkpoints would lose it there.
+void refuse_own_weights(const Store& store, const Foreign& weights) {
+  const Digest digest = require_digest_name(weights.weights(), "foreign.weights");
+  Statement own(store.db(),
+                "SELECT r.name, k.step FROM checkpoint k JOIN run r ON r.seq = k.run "
+                "WHERE k.digest = ?");
+  if (!own.with(to_hex(digest)).next()) return;
+  throw Refused(no("foreign_not_allowed", "weights " + weights.weights() +
+                                              " are not from elsewhere: they are the checkpoint of "
+                                              "step " +
+                                              own.text(1) + " of run " + own.text(0) +
+                                              " on this record"));
+}
+
 }  // namespace
 
 uint64_t end_of_run(const Store& store, const std::string& run) {
@@ -325,6 +379,7 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
   permit.set_tree_root(digest_name(head.root));
   permit.set_tree_at(head_time(store, head.size));
   if (!request.resumes.empty()) {
+    require_same_run(request.resumes, request.run);
     permit.mutable_counted()->set_run(request.resumes);
     permit.mutable_counted()->set_end_step(end_of_run(store, request.resumes));
   }
@@ -337,7 +392,10 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
                                                    ": give their signed description, --weights"));
     }
   }
-  for (const Foreign& weights : request.foreign) *permit.add_foreign() = weights;
+  for (const Foreign& weights : request.foreign) {
+    refuse_own_weights(store, weights);
+    *permit.add_foreign() = weights;
+  }
 
   const Act act{request.purpose.use(), request.height_px, &request.purpose};
   std::vector<ShardStanding> shards;
@@ -358,6 +416,7 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
   }
   const auto limits = share_limits(rights, shards);
   set_shares(limits, permit);
+  const std::set<uint64_t> replaced = permits_of(store, request.resumes);
   for (const ShardStanding& shard : shards) {
     auto* listed = permit.add_shard();
     listed->set_root("sha256:" + shard.root);
@@ -367,8 +426,7 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
     listed->set_valid_to(shard.valid_to);
     if (is_revocable(rights, shard)) listed->set_revocable(true);
     if (!limits.empty()) set_parts(limits, shard, *listed);
-    const auto left = passes_left(store, rights, shard, request.purpose,
-                                  request.resumes.empty() ? "" : request.run, now);
+    const auto left = passes_left(store, rights, shard, request.purpose, replaced, now);
     if (left) listed->set_max_passes(static_cast<uint32_t>(*left));
   }
   out.plan = plan_of(store, permit, request);
@@ -398,11 +456,14 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
     throw Error(Errc::corrupt, "permit for run ", permit.run(),
                 ": its tree head is not of the time that it says");
   }
-  if (permit.has_counted() &&
-      permit.counted().end_step() > end_of_run(store, permit.counted().run())) {
-    throw Error(Errc::corrupt, "permit for run ", permit.run(), ": counts steps of run ",
-                permit.counted().run(), " that are not on record");
+  if (permit.has_counted()) {
+    require_same_run(permit.counted().run(), permit.run());
+    if (permit.counted().end_step() > end_of_run(store, permit.counted().run())) {
+      throw Error(Errc::corrupt, "permit for run ", permit.run(), ": counts steps of run ",
+                  permit.counted().run(), " that are not on record");
+    }
   }
+  for (const Foreign& weights : permit.foreign()) refuse_own_weights(store, weights);
   const auto approved = approved_shards(store, permit.purpose().use());
   const Act act{permit.purpose().use(), 0, &permit.purpose()};
   const std::set<std::string> may(approved.begin(), approved.end());
@@ -418,6 +479,7 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
   const auto limits = share_limits(rights, standings);
   Permit now_said;
   set_shares(limits, now_said);
+  const std::set<uint64_t> replaced = permits_of(store, permit.counted().run());
   for (int i = 0; i < permit.shard_size(); ++i) {
     const Permit::Shard& shard = permit.shard(i);
     const ShardStanding& standing = standings[static_cast<size_t>(i)];
@@ -434,8 +496,7 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
       throw Error(Errc::corrupt, "permit for run ", permit.run(), ": its terms for shard ", root,
                   " are not those that the ledger has now; make a new one");
     }
-    const auto left = passes_left(store, rights, standing, permit.purpose(),
-                                  permit.has_counted() ? permit.run() : "", now);
+    const auto left = passes_left(store, rights, standing, permit.purpose(), replaced, now);
     if (left && (!shard.has_max_passes() || shard.max_passes() > *left)) {
       throw Refused(
           no("passes_exceeded", std::to_string(*left) + " passes are left for shard " + root));

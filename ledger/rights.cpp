@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <sstream>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
@@ -490,16 +492,50 @@ std::pair<std::string, uint64_t> weights_of(const Store& store, uint64_t checkpo
   return {digest.text(0), clips.unsigned_integer(0)};
 }
 
+// Weights are of the model line that their run was permitted for, whatever whoever releases them
+// calls it.
+Verdict judge_model_of(const Store& store, uint64_t checkpoint, const std::string& model) {
+  Statement permit(store.db(),
+                   "SELECT r.name, p.model FROM checkpoint k JOIN run r ON r.seq = k.run "
+                   "JOIN permit p ON p.seq = r.permit WHERE k.seq = ?");
+  if (!permit.with(checkpoint).next() || permit.text(1) == model) return yes();
+  return no("model_not_allowed", "the weights are of model line " + permit.text(1) +
+                                     ", which run " + permit.text(0) +
+                                     " was permitted for, not of " + model);
+}
+
+// By permit of the line, the components that it was given for.
+std::map<uint64_t, std::set<int>> components_of(const Store& store, uint64_t checkpoint) {
+  std::map<uint64_t, std::set<int>> out;
+  Statement permits(store.db(), std::string(kEaten) +
+                                    "SELECT DISTINCT p.seq, p.note FROM eaten e "
+                                    "JOIN permit p ON p.seq = e.permit");
+  for (permits.with(checkpoint); permits.next();) {
+    const auto permit = parse_noted<PermitText>(parse_note(permits.text(1)), "permit");
+    const auto& components = permit.permit().purpose().component();
+    out[permits.unsigned_integer(0)].insert(components.begin(), components.end());
+  }
+  return out;
+}
+
 }  // namespace
 
 CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, uint64_t seq,
-                                    const Act& act, uint32_t worst_foreign,
+                                    const Act& declared, uint32_t worst_foreign,
                                     const std::optional<ExtractionTest>& extraction) {
   CheckpointStanding out;
   out.verdict = judge_line_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
+  Act act = declared;
+  Purpose purpose;
+  if (declared.purpose != nullptr) {
+    refuse(judge_model_of(store, seq, declared.purpose->model()));
+    purpose = *declared.purpose;
+    act.purpose = &purpose;
+  }
+  const auto components = components_of(store, seq);
   out.foreign = foreign_of(store, seq);
   for (const Foreign& weights : out.foreign) {
     const Verdict verdict = judge_foreign(weights, worst_foreign, "the release");
@@ -508,12 +544,21 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
   Statement sources(
       store.db(),
       std::string(kEaten) +
-          "SELECT s.path, s.digest, s.seq, MAX(c.seq IN (SELECT clip FROM conflicted_clip)) "
+          "SELECT s.path, s.digest, s.seq, MAX(c.seq IN (SELECT clip FROM conflicted_clip)), "
+          "group_concat(DISTINCT e.permit) "
           "FROM eaten e JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
           "JOIN source s ON s.seq = c.source GROUP BY s.seq ORDER BY s.seq");
   ErasedLicences erased(store, rights);
   for (sources.with(seq); sources.next(); ++out.sources) {
     const std::string path = sources.text(0);
+    // What it was consumed for is asked of it, not what other footage of the line was.
+    std::set<int> consumed_for;
+    std::istringstream permits(sources.text(4));
+    for (std::string permit; std::getline(permits, permit, ',');) {
+      const auto& its = components.at(std::stoull(permit));
+      consumed_for.insert(its.begin(), its.end());
+    }
+    purpose.mutable_component()->Assign(consumed_for.begin(), consumed_for.end());
     SourceVerdict source =
         rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);
     erased.judge(sources.integer(2), source);
@@ -527,6 +572,7 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
     }
     out.licences.insert(source.licences.begin(), source.licences.end());
   }
+  purpose.clear_component();
   Statement clips(store.db(), std::string(kEaten) +
                                   "SELECT DISTINCT c.id, s.path, s.digest FROM eaten e "
                                   "JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "

@@ -105,8 +105,9 @@ std::vector<ShardStanding> judge_shards(const Store& store, const Rights& rights
                                         std::span<const std::string> roots, const Act& act);
 
 // May these weights be released, or generate, as `act` says? Every source that they and the
-// checkpoints before them consumed must be allowed it and be claimed by one licensor, and no shard
-// that they read be revoked. `seq` is the record of the checkpoint.
+// checkpoints before them consumed must be allowed it, for the components it was consumed for, and
+// be claimed by one licensor, no shard that they read be revoked, and the model line be the one
+// that their run was permitted for. `seq` is the record of the checkpoint.
 struct CheckpointStanding {
   Verdict verdict;
   uint64_t sources = 0;

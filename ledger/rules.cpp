@@ -38,8 +38,10 @@ constexpr GateRule kRules[] = {
      "Are the model line and the field of use that are declared words of a-z 0-9 . _ -, and each "
      "place two capitals, none of them empty or `\"*\"`?",
      "what is declared", "declare one model line, one field and one place"},
-    {RuleStage::terms, "model_not_allowed", "Does it list this model line, or `\"*\"`?",
-     "`allows.model`", kNewVersion},
+    {RuleStage::terms, "model_not_allowed",
+     "Does it list this model line, or `\"*\"`? Is it, for weights, the one that their run was "
+     "permitted for?",
+     "`allows.model`, the run's permit", kNewVersion},
     {RuleStage::terms, "component_not_allowed", "Does it list every component that is trained?",
      "`allows.component`", kNewVersion},
     {RuleStage::terms, "field_excluded",
@@ -97,7 +99,8 @@ constexpr GateRule kRules[] = {
      "Does each licensor keep within its share, in every epoch and over the run?",
      "`limits.max_share`", "more footage of others"},
     {RuleStage::limits, "passes_reserved", "Has every earlier permit that may use up passes ended?",
-     "permits", "wait until they end"},
+     "permits",
+     "wait until they end; for a run that goes on, append its outbox and name it, `--resume`"},
     {RuleStage::limits, "passes_exceeded",
      "Does the model line, with all its runs, consume each clip, in all samples of it, no more "
      "often than allowed?",
@@ -157,15 +160,22 @@ constexpr GateRule kRules[] = {
      "Does the permit, or the release, list the foreign weights that are in the run, no others?",
      "its `foreign`", "a permit for them; the run without them"},
     {RuleStage::permits, "foreign_not_allowed",
-     "Does this place allow their contact class ([trust file](formats/policy.md))?",
-     "`foreign` of the trust file", "nothing, unless whoever owns the trust file allows it"},
+     "Does this place allow their contact class ([trust file](formats/policy.md))? For the ledger: "
+     "are they no checkpoint of its own?",
+     "`foreign` of the trust file, checkpoints",
+     "nothing, unless whoever owns the trust file allows it; from a checkpoint its own run goes "
+     "on"},
     {RuleStage::permits, "foreign_changed", "Is their file the one that the config names?",
      "SHA-256 of the file", "give the file that was registered"},
     {RuleStage::permits, "permits_differ", "Were all ranks given the same permit?",
      "the permit's digest", "give all of them the same file"},
     {RuleStage::permits, "notice_unverified",
-     "Does every file in the notices folder verify? It might be a revocation.", "notices",
-     "look at it, and ask its licensor"},
+     "Is everything in the notices folder a revocation that verifies, or a permit with what "
+     "belongs "
+     "to it? Whatever else is there, a sub-folder, too, might be a revocation; only names that "
+     "begin "
+     "with a dot are not looked at.",
+     "notices", "look at it, and ask its licensor; take away what is none"},
 };
 
 struct StageTitle {

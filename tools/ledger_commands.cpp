@@ -492,6 +492,34 @@ std::vector<Foreign> read_foreign(const Store& store, const std::vector<std::str
   return out;
 }
 
+// Files that lie beside their names until what they hold is on record: a permit that nobody has
+// must not reserve passes. Gone again unless publish() was reached.
+class HeldFiles {
+ public:
+  HeldFiles() = default;
+  HeldFiles(const HeldFiles&) = delete;
+  HeldFiles& operator=(const HeldFiles&) = delete;
+  ~HeldFiles() {
+    std::error_code ignored;
+    for (const auto& [held, path] : files_) fs::remove(held, ignored);
+  }
+  void add(const fs::path& path, const std::string& text) {
+    if (fs::is_directory(path)) {
+      throw Error(Errc::io, "write ", path.string(), ": is a folder; give the name of a file");
+    }
+    const fs::path held = path.parent_path() / ("." + path.filename().string() + ".held");
+    files_.emplace_back(held, path);
+    write_file(held, text);
+  }
+  void publish() {
+    for (const auto& [held, path] : files_) publish_file(held, path);
+    files_.clear();
+  }
+
+ private:
+  std::vector<std::pair<fs::path, fs::path>> files_;
+};
+
 }  // namespace
 
 int ledger_permit(const LedgerOptions& o) {
@@ -543,11 +571,12 @@ int ledger_permit(const LedgerOptions& o) {
               permit.expires_at().c_str());
   print_shares(permit, made.plan);
   if (o.dry_run) return exit_ok;
-  const std::string proofs = shard_proofs(store, permit);
+  HeldFiles files;
+  files.add(proofs_path(o.out), shard_proofs(store, permit));
+  if (!lists.empty()) files.add(lists_path(o.out), format_lists(lists));
+  files.add(o.out, note);
   if (!o.draft) store.append(permit_facts(note, lists));
-  write_file(proofs_path(o.out), proofs);
-  if (!lists.empty()) write_file(lists_path(o.out), format_lists(lists));
-  write_file(o.out, note);
+  files.publish();
   if (o.draft) {
     std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
                 o.out.c_str());

@@ -171,7 +171,7 @@ uint64_t count_unpermitted(const ledger::Gate& gate, const Totals& totals) {
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
                                     const Totals& totals, uint64_t step, uint64_t end_step,
-                                    const std::string& resumed) {
+                                    const std::string& resumed, const Totals& set_aside) {
   struct Clip {
     uint64_t consumed = 0, by_order = 0, in_all = 0;
   };
@@ -184,17 +184,22 @@ std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order
     clip.by_order += order.passes(i, step);
     clip.in_all += order.passes(i, end_step);
   }
-  for (const auto& [sample, total] : totals) {
+  Totals consumed = counted ? Totals() : totals;
+  for (const auto& [sample, total] : set_aside) {
+    Total& all = consumed.try_emplace(sample, Total{0, total.clip}).first->second;
+    all.passes += total.passes;
+  }
+  for (const auto& [sample, total] : consumed) {
     const auto found = clips.find(total.clip);
-    if (!counted && found != clips.end()) found->second.consumed += total.passes;
+    if (found != clips.end()) found->second.consumed += total.passes;
   }
   std::vector<uint64_t> before;
   for (uint64_t i = 0; i < gate.samples().size(); ++i) {
     const auto& its = gate.samples()[i];
     const Clip& clip = clips[its.clip];
     // The same bytes under another clip are the same footage, too.
-    const auto equal = totals.find(its.digest);
-    const bool more = !counted && equal != totals.end() && equal->second.clip != its.clip;
+    const auto equal = consumed.find(its.digest);
+    const bool more = equal != consumed.end() && equal->second.clip != its.clip;
     before.push_back(clip.consumed - clip.by_order + clip.in_all - order.passes(i, end_step) +
                      (more ? equal->second.passes : 0));
   }

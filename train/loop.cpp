@@ -165,7 +165,7 @@ void Training::start() {
   }
   if (state_.step() == 0) start_from_foreign(world_, config_, options_.foreign, position_);
   const auto before = passes_before(*gate_, *order_, position_.totals, state_.step(), end_step_,
-                                    position_.resumed_run);
+                                    position_.resumed_run, position_.passes_set_aside);
   check_passes(*gate_, *order_, before, end_step_);
   check_shares(*gate_, *order_, fit, config_.steps());
 
@@ -509,13 +509,17 @@ RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const 
   std::optional<ledger::SignerKey> key;
   std::optional<FileLock> lock;  // of the run's folder: two runs in one would spoil each other
   Position position;
-  agree_or_throw(world, [&] {
-    if (!world.first()) return;
-    make_folders(options.out);
-    lock.emplace(options.out / kLockFile);
-    key = ledger::read_signer_key(options.key);
-    position = open_run(options, loaded, *gate, machine, world.size(), *key);
-  });
+  try {
+    agree_or_throw(world, [&] {
+      if (!world.first()) return;
+      make_folders(options.out);
+      lock.emplace(options.out / kLockFile);
+      key = ledger::read_signer_key(options.key);
+      position = open_run(options, loaded, *gate, machine, world.size(), *key);
+    });
+  } catch (const ledger::Refused& refused) {
+    return refused_at_the_door(options, world, refused.verdict());
+  }
   share_position(world, position);
 
   Training training(options, loaded, world, key ? &*key : nullptr, std::move(gate),
@@ -561,10 +565,12 @@ RunResult run(const RunOptions& options) {
   agree_or_throw(world, [&] { check_slots(loaded.config, world.size()); });
   agree_on_run(world, loaded);
 
-  RunResult result = run_once(options, loaded, machine, world, whole);
   RunOptions rest = options;
   rest.fresh = false;
   rest.from.reset();
+  // Ranks that were started again after a loss go on from the last checkpoint.
+  const RunOptions& first = where.attempt > 0 ? rest : options;
+  RunResult result = run_once(first, loaded, machine, world, whole);
   // Every rank is here with the same result; each time a shard more is left out.
   while (options.gate.leave_out && is_about_footage(result) && result.step > 0) {
     result = run_once(rest, loaded, machine, world, whole);

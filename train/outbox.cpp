@@ -1,5 +1,7 @@
 #include "train/outbox.h"
 
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "ledger/base/error.h"
@@ -35,7 +37,46 @@ Message read_text(const fs::path& path) {
   return message;
 }
 
+// Every fact in RUN/outbox that can be read.
+void each_delivered(const fs::path& run, const std::function<void(const ledger::Fact&)>& use) {
+  if (!fs::exists(run / "outbox")) return;
+  for (const auto& entry : fs::directory_iterator(run / "outbox")) {
+    if (entry.path().extension() != ".bundle") continue;
+    std::vector<ledger::Fact> facts;
+    try {
+      facts = ledger::read_bundle(entry.path());
+    } catch (const Error&) {
+      continue;
+    }
+    for (const ledger::Fact& fact : facts) use(fact);
+  }
+}
+
 }  // namespace
+
+std::set<uint64_t> delivered_steps(const fs::path& run, const std::string& name) {
+  std::set<uint64_t> out;
+  each_delivered(run, [&](const ledger::Fact& fact) {
+    if (!fact.has_checkpoint() || fact.checkpoint().run() != name) return;
+    out.insert(fact.checkpoint().step());
+  });
+  return out;
+}
+
+std::optional<RunFile> delivered_run(const fs::path& run, const std::string& name) {
+  std::optional<RunFile> out;
+  each_delivered(run, [&](const ledger::Fact& fact) {
+    if (!fact.has_run() || fact.run().name() != name) return;
+    out.emplace();
+    out->set_run(name);
+    out->set_permit("sha256:" + to_hex(std::as_bytes(std::span(fact.run().permit()))));
+    out->set_config("sha256:" + to_hex(std::as_bytes(std::span(fact.run().config_digest()))));
+    out->set_code_version(fact.run().code_version());
+    out->set_seed(fact.run().seed());
+    out->set_ranks(fact.run().ranks());
+  });
+  return out;
+}
 
 void write_run_file(const fs::path& run, const RunFile& file) {
   write_file(run / "run.textproto", ledger::format_textproto(file));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace cleared::ledger {
@@ -19,6 +20,13 @@ class RunFile;
 // RUN/run.textproto.
 void write_run_file(const std::filesystem::path& run, const RunFile& file);
 RunFile read_run_file(const std::filesystem::path& run);  // Error{not_found} or {corrupt}
+
+// Where the receipts of this run that lie in RUN/outbox end. What cannot be read there counts as
+// not delivered.
+std::set<uint64_t> delivered_steps(const std::filesystem::path& run, const std::string& name);
+
+// What the run told the ledger about itself, where that lies in RUN/outbox.
+std::optional<RunFile> delivered_run(const std::filesystem::path& run, const std::string& name);
 
 // The run, the receipt that ends at this checkpoint, what it consumed, and the checkpoint. The
 // machine time is of whoever has just made the span; when a crash lost the bundle it is not known,

@@ -226,10 +226,8 @@ void Replay::begin_state() {
   places_ = places_of(*gate_);
   const std::string samples = ledger::digest_name(samples_root(loaded_.config, *gate_));
   if (claims_.start) made_ = claims_.start->state;
-  if (!claims_.start || made_.samples_root() != samples) {
-    made_.set_order_first_step(step_);
-    made_.set_run(claims_.checkpoints.front().state.run());
-  }
+  if (!claims_.start || made_.samples_root() != samples) made_.set_order_first_step(step_);
+  made_.set_run(claims_.checkpoints.front().state.run());
   const ledger::Permit& permit = gate_->permit();
   made_.set_permit(ledger::digest_name(gate_->permit_digest()));
   made_.set_config(ledger::digest_name(loaded_.digest));

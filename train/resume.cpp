@@ -1,15 +1,19 @@
 #include "train/resume.h"
 
+#include <algorithm>
 #include <random>
+#include <set>
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/textproto.h"
 #include "ledger/trust.h"
 #include "train/check.h"
 #include "train/data/config.h"
+#include "train/data/order.h"
 #include "train/loop.h"
 #include "train/model/machine.h"
 #include "train/outbox.h"
@@ -29,7 +33,7 @@ std::string new_run_name(const std::string& config_name) {
   return config_name + "-" + to_hex(std::as_bytes(std::span(&number, 1)));
 }
 
-void start_run(const RunOptions& options, State& state) {
+RunFile run_file_of(const State& state) {
   RunFile file;
   file.set_run(state.run());
   file.set_permit(state.permit());
@@ -37,7 +41,82 @@ void start_run(const RunOptions& options, State& state) {
   file.set_code_version(state.code_version());
   file.set_seed(state.seed());
   file.set_ranks(state.ranks());
-  write_run_file(options.out, file);
+  return file;
+}
+
+bool has_run_file(const fs::path& run) {
+  return fs::exists(run / "run.textproto");
+}
+
+// What the folder says it is: this checkpoint's run, or one that came after it. Lost, it is made
+// again, as the run was told to the ledger, or else as it was at the checkpoint.
+RunFile run_file_for(const fs::path& run, const State& state) {
+  if (!has_run_file(run)) {
+    write_run_file(run, delivered_run(run, state.run()).value_or(run_file_of(state)));
+  }
+  RunFile file = read_run_file(run);
+  const auto& before = file.before();
+  if (file.run() == state.run() ||
+      std::find(before.begin(), before.end(), state.run()) != before.end()) {
+    return file;
+  }
+  throw Error(Errc::corrupt, (run / "run.textproto").string(), ": is of run ", file.run(),
+              ", and the checkpoint of step ", state.step(), " is of run ", state.run(),
+              ": put back the right one, or take it away to have it made again");
+}
+
+Totals read_set_aside(const fs::path& run, const std::string& permit) {
+  const fs::path path = run / kSetAsideFile;
+  if (!fs::exists(path)) return {};
+  const std::string text = read_file(path);
+  const std::string head = permit + "\n";
+  if (!text.starts_with(head)) return {};
+  return parse_totals(std::string_view(text).substr(head.size()), path.string());
+}
+
+// What checkpoints after `step`, which are to be set aside, and those before them consumed under
+// this permit beyond `until_then`. They consumed it all the same: it counts against what the permit
+// leaves.
+Totals count_set_aside(const fs::path& run, uint64_t step, const Totals& until_then,
+                       const std::string& permit) {
+  Totals all = read_set_aside(run, permit);
+  const std::vector<uint64_t> steps = checkpoint_steps(run);
+  for (auto at = steps.rbegin(); at != steps.rend() && *at > step; ++at) {
+    const fs::path folder = step_folder(run, *at);
+    State state;
+    Totals totals;
+    try {
+      const std::string path = (folder / "state.textproto").string();
+      ledger::parse_textproto(read_file(path), path, state);
+      totals = parse_totals(read_file(folder / "totals.txt"), (folder / "totals.txt").string());
+    } catch (const Error&) {
+      continue;  // damaged: the one before knows most of it
+    }
+    if (state.permit() != permit) break;
+    for (const auto& [sample, total] : totals) {
+      const auto before = until_then.find(sample);
+      const uint64_t known = before == until_then.end() ? 0 : before->second.passes;
+      Total& its = all.try_emplace(sample, Total{0, total.clip}).first->second;
+      its.passes += total.passes - std::min(known, total.passes);
+    }
+    break;
+  }
+  return all;
+}
+
+// Refused before anything is set aside for it.
+void require_passes(const RunOptions& options, const RunConfig& config, const ledger::Gate& gate,
+                    const Position& position, uint64_t order_first_step) {
+  if (position.passes_set_aside.empty()) return;
+  const uint64_t step = position.state.step();
+  const uint64_t end_step = std::min(options.until.value_or(config.steps()), config.steps());
+  const Order order = order_of(config, gate, order_first_step);
+  Totals totals = position.totals;
+  if (step == 0) add_fit(totals, gate, fit_samples(config, gate));
+  check_passes(gate, order,
+               passes_before(gate, order, totals, step, end_step, position.resumed_run,
+                             position.passes_set_aside),
+               end_step);
 }
 
 Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& loaded,
@@ -50,6 +129,10 @@ Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& lo
     name_last_good(options.out, step, error);
   }
   verify_statement(folder, trusted);
+  if (checkpoint.state.step() != step) {
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": holds the state of step ",
+                checkpoint.state.step(), ": give the folder its name back, or --from another");
+  }
   if (checkpoint.state.config() != ledger::digest_name(loaded.digest)) {
     throw Error(Errc::config, "resume ", folder.string(), ": it was made from another config (",
                 checkpoint.state.config(), ") than ", options.config.string(),
@@ -58,13 +141,24 @@ Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& lo
   return checkpoint;
 }
 
+// A permit that has counted what one run consumed is for that run going on, and for what began
+// under it already.
+void require_counted(const ledger::Gate& gate, const std::string& resumed, bool begun) {
+  const ledger::Permit& permit = gate.permit();
+  if (!permit.has_counted() || permit.counted().run() == resumed || begun) return;
+  throw ledger::Refused(
+      ledger::no("permit_other_run",
+                 "the permit is for run " + permit.counted().run() + " going on, and this one " +
+                     (resumed.empty() ? "starts from the seed" : "goes on from " + resumed)));
+}
+
 }  // namespace
 
 Position open_run(const RunOptions& options, const LoadedConfig& loaded, const ledger::Gate& gate,
                   const Machine& machine, int ranks, const ledger::SignerKey& trainer) {
   make_folders(options.out);
-  if (options.fresh) set_aside_all(options.out);
-  const auto newest = find_checkpoint(options.out, options.from);
+  const std::string permit_name = ledger::digest_name(gate.permit_digest());
+  const auto newest = options.fresh ? std::nullopt : find_checkpoint(options.out, options.from);
 
   if (options.must_resume && !newest) {
     throw Error(Errc::not_found, "resume ", options.out.string(),
@@ -75,6 +169,8 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   position.trusted = ledger::read_trust(options.gate.trust).keys;
   position.trusted.push_back({"trainer", trainer.verifier});
   State& state = position.state;
+  std::optional<RunFile> file;
+  if (!newest && !options.fresh && has_run_file(options.out)) file = read_run_file(options.out);
   if (newest) {
     position.resumed_from = step_folder(options.out, *newest);
     Checkpoint checkpoint = load(*newest, options, loaded, position.trusted);
@@ -89,17 +185,31 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
           {{"was", state.machine() + " ranks=" + std::to_string(state.ranks())},
            {"note", "another machine or number of ranks may give other bits"}});
     }
-    // A crash may have come between a checkpoint and its bundle.
-    if (read_run_file(options.out).run() == state.run()) {
-      deliver_checkpoint(options.out, position.resumed_from);
-    }
+    file = run_file_for(options.out, state);
   }
-  position.set_aside = set_aside_after(options.out, newest.value_or(0));
-
+  if (!newest) state.set_step(0);
+  require_counted(gate, position.resumed_run, newest && file->permit() == permit_name);
   const std::string samples = ledger::digest_name(samples_root(loaded.config, gate));
   const bool other_samples = newest && samples != state.samples_root();
+  if (!newest || other_samples) state.set_order_first_step(state.step());
+  position.passes_set_aside =
+      count_set_aside(options.out, newest.value_or(0), position.totals, permit_name);
+  require_passes(options, loaded.config, gate, position, state.order_first_step());
+
+  // A crash may have come between a checkpoint and its bundle.
+  if (newest && file->run() == state.run() &&
+      !delivered_steps(options.out, state.run()).contains(state.step())) {
+    deliver_checkpoint(options.out, position.resumed_from);
+  }
+  if (!position.passes_set_aside.empty()) {
+    write_file(options.out / kSetAsideFile,
+               permit_name + "\n" + format_totals(position.passes_set_aside));
+  }
+  if (options.fresh) set_aside_all(options.out);
+  position.set_aside = set_aside_after(options.out, newest.value_or(0));
+
   const ledger::Permit& permit = gate.permit();
-  state.set_permit(ledger::digest_name(gate.permit_digest()));
+  state.set_permit(permit_name);
   state.set_config(ledger::digest_name(loaded.digest));
   state.set_code_version(code_version());
   state.set_seed(loaded.config.seed());
@@ -111,20 +221,23 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   state.set_tree_root(permit.tree_root());
   state.set_samples_root(samples);
   if (!newest) {
-    state.set_step(0);
     state.set_first_loss(0);
     state.set_smooth_loss(0);
   }
-  if (!newest || other_samples) {
-    state.set_order_first_step(state.step());
-    const bool killed_before =
-        !newest && !options.fresh && fs::exists(options.out / "run.textproto");
-    // A run that was killed before its first checkpoint is still that run.
-    state.set_run(killed_before && read_run_file(options.out).permit() == state.permit()
-                      ? read_run_file(options.out).run()
-                      : new_run_name(loaded.config.name()));
-    start_run(options, state);
-  }
+
+  // A step is told of a run once: what is made again after it was told is another run.
+  const auto told = file ? delivered_steps(options.out, file->run()) : std::set<uint64_t>();
+  const bool again =
+      position.set_aside > 0 || (options.from && !told.empty() && *told.rbegin() > state.step());
+  if (newest && !other_samples && !again && file->run() == state.run()) return position;
+  // One that was killed before its first checkpoint is still that run.
+  const bool begun = file && !again && told.empty() && file->permit() == permit_name &&
+                     (!newest || file->run() != state.run());
+  state.set_run(begun ? file->run() : new_run_name(loaded.config.name()));
+  RunFile begins = run_file_of(state);
+  if (file) *begins.mutable_before() = file->before();
+  if (file && !begun) begins.add_before(file->run());
+  write_run_file(options.out, begins);
   return position;
 }
 

@@ -25,12 +25,14 @@ struct Position {
   std::filesystem::path resumed_from;
   std::string resumed_run;  // its name there; empty: from the seed
   size_t set_aside = 0;
+  Totals passes_set_aside;  // under this permit, of checkpoints that are not gone on from
 };
 
-// Makes the folder and its run.textproto when the run is new. A permit that lists other samples
-// than the checkpoint's gives the run a new name and its data order a new beginning; weights,
-// receipts and totals go on. Error{config} when the folder belongs to another config,
-// Error{corrupt} for a damaged checkpoint.
+// Makes the folder and its run.textproto when the run is new. Steps that are made again after
+// others like them, and a permit that lists other samples than the checkpoint's, give the run a new
+// name, the latter also its data order a new beginning; weights, receipts and totals go on. Refused
+// where the permit is for another run going on, Error{config} when the folder belongs to another
+// config, Error{corrupt} for a damaged checkpoint, or files of another run.
 Position open_run(const RunOptions& options, const LoadedConfig& loaded, const ledger::Gate& gate,
                   const Machine& machine, int ranks, const ledger::SignerKey& trainer);
 

@@ -189,7 +189,8 @@ void set_aside_all(const fs::path& run) {
   if (!fs::exists(run)) return;
   for (const auto& entry : fs::directory_iterator(run)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("superseded-") && name != kLockFile) mine.push_back(entry.path());
+    if (!name.starts_with("superseded-") && name != kLockFile && name != kSetAsideFile)
+      mine.push_back(entry.path());
   }
   if (mine.empty()) return;
   const fs::path folder = new_superseded_folder(run);

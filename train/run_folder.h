@@ -5,6 +5,7 @@
 //   RUN/step0.txt              digests of the tensors that it began with
 //   RUN/step-000200/           a checkpoint; its SHA256SUMS is written last
 //   RUN/superseded-1/          checkpoints that a restart from an earlier step set aside
+//   RUN/set-aside.txt          passes of those under one permit, which stay consumed
 //   RUN/outbox/                bundles for `ledger append`
 //
 // Only rank 0 calls it, from one thread.
@@ -27,6 +28,9 @@ namespace cleared::train {
 
 // In RUN: the tensors that the run began with, in the form of tensors.txt of a checkpoint.
 inline constexpr const char* kStep0File = "step0.txt";
+
+// In RUN, first the digest of a permit, then passes in the form of totals.txt.
+inline constexpr const char* kSetAsideFile = "set-aside.txt";
 
 // In RUN: held by the one process that writes there.
 inline constexpr const char* kLockFile = "lock";

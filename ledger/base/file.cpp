@@ -35,7 +35,8 @@ void sync_folder(const fs::path& folder) {
 
 // Writes the temporary file beside `path` and returns its name; removes it when anything fails.
 fs::path write_temporary(const fs::path& path, std::string_view text, unsigned mode) {
-  const fs::path temporary = path.string() + ".tmp." + std::to_string(::getpid());
+  const std::string name = "." + path.filename().string() + ".tmp." + std::to_string(::getpid());
+  const fs::path temporary = path.parent_path() / name;
   Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) fail("write", path, errno);
   try {

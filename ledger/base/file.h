@@ -44,7 +44,7 @@ std::string read_range(const std::filesystem::path& path, uint64_t offset, uint6
 
 // After it returns the file holds exactly `text` and will after a power cut; when it throws, the
 // old file, or none, is still there, or, when only the last step failed, the new one; each whole.
-// Temporary name, fsync, rename, fsync of the folder. A killed process leaves PATH.tmp.PID behind.
+// Temporary name, fsync, rename, fsync of the folder. A killed process leaves .NAME.tmp.PID behind.
 // Error{io} where a link, a folder, a device or a pipe has the name: nothing but a file is
 // replaced.
 void write_file(const std::filesystem::path& path, std::string_view text, unsigned mode = 0644);

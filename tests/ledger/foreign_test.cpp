@@ -73,6 +73,26 @@ TEST(Foreign, APermitNeedsADescriptionOfAllThatTheConfigNames) {
   EXPECT_EQ(make_permit(store, Rights(store), request).text.permit().foreign_size(), 2);
 }
 
+// Footage is followed through checkpoints; from elsewhere they would have none.
+TEST(Foreign, ACheckpointOfOursIsNotFromElsewhere) {
+  RunWorld world({{"LIC-1", 2}});
+  PermitText text;
+  parse_textproto(parse_note(world.permit_note()).text, "test", text);
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
+  world.sign();
+  const Foreign own = weights("run-1-aaa 10", Foreign::A);
+  ASSERT_EQ(own.weights(), "sha256:" + run.checkpoints[0]);
+  EXPECT_THAT(said([&] { world.permit({own}); }),
+              StartsWith("foreign_not_allowed: weights " + own.weights() +
+                         " are not from elsewhere: they are the checkpoint of step 10 of run "
+                         "run-1-aaa"));
+  *text.mutable_permit()->add_foreign() = own;
+  Fact fact;
+  fact.mutable_permit()->set_note(sign_text(format_textproto(text), {&world.approver}));
+  EXPECT_THAT(said([&] { world.append({fact}); }), HasSubstr("are a checkpoint on this record"));
+}
+
 TEST(Foreign, AGateWantsThemOnThePermitAndWithinItsTrust) {
   World world;
   world.fill();

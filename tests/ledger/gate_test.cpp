@@ -1,6 +1,9 @@
 // A training node's gate, with a real permit, a real shard and real notices on disk.
 #include "ledger/gate.h"
 
+#include <chrono>
+#include <fstream>
+#include <thread>
 #include <type_traits>
 
 #include <gmock/gmock.h>
@@ -348,7 +351,21 @@ TEST_F(GateTest, WhatNoticesDo) {
       {"revoked", [&] { notice("n.revocation", "licence", "LIC-1", world.approver); }},
       {"cleared", [&] { notice("n.revocation", "licence", "LIC", world.licensor); }},
       {"cleared", [&] { notice("n.revocation", "licence", "LIC-2", world.licensor); }},
-      {"cleared", [&] { notice("n.txt", "licence", "LIC-1", world.licensor); }},
+      {"notice_unverified", [&] { notice("LIC-1.note", "licence", "LIC-1", world.licensor); }},
+      {"notice_unverified",
+       [&] { notice("n.revocation.txt", "licence", "LIC-1", world.licensor); }},
+      {"notice_unverified", [&] { notice("n.REVOCATION", "licence", "LIC-2", world.licensor); }},
+      {"notice_unverified", [&] { write_file(world.folder / "notices/LIC-1.proofs", ""); }},
+      {"notice_unverified", [&] { fs::create_directory(world.folder / "notices/later"); }},
+      {"notice_unverified", [&] { fs::create_directory(world.folder / "notices/n.permit"); }},
+      {"notice_unverified", [&] { fs::create_symlink("gone", world.folder / "notices/n"); }},
+      {"cleared",
+       [&] {
+         for (const char* name : {"n.permit", "n.permit.proofs", "n.permit.shards", ".n.swp"}) {
+           write_file(world.folder / "notices" / name, "");
+         }
+         fs::create_directory(world.folder / "notices/.snapshot");
+       }},
       {"notice_unverified", [&] { notice("n.revocation", "licence", "LIC-1", stranger); }},
       {"notice_unverified", [&] { notice("n.revocation", "licence", "LIC-1", world.trainer); }},
       {"notice_unverified", [&] { write_file(world.folder / "notices/n.revocation", ""); }},
@@ -365,6 +382,51 @@ TEST_F(GateTest, WhatNoticesDo) {
     cases[i].second();
     EXPECT_EQ(gate.holds().rule, cases[i].first) << "row " << i;
   }
+}
+
+// As cp, rsync --inplace and a redirection write: the folder itself does not change then.
+void write_in_place(const fs::path& path, std::string_view text) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+// Its times are old enough to be trusted, so that only a change lets the gate read it again.
+void wait_for_the_tick() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+}
+
+TEST_F(GateTest, ANoticeWrittenOverAnotherOneIsSeen) {
+  notice("n.revocation", "licence", "LIC-2", world.licensor);
+  Gate gate(world.node());
+  wait_for_the_tick();
+  ASSERT_TRUE(gate.holds().cleared);
+  const std::string other =
+      world.revocation("licence", "LIC-1", world.licensor).revocation().note();
+  const fs::path path = world.folder / "notices/n.revocation";
+  ASSERT_EQ(other.size(), read_file(path).size());
+  const auto before = fs::last_write_time(path);
+  write_in_place(path, other);
+  fs::last_write_time(path, before);  // as rsync --times leaves it
+  EXPECT_EQ(gate.holds().rule, "revoked");
+}
+
+TEST_F(GateTest, ANewerPermitThatArrivesInTwoHalvesIsTaken) {
+  const uint64_t second = 1'000'000, now = now_us();
+  const auto from = [&](uint64_t ago) {
+    return [=](Permit& p) {
+      p.set_issued_at(format_time(now - ago * second));
+      p.set_expires_at(format_time(now + (1000 - ago) * second));
+    };
+  };
+  const std::string next = read_file(world.node(from(5)).permit);
+  Gate gate(world.node(from(50)));
+  const fs::path path = world.folder / "notices/next.permit";
+  write_in_place(path, next.substr(0, next.size() / 2));
+  wait_for_the_tick();
+  ASSERT_TRUE(gate.holds().cleared);
+  EXPECT_FALSE(gate.has_next());
+  std::ofstream(path, std::ios::binary | std::ios::app) << next.substr(next.size() / 2);
+  ASSERT_TRUE(gate.holds().cleared);
+  EXPECT_TRUE(gate.has_next());
 }
 
 TEST_F(GateTest, PassesAreCounted) {

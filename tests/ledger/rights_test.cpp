@@ -423,6 +423,66 @@ TEST(Permit, ARunThatGoesOnIsCountedOnce) {
   EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), wrong); }), StartsWith("corrupt"));
 }
 
+// A newer permit comes in the place of those that the run has consumed under, and of no other: two
+// forks of one run would spend the same passes.
+TEST(Permit, OfARunThatGoesOnIsNotGivenAgainBeforeItIsUsed) {
+  RunWorld world({{"LIC-1", 2}},
+                 [](size_t, LicenceText& terms) { terms.mutable_limits()->set_max_passes(9); });
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
+  world.sign();
+  PermitRequest request = world.request();
+  request.resumes = "run-1-aaa";
+  EXPECT_EQ(permit_error(world, request), "");
+  const Store before(world.ledger, Access::read);
+  const Permit twin = make_permit(before, Rights(before), request).text.permit();
+  world.permit({}, "run-1-aaa");
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_reserved"));
+  const Store after(world.ledger, Access::read);
+  EXPECT_THAT(error_of([&] { check_permit(after, Rights(after), twin); }),
+              StartsWith("refused: passes_reserved"));
+  world.span(run, 20, {{0, {{1, 11}}}});  // the running job took it
+  EXPECT_EQ(permit_error(world, request), "");
+  request.run = "run-2";
+  EXPECT_THAT(permit_error(world, request), HasSubstr("run-1-aaa is no run of it"));
+}
+
+TEST(Permit, ThatCountsARunIsForThatRunGoingOn) {
+  RunWorld world({{"LIC-1", 2}});
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
+  world.sign();
+  world.permit({}, "run-1-aaa");
+  RunOf other = world.begin_run("run-1-bbb");
+  EXPECT_THAT(error_of([&] {
+                world.span(other, 5, {{0, {{1, 1}}}});
+              }),
+              HasSubstr("is for run run-1-aaa going on"));
+  RunOf fork = world.begin_run("run-1-ccc", run.checkpoints[0]);
+  world.span(fork, 15, {{0, {{1, 11}}}});
+  world.span(fork, 20, {{0, {{1, 16}}}});
+  RunOf again = world.begin_run("run-1-ddd", fork.checkpoints[0]);
+  world.span(again, 20, {{0, {{1, 16}}}});
+  world.span(run, 20, {{0, {{1, 11}}}});
+}
+
+TEST(Permit, StepsOfARunAreToldOnce) {
+  RunWorld world({{"LIC-1", 2}});
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 4, {{0, {{2, 1}, {1, 2}}}});
+  const RunOf at_4 = run;
+  world.span(run, 6, {{0, {{1, 5}}}});
+  RunOf again = at_4;
+  EXPECT_THAT(
+      error_of([&] {
+        world.span(again, 8, {{0, {{1, 5}}}});
+      }),
+      HasSubstr("steps 4 to 8 of run run-1-aaa overlap those of another receipt of it, 4 to "
+                "6"));
+  RunOf other = world.begin_run("run-1-bbb", at_4.parent);
+  world.span(other, 8, {{0, {{1, 5}}}});
+}
+
 // Three shards of one licensor, two of another: its footage is drawn less often, and the permit
 // says what a node needs for that.
 TEST(Permit, PlansEpochsInWhichSharesHold) {
@@ -513,6 +573,32 @@ TEST(Permit, PassesAreThoseOfTheClip) {
   EXPECT_EQ(permit.shard(0).max_passes(), 2U);  // three of five are consumed of the first clip
   request.resumes.clear();
   EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_reserved"));
+}
+
+// Weights are what their run was permitted for, whatever they are called when they are let go.
+TEST(Checkpoint, IsOfTheModelLineOfItsRun) {
+  RunWorld world({{"LIC-1", 2}}, [](size_t, LicenceText& terms) {
+    terms.mutable_allows()->add_model("cleared-lite");
+  });
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
+  const auto asked = [&](const char* model) {
+    Purpose purpose = World::purpose();
+    purpose.set_use(GENERATE_INTERNAL);
+    purpose.set_model(model);
+    purpose.clear_component();
+    const Store store(world.ledger, Access::read);
+    Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");
+    last.next();
+    return judge_checkpoint(store, Rights(store), last.unsigned_integer(0),
+                            Act{GENERATE_INTERNAL, 0, &purpose, "EU"})
+        .verdict;
+  };
+  EXPECT_EQ(asked("cleared-base").rule, "cleared") << asked("cleared-base").fact;
+  EXPECT_EQ(asked("cleared-lite").rule, "model_not_allowed");
+  EXPECT_THAT(asked("cleared-lite").fact, testing::AllOf(HasSubstr("cleared-base, which run "
+                                                                   "run-1-aaa was permitted for"),
+                                                         HasSubstr("not of cleared-lite")));
 }
 
 // "" without a checkpoint on record.

@@ -89,9 +89,10 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
   append(facts);
 }
 
-void RunWorld::permit(const std::vector<Foreign>& foreign) {
+void RunWorld::permit(const std::vector<Foreign>& foreign, const std::string& resumes) {
   PermitRequest asked = request();
   asked.foreign = foreign;
+  asked.resumes = resumes;
   {
     const Store store(ledger, Access::read);
     const PermitText text = make_permit(store, Rights(store), asked).text;

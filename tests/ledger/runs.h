@@ -36,8 +36,9 @@ struct RunWorld : World {
                     const std::vector<const SignerKey*>& more_licensors = {},
                     bool same_first = false);
 
-  // A permit for all shards and these weights from elsewhere, for the runs that begin from here on.
-  void permit(const std::vector<Foreign>& foreign = {});
+  // A permit for all shards and these weights from elsewhere, for what is consumed from here on;
+  // for a run that goes on when one is named.
+  void permit(const std::vector<Foreign>& foreign = {}, const std::string& resumes = {});
   // Goes on from a checkpoint when one is named.
   RunOf begin_run(const std::string& name, const std::string& parent = {});
   // Receipt, consumption and checkpoint of the steps up to `end`. By index of the shard.

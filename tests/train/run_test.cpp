@@ -1,10 +1,13 @@
 // The train program from end to end, on three real clips and a model as small as it gets: what it
 // promises about resuming, refusing, stopping and telling the ledger.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <map>
 #include <sstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,6 +26,7 @@
 #include "tests/train/train_program.h"
 #include "train/receipt.h"
 #include "train/run_folder.h"
+#include "train/totals.h"
 
 namespace cleared::train {
 namespace {
@@ -47,10 +51,92 @@ TEST_F(TrainRun, GivesTheSameBitsBrokenOrUnbroken) {
   fs::remove_all(last);
   ASSERT_EQ(run(f, "a", kTwoRanks).code, 0);
   EXPECT_EQ(read_file(last / "SHA256SUMS"), sums);
+  const std::string name = state_of(last).run();
   const Ended from = run(f, "a", kTwoRanks + std::vector<std::string>{"--from", "3"});
   ASSERT_EQ(from.code, 0) << from.output;
-  EXPECT_EQ(read_file(last / "SHA256SUMS"), sums);
   EXPECT_EQ(read_file(f.folder() / "a/superseded-1/step-000006/SHA256SUMS"), sums);
+  EXPECT_EQ(state_of(last).tensors(), state_of(f.folder() / "b/step-000006").tensors());
+  EXPECT_NE(state_of(last).run(), name);
+}
+
+// Steps that are made again are another run's: what was told of the first one stays told, and what
+// it consumed consumed.
+TEST_F(TrainRun, StepsThatAreMadeAgainAreAnotherRuns) {
+  GateFixture f = make();
+  const auto limit = [&](uint32_t passes) {
+    f.permit([&](ledger::Permit& p) { p.mutable_shard(0)->set_max_passes(passes); });
+  };
+  limit(20);
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  ASSERT_EQ(run(f, "a").code, 0);  // tells nothing twice
+  const fs::path last = f.folder() / "a/step-000006";
+  const std::string first = state_of(last).run(),
+                    parent = state_of(f.folder() / "a/step-000003").weights();
+  const Ended from = run(f, "a", {"--from", "3", "--threads", "2"});
+  ASSERT_EQ(from.code, 0) << from.output;
+  const std::string second = state_of(last).run();
+  EXPECT_NE(first, second);
+  EXPECT_EQ(state_of(last).parent(), parent);
+  std::map<std::string, std::vector<std::pair<uint64_t, uint64_t>>> told;
+  std::map<std::pair<std::string, uint64_t>, uint64_t> passes;
+  for (const ledger::Fact& fact : outbox(f.folder() / "a")) {
+    if (fact.has_receipt()) {
+      EXPECT_TRUE(fact.receipt().has_machine_us());
+      ledger::ReceiptText text;
+      ledger::parse_textproto(ledger::parse_note(fact.receipt().note()).text, "receipt", text);
+      told[text.receipt().run()].emplace_back(text.receipt().first_step(),
+                                              text.receipt().end_step());
+    }
+    const auto& consumed = fact.consumed_shard();
+    for (const uint32_t some : consumed.passes())
+      passes[{consumed.run(), consumed.end_step()}] += some;
+  }
+  for (auto& [name, spans] : told) std::sort(spans.begin(), spans.end());
+  EXPECT_EQ(told[first], (std::vector<std::pair<uint64_t, uint64_t>>{{0, 3}, {3, 6}}));
+  EXPECT_EQ(told[second], (std::vector<std::pair<uint64_t, uint64_t>>{{3, 6}}));
+  uint64_t total = 0;
+  for (const auto& [sample, its] : parse_totals(read_file(last / "totals.txt"), "totals")) {
+    total += its.passes;
+  }
+  EXPECT_EQ((passes[{first, 3}] + passes[{second, 6}]), total);
+  // It goes on as itself from here, and may go back to what is the first one's once more.
+  fs::remove_all(last);
+  ASSERT_EQ(run(f, "a", {"--threads", "2"}).code, 0);
+  ASSERT_EQ(run(f, "a", {"--from", "3"}).code, 0);
+  EXPECT_NE(state_of(last).run(), second);
+
+  limit(6);  // a whole run takes 5
+  ASSERT_EQ(run(f, "b").code, 0);
+  for (const auto& how : {std::vector<std::string>{"--from", "0"}, {"--from", "3"}, {"--fresh"}}) {
+    const Ended ended = run(f, "b", how + std::vector<std::string>{"--threads", "2"});
+    EXPECT_EQ(ended.code, 3) << how[0] << ": " << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr("passes_exceeded"));
+    EXPECT_TRUE(fs::exists(f.folder() / "b/step-000006"));
+  }
+}
+
+TEST_F(TrainRun, ItsFolderSaysWhoseItIs) {
+  const GateFixture f = make();
+  const fs::path a = f.folder() / "a", file = a / "run.textproto";
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  const std::string good = read_file(file);
+  fs::remove(file);
+  ASSERT_EQ(run(f, "a").code, 0);
+  EXPECT_EQ(read_file(file), good);
+  fs::remove(file);
+  fs::remove_all(a / "outbox");
+  ASSERT_EQ(run(f, "a").code, 0);
+  EXPECT_EQ(read_file(file), good);
+  ASSERT_EQ(run(f, "b", {"--until", "3"}).code, 0);
+  fs::copy_file(f.folder() / "b/run.textproto", file, fs::copy_options::overwrite_existing);
+  const Ended foreign = run(f, "a");
+  EXPECT_EQ(foreign.code, 65) << foreign.output;
+  EXPECT_THAT(foreign.output, HasSubstr("run.textproto: is of run "));
+  write_file(file, good);
+  fs::rename(a / "step-000006", a / "step-000004");
+  const Ended moved = run(f, "a");
+  EXPECT_EQ(moved.code, 65) << moved.output;
+  EXPECT_THAT(moved.output, HasSubstr("holds the state of step 6"));
 }
 
 class TrainPrecision : public TrainRun, public testing::WithParamInterface<const char*> {};
