@@ -100,10 +100,9 @@ class Ingest {
     ledger::Statement row(
         store_.db(), "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' ORDER BY seq");
     while (row.next()) {
-      const std::string subject = row.text(0);
-      const size_t at = subject.rfind(ledger::kDigestMark);
-      if (at == std::string::npos || !is_failure(row.text(1))) continue;
-      failed_[subject.substr(at + ledger::kDigestMark.size())] = {row.text(1), row.text(2)};
+      const ledger::RefusedFile file = ledger::refused_file(row.text(0));
+      if (!file.digest.empty() && is_failure(row.text(1)))
+        failed_[file.digest] = {row.text(1), row.text(2)};
     }
   }
 
@@ -165,9 +164,8 @@ class Ingest {
     while (sources.next()) paths.insert(printable(sources.text(0)));
     ledger::Statement refusals(store_.db(), "SELECT subject, rule FROM refusal");
     while (refusals.next()) {
-      const std::string subject = refusals.text(0);
       if (options_.retry_failed && is_failure(refusals.text(1))) continue;
-      paths.insert(subject.substr(0, subject.rfind(ledger::kDigestMark)));
+      paths.insert(ledger::refused_file(refusals.text(0)).path);
     }
     std::erase_if(files_,
                   [&](const DeliveredFile& f) { return paths.contains(printable(f.path)); });

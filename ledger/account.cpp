@@ -124,6 +124,7 @@ class Books {
   Books(const Store& store, const AccountRequest& request) : store_(store), request_(request) {
     keep_pages(store.db());
     read_licences();
+    require_shared_revenue();
     read_sources();
     read_series();
     read_days();
@@ -199,6 +200,25 @@ class Books {
     if (!known) {
       throw Error(Errc::not_found, store_.path().string(), ": has no licence of licensor ",
                   request_.licensor);
+    }
+  }
+
+  // An amount in a currency that nobody shares is a slip. Whose statement it is does not matter:
+  // the revenue of a time is the same for all licensors.
+  void require_shared_revenue() const {
+    for (const auto& [currency, micros] : request_.revenue) {
+      const auto shares = [&](const Version& v) {
+        return !v.readable ||
+               std::any_of(v.terms.pay().begin(), v.terms.pay().end(), [&](const Pay& pay) {
+                 return pay.basis() == Pay::REVENUE_SHARE && pay.currency() == currency;
+               });
+      };
+      if (std::any_of(lines_.begin(), lines_.end(), [&](const LicenceLine& line) {
+            return std::any_of(line.versions.begin(), line.versions.end(), shares);
+          }))
+        continue;
+      throw Error(Errc::usage, "statement: --revenue ", currency,
+                  ": no licence shares revenue in that currency");
     }
   }
 

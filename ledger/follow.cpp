@@ -32,20 +32,31 @@ Fetch owed(const Fetch& fetch) {
   };
 }
 
-// Both heads, and why they contradict each other. What is there already is kept.
-fs::path write_evidence(const FollowReport& report, const fs::path& state) {
+// Both heads, and why they contradict each other. What the log has signed is evidence, and what is
+// there already is kept. A head that it has not signed anybody can make, and as many as he likes:
+// only the newest one is kept.
+fs::path write_evidence(const FollowReport& report, const FollowOptions& options) {
   std::string text = report.reason + "\n\n";
   text += "---- seen before\n" + report.before_note;
   text += "---- seen now\n" + report.now_note;
-  fs::path path = state.string() + ".evidence";
-  for (int i = 2; i <= kMostEvidence; ++i) {
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) break;
-    if (read_file(path, 4 * kMaxHeadFileBytes) == text) return path;
-    path = state.string() + ".evidence." + std::to_string(i);
+  if (!signed_by_any(parse_note(report.now_note), options.log_keys)) {
+    const fs::path path = options.state.string() + ".unsigned";
+    write_file(path, text);
+    return path;
   }
-  write_file(path, text);
-  return path;
+  const std::string first = options.state.string() + ".evidence";
+  for (int i = 1; i <= kMostEvidence; ++i) {
+    const fs::path path = i == 1 ? first : first + "." + std::to_string(i);
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) {
+      write_file(path, text);
+      return path;
+    }
+    if (read_file(path, 4 * kMaxHeadFileBytes) == text) return path;
+  }
+  throw Error(
+      Errc::io, first, ": there are ", kMostEvidence,
+      " of them, and none is written over; move them to a safe place. Not kept: ", report.reason);
 }
 
 // That `now` extends `before`, out of the tiles of `now` alone.
@@ -116,7 +127,7 @@ FollowReport follow(const FollowOptions& options) {
   } catch (const NotProven& no) {
     report.answer = FollowAnswer::no;
     report.reason = no.what();
-    report.evidence = write_evidence(report, options.state);
+    report.evidence = write_evidence(report, options);
     return report;
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;

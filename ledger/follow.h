@@ -21,7 +21,8 @@ struct FollowOptions {
   Fetch fetch;
   std::vector<VerifierKey> log_keys;  // of one name; each head is signed by one of them
   // The last tree head taken, as the signed note it came in. Only ever replaced by an extension.
-  // Beside it lie a lock, STATE.lock, and after a bad answer STATE.evidence.
+  // Beside it lie a lock, STATE.lock, and after a bad answer STATE.evidence, or STATE.unsigned
+  // where the log has not signed the head.
   std::filesystem::path state;
   const WitnessPolicy* policy = nullptr;  // a head counts only with its quorum
   // When not empty: a copy of the published log, every record proven. Can be served as it is.

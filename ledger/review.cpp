@@ -1,6 +1,7 @@
 #include "ledger/review.h"
 
 #include <algorithm>
+#include <optional>
 #include <sstream>
 
 #include "ledger/base/clock.h"
@@ -25,13 +26,23 @@ std::string what_of(const ClipFinding& finding) {
   return finding.reason + " " + finding.value + " (" + finding.origin + ")";
 }
 
+// The first training use that the licences of a file allow; nothing when they allow none.
+std::optional<Use> training_use(const Rights& rights, const std::string& path,
+                                const Digest& source) {
+  for (const Use use : {TRAIN, FINETUNE, DISTIL}) {
+    if (rights.judge_source(path, source, use).verdict.cleared) return use;
+  }
+  return std::nullopt;
+}
+
 // Those that alone are a no.
 std::vector<ClipFinding> that_object(const Rights& rights, const std::string& path,
-                                     const Digest& source, std::span<const ClipFinding> all) {
+                                     const Digest& source, Use use,
+                                     std::span<const ClipFinding> all) {
   std::vector<ClipFinding> out;
   for (const ClipFinding& finding : all) {
     if (finding.released) continue;
-    if (!rights.judge_source(path, source, Act{TRAIN}, {}, {&finding, 1}).verdict.cleared)
+    if (!rights.judge_source(path, source, Act{use}, {}, {&finding, 1}).verdict.cleared)
       out.push_back(finding);
   }
   return out;
@@ -59,11 +70,12 @@ std::vector<WaitingClip> quarantine(const Store& store, const Rights& rights) {
     clip.packed = select.integer(5) != 0;
     clip.pictures = select.text(6);
     const Digest source = parse_digest(clip.source).value_or(Digest{});
-    if (!rights.judge_source(clip.path, source, Act{TRAIN}).verdict.cleared) continue;
+    const auto use = training_use(rights, clip.path, source);
+    if (!use) continue;
     const auto findings = rights.findings_of(clip.id);
-    clip.verdict = rights.judge_source(clip.path, source, Act{TRAIN}, {}, findings).verdict;
+    clip.verdict = rights.judge_source(clip.path, source, Act{*use}, {}, findings).verdict;
     if (clip.verdict.cleared) continue;
-    clip.findings = that_object(rights, clip.path, source, findings);
+    clip.findings = that_object(rights, clip.path, source, *use, findings);
     out.push_back(std::move(clip));
   }
   return out;

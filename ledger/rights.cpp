@@ -83,17 +83,21 @@ void Rights::read_paths(const Store& store) {
                      "(act = 'curate' AND rule = 'other_licence') ORDER BY seq");
   Statement source(store.db(), "SELECT path FROM source WHERE seq = ?");
   while (refusals.next()) {
-    const std::string subject = refusals.text(0);
-    const size_t at = subject.rfind(kDigestMark);
-    if (at == std::string::npos) continue;
-    const auto digest = parse_digest(std::string_view(subject).substr(at + kDigestMark.size()));
+    const RefusedFile file = refused_file(refusals.text(0));
+    const auto digest = parse_digest(file.digest);
     const auto found =
         digest ? store.find(subject_key_of("source", digest->text())) : std::vector<uint64_t>();
     if (found.empty() || !source.with(found.front()).next()) continue;
     Paths& paths = paths_[*digest];
     paths.of_source = source.text(0);
-    paths.others.push_back(subject.substr(0, at));
+    paths.others.push_back(file.path);
   }
+}
+
+RefusedFile refused_file(const std::string& subject) {
+  const size_t at = subject.rfind(kDigestMark);
+  if (at == std::string::npos) return {subject, ""};
+  return {subject.substr(0, at), subject.substr(at + kDigestMark.size())};
 }
 
 std::span<const ClipFinding> Rights::findings_of(std::string_view id) const {

@@ -19,6 +19,12 @@ namespace cleared::ledger {
 
 // Between the path and the digest in the subject of a refusal of a file: "PATH sha256:HEX".
 inline constexpr std::string_view kDigestMark = " sha256:";
+// Such a subject taken apart at its last mark, for a file's name may hold one, too. Another
+// subject is all path.
+struct RefusedFile {
+  std::string path, digest;
+};
+RefusedFile refused_file(const std::string& subject);
 
 struct SourceVerdict {
   Verdict verdict;

@@ -15,7 +15,8 @@ namespace {
 constexpr std::string_view kSubjectHeader = "cleared state proof v1";
 constexpr size_t kIntervalBytes = 72;
 
-enum class IdPart { digest, name, number, licence_or_digest };
+// `text` is what a record says in its own words: no absence of such an id says anything.
+enum class IdPart { digest, name, number, version, vkey, licence, licence_or_digest, run, text };
 
 struct SubjectKind {
   std::string_view name;
@@ -28,28 +29,28 @@ const std::vector<SubjectKind>& kinds() {
   static const std::vector<SubjectKind> kKinds = {
       {"approval", "approval of the batch", {digest}},
       {"approved", "approval of shard", {digest}},
-      {"checkpoint", "checkpoint of", {name, number}},
+      {"checkpoint", "checkpoint of", {run, number}},
       {"clearance", "clearances of clip", {digest}},
       {"clip", "clip", {digest}},
-      {"consumed", "consumption of", {name, number, digest}},
-      {"consumed_shard", "consumption of the shard of", {name, number, digest, number}},
+      {"consumed", "consumption of", {run, number, digest}},
+      {"consumed_shard", "consumption of the shard of", {run, number, digest, number}},
       {"deletion", "deletion of", {digest}},
       {"duplicate", "duplicate of", {digest, digest}},
-      {"erasure", "erasure of licence", {name}},
+      {"erasure", "erasure of licence", {licence}},
       {"fingerprint", "fingerprint of", {digest, number}},
-      {"key", "key", {name}},
-      {"licence", "licence", {name}},
+      {"key", "key", {vkey}},
+      {"licence", "licence", {licence}},
       {"mark", "marks of file", {digest}},
       {"measure", "measure of", {digest, name}},
       {"permit", "permit", {digest}},
       {"permit_list", "list of shards of permits with root", {digest, number}},
-      {"policy", "policy of version", {name}},
-      {"receipt", "receipt of", {name, number}},
-      {"refusal", "refusal of", {name}},
-      {"retirement", "retirement of key", {name}},
+      {"policy", "policy of version", {version}},
+      {"receipt", "receipt of", {run, number}},
+      {"refusal", "refusal with the subject", {text}},
+      {"retirement", "retirement of key", {vkey}},
       {"review", "review", {digest}},
       {"revocation", "revocation of", {licence_or_digest}},
-      {"run", "run", {name}},
+      {"run", "run", {run}},
       {"sample", "sample", {digest}},
       {"shard", "shard", {digest}},
       {"source", "source", {digest}},
@@ -91,6 +92,31 @@ std::string big_endian_bytes(uint64_t value) {
   return out;
 }
 
+// "nano-0123456789abcdef": the name of the run's config, and a number (docs/formats/state.md).
+bool is_run_name(std::string_view text) {
+  constexpr size_t kNumber = 16;
+  return text.size() > kNumber + 1 && text[text.size() - kNumber - 1] == '-' &&
+         text.substr(text.size() - kNumber).find_first_not_of("0123456789abcdef") ==
+             std::string_view::npos;
+}
+
+bool is_verifier_key(const std::string& text) {
+  try {
+    return format_verifier_key(parse_verifier_key(text)) == text;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+uint64_t read_number(const SubjectName& name, std::string_view text) {
+  uint64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size() || std::to_string(value) != text) {
+    unfit_id(name, "\"" + std::string(text) + "\" is not a decimal number");
+  }
+  return value;
+}
+
 struct ReadPart {
   std::string key;   // its bytes in the subject's key
   std::string text;  // spelled out
@@ -101,21 +127,33 @@ ReadPart read_part(const SubjectName& name, const std::string& text, IdPart part
   if (text.empty() || std::any_of(text.begin(), text.end(), control)) {
     unfit_id(name, "has an empty part, or a control character");
   }
+  // What is not of the form that records have would name nothing, and its absence would say
+  // nothing.
   switch (part) {
     case IdPart::name:
+    case IdPart::text:
       return {text, text};
-    case IdPart::number: {
-      uint64_t value = 0;
-      const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-      if (problem != std::errc() || end != text.data() + text.size() ||
-          std::to_string(value) != text) {
-        unfit_id(name, "\"" + text + "\" is not a decimal number");
-      }
-      return {big_endian_bytes(value), text};
+    case IdPart::number:
+      return {big_endian_bytes(read_number(name, text)), text};
+    case IdPart::version:
+      read_number(name, text);
+      return {text, text};
+    case IdPart::vkey:
+      if (!is_verifier_key(text)) unfit_id(name, "must be the whole verifier key, name+id+key");
+      return {text, text};
+    case IdPart::licence: {
+      const size_t at = text.rfind('@');
+      if (at == std::string::npos || at == 0)
+        unfit_id(name, "must be one version of a licence, as LIC-1@1");
+      read_number(name, std::string_view(text).substr(at + 1));
+      return {text, text};
     }
+    case IdPart::run:
+      if (!is_run_name(text))
+        unfit_id(name, "must be a run's whole name, as nano-0123456789abcdef");
+      return {text, text};
     case IdPart::licence_or_digest:
-      if (!text.starts_with("sha256:")) {
-        // With a version it would name nothing, and its absence would say nothing.
+      if (!text.starts_with("sha256:") && !parse_digest(text)) {
         if (text.find('@') != std::string::npos) {
           unfit_id(name, "a revocation is of a licence's id, for every version of it");
         }
@@ -188,6 +226,14 @@ SubjectName spelled_out(const SubjectName& name) {
   return out;
 }
 
+void require_absence_says(const SubjectName& name) {
+  const auto& parts = kind_of(name).parts;
+  if (std::find(parts.begin(), parts.end(), IdPart::text) == parts.end()) return;
+  unfit_id(name,
+           "records say in words of their own what was refused, so that none has these words "
+           "says nothing");
+}
+
 std::string in_words(const SubjectName& name) {
   const SubjectKind& kind = kind_of(name);
   std::string out(kind.words);
@@ -218,6 +264,7 @@ SubjectProof parse_subject_proof(std::string_view text) {
   bool spelled = false;
   try {
     spelled = spelled_out(out.subject).id == out.subject.id;
+    if (!out.present) require_absence_says(out.subject);
   } catch (const Error& error) {
     lines.bad(error.what());
   }

@@ -19,7 +19,8 @@
 namespace cleared::ledger {
 
 // A subject as people write it. `kind` is one of docs/formats/state.md; `id` is a digest
-// ("sha256:" and 64 hex digits), a name, or several of these with '@' between them.
+// ("sha256:" and 64 hex digits), a name of the very form that records of the kind have, or several
+// of these with '@' between them.
 struct SubjectName {
   std::string kind;
   std::string id;
@@ -28,6 +29,8 @@ struct SubjectName {
 Digest key_of(const SubjectName& name);
 // With "sha256:" before a bare digest, as proofs write it. Same errors.
 SubjectName spelled_out(const SubjectName& name);
+// Error{usage} for a kind whose ids are free words, so that an absence proof would say nothing.
+void require_absence_says(const SubjectName& name);
 // "revocation of licence LIC-1", for sentences.
 std::string in_words(const SubjectName& name);
 // The kinds, for help texts: "approval approved checkpoint ...".

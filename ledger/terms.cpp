@@ -44,6 +44,13 @@ bool may_use(const Allows& allows, Use use) {
   return std::find(allows.use().begin(), allows.use().end(), use) != allows.use().end();
 }
 
+// Is there a path that it covers?
+bool can_match(const std::string& pattern) {
+  const std::string inside = "/" + pattern + "/";
+  return inside.find("//") == std::string::npos && inside.find("/./") == std::string::npos &&
+         inside.find("/../") == std::string::npos;
+}
+
 void explain_limits(const Limits& limits, std::vector<std::string>& out) {
   if (limits.has_max_passes())
     out.push_back("Each sample may be consumed at most " + std::to_string(limits.max_passes()) +
@@ -264,6 +271,11 @@ std::vector<std::string> warn_of(const LicenceText& terms, std::string_view day)
   }
   if (terms.covers().source_digest_size() > 0 && terms.covers().delivery_size() > 0)
     out.push_back("covers lists digests, so its delivery patterns count for nothing");
+  for (const std::string& pattern : terms.covers().delivery()) {
+    if (!can_match(pattern))
+      out.push_back("covers.delivery \"" + pattern +
+                    "\" covers nothing: no path has . or .. or an empty name in it");
+  }
   if (c.talent() == Talent::UNKNOWN || c.voice() == Voice::UNKNOWN || c.music() == Music::UNKNOWN)
     out.push_back("a clearance is UNKNOWN: everything is refused until it is known");
   if (c.minors()) out.push_back("minors are visible: everything is refused");

@@ -41,12 +41,15 @@ std::pair<std::string, uint64_t> parse_revenue(const std::string& text) {
   const auto digits = [](const std::string& s) {
     return s.find_first_not_of("0123456789") == std::string::npos;
   };
-  if (equals != 3 || whole.empty() || whole.size() > 12 || part.size() > 6 || !digits(whole) ||
-      !digits(part) || (point != std::string::npos && part.empty())) {
+  const std::string currency = text.substr(0, equals);
+  const bool capitals =
+      currency.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
+  if (equals != 3 || !capitals || whole.empty() || whole.size() > 12 || part.size() > 6 ||
+      !digits(whole) || !digits(part) || (point != std::string::npos && part.empty())) {
     throw Error(Errc::usage, "statement: --revenue \"", text, "\" is not like USD=1000000.00");
   }
   part.resize(6, '0');
-  return {text.substr(0, 3), std::stoull(whole) * kMicros + std::stoull(part)};
+  return {currency, std::stoull(whole) * kMicros + std::stoull(part)};
 }
 
 std::string money(uint64_t micros) {
@@ -286,7 +289,11 @@ void print_text(const Account& a) {
 }
 
 int statement(StatementOptions o) {
-  for (const std::string& text : o.revenue) o.request.revenue.insert(parse_revenue(text));
+  for (const std::string& text : o.revenue) {
+    if (o.request.revenue.insert(parse_revenue(text)).second) continue;
+    throw Error(Errc::usage, "statement: --revenue ", text.substr(0, 3),
+                " is given twice; give what licences share in as one amount");
+  }
   const bool told = o.csv || o.json || !o.html.empty() || !o.out.empty();  // the table has no clips
   o.request.clips = told && !o.no_clips;
   if (o.key.empty() != o.out.empty()) {

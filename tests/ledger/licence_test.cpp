@@ -232,6 +232,7 @@ TEST(Terms, WhatIsWarnedOf) {
       {"[\"political\"]", "[\"film\"]", "2026-01-01", "listed and excluded"},
       {"minors: false", "minors: true", "2026-01-01", "minors"},
       {"music: MUTED", "music: UNKNOWN", "2026-01-01", "UNKNOWN"},
+      {"2026-01/*", "2026-01/../*", "2026-01-01", "covers nothing"},
   };
   for (const Case& c : cases) {
     auto warnings = warn_of(parse_licence(replaced(full_licence_text(), c.from, c.to), "a"), c.day);

@@ -585,6 +585,33 @@ TEST(Follow, KeepsEveryEvidence) {
   }
 }
 
+// Heads that the log has not signed cost nothing to make, and push no evidence away.
+TEST(Follow, WritesOverNoEvidence) {
+  const MemoryLog log(20);
+  MemoryLog fork = log;
+  Follower follower(log);
+  write_file(follower.options.state, log.head(20));
+  const std::string evidence = follower.options.state.string() + ".evidence";
+  const auto look = [&](const MemoryLog& shown) {
+    return follower.look(fetch_from(with_head(shown.tree_files(20), shown.head(20))));
+  };
+  for (int i = 0; i < 3; ++i) {
+    const MemoryLog other(20);  // with a key of its own
+    EXPECT_THAT(look(other), StartsWith("no: checkpoint: is not signed"));
+    EXPECT_EQ(follower.report.evidence, follower.options.state.string() + ".unsigned");
+    EXPECT_THAT(read_file(follower.report.evidence), HasSubstr(other.head(20)));
+    EXPECT_FALSE(fs::exists(evidence));
+  }
+  for (int i = 1; i <= 99; ++i)
+    write_file(evidence + (i == 1 ? "" : "." + std::to_string(i)), std::to_string(i));
+  fork.change(5, "");
+  EXPECT_THAT(look(fork), AllOf(StartsWith("io: "), HasSubstr("forked")));
+  EXPECT_EQ(read_file(evidence + ".99"), "99");
+  fs::remove(evidence + ".50");
+  EXPECT_THAT(look(fork), StartsWith("no: forked"));
+  EXPECT_EQ(follower.report.evidence, evidence + ".50");
+}
+
 // Every file, each with one bit flipped, cut short, lengthened, missing: never taken, and the state
 // and the copy stay as they were.
 TEST(Follow, TakesNoFileThatIsNotExactlyRight) {

@@ -17,6 +17,7 @@ using testing::StartsWith;
 
 const std::string kHexA(64, 'a');
 const std::string kRawA(32, '\xaa');
+const std::string kRun = "a@b-0123456789abcdef";
 
 TEST(Subject, KeysAreThoseOfTheProjection) {
   const std::tuple<SubjectName, Digest, std::string> cases[] = {
@@ -24,11 +25,12 @@ TEST(Subject, KeysAreThoseOfTheProjection) {
       {{"clip", "sha256:" + kHexA}, subject_key_of("clip", kRawA), "sha256:" + kHexA},
       {{"revocation", "LIC-1"}, subject_key_of("revocation", "LIC-1"), "LIC-1"},
       {{"revocation", "sha256:" + kHexA}, subject_key_of("revocation", kRawA), "sha256:" + kHexA},
-      // The id of a licence may look like this.
-      {{"revocation", kHexA}, subject_key_of("revocation", kHexA), kHexA},
+      // The id of a licence may look like this; who writes it means a shard.
+      {{"revocation", kHexA}, subject_key_of("revocation", kRawA), "sha256:" + kHexA},
       {{"licence", "LIC-1@2"}, subject_key_of("licence", "LIC-1@2"), "LIC-1@2"},
       {{"policy", "3"}, subject_key_of("policy", "3"), "3"},
-      {{"receipt", "a@b@7"}, step_key("receipt", "a@b", 7), "a@b@7"},
+      {{"receipt", kRun + "@7"}, step_key("receipt", kRun, 7), kRun + "@7"},
+      {{"refusal", "a@b"}, subject_key_of("refusal", "a@b"), "a@b"},
       {{"measure", kHexA + "@bars"},
        subject_key("measure", {kRawA, "bars"}),
        "sha256:" + kHexA + "@bars"},
@@ -51,20 +53,41 @@ TEST(Subject, WhatIsNoneIsRefused) {
       {"clip", "abc"},
       {"clip", kHexA + "a"},
       {"clip", "SHA256:"},
-      {"run", "a\nb"},
-      {"receipt", "run"},
-      {"receipt", "run@"},
+      {"refusal", "a\nb"},
+      {"licence", "LIC-1"},
+      {"licence", "@1"},
+      {"licence", "LIC-1@01"},
+      {"erasure", "LIC-1"},
+      {"key", "ann"},
+      {"retirement", "ann+00000000+AQ=="},
+      {"policy", "01"},
+      {"policy", "newest"},
+      {"run", "nano"},
+      {"run", "-0123456789abcdef"},
+      {"run", "nano-0123456789ABCDEF"},
+      {"checkpoint", "nano@100"},
+      {"receipt", kRun},
+      {"receipt", kRun + "@"},
       {"receipt", "@7"},
-      {"receipt", "run@07"},
-      {"receipt", "run@-1"},
+      {"receipt", kRun + "@07"},
+      {"receipt", kRun + "@-1"},
       {"revocation", "LIC-1@1"},
       {"revocation", "sha256:ab"},
-      {"checkpoint", "run@18446744073709551616"},
+      {"checkpoint", kRun + "@18446744073709551616"},
   };
   for (const SubjectName& name : cases) {
     EXPECT_THAT(error_of([&] { key_of(name); }), StartsWith("usage"))
         << name.kind << " " << name.id;
   }
+}
+
+// What was refused is in the record's own words.
+TEST(Subject, NoAbsenceOfARefusal) {
+  EXPECT_THAT(error_of([] {
+                require_absence_says({"refusal", "2026-12/stray.mp4"});
+              }),
+              StartsWith("usage"));
+  require_absence_says({"revocation", "LIC-1"});
 }
 
 SubjectProof proof_of(const Store& store, const SubjectName& name) {
@@ -106,10 +129,14 @@ struct Stated : World {
              {"sample", to_hex(manifest.samples[0].digest)},
              {"source", to_hex(sha256("source a"))},
              {"key", format_verifier_key(licensor.verifier)}};
-    missing = {{"licence", "LIC-1@2"},    {"revocation", "LIC-1"},
-               {"shard", kHexA},          {"revocation", "sha256:" + root_hex()},
-               {"erasure", "LIC-1@1"},    {"key", "nobody+00000000+AQ=="},
-               {"checkpoint", "run@100"}, {"retirement", format_verifier_key(licensor.verifier)}};
+    missing = {{"licence", "LIC-1@2"},
+               {"revocation", "LIC-1"},
+               {"shard", kHexA},
+               {"revocation", "sha256:" + root_hex()},
+               {"erasure", "LIC-1@1"},
+               {"key", format_verifier_key(new_signer_key("nobody").verifier)},
+               {"checkpoint", kRun + "@100"},
+               {"retirement", format_verifier_key(licensor.verifier)}};
   }
 };
 

@@ -6,6 +6,7 @@ the specifications of C2SP say, only the standard library, none of our code.
 """
 import base64
 import hashlib
+import re
 import sys
 
 
@@ -311,12 +312,28 @@ def check_disclosure(text, log):
     return f"licence {licence[1].decode()}@{licence[2]} says {path}: {value} (record {index})"
 
 
-DIGEST, NAME, NUMBER, EITHER = range(4)
-KINDS = {"approval": [DIGEST], "approved": [DIGEST], "checkpoint": [NAME, NUMBER], "clip": [DIGEST], "consumed": [NAME, NUMBER, DIGEST],
-         "consumed_shard": [NAME, NUMBER, DIGEST, NUMBER], "deletion": [DIGEST],
-         "duplicate": [DIGEST, DIGEST], "erasure": [NAME], "fingerprint": [DIGEST, NUMBER], "key": [NAME], "licence": [NAME],
-         "permit": [DIGEST], "policy": [NAME], "receipt": [NAME, NUMBER], "refusal": [NAME], "retirement": [NAME], "revocation": [EITHER],
-         "run": [NAME], "sample": [DIGEST], "shard": [DIGEST], "source": [DIGEST]}
+DIGEST, NAME, NUMBER, EITHER, REF, VKEY, VERSION, RUN = range(8)
+KINDS = {"approval": [DIGEST], "approved": [DIGEST], "checkpoint": [RUN, NUMBER], "clip": [DIGEST], "consumed": [RUN, NUMBER, DIGEST],
+         "consumed_shard": [RUN, NUMBER, DIGEST, NUMBER], "deletion": [DIGEST],
+         "duplicate": [DIGEST, DIGEST], "erasure": [REF], "fingerprint": [DIGEST, NUMBER], "key": [VKEY], "licence": [REF],
+         "permit": [DIGEST], "policy": [VERSION], "receipt": [RUN, NUMBER], "refusal": [NAME], "retirement": [VKEY], "revocation": [EITHER],
+         "run": [RUN], "sample": [DIGEST], "shard": [DIGEST], "source": [DIGEST]}
+
+
+def need_form(part, form):
+    """An id of another form than records have names nothing, and its absence would say nothing."""
+    if form == EITHER:
+        need("@" not in part and not re.fullmatch("[0-9a-f]{64}", part), "a revocation is of an id without version, or of sha256: and a root")
+    elif form == REF:
+        licence, at, version = part.rpartition("@")
+        need(licence and at, "not one version of a licence")
+        decimal(version)
+    elif form == VKEY:
+        need(re.fullmatch(r"[^+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+=*", part), "not a whole verifier key")
+    elif form == VERSION:
+        decimal(part)
+    elif form == RUN:
+        need(re.fullmatch(".+-[0-9a-f]{16}", part), "not the name of a run")
 
 
 def subject_key(kind, identity):
@@ -332,7 +349,7 @@ def subject_key(kind, identity):
             need(part.startswith("sha256:") and len(part) == 71 and set(part[7:]) <= set("0123456789abcdef"), "not a digest")
             raw = bytes.fromhex(part[7:])
         else:
-            need(form == NAME or "@" not in part, "a revocation is of an id without version")
+            need_form(part, form)
             raw = part.encode()
         data += len(raw).to_bytes(4, "big") + raw
     return sha256(data)
@@ -358,6 +375,7 @@ def check_state(text, log):
     kind = take(lines, answer)
     identity = take(lines, "id")
     key = subject_key(kind, identity)
+    need(answer == "present" or kind != "refusal", "refusals are in words of their own")
     seq = decimal(take(lines, "seq")) if answer == "present" else None
     need(lines and lines[-1].startswith("state "), "no state")
     record = unbase64(lines.pop()[6:])

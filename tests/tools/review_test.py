@@ -122,6 +122,12 @@ class Review(unittest.TestCase):
         self.world.must(world_of.LEDGER, "verify", self.world.db)
         self.assertIn("approver", self.world.run(world_of.LEDGER, "why", self.world.db, "film.webm").stdout)
 
+    def test_footage_for_another_training_use_waits_too(self):
+        self.world.must(world_of.LEDGER, "append", self.world.db, self.world.licence(
+            "v2.licence", next=("version: 1", 'version: 2 supersedes: "TEST-1@1"'), use=("TRAIN,", "FINETUNE,")))
+        self.ingest()
+        self.assertEqual(self.waiting(), {second: ["face", "speech"] for second in range(4)})
+
     def test_a_review_is_for_what_it_names_and_what_was_there(self):
         self.ingest()
         first = json.loads(self.review("--json"))[0]["clip"]
