@@ -15,7 +15,8 @@ constexpr double kSpeeds[] = {1,      24 / 25., 25 / 24., 0.9,  1.1,   0.8, 1.25
 constexpr double kBinUs = 200'000;
 constexpr size_t kLines = 6;    // that are followed for each speed
 constexpr double kAgree = 44;   // bits: below it a picture speaks for a stretch
-constexpr double kWorst = -16;  // bits: no picture speaks louder against it
+constexpr double kWorst = -16;  // bits: no picture speaks louder against a line
+constexpr double kApart = -84;  // the same for where a stretch ends: unlike pictures end it
 constexpr double kSpread = 8;   // of the distance of unlike pictures: sqrt(256) / 2
 constexpr uint64_t kNearUs = 140'000;
 
@@ -26,6 +27,7 @@ struct Row {
   uint32_t at, of;
   int bits;
   double off_us;  // from each other in time
+  bool aside;     // ends a stretch
 };
 
 std::optional<uint32_t> nearest(const Track& track, double us) {
@@ -64,7 +66,8 @@ std::vector<Line> popular(const Track& track, const Track& of, std::span<const V
   return out;
 }
 
-std::vector<Row> rows_along(const Track& track, const Track& of, const Line& line) {
+std::vector<Row> rows_along(const Track& track, const Track& of, const Line& line,
+                            const Aside& aside) {
   std::vector<Row> out;
   for (size_t i = 0; i < track.pts_us.size(); ++i) {
     const auto j = nearest(of, line.speed * double(track.pts_us[i]) + line.offset_us);
@@ -73,7 +76,8 @@ std::vector<Row> rows_along(const Track& track, const Track& of, const Line& lin
     }
     const double us = line.speed * double(track.pts_us[i]) + line.offset_us;
     const Row row{static_cast<uint32_t>(i), *j, distance(track.prints[i].bits, of.prints[*j].bits),
-                  std::abs(double(of.pts_us[*j]) - us)};
+                  std::abs(double(of.pts_us[*j]) - us),
+                  !aside.empty() && aside.has(track.pts_us[i], of.pts_us[*j])};
     // Where there are more of ours, the nearest in time speaks for all.
     if (out.empty() || out.back().of != row.of) {
       out.push_back(row);
@@ -84,15 +88,15 @@ std::vector<Row> rows_along(const Track& track, const Track& of, const Line& lin
   return out;
 }
 
-// The rows whose sum of (kAgree - bits) is greatest.
-std::span<const Row> best_rows(std::span<const Row> rows, double& score) {
+// The rows in a row whose sum of (kAgree - bits), each `worst` at least, is greatest.
+std::span<const Row> best_rows(std::span<const Row> rows, double worst, double& score) {
   double sum = 0;
   size_t from = 0;
   std::span<const Row> best;
   score = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
-    sum += std::max(kAgree - rows[i].bits, kWorst);
-    if (sum <= 0) {
+    sum += std::max(kAgree - rows[i].bits, worst);
+    if (sum <= 0 || rows[i].aside) {
       sum = 0;
       from = i + 1;
     } else if (sum > score) {
@@ -152,25 +156,61 @@ Stretch stretch_of(const Track& track, const Track& of, std::span<const Row> row
 
 }  // namespace
 
+void Seconds::add(uint64_t start_us, uint64_t end_us) {
+  auto it = end_of_.upper_bound(start_us);
+  if (it != end_of_.begin() && std::prev(it)->second >= start_us) start_us = (--it)->first;
+  for (; it != end_of_.end() && it->first <= end_us; it = end_of_.erase(it)) {
+    end_us = std::max(end_us, it->second);
+  }
+  end_of_[start_us] = end_us;
+}
+
+bool Seconds::has(uint64_t us) const {
+  const auto after = end_of_.upper_bound(us);
+  return after != end_of_.begin() && us <= std::prev(after)->second;
+}
+
+uint64_t Seconds::length_us(uint64_t start_us, uint64_t end_us) const {
+  uint64_t sum = 0;
+  for (const auto& [start, end] : end_of_) {
+    if (start < end_us && start_us < end) sum += std::min(end, end_us) - std::max(start, start_us);
+  }
+  return sum;
+}
+
+void Aside::put_found(const Stretch& stretch) {
+  ours_.add(stretch.start_us, stretch.end_us);
+  theirs_.add(stretch.of_start_us, stretch.of_end_us);
+}
+
+bool Aside::has(uint64_t us, uint64_t of_us) const {
+  if (ours_.has(us) && theirs_.has(of_us)) return true;
+  return std::any_of(refused_.begin(), refused_.end(), [&](const Stretch& one) {
+    return one.start_us <= us && us <= one.end_us && one.of_start_us <= of_us &&
+           of_us <= one.of_end_us;
+  });
+}
+
 std::optional<Stretch> compare(const Track& track, const Track& of, double offset_us,
-                               uint64_t start_us, uint64_t end_us) {
+                               uint64_t start_us, uint64_t end_us, const Aside& aside) {
   CLEARED_CHECK(track.pts_us.size() == track.prints.size() && of.pts_us.size() == of.prints.size());
-  auto rows = rows_along(track, of, {1, offset_us});
+  auto rows = rows_along(track, of, {1, offset_us}, aside);
   std::erase_if(rows, [&](const Row& row) {
-    return track.pts_us[row.at] < start_us || track.pts_us[row.at] > end_us;
+    return row.aside || track.pts_us[row.at] < start_us || track.pts_us[row.at] > end_us;
   });
   if (rows.empty()) return std::nullopt;
   return stretch_of(track, of, rows);
 }
 
-std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes) {
+std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes,
+                             const Aside& aside) {
   CLEARED_CHECK(track.pts_us.size() == track.prints.size() && of.pts_us.size() == of.prints.size());
   double best = 0;
   Line best_line{1, 0};
   for (const double speed : kSpeeds) {
     for (const Line& line : popular(track, of, votes, speed)) {
       double score = 0;
-      best_rows(rows_along(track, of, line), score);
+      best_rows(rows_along(track, of, line, aside), kWorst, score);
       // Another speed has to be better, not only as good.
       if (score > best * (speed == best_line.speed ? 1 : 1.05)) {
         best = score;
@@ -179,9 +219,9 @@ std::optional<Stretch> align(const Track& track, const Track& of, std::span<cons
     }
   }
   if (best == 0) return std::nullopt;
-  const auto all = rows_along(track, of, best_line);
+  const auto all = rows_along(track, of, best_line, aside);
   double score = 0;
-  const auto rows = best_rows(all, score);
+  const auto rows = best_rows(all, kApart, score);
   Stretch out = stretch_of(track, of, rows);
   out.speed = best_line.speed;
   out.score = score;

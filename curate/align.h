@@ -3,7 +3,8 @@
 //
 // A copy plays at some speed from some moment on: of-time = speed * time + offset. Pairs of
 // fingerprints that are alike vote for such lines; along each line that many vote for, the stretch
-// that agrees best is taken.
+// that agrees best is taken. What was cut apart or put into another order has several: each time
+// what was found is set aside, and align() finds the next.
 //
 // Agreement alone is no evidence: two takes of one room agree all the time, and so does a title
 // card with itself. What counts is that a picture agrees with the one at its moment better than
@@ -13,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -40,12 +42,41 @@ struct Stretch {
   double score = 0;  // for comparing stretches of one pair of sources
 };
 
+// Seconds of one source, in parts that neither touch nor overlap.
+class Seconds {
+ public:
+  void add(uint64_t start_us, uint64_t end_us);
+  bool has(uint64_t us) const;  // both ends belong to a part
+  uint64_t length_us(uint64_t start_us = 0, uint64_t end_us = UINT64_MAX) const;  // between these
+  bool empty() const { return end_of_.empty(); }
+
+ private:
+  std::map<uint64_t, uint64_t> end_of_;  // by start
+};
+
+// What align() need not look at again.
+class Aside {
+ public:
+  // The same: a pair of pictures still counts where one of the two is in no such stretch.
+  void put_found(const Stretch& stretch);
+  // No copy: its seconds of the one with its seconds of the other.
+  void put_refused(const Stretch& stretch) { refused_.push_back(stretch); }
+  bool empty() const { return ours_.empty() && refused_.empty(); }
+  bool has(uint64_t us, uint64_t of_us) const;
+
+ private:
+  Seconds ours_, theirs_;
+  std::vector<Stretch> refused_;
+};
+
 // The pictures of the two from `start_us` to `end_us`, however much they differ, where it is known
 // from elsewhere that `of` is `offset_us` later, at the same speed. Nothing without pictures.
 std::optional<Stretch> compare(const Track& track, const Track& of, double offset_us,
-                               uint64_t start_us, uint64_t end_us);
+                               uint64_t start_us, uint64_t end_us, const Aside& aside);
 
-// The best stretch, or nothing when no two pictures are alike.
-std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes);
+// The best stretch beside what is set aside, of which no votes are given either; or nothing when no
+// two pictures are alike.
+std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes,
+                             const Aside& aside);
 
 }  // namespace cleared::curate

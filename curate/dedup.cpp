@@ -22,6 +22,9 @@ constexpr double kHeardDistance = 72, kHeardWeight = 1;
 constexpr double kMoves = 0.5;  // weight: less is a still
 constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.8;
 constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
+// Of what is found beside other things, when chance had more tries.
+constexpr double kNear = 8;        // bits: only coded again
+constexpr size_t kMostPassed = 8;  // stretches that are passed over
 
 uint64_t frame_us(const std::vector<uint64_t>& pts_us) {
   const size_t n = pts_us.size();
@@ -77,10 +80,10 @@ Match sound_span(const SoundRun& run) {
 
 // The sound is the same: are the pictures, under whatever lies over them?
 std::optional<Match> copy_by_sound(const Track& track, const Track& of, const SoundRun& run,
-                                   const Duplicates& rules) {
+                                   const Duplicates& rules, const Aside& aside) {
   Match out = sound_span(run);
-  const auto found =
-      compare(track, of, double(out.of_start_us) - double(out.start_us), out.start_us, out.end_us);
+  const auto found = compare(track, of, double(out.of_start_us) - double(out.start_us),
+                             out.start_us, out.end_us, aside);
   if (!found || found->distance > kHeardDistance || found->weight < kHeardWeight ||
       found->pictures < kEditedPictures ||
       found->end_us - found->start_us < uint64_t{rules.min_run_ms()} * 1000) {
@@ -115,11 +118,13 @@ std::vector<Vote> votes_in(const Track& of, std::vector<Vote> votes) {
   return votes;
 }
 
+bool is_long(const Match& match, const Duplicates& rules) {
+  return std::min(match.end_us - match.start_us, match.of_end_us - match.of_start_us) >=
+         uint64_t{rules.min_run_ms()} * 1000;
+}
+
 bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) {
-  const uint64_t run_us =
-      std::min(match.end_us - match.start_us, match.of_end_us - match.of_start_us);
-  if (run_us < uint64_t{rules.min_run_ms()} * 1000) return false;
-  if (match.weight < kMoves) return false;
+  if (!is_long(match, rules) || match.weight < kMoves) return false;
   const bool sound_agrees = match.audio_match >= kSoundAgrees;
   const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
   // Not at another speed too: of so many speeds one fits the gestures of two takes by chance.
@@ -239,6 +244,108 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
   }
 }
 
+// Are these seconds, on either side, those of a copy that is much nearer? A film that moves little
+// is a bit like all of itself.
+bool is_worse_answer(const Match& match, std::span<const Match> copies) {
+  const auto share = [](uint64_t start, uint64_t end, uint64_t of_start, uint64_t of_end) {
+    const uint64_t from = std::max(start, of_start), to = std::min(end, of_end);
+    return to > from ? double(to - from) / double(end - start) : 0;
+  };
+  return std::any_of(copies.begin(), copies.end(), [&](const Match& copy) {
+    return match.distance > copy.distance + kNear / 2 &&
+           std::max(share(match.start_us, match.end_us, copy.start_us, copy.end_us),
+                    share(match.of_start_us, match.of_end_us, copy.of_start_us, copy.of_end_us)) >
+               0.5;
+  });
+}
+
+// A track of ours and one of an earlier source, and the best copy in them that is not set aside.
+struct DuplicateIndex::Comparison {
+  const Track& track;
+  const Track& of;
+  std::vector<Vote> votes;
+  const char* how;
+  bool whole;
+  Aside aside = {};
+  size_t passed = 0;  // stretches that are set aside and no copies
+  bool asked = false;
+  std::optional<Stretch> answer = {};
+  Match match = {};
+  double score = 0;  // 0: no copy
+
+  // True when some of its votes are gone.
+  bool forget_votes() {
+    return std::erase_if(votes, [&](const Vote& vote) {
+             return aside.has(track.pts_us[vote.at], of.pts_us[vote.of]);
+           }) > 0;
+  }
+  void put_found(const Stretch& found) {
+    aside.put_found(found);
+    const bool touched =
+        answer &&
+        ((answer->start_us <= found.end_us && found.start_us <= answer->end_us) ||
+         (answer->of_start_us <= found.of_end_us && found.of_start_us <= answer->of_end_us));
+    if (forget_votes() || touched) asked = false;
+  }
+};
+
+// What stands still for long is passed over: it would hide every copy that is shorter.
+void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
+                         const Duplicates& rules, std::span<const Match> before) const {
+  one.asked = true;
+  one.score = 0;
+  while ((one.answer = align(one.track, one.of, one.votes, one.aside))) {
+    const Stretch& found = *one.answer;
+    Match& match = one.match = {.of = of,
+                                .start_us = found.start_us,
+                                .end_us = found.end_us + frame_us(one.track.pts_us),
+                                .of_start_us = found.of_start_us,
+                                .of_end_us = found.of_end_us + frame_us(footage_[of].pts_us),
+                                .distance = found.distance,
+                                .audio_match = -1,
+                                .speed = found.speed,
+                                .weight = found.weight,
+                                .how = one.how};
+    if (found.speed == 1) {
+      match.audio_match = sound_match(footage.sound, match.start_us, sounds_.of(of),
+                                      match.of_start_us, match.end_us - match.start_us);
+    }
+    const bool copy = is_copy(match, found, rules);
+    const bool near =
+        match.distance <= kNear || (match.weight >= kEditedWeight && match.speed == 1);
+    if (copy && (near || one.passed == 0) && !is_worse_answer(match, before)) {
+      const uint64_t step_us = std::max(frame_us(one.track.pts_us), frame_us(one.of.pts_us));
+      // Of explanations that are about as good the plain one: nothing was done to the picture.
+      one.score = found.score * double(step_us) * (one.whole ? 1.25 : 1);
+      return;
+    }
+    const bool still = is_long(match, rules) && match.weight < kMoves;
+    if ((!copy && !still) || one.passed == kMostPassed) return;
+    ++one.passed;
+    one.aside.put_refused(found);
+    one.forget_votes();
+  }
+}
+
+// Every copy, the best one first: each that is found may leave others to be found beside it.
+std::vector<Match> DuplicateIndex::copies(std::vector<Comparison> all, size_t of,
+                                          const Footage& footage, const Duplicates& rules,
+                                          Aside& aside) const {
+  std::vector<Match> out;
+  while (true) {
+    const Comparison* best = nullptr;
+    for (Comparison& one : all) {
+      if (!one.asked) ask(one, of, footage, rules, out);
+      if (one.score > (best == nullptr ? 0 : best->score)) best = &one;
+    }
+    if (best == nullptr) return out;
+    out.push_back(best->match);
+    const Stretch found = *best->answer;
+    aside.put_found(found);
+    for (Comparison& one : all) one.put_found(found);
+  }
+}
+
 std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates& rules,
                                         Self self) const {
   CLEARED_CHECK(footage.pts_us.size() == footage.prints.size());
@@ -247,72 +354,58 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
   Voting voting;
   vote_whole(whole, voting);
   vote_looks(question, voting);
-  std::map<size_t, SoundRun> heard;
+  std::map<size_t, std::vector<SoundRun>> heard;
   for (const SoundRun& run : sounds_.find(footage.sound, least_items(rules))) {
-    heard[run.source] = run;
+    heard[run.source].push_back(run);
     voting.votes[static_cast<uint32_t>(run.source)];
   }
 
-  std::vector<Match> out;
-  for (const auto& [of, by_pair] : voting.votes) {
-    const Footage& earlier = footage_[of];
-    if (self == Self::never && earlier.digest == footage.digest) continue;
-    std::optional<Match> best;
-    double best_score = 0;
-    std::optional<std::vector<Track>> kept;  // read where there is something to compare
-    for (const auto& [p, votes] : by_pair) {
+  std::vector<Match> out, sounds;
+  for (auto& [of, by_pair] : voting.votes) {
+    if (self == Self::never && footage_[of].digest == footage.digest) continue;
+    std::optional<Track> pictures;  // both made where there is something to compare
+    std::optional<std::vector<Track>> kept;
+    std::vector<Comparison> comparisons;
+    for (auto& [p, votes] : by_pair) {
       if (!by_two_pictures(votes)) continue;
-      const bool is_whole = p == Voting::kWhole;
-      if (!is_whole && !kept) kept = looks_.kept(of);
-      if (!is_whole && kept->empty()) continue;
-      const Track& track = is_whole ? whole : *question.track(look_pairs()[p]);
-      const Track of_track =
-          is_whole ? Track{earlier.pts_us, earlier.prints} : (*kept)[look_pairs()[p].kept];
-      const auto found = align(track, of_track, is_whole ? votes : votes_in(of_track, votes));
-      if (!found) continue;
-      Match match{.of = of,
-                  .start_us = found->start_us,
-                  .end_us = found->end_us + frame_us(track.pts_us),
-                  .of_start_us = found->of_start_us,
-                  .of_end_us = found->of_end_us + frame_us(earlier.pts_us),
-                  .distance = found->distance,
-                  .audio_match = -1,
-                  .speed = found->speed,
-                  .weight = found->weight,
-                  .how = is_whole ? "whole" : describe(look_pairs()[p])};
-      if (found->speed == 1) {
-        match.audio_match = sound_match(footage.sound, match.start_us, sounds_.of(of),
-                                        match.of_start_us, match.end_us - match.start_us);
+      if (p == Voting::kWhole) {
+        pictures = Track{footage_[of].pts_us, footage_[of].prints};
+        comparisons.push_back({whole, *pictures, std::move(votes), "whole", true});
+        continue;
       }
-      const uint64_t step_us = std::max(frame_us(track.pts_us), frame_us(of_track.pts_us));
-      // Of explanations that are about as good the plain one: nothing was done to the picture.
-      const double score = found->score * double(step_us) * (is_whole ? 1.25 : 1);
-      if (!is_copy(match, *found, rules) || score <= best_score) continue;
-      best = match;
-      best_score = score;
+      if (!kept) kept = looks_.kept(of);
+      if (kept->empty()) continue;
+      const LookPair pair = look_pairs()[p];
+      const Track& look = (*kept)[pair.kept];
+      comparisons.push_back(
+          {*question.track(pair), look, votes_in(look, std::move(votes)), describe(pair), false});
     }
-    if (!best && heard.contains(of)) {
-      best = copy_by_sound(whole, {earlier.pts_us, earlier.prints}, heard.at(of), rules);
+    Aside aside;
+    std::vector<Match> found = copies(std::move(comparisons), of, footage, rules, aside);
+    for (const SoundRun& run : heard[of]) {
+      if (!pictures) pictures = Track{footage_[of].pts_us, footage_[of].prints};
+      const auto copy = copy_by_sound(whole, *pictures, run, rules, aside);
+      if (copy) found.push_back(*copy);
     }
-    if (best) out.push_back(*best);
+    Seconds ours, theirs;
+    for (const Match& match : found) {
+      ours.add(match.start_us, match.end_us);
+      theirs.add(match.of_start_us, match.of_end_us);
+    }
+    for (const SoundRun& run : heard[of]) {
+      const Match match = sound_span(run);
+      const uint64_t told_us = std::min(ours.length_us(match.start_us, match.end_us),
+                                        theirs.length_us(match.of_start_us, match.of_end_us));
+      if (double(match.end_us - match.start_us - told_us) > kSoundWindowUs) sounds.push_back(match);
+    }
+    out.insert(out.end(), found.begin(), found.end());
   }
-  std::stable_sort(out.begin(), out.end(), [](const Match& a, const Match& b) {
+  const auto longest_first = [](const Match& a, const Match& b) {
     return a.end_us - a.start_us > b.end_us - b.start_us;
-  });
-  return out;
-}
-
-std::vector<Match> DuplicateIndex::find_sound(const Footage& footage, const Duplicates& rules,
-                                              std::span<const Match> found, Self self) const {
-  std::vector<Match> out;
-  for (const SoundRun& run : sounds_.find(footage.sound, least_items(rules))) {
-    if (self == Self::never && footage_[run.source].digest == footage.digest) continue;
-    const Match match = sound_span(run);
-    const bool seen = std::any_of(found.begin(), found.end(), [&](const Match& one) {
-      return one.of == match.of && one.start_us < match.end_us && match.start_us < one.end_us;
-    });
-    if (!seen) out.push_back(match);
-  }
+  };
+  std::stable_sort(out.begin(), out.end(), longest_first);
+  std::stable_sort(sounds.begin(), sounds.end(), longest_first);
+  out.insert(out.end(), sounds.begin(), sounds.end());
   return out;
 }
 

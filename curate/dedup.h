@@ -10,7 +10,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "curate/align.h"
@@ -39,11 +41,22 @@ struct Match {
   size_t of = 0;                            // index of the earlier source, in order of add()
   uint64_t start_us = 0, end_us = 0;        // in the later one
   uint64_t of_start_us = 0, of_end_us = 0;  // in the earlier one
-  double distance = 0;                      // mean over the aligned frames, of 256 bits
-  double audio_match = -1;                  // as sound_match()
-  double speed = 1;                         // of the earlier one, as Stretch
-  double weight = 0;                        // as Stretch: what speaks against chance
-  const char* how = "whole";                // as describe(LookPair), or "sound" alone
+  double distance = 0;  // mean over the aligned frames, of 256 bits; -1: only the sound is the same
+  double audio_match = -1;    // as sound_match()
+  double speed = 1;           // of the earlier one, as Stretch
+  double weight = 0;          // as Stretch: what speaks against chance
+  const char* how = "whole";  // as describe(LookPair), or "sound" alone
+
+  // No copy, but a question for a person.
+  bool sound_alone() const { return distance < 0; }
+  // As the earlier one has it.
+  Match reversed() const {
+    Match out = *this;
+    std::swap(out.start_us, out.of_start_us);
+    std::swap(out.end_us, out.of_end_us);
+    out.speed = 1 / speed;
+    return out;
+  }
 };
 
 // Whether a source may match itself. Recording: no. For a question about a file: yes.
@@ -58,16 +71,11 @@ class DuplicateIndex {
                                 Runs runs);
   void save(const std::filesystem::path& folder);
 
-  // The best common stretch with each earlier source; the longest first. Featureless frames (PDQ
-  // quality below 50) neither match nor speak against a match, and a stretch in which nothing moves
-  // is no match.
+  // The common stretches with each earlier source, the longest first; then where only the sound is
+  // that of an earlier source. Featureless frames (PDQ quality below 50) neither match nor speak
+  // against a match, and a stretch in which nothing moves is no match.
   std::vector<Match> find(const Footage& footage, const Duplicates& rules,
                           Self self = Self::never) const;
-
-  // Where only the sound is that of an earlier source: no copy, but a question for a person. One
-  // span a source at most, and none that `found`, which is what find() said, has too.
-  std::vector<Match> find_sound(const Footage& footage, const Duplicates& rules,
-                                std::span<const Match> found, Self self = Self::never) const;
 
   // Of these pictures, how many look like one of each earlier source: within 31 bits.
   std::vector<uint64_t> pictures_alike(std::span<const Fingerprint> prints) const;
@@ -82,9 +90,14 @@ class DuplicateIndex {
   };
   struct Question;
   struct Voting;
+  struct Comparison;
   void enter(Footage& footage, std::vector<Pdq>& prints);
   void vote_whole(const Track& track, Voting& voting) const;
   void vote_looks(const Question& question, Voting& voting) const;
+  void ask(Comparison& one, size_t of, const Footage& footage, const Duplicates& rules,
+           std::span<const Match> before) const;
+  std::vector<Match> copies(std::vector<Comparison> all, size_t of, const Footage& footage,
+                            const Duplicates& rules, Aside& aside) const;
 
   std::vector<Footage> footage_;
   std::vector<Entry> entries_;  // by position in frames_

@@ -52,31 +52,13 @@ std::string clip_verdict(const ledger::ClipRecord& clip, const std::vector<Found
   return verdict;
 }
 
-// The licence's word that music is cleared is not about somebody else's: unknown, until a person
-// looks.
-ledger::ClipFinding sound_finding(const FoundSound& sound) {
-  return {"music", "UNKNOWN", describe(sound.match, sound.of)};
-}
-
-// Microseconds of the source that some match covers.
-uint64_t covered_us(const std::vector<FoundMatch>& matches) {
-  std::vector<std::pair<uint64_t, uint64_t>> spans;
-  for (const FoundMatch& found : matches)
-    spans.push_back({found.match.start_us, found.match.end_us});
-  std::sort(spans.begin(), spans.end());
-  uint64_t sum = 0, until = 0;
-  for (const auto& [start, end] : spans) {
-    if (end > until) sum += end - std::max(start, until);
-    until = std::max(until, end);
-  }
-  return sum;
-}
-
 std::string source_status(const std::vector<FoundMatch>& matches, uint64_t duration_us) {
   if (std::any_of(matches.begin(), matches.end(), [](const auto& m) { return m.conflict; })) {
     return "conflict";
   }
-  const bool whole = double(covered_us(matches)) >= kWholeShare * double(duration_us);
+  Seconds copied;
+  for (const FoundMatch& found : matches) copied.add(found.match.start_us, found.match.end_us);
+  const bool whole = double(copied.length_us()) >= kWholeShare * double(duration_us);
   return !matches.empty() && whole ? "duplicate" : "kept";
 }
 
@@ -278,6 +260,10 @@ std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
     out.set_verdict(found.conflict ? "conflict" : "duplicate");
   }
   return facts;
+}
+
+ledger::ClipFinding sound_finding(const FoundSound& sound) {
+  return {"music", "UNKNOWN", describe(sound.match, sound.of)};
 }
 
 ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,

@@ -75,6 +75,9 @@ std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
                                        const std::vector<FoundMatch>& matches,
                                        const std::vector<FoundSound>& sounds);
 
+// The licence's word that music is cleared is not about somebody else's: unknown, until a person
+// looks.
+ledger::ClipFinding sound_finding(const FoundSound& sound);
 ledger::Fact clearance_fact(const Digest& clip, const ledger::ClipFinding& finding,
                             std::string_view pictures);
 

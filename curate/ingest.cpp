@@ -36,6 +36,14 @@ struct Examined {
   bool failed_before = false;
 };
 
+// A source on record without looks.
+struct Lost {
+  size_t number = 0;  // of the source
+  std::string path;
+  bool deleted = false;  // its files, as is on record
+};
+using LostLooks = std::map<Digest, Lost>;
+
 struct SourceLooksFile {
   Digest digest;
   std::string file;  // looks_file()
@@ -115,14 +123,16 @@ class Ingest {
   // still: before anything new is compared with them.
   void make_lost_looks() {
     const auto folder = index_folder(options_.ledger);
-    std::map<Digest, size_t> lost;  // number of the source
-    std::set<uint64_t> sizes;       // files of other sizes need not be read
-    ledger::Statement sources(store_.db(), "SELECT digest, size_bytes FROM source ORDER BY seq");
+    LostLooks lost;
+    std::set<uint64_t> sizes;  // files of other sizes need not be read
+    ledger::Statement sources(store_.db(),
+                              "SELECT digest, size_bytes, path, EXISTS (SELECT 1 FROM deletion d "
+                              "WHERE d.source = s.seq) FROM source s ORDER BY seq");
     for (size_t number = 0; sources.next(); ++number) {
       const auto digest = parse_digest(sources.text(0));
       CLEARED_CHECK(digest.has_value());
       if (has_looks(folder, *digest)) continue;
-      lost.emplace(*digest, number);
+      lost.emplace(*digest, Lost{number, sources.text(2), sources.integer(3) != 0});
       sizes.insert(sources.unsigned_integer(1));
     }
     if (lost.empty()) return;
@@ -135,14 +145,30 @@ class Ingest {
         files.size(), options_.jobs, [&](size_t i) { return looks_again(files[i], lost); },
         [&](size_t, const std::optional<SourceLooksFile>& looks) {
           if (!looks || !seen_again_.insert(to_hex(looks->digest)).second) return;
-          LookIndex::forget(folder, lost.at(looks->digest));
+          LookIndex::forget(folder, lost.at(looks->digest).number);
           write_looks(folder, looks->digest, looks->file);
         });
+    for (const auto& [digest, source] : lost) {
+      const bool waits =
+          !source.deleted && !seen_again_.contains(to_hex(digest)) &&
+          rights_.judge_source(source.path, digest, ledger::Act{ledger::INGEST}).verdict.cleared;
+      if (waits) lost_.insert(printable(source.path));
+    }
+  }
+
+  // A mirrored or cropped copy of what has no looks would be taken for something new.
+  void require_looks() const {
+    if (lost_.empty()) return;
+    throw Error(
+        Errc::busy, index_folder(options_.ledger).string(), ": lacks the looks of ", *lost_.begin(),
+        lost_.size() > 1 ? " and others" : "",
+        ", and nothing new is compared without: ingest the delivery that has them again, or "
+        "record with ledger deleted that they are gone");
   }
 
   // On any thread. Nothing for another file, and for one that cannot be used any more.
   std::optional<SourceLooksFile> looks_again(const DeliveredFile& file,
-                                             const std::map<Digest, size_t>& lost) const {
+                                             const LostLooks& lost) const {
     try {
       const OpenedSource opened = open_delivered(file);
       if (!lost.contains(opened.digest)) return std::nullopt;
@@ -334,30 +360,43 @@ class Ingest {
   }
 
   void record_new(const JudgedSource& source, MeasuredSource measured, FileReport& file) {
+    require_looks();
     Footage& footage = measured.footage;
     const auto works = protected_->find(footage, config_.duplicates());
-    if (!works.empty()) {
+    if (!works.empty() && !works.front().match.sound_alone()) {
       file.outcome = Outcome::refused;
       file.detail = "protected: " + describe(works.front().match, works.front().name);
       return append({refusal_fact("curate", source.path, source.digest, "protected",
                                   describe(works.front().match, works.front().name))});
     }
     std::vector<FoundMatch> matches;
+    std::vector<FoundSound> sounds;
+    std::vector<ledger::Fact> of_others;  // a sound is asked about on both sides
+    for (const ProtectedMatch& one : works) {
+      sounds.push_back({one.match, "the protected work " + one.name});
+    }
     for (const Match& match : index_.find(footage, config_.duplicates())) {
       const Digest& of = index_.footage(match.of).digest;
+      const bool conflict = claimed_by_others(source, to_hex(of));
       ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
       CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
-      matches.push_back({.match = match,
-                         .of = of,
-                         .of_path = row.text(0),
-                         .conflict = claimed_by_others(source, to_hex(of))});
+      if (!match.sound_alone()) {
+        matches.push_back({match, of, row.text(0), conflict});
+      } else if (conflict) {  // the licensor's own sound is no question
+        sounds.push_back(
+            {match, printable(row.text(0)) + ", " + claim_of(recorded_rights(to_hex(of)))});
+        ask_of_recorded(of,
+                        {match.reversed(), printable(source.path) + ", " + claim_of(source.rights)},
+                        of_others);
+      }
     }
-    const auto sounds = foreign_sounds(source, footage, matches);
     const auto facts = source_facts(measured, matches, sounds);
     // What lies beside the ledger comes first: a source on record is not measured again.
     write_looks(index_folder(options_.ledger), source.digest, measured.looks);
     write_pictures(source.digest, measured.pictures);
-    append(facts);
+    std::vector<ledger::Fact> all = facts;
+    all.insert(all.end(), of_others.begin(), of_others.end());
+    append(all);
     if (!source.caption.problem.empty()) {
       append({caption_refusal(printable(source.path), source.caption.problem)});
     }
@@ -378,26 +417,25 @@ class Ingest {
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
     file.detail = summary_of(source, measured, matches, facts);
     for (const FoundSound& sound : sounds) file.detail += "; " + describe(sound.match, sound.of);
+    if (!of_others.empty()) {
+      file.detail += "; of what was there before, " + waiting_text(of_others.size());
+    }
     if (file.clips == 0) file.detail += no_clip();
   }
 
-  // Where only the sound is the same: of the licensor's own it is no question.
-  std::vector<FoundSound> foreign_sounds(const JudgedSource& source, const Footage& footage,
-                                         const std::vector<FoundMatch>& matches) const {
-    std::vector<Match> found;
-    for (const FoundMatch& one : matches) found.push_back(one.match);
-    std::vector<FoundSound> out;
-    for (const Match& match : index_.find_sound(footage, config_.duplicates(), found)) {
-      const std::string of = to_hex(index_.footage(match.of).digest);
-      if (!claimed_by_others(source, of)) continue;
-      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
-      CLEARED_CHECK(row.with(source_record(of)).next());
-      out.push_back({match, printable(row.text(0)) + ", " + claim_of(recorded_rights(of))});
+  // Of the clips of a source that was there before: their sound is that of a later one.
+  void ask_of_recorded(const Digest& source, const FoundSound& sound,
+                       std::vector<ledger::Fact>& facts) const {
+    ledger::Statement clips(
+        store_.db(),
+        "SELECT c.id FROM source_clip v JOIN clip c ON c.seq = v.clip "
+        "WHERE v.source = ? AND v.start_us < ? AND ? < v.end_us ORDER BY c.seq");
+    clips.with(source_record(to_hex(source)), sound.match.end_us, sound.match.start_us);
+    while (clips.next()) {
+      const auto id = parse_digest(clips.text(0));
+      CLEARED_CHECK(id.has_value());
+      facts.push_back(clearance_fact(*id, sound_finding(sound), ""));
     }
-    for (const ProtectedMatch& one : protected_->find_sound(footage, config_.duplicates(), {})) {
-      out.push_back({one.match, "the protected work " + one.name});
-    }
-    return out;
   }
 
   void write_pictures(const Digest& digest, const std::string& pictures) const {
@@ -413,8 +451,9 @@ class Ingest {
     std::string text =
         std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
     size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
+    std::set<Digest> named;
     for (const FoundMatch& found : matches) {
-      if (!found.conflict && ++same > 1) continue;
+      if (!named.insert(found.of).second || (!found.conflict && ++same > 1)) continue;
       text += found.conflict ? "; two licensors claim it: " + claim_of(source.rights) + " here, " +
                                    claim_of(recorded_rights(to_hex(found.of))) + " for "
                              : "; the same footage as ";
@@ -464,8 +503,11 @@ class Ingest {
           !rights_.judge_source(source.path, source.digest, ledger::Act{ledger::INGEST}, {}, found)
                .verdict.cleared;
     }
-    if (waiting == 0) return "";
-    return "; " + std::to_string(waiting) + (waiting == 1 ? " clip waits" : " clips wait") +
+    return waiting == 0 ? "" : "; " + waiting_text(waiting);
+  }
+
+  static std::string waiting_text(size_t clips) {
+    return std::to_string(clips) + (clips == 1 ? " clip waits" : " clips wait") +
            " for a person: ledger review";
   }
 
@@ -534,6 +576,7 @@ class Ingest {
   ledger::Rights rights_;
   std::set<std::string> known_;       // digests of recorded sources, hex
   std::set<std::string> seen_again_;  // those whose looks were made again
+  std::set<std::string> lost_;        // paths of those whose looks have to be made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
   FaceCascades cascades_;
   DuplicateIndex index_;

@@ -55,10 +55,7 @@ std::vector<FoundFootage> Matcher::find(const std::filesystem::path& file) const
   const Footage footage = examine_file(file, config_.limits(), options_.worker).named.footage;
   const Duplicates& rules = config_.duplicates();
   std::vector<FoundFootage> out;
-  std::vector<Match> matches = index_.find(footage, rules, Self::also);
-  const auto heard = index_.find_sound(footage, rules, matches, Self::also);
-  matches.insert(matches.end(), heard.begin(), heard.end());
-  for (const Match& match : matches) {
+  for (const Match& match : index_.find(footage, rules, Self::also)) {
     const Known& known = known_[match.of];
     out.push_back({.name = known.name,
                    .licensor = known.licensor,
@@ -66,11 +63,7 @@ std::vector<FoundFootage> Matcher::find(const std::filesystem::path& file) const
                    .is_protected = false,
                    .match = match});
   }
-  std::vector<ProtectedMatch> works = protected_->find(footage, rules);
-  for (ProtectedMatch& found : protected_->find_sound(footage, rules, works)) {
-    works.push_back(std::move(found));
-  }
-  for (const ProtectedMatch& found : works) {
+  for (const ProtectedMatch& found : protected_->find(footage, rules)) {
     out.push_back({.name = found.name,
                    .licensor = {},
                    .licences = {},

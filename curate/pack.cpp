@@ -37,6 +37,7 @@ struct Series {
 struct PlannedShard {
   std::string name;
   std::string root;  // hex; empty: a new one
+  bool revoked = false;
   size_t series = 0;
   std::vector<PackedClip> clips;
 };
@@ -136,12 +137,16 @@ class Pack {
   // Shards of the config's name that the ledger has, in the order in which they were made.
   std::vector<PlannedShard> recorded_shards() const {
     std::vector<PlannedShard> shards;
-    ledger::Statement row(store_.db(), "SELECT name, root, seq FROM shard ORDER BY seq");
+    ledger::Statement row(
+        store_.db(),
+        "SELECT name, root, seq, EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq) "
+        "FROM shard h ORDER BY seq");
     ledger::Statement clips(store_.db(), std::string(kClipColumns) +
                                              "JOIN sample p ON p.clip = c.seq WHERE p.shard = ? "
                                              "ORDER BY p.position");
     while (row.next()) {
-      PlannedShard shard{.name = row.text(0), .root = row.text(1), .clips = {}};
+      PlannedShard shard{
+          .name = row.text(0), .root = row.text(1), .revoked = row.integer(3) != 0, .clips = {}};
       const std::string prefix = shard.name.substr(0, shard.name.rfind('-'));
       const auto series = std::find_if(series_.begin(), series_.end(),
                                        [&](const Series& s) { return s.prefix == prefix; });
@@ -166,11 +171,28 @@ class Pack {
                     "this again to make it anew");
       }
       tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
+      look_again(shard);
     } else if (std::all_of(shard.clips.begin(), shard.clips.end(),
                            [&](const PackedClip& clip) { return usable(clip) && cleared(clip); })) {
       planned_.push_back(std::move(shard));
     } else {
       left_out_(shard.name, "is not made again: some of its sources may not be used now");
+    }
+  }
+
+  // It is there, and what it shows or sounds like may have been protected since.
+  void look_again(const PlannedShard& shard) {
+    if (shard.revoked) return;
+    for (const PackedClip& clip : shard.clips) {
+      const std::string why = shown_in(clip.source);
+      if (why.empty()) {
+        if (!works_in(clip.source).empty()) cleared(clip);
+        continue;
+      }
+      ++summary_.left_out;
+      return left_out_(shard.name,
+                       "is there, and holds " + printable(clip.path) + ": protected: " + why +
+                           "; take it back: " + take_back(options_.ledger, shard.name, shard.root));
     }
   }
 
@@ -229,12 +251,15 @@ class Pack {
     if (!first) return it->second;
     const ledger::SourceVerdict rights =
         rights_.judge_source(clip.path, digest_of(clip.source), ledger::ENCODE);
-    const auto [rule, fact] = refusal_of(clip, rights.verdict);
+    ledger::Verdict verdict = rights.verdict;
+    const std::string shown = shown_in(clip.source);
+    if (verdict.cleared && !shown.empty()) verdict = {false, "protected", shown};
     std::string why;
-    if (!rule.empty()) {
-      why = rule + ": " + fact;
+    if (!verdict.cleared) {
+      why = verdict.rule + ": " + verdict.fact;
       if (!options_.dry_run) {
-        store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), rule, fact)});
+        store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,
+                                    verdict.fact)});
       }
     } else if (!fs::is_regular_file(options_.delivery / clip.path)) {
       why = "is not below " + options_.delivery.string() + ": name the folder that it came in";
@@ -249,7 +274,7 @@ class Pack {
 
   // May this clip of a usable source be encoded? It may be stricter than its licence.
   bool cleared(const PackedClip& clip) {
-    const auto findings = rights_.findings_of(clip.id);
+    const std::vector<ledger::ClipFinding> findings = findings_of(clip);
     if (findings.empty()) return true;
     const ledger::Verdict verdict = rights_
                                         .judge_source(clip.path, digest_of(clip.source),
@@ -266,20 +291,39 @@ class Pack {
     return false;
   }
 
-  // Rule and fact, or two empty strings. Works are asked again: one that was protected since this
-  // source was ingested keeps it out from now on.
-  std::pair<std::string, std::string> refusal_of(const PackedClip& clip,
-                                                 const ledger::Verdict& verdict) const {
-    if (!verdict.cleared) return {verdict.rule, verdict.fact};
-    const Digest digest = digest_of(clip.source);
-    for (size_t i = 0; i < index_.size(); ++i) {
-      if (index_.footage(i).digest != digest) continue;
-      const auto works = protected_.find(index_.whole_footage(i), config_.duplicates());
-      if (!works.empty()) {
-        return {"protected", describe(works.front().match, works.front().name)};
-      }
+  // What is on record, and the sound of works that were protected since.
+  std::vector<ledger::ClipFinding> findings_of(const PackedClip& clip) {
+    const auto recorded = rights_.findings_of(clip.id);
+    std::vector<ledger::ClipFinding> out(recorded.begin(), recorded.end());
+    for (const ProtectedMatch& one : works_in(clip.source)) {
+      if (clip.start_us >= one.match.end_us || one.match.start_us >= clip.end_us) continue;
+      const auto heard = sound_finding({one.match, "the protected work " + one.name});
+      const bool known = std::any_of(recorded.begin(), recorded.end(), [&](const auto& finding) {
+        return finding.reason == heard.reason && finding.origin == heard.origin;
+      });
+      if (known) continue;
+      out.push_back(heard);
+      if (!options_.dry_run) store_.append({clearance_fact(digest_of(clip.id), heard, "")});
     }
-    return {};
+    return out;
+  }
+
+  // Which protected work the source shows, and where; empty: none.
+  std::string shown_in(const std::string& source) {
+    const auto& works = works_in(source);
+    if (works.empty() || works.front().match.sound_alone()) return "";
+    return describe(works.front().match, works.front().name);
+  }
+
+  // Works are asked again: one that was protected since this source was ingested keeps it out from
+  // now on. Asked once a source.
+  const std::vector<ProtectedMatch>& works_in(const std::string& source) {
+    const auto [it, first] = works_in_.try_emplace(source);
+    for (size_t i = 0; first && i < index_.size(); ++i) {
+      if (index_.footage(i).digest != digest_of(source)) continue;
+      it->second = protected_.find(index_.whole_footage(i), config_.duplicates());
+    }
+    return it->second;
   }
 
   std::vector<CutTask> cut_tasks() const {
@@ -397,10 +441,11 @@ class Pack {
   const ProtectedWorks protected_;
   DuplicateIndex index_;  // empty while no work is protected
   std::vector<PlannedShard> planned_;
-  std::map<size_t, size_t> made_before_;                      // shards, by series
-  std::set<std::string> packed_;                              // clips in recorded shards
-  std::map<std::string, bool> usable_;                        // by source
-  std::map<std::string, std::vector<std::string>> licences_;  // by source
+  std::map<size_t, size_t> made_before_;                         // shards, by series
+  std::set<std::string> packed_;                                 // clips in recorded shards
+  std::map<std::string, bool> usable_;                           // by source
+  std::map<std::string, std::vector<ProtectedMatch>> works_in_;  // by source
+  std::map<std::string, std::vector<std::string>> licences_;     // by source
   PackSummary summary_;
 };
 

@@ -57,34 +57,41 @@ std::vector<ProtectedMatch> ProtectedWorks::find(const Footage& footage,
                                                  const Duplicates& rules) const {
   std::vector<ProtectedMatch> out;
   for (const Match& match : index_.find(footage, rules, Self::also)) {
-    out.push_back({.name = names_[match.of], .match = match});
+    out.push_back({names_[match.of], match, index_.footage(match.of).digest});
   }
   return out;
 }
 
-std::vector<ProtectedMatch> ProtectedWorks::find_sound(
-    const Footage& footage, const Duplicates& rules, std::span<const ProtectedMatch> found) const {
-  std::vector<Match> matches;
-  for (const ProtectedMatch& one : found) matches.push_back(one.match);
-  std::vector<ProtectedMatch> out;
-  for (const Match& match : index_.find_sound(footage, rules, matches, Self::also)) {
-    out.push_back({.name = names_[match.of], .match = match});
-  }
-  return out;
-}
-
-std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
-    const std::filesystem::path& ledger, const ProtectedWorks& works, const Config& config) {
-  std::vector<std::pair<std::string, ProtectedMatch>> out;
+std::vector<RecordedMatch> recorded_protected(const std::filesystem::path& ledger,
+                                              const ProtectedWorks& works, const Config& config) {
+  std::vector<RecordedMatch> out;
   const ledger::Store store(ledger, ledger::Access::read);
   const DuplicateIndex index = read_index(store);
-  ledger::Statement sources(store.db(), "SELECT path FROM source ORDER BY seq");
+  ledger::Statement sources(store.db(), "SELECT path, seq FROM source ORDER BY seq");
+  ledger::Statement shards(
+      store.db(),
+      "SELECT DISTINCT h.name, h.root FROM source_clip v JOIN sample p ON p.clip = v.clip "
+      "JOIN shard h ON h.seq = p.shard WHERE v.source = ? AND v.start_us < ? AND ? < v.end_us AND "
+      "h.seq NOT IN (SELECT shard FROM revocation WHERE shard IS NOT NULL) ORDER BY h.seq");
   for (size_t i = 0; sources.next(); ++i) {
     for (ProtectedMatch& found : works.find(index.whole_footage(i), config.duplicates())) {
-      out.emplace_back(printable(sources.text(0)), std::move(found));
+      RecordedMatch& one = out.emplace_back();
+      // Of a source that shows a work nothing is packed; of one that sounds like it, other clips.
+      const bool all = !found.match.sound_alone();
+      shards.with(sources.integer(1), all ? INT64_MAX : static_cast<int64_t>(found.match.end_us),
+                  all ? int64_t{-1} : static_cast<int64_t>(found.match.start_us));
+      while (shards.next()) one.shards.push_back(take_back(ledger, shards.text(0), shards.text(1)));
+      one.path = printable(sources.text(0));
+      one.found = std::move(found);
     }
   }
   return out;
+}
+
+std::string take_back(const std::filesystem::path& ledger, std::string_view name,
+                      std::string_view root) {
+  return std::string(name) + ": ledger revoke " + ledger.string() + " " +
+         std::string(root.substr(0, 16)) + " --reason \"shows a protected work\" --key KEY";
 }
 
 std::string describe(const Match& match, const std::string& name) {
@@ -92,7 +99,7 @@ std::string describe(const Match& match, const std::string& name) {
     return clock_text(match.start_us) + " to " + clock_text(match.end_us) + is +
            clock_text(match.of_start_us) + " to " + clock_text(match.of_end_us) + " of " + name;
   };
-  if (match.how == std::string_view("sound")) return spans(" sounds like ");
+  if (match.sound_alone()) return spans(" sounds like ");
   char tail[80];
   std::snprintf(tail, sizeof tail, ", distance %.1f", match.distance);
   std::string how = match.how == std::string_view("whole") ? "" : match.how;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "curate/config.pb.h"
@@ -20,6 +21,7 @@ bool add_protected(const std::filesystem::path& folder, const std::string& finge
 struct ProtectedMatch {
   std::string name;
   Match match;
+  Digest work = {};
 };
 
 class ProtectedWorks {
@@ -27,10 +29,8 @@ class ProtectedWorks {
   // No folder, no works; Error{io} when it is there and cannot be read. Error{corrupt} names a file
   // that is damaged or no fingerprint: a work that cannot be read would not be protected.
   explicit ProtectedWorks(const std::filesystem::path& folder);
+  // As DuplicateIndex::find(): where only the sound is that of a work, too, and these come last.
   std::vector<ProtectedMatch> find(const Footage& footage, const Duplicates& rules) const;
-  // As DuplicateIndex::find_sound(); `found` is what find() said.
-  std::vector<ProtectedMatch> find_sound(const Footage& footage, const Duplicates& rules,
-                                         std::span<const ProtectedMatch> found) const;
   size_t size() const { return names_.size(); }
   const std::string& name(size_t work) const { return names_[work]; }
   const Footage& footage(size_t work) const { return index_.footage(work); }
@@ -44,10 +44,22 @@ class ProtectedWorks {
   DuplicateIndex index_;
 };
 
-// Recorded sources that show a protected work, by path: what was taken in before it was protected.
-// Asks with whole pictures and with the looks that are kept, which is less than ingest asks with.
-std::vector<std::pair<std::string, ProtectedMatch>> recorded_protected(
-    const std::filesystem::path& ledger, const ProtectedWorks& works, const Config& config);
+// A recorded source that shows a protected work, or sounds like one: what was taken in before it
+// was protected.
+struct RecordedMatch {
+  std::string path;
+  ProtectedMatch found;
+  std::vector<std::string> shards;  // with clips of it, not revoked: take_back() of each
+};
+
+// By path. Asks with whole pictures and with the looks that are kept, which is less than ingest
+// asks with.
+std::vector<RecordedMatch> recorded_protected(const std::filesystem::path& ledger,
+                                              const ProtectedWorks& works, const Config& config);
+
+// "NAME: ledger revoke LEDGER ROOT ...", for people: no permit lists a shard that was revoked.
+std::string take_back(const std::filesystem::path& ledger, std::string_view name,
+                      std::string_view root);
 
 // "0:03.20 to 0:09.00 is 0:12.40 to 0:18.20 of NAME (cropped, 1.25 times as fast), distance 4.1",
 // or "0:03.20 to 0:09.00 sounds like 0:12.40 to 0:18.20 of NAME"

@@ -18,9 +18,34 @@ bool says_something(std::span<const uint32_t> items) {
   return std::set<uint32_t>(items.begin(), items.end()).size() * 4 > items.size();
 }
 
+struct Vote {
+  uint32_t at, of;
+};
+
+// Items of the two that were taken, and those of which nothing can be said.
+class Aside {
+ public:
+  Aside(size_t ours, size_t theirs) : ours_(ours), theirs_(theirs) {}
+  void put_found(const SoundRun& run) {
+    std::fill_n(ours_.begin() + static_cast<ptrdiff_t>(run.at), run.count, true);
+    std::fill_n(theirs_.begin() + static_cast<ptrdiff_t>(run.of), run.count, true);
+  }
+  void put_refused(const SoundRun& run) { refused_.push_back(run); }
+  bool has(size_t at, size_t of) const {
+    return (ours_[at] && theirs_[of]) ||
+           std::any_of(refused_.begin(), refused_.end(), [&](const SoundRun& run) {
+             return at - run.at < run.count && of - run.of < run.count;
+           });
+  }
+
+ private:
+  std::vector<bool> ours_, theirs_;
+  std::vector<SoundRun> refused_;
+};
+
 // The run along one shift whose sum of (kAgree - bits) is greatest.
 SoundRun best_run(std::span<const uint32_t> ours, std::span<const uint32_t> theirs, int64_t shift,
-                  int& best) {
+                  const Aside& aside, int& best) {
   SoundRun out;
   best = 0;
   const size_t begin = shift < 0 ? static_cast<size_t>(-shift) : 0;
@@ -32,7 +57,7 @@ SoundRun best_run(std::span<const uint32_t> ours, std::span<const uint32_t> thei
     const int differ = std::popcount(ours[i] ^ theirs[j]);
     sum += kAgree - differ;
     bits += static_cast<uint64_t>(differ);
-    if (sum <= 0) {
+    if (sum <= 0 || aside.has(i, j)) {
       sum = 0;
       bits = 0;
       from = i + 1;
@@ -45,6 +70,28 @@ SoundRun best_run(std::span<const uint32_t> ours, std::span<const uint32_t> thei
     }
   }
   return out;
+}
+
+// Of the shifts with most votes; without items when there is none.
+SoundRun best_run(std::span<const uint32_t> ours, std::span<const uint32_t> theirs,
+                  std::span<const Vote> votes, const Aside& aside) {
+  std::map<int64_t, size_t> shifts;
+  for (const Vote& vote : votes) {
+    ++shifts[int64_t{vote.of} - vote.at];
+  }
+  std::vector<std::pair<size_t, int64_t>> order;
+  for (const auto& [shift, count] : shifts) order.emplace_back(count, shift);
+  std::sort(order.begin(), order.end(), std::greater<>());
+  SoundRun best;
+  int best_sum = 0;
+  for (size_t i = 0; i < std::min(kShifts, order.size()) && order[i].first >= kVotes; ++i) {
+    int sum = 0;
+    const SoundRun run = best_run(ours, theirs, order[i].second, aside, sum);
+    if (sum <= best_sum) continue;
+    best_sum = sum;
+    best = run;
+  }
+  return best;
 }
 
 }  // namespace
@@ -67,7 +114,7 @@ void SoundIndex::add(std::vector<uint32_t> items) {
 }
 
 std::vector<SoundRun> SoundIndex::find(std::span<const uint32_t> items, size_t least) const {
-  std::map<size_t, std::map<int64_t, size_t>> votes;  // by source and shift
+  std::map<size_t, std::vector<Vote>> votes;  // by source
   const auto vote = [&](const std::vector<Entry>& entries, size_t at) {
     const auto begin = std::lower_bound(entries.begin(), entries.end(), Entry{items[at], 0});
     const auto end = std::upper_bound(begin, entries.end(), Entry{items[at], UINT32_MAX});
@@ -76,7 +123,7 @@ std::vector<SoundRun> SoundIndex::find(std::span<const uint32_t> items, size_t l
       const auto source =
           static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), it->id) - ends_.begin());
       const uint32_t first = source == 0 ? 0 : ends_[source - 1];
-      ++votes[source][int64_t{it->id} - first - static_cast<int64_t>(at)];
+      votes[source].push_back({static_cast<uint32_t>(at), it->id - first});
     }
   };
   for (size_t i = 0; i < items.size(); ++i) {
@@ -85,23 +132,20 @@ std::vector<SoundRun> SoundIndex::find(std::span<const uint32_t> items, size_t l
     vote(fresh_, i);
   }
   std::vector<SoundRun> out;
-  for (const auto& [source, shifts] : votes) {
-    std::vector<std::pair<size_t, int64_t>> order;
-    for (const auto& [shift, count] : shifts) order.emplace_back(count, shift);
-    std::sort(order.begin(), order.end(), std::greater<>());
-    SoundRun best;
-    int best_sum = 0;
-    for (size_t i = 0; i < std::min(kShifts, order.size()) && order[i].first >= kVotes; ++i) {
-      int sum = 0;
-      const SoundRun run = best_run(items, sounds_[source], order[i].second, sum);
-      if (sum <= best_sum) continue;
-      best_sum = sum;
-      best = run;
-    }
-    best.source = source;
-    if (best.count >= least && best.agreement >= kLeastAgreement &&
-        says_something(items.subspan(best.at, best.count))) {
-      out.push_back(best);
+  for (auto& [source, left] : votes) {
+    const std::vector<uint32_t>& theirs = sounds_[source];
+    Aside aside(items.size(), theirs.size());
+    while (true) {
+      SoundRun best = best_run(items, theirs, left, aside);
+      if (best.count < least || best.agreement < kLeastAgreement) break;
+      best.source = source;
+      if (says_something(items.subspan(best.at, best.count))) {
+        aside.put_found(best);
+        out.push_back(best);
+      } else {
+        aside.put_refused(best);
+      }
+      std::erase_if(left, [&](const Vote& vote) { return aside.has(vote.at, vote.of); });
     }
   }
   return out;

@@ -1,6 +1,7 @@
 #include "tools/curate_match_commands.h"
 
 #include <cstdio>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,8 @@ constexpr const char* kProtectExamples = R"(Examples:
   curate protect add --ledger film.db from-owner.print  a fingerprint that its owner made
   curate protect list --ledger film.db
   curate protect check --ledger film.db                 what was taken in before the work was protected
-From then on curate ingest refuses what shows a part of it.)";
+From then on curate ingest refuses what shows a part of it.
+Exit codes: check 1, add 4 where something was taken in before, with the command that takes back its shards.)";
 
 constexpr const char* kDuplicatesExamples = R"(Examples:
   curate duplicates --ledger film.db                 what is there more than once; ingest keeps the oldest
@@ -87,6 +89,33 @@ void print_found(const std::string& file, const curate::FoundFootage& found, boo
   std::printf("%-9s %s: %s%s\n", found.is_protected ? "protected" : "match",
               printable(file).c_str(), curate::describe(found.match, found.name).c_str(),
               tail.c_str());
+}
+
+// What was taken in before it was protected, and how to take back the shards that have it. Of these
+// works alone, where some are given. Returns how many matches.
+size_t print_recorded(const std::string& ledger, const curate::ProtectedWorks& works,
+                      const curate::Config& config, bool json, const std::set<Digest>* of) {
+  size_t matches = 0;
+  for (const auto& [path, found, shards] : curate::recorded_protected(ledger, works, config)) {
+    if (of != nullptr && !of->contains(found.work)) continue;
+    ++matches;
+    const curate::FoundFootage shown{.name = found.name,
+                                     .licensor = {},
+                                     .licences = {},
+                                     .is_protected = true,
+                                     .match = found.match};
+    if (json) {
+      nlohmann::json line = to_json(path, shown);
+      line["shards"] = shards;
+      std::printf("%s\n", line.dump().c_str());
+      continue;
+    }
+    print_found(path, shown, false);
+    for (const std::string& shard : shards) {
+      std::printf("  in %s\n", printable(shard).c_str());
+    }
+  }
+  return matches;
 }
 
 std::string span_text(uint64_t start_us, uint64_t end_us) {
@@ -277,11 +306,17 @@ int MatchCommands::run() {
   { const ledger::Store store(o.ledger, ledger::Access::read); }
   const fs::path folder = curate::protected_folder(o.ledger);
   if (add_->parsed()) {
+    std::set<Digest> added;
     const size_t failed = each_file(o.files, [&](const std::string& file) {
-      const bool fresh = curate::add_protected(folder, examine(file).fingerprint);
+      const curate::ExaminedFile examined = examine(file);
+      const bool fresh = curate::add_protected(folder, examined.fingerprint);
+      if (fresh) added.insert(examined.named.footage.digest);
       std::printf("%-9s %s\n", fresh ? "protected" : "already", printable(file).c_str());
     });
-    return failed > 0 ? Exit::exit_partial : Exit::exit_ok;
+    const size_t before = added.empty() ? 0
+                                        : print_recorded(o.ledger, curate::ProtectedWorks(folder),
+                                                         config, o.json, &added);
+    return failed + before > 0 ? Exit::exit_partial : Exit::exit_ok;
   }
   const curate::ProtectedWorks works(folder);
   if (list_->parsed()) {
@@ -301,18 +336,8 @@ int MatchCommands::run() {
     }
     return Exit::exit_ok;
   }
-  size_t matches = 0;
-  for (const auto& [path, found] : curate::recorded_protected(o.ledger, works, config)) {
-    ++matches;
-    print_found(path,
-                {.name = found.name,
-                 .licensor = {},
-                 .licences = {},
-                 .is_protected = true,
-                 .match = found.match},
-                o.json);
-  }
-  return matches > 0 ? Exit::exit_no : Exit::exit_ok;
+  return print_recorded(o.ledger, works, config, o.json, nullptr) > 0 ? Exit::exit_no
+                                                                      : Exit::exit_ok;
 }
 
 }  // namespace cleared::tools

@@ -239,26 +239,35 @@ TEST_F(Pipeline, RecordsNoSourceBeforeItsLooksAreKept) {
   EXPECT_TRUE(fs::is_regular_file(looks));
 }
 
-// The index folder may be deleted: from a delivery that is there, what was lost is made again, and
-// before a new file that comes first by its name is compared. A mirrored picture is recognised by
-// looks alone.
-TEST_F(Pipeline, MakesLostLooksAgain) {
+// Lost looks are made again from a delivery that is there, and before a new file that comes first
+// by its name is compared. A mirrored picture is recognised by looks alone: nothing new is taken in
+// without.
+TEST_F(Pipeline, MakesLostLooksAgainAndTakesInNothingNewBefore) {
   ingest();
   const std::string looks = read_file(looks_of("north/b.mkv"));
   fs::remove_all(index_folder(ledger()));
   fs::rename(delivery() / "north/b.mkv", folder_.path() / "b.mkv");
-  deliver("north/c.mkv", {.scenes = {9}});
-  ingest();  // b is not there: runs are written without it
+  EXPECT_EQ(ingest().already, 1U)
+      << "b is not there, nor anything new: runs are written without it";
   EXPECT_FALSE(fs::exists(looks_of(folder_.path() / "b.mkv")));
   EXPECT_TRUE(fs::exists(looks_of("north/a.mkv")));
 
+  deliver("south/0.mkv", {.scenes = {3}, .mirrored = true});
+  try {
+    ingest();
+    FAIL() << "what b shows would have been taken for something new";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::busy);
+    EXPECT_NE(std::string(error.what()).find("north/b.mkv"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(count("SELECT COUNT(*) FROM source"), 2);
+
   fs::rename(folder_.path() / "b.mkv", delivery() / "north/b.mkv");
-  deliver("north/0.mkv", {.scenes = {3}, .mirrored = true});
   ingest();
   EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::already);
   EXPECT_NE(reports_["north/b.mkv"].detail.find("made again"), std::string::npos);
   EXPECT_EQ(read_file(looks_of("north/b.mkv")), looks);
-  EXPECT_EQ(reports_["north/0.mkv"].outcome, Outcome::duplicate) << reports_["north/0.mkv"].detail;
+  EXPECT_EQ(reports_["south/0.mkv"].outcome, Outcome::conflict) << reports_["south/0.mkv"].detail;
   EXPECT_EQ(reports_["north/a.mkv"].detail.find("made again"), std::string::npos) << "it had them";
 }
 
@@ -301,8 +310,9 @@ TEST_F(Pipeline, RefusesProtectedWorksAndFindsThoseTakenInBefore) {
   EXPECT_FALSE(add_protected(works, examined.fingerprint)) << "it is there already";
   const auto before = recorded_protected(ledger(), ProtectedWorks(works), config_);
   ASSERT_EQ(before.size(), 1U);
-  EXPECT_EQ(before[0].first, "north/b.mkv");
-  EXPECT_EQ(before[0].second.name, "feature.mkv");
+  EXPECT_EQ(before[0].path, "north/b.mkv");
+  EXPECT_EQ(before[0].found.name, "feature.mkv");
+  EXPECT_TRUE(before[0].shards.empty());
 
   deliver("north/later.mkv", {.width = 240, .height = 180, .scenes = {5, 3}});
   deliver("north/other.mkv", {.scenes = {6, 7}});
@@ -368,8 +378,8 @@ TEST_F(Pipeline, FindsMirroredAndTurnedFootageThatWasTakenInBefore) {
     ASSERT_TRUE(add_protected(works, examine_file(work, config_.limits(), worker_).fingerprint));
   }
   std::map<std::string, std::string> found;
-  for (const auto& [path, match] : recorded_protected(ledger(), ProtectedWorks(works), config_)) {
-    found[path] = match.match.how;
+  for (const auto& one : recorded_protected(ledger(), ProtectedWorks(works), config_)) {
+    found[one.path] = one.found.match.how;
   }
   EXPECT_EQ(found, (std::map<std::string, std::string>{{"north/mirrored.webm", "mirrored"},
                                                        {"north/turned.webm", "by 90"}}));
@@ -400,6 +410,32 @@ TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
   EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
 }
 
+// Another order and something in between hide nothing: what is in no span is packed, and only that.
+TEST_F(Pipeline, QuarantinesEverySpanThatTwoLicensorsDeliver) {
+  std::vector<Picture> film, cut;
+  for (int i = 0; i < 224; ++i) film.push_back(testing::draw(21, i, 160, 120));
+  cut.insert(cut.end(), film.begin() + 136, film.begin() + 200);  // 8.5 s to 12.5 s
+  for (int i = 0; i < 64; ++i) cut.push_back(testing::draw(22, i, 160, 120));
+  cut.insert(cut.end(), film.begin() + 16, film.begin() + 80);  // 1 s to 5 s
+  deliver_bytes("north/film.webm", encode_webm(film, {.fps = 16, .quality = 20}));
+  ingest();
+  deliver_bytes("south/cut.webm", encode_webm(cut, {.fps = 16, .quality = 30}));
+  ingest();
+  const std::string& said = reports_["south/cut.webm"].detail;
+  EXPECT_EQ(reports_["south/cut.webm"].outcome, Outcome::conflict) << said;
+  EXPECT_EQ(said.find("two licensors claim it"), said.rfind("two licensors claim it")) << said;
+  EXPECT_EQ(count("SELECT COUNT(*) FROM duplicate WHERE verdict = 'conflict'"), 2);
+  pack("shards");
+  const std::string packed =
+      "SELECT COUNT(*) FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = "
+      "c.source WHERE s.path = ";
+  EXPECT_EQ(count(packed + "'south/cut.webm'"), 0);
+  EXPECT_GT(count(packed + "'north/film.webm'"), 3) << "from 5 s to 8.5 s";
+  EXPECT_EQ(count(packed + "'north/film.webm' AND (c.start_us < 4900000 AND c.end_us > 1100000 OR "
+                           "c.start_us < 12400000 AND c.end_us > 8600000)"),
+            0);
+}
+
 // Somebody else's music under other pictures: no copy, but a person has to say whose it is.
 TEST_F(Pipeline, AsksAPersonAboutTheSoundOfAnotherLicensor) {
   const auto film = [](unsigned scene, unsigned sound) {
@@ -409,23 +445,76 @@ TEST_F(Pipeline, AsksAPersonAboutTheSoundOfAnotherLicensor) {
                                  .sound = true,
                                  .sound_seed = sound};
   };
-  deliver("north/long.mkv", film(11, 77));
-  deliver("north/sequel.mkv", film(12, 77));
-  deliver("south/dubbed.mkv", film(13, 77));
-  deliver("south/own.mkv", film(14, 78));
-  ingest(1);
-  for (const auto& [path, report] : reports_) EXPECT_EQ(report.outcome, Outcome::kept) << path;
   const std::string asked =
       "SELECT COUNT(DISTINCT c.clip) FROM clearance c JOIN source_clip v ON v.clip = c.clip "
       "JOIN source s ON s.seq = v.source WHERE c.reason = 'music' AND c.value = 'UNKNOWN' AND "
       "s.path = ";
-  EXPECT_EQ(count(asked + "'south/dubbed.mkv'"), 12);
+  deliver("north/long.mkv", film(11, 77));
+  deliver("north/sequel.mkv", film(12, 77));
+  deliver("south/own.mkv", film(14, 78));
+  ingest(1);
+  for (const auto& [path, report] : reports_) EXPECT_EQ(report.outcome, Outcome::kept) << path;
   EXPECT_EQ(count(asked + "'north/sequel.mkv'"), 0) << "its licensor's own";
+
+  deliver("south/dubbed.mkv", film(13, 77));
+  ingest(1);
+  EXPECT_EQ(reports_["south/dubbed.mkv"].outcome, Outcome::kept);
+  EXPECT_EQ(count(asked + "'south/dubbed.mkv'"), 12);
+  EXPECT_EQ(count(asked + "'north/long.mkv'"), 12) << "nobody knows yet whose it is";
+  EXPECT_EQ(count(asked + "'north/sequel.mkv'"), 12);
   EXPECT_EQ(count(asked + "'south/own.mkv'"), 0);
   const std::string& said = reports_["south/dubbed.mkv"].detail;
   EXPECT_NE(said.find("sounds like 0:00"), std::string::npos) << said;
   EXPECT_NE(said.find("north under NORTH@1"), std::string::npos) << said;
   EXPECT_NE(said.find("12 clips wait for a person"), std::string::npos) << said;
+  EXPECT_NE(said.find("there before, 24 clips wait for a person"), std::string::npos) << said;
+}
+
+TEST_F(Pipeline, AsksAPersonAboutTheSoundOfAWorkThatWasProtectedLater) {
+  const testing::MediaOptions film{
+      .codec = "mpeg4", .scenes = {11}, .frames_per_scene = 192, .sound = true, .sound_seed = 77};
+  deliver("north/long.mkv", film);
+  ingest();
+  const fs::path work = folder_.path() / "song.mkv";
+  testing::MediaOptions song = film;
+  song.scenes = {20};
+  write_file(work, make_media(song));
+  const fs::path works = protected_folder(ledger());
+  ASSERT_TRUE(add_protected(works, examine_file(work, config_.limits(), worker_).fingerprint));
+  const auto before = recorded_protected(ledger(), ProtectedWorks(works), config_);
+  ASSERT_EQ(before.size(), 1U);
+  EXPECT_EQ(before[0].path, "north/long.mkv");
+  EXPECT_TRUE(before[0].found.match.sound_alone());
+
+  const std::string asked = "SELECT COUNT(*) FROM clearance WHERE reason = 'music'";
+  const std::string packed =
+      "SELECT COUNT(*) FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON s.seq = "
+      "c.source WHERE s.path = 'north/long.mkv'";
+  for (int twice = 0; twice < 2; ++twice) {
+    EXPECT_EQ(pack("shards").left_out, 12U);
+    EXPECT_EQ(count(packed), 0);
+    EXPECT_EQ(count(asked), 12) << "once";
+  }
+  fs::remove_all(works);
+  EXPECT_EQ(pack("shards").left_out, 12U) << "it stays asked until a person answers";
+}
+
+// A work may be protected after shards were made of it: nothing in the ledger says so to a permit.
+TEST_F(Pipeline, SaysWhichShardsShowAWorkThatWasProtectedSince) {
+  ingest();
+  EXPECT_EQ(pack("shards").left_out, 0U);
+  const fs::path work = folder_.path() / "feature.mkv";
+  write_file(work, make_media({.codec = "mpeg4", .width = 320, .height = 240, .scenes = {3}}));
+  const fs::path works = protected_folder(ledger());
+  ASSERT_TRUE(add_protected(works, examine_file(work, config_.limits(), worker_).fingerprint));
+  EXPECT_EQ(pack("shards").left_out, 1U);
+  const std::string& why = left_out_["nano-000000.tar"];
+  EXPECT_NE(why.find("north/b.mkv: protected: "), std::string::npos) << why;
+  EXPECT_NE(why.find("ledger revoke " + ledger().string()), std::string::npos) << why;
+  const auto before = recorded_protected(ledger(), ProtectedWorks(works), config_);
+  ASSERT_EQ(before.size(), 1U);
+  ASSERT_EQ(before[0].shards.size(), 1U);
+  EXPECT_NE(why.find(before[0].shards[0]), std::string::npos) << why;
 }
 
 TEST_F(Pipeline, QuarantinesTheSameBytesOfTwoLicensors) {

@@ -49,6 +49,32 @@ TEST(SoundIndex, FindsAnExcerptAndWhereItIsFrom) {
   EXPECT_GT(found[0].agreement, 0.9);
 }
 
+TEST(SoundIndex, FindsEveryRunAndNotOnlyTheBest) {
+  const auto music = any_sound(900, 201);
+  const std::vector<uint32_t> silence(400, 627964279U);
+  const auto joined = [](const std::vector<std::vector<uint32_t>>& parts) {
+    std::vector<uint32_t> out;
+    for (const auto& one : parts) out.insert(out.end(), one.begin(), one.end());
+    return out;
+  };
+  SoundIndex index;
+  index.add(joined({silence, music}));
+  const auto asked = joined({encoded(part(music, 600, 200), 1), any_sound(60, 5),
+                             encoded(part(music, 100, 150), 2), silence, part(music, 100, 150)});
+  const auto found = index.find(asked, 40);
+  ASSERT_EQ(found.size(), 3U);
+  const std::vector<std::vector<double>> wanted = {
+      {0, 1000, 200}, {260, 500, 150}, {810, 500, 150}};
+  std::vector<std::vector<double>> said;
+  for (const SoundRun& run : found) {
+    said.push_back({double(run.at), double(run.of), double(run.count)});
+  }
+  std::sort(said.begin(), said.end());
+  for (size_t i = 0; i < said.size(); ++i) {
+    for (size_t k = 0; k < 3; ++k) EXPECT_NEAR(said[i][k], wanted[i][k], 5) << i;
+  }
+}
+
 TEST(SoundIndex, FindsNoOtherSoundAndNothingTooShort) {
   SoundIndex index;
   for (unsigned seed = 0; seed < 100; ++seed) index.add(any_sound(900, seed));

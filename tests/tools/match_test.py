@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -53,7 +54,7 @@ class Match(unittest.TestCase):
         self.expect(0, ".print", "fingerprint", odd, "--out", out)
         prints = list(pathlib.Path(out).iterdir())
         self.assertEqual(len(prints), 1)
-        self.expect(0, "protected", "protect", "add", "--ledger", self.world.db, prints[0])
+        self.expect(4, "protected", "protect", "add", "--ledger", self.world.db, prints[0])
         self.expect(0, "already", "protect", "add", "--ledger", self.world.db, prints[0])
         listed = json.loads(self.expect(0, "", "protect", "list", "--ledger", self.world.db, "--json").stdout)
         self.assertEqual(set(listed), {"name", "digest", "frames"})
@@ -79,6 +80,38 @@ class Match(unittest.TestCase):
         self.expect(4, "failed", "look", "--ledger", self.world.db, delivery)
         shutil.copy(self.film, delivery / "b.webm")
         self.expect(1, "pictures look like", "look", "--ledger", self.world.db, delivery)
+
+    def test_protecting_what_is_there_says_so(self):
+        shards = ("shard", "--ledger", self.world.db, "--delivery", self.world.delivery, "--out", self.world.path("shards"))
+        made = self.expect(0, "made", *shards)
+        root = re.search(r"root ([0-9a-f]{16})", made.stdout).group(1)
+        self.expect(0, "no match", "match", "--ledger", self.world.db, DATA / "rotated.mp4")
+        self.expect(0, "protected", "protect", "add", "--ledger", self.world.db, DATA / "rotated.mp4")
+        back = f"nano-000000.tar: ledger revoke {self.world.db} {root} --reason"
+        said = self.expect(4, back, "protect", "add", "--ledger", self.world.db, self.film)
+        self.assertIn(f"protected {FILM}: 0:00.00 to", said.stdout)
+        self.expect(1, back, "protect", "check", "--ledger", self.world.db)
+        line = json.loads(self.expect(1, "", "protect", "check", "--ledger", self.world.db, "--json").stdout)
+        self.assertIn(back, line["shards"][0])
+        self.expect(4, back, *shards)
+        key = self.world.path("approver.key")
+        self.world.must(base.LEDGER, "revoke", self.world.db, root, "--reason", "shows a protected work", "--key", key)
+        self.assertNotIn("ledger revoke", self.expect(1, f"protected {FILM}", "protect", "check", "--ledger", self.world.db).stdout)
+        self.expect(0, "present", *shards)
+
+    def test_a_claim_of_two_licensors_ends_ingest_with_4(self):
+        folder = self.world.folder / "two"
+        folder.mkdir()
+        world = base.make_world(folder)
+        one = world.licence("one.licence", covers=('delivery: "**"', 'delivery: "one/**"'))
+        two = world.licence("two.licence", ("stranger", "studio"), covers=('delivery: "**"', 'delivery: "two/**"'),
+                            id=('id: "TEST-1"', 'id: "TEST-2"'), licensor=('licensor: "licensor"', 'licensor: "stranger"'))
+        world.must(*base.append(world, world.path("stranger.pub"), one, two))
+        for name in ("one/a.webm", "two/b.webm"):
+            world.deliver(name, (DATA / FILM).read_bytes())
+        done = world.run(*base.ingest(world))
+        self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+        self.assertIn("1 in conflict, 0 refused, 0 failed", done.stdout)
 
     def test_protecting_beside_no_ledger_is_an_error(self):
         self.expect(66, "typo.db", "protect", "add", "--ledger", self.world.path("typo.db"), self.film)
