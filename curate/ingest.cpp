@@ -108,7 +108,7 @@ class Ingest {
   }
 
   void open_indexes() {
-    protected_ = std::make_unique<ProtectedWorks>(protected_folder(options_.ledger));
+    protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
     index_ = read_index(store_, Runs::write);
   }
 
@@ -187,10 +187,19 @@ class Ingest {
       out.source.size_bytes = opened.size_bytes;
       out.source.rights = judge(file, opened.digest, {});
       out.known = known.contains(to_hex(opened.digest));
-      if (!out.source.rights.verdict.cleared || !read_sidecar(file, out)) return out;
-      out.marks = read_marks(file, options_.delivery, opened.fd, config_.limits(), options_.worker);
+      // What is said beside a copy counts for its bytes, wherever they are taken in; of a file that
+      // is not, nothing is parsed.
+      const bool closed = !out.source.rights.verdict.cleared && !out.known;
+      const std::string unclear = read_sidecar(file, out.source);
+      out.marks = read_marks(file, options_.delivery, opened.fd, config_.limits(), options_.worker,
+                             folders_, closed ? LookFor::beside_alone : LookFor::all);
       if (!out.marks.empty()) out.source.rights = judge(file, opened.digest, out.marks);
-      if (out.known || !out.source.rights.verdict.cleared) return out;
+      if (!out.source.rights.verdict.cleared) return out;
+      if (!unclear.empty()) {
+        out.rule = "clearances";
+        out.problem = unclear;
+      }
+      if (out.known || !unclear.empty()) return out;
       const auto before = failed_.find(to_hex(opened.digest));
       if (before != failed_.end() && !options_.retry_failed) {
         std::tie(out.rule, out.problem) = before->second;
@@ -216,17 +225,16 @@ class Ingest {
     return rights_.judge_source(file.path, digest, ledger::Act{ledger::INGEST}, marks);
   }
 
-  // False when nobody can tell what is said of the people in it. Once the sidecar is mended the
-  // file is tried again.
-  static bool read_sidecar(const DeliveredFile& file, Examined& out) {
+  // Why nobody can tell what is said of the people in it; mostly empty. Once the sidecar is mended
+  // the file is tried again; what is on record already waits for a person.
+  std::string read_sidecar(const DeliveredFile& file, JudgedSource& out) const {
     try {
-      out.source.clearances = read_clearances(file);
-      return true;
+      out.clearances = read_clearances(file, folders_);
+      return "";
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;
-      out.rule = "clearances";
-      out.problem = error.what();
-      return false;
+      out.clearances = {unknown_clearances()};
+      return error.what();
     }
   }
 
@@ -241,6 +249,9 @@ class Ingest {
     FileReport file;
     file.path = printable(source.path);
     const std::string digest = to_hex(source.digest);
+    std::vector<SaidClearances>& said = said_[digest];
+    said.insert(said.end(), source.clearances.begin(), source.clearances.end());
+    if (known_.contains(digest)) append(said_again(said, digest));
     const ledger::Verdict& verdict = source.rights.verdict;
     if (examined.failed_before) {
       file.outcome = Outcome::failed;
@@ -270,7 +281,6 @@ class Ingest {
   void record_again(const JudgedSource& source, FileReport& file) {
     const std::string digest = to_hex(source.digest);
     file.outcome = Outcome::already;
-    append(said_again(source, digest));
     ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
     CLEARED_CHECK(row.with(source_record(digest)).next());
     const std::string path = row.text(0);
@@ -316,11 +326,12 @@ class Ingest {
     file.detail = "other_licence: " + fact;
   }
 
-  // What a sidecar says of the clips of a source that is recorded: it may have come later.
-  std::vector<ledger::Fact> said_again(const JudgedSource& source,
+  // What sidecars say of the clips of a source that is recorded: one may have come later, or lie
+  // beside another copy.
+  std::vector<ledger::Fact> said_again(const std::vector<SaidClearances>& said,
                                        const std::string& digest) const {
     std::vector<ledger::Fact> facts;
-    if (source.clearances.empty()) return facts;
+    if (said.empty()) return facts;
     ledger::Statement clips(store_.db(),
                             "SELECT c.id, v.start_us, v.end_us FROM source_clip v "
                             "JOIN clip c ON c.seq = v.clip WHERE v.source = ? ORDER BY c.seq");
@@ -328,7 +339,7 @@ class Ingest {
       const auto id = parse_digest(clips.text(0));
       CLEARED_CHECK(id.has_value());
       for (const auto& finding :
-           findings_of(source.clearances, clips.unsigned_integer(1), clips.unsigned_integer(2))) {
+           findings_of(said, clips.unsigned_integer(1), clips.unsigned_integer(2))) {
         facts.push_back(clearance_fact(*id, finding, ""));
       }
     }
@@ -337,6 +348,9 @@ class Ingest {
 
   void record_new(const JudgedSource& source, MeasuredSource measured, FileReport& file) {
     Footage& footage = measured.footage;
+    if (!protected_->is_current()) {
+      protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
+    }
     const auto works = protected_->find(footage, config_.duplicates());
     if (!works.empty()) {
       file.outcome = Outcome::refused;
@@ -344,22 +358,14 @@ class Ingest {
       return append({refusal_fact("curate", source.path, source.digest, "protected",
                                   describe(works.front().match, works.front().name))});
     }
-    std::vector<FoundMatch> matches;
-    for (const Match& match : index_.find(footage, config_.duplicates())) {
-      const Digest& of = index_.footage(match.of).digest;
-      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
-      CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
-      matches.push_back({.match = match,
-                         .of = of,
-                         .of_path = row.text(0),
-                         .conflict = claimed_by_others(source, to_hex(of))});
-    }
+    const auto matches = matches_of(source, footage);
     const auto sounds = foreign_sounds(source, footage, matches);
     const auto facts = source_facts(measured, matches, sounds);
     // What lies beside the ledger comes first: a source on record is not measured again.
     write_looks(index_folder(options_.ledger), source.digest, measured.looks);
     write_pictures(source.digest, measured.pictures);
     append(facts);
+    append(said_again(said_.at(to_hex(source.digest)), to_hex(source.digest)));
     if (!source.caption.problem.empty()) {
       append({caption_refusal(printable(source.path), source.caption.problem)});
     }
@@ -383,13 +389,37 @@ class Ingest {
     if (file.clips == 0) file.detail += no_clip();
   }
 
+  // The config's rules are for the licensor's own footage; where others claim it, they are no
+  // looser than the defaults.
+  std::vector<FoundMatch> matches_of(const JudgedSource& source, const Footage& footage) const {
+    const Duplicates& own = config_.duplicates();
+    const Duplicates strict = no_looser(own);
+    std::vector<FoundMatch> out;
+    for (const Match& match : index_.find(footage, strict)) {
+      const Digest& of = index_.footage(match.of).digest;
+      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
+      CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
+      out.push_back({.match = match,
+                     .of = of,
+                     .of_path = row.text(0),
+                     .conflict = claimed_by_others(source, to_hex(of))});
+    }
+    if (strict.SerializeAsString() == own.SerializeAsString()) return out;
+    std::set<size_t> by_own;
+    for (const Match& match : index_.find(footage, own)) by_own.insert(match.of);
+    std::erase_if(out, [&](const FoundMatch& found) {
+      return !found.conflict && !by_own.contains(found.match.of);
+    });
+    return out;
+  }
+
   // Where only the sound is the same: of the licensor's own it is no question.
   std::vector<FoundSound> foreign_sounds(const JudgedSource& source, const Footage& footage,
                                          const std::vector<FoundMatch>& matches) const {
     std::vector<Match> found;
     for (const FoundMatch& one : matches) found.push_back(one.match);
     std::vector<FoundSound> out;
-    for (const Match& match : index_.find_sound(footage, config_.duplicates(), found)) {
+    for (const Match& match : index_.find_sound(footage, no_looser(config_.duplicates()), found)) {
       const std::string of = to_hex(index_.footage(match.of).digest);
       if (!claimed_by_others(source, of)) continue;
       ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
@@ -531,11 +561,13 @@ class Ingest {
   const Config& config_;
   std::vector<DeliveredFile> files_;
   const Captions captions_;
+  const Folders folders_;
   ledger::Store store_;
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;
-  std::set<std::string> known_;       // digests of recorded sources, hex
-  std::set<std::string> seen_again_;  // those whose looks were made again
+  std::set<std::string> known_;                              // digests of recorded sources, hex
+  std::map<std::string, std::vector<SaidClearances>> said_;  // beside any copy, by digest
+  std::set<std::string> seen_again_;                         // those whose looks were made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
   FaceCascades cascades_;
   DuplicateIndex index_;

@@ -274,16 +274,21 @@ int MatchCommands::run() {
     return matches > 0 ? Exit::exit_no : failed > 0 ? Exit::exit_partial : Exit::exit_ok;
   }
   // A mistyped name is an error: works beside no ledger would protect nothing.
-  { const ledger::Store store(o.ledger, ledger::Access::read); }
+  const ledger::Store store(o.ledger, ledger::Access::read);
   const fs::path folder = curate::protected_folder(o.ledger);
   if (add_->parsed()) {
     const size_t failed = each_file(o.files, [&](const std::string& file) {
-      const bool fresh = curate::add_protected(folder, examine(file).fingerprint);
-      std::printf("%-9s %s\n", fresh ? "protected" : "already", printable(file).c_str());
+      const curate::ExaminedFile work = examine(file);
+      const bool fresh = curate::add_protected(folder, work.fingerprint);
+      std::printf("%-9s %s%s\n", fresh ? "protected" : "already", printable(file).c_str(),
+                  curate::pictures_tell(work.named.footage)
+                      ? ""
+                      : ": nothing in it moves, or it is too short: only its exact bytes are "
+                        "recognised");
     });
     return failed > 0 ? Exit::exit_partial : Exit::exit_ok;
   }
-  const curate::ProtectedWorks works(folder);
+  const curate::ProtectedWorks works = curate::protected_works(store);
   if (list_->parsed()) {
     for (size_t i = 0; i < works.size(); ++i) {
       const auto& footage = works.footage(i);
