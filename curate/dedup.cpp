@@ -99,6 +99,17 @@ std::optional<Match> copy_by_sound(const Track& track, const Track& of, const So
   return out;
 }
 
+// What the pictures cannot show: they stand still, or are too few.
+Match same_bytes(size_t of, const Footage& footage) {
+  const uint64_t end_us = footage.pts_us.back() + frame_us(footage.pts_us);
+  return {.of = of,
+          .start_us = 0,
+          .end_us = end_us,
+          .of_start_us = 0,
+          .of_end_us = end_us,
+          .how = "the same bytes"};
+}
+
 bool by_two_pictures(const std::vector<Vote>& votes) {
   return std::any_of(votes.begin(), votes.end(),
                      [&](const Vote& vote) { return vote.at != votes.front().at; });
@@ -135,6 +146,18 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
 }
 
 }  // namespace
+
+Duplicates no_looser(const Duplicates& rules) {
+  const Duplicates usual;
+  Duplicates out = rules;
+  if (!(out.max_distance() >= usual.max_distance())) out.clear_max_distance();
+  if (!(out.max_distance_with_sound() >= usual.max_distance_with_sound())) {
+    out.clear_max_distance_with_sound();
+  }
+  if (out.min_run_ms() > usual.min_run_ms()) out.clear_min_run_ms();
+  if (out.min_sound_ms() > usual.min_sound_ms()) out.clear_min_sound_ms();
+  return out;
+}
 
 // The tracks of ours that pairs of looks ask with.
 struct DuplicateIndex::Question {
@@ -359,6 +382,9 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
     heard[run.source].push_back(run);
     voting.votes[static_cast<uint32_t>(run.source)];
   }
+  for (size_t of = 0; self == Self::also && of < footage_.size(); ++of) {
+    if (footage_[of].digest == footage.digest) voting.votes[static_cast<uint32_t>(of)];
+  }
 
   std::vector<Match> out, sounds;
   for (auto& [of, by_pair] : voting.votes) {
@@ -386,6 +412,9 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
       if (!pictures) pictures = Track{footage_[of].pts_us, footage_[of].prints};
       const auto copy = copy_by_sound(whole, *pictures, run, rules, aside);
       if (copy) found.push_back(*copy);
+    }
+    if (found.empty() && footage_[of].digest == footage.digest) {
+      found.push_back(same_bytes(of, footage));
     }
     Seconds ours, theirs;
     for (const Match& match : found) {

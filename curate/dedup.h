@@ -45,7 +45,7 @@ struct Match {
   double audio_match = -1;    // as sound_match()
   double speed = 1;           // of the earlier one, as Stretch
   double weight = 0;          // as Stretch: what speaks against chance
-  const char* how = "whole";  // as describe(LookPair), or "sound" alone
+  const char* how = "whole";  // as describe(LookPair), "sound" alone, or "the same bytes"
 
   // No copy, but a question for a person.
   bool sound_alone() const { return distance < 0; }
@@ -59,8 +59,13 @@ struct Match {
   }
 };
 
-// Whether a source may match itself. Recording: no. For a question about a file: yes.
+// Whether a source may match itself. Recording: no. For a question about a file: yes, and then the
+// very same bytes are a match of the whole, whatever they show.
 enum class Self { never, also };
+
+// `rules`, and no looser than the defaults: a config decides about a licensor's own footage, and
+// not about what is refused for the sake of others.
+Duplicates no_looser(const Duplicates& rules);
 
 class DuplicateIndex {
  public:

@@ -1,7 +1,6 @@
 #include "curate/delivery.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -17,16 +16,65 @@ namespace cleared::curate {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array<std::string_view, 9> kSidecars = {
-    ".txt", ".srt", ".json", ".csv", ".md", ".pub", ".licence", ".c2pa", ".clearances"};
+// Those of the second list are about rights: without their film they are a mistake.
+constexpr std::string_view kSidecars[] = {".txt", ".srt", ".json",   ".csv",
+                                          ".md",  ".pub", ".licence"};
+constexpr std::string_view kOfRights[] = {".c2pa", ".xmp", ".clearances", ".tdmrep.json",
+                                          ".rsl.xml"};
 constexpr size_t kClearancesBytes = 1 << 20;
 
-bool is_source(const fs::directory_entry& entry) {
-  const std::string extension = entry.path().extension().string();
-  const std::string name = entry.path().filename().string();
-  if (name == "license.xml" || name == "rsl.xml" || name.ends_with(".rsl.xml")) return false;
-  return (entry.is_symlink() || !entry.is_directory()) &&
-         std::find(kSidecars.begin(), kSidecars.end(), extension) == kSidecars.end();
+std::string small_letters(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+enum class Kind { source, sidecar, of_rights };
+// `name` in small letters; `of` is set to that of its film, with or without extension.
+Kind kind_of(std::string_view name, std::string& of) {
+  for (const std::string_view end : kOfRights) {
+    if (!name.ends_with(end)) continue;
+    of = name.substr(0, name.size() - end.size());
+    return Kind::of_rights;
+  }
+  if (name == "license.xml" || name == "rsl.xml") return Kind::sidecar;
+  const bool sidecar = std::any_of(std::begin(kSidecars), std::end(kSidecars),
+                                   [&](std::string_view end) { return name.ends_with(end); });
+  return sidecar ? Kind::sidecar : Kind::source;
+}
+
+void list_folder(const fs::path& folder, const fs::path& root, std::vector<DeliveredFile>& files) {
+  std::vector<std::pair<std::string, DeliveredFile>> of_rights;  // with the name of their film
+  std::set<std::string> films;  // names in small letters, with and without extension
+  std::error_code problem, none;
+  for (auto it = fs::directory_iterator(folder, problem); !problem && it != fs::end(it);
+       it.increment(problem)) {
+    const fs::path& path = it->path();
+    if (path.filename().string().starts_with('.')) continue;
+    if (!it->is_symlink(none) && it->is_directory(none)) {
+      list_folder(path, root, files);
+      continue;
+    }
+    DeliveredFile file{path.lexically_relative(root).generic_string(), path};
+    const std::string name = small_letters(path.filename().string());
+    std::string of;
+    const Kind kind = kind_of(name, of);
+    if (kind == Kind::of_rights) of_rights.emplace_back(of, std::move(file));
+    if (kind != Kind::source) continue;
+    films.insert(name);
+    films.insert(fs::path(name).replace_extension().string());
+    files.push_back(std::move(file));
+  }
+  for (auto& [of, file] : of_rights) {
+    if (films.contains(of)) continue;
+    file.problem = "is about a film that is not beside it: name it as the film, or take it away";
+    files.push_back(std::move(file));
+  }
+  if (!problem) return;
+  if (folder == root) {
+    throw Error(Errc::io, "read delivery ", folder.string(), ": ", problem.message());
+  }
+  files.push_back({folder.lexically_relative(root).generic_string(), folder,
+                   "this folder cannot be read: " + problem.message()});
 }
 
 }  // namespace
@@ -50,16 +98,7 @@ std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
     throw Error(Errc::not_found, "delivery ", folder.string(), ": no such folder");
   }
   std::vector<DeliveredFile> files;
-  try {
-    for (auto it = fs::recursive_directory_iterator(folder); it != fs::end(it); ++it) {
-      const bool hidden = it->path().filename().string().starts_with('.');
-      if (hidden) it.disable_recursion_pending();
-      if (hidden || !is_source(*it)) continue;
-      files.push_back({it->path().lexically_relative(folder).generic_string(), it->path()});
-    }
-  } catch (const fs::filesystem_error& error) {
-    throw Error(Errc::io, "read delivery ", folder.string(), ": ", error.code().message());
-  }
+  list_folder(folder, folder, files);
   std::sort(files.begin(), files.end(),
             [](const DeliveredFile& a, const DeliveredFile& b) { return a.path < b.path; });
   return files;
@@ -83,25 +122,52 @@ void require_unchanged(const OpenedSource& source) {
   throw Error(Errc::corrupt, "changed while it was read: deliver it when it is whole");
 }
 
+std::vector<fs::path> Folders::find(const fs::path& path) const {
+  const fs::path folder = path.parent_path();
+  const std::lock_guard lock(mutex_);
+  const auto [at, first] = names_.try_emplace(folder);
+  std::error_code problem;
+  fs::directory_iterator entry;
+  if (first) entry = fs::directory_iterator(folder, problem);
+  for (; !problem && entry != fs::end(entry); entry.increment(problem)) {
+    at->second[small_letters(entry->path().filename().string())].insert(entry->path());
+  }
+  if (problem && problem != std::errc::no_such_file_or_directory) {
+    names_.erase(at);
+    return {path};
+  }
+  const auto found = at->second.find(small_letters(path.filename().string()));
+  if (found == at->second.end()) return {};
+  return {found->second.begin(), found->second.end()};
+}
+
 std::vector<std::string> names_of_sidecars(const DeliveredFile& source) {
   const std::string whole = source.file.string();
   const std::string stem = fs::path(source.file).replace_extension().string();
   return stem == whole ? std::vector{whole} : std::vector{whole, stem};
 }
 
-std::vector<SaidClearances> read_clearances(const DeliveredFile& source) {
+std::vector<SaidClearances> read_clearances(const DeliveredFile& source, const Folders& folders) {
   std::vector<SaidClearances> out;
   for (const std::string& begin : names_of_sidecars(source)) {
-    const fs::path sidecar = begin + ".clearances";
-    const std::string name = printable(sidecar.filename().string());
-    try {
-      if (!has_plain_file(sidecar)) continue;
-    } catch (const Error& error) {
-      throw Error(error.code(), name, " ", error.what());
+    for (const fs::path& sidecar : folders.find(begin + ".clearances")) {
+      const std::string name = printable(sidecar.filename().string());
+      try {
+        if (!has_plain_file(sidecar)) continue;
+      } catch (const Error& error) {
+        throw Error(error.code(), name, " ", error.what());
+      }
+      out.push_back({ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name});
     }
-    out.push_back({ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name});
   }
   return out;
+}
+
+SaidClearances unknown_clearances() {
+  constexpr const char* kOrigin = "a .clearances that cannot be read";
+  return {
+      ledger::parse_clearances("clip { talent: UNKNOWN voice: UNKNOWN music: UNKNOWN }", kOrigin),
+      kOrigin};
 }
 
 std::vector<ledger::ClipFinding> findings_of(const std::vector<SaidClearances>& all,
@@ -115,6 +181,7 @@ std::vector<ledger::ClipFinding> findings_of(const std::vector<SaidClearances>& 
 }
 
 OpenedSource open_delivered(const DeliveredFile& source) {
+  if (!source.problem.empty()) throw Error(Errc::corrupt, source.problem);
   if (!has_plain_file(source.file)) {
     throw Error(Errc::corrupt, "went away while the delivery was read");
   }

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,13 +19,28 @@ namespace cleared::curate {
 struct DeliveredFile {
   std::string path;  // below the delivery, "/" between names
   std::filesystem::path file;
+  std::string problem = {};  // why it is nothing to open; mostly empty
 };
 
 // Every file below `folder` in order of path, but for sidecars (.txt .srt .json .csv .md .licence
-// .pub .c2pa .clearances, rsl.xml, license.xml, NAME.rsl.xml) and hidden ones. What is no plain
-// file is listed too, for open_delivered() to refuse; folders that are links are not entered.
-// Error{not_found} for no folder.
+// .pub .c2pa .xmp .clearances, rsl.xml, license.xml, NAME.rsl.xml, in whatever case) and hidden
+// ones. Listed too, for open_delivered() to refuse: what is no plain file; a folder that cannot be
+// read; a sidecar about the rights in a film that is not there. Folders that are links are not
+// entered. Error{not_found} for no folder, Error{io} when it cannot be read itself.
 std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
+
+// What lies in folders, by names of which the case does not count: REEL.CLEARANCES speaks as
+// reel.clearances does. Each folder is listed once. Any thread.
+class Folders {
+ public:
+  // The entries that `path` may mean; `path` itself where its folder cannot be listed.
+  std::vector<std::filesystem::path> find(const std::filesystem::path& path) const;
+
+ private:
+  using Names = std::map<std::string, std::set<std::filesystem::path>>;  // by name in small letters
+  mutable std::mutex mutex_;
+  mutable std::map<std::filesystem::path, Names> names_;
+};
 
 // False where there is nothing. Error{corrupt}, without the name, for a link: what lies elsewhere
 // was not delivered. And for all else that is no plain file.
@@ -37,7 +55,10 @@ struct SaidClearances {
   ledger::ClearancesText said;
   std::string origin;  // name of the sidecar
 };
-std::vector<SaidClearances> read_clearances(const DeliveredFile& source);
+std::vector<SaidClearances> read_clearances(const DeliveredFile& source,
+                                            const Folders& folders = {});
+// What counts as said where a sidecar cannot be read: nobody knows.
+SaidClearances unknown_clearances();
 // What they say of the clip from `start_us` to `end_us`.
 std::vector<ledger::ClipFinding> findings_of(const std::vector<SaidClearances>& all,
                                              uint64_t start_us, uint64_t end_us);

@@ -115,7 +115,7 @@ class Ingest {
   }
 
   void open_indexes() {
-    protected_ = std::make_unique<ProtectedWorks>(protected_folder(options_.ledger));
+    protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
     index_ = read_index(store_, Runs::write);
   }
 
@@ -211,10 +211,19 @@ class Ingest {
       out.source.size_bytes = opened.size_bytes;
       out.source.rights = judge(file, opened.digest, {});
       out.known = known.contains(to_hex(opened.digest));
-      if (!out.source.rights.verdict.cleared || !read_sidecar(file, out)) return out;
-      out.marks = read_marks(file, options_.delivery, opened.fd, config_.limits(), options_.worker);
+      // What is said beside a copy counts for its bytes, wherever they are taken in; of a file that
+      // is not, nothing is parsed.
+      const bool closed = !out.source.rights.verdict.cleared && !out.known;
+      const std::string unclear = read_sidecar(file, out.source);
+      out.marks = read_marks(file, options_.delivery, opened.fd, config_.limits(), options_.worker,
+                             folders_, closed ? LookFor::beside_alone : LookFor::all);
       if (!out.marks.empty()) out.source.rights = judge(file, opened.digest, out.marks);
-      if (out.known || !out.source.rights.verdict.cleared) return out;
+      if (!out.source.rights.verdict.cleared) return out;
+      if (!unclear.empty()) {
+        out.rule = "clearances";
+        out.problem = unclear;
+      }
+      if (out.known || !unclear.empty()) return out;
       const auto before = failed_.find(to_hex(opened.digest));
       if (before != failed_.end() && !options_.retry_failed) {
         std::tie(out.rule, out.problem) = before->second;
@@ -240,17 +249,16 @@ class Ingest {
     return rights_.judge_source(file.path, digest, ledger::Act{ledger::INGEST}, marks);
   }
 
-  // False when nobody can tell what is said of the people in it. Once the sidecar is mended the
-  // file is tried again.
-  static bool read_sidecar(const DeliveredFile& file, Examined& out) {
+  // Why nobody can tell what is said of the people in it; mostly empty. Once the sidecar is mended
+  // the file is tried again; what is on record already waits for a person.
+  std::string read_sidecar(const DeliveredFile& file, JudgedSource& out) const {
     try {
-      out.source.clearances = read_clearances(file);
-      return true;
+      out.clearances = read_clearances(file, folders_);
+      return "";
     } catch (const Error& error) {
       if (error.code() == Errc::io) throw;
-      out.rule = "clearances";
-      out.problem = error.what();
-      return false;
+      out.clearances = {unknown_clearances()};
+      return error.what();
     }
   }
 
@@ -265,6 +273,9 @@ class Ingest {
     FileReport file;
     file.path = printable(source.path);
     const std::string digest = to_hex(source.digest);
+    std::vector<SaidClearances>& said = said_[digest];
+    said.insert(said.end(), source.clearances.begin(), source.clearances.end());
+    if (known_.contains(digest)) append(said_again(said, digest));
     const ledger::Verdict& verdict = source.rights.verdict;
     if (examined.failed_before) {
       file.outcome = Outcome::failed;
@@ -294,7 +305,6 @@ class Ingest {
   void record_again(const JudgedSource& source, FileReport& file) {
     const std::string digest = to_hex(source.digest);
     file.outcome = Outcome::already;
-    append(said_again(source, digest));
     ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
     CLEARED_CHECK(row.with(source_record(digest)).next());
     const std::string path = row.text(0);
@@ -340,11 +350,12 @@ class Ingest {
     file.detail = "other_licence: " + fact;
   }
 
-  // What a sidecar says of the clips of a source that is recorded: it may have come later.
-  std::vector<ledger::Fact> said_again(const JudgedSource& source,
+  // What sidecars say of the clips of a source that is recorded: one may have come later, or lie
+  // beside another copy.
+  std::vector<ledger::Fact> said_again(const std::vector<SaidClearances>& said,
                                        const std::string& digest) const {
     std::vector<ledger::Fact> facts;
-    if (source.clearances.empty()) return facts;
+    if (said.empty()) return facts;
     ledger::Statement clips(store_.db(),
                             "SELECT c.id, v.start_us, v.end_us FROM source_clip v "
                             "JOIN clip c ON c.seq = v.clip WHERE v.source = ? ORDER BY c.seq");
@@ -352,7 +363,7 @@ class Ingest {
       const auto id = parse_digest(clips.text(0));
       CLEARED_CHECK(id.has_value());
       for (const auto& finding :
-           findings_of(source.clearances, clips.unsigned_integer(1), clips.unsigned_integer(2))) {
+           findings_of(said, clips.unsigned_integer(1), clips.unsigned_integer(2))) {
         facts.push_back(clearance_fact(*id, finding, ""));
       }
     }
@@ -362,6 +373,9 @@ class Ingest {
   void record_new(const JudgedSource& source, MeasuredSource measured, FileReport& file) {
     require_looks();
     Footage& footage = measured.footage;
+    if (!protected_->is_current()) {
+      protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
+    }
     const auto works = protected_->find(footage, config_.duplicates());
     if (!works.empty() && !works.front().match.sound_alone()) {
       file.outcome = Outcome::refused;
@@ -375,21 +389,7 @@ class Ingest {
     for (const ProtectedMatch& one : works) {
       sounds.push_back({one.match, "the protected work " + one.name});
     }
-    for (const Match& match : index_.find(footage, config_.duplicates())) {
-      const Digest& of = index_.footage(match.of).digest;
-      const bool conflict = claimed_by_others(source, to_hex(of));
-      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
-      CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
-      if (!match.sound_alone()) {
-        matches.push_back({match, of, row.text(0), conflict});
-      } else if (conflict) {  // the licensor's own sound is no question
-        sounds.push_back(
-            {match, printable(row.text(0)) + ", " + claim_of(recorded_rights(to_hex(of)))});
-        ask_of_recorded(of,
-                        {match.reversed(), printable(source.path) + ", " + claim_of(source.rights)},
-                        of_others);
-      }
-    }
+    find_known(source, footage, matches, sounds, of_others);
     const auto facts = source_facts(measured, matches, sounds);
     // What lies beside the ledger comes first: a source on record is not measured again.
     write_looks(index_folder(options_.ledger), source.digest, measured.looks);
@@ -397,6 +397,7 @@ class Ingest {
     std::vector<ledger::Fact> all = facts;
     all.insert(all.end(), of_others.begin(), of_others.end());
     append(all);
+    append(said_again(said_.at(to_hex(source.digest)), to_hex(source.digest)));
     if (!source.caption.problem.empty()) {
       append({caption_refusal(printable(source.path), source.caption.problem)});
     }
@@ -421,6 +422,39 @@ class Ingest {
       file.detail += "; of what was there before, " + waiting_text(of_others.size());
     }
     if (file.clips == 0) file.detail += no_clip();
+  }
+
+  // The config's rules are for the licensor's own footage; where others claim it, they are no
+  // looser than the defaults. Where only the sound is the same: of the licensor's own it is no
+  // question.
+  void find_known(const JudgedSource& source, const Footage& footage,
+                  std::vector<FoundMatch>& matches, std::vector<FoundSound>& sounds,
+                  std::vector<ledger::Fact>& of_others) const {
+    const Duplicates& own = config_.duplicates();
+    const Duplicates strict = no_looser(own);
+    for (const Match& match : index_.find(footage, strict)) {
+      const Digest& of = index_.footage(match.of).digest;
+      const bool conflict = claimed_by_others(source, to_hex(of));
+      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
+      CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
+      if (!match.sound_alone()) {
+        matches.push_back({match, of, row.text(0), conflict});
+      } else if (conflict) {
+        sounds.push_back(
+            {match, printable(row.text(0)) + ", " + claim_of(recorded_rights(to_hex(of)))});
+        ask_of_recorded(of,
+                        {match.reversed(), printable(source.path) + ", " + claim_of(source.rights)},
+                        of_others);
+      }
+    }
+    if (strict.SerializeAsString() == own.SerializeAsString()) return;
+    std::set<size_t> by_own;
+    for (const Match& match : index_.find(footage, own)) {
+      if (!match.sound_alone()) by_own.insert(match.of);
+    }
+    std::erase_if(matches, [&](const FoundMatch& found) {
+      return !found.conflict && !by_own.contains(found.match.of);
+    });
   }
 
   // Of the clips of a source that was there before: their sound is that of a later one.
@@ -571,12 +605,14 @@ class Ingest {
   const Config& config_;
   std::vector<DeliveredFile> files_;
   const Captions captions_;
+  const Folders folders_;
   ledger::Store store_;
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;
-  std::set<std::string> known_;       // digests of recorded sources, hex
-  std::set<std::string> seen_again_;  // those whose looks were made again
-  std::set<std::string> lost_;        // paths of those whose looks have to be made again
+  std::set<std::string> known_;                              // digests of recorded sources, hex
+  std::map<std::string, std::vector<SaidClearances>> said_;  // beside any copy, by digest
+  std::set<std::string> seen_again_;                         // those whose looks were made again
+  std::set<std::string> lost_;  // paths of those whose looks have to be made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
   FaceCascades cascades_;
   DuplicateIndex index_;

@@ -38,7 +38,7 @@ class Asked {
       : store_(ledger, ledger::Access::read),
         rights_(store_),
         index_(read_index(store_)),
-        protected_(protected_folder(ledger)) {
+        protected_(protected_works(store_)) {
     ledger::Statement sources(store_.db(), "SELECT path FROM source ORDER BY seq");
     while (sources.next()) names_.push_back(printable(sources.text(0)));
   }
@@ -102,6 +102,7 @@ void describe_analysis(const Analysis& analysis, bool keyframes, LookReport& out
 void look(const LookOptions& options, const Config& config,
           const std::function<void(const LookReport&)>& report) {
   const std::vector<DeliveredFile> files = list_delivery(options.delivery);
+  const Folders folders;
   std::optional<Asked> asked;
   if (!options.ledger.empty()) asked.emplace(options.ledger);
   for (const DeliveredFile& file : files) {
@@ -112,9 +113,10 @@ void look(const LookOptions& options, const Config& config,
       const OpenedSource opened = open_delivered(file);
       out.size_bytes = opened.size_bytes;
       if (asked) {
-        asked->judge(file, opened.digest,
-                     read_marks(file, options.delivery, opened.fd, config.limits(), options.worker),
-                     out);
+        asked->judge(
+            file, opened.digest,
+            read_marks(file, options.delivery, opened.fd, config.limits(), options.worker, folders),
+            out);
       }
       const Analysis analysis =
           analyse_in_worker(opened, config.limits(), options.worker, options.keyframes_every_us);

@@ -99,7 +99,7 @@ void add_sidecar(const fs::path& file, ReadMarks::Sidecar::Kind kind, const std:
   const uint64_t limit = kind == ReadMarks::Sidecar::C2PA ? kStoreBytes : kSidecarBytes;
   const std::string place = printable(file.filename().string());
   const auto unclear = [&](const char* why) {
-    const char* names[] = {"tdm-reservation", "rsl", "c2pa"};
+    const char* names[] = {"tdm-reservation", "rsl", "c2pa", "xmp"};
     found.push_back({names[kind], MarkSays::unclear, why, place});
   };
   try {
@@ -121,14 +121,17 @@ void add_sidecar(const fs::path& file, ReadMarks::Sidecar::Kind kind, const std:
   }
 }
 
-void add_sidecars(const DeliveredFile& file, const fs::path& delivery, ReadMarks& request,
-                  std::vector<Mark>& found) {
+void add_sidecars(const DeliveredFile& file, const fs::path& delivery, const Folders& folders,
+                  ReadMarks& request, std::vector<Mark>& found) {
   using Sidecar = ReadMarks::Sidecar;
-  const auto add = [&](const fs::path& sidecar, Sidecar::Kind kind, const std::string& path) {
-    add_sidecar(sidecar, kind, path, request, found);
+  const auto add = [&](const fs::path& name, Sidecar::Kind kind, const std::string& path) {
+    for (const fs::path& sidecar : folders.find(name)) {
+      add_sidecar(sidecar, kind, path, request, found);
+    }
   };
   for (const std::string& name : names_of_sidecars(file)) {
-    add(name + ".c2pa", Sidecar::C2PA, "");
+    if (!request.beside_alone()) add(name + ".c2pa", Sidecar::C2PA, "");
+    add(name + ".xmp", Sidecar::XMP, "");
     add(name + ".tdmrep.json", Sidecar::TDMREP, "");
     add(name + ".rsl.xml", Sidecar::RSL, "");
   }
@@ -139,9 +142,10 @@ void add_sidecars(const DeliveredFile& file, const fs::path& delivery, ReadMarks
     below = below.parent_path();
     const fs::path folder = delivery / below;
     add(folder / "tdmrep.json", Sidecar::TDMREP, path);
-    const fs::path known = folder / ".well-known";
-    const bool linked = fs::is_symlink(fs::symlink_status(known));
-    add(linked ? known : known / "tdmrep.json", Sidecar::TDMREP, path);
+    for (const fs::path& known : folders.find(folder / ".well-known")) {
+      const bool linked = fs::is_symlink(fs::symlink_status(known));
+      add(linked ? known : known / "tdmrep.json", Sidecar::TDMREP, path);
+    }
     add(folder / "rsl.xml", Sidecar::RSL, path);
     add(folder / "license.xml", Sidecar::RSL, path);
     if (below.empty()) return;
@@ -196,14 +200,16 @@ MarkTraces find_mark_traces(int fd) {
 }
 
 std::vector<Mark> read_marks(const DeliveredFile& file, const fs::path& delivery, const Fd& source,
-                             const Limits& limits, const WorkerOptions& options) {
+                             const Limits& limits, const WorkerOptions& options,
+                             const Folders& folders, LookFor look) {
   std::vector<Mark> out;
   Request request;
   *request.mutable_limits() = limits;
   ReadMarks& task = *request.mutable_marks();
-  const MarkTraces traces = find_mark_traces(source.get());
+  task.set_beside_alone(look == LookFor::beside_alone);
+  const MarkTraces traces = task.beside_alone() ? MarkTraces() : find_mark_traces(source.get());
   task.set_c2pa(traces.c2pa);
-  add_sidecars(file, delivery, task, out);
+  add_sidecars(file, delivery, folders, task, out);
   if (traces.wide_xmp) {
     out.push_back({"xmp", MarkSays::unclear,
                    "is in UTF-16 or UTF-32, which is not read: have it delivered in UTF-8", "XMP"});

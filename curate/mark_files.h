@@ -20,12 +20,17 @@ class FoundMarks;
 class Limits;
 class ReadMarks;
 
+// Where marks are looked for: beside a file that no licence covers, but not in it, nor in a C2PA
+// store, which is about its bytes.
+enum class LookFor { all, beside_alone };
+
 // Of the marks of a delivered file, those that are there, in the order: C2PA, XMP, sidecars nearest
 // first. A child that dies, hangs or answers nonsense is a mark that is unclear. Any thread. Throws
 // Error{io} for the machine's troubles alone.
 std::vector<ledger::Mark> read_marks(const DeliveredFile& file,
                                      const std::filesystem::path& delivery, const Fd& source,
-                                     const Limits& limits, const WorkerOptions& options);
+                                     const Limits& limits, const WorkerOptions& options,
+                                     const Folders& folders = {}, LookFor look = LookFor::all);
 
 ledger::Fact mark_fact(const Digest& source, const ledger::Mark& mark);
 

@@ -39,6 +39,22 @@ std::string text_of(const Json& value) {
                            : value.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
+// Discarded where it does not parse, and where an object has a name twice: which of the two counts?
+Json parse_json(std::string_view text) {
+  std::vector<std::set<std::string>> names;  // of the objects that are open
+  bool twice = false;
+  const auto look = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) names.emplace_back();
+    if (event == Json::parse_event_t::object_end) names.pop_back();
+    if (event == Json::parse_event_t::key) {
+      twice = !names.back().insert(parsed.get<std::string>()).second || twice;
+    }
+    return true;
+  };
+  Json out = Json::parse(text, look, false);
+  return twice ? Json(Json::value_t::discarded) : out;
+}
+
 // --- C2PA ---
 
 // "c2pa.training-mining.v2__1" is a second assertion "c2pa.training-mining" of version 2.
@@ -272,6 +288,22 @@ std::vector<std::string> usages_of(const pugi::xml_node& node, std::string_view 
   return words;
 }
 
+// No XML, though the parser takes the first of the two.
+bool has_attribute_twice(pugi::xml_document& document) {
+  struct Walker : pugi::xml_tree_walker {
+    bool twice = false;
+    bool for_each(pugi::xml_node& node) override {
+      std::set<std::string_view> names;
+      for (const pugi::xml_attribute& one : node.attributes()) {
+        twice = !names.insert(one.name()).second || twice;
+      }
+      return !twice;
+    }
+  } walker;
+  document.traverse(walker);
+  return walker.twice;
+}
+
 void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
                      std::vector<Mark>& out) {
   bool permits = false, permits_training = false;
@@ -307,7 +339,7 @@ void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
 }  // namespace
 
 void marks_of_c2pa(std::string_view text, size_t manifests, std::vector<Mark>& out) {
-  const Json store = Json::parse(text, nullptr, false);
+  const Json store = parse_json(text);
   if (!store.is_object() || !store.contains("manifests") || !store["manifests"].is_object()) {
     return add(out, "c2pa", MarkSays::unclear, "the reader's answer has no manifests", "C2PA");
   }
@@ -362,10 +394,12 @@ bool names_remote_manifest(std::string_view text) {
 
 void marks_of_tdmrep(std::string_view text, std::string_view path, std::string_view place,
                      std::vector<Mark>& out) {
-  const Json file = Json::parse(text, nullptr, false);
+  const Json file = parse_json(text);
   const Json rules = file.is_object() ? Json::array({file}) : file;
-  if (!rules.is_array())
-    return add(out, "tdm-reservation", MarkSays::unclear, "no JSON list", place);
+  if (!rules.is_array()) {
+    return add(out, "tdm-reservation", MarkSays::unclear, "no JSON list, or a name twice in it",
+               place);
+  }
   for (const Json& rule : rules) {
     if (!rule.is_object()) {
       add(out, "tdm-reservation", MarkSays::unclear, "a rule that is no object", place);
@@ -391,7 +425,7 @@ void marks_of_rsl(std::string_view xml, std::string_view path, std::string_view 
       document.load_buffer(xml.data(), xml.size(), pugi::parse_default | pugi::parse_ws_pcdata));
   const pugi::xml_node root = document.document_element();
   const auto contents = children(root, "content");
-  if (!parsed || local_name(root) != "rsl" || contents.empty()) {
+  if (!parsed || has_attribute_twice(document) || local_name(root) != "rsl" || contents.empty()) {
     return add(out, "rsl", MarkSays::unclear, "is no RSL document", place);
   }
   for (const pugi::xml_node& content : contents) {

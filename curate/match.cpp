@@ -16,7 +16,11 @@ std::vector<std::filesystem::path> files_of(const std::vector<std::filesystem::p
       out.push_back(path);
       continue;
     }
-    for (const DeliveredFile& file : list_delivery(path)) out.push_back(file.file);
+    for (const DeliveredFile& file : list_delivery(path)) {
+      // A folder that cannot be read is tried, and so named.
+      if (file.problem.empty() || std::filesystem::is_directory(file.file))
+        out.push_back(file.file);
+    }
   }
   return out;
 }
@@ -28,6 +32,7 @@ Matcher::Matcher(const MatchOptions& options, const Config& config)
   if (!options_.ledger.empty()) {
     const ledger::Store store(options_.ledger, ledger::Access::read);
     index_ = read_index(store);
+    protected_ = std::make_unique<ProtectedWorks>(protected_works(store));
     ledger::Statement sources(store.db(), "SELECT seq, path FROM source ORDER BY seq");
     ledger::Statement licences(store.db(),
                                "SELECT l.licensor, l.ref FROM source_licence s JOIN licence l "
@@ -42,8 +47,7 @@ Matcher::Matcher(const MatchOptions& options, const Config& config)
       }
     }
   }
-  protected_ = std::make_unique<ProtectedWorks>(
-      options_.ledger.empty() ? std::filesystem::path() : protected_folder(options_.ledger));
+  if (!protected_) protected_ = std::make_unique<ProtectedWorks>(std::filesystem::path());
   for (const auto& file : files_of(options_.against)) {
     NamedFootage named = examine_file(file, config_.limits(), options_.worker).named;
     known_.push_back({.name = std::move(named.name), .licensor = {}, .licences = {}});

@@ -23,9 +23,9 @@ namespace {
 
 // A clip on its way into a shard, as the ledger has it.
 struct PackedClip {
-  std::string id, source, path, caption;  // id and source in hex
-  uint64_t start_us = 0, end_us = 0;
-  double aspect = 1;  // width / height of its source
+  std::string id, source, path, caption;              // id and source in hex
+  uint64_t start_us = 0, end_us = 0, size_bytes = 0;  // the size is its source's
+  double aspect = 1;                                  // width / height of its source
 };
 
 // What the samples of a series of shards have in common.
@@ -51,7 +51,7 @@ struct CutTask {
 
 constexpr const char* kClipColumns =
     "SELECT c.id, s.digest, s.path, c.caption, c.start_us, c.end_us, "
-    "s.width, s.height "
+    "s.width, s.height, s.size_bytes "
     "FROM clip c JOIN source s ON s.seq = c.source ";
 
 PackedClip clip_of(const ledger::Statement& row) {
@@ -61,6 +61,7 @@ PackedClip clip_of(const ledger::Statement& row) {
           .caption = row.text(3),
           .start_us = row.unsigned_integer(4),
           .end_us = row.unsigned_integer(5),
+          .size_bytes = row.unsigned_integer(8),
           .aspect = double(std::max<int64_t>(row.integer(6), 1)) /
                     double(std::max<int64_t>(row.integer(7), 1))};
 }
@@ -103,7 +104,7 @@ class Pack {
         left_out_(left_out),
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
         rights_(store_),
-        protected_(protected_folder(options.ledger)) {
+        protected_(protected_works(store_)) {
     if (protected_.size() > 0) index_ = read_index(store_);
   }
 
@@ -172,8 +173,15 @@ class Pack {
       }
       tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
       look_again(shard);
-    } else if (std::all_of(shard.clips.begin(), shard.clips.end(),
-                           [&](const PackedClip& clip) { return usable(clip) && cleared(clip); })) {
+      return;
+    }
+    const auto all = [&](const auto& is) {
+      return std::all_of(shard.clips.begin(), shard.clips.end(), is);
+    };
+    bool whole = all([&](const PackedClip& clip) { return usable(clip) && cleared(clip); });
+    if (whole) locate(shard.clips);
+    whole = whole && all([&](const PackedClip& clip) { return is_here(clip); });
+    if (whole) {
       planned_.push_back(std::move(shard));
     } else {
       left_out_(shard.name, "is not made again: some of its sources may not be used now");
@@ -209,8 +217,12 @@ class Pack {
     std::vector<PackedClip> kept;
     std::vector<std::vector<PackedClip>> clips(series_.size());
     while (row.next()) kept.push_back(clip_of(row));
-    for (PackedClip& clip : kept) {  // judging may append: the ledger is read to the end before
-      if (packed_.contains(clip.id) || !usable(clip) || !cleared(clip)) continue;
+    std::erase_if(kept, [&](const PackedClip& clip) {  // judging may append: all was read before
+      return packed_.contains(clip.id) || !usable(clip) || !cleared(clip);
+    });
+    locate(kept);
+    for (PackedClip& clip : kept) {
+      if (!is_here(clip)) continue;
       const size_t series = series_for(clip);
       clips[series].push_back(std::move(clip));
     }
@@ -245,7 +257,7 @@ class Pack {
     return static_cast<size_t>(nearest - series_.begin());
   }
 
-  // May the source of this clip be encoded now, and is it here? Asked once a source.
+  // May the source of this clip be encoded now? Asked once a source.
   bool usable(const PackedClip& clip) {
     const auto [it, first] = usable_.try_emplace(clip.source, false);
     if (!first) return it->second;
@@ -261,8 +273,6 @@ class Pack {
         store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,
                                     verdict.fact)});
       }
-    } else if (!fs::is_regular_file(options_.delivery / clip.path)) {
-      why = "is not below " + options_.delivery.string() + ": name the folder that it came in";
     }
     if (!why.empty()) {
       ++summary_.left_out;
@@ -270,6 +280,71 @@ class Pack {
     }
     licences_[clip.source] = rights.licences;
     return it->second = why.empty();
+  }
+
+  bool is_here(const PackedClip& clip) const { return !files_.at(clip.source).empty(); }
+
+  // Finds the bytes of their usable sources below the delivery: by path, and by size and digest
+  // where they were moved or are changed there. Once a source, several at a time.
+  void locate(const std::vector<PackedClip>& clips) {
+    std::vector<std::pair<PackedClip, std::vector<fs::path>>> sources;
+    for (const PackedClip& clip : clips) {
+      if (files_.try_emplace(clip.source).second) sources.push_back({clip, places_of(clip)});
+    }
+    in_order(
+        sources.size(), options_.jobs,
+        [&](size_t i) {
+          const auto& [clip, places] = sources[i];
+          const auto found = std::find_if(places.begin(), places.end(), [&](const fs::path& file) {
+            return has_digest(file, clip.source);
+          });
+          return found == places.end() ? fs::path() : *found;
+        },
+        [&](size_t i, fs::path file) {
+          const PackedClip& clip = sources[i].first;
+          if (file.empty()) {
+            ++summary_.left_out;
+            left_out_(printable(clip.path),
+                      fs::exists(options_.delivery / clip.path)
+                          ? "its bytes have changed since it was ingested: restore the file"
+                          : "is not below " + options_.delivery.string() +
+                                ": name the folder that it came in");
+          }
+          files_[clip.source] = std::move(file);
+        });
+  }
+
+  // Where a file of its size is, first by the path on record, and by no path where other licences
+  // would count as well.
+  std::vector<fs::path> places_of(const PackedClip& clip) {
+    if (!by_size_) {
+      by_size_.emplace();
+      for (DeliveredFile& file : list_delivery(options_.delivery)) {
+        std::error_code none;
+        const auto size = fs::is_regular_file(file.file, none) ? fs::file_size(file.file, none) : 0;
+        (*by_size_)[size].push_back(std::move(file));
+      }
+    }
+    std::vector<fs::path> out;
+    for (const DeliveredFile& file : (*by_size_)[clip.size_bytes]) {
+      const auto here = rights_.licences_at(file.path, digest_of(clip.source));
+      const auto& judged = licences_.at(clip.source);
+      if (file.path == clip.path) {
+        out.insert(out.begin(), file.file);
+      } else if (std::includes(judged.begin(), judged.end(), here.begin(), here.end())) {
+        out.push_back(file.file);
+      }
+    }
+    return out;
+  }
+
+  static bool has_digest(const fs::path& file, const std::string& digest) {
+    try {
+      return to_hex(open_source(file).digest) == digest;
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;  // the machine, not the file
+      return false;
+    }
   }
 
   // May this clip of a usable source be encoded? It may be stricter than its licence.
@@ -345,10 +420,10 @@ class Pack {
 
   // On any thread.
   std::vector<ledger::SampleMembers> cut_clips(const CutTask& task) const {
-    const OpenedSource opened = open_source(options_.delivery / task.path);
+    const OpenedSource opened = open_source(files_.at(task.source));
     if (to_hex(opened.digest) != task.source) {
-      throw Error(Errc::corrupt, "source ", printable(task.path), ": its bytes have changed since ",
-                  "it was ingested; restore it, or ingest it again");
+      throw Error(Errc::corrupt, "source ", printable(task.path), ": changed while it was packed; ",
+                  "run this again when it stands still");
     }
     Request request;
     *request.mutable_limits() = config_.limits();
@@ -446,6 +521,8 @@ class Pack {
   std::map<std::string, bool> usable_;                           // by source
   std::map<std::string, std::vector<ProtectedMatch>> works_in_;  // by source
   std::map<std::string, std::vector<std::string>> licences_;     // by source
+  std::map<std::string, fs::path> files_;                        // by source; empty: not here
+  std::optional<std::map<uint64_t, std::vector<DeliveredFile>>> by_size_;
   PackSummary summary_;
 };
 

@@ -80,7 +80,7 @@ struct ShardReport {
 
 struct PackSummary {
   uint64_t shards = 0, made = 0, present = 0, samples = 0, size_bytes = 0;
-  uint64_t left_out = 0;  // sources with kept clips that were refused or are not in the delivery
+  uint64_t left_out = 0;  // sources with kept clips that were refused or are not there as they were
 };
 
 // Every kept clip that may be encoded and is in no shard of the config's name yet becomes a sample

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <sys/stat.h>
+
 #include "curate/delivery.h"
 #include "curate/facts.h"
 #include "curate/fingerprint.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/digest.h"
 #include "ledger/store.h"
 
 namespace cleared::curate {
@@ -21,6 +24,13 @@ std::string clock_text(uint64_t us) {
   return text;
 }
 
+// When an entry of the folder was made or removed; 0 where there is none.
+int64_t changed_ns(const std::filesystem::path& folder) {
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) != 0) return 0;
+  return info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec;
+}
+
 }  // namespace
 
 std::filesystem::path protected_folder(const std::filesystem::path& ledger) {
@@ -28,21 +38,30 @@ std::filesystem::path protected_folder(const std::filesystem::path& ledger) {
 }
 
 bool add_protected(const std::filesystem::path& folder, const std::string& fingerprint) {
-  const NamedFootage work = parse_fingerprint(fingerprint, "the fingerprint");
-  const auto path = folder / (to_hex(work.footage.digest) + ".print");
-  if (std::filesystem::exists(path)) return false;
+  parse_fingerprint(fingerprint, "the fingerprint");
+  const auto path = folder / (to_hex(ledger::sha256(fingerprint)) + ".print");
+  if (std::filesystem::exists(path) && read_file(path) == fingerprint) return false;
   make_folders(folder);
   write_file(path, fingerprint);
   return true;
 }
 
-ProtectedWorks::ProtectedWorks(const std::filesystem::path& folder) {
+bool pictures_tell(const Footage& work) {
+  DuplicateIndex alone;
+  alone.add(work);
+  const auto matches = alone.find(work, Duplicates(), Self::also);
+  return !matches.empty() && matches.front().how != std::string_view("the same bytes");
+}
+
+ProtectedWorks::ProtectedWorks(const std::filesystem::path& folder)
+    : folder_(folder), changed_ns_(changed_ns(folder)) {
   std::vector<std::filesystem::path> files;
   std::error_code problem;
   for (const auto& entry : std::filesystem::directory_iterator(folder, problem)) {
     if (entry.path().extension() == ".print") files.push_back(entry.path());
   }
-  if (problem && problem != std::errc::no_such_file_or_directory) {
+  const bool none = !std::filesystem::is_symlink(std::filesystem::symlink_status(folder));
+  if (problem && !(problem == std::errc::no_such_file_or_directory && none)) {
     throw Error(Errc::io, "read ", folder.string(), ": ", problem.message());
   }
   std::sort(files.begin(), files.end());
@@ -53,10 +72,26 @@ ProtectedWorks::ProtectedWorks(const std::filesystem::path& folder) {
   }
 }
 
+ProtectedWorks protected_works(const ledger::Store& store) {
+  const std::filesystem::path folder = protected_folder(store.path());
+  ProtectedWorks works(folder);
+  if (!std::filesystem::exists(folder) &&
+      store.db().integer("SELECT EXISTS (SELECT 1 FROM refusal WHERE rule = 'protected')") != 0) {
+    throw Error(Errc::corrupt, folder.string(),
+                ": is gone, and footage was refused for works in it; restore it, or make an empty "
+                "folder there to protect nothing any more");
+  }
+  return works;
+}
+
+bool ProtectedWorks::is_current() const {
+  return changed_ns(folder_) == changed_ns_;
+}
+
 std::vector<ProtectedMatch> ProtectedWorks::find(const Footage& footage,
                                                  const Duplicates& rules) const {
   std::vector<ProtectedMatch> out;
-  for (const Match& match : index_.find(footage, rules, Self::also)) {
+  for (const Match& match : index_.find(footage, no_looser(rules), Self::also)) {
     out.push_back({names_[match.of], match, index_.footage(match.of).digest});
   }
   return out;

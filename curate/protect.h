@@ -1,6 +1,7 @@
 // Works that must never be taken in: fingerprints of footage that its owner keeps to himself. They
-// lie in a folder beside the ledger, one fingerprint file (docs/formats/fingerprint.md) a work,
-// named by its digest. What is refused because of one is a record of the ledger. One thread.
+// lie in a folder beside the ledger, one fingerprint file (docs/formats/fingerprint.md) each, named
+// by the digest of that file: the digest of the work is its owner's word. What is refused because
+// of one is a record of the ledger. One thread.
 #pragma once
 
 #include <filesystem>
@@ -11,12 +12,19 @@
 #include "curate/config.pb.h"
 #include "curate/dedup.h"
 
+namespace cleared::ledger {
+class Store;
+}
+
 namespace cleared::curate {
 
 std::filesystem::path protected_folder(const std::filesystem::path& ledger);  // LEDGER.protected
 
-// False when the work is there already. `fingerprint` is the content of a fingerprint file.
+// False when the very same fingerprint file is there already: of two that name one work both count.
+// `fingerprint` is the content of one.
 bool add_protected(const std::filesystem::path& folder, const std::string& fingerprint);
+// False where nothing in it moves, or it is too short: only its exact bytes are recognised then.
+bool pictures_tell(const Footage& work);
 
 struct ProtectedMatch {
   std::string name;
@@ -26,9 +34,13 @@ struct ProtectedMatch {
 
 class ProtectedWorks {
  public:
-  // No folder, no works; Error{io} when it is there and cannot be read. Error{corrupt} names a file
-  // that is damaged or no fingerprint: a work that cannot be read would not be protected.
+  // No folder, no works; Error{io} when it is there and cannot be read, or a link to none.
+  // Error{corrupt} names a file that is damaged or no fingerprint: a work that cannot be read would
+  // not be protected.
   explicit ProtectedWorks(const std::filesystem::path& folder);
+  // False once a work was added to the folder, or taken out of it.
+  bool is_current() const;
+  // By these rules, but never by looser ones than the defaults.
   // As DuplicateIndex::find(): where only the sound is that of a work, too, and these come last.
   std::vector<ProtectedMatch> find(const Footage& footage, const Duplicates& rules) const;
   size_t size() const { return names_.size(); }
@@ -40,9 +52,15 @@ class ProtectedWorks {
   }
 
  private:
+  std::filesystem::path folder_;
+  int64_t changed_ns_;
   std::vector<std::string> names_;
   DuplicateIndex index_;
 };
+
+// Those beside the ledger. Error{corrupt} where the folder is gone and the ledger refused footage
+// for its sake: a folder that was lost must not end protection.
+ProtectedWorks protected_works(const ledger::Store& store);
 
 // A recorded source that shows a protected work, or sounds like one: what was taken in before it
 // was protected.

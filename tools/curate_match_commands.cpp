@@ -303,7 +303,7 @@ int MatchCommands::run() {
     return matches > 0 ? Exit::exit_no : failed > 0 ? Exit::exit_partial : Exit::exit_ok;
   }
   // A mistyped name is an error: works beside no ledger would protect nothing.
-  { const ledger::Store store(o.ledger, ledger::Access::read); }
+  const ledger::Store store(o.ledger, ledger::Access::read);
   const fs::path folder = curate::protected_folder(o.ledger);
   if (add_->parsed()) {
     std::set<Digest> added;
@@ -311,14 +311,18 @@ int MatchCommands::run() {
       const curate::ExaminedFile examined = examine(file);
       const bool fresh = curate::add_protected(folder, examined.fingerprint);
       if (fresh) added.insert(examined.named.footage.digest);
-      std::printf("%-9s %s\n", fresh ? "protected" : "already", printable(file).c_str());
+      std::printf("%-9s %s%s\n", fresh ? "protected" : "already", printable(file).c_str(),
+                  curate::pictures_tell(examined.named.footage)
+                      ? ""
+                      : ": nothing in it moves, or it is too short: only its exact bytes are "
+                        "recognised");
     });
     const size_t before = added.empty() ? 0
                                         : print_recorded(o.ledger, curate::ProtectedWorks(folder),
                                                          config, o.json, &added);
     return failed + before > 0 ? Exit::exit_partial : Exit::exit_ok;
   }
-  const curate::ProtectedWorks works(folder);
+  const curate::ProtectedWorks works = curate::protected_works(store);
   if (list_->parsed()) {
     for (size_t i = 0; i < works.size(); ++i) {
       const auto& footage = works.footage(i);

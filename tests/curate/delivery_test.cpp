@@ -3,6 +3,7 @@
 #include <map>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "curate/config.h"
 #include "curate/config.pb.h"
@@ -82,6 +83,64 @@ TEST(Delivery, DigestIsOfTheBytesDelivered) {
   EXPECT_EQ(to_hex(opened.digest),  // FIPS 180-4, example B.1
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(opened.size_bytes, 3U);
+}
+
+TEST(Delivery, TheCaseOfASidecarsNameDoesNotCount) {
+  const testing::TemporaryFolder folder;
+  for (const char* name : {"reel.mp4", "A.MOV", "a.TXT", "rights.LICENCE", "RSL.xml", "reel.XMP"}) {
+    write_file(folder.path() / name, "x");
+  }
+  write_file(folder.path() / "REEL.CLEARANCES", "clip { minors: true }");
+  write_file(folder.path() / "a.Clearances", "clip { music: UNKNOWN }");
+  std::string said;
+  for (const DeliveredFile& file : list_delivery(folder.path())) {
+    EXPECT_EQ(file.problem, "") << file.path;
+    for (const auto& finding : findings_of(read_clearances(file), 0, 1'000'000)) {
+      said += file.path + ": " + finding.reason + " of " + finding.origin + "; ";
+    }
+  }
+  EXPECT_EQ(said, "A.MOV: music of a.Clearances; reel.mp4: minors of REEL.CLEARANCES; ");
+}
+
+// A name that was mistyped would be a no that nobody hears.
+TEST(Delivery, WhatSpeaksOfAFilmThatIsNotThereIsListedAndRefused) {
+  const testing::TemporaryFolder folder;
+  make_folders(folder.path() / "b");
+  for (const char* name : {"reel.mp4", "reel.mp4.clearances", "reel.xmp", "tdmrep.json", "rsl.xml",
+                           "b/reel.clearances", "real.c2pa", "real.tdmrep.json", "real.RSL.xml",
+                           "reel.mp3.xmp", "real.txt"}) {
+    write_file(folder.path() / name, "x");
+  }
+  std::vector<std::string> orphans;
+  for (const DeliveredFile& file : list_delivery(folder.path())) {
+    if (file.path == "reel.mp4") continue;
+    orphans.push_back(file.path);
+    EXPECT_THROW(open_delivered(file), Error) << file.path;
+  }
+  EXPECT_EQ(orphans, (std::vector<std::string>{"b/reel.clearances", "real.RSL.xml", "real.c2pa",
+                                               "real.tdmrep.json", "reel.mp3.xmp"}));
+}
+
+TEST(Delivery, AFolderThatCannotBeReadCostsALine) {
+  const testing::TemporaryFolder folder;
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+  make_folders(folder.path() / "locked");
+  write_file(folder.path() / "locked/a.mp4", "x");
+  write_file(folder.path() / "b.mp4", "x");
+  std::filesystem::permissions(folder.path() / "locked", std::filesystem::perms(0));
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  std::map<std::string, std::string> files;
+  for (const DeliveredFile& file : list_delivery(folder.path())) files[file.path] = file.problem;
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  std::filesystem::permissions(folder.path() / "locked", std::filesystem::perms(0755));
+  EXPECT_EQ(files,
+            (std::map<std::string, std::string>{
+                {"b.mp4", ""}, {"locked", "this folder cannot be read: Permission denied"}}));
 }
 
 TEST(Delivery, ClearancesAreThoseOfEverySidecar) {

@@ -212,6 +212,19 @@ TEST(TdmRep, SpeaksForTheLocationsThatItNames) {
       {R"([{"location": "/"}])", "/a.mp4", {"tdm-reservation unclear"}},
       {R"([{"location": "/", "tdm-reservation": true}])", "/a", {"tdm-reservation unclear"}},
       {R"([1])", "/a", {"tdm-reservation unclear"}},
+      // Which of the two counts? Parsers differ.
+      {R"([{"location": "/a", "tdm-reservation": 1, "tdm-reservation": 0}])",
+       "/a",
+       {"tdm-reservation unclear"}},
+      {R"([{"location": "/a", "location": "/b", "tdm-reservation": 1}])",
+       "/a",
+       {"tdm-reservation unclear"}},
+      {R"([{"location": "/a", "tdm-reservation": 0, "x": {"y": 1, "y": 1}}])",
+       "/a",
+       {"tdm-reservation unclear"}},
+      {R"([{"location": "/a", "tdm-reservation": 0}, {"location": "/b", "tdm-reservation": 1}])",
+       "/a",
+       {"tdm-reservation allowed"}},
       {"", "/a", {"tdm-reservation unclear"}},
       {"\"x\"", "/a", {"tdm-reservation unclear"}},
   };
@@ -254,6 +267,7 @@ TEST(Rsl, PermitsTrainingOnlyWithoutConditions) {
       {rsl(R"(<prohibits type="usage">all</prohibits>)", "https://a.example/films/*"), {"rsl no"}},
       {R"(<r:rsl xmlns:r="https://rslstandard.org/rsl"><r:content url="/"/></r:rsl>)",
        {"rsl unclear"}},
+      {rsl(R"(<permits type="usage" type="user">ai-train</permits>)"), {"rsl unclear"}},
       {"<rsl/>", {"rsl unclear"}},
       {"<html/>", {"rsl unclear"}},
       {"<rsl><content", {"rsl unclear"}},
@@ -422,6 +436,64 @@ TEST_F(MarkFiles, SidecarsOfTheFileAndOfEveryFolderAboveIt) {
   }
   sidecar("d.mkv.rsl.xml", std::string(2 << 20, ' '));
   EXPECT_THAT(said(marks_of("d.mkv", media)), ElementsAre("rsl unclear"));
+}
+
+TEST_F(MarkFiles, XmpBesideAFileIsReadAsInIt) {
+  const std::string media = testing::make_media({});
+  const auto no = packet("<plus:DataMining>DMI-PROHIBITED</plus:DataMining>");
+  const auto yes = packet("<plus:DataMining>DMI-ALLOWED</plus:DataMining>");
+  const auto remote = packet("<dcterms:provenance>https://a.example/m</dcterms:provenance>");
+  for (const char* name : {"a.xmp", "a.mkv.xmp", "A.XMP"}) {
+    sidecar(name, "<?xpacket?><x:xmpmeta xmlns:x='adobe:ns:meta/'>" + no + "</x:xmpmeta>");
+    const auto marks = marks_of("a.mkv", media);
+    ASSERT_THAT(said(marks), ElementsAre("plus.data-mining no")) << name;
+    EXPECT_EQ(marks[0].place, "XMP plus:DataMining in " + std::string(name));
+    std::filesystem::remove(folder_.path() / name);
+  }
+  const std::vector<std::pair<std::string, std::vector<std::string>>> cases = {
+      {yes, {"plus.data-mining allowed"}},
+      {yes + no, {"plus.data-mining allowed", "plus.data-mining no"}},
+      {remote, {"c2pa unclear"}},
+      {no.substr(0, no.size() - 20), {"xmp unclear"}},
+      {"", {"xmp unclear"}},
+      {"{\"rdf\": \"" + std::string(kRdf) + "\"}", {"xmp unclear"}}};
+  for (const auto& [text, says] : cases) {
+    sidecar("a.xmp", text);
+    EXPECT_EQ(said(marks_of("a.mkv", media)), says) << text;
+  }
+}
+
+// As licensors' systems write it; left aside it would hide a no.
+TEST_F(MarkFiles, TheCaseOfASidecarsNameDoesNotCount) {
+  const std::string media = testing::make_media({});
+  const std::string tdmrep = R"({"tdm-reservation": 1})", rsl = "<rsl/>";
+  const std::vector<std::tuple<std::string, std::string, std::string>> cases = {
+      {"A.TDMREP.JSON", tdmrep, "tdm-reservation no"},
+      {"a.mkv.TdmRep.json", tdmrep, "tdm-reservation no"},
+      {"TDMREP.JSON", tdmrep, "tdm-reservation no"},
+      {".Well-Known/TDMRep.json", tdmrep, "tdm-reservation no"},
+      {"a.RSL.xml", rsl, "rsl unclear"},
+      {"RSL.XML", rsl, "rsl unclear"},
+      {"License.xml", rsl, "rsl unclear"},
+      {"a.C2PA", "x", "c2pa unclear"}};
+  for (const auto& [name, text, says] : cases) {
+    sidecar(name, text);
+    EXPECT_THAT(said(marks_of("a.mkv", media)), ElementsAre(says)) << name;
+    std::filesystem::remove(folder_.path() / name);
+  }
+}
+
+// Of a file that no licence covers nothing is parsed; what lies beside it is heard.
+TEST_F(MarkFiles, OfAFileThatStaysOutWhatLiesBesideItIsRead) {
+  write_file(folder_.path() / "a.mkv",
+             packet("<plus:DataMining>DMI-PROHIBITED</plus:DataMining>") + kStoreBox);
+  sidecar("a.tdmrep.json", R"({"tdm-reservation": 1})");
+  sidecar("a.c2pa", "x");
+  const DeliveredFile file{"a.mkv", folder_.path() / "a.mkv"};
+  const Fd fd = open_read(file.file);
+  EXPECT_THAT(said(read_marks(file, folder_.path(), fd, Limits(), {.program = CLEARED_CURATE_MEDIA},
+                              {}, LookFor::beside_alone)),
+              ElementsAre("tdm-reservation no"));
 }
 
 // Whatever it leads to, nobody delivered it; left aside it would hide a no.
