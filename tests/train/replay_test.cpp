@@ -266,11 +266,9 @@ TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
       {"metadata: seed", 6, three,
        [&](Forgery& g) { replaced(g.weights, "\"seed\":\"7\"", "\"seed\":\"9\""); },
        "step 6 disagrees: metadata of the weights of step-000006: the run says seed=9"},
-      {"metadata: foreign weights", 6, three,
-       [&](Forgery& g) {
-         replaced(g.weights, "\"foreign_weights\":\"none\"", "\"foreign_weights\":\"mine\"");
-       },
-       "step 6 disagrees: metadata of the weights of step-000006: the run says foreign_weights"},
+      {"metadata: threads", 6, three,
+       [&](Forgery& g) { replaced(g.weights, "\"threads\":\"1\"", "\"threads\":\"9\""); },
+       "step 6 disagrees: metadata of the weights of step-000006: the run says threads=9"},
       {"statement: run", 6, three, stated([](State& s) { s.set_run("other"); }),
        "step 6 disagrees: statement of step-000006"},
       {"statement: step", 6, three, stated([](State& s) { s.set_step(7000); }), "\"step\":7000"},
@@ -296,6 +294,15 @@ TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
   const Ended resumed = train(resume);
   EXPECT_EQ(resumed.code, 65) << resumed.output;
   EXPECT_THAT(resumed.output, HasSubstr("says \"seed\":99"));
+  // No program takes weights that speak of other foreign weights than the state.
+  fs::remove_all(run);
+  fs::copy(kept, run, fs::copy_options::recursive);
+  forge(f, run, 6, [&](Forgery& g) {
+    replaced(g.weights, "\"foreign_weights\":\"none\"", "\"foreign_weights\":\"mine\"");
+  });
+  const Ended foreign = replay(f, "a", three);
+  EXPECT_EQ(foreign.code, 65) << foreign.output;
+  EXPECT_THAT(foreign.output, HasSubstr("says foreign weights none"));
   // What the forger writes is found out for its lies alone.
   fs::remove_all(run);
   fs::copy(kept, run, fs::copy_options::recursive);
