@@ -529,23 +529,22 @@ void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
 }
 
 // What a permit has counted of one run is no gift to another: whoever begins under it goes on from
-// a checkpoint of that run, or of one that did.
+// a checkpoint of that run, or of one that did. Bundles come in any order, so one that is not on
+// record yet is let be; nothing of it is released before it is (judge_line_of in rights.cpp).
 void Admission::check_goes_on(uint64_t seq, const CheckpointRecord& checkpoint) const {
-  Statement select(db_,
-                   "SELECT p.note, p.seq FROM run r JOIN permit p ON p.seq = r.permit "
-                   "WHERE r.name = ? AND r.seq < ?");
-  if (!select.with(checkpoint.run(), seq).next()) return;
-  const Permit p = parse_noted<PermitText>(parse_note(select.text(0)), "permit").permit();
-  if (!p.has_counted()) return;
-  Statement parent(db_,
-                   "SELECT 1 FROM checkpoint k JOIN run r ON r.seq = k.run "
-                   "WHERE k.digest = ? AND k.seq < ? AND (r.name = ? OR r.permit = ?)");
-  if (parent
-          .with(to_hex(as_bytes(checkpoint.parent())), seq, p.counted().run(),
-                select.unsigned_integer(1))
-          .next()) {
-    return;
-  }
+  Statement begun(db_,
+                  "SELECT p.seq, p.note FROM run r JOIN permit p ON p.seq = r.permit "
+                  "WHERE r.name = ? AND r.seq < ?");
+  if (!begun.with(checkpoint.run(), seq).next()) return;
+  const Permit p = parse_noted<PermitText>(parse_note(begun.text(1)), "permit").permit();
+  if (!p.has_counted() || p.counted().run() == checkpoint.run()) return;
+  Statement parent(
+      db_,
+      "SELECT r.name = ? OR r.permit = ? FROM checkpoint k JOIN run r ON r.seq = k.run "
+      "WHERE k.digest = ? AND k.seq < ?");
+  parent.with(p.counted().run(), begun.unsigned_integer(0), to_hex(as_bytes(checkpoint.parent())),
+              seq);
+  if (!checkpoint.parent().empty() && (!parent.next() || parent.integer(0) != 0)) return;
   reject("checkpoint", "the permit of run " + checkpoint.run() + " is for run " +
                            p.counted().run() + " going on, and this does not go on from it");
 }

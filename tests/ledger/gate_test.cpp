@@ -395,8 +395,9 @@ void wait_for_the_tick() {
 }
 
 TEST_F(GateTest, ANoticeWrittenOverAnotherOneIsSeen) {
+  const GateOptions options = world.node();
   notice("n.revocation", "licence", "LIC-2", world.licensor);
-  Gate gate(world.node());
+  Gate gate(options);
   wait_for_the_tick();
   ASSERT_TRUE(gate.holds().cleared);
   const std::string other =

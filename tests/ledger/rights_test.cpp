@@ -458,6 +458,8 @@ TEST(Permit, ThatCountsARunIsForThatRunGoingOn) {
                 world.span(other, 5, {{0, {{1, 1}}}});
               }),
               HasSubstr("is for run run-1-aaa going on"));
+  other.parent = to_hex(sha256("not on record yet"));
+  world.span(other, 5, {{0, {{1, 1}}}});
   RunOf fork = world.begin_run("run-1-ccc", run.checkpoints[0]);
   world.span(fork, 15, {{0, {{1, 11}}}});
   world.span(fork, 20, {{0, {{1, 16}}}});
@@ -579,6 +581,7 @@ TEST(Permit, PassesAreThoseOfTheClip) {
 TEST(Checkpoint, IsOfTheModelLineOfItsRun) {
   RunWorld world({{"LIC-1", 2}}, [](size_t, LicenceText& terms) {
     terms.mutable_allows()->add_model("cleared-lite");
+    terms.mutable_allows()->add_use(GENERATE_INTERNAL);
   });
   RunOf run = world.begin_run("run-1-aaa");
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
