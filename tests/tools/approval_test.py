@@ -4,6 +4,7 @@
     approval_test.py LEDGER CONFIG      configs/nano.textproto
 """
 import hashlib
+import json
 import pathlib
 import re
 import subprocess
@@ -202,6 +203,9 @@ class TwoApprovers(unittest.TestCase):
         said = self.ledger("approved", "clip.proof", "--trust", trust, "--need", 2, says=f"approved: clip {clips[3]}")
         self.assertIn("by ann, bob", said)
         self.assertIn(root, said)
+        told = json.loads(self.ledger("approved", "clip.proof", "--trust", trust, "--need", 2, "--json"))
+        self.assertEqual((told["approved"], told["clip"], told["signers"]), (True, clips[3], ["ann", "bob"]))
+        self.assertFalse(json.loads(self.ledger("approved", "clip.proof", "--trust", trust, "--need", 3, "--json", code=1))["approved"])
         self.ledger("approved", "clip.proof", "--trust", trust, "--need", 3, code=1, says="NOT APPROVED")
         self.ledger("approved", "clip.proof", "--trust", self.trust("ann"), code=1, says="NOT APPROVED")
         text = proof.read_text(encoding="utf-8")
