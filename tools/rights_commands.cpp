@@ -358,7 +358,7 @@ bool is_subject(const std::string& subject, const std::string& what) {
 
 // The newest first.
 std::vector<FoundRefusal> refusals_of(const Store& store, const std::string& given) {
-  // Subjects are recorded as they are printed: a control character is a ? there.
+  // The ledger's own subjects are recorded as they are printed: a control character is a ? there.
   const std::string what = printable(given.starts_with("sha256:") ? given.substr(7) : given);
   Statement select(store.db(),
                    "SELECT seq, at, act, subject, rule, fact FROM refused "
