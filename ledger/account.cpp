@@ -208,10 +208,9 @@ class Books {
   void require_shared_revenue() const {
     for (const auto& [currency, micros] : request_.revenue) {
       const auto shares = [&](const Version& v) {
-        return !v.readable ||
-               std::any_of(v.terms.pay().begin(), v.terms.pay().end(), [&](const Pay& pay) {
-                 return pay.basis() == Pay::REVENUE_SHARE && pay.currency() == currency;
-               });
+        return std::any_of(v.terms.pay().begin(), v.terms.pay().end(), [&](const Pay& pay) {
+          return pay.basis() == Pay::REVENUE_SHARE && pay.currency() == currency;
+        });
       };
       if (std::any_of(lines_.begin(), lines_.end(), [&](const LicenceLine& line) {
             return std::any_of(line.versions.begin(), line.versions.end(), shares);

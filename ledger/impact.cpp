@@ -5,6 +5,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/base/parallel.h"
 #include "ledger/coverage.h"
@@ -52,12 +53,12 @@ void add_clips_of_sources(const Store& store, Asked& asked) {
 }
 
 // Every version of the licence: what one of them covered was used under it.
-bool ask_licence(const Store& store, const std::string& what, Asked& asked) {
-  const std::string id = what.substr(0, what.rfind('@'));
+bool ask_licence(const Store& store, uint64_t seq, Asked& asked) {
+  Statement licence(store.db(), "SELECT id FROM licence WHERE seq = ?");
+  if (!licence.with(seq).next()) return false;
+  const std::string id = licence.text(0);
   Statement versions(store.db(), "SELECT seq FROM licence WHERE id = ? ORDER BY seq");
-  versions.with(id);
-  asked.about = numbers(versions);
-  if (asked.about.empty()) return false;
+  asked.about = numbers(versions.with(id));
   asked.what = "licence " + id;
   asked.sources = sources_under(store, id);
   add_clips_of_sources(store, asked);
@@ -96,14 +97,11 @@ bool ask_shard(const Store& store, uint64_t seq, Asked& asked) {
 
 Asked ask(const Store& store, const std::string& what) {
   Asked asked;
-  if (ask_licence(store, what, asked)) return asked;
-  const uint64_t seq = find_record(store, what);
+  const uint64_t seq = find_record(store, what, {"licence", "source", "clip", "shard"});
   asked.about = {seq};
-  if (ask_source(store, seq, asked) || ask_clip(store, seq, asked) ||
-      ask_shard(store, seq, asked)) {
-    return asked;
-  }
-  throw Error(Errc::usage, "impact: record ", seq, " is no licence, source, clip or shard");
+  CLEARED_CHECK(ask_licence(store, seq, asked) || ask_source(store, seq, asked) ||
+                ask_clip(store, seq, asked) || ask_shard(store, seq, asked));
+  return asked;
 }
 
 // What runs recorded, all of it: some ten thousand receipts.

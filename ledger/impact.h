@@ -69,8 +69,8 @@ struct Impact {
   Price price;  // of all runs together
 };
 
-// `what`: id of a licence (with or without version), or whatever names a source, clip or shard.
-// Error{not_found}; Error{usage} for a record of another kind.
+// `what`: id of a licence (with or without version), or whatever names a source, clip or shard, as
+// find_record() (ledger/query.h) takes it, with the same errors.
 Impact impact_of(const Store& store, const std::string& what);
 // Of all that a licence would cover, whether it is on record or not.
 Impact impact_of(const Store& store, const LicenceText& terms);

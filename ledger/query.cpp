@@ -93,6 +93,85 @@ std::string cleared_now(const Store& store) {
   return "SELECT * FROM cleared WHERE shard IN (" + standing + ")";
 }
 
+// What people call records of a kind.
+struct Place {
+  std::string_view kind, column;
+  bool digest;  // a prefix will do
+};
+constexpr Place kPlaces[] = {
+    {"clip", "id", true},           {"source", "digest", true}, {"source", "path", false},
+    {"shard", "root", true},        {"shard", "name", false},   {"sample", "digest", true},
+    {"sample", "key", false},       {"licence", "ref", false},  {"licence", "id", false},
+    {"permit", "digest", true},     {"run", "name", false},     {"receipt", "digest", true},
+    {"checkpoint", "digest", true}, {"key", "name", false},
+};
+
+std::vector<std::string_view> all_kinds() {
+  std::vector<std::string_view> out;
+  for (const Place& place : kPlaces) {
+    if (out.empty() || out.back() != place.kind) out.push_back(place.kind);
+  }
+  return out;
+}
+
+bool is_in_map(std::string_view kind) {  // by its digest alone
+  return kind == "clip" || kind == "source" || kind == "shard" || kind == "sample" ||
+         kind == "permit";
+}
+
+std::string or_list(const std::vector<std::string_view>& words) {
+  std::string out;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
+    out += words[i];
+  }
+  return out;
+}
+
+std::optional<uint64_t> record_number(const Store& store, const std::string& what) {
+  if (what.empty() || what.size() >= 19 ||
+      what.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  const uint64_t seq = std::stoull(what);
+  return seq < store.size() ? std::optional(seq) : std::nullopt;
+}
+
+bool is_of_kinds(const Store& store, uint64_t seq, const std::vector<std::string_view>& kinds) {
+  return std::any_of(kinds.begin(), kinds.end(), [&](std::string_view kind) {
+    Statement row(store.db(), "SELECT 1 FROM \"" + std::string(kind) + "\" WHERE seq = ?");
+    return row.with(seq).next();
+  });
+}
+
+struct Candidate {
+  std::string_view kind;
+  uint64_t seq = 0;
+};
+
+// The newest record of this kind with this name, or with a digest that begins so.
+std::optional<uint64_t> newest_named(const Store& store, std::string_view kind,
+                                     const std::string& what) {
+  constexpr size_t kLeastPrefix = 8;
+  const bool is_hex = what.size() >= kLeastPrefix &&
+                      what.find_first_not_of("0123456789abcdef") == std::string::npos;
+  for (const Place& place : kPlaces) {
+    if (place.kind != kind || (place.digest && !is_hex)) continue;
+    Statement select(store.db(), "SELECT seq FROM \"" + std::string(kind) + "\" WHERE \"" +
+                                     std::string(place.column) + "\"" +
+                                     (place.digest ? " GLOB ?" : " = ?") +
+                                     " ORDER BY seq DESC LIMIT 2");
+    select.with(place.digest ? what + "*" : what);
+    if (!select.next()) continue;
+    const uint64_t seq = select.unsigned_integer(0);
+    if (place.digest && what.size() < 64 && select.next()) {
+      throw Error(Errc::usage, "\"", what, "\" fits several records; give more digits");
+    }
+    return seq;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void keep_pages(const Database& db) {
@@ -177,52 +256,48 @@ Table query_sql(const fs::path& ledger, const std::string& sql, const QueryOptio
   }
 }
 
-uint64_t find_record(const Store& store, const std::string& what) {
-  struct Place {
-    std::string_view table, column;
-    bool digest;  // a prefix will do
-  };
-  constexpr Place kPlaces[] = {
-      {"clip", "id", true},           {"source", "digest", true}, {"source", "path", false},
-      {"shard", "root", true},        {"shard", "name", false},   {"sample", "digest", true},
-      {"sample", "key", false},       {"licence", "ref", false},  {"licence", "id", false},
-      {"permit", "digest", true},     {"run", "name", false},     {"receipt", "digest", true},
-      {"checkpoint", "digest", true}, {"key", "name", false},
-  };
-  constexpr size_t kLeastPrefix = 8;
-  const bool is_number = !what.empty() && what.size() < 19 &&
-                         what.find_first_not_of("0123456789") == std::string::npos;
-  if (is_number) {
-    const uint64_t seq = std::stoull(what);
-    if (seq < store.size()) return seq;
+uint64_t find_record(const Store& store, const std::string& what,
+                     std::initializer_list<std::string_view> kinds) {
+  const std::vector<std::string_view> asked = kinds.size() > 0 ? kinds : all_kinds();
+  const size_t colon = what.find(':');
+  const std::string before = what.substr(0, colon == std::string::npos ? 0 : colon);
+  const std::string after = what.substr(before.empty() ? 0 : colon + 1);
+  const auto number = record_number(store, before == "record" ? after : what);
+  // Where any kind will do, a number is a record's; else it may be the name of a licence, too.
+  if (number && (kinds.size() == 0 || before == "record")) {
+    if (kinds.size() == 0 || is_of_kinds(store, *number, asked)) return *number;
+    throw Error(Errc::not_found, store.path().string(), ": record ", *number, " is no ",
+                or_list(asked));
   }
-  const bool is_hex = what.size() >= kLeastPrefix &&
-                      what.find_first_not_of("0123456789abcdef") == std::string::npos;
-  std::vector<uint64_t> found;
-  // A whole digest is looked up in the map; a part of one, or a name, in the tables.
-  if (const auto digest = parse_digest(what)) {
-    for (const char* kind : {"clip", "source", "shard", "sample", "permit"}) {
+  std::vector<Candidate> found;
+  if (number && is_of_kinds(store, *number, asked)) found.push_back({"record", *number});
+  const bool says_kind = std::find(asked.begin(), asked.end(), before) != asked.end();
+  for (const std::string_view kind : says_kind ? std::vector<std::string_view>{before} : asked) {
+    const std::string& name = says_kind ? after : what;
+    // A whole digest is looked up in the map; a part of one, or a name, in the tables.
+    if (const auto digest = parse_digest(name); digest && is_in_map(kind)) {
       const auto records = store.find(subject_key_of(kind, digest->text()));
       if (!records.empty()) return records.back();
     }
+    if (const auto seq = newest_named(store, kind, name)) found.push_back({kind, *seq});
   }
-  for (const Place& place : kPlaces) {
-    const bool prefix = place.digest && is_hex;
-    const std::string match = prefix ? " GLOB ?" : " = ?";
-    Statement select(store.db(), "SELECT seq FROM \"" + std::string(place.table) + "\" WHERE \"" +
-                                     std::string(place.column) + "\"" + match +
-                                     " ORDER BY seq DESC LIMIT 2");
-    select.with(prefix ? what + "*" : what);
-    while (select.next()) found.push_back(select.unsigned_integer(0));
-    if (!found.empty()) break;
+  if (found.empty() && number) {
+    throw Error(Errc::not_found, store.path().string(), ": record ", *number, " is no ",
+                or_list(asked));
   }
   if (found.empty()) {
-    throw Error(Errc::not_found, store.path().string(), ": has no record of \"", what, "\"");
+    throw Error(Errc::not_found, store.path().string(), ": has no ",
+                kinds.size() > 0 ? or_list(asked) : "record of", " \"", what, "\"");
   }
-  if (found.size() > 1 && is_hex && what.size() < 64) {
-    throw Error(Errc::usage, "\"", what, "\" fits several records; give more digits");
+  if (found.size() > 1) {
+    std::string ways;
+    for (const auto& [kind, seq] : found) {
+      ways += (ways.empty() ? "" : " or ") + std::string(kind) + ":" + what + " (record " +
+              std::to_string(seq) + ")";
+    }
+    throw Error(Errc::usage, "\"", what, "\" names several records; say ", ways);
   }
-  return found.front();
+  return found.front().seq;
 }
 
 }  // namespace cleared::ledger

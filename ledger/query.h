@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ledger/store.h"
@@ -49,7 +51,10 @@ Table read_table(const Database& db, const std::string& sql, const QueryOptions&
 void keep_pages(const Database& db);
 
 // The record that `what` names: its number, or an id, digest (from 8 hex digits on), path, key or
-// name in one of the tables. Error{not_found}; Error{usage} when several records fit.
-uint64_t find_record(const Store& store, const std::string& what);
+// name in the tables of these kinds; of none, in all of them. Whoever delivers a file names it, so
+// a name that fits records of several kinds stands for none: "source:NAME", "shard:NAME" and the
+// like say which, and "record:17" is a number. Error{not_found}; Error{usage} when several fit.
+uint64_t find_record(const Store& store, const std::string& what,
+                     std::initializer_list<std::string_view> kinds = {});
 
 }  // namespace cleared::ledger

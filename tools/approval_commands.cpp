@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "ledger/approval_proof.h"
 #include "ledger/authority.h"
@@ -22,6 +23,7 @@
 #include "ledger/trust.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
+#include "tools/output.h"
 
 namespace cleared::tools {
 namespace fs = std::filesystem;
@@ -31,6 +33,7 @@ namespace {
 struct PolicyOptions {
   std::string ledger, key, out;
   std::vector<std::string> rules;
+  bool json = false;
 };
 
 constexpr Policy::Act kActs[] = {Policy::APPROVE,   Policy::PERMIT,     Policy::REVOKE,
@@ -78,6 +81,19 @@ void print_rules(const Policy* policy) {
 int show_policy(const PolicyOptions& o) {
   const Store store(o.ledger, Access::read);
   const Policy* policy = store.authority().policy_at(store.size());
+  if (o.json) {
+    Json out = {{"policies", to_json(read_table(store.db(),
+                                                "SELECT version, at, signers, seq AS record "
+                                                "FROM policy ORDER BY seq"))},
+                {"rules", Json::array()}};
+    for (int i = 0; policy != nullptr && i < policy->rule_size(); ++i) {
+      const Policy::Rule& rule = policy->rule(i);
+      out["rules"].push_back(
+          {{"act", act_word(rule.act())}, {"role", rule.role()}, {"need", rule.need()}});
+    }
+    print_json(out);
+    return exit_ok;
+  }
   Statement select(store.db(), "SELECT version, at, signers, seq FROM policy ORDER BY seq");
   while (select.next()) {
     std::printf("policy %s, of %s, signed by %s: record %s\n", select.text(0).c_str(),
@@ -120,11 +136,15 @@ Trust trust_for_approval(const std::string& path, uint32_t need) {
   return trust;
 }
 
-int approved(const std::string& path, const std::string& trust_path, uint32_t need) {
+int approved(const std::string& path, const std::string& trust_path, uint32_t need, bool json) {
   constexpr uint64_t kMaxProofBytes = 4 << 20;
   const Trust trust = trust_for_approval(trust_path, need);
   const std::string text = read_file(path, kMaxProofBytes);
   const auto no = [&](std::string_view why) {
+    if (json) {
+      print_json(Json{{"approved", false}, {"why", why}});
+      return exit_no;
+    }
     std::printf("NOT APPROVED: %s: %s\n", printable(path).c_str(), printable(why).c_str());
     return exit_no;
   };
@@ -137,6 +157,18 @@ int approved(const std::string& path, const std::string& trust_path, uint32_t ne
   }
   const ApprovalAnswer answer = check_approval_proof(proof, trust);
   if (!answer.problem.empty()) return no(answer.problem);
+  if (json) {
+    print_json(Json{{"approved", true},
+                    {"clip", to_hex(proof.sample.clip)},
+                    {"sample", proof.sample.key},
+                    {"digest", to_hex(proof.sample.digest)},
+                    {"shard", to_hex(proof.shard)},
+                    {"use", Use_Name(answer.approval.use())},
+                    {"at", answer.approval.at()},
+                    {"signers", answer.signers},
+                    {"policy", answer.policy_version}});
+    return exit_ok;
+  }
   std::printf("approved: clip %s\n", to_hex(proof.sample.clip).c_str());
   std::printf("  sample %s, digest %s, number %llu of %llu of shard %s\n",
               printable(proof.sample.key).c_str(), to_hex(proof.sample.digest).c_str(),
@@ -270,7 +302,8 @@ int ledger_key_retire(const LedgerOptions& o) {
 
 int prove_approved(const std::string& ledger, const std::string& what, const std::string& out) {
   const Store store(ledger, Access::read);
-  const std::string text = format_approval_proof(prove_approval(store, find_record(store, what)));
+  const uint64_t seq = find_record(store, what, {"clip", "sample"});
+  const std::string text = format_approval_proof(prove_approval(store, seq));
   write_file(out, text);
   std::printf("%s: proof that %s was approved, %zu bytes; ledger approved checks it\n", out.c_str(),
               what.c_str(), text.size());
@@ -285,6 +318,7 @@ void add_approval_commands(CLI::App& app, std::function<int()>& run) {
                    "ACT:ROLE:COUNT, once a rule: approve:approver:2, enrol-key:approver:2, ...");
   show->add_option("--key", policy->key, "an approver's private key, to sign the new policy with");
   show->add_option("--out", policy->out, "the new policy, NAME.policy, for others to sign");
+  show->add_flag("--json", policy->json, "print JSON, of what is in force");
   show->callback([policy, &run] {
     run = [policy] {
       const bool writes = !policy->rules.empty() || !policy->key.empty() || !policy->out.empty();
@@ -295,6 +329,7 @@ void add_approval_commands(CLI::App& app, std::function<int()>& run) {
   struct Approved {
     std::string file, trust;
     uint32_t need = 0;
+    bool json = false;
   };
   auto a = std::make_shared<Approved>();
   CLI::App* check = app.add_subcommand("approved", "check a proof of approval, without the ledger");
@@ -304,7 +339,9 @@ void add_approval_commands(CLI::App& app, std::function<int()>& run) {
       ->required();
   check->add_option("--need", a->need, "how many different approvers must have signed")
       ->check(CLI::PositiveNumber);
-  check->callback([a, &run] { run = [a] { return approved(a->file, a->trust, a->need); }; });
+  check->add_flag("--json", a->json, "print JSON");
+  check->callback(
+      [a, &run] { run = [a] { return approved(a->file, a->trust, a->need, a->json); }; });
 }
 
 }  // namespace cleared::tools

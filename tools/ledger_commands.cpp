@@ -200,7 +200,8 @@ std::string readable(const Fact& fact) {
   return text;
 }
 
-// One line of it.
+}  // namespace
+
 std::string summary(const Fact& fact) {
   std::string text = readable(fact);
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -208,6 +209,8 @@ std::string summary(const Fact& fact) {
   if (brace != std::string::npos) text = text.substr(brace + 2);
   return text.size() <= 100 ? text : std::string(first_bytes(text, 100)) + "...";
 }
+
+namespace {
 
 // Empty: every kind.
 void check_kind(const std::string& kind) {
@@ -218,18 +221,25 @@ void check_kind(const std::string& kind) {
   throw Error(Errc::usage, "log: there is no kind \"", kind, "\"; the kinds are:", names);
 }
 
-// Root of the shard that a root, a prefix of one, or a name stands for.
-std::string shard_root_of(const Store& store, const std::string& what) {
+// Root of the shard that is this record; empty for another kind.
+std::string shard_root(const Store& store, uint64_t seq) {
   Statement select(store.db(), "SELECT root FROM shard WHERE seq = ?");
-  if (!select.with(find_record(store, what)).next()) {
-    throw Error(Errc::usage, "\"", what, "\" is no shard");
-  }
-  return select.text(0);
+  return select.with(seq).next() ? select.text(0) : "";
 }
 
-bool has_licence(const Store& store, const std::string& id) {
-  Statement select(store.db(), "SELECT 1 FROM licence WHERE id = ?");
-  return select.with(id).next();
+// The licence by its id, for every version of it, or the shard.
+void name_revoked(const Store& store, const std::string& what, Revocation& out) {
+  const uint64_t seq = find_record(store, what, {"licence", "shard"});
+  if (const std::string root = shard_root(store, seq); !root.empty()) {
+    out.set_shard("sha256:" + root);
+    return;
+  }
+  Statement licence(store.db(), "SELECT id, ref FROM licence WHERE seq = ?");
+  CLEARED_CHECK(licence.with(seq).next());
+  out.set_licence(licence.text(0));
+  if (what.ends_with(licence.text(0))) return;
+  throw Error(Errc::usage, "revoke ", what, ": a revocation is of every version of a licence: say ",
+              out.licence());
 }
 
 Use use_to_approve(const LedgerOptions& o) {
@@ -244,7 +254,8 @@ std::vector<std::string> shards_to_approve(const Store& store, const LedgerOptio
     throw Error(Errc::usage, "approve: name shards, or give --all");
   }
   if (!o.all) {
-    for (const std::string& what : o.files) roots.push_back(shard_root_of(store, what));
+    for (const std::string& what : o.files)
+      roots.push_back(shard_root(store, find_record(store, what, {"shard"})));
     return roots;
   }
   Statement select(
@@ -362,6 +373,17 @@ bool is_of(const Store& store, const Error& error) {
   return std::string_view(error.what()).starts_with(store.path().string());
 }
 
+// What is wrong and where, without the words that were there: a log is for ever and may be public,
+// and terms are neither. `why` begins with the file's path.
+std::string without_terms(const std::string& why, const std::string& path) {
+  const size_t from = why.starts_with(path) ? path.size() : 0;
+  const size_t words =
+      std::min({why.find('"', from), why.find(", got", from), why.find('(', from)});
+  if (words == std::string::npos) return why;
+  return why.substr(0, why.find_last_not_of(" ,:\"(", words) + 1) +
+         "; the words that are there are not recorded";
+}
+
 // A licence that was handed in and is none: that somebody tried is on record, whatever it said.
 void record_bad_licence(Store& store, const std::string& path, const Error& error) {
   const bool is_bad = error.code() == Errc::corrupt || error.code() == Errc::permission;
@@ -370,7 +392,8 @@ void record_bad_licence(Store& store, const std::string& path, const Error& erro
   fact.mutable_refusal()->set_act("append");
   fact.mutable_refusal()->set_subject(printable(path) + " " + digest_name(sha256(read_file(path))));
   fact.mutable_refusal()->set_rule("licence_invalid");
-  fact.mutable_refusal()->set_fact(std::string(first_bytes(printable(error.what()), 1000)));
+  fact.mutable_refusal()->set_fact(
+      std::string(first_bytes(without_terms(printable(error.what()), printable(path)), 1000)));
   store.append({fact});
 }
 
@@ -591,11 +614,7 @@ int ledger_revoke(const LedgerOptions& o) {
   Store store(o.ledger, Access::append);
   RevocationText text;
   Revocation& revocation = *text.mutable_revocation();
-  if (has_licence(store, o.name)) {
-    revocation.set_licence(o.name);
-  } else {
-    revocation.set_shard("sha256:" + shard_root_of(store, o.name));
-  }
+  name_revoked(store, o.name, revocation);
   revocation.set_at(format_time(judging_time_us(store)));
   revocation.set_reason(o.comment);
   const std::string note = signed_text(format_textproto(text), key);
@@ -619,7 +638,8 @@ int ledger_revoke(const LedgerOptions& o) {
   sign_if_possible(store, o);
   // The view knows what came in under a licence, the impact also what was there before it.
   const Impact impact =
-      impact_of(store, revocation.has_licence() ? o.name : revocation.shard().substr(7));
+      impact_of(store, revocation.has_licence() ? "licence:" + revocation.licence()
+                                                : revocation.shard().substr(7));
   if (impact.touched_checkpoints > 0) {
     std::printf("%llu of %llu checkpoints know of it: ledger impact says which\n",
                 static_cast<unsigned long long>(impact.touched_checkpoints),

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
@@ -32,6 +33,7 @@
 #include "tools/approval_commands.h"
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
+#include "tools/output.h"
 #include "tools/page.h"
 
 namespace cleared::tools {
@@ -55,26 +57,27 @@ std::vector<VerifierKey> trusted_logs(const std::string& path) {
   return out;
 }
 
-// What a proof says, and the heads it stands on, as a rule one.
+// What a proof says, in words and for scripts, and the heads it stands on, as a rule one.
 struct Proven {
   std::string words;
   std::set<std::string> heads;
+  Json facts;
 };
 
-// "cosigned by beta at 2026-01-02T03:04:05Z" for each witness. NotProven without the quorum.
-std::string require_quorum(const WitnessPolicy& policy, const std::set<std::string>& heads) {
-  std::string out;
-  for (const std::string& head : heads) {
+// Adds "cosigned by beta at 2026-01-02T03:04:05Z" for each witness. NotProven without the quorum.
+void require_quorum(const WitnessPolicy& policy, Proven& proven) {
+  proven.facts["cosigned"] = Json::array();
+  for (const std::string& head : proven.heads) {
     const QuorumAnswer answer = quorum_met(policy, parse_note(head));
     if (!answer.met) {
       throw NotProven("its tree head lacks the quorum of the policy: ", quorum_gap(policy, head));
     }
     for (const auto& cosigned : answer.cosigned) {
-      out += "cosigned by " + cosigned.witness + " at " +
-             format_time(cosigned.unix_seconds * 1'000'000) + "\n";
+      const std::string at = format_time(cosigned.unix_seconds * 1'000'000);
+      proven.words += "cosigned by " + cosigned.witness + " at " + at + "\n";
+      proven.facts["cosigned"].push_back({{"witness", cosigned.witness}, {"at", at}});
     }
   }
-  return out;
 }
 
 // `check` with each of the keys until one does not throw; the answer is no when all do, or when the
@@ -88,8 +91,12 @@ int first_trusted(const ProofOptions& o, const Check& check) {
   for (const VerifierKey& key : keys) {
     try {
       Proven proven = check(key);
-      if (policy) proven.words += require_quorum(*policy, proven.heads);
-      std::fputs(printable_lines(proven.words).c_str(), stdout);
+      if (policy) require_quorum(*policy, proven);
+      if (o.json) {
+        print_json(proven.facts);
+      } else {
+        std::fputs(printable_lines(proven.words).c_str(), stdout);
+      }
       return exit_ok;
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt && error.code() != Errc::unsupported) throw;
@@ -104,6 +111,10 @@ int first_trusted(const ProofOptions& o, const Check& check) {
 // "tree head 7 5e0f..."
 std::string in_words(const TreeHead& head) {
   return "tree head " + std::to_string(head.size) + " " + to_hex(head.root);
+}
+
+Json to_json(const TreeHead& head) {
+  return {{"origin", head.origin}, {"size", head.size}, {"root", to_hex(head.root)}};
 }
 
 struct KnownLicence {
@@ -188,7 +199,15 @@ int disclosed(const ProofOptions& o) {
         " says\n  " + printable(d.field.path) + ": " + printable(d.field.value) + "\nrecord " +
         std::to_string(d.seq) + " of " + printable(d.head.origin) + ", taken " +
         format_time(d.at_us) + "; " + in_words(d.head) + "\n";
-    return Proven{words, {disclosure.proof.head}};
+    const Json facts = {{"licence", d.licence.id() + "@" + std::to_string(d.licence.version())},
+                        {"licensor", d.licence.licensor()},
+                        {"licensee", d.licence.licensee()},
+                        {"field", d.field.path},
+                        {"value", d.field.value},
+                        {"record", d.seq},
+                        {"at", format_time(d.at_us)},
+                        {"head", to_json(d.head)}};
+    return Proven{words, {disclosure.proof.head}, facts};
   });
 }
 
@@ -255,6 +274,7 @@ int prove_subject(const ProofOptions& o) {
   const bool present = !o.present.empty();
   const auto& asked = present ? o.present : o.absent;
   const SubjectName subject = spelled_out({asked.at(0), asked.at(1)});
+  if (!present) require_absence_says(subject);
   const Store store(o.ledger, Access::read);
   const SubjectProof proof = subject_proof(store, subject, head_to_prove_under(store, o.head));
   if (proof.present != present) {
@@ -278,17 +298,22 @@ int prove(const ProofOptions& o) {
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
 
-std::string kind_of(const std::string& bytes) {
+// What a record is and how it begins, so that whoever holds a proof sees what it is of.
+void add_record(Proven& proven, uint64_t seq, const std::string& bytes) {
   Record record;
   Fact fact;
   const bool known = record.ParseFromString(bytes) && fact.ParseFromString(record.fact()) &&
                      fact.kind_case() != Fact::KIND_NOT_SET;
-  return known ? std::string(kind_name(fact)) : "of a kind that this program does not know";
+  const std::string kind =
+      known ? std::string(kind_name(fact)) : "of a kind that this program does not know";
+  const std::string says = known ? printable(summary(fact)) : "";
+  proven.words +=
+      "record " + std::to_string(seq) + ": " + kind + (says.empty() ? "" : " " + says) + "\n";
+  proven.facts["records"].push_back({{"record", seq}, {"kind", kind}, {"says", says}});
 }
 
 // Proofs that carry their records, in a file of their own or on a page of `ledger impact`, all
-// under one head. Each record is named, so that whoever reads a page can see which of its lines
-// they are.
+// under one head. Whoever reads a page can see which of its lines they are.
 int proven_records(const ProofOptions& o, const std::string& text) {
   return first_trusted(o, [&](const VerifierKey& key) {
     const std::vector<TlogProof> proofs = parse_shard_proofs(text);
@@ -298,6 +323,7 @@ int proven_records(const ProofOptions& o, const std::string& text) {
     Proven out;
     out.words = std::to_string(proofs.size()) + " records are in the log " + head.origin + "; " +
                 in_words(head) + "\n";
+    out.facts["head"] = to_json(head);
     for (const TlogProof& proof : proofs) {
       if (!proof.extra || !verify_tlog_proof(proof, as_bytes(*proof.extra), key)) {
         throw NotProven("record ", proof.index, " is not proven");
@@ -306,7 +332,7 @@ int proven_records(const ProofOptions& o, const std::string& text) {
         throw NotProven("record ", proof.index, " is proven under another tree head");
       }
       out.heads.insert(proof.head);
-      out.words += "record " + std::to_string(proof.index) + ": " + kind_of(*proof.extra) + "\n";
+      add_record(out, proof.index, *proof.extra);
     }
     return out;
   });
@@ -322,9 +348,12 @@ int proven_record(const ProofOptions& o, const std::string& text) {
       throw NotProven("it does not show this record under a tree head that ", key.name, " signed");
     }
     const TreeHead head = parse_tree_head(parse_note(proof.head).text);
-    return Proven{"record " + std::to_string(proof.index) + " is in the log " + head.origin + "; " +
-                      in_words(head) + "\n",
-                  {proof.head}};
+    Proven out{"record " + std::to_string(proof.index) + " is in the log " + head.origin + "; " +
+                   in_words(head) + "\n",
+               {proof.head},
+               {{"head", to_json(head)}}};
+    add_record(out, proof.index, record);
+    return out;
   });
 }
 
@@ -335,10 +364,14 @@ int proven_range(const ProofOptions& o, const std::string& text) {
       throw NotProven("it does not show its records under a tree head that ", key.name, " signed");
     }
     const TreeHead head = parse_tree_head(parse_note(proof.head).text);
-    return Proven{"records " + std::to_string(proof.begin) + " to " +
-                      std::to_string(proof.begin + proof.records.size() - 1) + " are in the log " +
-                      head.origin + "; " + in_words(head) + "\n",
-                  {proof.head}};
+    Proven out{"records " + std::to_string(proof.begin) + " to " +
+                   std::to_string(proof.begin + proof.records.size() - 1) + " are in the log " +
+                   head.origin + "; " + in_words(head) + "\n",
+               {proof.head},
+               {{"head", to_json(head)}}};
+    for (size_t i = 0; i < proof.records.size(); ++i)
+      add_record(out, proof.begin + i, proof.records[i]);
+    return out;
   });
 }
 
@@ -346,9 +379,14 @@ int proven_subject(const ProofOptions& o, const std::string& text) {
   return first_trusted(o, [&](const VerifierKey& key) {
     const SubjectProof proof = parse_subject_proof(text);
     const ProvenSubject p = verify_subject_proof(proof, key);
+    Json facts = {{"present", proof.present},   {"kind", proof.subject.kind},
+                  {"id", proof.subject.id},     {"records", p.size},
+                  {"at", format_time(p.at_us)}, {"head", to_json(p.head)}};
+    if (proof.present) facts["record"] = proof.seq;
     return Proven{"at " + std::to_string(p.size) + " records of " + p.head.origin + ", as of " +
                       format_time(p.at_us) + ", " + printable(sentence(proof)) + "\n",
-                  {proof.proof.head}};
+                  {proof.proof.head},
+                  facts};
   });
 }
 
@@ -400,6 +438,20 @@ Loss loss_of(const Store& store, const KnownLicence& licence) {
                 "(SELECT seq FROM shard_licence WHERE licence = ?1)")};
 }
 
+// Each version has a document of its own.
+void print_other_versions(const Store& store, const std::string& ledger,
+                          const KnownLicence& licence) {
+  Statement kept(store.db(),
+                 "SELECT l.ref FROM licence l JOIN document d ON d.digest = l.document_digest "
+                 "WHERE l.id = (SELECT id FROM licence WHERE seq = ?1) AND l.seq <> ?1 "
+                 "ORDER BY l.version");
+  for (kept.with(licence.seq); kept.next();) {
+    const std::string ref = kept.text(0);
+    std::printf("still in this file: the document of %s; ledger erase %s %s\n", ref.c_str(),
+                ledger.c_str(), ref.c_str());
+  }
+}
+
 // Of footage that is still to come only the document could say that it is not under this licence.
 void print_held(const Store& store, const KnownLicence& licence) {
   Statement newest(store.db(),
@@ -449,6 +501,7 @@ int erase(const ProofOptions& o) {
   const Loss loss = loss_of(store, licence);
   if (o.dry_run) {
     print_loss(store, licence, loss, "would be lost");
+    print_other_versions(store, o.ledger, licence);
     return exit_ok;
   }
   const Store::Appended done = store.erase_document(licence.ref, reason, note);
@@ -458,6 +511,7 @@ int erase(const ProofOptions& o) {
     print_loss(store, licence, loss, "lost");
     std::printf("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
   }
+  print_other_versions(store, o.ledger, licence);
   LedgerOptions signing;
   signing.log_key = o.log_key;
   sign_if_possible(store, signing);
@@ -506,9 +560,10 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
   CLI::App* proving =
       command(app, o, "prove", "write a proof of a record, or that there is none", prove);
   proving->add_option("LEDGER", o.ledger, "the ledger file")->required();
-  proving->add_option("WHAT", o.name,
-                      "number, digest, path, key or name of a record: its C2SP tlog-proof goes to "
-                      "OUT, the record to OUT.record");
+  proving->add_option(
+      "WHAT", o.name,
+      "number, digest, path, key or name of a record, or as KIND:NAME where several "
+      "have it: its C2SP tlog-proof goes to OUT, the record to OUT.record");
   proving->add_option("--range", o.range,
                       "FROM:TO: the records FROM to TO - 1, in one proof that has them in it");
   proving->add_option("--present", o.present, "KIND ID: a record about this is in the state")
@@ -527,6 +582,7 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
     command->add_option("--trust", o.trust, "public key file with the log's key")->required();
     command->add_option("--policy", o.policy,
                         "witness policy whose quorum the tree head of the proof needs");
+    command->add_flag("--json", o.json, "print what it says as JSON, when it verifies");
   };
   CLI::App* checking =
       command(app, o, "proven",

@@ -21,7 +21,7 @@ struct ProofOptions {
   std::string ledger, name, range, file, record, out, head, trust, policy, field, reason, key, note,
       log_key;
   std::vector<std::string> present, absent;  // kind and id of a subject
-  bool approval = false, list = false, dry_run = false;
+  bool approval = false, list = false, dry_run = false, json = false;
   std::function<int(const ProofOptions&)> run;  // the command that was named, if it is one of these
 };
 

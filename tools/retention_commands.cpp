@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -53,12 +54,9 @@ Deletion::Derivative parse_derivative(const std::string& word) {
 }
 
 // A shard: its tar is what is gone, and the record of the shard says which.
-void name_shard(const Store& store, const RetentionOptions& o, uint64_t seq, Deletion& out) {
+void name_shard(const Store& store, const RetentionOptions& o, Deletion& out) {
   Statement shard(store.db(), "SELECT root, digest, name FROM shard WHERE seq = ?");
-  if (!shard.with(seq).next()) {
-    throw Error(Errc::usage, "deleted: \"", o.what,
-                "\" is no shard; for what is kept of a source say --what");
-  }
+  CLEARED_CHECK(shard.with(find_record(store, o.what, {"shard"})).next());
   const std::filesystem::path tar = std::filesystem::path(o.shards) / shard.text(2);
   if (!o.shards.empty() && std::filesystem::exists(tar)) {
     throw Error(Errc::usage, "deleted: ", tar.string(), " is still there; delete it first");
@@ -67,11 +65,9 @@ void name_shard(const Store& store, const RetentionOptions& o, uint64_t seq, Del
   out.add_digest("sha256:" + shard.text(1));
 }
 
-void name_source(const Store& store, const RetentionOptions& o, uint64_t seq, Deletion& out) {
+void name_source(const Store& store, const RetentionOptions& o, Deletion& out) {
   Statement source(store.db(), "SELECT digest FROM source WHERE seq = ?");
-  if (!source.with(seq).next()) {
-    throw Error(Errc::usage, "deleted: \"", o.what, "\" is no source");
-  }
+  CLEARED_CHECK(source.with(find_record(store, o.what, {"source"})).next());
   out.set_source("sha256:" + source.text(0));
   out.set_what(parse_derivative(o.derivative));
   for (const std::string& digest : o.digests) {
@@ -86,13 +82,12 @@ void name_source(const Store& store, const RetentionOptions& o, uint64_t seq, De
 int deleted(const RetentionOptions& o) {
   const SignerKey key = read_signer_key(o.key);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
-  const uint64_t seq = find_record(store, o.what);
   DeletionText text;
   Deletion& deletion = *text.mutable_deletion();
   if (o.derivative.empty()) {
-    name_shard(store, o, seq, deletion);
+    name_shard(store, o, deletion);
   } else {
-    name_source(store, o, seq, deletion);
+    name_source(store, o, deletion);
   }
   deletion.set_at(format_time(judging_time_us(store)));
   deletion.set_reason(o.reason);

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "ledger/base/check.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -135,6 +136,10 @@ uint64_t covered_sources(const Store& store, const LicenceText& terms) {
 }
 
 int check_licence(const RightsOptions& o) {
+  if (!o.at.empty() && !(is_date(o.at) && o.at >= "1990" && o.at < "2200")) {
+    throw Error(Errc::usage, "licence check: --day \"", o.at,
+                "\" is not a day like 2026-01-31, from 1990 to 2199");
+  }
   const LicenceFile file = read_licence(o.file);
   const auto sentences = explain_licence(file.terms);
   auto warnings = warn_of(file.terms, o.at.empty() ? date_of(now_us()) : o.at);
@@ -270,14 +275,6 @@ uint32_t parse_contact(const std::string& word) {
   return static_cast<uint32_t>(contact);
 }
 
-std::string checkpoint_digest(const Store& store, uint64_t seq) {
-  Statement select(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
-  if (!select.with(seq).next()) {
-    throw Error(Errc::usage, "release: record ", seq, " is no checkpoint");
-  }
-  return select.text(0);
-}
-
 std::optional<ExtractionTest> extraction_of(const Store& store, const std::string& path) {
   if (path.empty()) return {};
   return read_extraction(path, store.authority(), store.size());
@@ -305,8 +302,10 @@ int release(const RightsOptions& o) {
   const Use use = parse_use(o.use);
   require_declared(o);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
-  const uint64_t seq = find_record(store, o.name);
-  const std::string digest = checkpoint_digest(store, seq);
+  const uint64_t seq = find_record(store, o.name, {"checkpoint"});
+  Statement checkpoint(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
+  CLEARED_CHECK(checkpoint.with(seq).next());
+  const std::string digest = checkpoint.text(0);
   Purpose purpose;
   purpose.set_use(use);
   purpose.set_model(o.model);
@@ -354,7 +353,7 @@ struct FoundRefusal {
 // Is `what` the subject of a refusal: all of it, its path before the digest, a file name at the end
 // of the path, or one of its digests, from 8 hex digits on?
 bool is_subject(const std::string& subject, const std::string& what) {
-  const std::string path = subject.substr(0, subject.find(kDigestMark));
+  const std::string path = refused_file(subject).path;
   if (subject == what || path == what || path.ends_with("/" + what)) return true;
   if (what.size() < 8 || what.find_first_not_of("0123456789abcdef") != std::string::npos)
     return false;
@@ -366,7 +365,8 @@ bool is_subject(const std::string& subject, const std::string& what) {
 
 // The newest first.
 std::vector<FoundRefusal> refusals_of(const Store& store, const std::string& given) {
-  const std::string what = given.starts_with("sha256:") ? given.substr(7) : given;
+  // The ledger's own subjects are recorded as they are printed: a control character is a ? there.
+  const std::string what = printable(given.starts_with("sha256:") ? given.substr(7) : given);
   Statement select(store.db(),
                    "SELECT seq, at, act, subject, rule, fact FROM refused "
                    "WHERE instr(subject, ?) > 0 ORDER BY seq DESC");

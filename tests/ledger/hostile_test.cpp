@@ -7,6 +7,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/impact.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/textproto.h"
@@ -16,6 +17,7 @@
 namespace cleared::ledger {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -152,6 +154,51 @@ TEST(Hostile, NamesAreData) {
   }
   EXPECT_EQ(query_view(world.ledger, "source").rows.size(), names.size());
   EXPECT_EQ(verify_ledger(world.ledger, {}).findings.size(), 0U);
+}
+
+// Whoever delivers a file names it, and must not thereby choose what others' commands are about.
+TEST(Hostile, AFilmsNameCapturesNothing) {
+  World world;
+  world.fill();
+  const std::vector<std::string> names = {
+      "LIC-1", "shard-000000.tar", "example-studio",
+      "s0",    "LIC-1@1",          world.root_hex().substr(0, 10),
+      "7"};
+  std::vector<Fact> facts;
+  for (const std::string& name : names) {
+    Fact fact;
+    fact.mutable_source()->set_digest(std::string(sha256(name).text()));
+    fact.mutable_source()->set_path(name);
+    fact.mutable_source()->add_licence("LIC-1@1");
+    facts.push_back(fact);
+  }
+  world.append(facts);
+  const Store store(world.ledger, Access::read);
+  const auto kind = [&](const std::string& what, std::initializer_list<std::string_view> kinds) {
+    Statement record(store.db(), "SELECT kind FROM record WHERE seq = ?");
+    return record.with(find_record(store, what, kinds)).next() ? record.text(0) : "";
+  };
+  for (const char* what : {"LIC-1", "shard-000000.tar", "s0", "LIC-1@1"}) {
+    EXPECT_THAT(error_of([&] { find_record(store, what); }),
+                AllOf(StartsWith("usage"), HasSubstr("source:" + std::string(what) + " (record "),
+                      HasSubstr(" or ")));
+    EXPECT_EQ(kind("source:" + std::string(what), {}), "source");
+  }
+  EXPECT_THAT(error_of([&] { impact_of(store, "LIC-1"); }), HasSubstr("licence:LIC-1"));
+  EXPECT_EQ(impact_of(store, "licence:LIC-1").what, "licence LIC-1");
+  EXPECT_EQ(kind("shard-000000.tar", {"shard"}), "shard");
+  EXPECT_EQ(kind(world.root_hex().substr(0, 10), {"licence", "shard"}), "shard");
+  EXPECT_EQ(kind("LIC-1", {"licence", "shard"}), "licence");
+  EXPECT_EQ(kind("licence:LIC-1", {}), "licence");
+  EXPECT_EQ(find_record(store, "7"), 7U);
+  EXPECT_EQ(find_record(store, "record:7"), 7U);
+  EXPECT_EQ(kind("source:7", {}), "source");
+  EXPECT_THAT(error_of([&] { find_record(store, "0", {"shard"}); }),
+              AllOf(StartsWith("not_found"), HasSubstr("record 0 is no shard")));
+  EXPECT_THAT(error_of([&] {
+                find_record(store, "nothing", {"licence", "shard"});
+              }),
+              AllOf(StartsWith("not_found"), HasSubstr("no licence or shard \"nothing\"")));
 }
 
 // Whoever may sign permits cannot stand in for those who approve.

@@ -113,7 +113,7 @@ TEST(Impact, OfAClipASourceAShardAndNothing) {
   EXPECT_EQ(first("footage-1/a.webm"), 25);
   EXPECT_EQ(first(to_hex(shard_root(world.manifests[1]))), 25);
   EXPECT_THAT(error_of([&] { first("LIC-9"); }), StartsWith("not_found"));
-  EXPECT_THAT(error_of([&] { first("run-1-aaa"); }), StartsWith("usage"));
+  EXPECT_THAT(error_of([&] { first("run-1-aaa"); }), StartsWith("not_found"));
 }
 
 // A model whose autoencoder knows of the clips knows of them, too, from its first step on.

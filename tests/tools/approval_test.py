@@ -255,6 +255,9 @@ class TwoApprovers(unittest.TestCase):
         said = self.ledger("approved", "clip.proof", "--trust", trust, "--need", 2, says=f"approved: clip {clips[3]}")
         self.assertIn("by ann, bob", said)
         self.assertIn(root, said)
+        told = json.loads(self.ledger("approved", "clip.proof", "--trust", trust, "--need", 2, "--json"))
+        self.assertEqual((told["approved"], told["clip"], told["signers"]), (True, clips[3], ["ann", "bob"]))
+        self.assertFalse(json.loads(self.ledger("approved", "clip.proof", "--trust", trust, "--need", 3, "--json", code=1))["approved"])
         self.ledger("approved", "clip.proof", "--trust", trust, "--need", 3, code=1, says="NOT APPROVED")
         self.ledger("approved", "clip.proof", "--trust", self.trust("ann"), code=1, says="NOT APPROVED")
         text = proof.read_text(encoding="utf-8")
@@ -274,7 +277,7 @@ class TwoApprovers(unittest.TestCase):
         self.assertTrue(proofs.startswith("c2sp.org/tlog-proof@v1\nextra "))
         self.assertLess(len(proofs), 3000)
         said = self.ledger("proven", "run.permit.proofs", "--trust", trust, says="1 records are in the log")
-        self.assertRegex(said, r"\nrecord \d+: shard\n$")
+        self.assertRegex(said, r"\nrecord \d+: shard +root: [0-9a-f]{64} .*\n$")
 
         # A key is replaced while the old one still signs; the last one of a name stays.
         bob = (self.folder / "keys/bob.pub").read_text(encoding="utf-8").split()[1]

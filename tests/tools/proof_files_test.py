@@ -5,6 +5,7 @@ us, and the intervals checked by Go's sumdb/tlog.
     proof_files_test.py LEDGER LICENCE_TEXT FOLDER      the Go program is built in FOLDER
 """
 import base64
+import json
 import os
 import pathlib
 import shutil
@@ -80,7 +81,7 @@ class ProofFiles(unittest.TestCase):
         vkey = pathlib.Path(f"{self.db}.pub").read_text(encoding="utf-8").split()[-1]
         licence = self.ref.split("@", maxsplit=1)[0]
         return [("present", "licence", self.ref), ("present", "key", vkey), ("absent", "revocation", licence), ("absent", "clip", "ab" * 32),
-                ("absent", "erasure", self.ref), ("absent", "checkpoint", "run-1@100"), ("absent", "duplicate", "ab" * 32 + "@" + "cd" * 32),
+                ("absent", "erasure", self.ref), ("absent", "checkpoint", "nano-0123456789abcdef@100"), ("absent", "duplicate", "ab" * 32 + "@" + "cd" * 32),
                 ("absent", "revocation", "sha256:" + "ab" * 32)]
 
     def test_others_read_our_state_proofs(self):
@@ -96,6 +97,8 @@ class ProofFiles(unittest.TestCase):
             self.assertEqual(proof_files.check(out.read_text(encoding="utf-8"), self.log), f"records {begin} to {end - 1} of {size}")
             said = must(LEDGER, "proven", out, "--trust", f"{self.db}.pub")
             self.assertIn(f"records {begin} to {end - 1} are in the log test.example/ledger; tree head {size} ", said)
+            told = json.loads(must(LEDGER, "proven", out, "--trust", f"{self.db}.pub", "--json"))
+            self.assertEqual(([row["record"] for row in told["records"]], told["head"]["size"]), (list(range(begin, end)), size))
 
     def test_the_other_answer_is_exit_1(self):
         for how, kind, name in self.asked():
@@ -103,6 +106,24 @@ class ProofFiles(unittest.TestCase):
             done = run(LEDGER, "prove", self.db, f"--{other}", kind, name, "--out", self.folder / "x")
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertFalse((self.folder / "x").exists())
+
+    def test_an_absence_of_what_names_nothing_is_no_proof(self):
+        """What PATTERN@1 names is not absent because nothing is called PATTERN."""
+        good = self.state_proof("absent", "erasure", self.ref)
+        licence = self.ref.split("@", maxsplit=1)[0]
+        for kind, name in [("licence", licence), ("erasure", licence), ("key", "c1"), ("retirement", "c1"), ("refusal", "2026-12/stray.mp4"),
+                           ("run", "nano"), ("checkpoint", "nano@100"), ("policy", "01"), ("revocation", self.ref)]:
+            for how in ("absent", "present"):
+                done = run(LEDGER, "prove", self.db, f"--{how}", kind, name, "--out", self.folder / "x")
+                self.assertEqual(done.returncode, 1 if (how, kind) == ("present", "refusal") else 2, f"{how} {kind} {name}: {done.stderr}")
+            # Made by hand, as another program, or the one before, would: the id is what the proof is about, so it is for readers to refuse it.
+            bad = good.replace(f"absent erasure\nid {self.ref}\n", f"absent {kind}\nid {name}\n")
+            (self.folder / "bad").write_text(bad, encoding="utf-8")
+            done = run(LEDGER, "proven", self.folder / "bad", "--trust", f"{self.db}.pub")
+            self.assertEqual(done.returncode, 1, kind)
+            self.assertNotIn("intervals", done.stderr)
+            with self.assertRaises(proof_files.Refused, msg=kind):
+                proof_files.check(bad, self.log)
 
     def test_every_changed_byte_is_refused_by_both(self):
         must(LEDGER, "disclose", self.db, self.ref, "--field", "licence.valid_to", "--out", self.folder / "d")
@@ -153,6 +174,8 @@ class ProofFiles(unittest.TestCase):
             printed = run(LEDGER, "disclosed", self.folder / "d", "--trust", f"{self.db}.pub")
             self.assertEqual(printed.returncode, 0)
             self.assertIn(f"{path}: {text.split(chr(10))[2][6:]}", printed.stdout)
+            told = json.loads(must(LEDGER, "disclosed", self.folder / "d", "--trust", f"{self.db}.pub", "--json"))
+            self.assertEqual((told["licence"], told["field"]), (self.ref, path))
         done = run(LEDGER, "disclose", self.db, self.ref, "--field", "none", "--out", self.folder / "x")
         self.assertEqual(done.returncode, 66)
 
@@ -173,6 +196,19 @@ class ProofFiles(unittest.TestCase):
         self.assertIn("present: erasure", proof_files.check(self.state_proof("present", "erasure", self.ref), self.log))
         self.assertEqual(run(LEDGER, "disclose", self.db, self.ref, "--list").returncode, 66)
         self.assertIn("erased before", must(LEDGER, "erase", self.db, self.ref, "--reason", "again"))
+
+    def test_erasing_one_version_names_the_others(self):
+        licence, _ = self.ref.split("@")
+        text = pathlib.Path(LICENCE).read_text(encoding="utf-8").replace("version: 1", f'version: 2\n  supersedes: "{self.ref}"', 1)
+        (self.folder / "text").write_text(text, encoding="utf-8")
+        second = self.folder / "b.licence"
+        must(LEDGER, "sign", self.folder / "text", "--key", self.folder / "demo-licensor.key", "--out", second)
+        must(LEDGER, "sign", second, "--key", self.folder / "demo-studio.key")
+        must(LEDGER, "append", self.db, second)
+        kept = f"still in this file: the document of {self.ref}; ledger erase {self.db} {self.ref}\n"
+        for more in (["--dry-run"], [], []):
+            self.assertIn(kept, must(LEDGER, "erase", self.db, licence, "--reason", "asked for", *more))
+        self.assertNotIn("still in this file", must(LEDGER, "erase", self.db, self.ref, "--reason", "asked for"))
 
     def test_what_was_erased_without_the_logs_key_is_signed_by_the_next_run(self):
         key = self.folder / "ledger.db.key"

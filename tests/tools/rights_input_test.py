@@ -227,6 +227,64 @@ class RightsInput(unittest.TestCase):
                     self.assertIn(rule.strip(":"), world.run(world_of.LEDGER, "why-not", world.db, path.strip(":")).stdout)
                     world.must(world_of.LEDGER, "verify", world.db)
 
+    def expect(self, world, code, words, *command):
+        done = world.run(world_of.LEDGER, *command)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertRegex(done.stdout + done.stderr, words)
+        return done
+
+    def test_a_films_name_keeps_nobody_from_a_revocation(self):
+        """Who delivers a file names it: as a shard, as a licence."""
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            shards(world)
+            with contextlib.closing(sqlite3.connect(world.db)) as db:
+                shard, = db.execute("SELECT name FROM shard").fetchone()
+            for name, file in ((shard, "rotated.mp4"), ("TEST-1", "ten_bit.webm")):
+                world.deliver(name, (world_of.DATA / file).read_bytes())
+            self.assertIn(world.run(world_of.CURATE, "ingest", "--ledger", world.db, world.delivery).returncode, (0, 4))
+            out = world.path("proof")
+            for name, kind in ((shard, "shard"), ("TEST-1", "licence")):
+                self.expect(world, 2, rf'"{name}" names several records; say ', "show", world.db, name)
+                self.assertEqual(len(re.findall(rf"(?:source|{kind}):{name} \(record \d+\)", self.expect(
+                    world, 2, "^", "prove", world.db, name, "--out", out).stderr)), 2)
+                self.expect(world, 0, "^", "prove", world.db, f"{kind}:{name}", "--out", out)
+                self.expect(world, 0, rf"\nrecord \d+: {kind} ", "proven", out, "--trust", f"{world.db}.pub")
+            self.expect(world, 0, "approved", "approve", world.db, shard, "--key", world.path("approver.key"))
+            self.expect(world, 2, "every version of a licence: say TEST-1$", "revoke", world.db, "TEST-1@1", "--reason", "x", "--key", world.path("licensor.key"))
+            self.expect(world, 0, f"revoked {shard}: record", "revoke", world.db, shard, "--reason", "x", "--key", world.path("approver.key"))
+            self.expect(world, 0, "revoked TEST-1: record", "revoke", world.db, "TEST-1", "--reason", "x", "--key", world.path("licensor.key"))
+
+    def test_what_is_not_there_is_66(self):
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            self.expect(world, 66, "record 0 is no checkpoint", "release", world.db, "0", "--model", "m", "--field", "film", "--territory", "EU")
+            self.expect(world, 66, "record 0 is no licence, source, clip or shard", "impact", world.db, "0")
+            self.expect(world, 66, "has no shard", "approve", world.db, "none", "--key", world.path("approver.key"))
+            for day in ("2026-13-01", "9999-01-01", "today"):
+                self.expect(world, 2, "--day", "licence", "check", world.licence(), "--day", day)
+
+    def test_why_not_finds_names_made_to_hide(self):
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            world.deliver("2026/a sha256:b.webm", WEBM)
+            world.deliver("2026/c\x1bd.webm", WEBM + b"x")
+            mail = world.write("a\x1bb.licence", "no licence")
+            world.run(*append(world, mail))
+            world.run(world_of.CURATE, "ingest", "--ledger", world.db, world.delivery)
+            for asked in ("2026/a sha256:b.webm", "2026/c%1Bd.webm", mail, mail.replace("\x1b", "?")):
+                self.expect(world, 0, "^record .* was refused by rule ", "why-not", world.db, asked)
+
+    def test_the_terms_of_a_refused_licence_are_not_on_record(self):
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            done = world.run(*handed_in(more='limits { max_passes: "four million per minute" }\n')(world))
+            self.assertEqual(done.returncode, 65)
+            self.assertIn("four million", done.stderr)
+            with contextlib.closing(sqlite3.connect(world.db)) as db:
+                fact, = db.execute("SELECT fact FROM refusal WHERE rule = 'licence_invalid'").fetchone()
+            self.assertRegex(fact, r"x\.licence:\d+:\d+: Expected integer; the words that are there are not recorded$")
+
     @staticmethod
     def permits_and_licences(world):
         with contextlib.closing(sqlite3.connect(world.db)) as db:
