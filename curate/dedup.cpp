@@ -24,7 +24,7 @@ constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.
 constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
 // Of what is found beside other things, when chance had more tries.
 constexpr double kNear = 8;        // bits: only coded again
-constexpr size_t kMostPassed = 8;  // stretches that are passed over
+constexpr size_t kMostPassed = 2;  // stretches that are passed over: each costs what the first did
 
 uint64_t frame_us(const std::vector<uint64_t>& pts_us) {
   const size_t n = pts_us.size();

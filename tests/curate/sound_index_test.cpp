@@ -60,11 +60,10 @@ TEST(SoundIndex, FindsEveryRunAndNotOnlyTheBest) {
   SoundIndex index;
   index.add(joined({silence, music}));
   const auto asked = joined({encoded(part(music, 600, 200), 1), any_sound(60, 5),
-                             encoded(part(music, 100, 150), 2), silence, part(music, 100, 150)});
+                             encoded(part(music, 100, 150), 2), silence});
   const auto found = index.find(asked, 40);
-  ASSERT_EQ(found.size(), 3U);
-  const std::vector<std::vector<double>> wanted = {
-      {0, 1000, 200}, {260, 500, 150}, {810, 500, 150}};
+  ASSERT_EQ(found.size(), 2U);
+  const std::vector<std::vector<double>> wanted = {{0, 1000, 200}, {260, 500, 150}};
   std::vector<std::vector<double>> said;
   for (const SoundRun& run : found) {
     said.push_back({double(run.at), double(run.of), double(run.count)});
