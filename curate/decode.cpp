@@ -271,14 +271,12 @@ void analyse(Reader& reader, const Analyse& request, Analysis& out) {
     std::nth_element(steps.begin(), middle, steps.end());
     step_us = std::max<uint64_t>(*middle, 1);
   }
-  // Of a damaged file the frames that are left may lie far apart: the last of them does not stand
-  // longer than the whole lasts.
-  const uint64_t last_us = out.pts_us(out.pts_us_size() - 1);
-  if (!out.problem().empty() && out.promised_us() > last_us) {
-    step_us = std::min(step_us, out.promised_us() - last_us);
+  // But of what a damaged file lacks: its last frame does not stand as long as the gap before it.
+  if (!out.problem().empty() && reader.frame_us() > 0) {
+    step_us = std::min(step_us, reader.frame_us());
   }
   out.set_frame_us(step_us);
-  surround.finish(last_us + step_us);
+  surround.finish(out.pts_us(out.pts_us_size() - 1) + step_us);
   const auto uneven = std::count_if(steps.begin(), steps.end(), [&](uint64_t step) {
     return step * 4 < step_us * 3 || step * 4 > step_us * 5;
   });
