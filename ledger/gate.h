@@ -235,8 +235,8 @@ class Gate {
   // In the order of the permit's shards; not changed once they are read, samples_ points into them.
   std::shared_ptr<const std::vector<Manifest>> manifests_;
   std::vector<PermittedSample> samples_;
-  Verdict notices_ = yes();       // what the notices read so far say
-  std::string notices_seen_;      // mark of the folder that has been read; empty: read it
+  Verdict notices_ = yes();   // what the notices read so far say
+  std::string notices_seen_;  // mark of the folder that has been read; empty: read it
 };
 
 }  // namespace cleared::ledger

@@ -1,7 +1,7 @@
 // SHA-256 (FIPS 180-4) of many messages at once. One message keeps the processor's SHA unit waiting
 // for itself; two side by side fill it, and sixteen in the registers of AVX-512 are quicker still
-// (docs/design/0007-fast-verify.md has the numbers). With what this machine has of both; without the
-// SHA extensions of x86-64 by OpenSSL, one after the other. Pure; any thread.
+// (docs/design/0007-fast-verify.md has the numbers). With what this machine has of both; without
+// the SHA extensions of x86-64 by OpenSSL, one after the other. Pure; any thread.
 #pragma once
 
 #include <optional>

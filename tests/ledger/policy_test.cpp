@@ -155,8 +155,8 @@ TEST(Policy, AWitnessPolicyIsInForceUntilTheNextOne) {
   const std::string whole = text("\n# after an empty line\n");
   Fact cut = fact(whole, {&court.a, &court.b});
   cut.mutable_witness_policy()->set_text(text(""));
-  cut.mutable_witness_policy()->set_signatures(
-      whole.substr(text("").size() + 1) + "\n" + cut.witness_policy().signatures());
+  cut.mutable_witness_policy()->set_signatures(whole.substr(text("").size() + 1) + "\n" +
+                                               cut.witness_policy().signatures());
   EXPECT_THAT(court.does(cut), HasSubstr("is another text"));
   EXPECT_TRUE(verify_ledger(court.ledger, {}).findings.empty());
 }
