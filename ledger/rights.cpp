@@ -334,13 +334,13 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
   };
-  if (shard.type(1) != ValueType::null) {
-    refuse(no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")"));
-  }
+  Verdict taken_back = yes();
   Statement deleted(store.db(),
                     "SELECT reason || ', at ' || at FROM deletion WHERE shard = ? LIMIT 1");
-  if (deleted.with(seq).next()) {
-    refuse(no("deleted", "shard " + root + " was deleted (" + deleted.text(0) + ")"));
+  if (shard.type(1) != ValueType::null) {
+    taken_back = no("revoked", "shard " + root + " was revoked (" + shard.text(1) + ")");
+  } else if (deleted.with(seq).next()) {
+    taken_back = no("deleted", "shard " + root + " was deleted (" + deleted.text(0) + ")");
   }
   Statement samples(store.db(),
                     "SELECT p.key, p.digest, c.id, p.duration_us, p.size_bytes, c.source, "
@@ -377,6 +377,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     } else if (!source->kept || samples.view(6) != "kept") {
       refuse_sample(no("superseded_clip", "clip " + samples.text(2) + " is not kept"));
     }
+  }
+  // Only whether there is a licence, and whose the footage is, are asked before (ledger/rules.h).
+  const std::string& first = out.verdict.rule;
+  if (!taken_back.cleared && first != "no_licence" && first != "title_conflict") {
+    out.verdict = std::move(taken_back);
   }
   for (const auto& [source, its] : sources.all()) {
     out.licences.insert(its.judged.licences.begin(), its.judged.licences.end());

@@ -248,7 +248,8 @@ TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
        [&](Forgery& g) { g.receipt = [&](ReceiptFacts& r) { r.tree_root = other_name; }; },
        "step 3 disagrees: run receipt of step-000006: tree head"},
       {"run", 6, three, [](Forgery& g) { g.state.set_run("tiny-other"); },
-       "step 3 disagrees: state of step-000006: the run says run: \"tiny-other\""},
+       "step 6 disagrees: metadata of the weights of step-000006: the run says "
+       "receipt.consumed_root"},
       {"where the order began", 6, three, [](Forgery& g) { g.state.set_order_first_step(3); },
        "step 3 disagrees: state of step-000006: the run says order_first_step: 3"},
       {"samples", 6, three, [&](Forgery& g) { g.state.set_samples_root(other_name); },
