@@ -171,6 +171,12 @@ Json json_of(const std::optional<double>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+uint64_t copies_in(const train::EvaluateReport& report) {
+  return static_cast<uint64_t>(
+      std::count_if(report.nearest.begin(), report.nearest.end(),
+                    [](const auto& clip) { return clip.distance <= train::kCopyDistance; }));
+}
+
 // What a licence that limits memorisation asks for at release (ledger/extraction.h).
 void write_extraction(const train::EvaluateReport& report, const std::string& path,
                       const ledger::SignerKey& key) {
@@ -184,9 +190,7 @@ void write_extraction(const train::EvaluateReport& report, const std::string& pa
   test.set_weights(report.weights);
   test.set_at(format_time(now_us()));
   test.set_clips(report.nearest.size());
-  test.set_copies(static_cast<uint64_t>(
-      std::count_if(report.nearest.begin(), report.nearest.end(),
-                    [](const auto& clip) { return clip.distance <= train::kCopyDistance; })));
+  test.set_copies(copies_in(report));
   test.set_copy_bits(train::kCopyDistance);
   test.set_compared(report.compared);
   test.set_consumed(report.consumed);
@@ -260,6 +264,10 @@ int do_eval(Options& options) {
                        number(report.frames), printable(clip.caption).c_str(), clip.distance,
                        clip.sample.c_str(),
                        clip.distance <= train::kCopyDistance ? ": as near as a copy" : ""));
+  }
+  if (key) {
+    lines.lasting(text("%s: %llu of %zu clips as near as a copy", options.extraction.c_str(),
+                       number(copies_in(report)), report.nearest.size()));
   }
   return exit_ok;
 }
