@@ -145,6 +145,21 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
   return match.distance <= limit || edited;
 }
 
+// Are these seconds, on either side, those of a copy that is much nearer? A film that moves little
+// is a bit like all of itself.
+bool is_worse_answer(const Match& match, std::span<const Match> copies) {
+  const auto share = [](uint64_t start, uint64_t end, uint64_t of_start, uint64_t of_end) {
+    const uint64_t from = std::max(start, of_start), to = std::min(end, of_end);
+    return to > from ? double(to - from) / double(end - start) : 0;
+  };
+  return std::any_of(copies.begin(), copies.end(), [&](const Match& copy) {
+    return match.distance > copy.distance + kNear / 2 &&
+           std::max(share(match.start_us, match.end_us, copy.start_us, copy.end_us),
+                    share(match.of_start_us, match.of_end_us, copy.of_start_us, copy.of_end_us)) >
+               0.5;
+  });
+}
+
 }  // namespace
 
 Duplicates no_looser(const Duplicates& rules) {
@@ -265,21 +280,6 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
       voting.votes[hit.source][by.pair].push_back({by.at, hit.at});
     }
   }
-}
-
-// Are these seconds, on either side, those of a copy that is much nearer? A film that moves little
-// is a bit like all of itself.
-bool is_worse_answer(const Match& match, std::span<const Match> copies) {
-  const auto share = [](uint64_t start, uint64_t end, uint64_t of_start, uint64_t of_end) {
-    const uint64_t from = std::max(start, of_start), to = std::min(end, of_end);
-    return to > from ? double(to - from) / double(end - start) : 0;
-  };
-  return std::any_of(copies.begin(), copies.end(), [&](const Match& copy) {
-    return match.distance > copy.distance + kNear / 2 &&
-           std::max(share(match.start_us, match.end_us, copy.start_us, copy.end_us),
-                    share(match.of_start_us, match.of_end_us, copy.of_start_us, copy.of_end_us)) >
-               0.5;
-  });
 }
 
 // A track of ours and one of an earlier source, and the best copy in them that is not set aside.

@@ -279,7 +279,7 @@ void Admission::check(uint64_t seq, const PermitRecord& record) const {
   authority_.require(note, Policy::PERMIT, seq, "permit");
   Permit permit = parse_noted<PermitText>(note, "permit").permit();
   const auto issued = parse_time(permit.issued_at()), expires = parse_time(permit.expires_at());
-  if (!issued || !expires || *expires > *issued + kMaxPermitHours * 3'600'000'000) {
+  if (!issued || !expires || *expires > *issued + kMaxPermitHours * kHourUs) {
     reject("permit", "it is for more than " + std::to_string(kMaxPermitHours) + " hours");
   }
   if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));

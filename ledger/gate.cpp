@@ -20,7 +20,6 @@ namespace cleared::ledger {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint64_t kHourUs = 3'600'000'000;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
 constexpr uint64_t kMaxProofBytes = uint64_t{1} << 30;

@@ -19,8 +19,6 @@
 namespace cleared::ledger {
 namespace {
 
-constexpr uint64_t kHourUs = 3'600'000'000;
-
 // Whoever has a permit trains under it, whatever it calls that.
 void require_training(const Purpose& purpose, const std::string& run) {
   if (trains(purpose.use())) return;

@@ -14,8 +14,6 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kMaxReleaseBytes = 1 << 20;
-constexpr uint64_t kReleaseHourUs = 3'600'000'000;
-constexpr uint64_t kReleaseSkewUs = 300'000'000;
 
 uint64_t release_time(const std::string& text, const std::string& where) {
   const auto time = parse_time(text);
@@ -27,19 +25,18 @@ Verdict check_release_times(const Release& release, const Trust& trust, const st
   const uint64_t issued = release_time(release.issued_at(), name);
   const uint64_t ends = release_time(release.expires_at(), name);
   const uint64_t now = now_us();
-  if (now + kReleaseSkewUs < issued || now >= ends ||
-      ends - issued > kMaxPermitHours * kReleaseHourUs) {
+  if (now + kClockSkewUs < issued || now >= ends || ends - issued > kMaxPermitHours * kHourUs) {
     return no("release_ended", name + " holds from " + release.issued_at() + " to " +
                                    release.expires_at() + ", at most " +
                                    std::to_string(kMaxPermitHours) + " hours");
   }
-  if (trust.fresh_permit_h > 0 && now > issued + trust.fresh_permit_h * kReleaseHourUs) {
+  if (trust.fresh_permit_h > 0 && now > issued + trust.fresh_permit_h * kHourUs) {
     return no("permit_stale", name + " was issued at " + release.issued_at() +
                                   ", the trust file asks for at most " +
                                   std::to_string(trust.fresh_permit_h) + " hours");
   }
   const uint64_t head = release.has_tree_at() ? release_time(release.tree_at(), name) : 0;
-  if (trust.fresh_head_h > 0 && now > head + trust.fresh_head_h * kReleaseHourUs) {
+  if (trust.fresh_head_h > 0 && now > head + trust.fresh_head_h * kHourUs) {
     return no("head_stale", "the newest record under the tree head of " + name + " is of " +
                                 (head == 0 ? "an unknown time" : release.tree_at()) +
                                 ", the trust file asks for at most " +

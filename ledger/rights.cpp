@@ -12,7 +12,6 @@
 #include "ledger/digest.h"
 #include "ledger/extraction.h"
 #include "ledger/licence.h"
-#include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/retention.h"
 #include "ledger/verify.h"
@@ -246,24 +245,19 @@ class RecordedLines {
  public:
   void add(std::string_view key, std::string_view digest, std::string_view clip,
            std::string_view duration_us, std::string_view size_bytes) {
-    for (const std::string_view word : {key, digest, clip, duration_us, size_bytes}) {
-      text_.append(word).append(" ");
-    }
-    text_.back() = '\n';
+    append_sample_line(text_, key, digest, clip, duration_us, size_bytes);
     ends_.push_back(text_.size());
   }
   size_t size() const { return ends_.size(); }
   Digest root() const {
-    std::vector<ByteView> lines;
+    std::vector<std::string_view> lines;
     lines.reserve(size());
     size_t begin = 0;
     for (const size_t end : ends_) {
-      lines.push_back(as_bytes(std::string_view(text_).substr(begin, end - begin)));
+      lines.push_back(std::string_view(text_).substr(begin, end - 1 - begin));
       begin = end;
     }
-    std::vector<Digest> leaves(size());
-    leaf_digests(lines, leaves);
-    return root_digest(leaves);
+    return lines_root(lines);
   }
 
  private:
@@ -598,11 +592,12 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                 "clip " + clips.text(0) + ", which the weights consumed: " + verdict.fact));
     }
   }
+  std::optional<std::pair<std::string, uint64_t>> weights;  // once, where a licence asks
   for (const std::string& ref : out.licences) {
     const LicenceText* terms = rights.terms_of(ref);
     if (terms != nullptr && limits_memorisation(*terms, act.use)) {
-      const auto [weights, eaten] = weights_of(store, seq);
-      const Verdict verdict = judge_extraction(*terms, weights, eaten, extraction);
+      if (!weights) weights = weights_of(store, seq);
+      const Verdict verdict = judge_extraction(*terms, weights->first, weights->second, extraction);
       if (!verdict.cleared) refuse(verdict);
     }
     const std::string last = terms == nullptr ? "" : last_day_of(*terms, act.use);

@@ -159,18 +159,6 @@ constexpr size_t kEndBytes = 2 * kBlock;  // of a tar, after its last member
 // Lines handed to a thread at once: a complete subtree of the shard's tree.
 constexpr size_t kChunkLines = 128;
 
-// The root over lines, each with the newline that lies behind it.
-Digest lines_root(std::span<const std::string_view> lines) {
-  std::vector<ByteView> leaves;
-  leaves.reserve(lines.size());
-  for (const std::string_view line : lines) {
-    leaves.push_back(as_bytes(std::string_view(line.data(), line.size() + 1)));
-  }
-  std::vector<Digest> digests(lines.size());
-  leaf_digests(leaves, digests);
-  return root_digest(digests);
-}
-
 ManifestSample parse_manifest_line(LineWords words) {
   ManifestSample out;
   out.key = words.word();
@@ -255,11 +243,20 @@ class TarFile {
 }  // namespace
 
 std::string sample_line(const ManifestSample& s) {
-  std::string line = s.key;
+  std::string line;
   line.reserve(s.key.size() + 180);
-  line.append(" ").append(to_hex(s.digest)).append(" ").append(to_hex(s.clip)).append(" ");
-  line.append(std::to_string(s.duration_us)).append(" ");
-  return line.append(std::to_string(s.size_bytes)).append("\n");
+  append_sample_line(line, s.key, to_hex(s.digest), to_hex(s.clip), std::to_string(s.duration_us),
+                     std::to_string(s.size_bytes));
+  return line;
+}
+
+void append_sample_line(std::string& text, std::string_view key, std::string_view digest,
+                        std::string_view clip, std::string_view duration_us,
+                        std::string_view size_bytes) {
+  for (const std::string_view word : {key, digest, clip, duration_us, size_bytes}) {
+    text.append(word).append(" ");
+  }
+  text.back() = '\n';
 }
 
 ManifestSample parse_sample_line(std::string_view line, std::string_view where) {
@@ -273,6 +270,17 @@ Digest shard_root(const Manifest& manifest) {
   RootBuilder tree;
   for (const ManifestSample& s : manifest.samples) tree.add(leaf_digest(as_bytes(sample_line(s))));
   return tree.root();
+}
+
+Digest lines_root(std::span<const std::string_view> lines) {
+  std::vector<ByteView> leaves;
+  leaves.reserve(lines.size());
+  for (const std::string_view line : lines) {
+    leaves.push_back(as_bytes(std::string_view(line.data(), line.size() + 1)));
+  }
+  std::vector<Digest> digests(lines.size());
+  leaf_digests(leaves, digests);
+  return root_digest(digests);
 }
 
 std::string format_manifest(const Manifest& manifest) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,10 +38,16 @@ struct Manifest {
 // "KEY DIGEST CLIP DURATION_US SIZE_BYTES\n", digests in hex: the leaf of a sample. Parsing leaves
 // the offset at 0.
 std::string sample_line(const ManifestSample& sample);
+// The same of its words as they stand, added to `text`.
+void append_sample_line(std::string& text, std::string_view key, std::string_view digest,
+                        std::string_view clip, std::string_view duration_us,
+                        std::string_view size_bytes);
 ManifestSample parse_sample_line(std::string_view line, std::string_view where);
 
 // Merkle root (RFC 6962) over one leaf a sample; what approvals and permits name.
 Digest shard_root(const Manifest& manifest);
+// The same from the lines, each without the newline that lies behind it.
+Digest lines_root(std::span<const std::string_view> lines);
 
 // Text form, strict: parse accepts exactly what format writes; `where` names the file in errors.
 // With `root`, it also gets the shard's root, hashed from the lines as they stand: on all cores,

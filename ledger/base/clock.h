@@ -11,6 +11,8 @@ namespace cleared {
 
 uint64_t now_us();
 
+constexpr uint64_t kHourUs = 3'600'000'000;
+
 // How far clocks of two machines may be apart where one judges what the other dated.
 constexpr uint64_t kClockSkewUs = 300'000'000;
 

@@ -117,6 +117,18 @@ TEST(Hostile, NorIsAnEscapeThatIsNotUtf8) {
               HasSubstr("x: revocation.reason is not UTF-8"));
 }
 
+void append_films(World& world, const std::vector<std::string>& names) {
+  std::vector<Fact> facts;
+  for (const std::string& name : names) {
+    Fact fact;
+    fact.mutable_source()->set_digest(std::string(sha256(name).text()));
+    fact.mutable_source()->set_path(name);
+    fact.mutable_source()->add_licence("LIC-1@1");
+    facts.push_back(fact);
+  }
+  world.append(facts);
+}
+
 // Names are data: they are stored, found and proven byte for byte, and reach no statement.
 TEST(Hostile, NamesAreData) {
   World world;
@@ -137,15 +149,7 @@ TEST(Hostile, NamesAreData) {
       std::string(4096, 'n'),
       std::string("a\0b", 3),
   };
-  std::vector<Fact> facts;
-  for (const std::string& name : names) {
-    Fact fact;
-    fact.mutable_source()->set_digest(std::string(sha256(name).text()));
-    fact.mutable_source()->set_path(name);
-    fact.mutable_source()->add_licence("LIC-1@1");
-    facts.push_back(fact);
-  }
-  world.append(facts);
+  append_films(world, names);
   Store(world.ledger, Access::append).sign_head(world.log);
   const Store store(world.ledger, Access::read);
   for (size_t i = 0; i < names.size(); ++i) {
@@ -164,15 +168,7 @@ TEST(Hostile, AFilmsNameCapturesNothing) {
       "LIC-1", "shard-000000.tar", "example-studio",
       "s0",    "LIC-1@1",          world.root_hex().substr(0, 10),
       "7"};
-  std::vector<Fact> facts;
-  for (const std::string& name : names) {
-    Fact fact;
-    fact.mutable_source()->set_digest(std::string(sha256(name).text()));
-    fact.mutable_source()->set_path(name);
-    fact.mutable_source()->add_licence("LIC-1@1");
-    facts.push_back(fact);
-  }
-  world.append(facts);
+  append_films(world, names);
   const Store store(world.ledger, Access::read);
   const auto kind = [&](const std::string& what, std::initializer_list<std::string_view> kinds) {
     Statement record(store.db(), "SELECT kind FROM record WHERE seq = ?");

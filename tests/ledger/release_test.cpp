@@ -43,7 +43,6 @@ struct Released : World {
     write_file(options.release, sign_text(format_textproto(text), {&key}));
     return check_release(options).rule;
   }
-  static constexpr uint64_t kHourUs = 3'600'000'000;
   ReleaseText text;
   ReleaseOptions options;
 };
@@ -67,15 +66,15 @@ TEST(Release, OneRowARule) {
        [](Released& w) { w.text.mutable_release()->set_expires_at(format_time(now_us())); }},
       {"release_ended",
        [](Released& w) {
-         w.text.mutable_release()->set_issued_at(format_time(now_us() + Released::kHourUs / 2));
+         w.text.mutable_release()->set_issued_at(format_time(now_us() + kHourUs / 2));
        }},
       {"release_ended",
        [](Released& w) {
-         w.text.mutable_release()->set_expires_at(format_time(now_us() + 168 * Released::kHourUs));
+         w.text.mutable_release()->set_expires_at(format_time(now_us() + 168 * kHourUs));
        }},
       {"permit_stale",
        [](Released& w) {
-         w.text.mutable_release()->set_issued_at(format_time(now_us() - 3 * Released::kHourUs));
+         w.text.mutable_release()->set_issued_at(format_time(now_us() - 3 * kHourUs));
          write_file(w.options.trust, read_file(w.options.trust) + "fresh permit 2\n");
        }},
       {"head_stale",  // it does not say how old the ledger is
@@ -84,12 +83,12 @@ TEST(Release, OneRowARule) {
        }},
       {"head_stale",
        [](Released& w) {
-         w.text.mutable_release()->set_tree_at(format_time(now_us() - 3 * Released::kHourUs));
+         w.text.mutable_release()->set_tree_at(format_time(now_us() - 3 * kHourUs));
          write_file(w.options.trust, read_file(w.options.trust) + "fresh head 2\n");
        }},
       {"cleared",
        [](Released& w) {
-         w.text.mutable_release()->set_tree_at(format_time(now_us() - Released::kHourUs));
+         w.text.mutable_release()->set_tree_at(format_time(now_us() - kHourUs));
          write_file(w.options.trust, read_file(w.options.trust) + "fresh head 2\n");
        }},
       {"revoked", [&](Released& w) { notice(w, "licence", "LIC-1", w.licensor); }},

@@ -694,7 +694,6 @@ TEST(Checkpoint, ItsReleaseEndsWithTheTerms) {
     EXPECT_EQ(release.licence(0), "LIC-1@1");
     return parse_time(release.expires_at()).value() - parse_time(release.issued_at()).value();
   };
-  constexpr uint64_t kHourUs = 3'600'000'000;
   EXPECT_EQ(expires(Licence::KEEP_WEIGHTS, 168), 168 * kHourUs);
   EXPECT_EQ(expires(Licence::WITHDRAW_MODEL, 1), kHourUs);
   EXPECT_LE(expires(Licence::WITHDRAW_MODEL, 168), 48 * kHourUs);

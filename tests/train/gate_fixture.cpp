@@ -14,7 +14,6 @@ namespace cleared::train {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint64_t kHourUs = 3'600'000'000;
 constexpr const char* kLicence = "demo-licence";
 
 std::string sign(const google::protobuf::Message& text, const ledger::SignerKey& key) {

@@ -64,6 +64,16 @@ class TrainStages : public TrainRun {
     write_file(path, read_file(f.folder() / "trust") + read_file(f.folder() / "trainer.pub"));
     return path;
   }
+  // Beside those that the fixture permits.
+  static void write_another_shard(const GateFixture& f) {
+    ledger::write_shard(
+        f.folder() / "more", "more-000000.tar",
+        {{.key = "other",
+          .members = {{"webm", sample_video(2)}, {"json", "{}"}, {"txt", "another"}},
+          .clip = ledger::sha256("another clip"),
+          .duration_us = 1'000'000}},
+        {"demo-licence@1"});
+  }
 };
 
 // Like a step, each sample is asked for: the revocation comes with the first that is decoded.
@@ -151,12 +161,7 @@ TEST_F(TrainStages, ARunThatIsRevokedShowsNothingMore) {
 TEST_F(TrainStages, WeightsThatLearnedFromWhatIsNotPermittedAreNotShown) {
   GateFixture f(vae_config_text(), {sample_video(0), sample_video(1)});
   ASSERT_EQ(run(f, "own").code, 0);
-  ledger::write_shard(f.folder() / "more", "more-000000.tar",
-                      {{.key = "other",
-                        .members = {{"webm", sample_video(2)}, {"json", "{}"}, {"txt", "another"}},
-                        .clip = ledger::sha256("another clip"),
-                        .duration_us = 1'000'000}},
-                      {"demo-licence@1"});
+  write_another_shard(f);
   f.adopt(vae_config_text(), f.folder() / "more");
   ASSERT_EQ(run(f, "other").code, 0);
 
@@ -300,12 +305,7 @@ TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
   GateFixture f = make();
   ASSERT_EQ(run(f, "a").code, 0);
   // A second shard, which the run was not permitted.
-  ledger::write_shard(f.folder() / "more", "more-000000.tar",
-                      {{.key = "other",
-                        .members = {{"webm", sample_video(2)}, {"json", "{}"}, {"txt", "another"}},
-                        .clip = ledger::sha256("another clip"),
-                        .duration_us = 1'000'000}},
-                      {"demo-licence@1"});
+  write_another_shard(f);
   f.adopt(read_file(f.config_path()), f.folder() / "more");
   const Ended ended = train(with_gate(
       f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006", "--clips", "1"}));
