@@ -178,8 +178,8 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
           "COUNT(s.digest), COALESCE(SUM(s.duration_us), 0), "
           "COALESCE(SUM(s.duration_us) * 1.0 / (SELECT SUM(duration_us) FROM source), 0), "
           "COALESCE(SUM(k.clips) FILTER (WHERE s.status = 'kept'), 0) "
-          "FROM licence l LEFT JOIN source_licence x ON x.licence = l.seq "
-          "LEFT JOIN source s ON s.seq = x.seq "
+          "FROM licence l LEFT JOIN source_cover x ON x.licence = l.seq "
+          "LEFT JOIN source s ON s.seq = x.source "
           "LEFT JOIN (SELECT source, COUNT(*) AS clips FROM clip WHERE verdict = 'kept' "
           "GROUP BY source) k ON k.source = s.seq GROUP BY l.seq ORDER BY l.ref");
   write_histograms(out, store);
@@ -202,8 +202,8 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
            {"Caption"},
            {"Problem"},
            {"Digest", Cell::digest}},
-          "SELECT s.path, s.status, (SELECT GROUP_CONCAT(l.ref, ', ') FROM source_licence x "
-          "JOIN licence l ON l.seq = x.licence WHERE x.seq = s.seq), s.video_codec || ' ' || "
+          "SELECT s.path, s.status, (SELECT GROUP_CONCAT(l.ref, ', ') FROM source_cover x "
+          "JOIN licence l ON l.seq = x.licence WHERE x.source = s.seq), s.video_codec || ' ' || "
           "s.width || ' x ' || s.height || "
           "CASE s.variable_frame_rate WHEN 1 THEN ', variable rate' ELSE '' END, s.audio_codec, "
           "s.duration_us, s.frames, s.shots, s.caption, s.problem, s.digest FROM source s "

@@ -82,11 +82,15 @@ struct Span1 {
 
 constexpr size_t kNobody = SIZE_MAX;
 
+// What a source is paid under (view source_payer): licences, by index, each from a record on, and
+// the one that began last pays. Most sources have one such list with many others.
+using Payers = std::vector<std::pair<uint64_t, size_t>>;
+
 // What a shard holds, place by place.
 struct Places {
   struct Place {
     uint64_t clip = 0, duration_us = 0;
-    size_t line = kNobody;  // index into the licences
+    size_t payers = kNobody;  // index into the lists
   };
   std::vector<Place> at;
   // Each sample is as long as the record says: no earlier one of its digest stands in for it.
@@ -226,11 +230,26 @@ class Books {
     for (size_t i = 0; i < lines_.size(); ++i) {
       for (const Version& v : lines_[i].versions) line_of_licence[v.seq] = i;
     }
-    Statement select(store_.db(),
-                     "SELECT seq, MAX(licence) FROM source_licence GROUP BY seq ORDER BY seq");
+    std::map<uint64_t, Payers> of_source;
+    Statement select(store_.db(), "SELECT source, since FROM source_payer ORDER BY since");
     while (select.next()) {
-      line_of_source_[select.unsigned_integer(0)] = line_of_licence.at(select.unsigned_integer(1));
+      const uint64_t since = select.unsigned_integer(1);
+      of_source[select.unsigned_integer(0)].emplace_back(since, line_of_licence.at(since));
     }
+    std::map<Payers, size_t> known;
+    for (const auto& [source, payers] : of_source) {
+      const auto [at, first] = known.try_emplace(payers, payers_.size());
+      if (first) payers_.push_back(payers);
+      payers_of_source_[source] = at->second;
+    }
+  }
+  // Under which version what was recorded as `seq` is paid; null where there was no licence yet.
+  const Version* version_at(size_t payers, uint64_t seq) const {
+    const LicenceLine* line = nullptr;
+    for (const auto& [since, i] : payers_[payers]) {
+      if (since < seq) line = &lines_[i];
+    }
+    return line == nullptr ? nullptr : &line->at(seq);
   }
 
   void read_days() {
@@ -265,12 +284,12 @@ class Books {
   void read_series() {
     Statement select(store_.db(), "SELECT seq, source FROM clip_series ORDER BY seq");
     while (select.next()) {
-      const auto line = line_of_source_.find(select.unsigned_integer(1));
+      const auto payers = payers_of_source_.find(select.unsigned_integer(1));
       series_.emplace_back(select.unsigned_integer(0),
-                           line == line_of_source_.end() ? kNobody : line->second);
+                           payers == payers_of_source_.end() ? kNobody : payers->second);
     }
   }
-  size_t line_of_clip(uint64_t clip) const {
+  size_t payers_of_clip(uint64_t clip) const {
     const auto after =
         std::upper_bound(series_.begin(), series_.end(), clip,
                          [](uint64_t seq, const auto& series) { return seq < series.first; });
@@ -303,12 +322,13 @@ class Books {
     for (const Span1& span : spans_) {
       for (select.with(span.receipt); select.next();) {
         const uint64_t clip = select.unsigned_integer(2);
-        const size_t line = line_of_clip(clip);
-        if (line == kNobody) continue;
-        const Version& version = lines_[line].at(span.checkpoint);
+        const size_t payers = payers_of_clip(clip);
+        if (payers == kNobody) continue;
+        const Version* version = version_at(payers, span.checkpoint);
+        if (version == nullptr) continue;
         const Eaten eaten{select.unsigned_integer(0), select.unsigned_integer(1)};
-        add(version, span, eaten, used_);
-        if (wants_clips(version)) used_[version.seq].clips.push_back({clip, eaten});
+        add(*version, span, eaten, used_);
+        if (wants_clips(*version)) used_[version->seq].clips.push_back({clip, eaten});
       }
     }
   }
@@ -319,10 +339,11 @@ class Books {
     UsedBy out;
     for (const auto& uses : shards) {
       const Places places = read_places(reader, uses[0].shard);
-      if (const auto owner = owner_of(places)) {
+      if (const auto payers = payers_of(places)) {
         for (const ShardUse& use : uses) {
           const Span1& span = spans_[use.span];
-          add(lines_[*owner].at(span.checkpoint), span, use.sum, out);
+          const Version* version = version_at(*payers, span.checkpoint);
+          if (version != nullptr) add(*version, span, use.sum, out);
         }
       } else {
         count_each(reader, places, uses, out);
@@ -331,38 +352,38 @@ class Books {
     return out;
   }
 
-  // The licence that all of a shard is under, where the sums of its records will do.
-  std::optional<size_t> owner_of(const Places& places) const {
-    if (!places.own_lengths || places.at.empty() || places.at[0].line == kNobody) return {};
-    const size_t line = places.at[0].line;
+  // What all of a shard is paid under, where the sums of its records will do.
+  std::optional<size_t> payers_of(const Places& places) const {
+    if (!places.own_lengths || places.at.empty() || places.at[0].payers == kNobody) return {};
+    const size_t payers = places.at[0].payers;
     for (const Places::Place& place : places.at) {
-      if (place.line != line) return {};
+      if (place.payers != payers) return {};
     }
-    const auto& versions = lines_[line].versions;
-    const bool told = std::any_of(versions.begin(), versions.end(),
-                                  [&](const Version& v) { return wants_clips(v); });
-    return told ? std::nullopt : std::optional(line);
+    for (const auto& [since, line] : payers_[payers]) {
+      if (wants_clips(lines_[line].versions.front())) return {};  // all are of one licensor
+    }
+    return payers;
   }
 
   void count_each(ShardReader& reader, const Places& places, std::span<const ShardUse> uses,
                   UsedBy& out) const {
-    std::map<size_t, std::vector<size_t>> of_line;  // places
+    std::map<size_t, std::vector<size_t>> by_payers;  // places
     for (size_t i = 0; i < places.at.size(); ++i) {
-      if (places.at[i].line != kNobody) of_line[places.at[i].line].push_back(i);
+      if (places.at[i].payers != kNobody) by_payers[places.at[i].payers].push_back(i);
     }
     std::map<const Version*, std::vector<uint64_t>> told;  // passes by place
     std::vector<uint64_t> passes;
     for (const ShardUse& use : uses) {
       read_passes(reader, use, passes, places.at.size());
       const Span1& span = spans_[use.span];
-      for (const auto& [line, mine] : of_line) {
+      for (const auto& [payers, mine] : by_payers) {
         Eaten sum;
         for (const size_t i : mine) sum.add({passes[i], passes[i] * places.at[i].duration_us});
-        if (sum.passes == 0) continue;
-        const Version& version = lines_[line].at(span.checkpoint);
-        add(version, span, sum, out);
-        if (!wants_clips(version)) continue;
-        auto& all = told[&version];
+        const Version* version = version_at(payers, span.checkpoint);
+        if (sum.passes == 0 || version == nullptr) continue;
+        add(*version, span, sum, out);
+        if (!wants_clips(*version)) continue;
+        auto& all = told[version];
         all.resize(passes.size());
         for (const size_t i : mine) all[i] += passes[i];
       }
@@ -411,7 +432,7 @@ class Books {
         out.own_lengths &= reader.sample.unsigned_integer(1) == place.duration_us;
         place = {reader.sample.unsigned_integer(0), reader.sample.unsigned_integer(1), kNobody};
       }
-      place.line = line_of_clip(place.clip);
+      place.payers = payers_of_clip(place.clip);
     }
     return out;
   }
@@ -431,9 +452,9 @@ class Books {
     if (version.licensor == request_.licensor) used.runs[span.run].add(eaten);
   }
 
-  // The sources that a version of a licence pays for having been ingested in the time.
-  void add_sources(const Database& db, const LicenceLine& line, const Version& version,
-                   Account::Part& part) const {
+  // The sources that a version of a licence pays for having been ingested in the time: under it, so
+  // one that came later pays for none.
+  void add_sources(const Database& db, const Version& version, Account::Part& part) const {
     Statement select(db,
                      "SELECT s.seq, s.digest, s.path, s.duration_us FROM source s "
                      "WHERE s.seq IN (SELECT sl.seq FROM source_licence sl JOIN licence l "
@@ -442,9 +463,9 @@ class Books {
     const std::string id = version.ref.substr(0, version.ref.rfind('@'));
     for (select.with(id); select.next();) {
       const uint64_t seq = select.unsigned_integer(0);
-      const auto pays = line_of_source_.find(seq);
-      if (pays == line_of_source_.end() || &lines_[pays->second] != &line) continue;
-      if (line.at(seq).seq != version.seq || !in_time(seq)) continue;
+      const auto pays = payers_of_source_.find(seq);
+      if (pays == payers_of_source_.end() || version_at(pays->second, seq) != &version) continue;
+      if (!in_time(seq)) continue;
       Account::Source& source = *part.add_source();
       source.set_digest("sha256:" + select.text(1));
       source.set_path(select.text(2));
@@ -484,7 +505,7 @@ class Books {
       add_runs(found->second, part);
       add_clips(db, found->second.clips, part);
     }
-    add_sources(db, line, version, part);
+    add_sources(db, version, part);
     const bool begins = version.terms.licence().valid_from() >= request_.from &&
                         version.terms.licence().valid_from() <= request_.to &&
                         &version == &line.versions.back();
@@ -670,8 +691,8 @@ class Books {
            "SUM(u.passes) AS passes, SUM(u.passes * p.duration_us) AS sample_us "
            "FROM checkpoint k JOIN receipt t ON t.seq = k.receipt JOIN run r ON r.seq = k.run "
            "JOIN consumption u ON u.receipt = t.seq JOIN sample p ON p.seq = u.sample "
-           "JOIN clip c ON c.seq = p.clip JOIN licence l ON l.seq = (SELECT MAX(licence) "
-           "FROM source_licence WHERE seq = c.source) WHERE l.licensor = " +
+           "JOIN clip c ON c.seq = p.clip JOIN licence l ON l.seq = (SELECT MAX(since) "
+           "FROM source_payer WHERE source = c.source AND since < k.seq) WHERE l.licensor = " +
            quoted(request_.licensor) +
            " AND (SELECT substr(m.at, 1, 10) FROM moment m WHERE m.seq <= k.seq "
            "ORDER BY m.seq DESC LIMIT 1) BETWEEN " +
@@ -682,10 +703,11 @@ class Books {
   const Store& store_;
   const AccountRequest& request_;
   std::vector<LicenceLine> lines_;
-  std::unordered_map<uint64_t, size_t> line_of_source_;  // source: index into lines_
+  std::vector<Payers> payers_;
+  std::unordered_map<uint64_t, size_t> payers_of_source_;  // index into payers_
   std::vector<Span1> spans_;
   std::unordered_map<uint64_t, std::string> names_;     // of runs
-  std::vector<std::pair<uint64_t, size_t>> series_;     // of clips: first record, line or kNobody
+  std::vector<std::pair<uint64_t, size_t>> series_;     // of clips: first record, payers or kNobody
   std::vector<std::pair<uint64_t, std::string>> days_;  // first record of each
   UsedBy used_;
 };

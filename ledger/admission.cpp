@@ -56,6 +56,8 @@ void Admission::admit(uint64_t seq, uint64_t at_us, const Fact& fact) const {
       return check(seq, fact.deletion());
     case Fact::kCheckpoint:
       return check(seq, fact.checkpoint());
+    case Fact::kRelease:
+      return check(seq, at_us, fact.release());
     case Fact::kPolicy:
       return check(seq, fact.policy());
     case Fact::kWitnessPolicy:

@@ -53,6 +53,8 @@ class Admission {
   void check(uint64_t seq, const ConsumedShardRecord& consumed) const;
   void check(uint64_t seq, const DeletionRecord& record) const;
   void check(uint64_t seq, const CheckpointRecord& checkpoint) const;
+  void check(uint64_t seq, uint64_t at_us,
+             const ReleaseRecord& record) const;  // in release_admission.cpp
   void check(uint64_t seq, const PolicyRecord& record) const;
   void check(uint64_t seq, const WitnessPolicyRecord& record) const;
   void check(uint64_t seq, const ErasureRecord& record) const;

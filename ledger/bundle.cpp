@@ -45,6 +45,8 @@ std::string_view other_way(Fact::KindCase kind) {
     case Fact::kPermit:
     case Fact::kPermitList:
       return "ledger append NAME.permit";
+    case Fact::kRelease:
+      return "ledger release";
     case Fact::kPolicy:
       return "ledger append NAME.policy";
     case Fact::kWitnessPolicy:

@@ -1,87 +1,104 @@
 #include "ledger/coverage.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
-#include "ledger/projection.h"
 
 namespace cleared::ledger {
 namespace {
 
-struct KeptVersion {
-  uint64_t seq = 0;
-  LicenceText terms;
-};
-
-// Those whose document is kept, rising.
-std::vector<KeptVersion> kept_versions(const Store& store, std::string_view where,
-                                       std::string_view id = {}) {
-  Statement select(store.db(),
-                   "SELECT l.seq, d.note, l.ref FROM licence l JOIN document d ON "
-                   "d.digest = l.document_digest WHERE " +
-                       std::string(where) + " ORDER BY l.seq");
-  if (!id.empty()) select.with(std::string(id));
-  std::vector<KeptVersion> out;
-  while (select.next()) {
-    out.push_back({select.unsigned_integer(0),
-                   parse_licence(parse_note(select.text(1)).text, "licence " + select.text(2),
-                                 LicenceAge::recorded)});
+// The sources on record by what licences name them by, sorted.
+class KnownSources {
+ public:
+  explicit KnownSources(const Database& db) {
+    Statement select(db, "SELECT path, digest, seq FROM source");
+    while (select.next()) {
+      by_path_.emplace_back(select.text(0), select.unsigned_integer(2));
+      by_digest_.emplace_back(select.text(1), select.unsigned_integer(2));
+    }
+    std::sort(by_path_.begin(), by_path_.end());
+    std::sort(by_digest_.begin(), by_digest_.end());
   }
-  return out;
-}
 
-// `versions` rise.
-std::vector<LateCoverage> late_coverage(const Store& store,
-                                        const std::vector<KeptVersion>& versions) {
-  std::vector<LateCoverage> out;
-  std::vector<const KeptVersion*> by_path;
-  for (const KeptVersion& version : versions) {
-    const auto& digests = version.terms.covers().source_digest();
-    if (digests.empty()) by_path.push_back(&version);
-    for (const std::string& name : digests) {
-      const Digest digest = require_digest_name(name, "covers.source_digest");
-      for (const uint64_t source : store.find(subject_key_of("source", digest.text()))) {
-        if (source < version.seq) out.push_back({source, version.seq});
+  // Those before record `licence` that its terms cover, as covers() (ledger/licence.h) says,
+  // rising.
+  std::vector<uint64_t> covered(const LicenceText& terms, uint64_t licence) const {
+    std::vector<uint64_t> out;
+    const auto take = [&](const Names& names, const std::string& begin, const auto& fits) {
+      auto at = std::lower_bound(names.begin(), names.end(), std::pair(begin, uint64_t{0}));
+      for (; at != names.end() && at->first.starts_with(begin); ++at) {
+        if (at->second < licence && fits(at->first)) out.push_back(at->second);
+      }
+    };
+    const Covers& covers = terms.covers();
+    for (const std::string& name : covers.source_digest()) {
+      take(by_digest_, to_hex(require_digest_name(name, "covers.source_digest")),
+           [](const std::string&) { return true; });
+    }
+    if (covers.source_digest().empty()) {
+      for (const std::string& pattern : covers.delivery()) {
+        std::string begin = pattern.substr(0, pattern.find('*'));
+        if (begin.ends_with('/')) begin.pop_back();  // "a/**" covers a file a, too
+        take(by_path_, begin,
+             [&](const std::string& path) { return matches_pattern(pattern, path); });
       }
     }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
   }
-  if (by_path.empty()) return out;
-  Statement sources(store.db(), "SELECT seq, path, digest FROM source WHERE seq < ? ORDER BY seq");
-  for (sources.with(by_path.back()->seq); sources.next();) {
-    const uint64_t source = sources.unsigned_integer(0);
-    const auto late = std::upper_bound(by_path.begin(), by_path.end(), source,
-                                       [](uint64_t s, const KeptVersion* v) { return s < v->seq; });
-    for (auto version = late; version != by_path.end(); ++version) {
-      if (covers((*version)->terms, sources.view(1), Digest{}))
-        out.push_back({source, (*version)->seq});
-    }
+
+ private:
+  using Names = std::vector<std::pair<std::string, uint64_t>>;
+  Names by_path_, by_digest_;
+};
+
+std::optional<LicenceText> terms_in(const std::string& note, const std::string& ref) {
+  try {
+    return parse_licence(parse_note(note).text, "licence " + ref, LicenceAge::recorded);
+  } catch (const Error&) {  // it was changed: ledger verify names it
+    return std::nullopt;
   }
-  return out;
 }
 
 }  // namespace
 
 std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
   std::set<uint64_t> out;
-  Statement recorded(store.db(),
-                     "SELECT sl.seq FROM licence l JOIN source_licence sl ON sl.licence = l.seq "
-                     "WHERE l.id = ?");
-  for (recorded.with(std::string(id)); recorded.next();) out.insert(recorded.unsigned_integer(0));
-  for (const LateCoverage& late : late_coverage(store, kept_versions(store, "l.id = ?", id))) {
-    out.insert(late.source);
-  }
+  Statement select(store.db(),
+                   "SELECT v.source FROM licence l JOIN source_cover v ON v.licence = l.seq "
+                   "WHERE l.id = ?");
+  for (select.with(std::string(id)); select.next();) out.insert(select.unsigned_integer(0));
   return out;
 }
 
-std::vector<LateCoverage> late_coverage(const Store& store,
-                                        const std::function<bool(const LicenceText&)>& counts) {
-  auto versions = kept_versions(store,
-                                "NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id "
-                                "AND n.version > l.version)");
-  std::erase_if(versions, [&](const KeptVersion& version) { return !counts(version.terms); });
-  return late_coverage(store, versions);
+void each_coverage(const Database& db, const std::function<void(uint64_t, uint64_t)>& each,
+                   uint64_t from) {
+  Statement late(db,
+                 "SELECT l.seq, l.ref, d.note FROM licence l JOIN document d "
+                 "ON d.digest = l.document_digest "
+                 "WHERE l.seq >= ? AND l.seq > (SELECT MIN(seq) FROM source) ORDER BY l.seq");
+  std::optional<KnownSources> sources;
+  for (late.with(from); late.next();) {
+    const auto terms = terms_in(late.text(2), late.text(1));
+    if (!terms) continue;
+    if (!sources) sources.emplace(db);
+    const uint64_t licence = late.unsigned_integer(0);
+    for (const uint64_t source : sources->covered(*terms, licence)) each(licence, source);
+  }
+}
+
+void keep_coverage(const Database& db, uint64_t from) {
+  Statement insert(db, "INSERT INTO licence_source VALUES(?, ?)");
+  each_coverage(
+      db, [&](uint64_t licence, uint64_t source) { insert.with(licence, source).run(); }, from);
 }
 
 }  // namespace cleared::ledger

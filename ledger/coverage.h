@@ -1,29 +1,31 @@
 // Which sources a licence covers. Those that came after it say so themselves (`source_licence`);
-// those that were there before are found by its terms, so a document that was erased can name none
-// of them. One thread.
+// those that were there before are found by its terms when it is appended, and kept in the table
+// `licence_source` as long as its document is. The views `source_cover` and those over it read
+// both. One thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <set>
 #include <string_view>
-#include <vector>
 
-#include "ledger/licence.pb.h"
+#include "ledger/sqlite.h"
 #include "ledger/store.h"
 
 namespace cleared::ledger {
 
-// Every source under a version of the licence with this id. Costs a look at each source that is
-// older than one of them, and nothing where there is none.
+// Every source under a version of the licence with this id: what one of them covered was used under
+// it.
 std::set<uint64_t> sources_under(const Store& store, std::string_view id);
 
-// A version of a licence, by its record, that covers a source of before.
-struct LateCoverage {
-  uint64_t source = 0, licence = 0;
-};
-// Of all licences, newest versions, that `counts`.
-std::vector<LateCoverage> late_coverage(const Store& store,
-                                        const std::function<bool(const LicenceText&)>& counts);
+// Calls `each` with record numbers: a licence whose document is kept, `from` or later, and a source
+// before it that it covers, both rising. Costs a look at the names of all sources, and nothing
+// where no source is older than a licence. A document that does not parse covers nothing here.
+void each_coverage(const Database& db,
+                   const std::function<void(uint64_t licence, uint64_t source)>& each,
+                   uint64_t from = 0);
+
+// Writes the rows of `licence_source` for the licences from this record on.
+void keep_coverage(const Database& db, uint64_t from = 0);
 
 }  // namespace cleared::ledger

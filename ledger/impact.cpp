@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "ledger/base/check.h"
+#include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/parallel.h"
 #include "ledger/coverage.h"
@@ -434,6 +435,35 @@ class Consumers {
   std::optional<Statement> each_;
 };
 
+void add_releases(const Store& store, Impact& out) {
+  std::set<std::string, std::less<>> touched;
+  for (const RunImpact& run : out.runs) {
+    for (const CheckpointImpact& k : run.checkpoints) {
+      if (k.touched) touched.insert(k.digest);
+    }
+  }
+  const std::string now = format_time(judging_time_us(store));
+  Statement select(store.db(),
+                   "SELECT seq, run, checkpoint, step, use, territory, issued_at, expires_at, "
+                   "signers, COALESCE(taken_back, '') FROM released ORDER BY seq");
+  while (select.next()) {
+    if (!touched.contains(select.view(2))) continue;
+    ReleaseImpact r;
+    r.seq = select.unsigned_integer(0);
+    r.run = select.text(1);
+    r.checkpoint = select.text(2);
+    r.step = select.unsigned_integer(3);
+    r.use = select.text(4);
+    r.territory = select.text(5);
+    r.issued_at = select.text(6);
+    r.expires_at = select.text(7);
+    r.signers = select.text(8);
+    r.taken_back = select.text(9);
+    r.runs = r.taken_back.empty() && now < r.expires_at;
+    out.releases.push_back(std::move(r));
+  }
+}
+
 Impact impact_of(const Store& store, const Asked& asked) {
   keep_pages(store.db());
   Impact out;
@@ -448,6 +478,7 @@ Impact impact_of(const Store& store, const Asked& asked) {
   Runs runs(store);
   Consumers(store, asked, runs).fill(out);
   runs.fill(out);
+  add_releases(store, out);
   return out;
 }
 
@@ -546,6 +577,7 @@ std::vector<uint64_t> named_records(const Impact& impact) {
       if (k.touched) out.insert(k.seq);
     }
   }
+  for (const ReleaseImpact& release : impact.releases) out.insert(release.seq);
   return {out.begin(), out.end()};
 }
 

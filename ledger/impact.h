@@ -57,6 +57,16 @@ struct ShardImpact {
   uint64_t runs = 0;     // that consumed one of them
 };
 
+// A note by which a touched checkpoint was released (`ledger release --out`).
+struct ReleaseImpact {
+  uint64_t seq = 0;  // its record
+  std::string run, checkpoint;
+  uint64_t step = 0;
+  std::string use, territory, issued_at, expires_at, signers;
+  std::string taken_back;  // when what it stands on was revoked (view released), or empty
+  bool runs = false;       // neither taken back nor ended
+};
+
 struct Impact {
   std::string what;             // "licence LIC-1", "clip ...", ...
   std::vector<uint64_t> about;  // records: the versions of the licence, or the thing itself
@@ -64,7 +74,8 @@ struct Impact {
   uint64_t clips = 0, consumed_clips = 0;
   uint64_t duration_us = 0;  // of the clips, once
   std::vector<ShardImpact> shards;
-  std::vector<RunImpact> runs;  // touched ones, in the order of their records
+  std::vector<RunImpact> runs;          // touched ones, in the order of their records
+  std::vector<ReleaseImpact> releases;  // of their touched checkpoints, likewise
   uint64_t all_runs = 0, all_checkpoints = 0, touched_checkpoints = 0;
   Price price;  // of all runs together
 };

@@ -498,6 +498,25 @@ struct Projector {
     if (!c.vae().empty()) row(TableId::checkpoint_vae).hex(c.vae(), "vae").emit();
   }
 
+  void operator()(const ReleaseRecord& record) const {
+    const Note note = parse_note(record.note());
+    const Release r = parse_noted<ReleaseText>(note, "release").release();
+    row(TableId::release)
+        .hex(sha256(record.note()))
+        .hex(require_digest_name(r.checkpoint(), "release.checkpoint"))
+        .text(Use_Name(r.use()))
+        .text(r.model())
+        .text(r.field_of_use())
+        .text(r.territory())
+        .text(signers(note))
+        .text(require_time(r.issued_at(), "release.issued_at"))
+        .text(require_time(r.expires_at(), "release.expires_at"))
+        .integer(r.tree_size())
+        .text(record.note())
+        .emit();
+    licences(TableId::release_licence, r.licence());
+  }
+
   void operator()(const RefusalRecord& r) const {
     row(TableId::refusal).text(r.act()).text(r.subject()).text(r.rule()).text(r.fact()).emit();
   }
@@ -610,6 +629,8 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.deletion());
     case Fact::kCheckpoint:
       return body(fact.checkpoint());
+    case Fact::kRelease:
+      return body(fact.release());
     case Fact::kRefusal:
       return body(fact.refusal());
     case Fact::kState:
@@ -716,6 +737,9 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const CheckpointRecord& c) const {
     return one(step_key("checkpoint", c.run(), c.step()));
+  }
+  std::optional<Subject> operator()(const ReleaseRecord& r) const {
+    return one(subject_key_of("release", sha256(r.note()).text()));
   }
   std::optional<Subject> operator()(const RefusalRecord& r) const {
     return any(subject_key_of("refusal", r.subject()));
@@ -951,6 +975,7 @@ std::span<const TableShape> tables() {
       {"key", 4, false},
       {"retirement", 2, false},
       {"licence", 11, false},
+      {"licence_source", 2, true},  // made from the document: ledger/coverage.h
       {"source", 18, false},
       {"source_licence", 2, true},
       {"fingerprint", 7, false},
@@ -978,6 +1003,8 @@ std::span<const TableShape> tables() {
       {"consumed_shard", 9, false},
       {"checkpoint", 8, false},
       {"checkpoint_vae", 2, false},
+      {"release", 12, false},
+      {"release_licence", 2, true},
       {"refusal", 5, false},
       {"erasure", 5, false},
       {"deletion", 9, false},

@@ -49,6 +49,7 @@ enum class TableId {
   key,
   retirement,
   licence,
+  licence_source,  // of a document, and not of the record alone: ledger/coverage.h
   source,
   source_licence,
   fingerprint,
@@ -76,6 +77,8 @@ enum class TableId {
   consumed_shard,
   checkpoint,
   checkpoint_vae,
+  release,
+  release_licence,
   refusal,
   erasure,
   deletion,

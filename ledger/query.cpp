@@ -99,11 +99,11 @@ struct Place {
   bool digest;  // a prefix will do
 };
 constexpr Place kPlaces[] = {
-    {"clip", "id", true},           {"source", "digest", true}, {"source", "path", false},
-    {"shard", "root", true},        {"shard", "name", false},   {"sample", "digest", true},
-    {"sample", "key", false},       {"licence", "ref", false},  {"licence", "id", false},
-    {"permit", "digest", true},     {"run", "name", false},     {"receipt", "digest", true},
-    {"checkpoint", "digest", true}, {"key", "name", false},
+    {"clip", "id", true},           {"source", "digest", true},  {"source", "path", false},
+    {"shard", "root", true},        {"shard", "name", false},    {"sample", "digest", true},
+    {"sample", "key", false},       {"licence", "ref", false},   {"licence", "id", false},
+    {"permit", "digest", true},     {"run", "name", false},      {"receipt", "digest", true},
+    {"checkpoint", "digest", true}, {"release", "digest", true}, {"key", "name", false},
 };
 
 std::vector<std::string_view> all_kinds() {
@@ -116,7 +116,7 @@ std::vector<std::string_view> all_kinds() {
 
 bool is_in_map(std::string_view kind) {  // by its digest alone
   return kind == "clip" || kind == "source" || kind == "shard" || kind == "sample" ||
-         kind == "permit";
+         kind == "permit" || kind == "release";
 }
 
 std::string or_list(const std::vector<std::string_view>& words) {

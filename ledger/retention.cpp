@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "ledger/base/clock.h"
-#include "ledger/coverage.h"
 
 namespace cleared::ledger {
 namespace {
@@ -12,7 +11,7 @@ constexpr uint64_t kDayUs = 86'400'000'000;
 
 // The newest version of each licence of a thing.
 constexpr std::string_view kNewest =
-    "JOIN licence l ON l.seq = sl.licence JOIN licence n ON n.id = l.id AND n.version = "
+    "JOIN licence l ON l.seq = v.licence JOIN licence n ON n.id = l.id AND n.version = "
     "(SELECT MAX(version) FROM licence WHERE id = l.id) ";
 
 class Due {
@@ -23,28 +22,18 @@ class Due {
   }
 
   Table list(const DueScope& scope) {
-    shards(std::string(kShards) + "JOIN shard_licence sl ON sl.seq = h.seq " +
-           std::string(kNewest) + "WHERE " + std::string(scope.shards));
-    texts(std::string(kSources) + "JOIN source_licence sl ON sl.seq = s.seq " +
+    shards(std::string(kShards) + "JOIN shard_licence v ON v.seq = h.seq " + std::string(kNewest) +
+           "WHERE " + std::string(scope.shards));
+    late_shards(scope.shards);
+    texts(std::string(kSources) + "JOIN source_cover v ON v.source = s.seq " +
           std::string(kNewest) + "WHERE " + std::string(scope.sources));
-    for (const LateCoverage& late : late_coverage(store_, keeps_for_a_time)) {
-      const std::string licence = "JOIN licence n ON n.seq = " + std::to_string(late.licence);
-      const std::string source = std::to_string(late.source);
-      shards(std::string(kShards) + licence +
-             " WHERE h.seq IN (SELECT p.shard FROM source_clip c " +
-             "JOIN sample p ON p.clip = c.clip WHERE c.source = " + source + ") AND " +
-             std::string(scope.shards));
-      texts(std::string(kSources) + licence + " WHERE s.seq = " + source + " AND " +
-            std::string(scope.sources));
-    }
+    releases(scope.releases);
     std::sort(table_.rows.begin(), table_.rows.end());
     table_.rows.erase(std::unique(table_.rows.begin(), table_.rows.end()), table_.rows.end());
     return std::move(table_);
   }
 
  private:
-  static bool keeps_for_a_time(const LicenceText& terms) { return terms.has_derived(); }
-
   void add(const std::string& by, const std::string& what, const std::string& of,
            const std::string& digest, const std::string& licence, const std::string& deleted) {
     const bool due = deleted.empty() && rights_.day() > by;
@@ -63,6 +52,22 @@ class Due {
       if (terms == nullptr || !terms->derived().has_latent()) continue;
       add(last_day_kept(time_of_record(store_, select.unsigned_integer(3)), *terms), "shard",
           select.text(1), select.text(0), select.text(2), select.text(4));
+    }
+  }
+
+  // What lies in a shard of what licences cover that came later.
+  void late_shards(std::string_view scope) {
+    Statement late(store_.db(),
+                   "SELECT v.licence, n.ref FROM "
+                   "(SELECT DISTINCT seq AS licence FROM licence_source) v " +
+                       std::string(kNewest));
+    while (late.next()) {
+      const LicenceText* terms = rights_.terms_of(late.text(1));
+      if (terms == nullptr || !terms->derived().has_latent()) continue;
+      shards(std::string(kShards) + "JOIN licence n ON n.ref = '" + late.text(1) +
+             "' WHERE h.seq IN (SELECT p.shard FROM licence_source x CROSS JOIN source_clip c "
+             "ON c.source = x.source CROSS JOIN sample p ON p.clip = c.clip WHERE x.seq = " +
+             late.text(0) + ") AND " + std::string(scope));
     }
   }
 
@@ -98,6 +103,25 @@ class Due {
            "fingerprint", "FINGERPRINT");
     }
   }
+  // Until it ends, whoever has the note and not yet the notice of the revocation may use it.
+  void releases(std::string_view scope) {
+    Statement select(store_.db(),
+                     "SELECT e.seq, e.taken_back, e.expires_at, e.use || ' of ' || e.run || "
+                     "' step ' || e.step || ' in ' || e.territory, r.digest, "
+                     "COALESCE((SELECT group_concat(l.ref, ' ') FROM release_licence x "
+                     "JOIN licence l ON l.seq = x.licence WHERE x.seq = e.seq AND l.id IN "
+                     "(SELECT licence FROM revocation)), '') "
+                     "FROM released e JOIN release r ON r.seq = e.seq "
+                     "WHERE e.taken_back IS NOT NULL AND " +
+                         std::string(scope));
+    const std::string now = format_time(judging_time_us(store_));
+    while (select.next()) {
+      if (select.text(2) <= now) continue;
+      table_.rows.push_back({select.text(1).substr(0, 10), "yes", "release", select.text(3),
+                             select.text(4), select.text(5), "no"});
+    }
+  }
+
   std::string deletion_of(uint64_t source, const char* what) const {
     Statement select(store_.db(),
                      "SELECT COALESCE(MIN(seq), '') FROM deletion WHERE source = ? AND what = ?");

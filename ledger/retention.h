@@ -1,6 +1,7 @@
 // What must be deleted of what was derived from footage, by which day, and whether it was: shards
 // where the terms limit latents; captions, embeddings and fingerprints where they say NEVER or
-// TERM. One thread.
+// TERM. And releases that have not ended though what they stand on was taken back: whoever has one
+// must be told. One thread.
 #pragma once
 
 #include <string>
@@ -11,9 +12,9 @@
 
 namespace cleared::ledger {
 
-// Of which shards (table `shard h`) and sources (`source s`), as SQL.
+// Of which shards (table `shard h`), sources (`source s`) and releases (`released e`), as SQL.
 struct DueScope {
-  std::string_view shards = "1", sources = "1";
+  std::string_view shards = "1", sources = "1", releases = "1";
 };
 
 // Columns delete_by, is_due, what, of, digest, licence, deleted; sorted.

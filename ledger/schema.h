@@ -6,7 +6,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 5;
+constexpr int kSchemaVersion = 6;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -297,8 +297,8 @@ CREATE TABLE state(
 ) STRICT;
 )sql";
 
-// What version 4 has more than version 3, and version 5 more than version 4: a ledger of a version
-// before gains it when it is opened to be written to.
+// What version 4 has more than version 3, version 5 more than version 4, and version 6 more than
+// version 5: a ledger of a version before gains it when it is opened to be written to.
 constexpr std::string_view kVersion4Schema = R"sql(
 CREATE TABLE measure(
   seq INTEGER PRIMARY KEY,
@@ -407,6 +407,35 @@ CREATE TABLE list_of_permit(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX permit_of_list ON list_of_permit(list);
 )sql";
+// `licence_source` is kept beside `document`, and goes with it: only the document says what of the
+// footage that was there before the licence covers (ledger/coverage.h).
+constexpr std::string_view kVersion6Schema = R"sql(
+CREATE TABLE licence_source(
+  seq INTEGER NOT NULL REFERENCES licence(seq),
+  source INTEGER NOT NULL REFERENCES source(seq),
+  PRIMARY KEY(seq, source)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX licence_of_source ON licence_source(source);
+CREATE TABLE release(
+  seq INTEGER PRIMARY KEY,
+  digest TEXT NOT NULL,
+  checkpoint TEXT NOT NULL,
+  use TEXT NOT NULL,
+  model TEXT NOT NULL,
+  field_of_use TEXT NOT NULL,
+  territory TEXT NOT NULL,
+  signers TEXT NOT NULL,
+  issued_at TEXT NOT NULL,
+  expires_at TEXT NOT NULL,
+  tree_size INTEGER NOT NULL,
+  note TEXT NOT NULL
+) STRICT;
+CREATE TABLE release_licence(
+  seq INTEGER NOT NULL REFERENCES release(seq),
+  licence INTEGER NOT NULL REFERENCES licence(seq),
+  PRIMARY KEY(seq, licence)
+) STRICT, WITHOUT ROWID;
+)sql";
 
 // Readable views. They are made over the tables above; for a point in time they are made again over
 // the rows of the records before it (ledger/query.h), with its day as `today`.
@@ -428,7 +457,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'run' FROM run UNION ALL SELECT seq, 'receipt' FROM receipt
         UNION ALL SELECT seq, 'consumed' FROM consumed
         UNION ALL SELECT seq, 'consumed_shard' FROM consumed_shard
-        UNION ALL SELECT seq, 'checkpoint' FROM checkpoint
+        UNION ALL SELECT seq, 'checkpoint' FROM checkpoint UNION ALL SELECT seq, 'release' FROM release
         UNION ALL SELECT seq, 'refusal' FROM refusal UNION ALL SELECT seq, 'erasure' FROM erasure
         UNION ALL SELECT seq, 'deletion' FROM deletion
         UNION ALL SELECT seq, 'permit_list' FROM permit_list
@@ -443,6 +472,16 @@ CREATE VIEW licence_in_force AS
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.licence = l.id)
     AND l.seq NOT IN (SELECT licence FROM erasure)
     AND (SELECT day FROM today) BETWEEN l.valid_from AND l.valid_to;
+-- Which licences cover a source: those that it was taken in under, and those that came later.
+CREATE VIEW source_cover AS
+  SELECT seq AS source, licence FROM source_licence
+  UNION ALL SELECT source, seq FROM licence_source;
+-- Sources that two licensors cover, or a licence that is not in force: of several every one has to say yes.
+CREATE VIEW barred_source AS
+  SELECT v.source FROM source_cover v JOIN licence l ON l.seq = v.licence
+  WHERE NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version)
+  GROUP BY v.source
+  HAVING COUNT(DISTINCT l.licensor) > 1 OR MAX(l.seq NOT IN (SELECT seq FROM licence_in_force));
 -- The clips of a source. They come in series, and where a series begins is on record: an index with an
 -- entry for each clip would cost as much as the clip itself.
 CREATE VIEW source_clip AS
@@ -472,9 +511,10 @@ CREATE VIEW cleared AS
   JOIN shard h ON h.seq = p.shard
   JOIN clip c ON c.seq = p.clip
   JOIN source s ON s.seq = c.source
-  JOIN source_licence sl ON sl.seq = s.seq
-  JOIN licence_in_force l ON l.seq = sl.licence
+  JOIN source_cover v ON v.source = s.seq
+  JOIN licence_in_force l ON l.seq = v.licence
   WHERE c.verdict = 'kept'
+    AND s.seq NOT IN (SELECT source FROM barred_source)
     AND c.seq NOT IN (SELECT clip FROM conflicted_clip)
     AND h.seq IN (SELECT shard FROM approved_shard)
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq)
@@ -488,9 +528,17 @@ CREATE VIEW expiring AS
   SELECT ref AS licence, licensor, valid_to,
          CAST(julianday(valid_to) - julianday((SELECT day FROM today)) AS INTEGER) AS days_left
   FROM licence_in_force ORDER BY valid_to;
+-- Whose a source is: the licensor's who covered it first, so that a later claim to it takes nothing away.
 CREATE VIEW source_licensor AS
-  SELECT DISTINCT sl.seq AS source, l.licensor
-  FROM source_licence sl JOIN licence l ON l.seq = sl.licence;
+  SELECT v.source, l.licensor, MIN(l.seq) AS since
+  FROM source_cover v JOIN licence l ON l.seq = v.licence GROUP BY v.source;
+-- The licences of that licensor that cover a source, each from the record `since` on: what is consumed is
+-- paid under the one that began last.
+CREATE VIEW source_payer AS
+  SELECT v.source, l.id, MIN(l.seq) AS since
+  FROM source_cover v JOIN licence l ON l.seq = v.licence
+  JOIN source_licensor o ON o.source = v.source AND o.licensor = l.licensor
+  GROUP BY v.source, l.id;
 -- What runs consumed, sample by sample: `each` of consumed_shard is a list with [passes, first step]
 -- for a sample of the shard that was consumed, and 0 for one that was not. Several samples of one
 -- digest are one, the first.
@@ -553,8 +601,8 @@ CREATE VIEW revoked_clip AS
   SELECT c.clip, r.licence AS revoked, r.at, r.reason
   FROM revocation r
   CROSS JOIN licence l ON l.id = r.licence
-  CROSS JOIN source_licence sl ON sl.licence = l.seq
-  CROSS JOIN source_clip c ON c.source = sl.seq
+  CROSS JOIN source_cover v ON v.licence = l.seq
+  CROSS JOIN source_clip c ON c.source = v.source
   UNION
   SELECT p.clip, h.root, r.at, r.reason
   FROM revocation r CROSS JOIN shard h ON h.seq = r.shard CROSS JOIN sample p ON p.shard = r.shard;
@@ -566,6 +614,19 @@ CREATE VIEW touched AS
   CROSS JOIN checkpoint k ON k.run = u.run AND k.step >= u.end_step
   CROSS JOIN run r ON r.seq = k.run
   GROUP BY k.seq, v.revoked;
+-- What was released, and since when it counts no more: a licence that the weights consumed under was
+-- revoked, or a shard, which may be any of theirs, after the release was written (ledger/release.h).
+CREATE VIEW released AS
+  SELECT e.seq, r.name AS run, k.step, e.checkpoint, e.use, e.model, e.field_of_use, e.territory,
+         e.issued_at, e.expires_at,
+         (SELECT MIN(v.at) FROM revocation v
+          WHERE v.licence IN (SELECT l.id FROM release_licence x JOIN licence l ON l.seq = x.licence
+                              WHERE x.seq = e.seq)
+             OR (v.shard IS NOT NULL AND v.at >= e.issued_at)) AS taken_back,
+         e.signers
+  FROM release e
+  CROSS JOIN checkpoint k ON k.seq = (SELECT MIN(seq) FROM checkpoint WHERE digest = e.checkpoint)
+  CROSS JOIN run r ON r.seq = k.run;
 )sql";
 
 }  // namespace cleared::ledger

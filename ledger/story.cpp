@@ -51,6 +51,9 @@ constexpr Step kDown[] = {
     {"shard", "SELECT shard FROM approved_shard WHERE seq IN {approval}"},
     {"shard", "SELECT shard FROM permitted_shard WHERE permit IN {permit}"},
     {"shard", "SELECT shard FROM listed_shard WHERE seq IN {permit_list}"},
+    {"checkpoint",
+     "SELECT k.seq FROM release e JOIN checkpoint k ON k.digest = e.checkpoint "
+     "WHERE e.seq IN {release}"},
     {"receipt",
      "SELECT t.seq FROM receipt t JOIN checkpoint k ON t.run = k.run AND t.end_step <= k.step "
      "WHERE k.seq IN {checkpoint}"},
@@ -61,7 +64,7 @@ constexpr Step kDown[] = {
     {"sample", "SELECT sample FROM consumption WHERE seq IN {consumed_shard}"},
     {"shard", "SELECT shard FROM deletion WHERE seq IN {deletion} AND shard IS NOT NULL"},
     {"source", "SELECT source FROM deletion WHERE seq IN {deletion} AND source IS NOT NULL"},
-    {"source", "SELECT seq FROM source_licence WHERE licence IN {licence}"},
+    {"source", "SELECT source FROM source_cover WHERE licence IN {licence}"},
     {"sample", "SELECT seq FROM sample WHERE shard IN {shard}"},
     {"clip", "SELECT clip FROM sample WHERE seq IN {sample}"},
     {"clip", "SELECT seq FROM clip WHERE source IN {source}"},
@@ -73,7 +76,7 @@ constexpr Step kUp[] = {
     {"source", "SELECT source FROM clip WHERE seq IN {clip}"},
     {"sample", "SELECT seq FROM sample WHERE clip IN {clip}"},
     {"shard", "SELECT shard FROM sample WHERE seq IN {sample}"},
-    {"licence", "SELECT licence FROM source_licence WHERE seq IN {source}"},
+    {"licence", "SELECT licence FROM source_cover WHERE source IN {source}"},
     {"licence",
      "SELECT n.seq FROM licence l JOIN licence n ON n.id = l.id WHERE l.seq IN {licence}"},
     {"duplicate", "SELECT seq FROM duplicate WHERE source IN {source} OR of IN {source}"},
@@ -96,6 +99,9 @@ constexpr Step kUp[] = {
     {"checkpoint",
      "SELECT k.seq FROM checkpoint k JOIN receipt t ON t.run = k.run AND t.end_step <= k.step "
      "WHERE t.seq IN {receipt}"},
+    {"release",
+     "SELECT e.seq FROM release e JOIN checkpoint k ON k.digest = e.checkpoint "
+     "WHERE k.seq IN {checkpoint}"},
     {"permit", "SELECT permit FROM run WHERE seq IN {run}"},
     {"permit", "SELECT permit FROM permitted_shard WHERE shard IN {shard}"},
     {"permit_list", "SELECT list FROM list_of_permit WHERE seq IN {permit}"},
@@ -251,6 +257,11 @@ constexpr ChapterPlan kChapters[] = {
      "k.statement FROM checkpoint k JOIN run r ON r.seq = k.run "
      "WHERE k.seq IN {checkpoint} ORDER BY 1",
      Signed::envelope},
+    {"release",
+     "SELECT e.seq AS record, v.run, v.step, e.use, e.model, e.field_of_use, e.territory, "
+     "e.issued_at, e.expires_at, COALESCE(v.taken_back, 'no') AS taken_back, e.note "
+     "FROM release e JOIN released v ON v.seq = e.seq WHERE e.seq IN {release} ORDER BY 1",
+     Signed::note, Policy::PERMIT},
     {"revocation",
      "SELECT r.seq AS record, CASE WHEN r.shard IS NULL THEN 'licence ' || r.licence "
      "ELSE 'shard ' || h.name END AS revoked, r.at, r.reason, r.note FROM revocation r "
@@ -327,13 +338,14 @@ Chapter read_chapter(const Store& store, const ChapterPlan& plan, const std::str
 Chapter read_due(const Store& store, const Rights& rights) {
   const std::string shards = with_sets("h.seq IN {shard}");
   const std::string sources = with_sets("s.seq IN {source}");
-  Chapter out{"due", due_of(store, rights, {shards, sources})};
+  const std::string releases = with_sets("e.seq IN {release}");
+  Chapter out{"due", due_of(store, rights, {shards, sources, releases})};
   out.table.columns.insert(out.table.columns.begin(), "record");
   out.table.numeric.insert(out.table.numeric.begin(), true);
   for (auto& row : out.table.rows) {
     const auto digest = parse_digest(row[4]).value_or(Digest{});
-    const auto found =
-        store.find(subject_key_of(row[2] == "shard" ? "shard" : "source", digest.text()));
+    const bool is_kind = row[2] == "shard" || row[2] == "release";  // else a text of a source
+    const auto found = store.find(subject_key_of(is_kind ? row[2] : "source", digest.text()));
     row.insert(row.begin(), found.empty() ? "" : std::to_string(found.front()));
   }
   return out;
@@ -506,6 +518,8 @@ Table history_of(const Store& store, uint64_t seq) {
       "CASE WHEN t.shard IS NULL THEN lower(t.what) || ' of the source of record ' || t.source "
       "ELSE 'shard of record ' || t.shard END || ': ' || t.reason");
   add("checkpoint", "t.signers", "'step ' || t.step || ', ' || t.digest");
+  add("release", "t.signers",
+      "t.use || ' of ' || t.checkpoint || ' in ' || t.territory || ' until ' || t.expires_at");
   add("refusal", "''", "t.act || ' ' || t.subject || ': ' || t.rule || ': ' || t.fact");
   add("clearance", "''", "'clip of record ' || t.clip || ': ' || t.reason || ' ' || t.value");
   add("review", "t.signers",

@@ -47,6 +47,7 @@ const std::vector<SubjectKind>& kinds() {
       {"policy", "policy of version", {version}},
       {"receipt", "receipt of", {run, number}},
       {"refusal", "refusal with the subject", {text}},
+      {"release", "release", {digest}},
       {"retirement", "retirement of key", {vkey}},
       {"review", "review", {digest}},
       {"revocation", "revocation of", {licence_or_digest}},

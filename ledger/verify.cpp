@@ -8,6 +8,7 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/base/parallel.h"
+#include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/disclosure.h"
 #include "ledger/licence.h"
@@ -21,6 +22,7 @@
 #include "ledger/verify/log.h"
 #include "ledger/verify/map.h"
 #include "ledger/verify/references.h"
+#include "ledger/verify/rows.h"
 #include "ledger/verify/trees.h"
 
 namespace cleared::ledger {
@@ -55,6 +57,7 @@ class Verifier {
     check_heads();
     if (published) check_anchor(*published);
     check_documents();
+    findings_.guarded("licence_source", [&] { check_coverage(); });
     if (options_.deep) findings_.guarded("state", [&] { check_states(db_, log_, findings_); });
     for (const Anchor& anchor : options_.anchors) check_anchor(anchor);
     report_.findings = findings_.take();
@@ -106,7 +109,8 @@ class Verifier {
       const Database fresh = Database::in_memory();
       fresh.exec(std::string(kLogSchema) + std::string(kTileSchema) +
                  std::string(kProjectionSchema) + std::string(kVersion4Schema) +
-                 std::string(kVersion5Schema) + std::string(kTodayView) + std::string(kViews));
+                 std::string(kVersion5Schema) + std::string(kVersion6Schema) +
+                 std::string(kTodayView) + std::string(kViews));
       const auto stored = objects(db_);
       const auto expected = objects(fresh);
       for (const auto& [name, sql] : expected) {
@@ -267,6 +271,19 @@ class Verifier {
     });
   }
 
+  // What each document covers of the sources that were there before it.
+  void check_coverage() {
+    TableCursor stored(db_, TableId::licence_source, findings_, TableCursor::Raw::no);
+    stored.begin(INT64_MIN, INT64_MAX);
+    each_coverage(db_, [&](uint64_t licence, uint64_t source) {
+      const RowCell cells[] = {{Cell{ValueType::integer, static_cast<int64_t>(licence), 0, {}}},
+                               {Cell{ValueType::integer, static_cast<int64_t>(source), 0, {}}}};
+      stored.expect(cells, [](const RowCell&, int64_t, int) {});
+    });
+    stored.finish();
+    report_.rows += stored.rows();
+  }
+
   void check_anchor(const Anchor& anchor) {
     findings_.guarded("anchor " + anchor.where, [&] {
       const auto& keys = in_order_.authority.keys();
@@ -320,6 +337,12 @@ Anchor read_anchor(const fs::path& path) {
     parse_textproto(note.text, where, permit);
     const Permit& p = permit.permit();
     return {where, head_of(p.origin(), p.tree_size(), p.tree_root(), where)};
+  }
+  if (note.text.starts_with("release")) {
+    ReleaseText release;
+    parse_textproto(note.text, where, release);
+    const Release& r = release.release();
+    return {where, head_of(r.origin(), r.tree_size(), r.tree_root(), where)};
   }
   if (note.text.starts_with("receipt")) {
     ReceiptText receipt;

@@ -63,10 +63,31 @@ std::vector<std::string> sentences(const Impact& i) {
           std::to_string(i.touched_checkpoints) + " of " + count(i.all_checkpoints, "checkpoint") +
           "; untouched: " + count(i.all_runs - i.runs.size(), "run") + ", " +
           count(i.all_checkpoints - i.touched_checkpoints, "checkpoint")};
+  if (!i.releases.empty()) {
+    const auto running = std::count_if(i.releases.begin(), i.releases.end(),
+                                       [](const ReleaseImpact& r) { return r.runs; });
+    out.push_back("released: " + count(i.releases.size(), "note") +
+                  " of touched checkpoints; still running: " + std::to_string(running));
+  }
   if (!i.runs.empty()) {
     out.push_back("training again without it, from the last clean checkpoints: " +
                   count(i.price.steps, "step") + ", " + seconds(i.price.sample_us) +
                   " sample-seconds, " + hours(i.price) + " machine-hours");
+  }
+  return out;
+}
+
+std::string standing(const ReleaseImpact& r) {
+  if (!r.taken_back.empty()) return "taken back " + r.taken_back;
+  return r.runs ? "still runs" : "ended";
+}
+Table release_table(const Impact& impact) {
+  Table out;
+  out.columns = {"record", "run", "step", "use", "territory", "until", "standing"};
+  out.numeric = {true, false, true, false, false, false, false};
+  for (const ReleaseImpact& r : impact.releases) {
+    out.rows.push_back({std::to_string(r.seq), r.run, std::to_string(r.step), r.use, r.territory,
+                        r.expires_at, standing(r)});
   }
   return out;
 }
@@ -157,6 +178,20 @@ Json to_json(const RunImpact& r) {
   return out;
 }
 
+Json to_json(const ReleaseImpact& r) {
+  return {{"record", r.seq},
+          {"run", r.run},
+          {"step", r.step},
+          {"checkpoint", r.checkpoint},
+          {"use", r.use},
+          {"territory", r.territory},
+          {"issued_at", r.issued_at},
+          {"expires_at", r.expires_at},
+          {"signers", r.signers},
+          {"taken_back", r.taken_back.empty() ? Json(nullptr) : Json(r.taken_back)},
+          {"runs", r.runs}};
+}
+
 Json to_json(const Forecast& f) {
   return {{"model", f.model},
           {"run", f.run},
@@ -183,6 +218,7 @@ Json to_json(const Impact& impact, const std::vector<Forecast>& forecasts,
               {"price", to_json(impact.price)},
               {"shards", Json::array()},
               {"runs", Json::array()},
+              {"releases", Json::array()},
               {"forecast", Json::array()},
               {"head", proofs.empty() ? "" : proofs.front().head},
               {"proofs", Json::array()}};
@@ -195,6 +231,7 @@ Json to_json(const Impact& impact, const std::vector<Forecast>& forecasts,
                              {"runs", s.runs}});
   }
   for (const RunImpact& r : impact.runs) out["runs"].push_back(to_json(r));
+  for (const ReleaseImpact& r : impact.releases) out["releases"].push_back(to_json(r));
   for (const Forecast& f : forecasts) out["forecast"].push_back(to_json(f));
   for (const TlogProof& p : proofs) {
     Json path = Json::array();
@@ -221,6 +258,13 @@ std::string to_page(const Store& store, const Impact& impact,
       "were "
       "trained.");
   page.table(run_table(impact), kAll);
+  page.heading("Releases of touched checkpoints");
+  page.sentence(
+      "Notes by which weights were let go or generate where there is no ledger. One still runs "
+      "until "
+      "the time that it says, unless a licence that it stands on was revoked, or after its issue a "
+      "shard: then whoever sees that notice uses it no more.");
+  page.table(release_table(impact), kAll);
   page.heading("Shards that hold it");
   page.table(shard_table(impact), kAll);
   page.heading("Proofs");
@@ -273,6 +317,7 @@ int impact(const ImpactOptions& o) {
   }
   for (const std::string& line : sentences(answer)) std::printf("%s\n", printable(line).c_str());
   if (!answer.runs.empty()) print_table(run_table(answer));
+  if (!answer.releases.empty()) print_table(release_table(answer));
   for (const std::string& line : forecast_sentences(forecasts)) {
     std::printf("%s\n", printable(line).c_str());
   }

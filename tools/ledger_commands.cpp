@@ -37,6 +37,7 @@
 #include "ledger/verify.h"
 #include "tools/approval_commands.h"
 #include "tools/cli.h"
+#include "tools/held_files.h"
 #include "tools/output.h"
 #include "train/check.h"
 #include "train/data/config.h"
@@ -514,34 +515,6 @@ std::vector<Foreign> read_foreign(const Store& store, const std::vector<std::str
   }
   return out;
 }
-
-// Files that lie beside their names until what they hold is on record: a permit that nobody has
-// must not reserve passes. Gone again unless publish() was reached.
-class HeldFiles {
- public:
-  HeldFiles() = default;
-  HeldFiles(const HeldFiles&) = delete;
-  HeldFiles& operator=(const HeldFiles&) = delete;
-  ~HeldFiles() {
-    std::error_code ignored;
-    for (const auto& [held, path] : files_) fs::remove(held, ignored);
-  }
-  void add(const fs::path& path, const std::string& text) {
-    if (fs::is_directory(path)) {
-      throw Error(Errc::io, "write ", path.string(), ": is a folder; give the name of a file");
-    }
-    const fs::path held = path.parent_path() / ("." + path.filename().string() + ".held");
-    files_.emplace_back(held, path);
-    write_file(held, text);
-  }
-  void publish() {
-    for (const auto& [held, path] : files_) publish_file(held, path);
-    files_.clear();
-  }
-
- private:
-  std::vector<std::pair<fs::path, fs::path>> files_;
-};
 
 }  // namespace
 

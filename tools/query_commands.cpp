@@ -44,12 +44,16 @@ constexpr StatusPart kStatus[] = {
      "(SELECT seq FROM licence_in_force) THEN 'in force' "
      "WHEN EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version) "
      "THEN 'superseded' ELSE 'out of its dates' END AS standing FROM licence l "
-     "LEFT JOIN source_licence sl ON sl.licence = l.seq LEFT JOIN source s ON s.seq = sl.seq "
+     "LEFT JOIN source_cover v ON v.licence = l.seq LEFT JOIN source s ON s.seq = v.source "
      "GROUP BY l.seq ORDER BY l.ref"},
     {"expiring_30", "licences that end within 30 days",
      "SELECT * FROM expiring WHERE days_left <= 30"},
     {"expiring_90", "licences that end after 31 to 90 days",
      "SELECT * FROM expiring WHERE days_left BETWEEN 31 AND 90"},
+    {"releases", "releases that have not ended",
+     "SELECT seq AS record, run, step, use, territory, expires_at, "
+     "COALESCE('since ' || taken_back, 'no') AS taken_back FROM released "
+     "WHERE expires_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now') ORDER BY expires_at, seq"},
     {"refused", "refused by the gate",
      "SELECT act, rule, COUNT(*) AS times FROM refusal GROUP BY act, rule ORDER BY 3 DESC, 1, 2"},
     {"keys", "keys in use",

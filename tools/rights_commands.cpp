@@ -20,6 +20,7 @@
 #include "ledger/licence.h"
 #include "ledger/note.h"
 #include "ledger/permit.h"
+#include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/rights.h"
 #include "ledger/rules.h"
@@ -28,6 +29,7 @@
 #include "ledger/textproto.h"
 #include "ledger/trust.h"
 #include "tools/cli.h"
+#include "tools/held_files.h"
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
 
@@ -35,9 +37,11 @@ namespace cleared::tools {
 using namespace cleared::ledger;
 namespace {
 
+constexpr uint64_t kMaxReleaseBytes = 1 << 20;
+
 struct RightsOptions {
   std::string ledger, file, other, name, use = "RELEASE_WEIGHTS", model, field, territory, at;
-  std::string key, out, trust, foreign, extraction;
+  std::string key, out, done, trust, foreign, extraction;
   uint64_t hours = 24;
   bool json = false, markdown = false, dry_run = false, draft = false;
 };
@@ -280,8 +284,18 @@ std::optional<ExtractionTest> extraction_of(const Store& store, const std::strin
   return read_extraction(path, store.authority(), store.size());
 }
 
+// On record as it is handed out, with a head over it where the log's key is at hand.
+void record_release(Store& store, const RightsOptions& o, const std::string& note) {
+  Fact fact;
+  fact.mutable_release()->set_note(note);
+  print_appended("release", store.append({fact}));
+  LedgerOptions keys;
+  keys.ledger = o.ledger;
+  sign_if_possible(store, keys);
+}
+
 // The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
-void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
+void write_release(Store& store, const RightsOptions& o, Use use, const std::string& digest,
                    const CheckpointStanding& standing) {
   const Digest weights = parse_digest(digest).value_or(Digest{});
   const ReleaseText text =
@@ -289,15 +303,48 @@ void write_release(const Store& store, const RightsOptions& o, Use use, const st
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
   if (!o.draft) store.authority().require(note, Policy::PERMIT, store.size(), o.out);
-  write_file(o.out, format_note(note));
-  std::printf("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
-              text.release().expires_at().c_str(),
-              o.draft ? "; to be signed by others with ledger sign" : "");
+  HeldFiles files;
+  files.add(o.out, format_note(note));
+  if (!o.draft) record_release(store, o, format_note(note));
+  files.publish();
+  std::printf(
+      "%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
+      text.release().expires_at().c_str(),
+      o.draft ? "; to be signed by others with ledger sign, then recorded with --signed" : "");
+}
+
+// A draft that others have signed since: on record where it says what would be written now.
+void take_release(Store& store, const RightsOptions& o, Use use, const std::string& digest,
+                  const CheckpointStanding& standing) {
+  const std::string note = read_file(o.done, kMaxReleaseBytes);
+  const auto given = parse_noted<ReleaseText>(parse_note(note, o.done), o.done).release();
+  const Digest weights = parse_digest(digest).value_or(Digest{});
+  Release now =
+      make_release(store, standing, {weights, use, o.model, o.field, o.territory, kMaxPermitHours})
+          .release();
+  if (given.expires_at() > now.expires_at()) {
+    throw Error(Errc::corrupt, o.done, ": it holds until ", given.expires_at(),
+                ", the terms until ", now.expires_at(), "; make a new one");
+  }
+  now.set_issued_at(given.issued_at());
+  now.set_expires_at(given.expires_at());
+  now.set_tree_size(given.tree_size());
+  now.set_tree_root(given.tree_root());
+  now.set_tree_at(given.tree_at());
+  if (now.SerializeAsString() != given.SerializeAsString()) {
+    throw Error(Errc::corrupt, o.done,
+                ": it is not what the ledger would write now, for these options; make a new one");
+  }
+  record_release(store, o, note);
 }
 
 int release(const RightsOptions& o) {
   if (o.key.empty() != o.out.empty()) {
     throw Error(Errc::usage, "release: --key signs what --out writes; give both or neither");
+  }
+  if (!o.done.empty() && !o.out.empty()) {
+    throw Error(Errc::usage,
+                "release: --signed is a file that --out wrote before; give one of them");
   }
   const Use use = parse_use(o.use);
   require_declared(o);
@@ -327,6 +374,7 @@ int release(const RightsOptions& o) {
                   Foreign::Contact_Name(weights.contact()).c_str());
     }
     if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing);
+    if (!o.done.empty() && !o.dry_run) take_release(store, o, use, digest, standing);
     return exit_ok;
   }
   std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
@@ -469,6 +517,7 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--out", o->out, "write the yes as a note, for `train sample --release`");
   let_go->add_option("--hours", o->hours, "how long it holds, 1 to 168")->capture_default_str();
   let_go->add_flag("--draft", o->draft, "write --out for others to sign, as the policy asks");
+  let_go->add_option("--signed", o->done, "such a draft that they have signed: record it");
   let_go->add_option("--foreign", o->foreign,
                      "worst contact class of foreign weights to let go (default: none)");
   let_go->add_option("--extraction", o->extraction,

@@ -28,7 +28,9 @@ class OrderedRows : public RowSink {
     for (const MapEntry& entry : log.pending) map_.add(entry.key, entry.seq);
     for (size_t i = 0; i < tables().size(); ++i) {
       const auto table = static_cast<TableId>(i);
-      if (is_plain(table) || table == TableId::clip_series) continue;
+      if (is_plain(table) || table == TableId::clip_series || table == TableId::licence_source) {
+        continue;
+      }
       cursors_.try_emplace(table, db, table, findings, TableCursor::Raw::no);
       cursors_.at(table).begin(INT64_MIN, INT64_MAX);
     }

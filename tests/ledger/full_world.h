@@ -121,11 +121,16 @@ struct FullWorld : World {
                                      {10, 11}}) {
       append({facts.begin() + static_cast<ptrdiff_t>(first),
               facts.begin() + static_cast<ptrdiff_t>(end)});
+      if (end == 6) append({release(to_hex(sha256("weights")), {"LIC-1@1"})});
       stage();
     }
-    add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
+    // One that is erased and covered nothing, and one that came after the footage which it covers.
+    add_licence(replaced(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""), "2026-01/**",
+                         "2026-02/**"));
     stage();
     Store(ledger, Access::append).erase_document("LIC-2@1", "asked for");
+    add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-3\""));
+    stage();
     append_keepers();
     Store(ledger, Access::append).sign_head(log);
     stage();

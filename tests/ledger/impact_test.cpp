@@ -2,19 +2,25 @@
 // of the log in order, keeps the samples of every step in plain sets, and knows no table.
 #include "ledger/impact.h"
 
+#include <algorithm>
+#include <chrono>
 #include <map>
 #include <random>
 #include <set>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "ledger/attestation.h"
+#include "ledger/base/clock.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/retention.h"
+#include "ledger/rights.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
@@ -163,6 +169,58 @@ TEST(Impact, FollowsTheLineFromRunToRun) {
   const Impact all = impact_of(store, "LIC-1");
   ASSERT_EQ(all.runs.size(), 3U);
   for (const RunImpact& run : all.runs) EXPECT_FALSE(run.clean) << run.run;
+}
+
+// Whoever has the note goes on generating until it ends, or sees the notice.
+TEST(Impact, NamesTheReleasesOfTouchedCheckpoints) {
+  ThreeSpans world;
+  const auto release = [&](
+                           size_t checkpoint, const std::vector<std::string>& licences,
+                           const std::function<void(Release&)>& change = [](Release&) {}) {
+    world.append({world.release(world.first.checkpoints[checkpoint], licences, change)});
+  };
+  release(1, {"LIC-1@1"});             // knows nothing of LIC-2
+  release(2, {"LIC-1@1", "LIC-2@1"});  // still runs
+  release(2, {"LIC-1@1", "LIC-2@1"}, [](Release& r) {
+    r.set_use(GENERATE_COMMERCIAL);
+    r.set_expires_at(format_time(now_us() + 2'000'000));
+  });
+  world.sign();
+  const auto of = [&](const std::string& what) {
+    const Store store(world.ledger, Access::read);
+    const Impact impact = impact_of(store, what);
+    const auto named = named_records(impact);
+    std::vector<std::string> out;
+    for (const ReleaseImpact& r : impact.releases) {
+      EXPECT_TRUE(std::binary_search(named.begin(), named.end(), r.seq));
+      out.push_back(r.run + " " + std::to_string(r.step) + " " + r.use +
+                    (r.runs                 ? " runs"
+                     : r.taken_back.empty() ? " ended"
+                                            : " taken back"));
+    }
+    return out;
+  };
+  EXPECT_THAT(of("LIC-1"), ElementsAre("run-1-aaa 20 GENERATE_INTERNAL runs",
+                                       "run-1-aaa 30 GENERATE_INTERNAL runs",
+                                       "run-1-aaa 30 GENERATE_COMMERCIAL runs"));
+  EXPECT_EQ(of("LIC-2").size(), 2U);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2'100));
+  EXPECT_THAT(of("LIC-2"), ElementsAre("run-1-aaa 30 GENERATE_INTERNAL runs",
+                                       "run-1-aaa 30 GENERATE_COMMERCIAL ended"));
+  world.append({world.revocation("licence", "LIC-2", world.licensor)});
+  EXPECT_THAT(of("LIC-1"), ElementsAre("run-1-aaa 20 GENERATE_INTERNAL runs",
+                                       "run-1-aaa 30 GENERATE_INTERNAL taken back",
+                                       "run-1-aaa 30 GENERATE_COMMERCIAL taken back"));
+  // What is to be told whom: until it ends, and not of what was never revoked.
+  const auto due = [&] {
+    const Store store(world.ledger, Access::read);
+    std::vector<std::string> out;
+    for (const auto& row : due_of(store, Rights(store)).rows) {
+      if (row[2] == "release") out.push_back(row[3] + " " + row[5] + " " + row[1]);
+    }
+    return out;
+  };
+  EXPECT_THAT(due(), ElementsAre("GENERATE_INTERNAL of run-1-aaa step 30 in EU LIC-2@1 yes"));
 }
 
 TEST(Impact, CountsWhatIsToldSampleBySampleToo) {

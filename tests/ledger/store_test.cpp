@@ -212,6 +212,26 @@ TEST(Licences, TheirDocumentsMayBeErased) {
   EXPECT_EQ(again.present, 1U);
 }
 
+// What was there before a licence is known by its document alone, so it goes with that.
+TEST(Licences, WhatTheyCoverOfBeforeGoesWithTheirDocument) {
+  World world;
+  world.fill();
+  const auto covered = [&] { return query_view(world.ledger, "source_cover").rows.size(); };
+  EXPECT_EQ(covered(), 1U);
+  for (const char* pattern : {"2026-01/a.webm", "2026-01", "2026-01/**/a.*", "**", "2026-02/**"}) {
+    const std::string id = std::string("LIC-") + std::to_string(covered() + 10);
+    const size_t before = covered();
+    world.add_licence(replaced(replaced(full_licence_text(), "LIC-1", id), "2026-01/**", pattern));
+    const bool covers = matches_pattern(pattern, "2026-01/a.webm");
+    EXPECT_EQ(covered(), before + (covers ? 1 : 0)) << pattern;
+    EXPECT_EQ(findings(world.ledger), "") << pattern;
+  }
+  EXPECT_EQ(covered(), 4U);
+  Store(world.ledger, Access::append).erase_document("LIC-11@1", "asked for");
+  EXPECT_EQ(covered(), 3U);
+  EXPECT_EQ(findings(world.ledger), "");
+}
+
 TEST(Licences, ADocumentThatVanishesWithoutARecordIsMissed) {
   World world;
   world.fill();
@@ -329,7 +349,7 @@ TEST(Open, RefusesWhatIsNoLedger) {
   EXPECT_THAT(open(world.folder / "text"), StartsWith("corrupt"));
   write_file(world.folder / "empty", "");
   EXPECT_THAT(open(world.folder / "empty"), StartsWith("corrupt"));
-  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 6");
+  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 7");
   EXPECT_THAT(open(world.ledger), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { verify_ledger(world.ledger, {}); }), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
@@ -366,6 +386,7 @@ class OlderLedger : public testing::TestWithParam<int> {};
 TEST_P(OlderLedger, IsBroughtUpToDate) {
   World world;
   world.fill();
+  world.add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
   const auto records = [&] {
     return Store(world.ledger, Access::read).db().integer("SELECT COUNT(*) FROM record");
   };
@@ -376,8 +397,11 @@ TEST_P(OlderLedger, IsBroughtUpToDate) {
     for (Statement view(old, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
       drop += "DROP VIEW " + view.text(0) + ";";
     }
-    std::vector<std::string> later = {"checkpoint_vae", "list_of_permit", "listed_shard",
-                                      "permit_list"};
+    std::vector<std::string> later = {"licence_source", "release_licence", "release"};
+    if (GetParam() < 5) {
+      later.insert(later.end(),
+                   {"checkpoint_vae", "list_of_permit", "listed_shard", "permit_list"});
+    }
     if (GetParam() == 3) {
       later.insert(later.end(), {"reviewed_clip", "review", "clearance", "mark", "measure",
                                  "receipt_cost", "consumed_shard", "deletion"});
@@ -387,21 +411,23 @@ TEST_P(OlderLedger, IsBroughtUpToDate) {
       return "ALTER TABLE " + name + " RENAME TO now; CREATE TABLE " + name + "(" + columns +
              ") STRICT, WITHOUT ROWID; INSERT INTO " + name + " SELECT * FROM now; DROP TABLE now;";
     };
-    old.exec(drop +
-             with_keys_as_rows("node",
-                               "level INTEGER NOT NULL, tile INTEGER NOT NULL, digests BLOB NOT "
-                               "NULL, PRIMARY KEY(level, tile)") +
-             with_keys_as_rows("map_chunk",
-                               "run INTEGER NOT NULL REFERENCES map_run(run), chunk INTEGER NOT "
-                               "NULL, entries BLOB NOT NULL, PRIMARY KEY(run, chunk)") +
-             "PRAGMA user_version = " + std::to_string(GetParam()));
+    if (GetParam() < 5) {
+      drop += with_keys_as_rows("node",
+                                "level INTEGER NOT NULL, tile INTEGER NOT NULL, digests BLOB NOT "
+                                "NULL, PRIMARY KEY(level, tile)") +
+              with_keys_as_rows("map_chunk",
+                                "run INTEGER NOT NULL REFERENCES map_run(run), chunk INTEGER NOT "
+                                "NULL, entries BLOB NOT NULL, PRIMARY KEY(run, chunk)");
+    }
+    old.exec(drop + "PRAGMA user_version = " + std::to_string(GetParam()));
   }
   EXPECT_THAT(error_of([&] { records(); }), HasSubstr("brings it up to date"));
   Store(world.ledger, Access::append).sign_head(world.log);
   EXPECT_EQ(records(), before);
   EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
+  EXPECT_EQ(query_view(world.ledger, "licence_source").rows.size(), 1U);  // it came later
 }
-INSTANTIATE_TEST_SUITE_P(Versions, OlderLedger, testing::Values(3, 4));
+INSTANTIATE_TEST_SUITE_P(Versions, OlderLedger, testing::Values(3, 4, 5));
 
 TEST(Prove, ProofsVerifyByTheArithmeticAlone) {
   World world;
@@ -641,6 +667,7 @@ TEST(Verify, NamesWhatElseWasChanged) {
        "record 99, refusal: a row that no record"},
       {"DELETE FROM clip_series", "clip_series: the row of this record is missing"},
       {"UPDATE clip_series SET source = seq", "clip_series.source: is "},
+      {"INSERT INTO licence_source VALUES(1, 1)", "record 1, licence_source: a row that no record"},
       {"INSERT INTO clip_series VALUES(1, 1)", "record 1, clip_series: a row that no record"},
       {"DROP VIEW cleared", "schema, view cleared: is missing"},
       {"DROP VIEW cleared; CREATE VIEW cleared AS SELECT 1",

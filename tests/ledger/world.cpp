@@ -221,6 +221,29 @@ Fact World::revocation(const std::string& field, const std::string& value,
   return fact;
 }
 
+Fact World::release(const std::string& weights, const std::vector<std::string>& licences,
+                    const std::function<void(Release&)>& change) const {
+  const Store store(ledger, Access::read);
+  const TreeHead head = parse_tree_head(parse_note(store.newest_head_note()).text);
+  ReleaseText text;
+  Release& r = *text.mutable_release();
+  r.set_checkpoint("sha256:" + weights);
+  r.set_use(GENERATE_INTERNAL);
+  r.set_model("cleared-base");
+  r.set_field_of_use("film");
+  r.set_territory("EU");
+  r.set_issued_at(format_time(now_us()));
+  r.set_expires_at(format_time(now_us() + kHourUs));
+  r.set_origin(head.origin);
+  r.set_tree_size(head.size);
+  r.set_tree_root(digest_name(head.root));
+  for (const std::string& ref : licences) r.add_licence(ref);
+  change(r);
+  Fact fact;
+  fact.mutable_release()->set_note(sign_text(format_textproto(text), {&approver}));
+  return fact;
+}
+
 void World::add_licence(const std::string& text) {
   Store(ledger, Access::append).append_licence(sign_text(text, {&licensor, &licensee}), "test");
 }

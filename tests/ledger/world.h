@@ -60,6 +60,11 @@ struct World {
   // That the shard was deleted.
   Fact deletion(const std::vector<const SignerKey*>& keys) const;
   Fact revocation(const std::string& field, const std::string& value, const SignerKey& key) const;
+  // Of these weights (hex), to generate inside, for an hour, under the newest signed head; may be
+  // changed before the approver signs it.
+  Fact release(
+      const std::string& weights, const std::vector<std::string>& licences,
+      const std::function<void(Release&)>& change = [](Release&) {}) const;
   // Licence, footage, approval and a signed head.
   void fill(const std::string& licence_text = full_licence_text());
   void add_licence(const std::string& text);

@@ -1,0 +1,28 @@
+#include "tools/held_files.h"
+
+#include "ledger/base/error.h"
+#include "ledger/base/file.h"
+
+namespace cleared::tools {
+namespace fs = std::filesystem;
+
+HeldFiles::~HeldFiles() {
+  std::error_code ignored;
+  for (const auto& [held, path] : files_) fs::remove(held, ignored);
+}
+
+void HeldFiles::add(const fs::path& path, std::string_view text) {
+  if (fs::is_directory(path)) {
+    throw Error(Errc::io, "write ", path.string(), ": is a folder; give the name of a file");
+  }
+  const fs::path held = path.parent_path() / ("." + path.filename().string() + ".held");
+  files_.emplace_back(held, path);
+  write_file(held, text);
+}
+
+void HeldFiles::publish() {
+  for (const auto& [held, path] : files_) publish_file(held, path);
+  files_.clear();
+}
+
+}  // namespace cleared::tools
