@@ -206,19 +206,7 @@ OpenedSource open_source(const fs::path& file) {
 }
 
 std::string printable(std::string_view text) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  while (!text.empty()) {
-    const auto byte = static_cast<uint8_t>(text[0]);
-    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : first_code_point(text).bytes;
-    if (length > 0) {
-      out += text.substr(0, length);
-    } else {
-      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
-    }
-    text.remove_prefix(std::max<size_t>(length, 1));
-  }
-  return out;
+  return with_escapes(text);
 }
 
 }  // namespace cleared::curate

@@ -691,8 +691,9 @@ class Books {
            "SUM(u.passes) AS passes, SUM(u.passes * p.duration_us) AS sample_us "
            "FROM checkpoint k JOIN receipt t ON t.seq = k.receipt JOIN run r ON r.seq = k.run "
            "JOIN consumption u ON u.receipt = t.seq JOIN sample p ON p.seq = u.sample "
-           "JOIN clip c ON c.seq = p.clip JOIN licence l ON l.seq = (SELECT MAX(since) "
-           "FROM source_payer WHERE source = c.source AND since < k.seq) WHERE l.licensor = " +
+           "JOIN clip c ON c.seq = p.clip CROSS JOIN source_payer y ON y.source = c.source "
+           "AND k.seq BETWEEN y.since AND y.until JOIN licence l ON l.seq = y.since "
+           "WHERE l.licensor = " +
            quoted(request_.licensor) +
            " AND (SELECT substr(m.at, 1, 10) FROM moment m WHERE m.seq <= k.seq "
            "ORDER BY m.seq DESC LIMIT 1) BETWEEN " +

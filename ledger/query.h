@@ -24,7 +24,8 @@ struct Table {
 struct QueryOptions {
   // Answers as they were when the log had this many records: rows of records before it alone, and
   // the day of the newest of them for today. Only what the log determines can be asked then, so
-  // not the tables that the records lie in. Error{usage} for 0 or more than there are.
+  // not the tables that the records lie in; and what the documents say that are still kept, of the
+  // footage that was there before them. Error{usage} for 0 or more than there are.
   std::optional<uint64_t> at = std::nullopt;
   uint64_t limit = 0;  // rows at most; 0: all
   // Given: the names of the columns go there and then each row as it is read, none into the table.

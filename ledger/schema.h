@@ -532,13 +532,18 @@ CREATE VIEW expiring AS
 CREATE VIEW source_licensor AS
   SELECT v.source, l.licensor, MIN(l.seq) AS since
   FROM source_cover v JOIN licence l ON l.seq = v.licence GROUP BY v.source;
--- The licences of that licensor that cover a source, each from the record `since` on: what is consumed is
--- paid under the one that began last.
+-- Under which licence of that licensor what is consumed of a source is paid: the one that began to cover it
+-- last, from the record `since` until the next one. Grouped though each is one: else a join with it looks
+-- at all of them for every row.
 CREATE VIEW source_payer AS
-  SELECT v.source, l.id, MIN(l.seq) AS since
-  FROM source_cover v JOIN licence l ON l.seq = v.licence
-  JOIN source_licensor o ON o.source = v.source AND o.licensor = l.licensor
-  GROUP BY v.source, l.id;
+  SELECT source, id, since, MAX(until) AS until
+  FROM (SELECT source, id, since,
+               LEAD(since, 1, 9223372036854775807) OVER (PARTITION BY source ORDER BY since) AS until
+        FROM (SELECT v.source, l.id, MIN(l.seq) AS since
+              FROM source_cover v JOIN licence l ON l.seq = v.licence
+              JOIN source_licensor o ON o.source = v.source AND o.licensor = l.licensor
+              GROUP BY v.source, l.id))
+  GROUP BY source, since;
 -- What runs consumed, sample by sample: `each` of consumed_shard is a list with [passes, first step]
 -- for a sample of the shard that was consumed, and 0 for one that was not. Several samples of one
 -- digest are one, the first.

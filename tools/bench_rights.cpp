@@ -32,6 +32,7 @@ constexpr uint64_t kLicences = 2'000;
 constexpr uint64_t kPermitShards = 200;  // what a permit's record holds
 constexpr uint64_t kRunShards = 10;      // that a run consumes all of, beside the first of all
 constexpr uint64_t kSpanSteps = 100;
+constexpr uint64_t kLate = 100;  // licences that come after the footage
 
 struct Shape {
   uint64_t clips = 0;
@@ -47,6 +48,9 @@ std::string raw(const std::string& name) {
 std::string licence_id(uint64_t i) {
   return "LIC-" + std::to_string(i);
 }
+std::string late_id(uint64_t i) {
+  return "LATE-" + std::to_string(i);
+}
 
 // Clips under licences, packed into shards that are approved.
 class MadeUp {
@@ -61,6 +65,14 @@ class MadeUp {
   }
 
   Store& store() { return *store_; }
+
+  // Each over the footage of another licence, the last one over that of eleven.
+  void late_licences() {
+    for (uint64_t i = 0; i + 1 < kLate; ++i) {
+      add_licence(late_id(i), licence_id(i * (kLicences / kLate)) + "/**");
+    }
+    add_licence(late_id(kLate - 1), licence_id(kLicences / 10 - 1) + "*/**");
+  }
 
   // Permits of 200 shards, the first shard in all of them, and runs under them: two spans each, the
   // first consumes ten shards, the second the first of all.
@@ -112,8 +124,13 @@ class MadeUp {
   }
 
   void licences() {
+    for (uint64_t i = 0; i < kLicences; ++i) add_licence(licence_id(i), licence_id(i) + "/**");
+  }
+
+  void add_licence(const std::string& id, const std::string& covers) {
     LicenceText text;
     Licence& licence = *text.mutable_licence();
+    licence.set_id(id);
     licence.set_version(1);
     licence.set_licensor(licensor_.verifier.name);
     licence.set_licensee(studio_.verifier.name);
@@ -133,15 +150,11 @@ class MadeUp {
     pay.set_basis(Pay::PER_SAMPLE_SECOND);
     pay.set_currency("EUR");
     pay.set_rate_micros(1'234);
-    for (uint64_t i = 0; i < kLicences; ++i) {
-      licence.set_id(licence_id(i));
-      text.mutable_covers()->clear_delivery();
-      text.mutable_covers()->add_delivery(licence_id(i) + "/**");
-      Note note{format_textproto(text), {}};
-      add_signature(note, licensor_);
-      add_signature(note, studio_);
-      store_->append_licence(format_note(note), licence.id());
-    }
+    text.mutable_covers()->add_delivery(covers);
+    Note note{format_textproto(text), {}};
+    add_signature(note, licensor_);
+    add_signature(note, studio_);
+    store_->append_licence(format_note(note), id);
   }
 
   void footage() {
@@ -398,6 +411,10 @@ void impact_lines(const fs::path& path, BenchTable& table) {
   const Impact all = line("a licence", licence_id(0));
   CLEARED_CHECK(all.runs.size() == all.all_runs && all.runs.back().clean);
   line("a licence", licence_id(kLicences - 1));
+  const Impact late = line("a licence of later", late_id(0));
+  CLEARED_CHECK(late.clips == all.clips && late.runs.size() == all.runs.size());
+  const Impact many = line("a licence of later over eleven deliveries", late_id(kLate - 1));
+  CLEARED_CHECK(many.clips == 11 * all.clips);
   line("a clip", clip(0));        // of the first shard, which every run consumed
   line("a clip", clip(123'456));  // of one that few did
 }
@@ -459,6 +476,7 @@ void bench_rights(const RightsBench& o, BenchTable& table) {
       MadeUp world(path, {.clips = o.clips,
                           .per_source = std::min<uint64_t>(1'000, o.clips / kLicences),
                           .per_shard = 1'000});
+      world.late_licences();
       world.consume(o.runs);
     });
     table.line({"making the ledger", made, "s"});

@@ -1,6 +1,5 @@
 #include "tools/held_files.h"
 
-#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 
 namespace cleared::tools {
@@ -12,9 +11,7 @@ HeldFiles::~HeldFiles() {
 }
 
 void HeldFiles::add(const fs::path& path, std::string_view text) {
-  if (fs::is_directory(path)) {
-    throw Error(Errc::io, "write ", path.string(), ": is a folder; give the name of a file");
-  }
+  require_replaceable(path);  // now: in publish() it would be too late
   const fs::path held = path.parent_path() / ("." + path.filename().string() + ".held");
   files_.emplace_back(held, path);
   write_file(held, text);

@@ -609,7 +609,7 @@ int ledger_revoke(const LedgerOptions& o) {
     std::printf("notice for running jobs: %s\n", path.c_str());
   }
   sign_if_possible(store, o);
-  // The view knows what came in under a licence, the impact also what was there before it.
+  // The view knows the runs that consumed a clip, the impact also those that went on from them.
   const Impact impact =
       impact_of(store, revocation.has_licence() ? "licence:" + revocation.licence()
                                                 : revocation.shard().substr(7));
@@ -617,6 +617,14 @@ int ledger_revoke(const LedgerOptions& o) {
     std::printf("%llu of %llu checkpoints know of it: ledger impact says which\n",
                 static_cast<unsigned long long>(impact.touched_checkpoints),
                 static_cast<unsigned long long>(impact.all_checkpoints));
+  }
+  const std::string now = format_time(judging_time_us(store));
+  const auto open = std::count_if(impact.releases.begin(), impact.releases.end(),
+                                  [&](const ReleaseImpact& r) { return now < r.expires_at; });
+  if (open > 0) {
+    std::printf("%lld release%s not ended: tell who has %s; ledger due lists %s\n",
+                static_cast<long long>(open), open == 1 ? " has" : "s have",
+                open == 1 ? "it" : "them", open == 1 ? "it" : "them");
   }
   const Table touched = query_view(o.ledger, "touched");
   if (!touched.rows.empty()) {

@@ -13,6 +13,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/utf8.h"
 #include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/extraction.h"
@@ -413,14 +414,16 @@ bool is_subject(const std::string& subject, const std::string& what) {
 
 // The newest first.
 std::vector<FoundRefusal> refusals_of(const Store& store, const std::string& given) {
-  // The ledger's own subjects are recorded as they are printed: a control character is a ? there.
-  const std::string what = printable(given.starts_with("sha256:") ? given.substr(7) : given);
+  const std::string what = given.starts_with("sha256:") ? given.substr(7) : given;
+  // As subjects are recorded: a control character is a ? where the ledger wrote it, %XX where
+  // curate did.
+  const std::string plain = printable(what), escaped = with_escapes(what);
   Statement select(store.db(),
                    "SELECT seq, at, act, subject, rule, fact FROM refused "
-                   "WHERE instr(subject, ?) > 0 ORDER BY seq DESC");
+                   "WHERE instr(subject, ?) > 0 OR instr(subject, ?) > 0 ORDER BY seq DESC");
   std::vector<FoundRefusal> out;
-  for (select.with(what); select.next();) {
-    if (!is_subject(select.text(3), what)) continue;
+  for (select.with(plain, escaped); select.next();) {
+    if (!is_subject(select.text(3), plain) && !is_subject(select.text(3), escaped)) continue;
     out.push_back({select.unsigned_integer(0), select.text(1), select.text(2), select.text(3),
                    select.text(4), select.text(5)});
   }

@@ -49,16 +49,6 @@ fs::path write_temporary(const fs::path& path, std::string_view text, unsigned m
   return temporary;
 }
 
-// A rename would put the file in the place of a device, or leave what a link leads to as it is.
-void require_replaceable(const fs::path& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return;
-  throw Error(Errc::io, "write ", path.string(), ": ",
-              S_ISLNK(info.st_mode)   ? "a link has that name; name the file that it leads to"
-              : S_ISDIR(info.st_mode) ? "a folder has that name; name a file"
-                                      : "what has that name is no plain file; name one");
-}
-
 }  // namespace
 
 int Fd::release() {
@@ -122,6 +112,15 @@ std::string read_range(const fs::path& path, uint64_t offset, uint64_t size_byte
     done += static_cast<size_t>(n);
   }
   return out;
+}
+
+void require_replaceable(const fs::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return;
+  throw Error(Errc::io, "write ", path.string(), ": ",
+              S_ISLNK(info.st_mode)   ? "a link has that name; name the file that it leads to"
+              : S_ISDIR(info.st_mode) ? "a folder has that name; name a file"
+                                      : "what has that name is no plain file; name one");
 }
 
 void write_file(const fs::path& path, std::string_view text, unsigned mode) {

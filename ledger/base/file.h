@@ -49,6 +49,10 @@ std::string read_range(const std::filesystem::path& path, uint64_t offset, uint6
 // replaced.
 void write_file(const std::filesystem::path& path, std::string_view text, unsigned mode = 0644);
 
+// Error{io} where write_file() and publish_file() would find something in the way: a rename would
+// put the file in the place of a device, or leave what a link leads to as it is.
+void require_replaceable(const std::filesystem::path& path);
+
 // Same promise, but Error{io} when `path` exists already: for keys, which are never overwritten.
 void write_new_file(const std::filesystem::path& path, std::string_view text, unsigned mode);
 

@@ -26,4 +26,7 @@ std::string_view first_bytes(std::string_view text, size_t most);
 std::string printable(std::string_view text);
 std::string printable_lines(std::string_view text);
 
+// `text` with every byte that is no printable UTF-8 as %XX.
+std::string with_escapes(std::string_view text);
+
 }  // namespace cleared

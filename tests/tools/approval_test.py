@@ -171,6 +171,44 @@ class TwoApprovers(unittest.TestCase):
         self.release(weights, "--key", "keys/ann.key", "--out", "b.release", "--draft", says="to be signed by others")
         self.ledger("sign", "b.release", "--key", "keys/bob.key")
 
+    def test_a_release_is_on_record_or_not_there(self):
+        weights = self.make_weights(LICENCE.replace("compute_territory", 'release_territory: ["US"] compute_territory'))
+        sign = ("--key", "keys/ann.key")
+
+        def on_record(*more):
+            return json.loads(self.ledger("query", self.db, "released", "--json", *more))
+
+        (self.folder / "folder.release").mkdir()
+        (self.folder / "link.release").symlink_to("elsewhere")
+        os.mkfifo(self.folder / "pipe.release")
+        for out in ("nowhere/a.release", "folder.release", "link.release", "pipe.release"):
+            self.release(weights, *sign, "--out", out, code=74)
+            self.assertEqual(on_record(), [], out)
+        self.release(weights, *sign, "--out", "a.release", "--dry-run", says="yes")
+        self.assertEqual(on_record(), [])
+        self.assertEqual([path.name for path in self.folder.glob(".*")], [])
+
+        self.release(weights, *sign, "--out", "a.release", says="release: record")
+        (row,) = on_record()
+        self.assertEqual((row["checkpoint"], row["use"], row["territory"], row["signers"], row["taken_back"]), (weights, "RELEASE_WEIGHTS", "US", "ann", ""))
+        note = (self.folder / "a.release").read_text(encoding="utf-8")
+        self.assertIn(f'expires_at: "{row["expires_at"]}"', note)
+        self.ledger("verify", self.db, "--against", "a.release", says="1 anchors")
+        status = json.loads(self.ledger("status", self.db, "--json"))
+        self.assertEqual([one["record"] for one in status["releases"]], [row["seq"]])
+
+        self.make_policy()
+        self.release(weights, *sign, "--out", "b.release", "--draft", says="then recorded with --signed")
+        self.release(weights, "--signed", "b.release", code=77, says="2 different names of role approver")
+        self.ledger("sign", "b.release", "--key", "keys/bob.key")
+        self.release(weights, "--signed", "b.release", "--use", "GENERATE_INTERNAL", code=65, says="not what the ledger would write now")
+        self.release(weights, "--signed", "b.release", "--out", "c.release", *sign, code=2)
+        self.assertEqual(len(on_record()), 1)
+        self.release(weights, "--signed", "b.release", says="release: record")
+        self.release(weights, "--signed", "b.release", says="in the ledger already")
+        self.assertEqual([one["signers"] for one in on_record()], ["ann", "ann, bob"])
+        self.ledger("verify", self.db, says="intact")
+
     def test_weights_go_out_only_with_the_test_that_a_licence_asks_for(self):
         weights = self.make_weights(LICENCE.replace("compute_territory", 'release_territory: ["US"] compute_territory') + "limits { memorisation_max: 0.1 }\n")
         out = ("--use", "RELEASE_WEIGHTS")

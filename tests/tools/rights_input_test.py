@@ -272,7 +272,7 @@ class RightsInput(unittest.TestCase):
             mail = world.write("a\x1bb.licence", "no licence")
             world.run(*append(world, mail))
             world.run(world_of.CURATE, "ingest", "--ledger", world.db, world.delivery)
-            for asked in ("2026/a sha256:b.webm", "2026/c%1Bd.webm", mail, mail.replace("\x1b", "?")):
+            for asked in ("2026/a sha256:b.webm", "2026/c%1Bd.webm", "2026/c\x1bd.webm", "c\x1bd.webm", mail, mail.replace("\x1b", "?")):
                 self.expect(world, 0, "^record .* was refused by rule ", "why-not", world.db, asked)
 
     def test_the_terms_of_a_refused_licence_are_not_on_record(self):
