@@ -36,7 +36,7 @@ constexpr std::string_view kLine =
     "JOIN consumed u ON u.receipt = t.receipt JOIN sample p ON p.first = u.sample "
     "JOIN permitted_shard m ON m.permit = n.permit AND m.shard = p.shard) ";
 // Of licence `l`: no version of it was newer then.
-constexpr std::string_view kNewest =
+constexpr std::string_view kNewestThen =
     "NOT EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND n.version > l.version "
     "AND n.seq < ?2) ";
 
@@ -127,7 +127,7 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReleaseRecord& record)
   if (lists(texts(db_,
                   "SELECT l.ref FROM shards s JOIN shard_licence x ON x.seq = s.shard "
                   "JOIN licence l ON l.seq = x.licence WHERE " +
-                      std::string(kNewest),
+                      std::string(kNewestThen),
                   of, seq))) {
     return;
   }
@@ -136,7 +136,7 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReleaseRecord& record)
             "SELECT l.ref FROM span t JOIN consumption u ON u.receipt = t.receipt "
             "JOIN sample p ON p.seq = u.sample JOIN clip c ON c.seq = p.clip "
             "JOIN source_licence x ON x.seq = c.source JOIN licence l ON l.seq = x.licence WHERE " +
-                std::string(kNewest),
+                std::string(kNewestThen),
             of, seq);
   for (const std::string& ref : consumed) {
     if (!listed.contains(ref)) reject("it leaves out licence " + ref + ", of what they consumed");

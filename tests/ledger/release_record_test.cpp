@@ -179,7 +179,7 @@ TEST(ReleaseRecord, IsFoundToldAndAnAnchor) {
   }
   write_file(world.folder / "a.release", fact.release().note());
   const Anchor anchor = read_anchor(world.folder / "a.release");
-  EXPECT_EQ(verify_ledger(world.ledger, {.anchors = {anchor}}).anchors, 1U);
+  EXPECT_EQ(verify_ledger(world.ledger, {.anchors = {anchor}}).anchors, 2U);  // and the head
 }
 
 }  // namespace

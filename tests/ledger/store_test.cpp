@@ -20,6 +20,7 @@
 #include "ledger/base/file.h"
 #include "ledger/cosignature.h"
 #include "ledger/digest.h"
+#include "ledger/licence.h"
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
@@ -218,8 +219,9 @@ TEST(Licences, WhatTheyCoverOfBeforeGoesWithTheirDocument) {
   world.fill();
   const auto covered = [&] { return query_view(world.ledger, "source_cover").rows.size(); };
   EXPECT_EQ(covered(), 1U);
+  size_t number = 10;
   for (const char* pattern : {"2026-01/a.webm", "2026-01", "2026-01/**/a.*", "**", "2026-02/**"}) {
-    const std::string id = std::string("LIC-") + std::to_string(covered() + 10);
+    const std::string id = "LIC-" + std::to_string(++number);
     const size_t before = covered();
     world.add_licence(replaced(replaced(full_licence_text(), "LIC-1", id), "2026-01/**", pattern));
     const bool covers = matches_pattern(pattern, "2026-01/a.webm");
@@ -387,6 +389,7 @@ TEST_P(OlderLedger, IsBroughtUpToDate) {
   World world;
   world.fill();
   world.add_licence(replaced(full_licence_text(), "\"LIC-1\"", "\"LIC-2\""));
+  Store(world.ledger, Access::append).sign_head(world.log);
   const auto records = [&] {
     return Store(world.ledger, Access::read).db().integer("SELECT COUNT(*) FROM record");
   };
