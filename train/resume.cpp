@@ -141,6 +141,18 @@ Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& lo
   return checkpoint;
 }
 
+// Checkpoints that the ledger was told of and that are gone: somebody took them away, and their
+// steps would be made again as if they had not been.
+void require_told(const fs::path& run, const RunFile& file, const std::set<uint64_t>& told,
+                  uint64_t newest) {
+  if (told.empty() || *told.rbegin() <= newest) return;
+  throw Error(Errc::not_found, "resume ", run.string(), ": the ledger is told of run ", file.run(),
+              " up to step ", *told.rbegin(), ", and ",
+              step_folder(run, *told.rbegin()).filename().string(),
+              " is not there: put it back, or say --from ", newest,
+              " to make steps again as another run, which counts beside it");
+}
+
 // A permit that has counted what one run consumed is for that run going on, and for what began
 // under it already.
 void require_counted(const ledger::Gate& gate, const std::string& resumed, bool begun) {
@@ -159,6 +171,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   make_folders(options.out);
   const std::string permit_name = ledger::digest_name(gate.permit_digest());
   const auto newest = options.fresh ? std::nullopt : find_checkpoint(options.out, options.from);
+  const uint64_t newest_step = newest.value_or(0);
 
   if (options.must_resume && !newest) {
     throw Error(Errc::not_found, "resume ", options.out.string(),
@@ -172,8 +185,8 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   std::optional<RunFile> file;
   if (!newest && !options.fresh && has_run_file(options.out)) file = read_run_file(options.out);
   if (newest) {
-    position.resumed_from = step_folder(options.out, *newest);
-    Checkpoint checkpoint = load(*newest, options, loaded, position.trusted);
+    position.resumed_from = step_folder(options.out, newest_step);
+    Checkpoint checkpoint = load(newest_step, options, loaded, position.trusted);
     state = checkpoint.state;
     position.resumed_run = state.run();
     position.totals = std::move(checkpoint.text.totals);
@@ -188,12 +201,14 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
     file = run_file_for(options.out, state);
   }
   if (!newest) state.set_step(0);
+  const auto told = file ? delivered_steps(options.out, file->run()) : std::set<uint64_t>();
+  if (!options.from && file) require_told(options.out, *file, told, state.step());
   require_counted(gate, position.resumed_run, newest && file->permit() == permit_name);
   const std::string samples = ledger::digest_name(samples_root(loaded.config, gate));
   const bool other_samples = newest && samples != state.samples_root();
   if (!newest || other_samples) state.set_order_first_step(state.step());
   position.passes_set_aside =
-      count_set_aside(options.out, newest.value_or(0), position.totals, permit_name);
+      count_set_aside(options.out, newest_step, position.totals, permit_name);
   require_passes(options, loaded.config, gate, position, state.order_first_step());
 
   // A crash may have come between a checkpoint and its bundle.
@@ -206,7 +221,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
                permit_name + "\n" + format_totals(position.passes_set_aside));
   }
   if (options.fresh) set_aside_all(options.out);
-  position.set_aside = set_aside_after(options.out, newest.value_or(0));
+  position.set_aside = set_aside_after(options.out, newest_step);
 
   const ledger::Permit& permit = gate.permit();
   state.set_permit(permit_name);
@@ -226,7 +241,6 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   }
 
   // A step is told of a run once: what is made again after it was told is another run.
-  const auto told = file ? delivered_steps(options.out, file->run()) : std::set<uint64_t>();
   const bool again =
       position.set_aside > 0 || (options.from && !told.empty() && *told.rbegin() > state.step());
   if (newest && !other_samples && !again && file->run() == state.run()) return position;

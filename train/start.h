@@ -16,6 +16,7 @@
 #include "train/model/tensor.h"
 #include "train/receipt.h"
 #include "train/resume.h"
+#include "train/totals.h"
 
 namespace cleared::train {
 
@@ -43,6 +44,7 @@ struct FittedCodec {
   TensorMap codec;              // of rank 0
   std::vector<Digest> samples;  // that were read for it: on every rank
   std::string vae;              // rank 0: digest of the weights that the autoencoder comes from
+  Totals vae_totals;            // rank 0: what they learned from
   std::vector<std::string> foreign;  // digests of foreign weights in it: on every rank
 };
 
