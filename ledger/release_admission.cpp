@@ -90,6 +90,10 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReleaseRecord& record)
       head.text(0) != require_digest_name(r.tree_root(), "release.tree_root").text()) {
     reject("it names a tree head that this ledger did not sign");
   }
+  Statement moment(db_, "SELECT at FROM moment WHERE seq < ? ORDER BY seq DESC LIMIT 1");
+  if (r.has_tree_at() && (!moment.with(r.tree_size()).next() || moment.text(0) != r.tree_at())) {
+    reject("its tree head is not of the time that it says");
+  }
 
   const std::string weights = to_hex(require_digest_name(r.checkpoint(), "release.checkpoint"));
   Statement checkpoint(db_,

@@ -96,6 +96,8 @@ TEST(ReleaseRecord, OneRowARefusal) {
       {"did not sign", changed([](Release& r) { r.set_tree_size(r.tree_size() + 9); })},
       {"did not sign", changed([](Release& r) { r.set_tree_root(digest_name(sha256("x"))); })},
       {"did not sign", changed([](Release& r) { r.set_origin("another/log"); })},
+      {"of the time that it says",
+       changed([](Release& r) { r.set_tree_at(format_time(now_us() + kHourUs)); })},
       {"permission",
        [&](TwoCheckpoints& w) {
          Fact fact = w.release(w.run.checkpoints[1], both);

@@ -316,8 +316,8 @@ DIGEST, NAME, NUMBER, EITHER, REF, VKEY, VERSION, RUN = range(8)
 KINDS = {"approval": [DIGEST], "approved": [DIGEST], "checkpoint": [RUN, NUMBER], "clip": [DIGEST], "consumed": [RUN, NUMBER, DIGEST],
          "consumed_shard": [RUN, NUMBER, DIGEST, NUMBER], "deletion": [DIGEST],
          "duplicate": [DIGEST, DIGEST], "erasure": [REF], "fingerprint": [DIGEST, NUMBER], "key": [VKEY], "licence": [REF],
-         "permit": [DIGEST], "policy": [VERSION], "receipt": [RUN, NUMBER], "refusal": [NAME], "retirement": [VKEY], "revocation": [EITHER],
-         "run": [RUN], "sample": [DIGEST], "shard": [DIGEST], "source": [DIGEST]}
+         "permit": [DIGEST], "policy": [VERSION], "receipt": [RUN, NUMBER], "refusal": [NAME], "release": [DIGEST], "retirement": [VKEY],
+         "revocation": [EITHER], "run": [RUN], "sample": [DIGEST], "shard": [DIGEST], "source": [DIGEST]}
 
 
 def need_form(part, form):
