@@ -16,6 +16,7 @@
 #include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/extraction.h"
+#include "ledger/footage.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
@@ -23,6 +24,7 @@
 #include "ledger/query.h"
 #include "ledger/rights.h"
 #include "ledger/rules.h"
+#include "ledger/similarity.h"
 #include "ledger/store.h"
 #include "ledger/terms.h"
 #include "ledger/textproto.h"
@@ -284,8 +286,13 @@ std::optional<ExtractionTest> extraction_of(const Store& store, const std::strin
 void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
                    const CheckpointStanding& standing) {
   const Digest weights = parse_digest(digest).value_or(Digest{});
-  const ReleaseText text =
-      make_release(store, standing, {weights, use, o.model, o.field, o.territory, o.hours});
+  ReleaseRequest request{weights, use, o.model, o.field, o.territory, o.hours};
+  if (standing.similarity_max) {
+    const std::string footage = format_footage(footage_of(store, standing.consumed));
+    request.footage = sha256(footage);
+    write_file(footage_path(o.out), footage);
+  }
+  const ReleaseText text = make_release(store, standing, request);
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
   if (!o.draft) store.authority().require(note, Policy::PERMIT, store.size(), o.out);
@@ -293,6 +300,10 @@ void write_release(const Store& store, const RightsOptions& o, Use use, const st
   std::printf("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
               text.release().expires_at().c_str(),
               o.draft ? "; to be signed by others with ledger sign" : "");
+  if (standing.similarity_max) {
+    std::printf("%s goes with it: clips may be alike to that footage up to %s\n",
+                footage_path(o.out).c_str(), short_number(*standing.similarity_max).c_str());
+  }
 }
 
 int release(const RightsOptions& o) {
