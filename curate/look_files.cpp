@@ -8,7 +8,7 @@
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
-#include "ledger/record.pb.h"
+#include "ledger/looks.pb.h"
 
 namespace cleared::curate {
 namespace {

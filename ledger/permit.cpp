@@ -12,7 +12,6 @@
 #include "ledger/retention.h"
 #include "ledger/rules.h"
 #include "ledger/shard_proof.h"
-#include "ledger/similarity.h"
 #include "ledger/textproto.h"
 #include "ledger/tree.h"
 #include "ledger/tree_head.h"
@@ -184,14 +183,6 @@ bool is_revocable(const Rights& rights, const ShardStanding& shard) {
     if (terms == nullptr) return false;
     const auto& tiers = terms->removal().tier();
     return std::find(tiers.begin(), tiers.end(), Removal::RETRAIN) != tiers.end();
-  });
-}
-
-// Does a licence of the shard limit how alike clips may be? A run has nothing to compare its with.
-bool limits_clips(const Rights& rights, const ShardStanding& shard) {
-  return std::any_of(shard.licences.begin(), shard.licences.end(), [&](const std::string& ref) {
-    const LicenceText* terms = rights.terms_of(ref);
-    return terms != nullptr && limits_similarity(*terms, GENERATE_INTERNAL);
   });
 }
 
@@ -432,7 +423,6 @@ PlannedPermit make_permit(const Store& store, const Rights& rights, const Permit
     listed->set_valid_from(shard.valid_from);
     listed->set_valid_to(shard.valid_to);
     if (is_revocable(rights, shard)) listed->set_revocable(true);
-    if (limits_clips(rights, shard)) listed->set_no_clips(true);
     if (!limits.empty()) set_parts(limits, shard, *listed);
     const auto left = passes_left(store, rights, shard, request.purpose, replaced, now);
     if (left) listed->set_max_passes(static_cast<uint32_t>(*left));
@@ -497,7 +487,6 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
     if (shard.samples() != standing.samples || shard.valid_from() != standing.valid_from ||
         shard.valid_to() != standing.valid_to ||
         shard.revocable() != is_revocable(rights, standing) ||
-        shard.no_clips() != limits_clips(rights, standing) ||
         !same_messages(shard.part(), parts->part()) ||
         !same_messages(permit.share(), now_said.share()) ||
         !std::equal(shard.licence().begin(), shard.licence().end(), standing.licences.begin(),
@@ -542,10 +531,6 @@ ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
   for (const std::string& ref : standing.licences) r.add_licence(ref);
   for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
   for (const std::string& key : revokers_of(store)) r.add_revoker(key);
-  if (standing.similarity_max) {
-    r.set_similarity_max(*standing.similarity_max);
-    r.set_footage(digest_name(request.footage));
-  }
   return text;
 }
 

@@ -57,6 +57,11 @@ constexpr GateRule kRules[] = {
      "`allows.release_territory`", "release elsewhere, or agree on it"},
     {RuleStage::terms, "height_above_limit", "Are the frames no higher than allowed?",
      "`limits.max_height_px`", "smaller shards"},
+    {RuleStage::terms, "similarity_unguarded",
+     "Where it limits how alike clips may be to the footage: does the run make none to look at? It "
+     "has nothing to compare them with.",
+     "`limits.similarity_max`, what is declared",
+     "a config without `preview`; `train sample` makes clips, with a release"},
     {RuleStage::terms, "mark_unclear",
      "Is every mark in and beside the file readable, unbroken, with a value "
      "that is known, unless the licence overrides it by name?",
@@ -242,7 +247,7 @@ constexpr std::string_view kAfter = R"(
 | every step, on every rank | `train` | the permit, its dates, the notices | on record, through the outbox |
 | every sample, before it is decoded | `train` | its digest, its passes | on record, through the outbox |
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed, and the extraction test that a licence asks for | on record, with the checkpoint's digest |
-| clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit, and again before each clip and at each step of one; no licence of the permit limits how alike clips may be | there is no clip |
+| clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit, and again before each clip and at each step of one | there is no clip |
 | sampling, and clips that `train eval` measures | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
 | a clip, before it is written | `train sample` | its frames, where the release limits how alike they may be; `train eval` shows nobody its clips, and says how near they are | exit code 3, and there is no file |
 

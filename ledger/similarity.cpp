@@ -9,7 +9,7 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
-#include "ledger/record.pb.h"
+#include "ledger/looks.pb.h"
 
 namespace cleared::ledger {
 namespace {

@@ -70,7 +70,7 @@ void explain_limits(const Limits& limits, std::vector<std::string>& out) {
     out.push_back(
         "A generated clip may be written only where each of its frames is alike to every "
         "frame of the footage by at most " +
-        short_number(limits.similarity_max()) + " of 1, and runs make none to look at.");
+        short_number(limits.similarity_max()) + " of 1; runs make none to look at.");
 }
 
 void explain_clearances(const Clearances& c, std::vector<std::string>& out) {

@@ -112,8 +112,6 @@ class Training {
   void start_writing();
   void finish_writing();
   std::string why_no_preview() const;
-  std::string why_no_clips() const;
-  void show_nothing_if(const std::string& why);
   std::string names_of_samples(uint64_t step) const;
   void report(const Learned& learned);
   void measure_machine();
@@ -184,7 +182,10 @@ void Training::start() {
     events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
     copy_into(learner_->tensors(), copied_);  // makes room before the first step
     preview_gate_ = std::make_unique<ledger::Gate>(*gate_);
-    show_nothing_if(why_no_preview());
+    if (const std::string why = why_no_preview(); !why.empty()) {
+      may_preview_ = false;
+      log(Level::warn, "run.no_preview", {{"why", why}});
+    }
   }
   started_ = last_step_ = Clock::now();
   if (world_.first() && options_.on_start) {
@@ -202,16 +203,9 @@ void Training::start() {
   }
 }
 
-void Training::show_nothing_if(const std::string& why) {
-  if (why.empty()) return;
-  may_preview_ = false;
-  log(Level::warn, "run.no_preview", {{"why", why}});
-}
-
-// The permit was judged for clips of what it lists, of which none limits how alike they may be.
-// Empty: that is all that the weights, and those of the autoencoder, have learned from.
+// The permit was judged for clips of what it lists. Empty: that is all that the weights, and those
+// of the autoencoder, have learned from.
 std::string Training::why_no_preview() const {
-  if (std::string why = why_no_clips(); !why.empty()) return why;
   const auto learned_from = [&](const std::string& what, const Totals& totals) -> std::string {
     const uint64_t clips = count_unpermitted(*gate_, totals);
     if (clips == 0) return "";
@@ -228,17 +222,6 @@ std::string Training::why_no_preview() const {
   } catch (const Error&) {
   }
   return "what the autoencoder learned from is not known: give its checkpoint with --vae";
-}
-
-// What an autoencoder shows is footage, decoded again.
-std::string Training::why_no_clips() const {
-  const auto& shards = gate_->permit().shard();
-  if (!config_.has_preview() || std::none_of(shards.begin(), shards.end(),
-                                             [](const auto& shard) { return shard.no_clips(); })) {
-    return "";
-  }
-  return "a licence limits how alike clips may be to its footage, and a run has nothing to compare "
-         "them with: train sample makes them, with a release";
 }
 
 // All ranks at once, for they share the machine.
@@ -290,7 +273,6 @@ void Training::take_new_permit() {
   state_.set_tree_size(permit.tree_size());
   state_.set_tree_root(permit.tree_root());
   log(Level::info, "run.permit", {{"until", permit.expires_at()}, {"step", state_.step()}});
-  if (may_preview_ && world_.first()) show_nothing_if(why_no_clips());
 }
 
 // Every rank comes to the same end: loss and norm are those of the whole step.

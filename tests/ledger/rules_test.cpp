@@ -112,10 +112,22 @@ constexpr Breaks kBreaks[] = {
        w.terms.mutable_allows()->clear_release_territory();
      }},
     {"use_not_allowed", [](World1& w) { w.purpose.add_also(GENERATE_INTERNAL); }},
+    {"similarity_unguarded",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+     }},
     {"cleared",
      [](World1& w) {
        w.purpose.add_also(GENERATE_INTERNAL);
        w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+       w.terms.mutable_limits()->clear_similarity_max();
+     }},
+    {"cleared",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+       w.terms.mutable_limits()->set_similarity_max(1);
      }},
     {"model_not_allowed", [](World1& w) { w.purpose.set_model("other"); }},
     {"component_not_allowed", [](World1& w) { w.purpose.add_component(TEXT_ENCODER); }},
@@ -354,6 +366,7 @@ struct Ask {
   bool with_purpose = false;
   std::string model, field, place, release;
   std::set<std::string> components;
+  bool shows_clips = false;  // beside what it is for
   std::string day;
   std::vector<std::string> marks;  // "rsl no"
   std::vector<ClipFinding> findings;
@@ -437,6 +450,9 @@ std::string oracle_one(const Words& w, const Ask& ask) {
   }
   ask_that(nobody(" no"), "mark_says_no");
   ask_that(nobody(" unclear"), "mark_unclear");
+  const std::string alike = one("limits.similarity_max");
+  ask_that(!(ask.with_purpose && ask.shows_clips) || alike.empty() || std::stod(alike) == 1,
+           "similarity_unguarded");
   const std::string height = one("limits.max_height_px");
   ask_that(height.empty() || std::stoi(height) >= ask.height, "height_above_limit");
   ask_that(ask.release.empty() || named("allows.release_territory", ask.release),
@@ -465,6 +481,8 @@ std::string oracle_one(const Words& w, const Ask& ask) {
     ask_that(kHandsOut.contains(ask.use) || is_one_place(ask.place), "word_unclear");
   }
   ask_that(has("allows.use", ask.use), "use_not_allowed");
+  ask_that(!(ask.with_purpose && ask.shows_clips) || has("allows.use", "GENERATE_INTERNAL"),
+           "use_not_allowed");
   static const std::map<std::string, std::set<std::string>> kAfter = {
       {"KEEP_WEIGHTS",
        {"GENERATE_INTERNAL", "GENERATE_COMMERCIAL", "RELEASE_WEIGHTS", "SUBLICENSE"}},
@@ -531,6 +549,7 @@ LicenceText random_terms(Chance& chance) {
   if (chance.seldom()) a.set_compute_territory(1, chance.word());
   if (chance.seldom()) a.set_release_territory(0, chance.word());
   if (chance.seldom()) t.mutable_limits()->set_max_height_px(chance.below(100));
+  if (chance.seldom()) t.mutable_limits()->set_similarity_max(chance.below(3) / 2.0);
   if (chance.seldom()) t.clear_limits();
   if (chance.seldom()) c.set_talent(static_cast<Talent::Value>(1 + chance.below(4)));
   if (chance.seldom()) c.set_voice(static_cast<Voice::Value>(1 + chance.below(3)));
@@ -557,6 +576,7 @@ Ask random_ask(Chance& chance) {
   out.place = or_word("EU");
   if (chance.below(4) != 0) out.release = or_word(chance.below(2) == 0 ? "US" : "FR");
   if (chance.seldom()) out.components.insert("TEXT_ENCODER");
+  out.shows_clips = chance.below(4) == 0;
   if (!chance.seldom()) out.components.insert("VAE");
   out.day = chance.day();
   for (uint32_t more = chance.seldom() ? chance.below(4) : 0; more > 0; --more) {

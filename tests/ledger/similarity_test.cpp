@@ -198,21 +198,22 @@ TEST(Similarity, TheFileHasWhatCanBeToldApartInOneOrder) {
   EXPECT_THAT(error_of([&] { footage(); }), HasSubstr("damaged; delete it"));
 }
 
-// A node, which has permits and no licences, is told that a run has nothing to compare clips with.
-TEST(Similarity, APermitSaysThatARunMakesNoClips) {
-  const Consumed world({0.86, -1, 1});
-  const Store store(world.ledger, Access::read);
-  const Rights rights(store);
-  Permit permit = make_permit(store, rights, world.request()).text.permit();
-  size_t none = 0;
-  for (const Permit::Shard& shard : permit.shard()) {
-    EXPECT_EQ(shard.no_clips(), shard.licence(0) == "LIC-0@1");
-    none += shard.no_clips() ? 1 : 0;
+// A run has no footage to compare clips with.
+TEST(Similarity, ARunMakesNoClipsOfFootageThatLimitsThem) {
+  for (const double most : {-1.0, 0.86, 1.0}) {
+    const Consumed world({most});
+    const Store store(world.ledger, Access::read);
+    const Rights rights(store);
+    PermitRequest asked = world.request();
+    EXPECT_EQ(error_of([&] { make_permit(store, rights, asked); }), "");
+    asked.purpose.add_also(GENERATE_INTERNAL);
+    const std::string error = error_of([&] { make_permit(store, rights, asked); });
+    if (most == 0.86) {
+      EXPECT_THAT(error, StartsWith("refused: similarity_unguarded"));
+    } else {
+      EXPECT_EQ(error, "");
+    }
   }
-  EXPECT_EQ(none, 1u);
-  EXPECT_EQ(error_of([&] { check_permit(store, rights, permit); }), "");
-  for (auto& shard : *permit.mutable_shard()) shard.clear_no_clips();
-  EXPECT_THAT(error_of([&] { check_permit(store, rights, permit); }), StartsWith("corrupt"));
 }
 
 TEST(Similarity, AReleaseNamesTheFileThatClipsAreComparedWith) {

@@ -49,7 +49,7 @@ class GateFixture {
   // Signs a new permit after `change`, into the same file.
   void permit(const std::function<void(ledger::Permit&)>& change = {});
   // Signs such a permit into the notices folder, as a newer one for a run under way.
-  void refresh(const std::function<void(ledger::Permit&)>& change = {});
+  void refresh();
   // Signs a release of these weights (ledger/release.h), FOLDER/a.release, and FOLDER/trust-release
   // that has the approver and the trainer. With a limit it limits how alike clips may be to that.
   void release(const Digest& weights, const std::vector<ledger::Foreign>& foreign = {},

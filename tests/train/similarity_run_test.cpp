@@ -129,26 +129,5 @@ TEST_F(SimilarityRun, EvalMeasuresWhatItDoesNotShow) {
   EXPECT_THAT(eval.output, HasSubstr("nearest of"));
 }
 
-// A run has no footage to compare with, so it shows nothing: from the start, or from the permit on
-// that says so.
-TEST_F(SimilarityRun, ARunShowsNoClips) {
-  const auto limited = [](ledger::Permit& permit) { permit.mutable_shard(0)->set_no_clips(true); };
-  GateFixture f = make();
-  ASSERT_EQ(run(f, "shown").code, 0);
-  ASSERT_GT(images(f.folder() / "shown"), 0U);
-  f.permit(limited);
-  const Ended silent = run(f, "silent");
-  EXPECT_EQ(silent.code, 0) << silent.output;
-  EXPECT_THAT(silent.output, HasSubstr("limits how alike clips may be"));
-  EXPECT_EQ(images(f.folder() / "silent"), 0U);
-
-  f.permit();
-  f.refresh(limited);
-  const Ended later = run(f, "later");
-  EXPECT_EQ(later.code, 0) << later.output;
-  EXPECT_THAT(later.output, HasSubstr("limits how alike clips may be"));
-  EXPECT_EQ(images(f.folder() / "later"), 0U);
-}
-
 }  // namespace
 }  // namespace cleared::train
