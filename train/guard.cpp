@@ -48,11 +48,7 @@ struct Nearest {
 ledger::Verdict judge_clip(const ledger::SimilarityLimit& limit, std::span<const uint8_t> rgb,
                            int width, int height) {
   if (auto verdict = judge_shape(limit.footage, width, height); !verdict.cleared) return verdict;
-  const size_t size = size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height);
-  std::vector<std::array<Look, kernels::kPdqTurns>> frames;
-  for (size_t at = 0; at + size <= rgb.size(); at += size) {
-    frames.push_back(turned_looks(rgb.subspan(at, size), width, height));
-  }
+  const std::vector<TurnedLooks> frames = turned_looks(rgb, width, height);
   Nearest nearest;
   for (const ledger::FootagePictures& of : limit.footage) {
     for (size_t begin = 0; begin < of.prints.size(); begin += kBlock) {

@@ -11,13 +11,14 @@
 
 namespace cleared::train {
 
-// Of its own shape the smaller part of a picture that the fingerprint of the whole still stands
-// for, and of the fingerprint's shape, when a clip shows no more.
-inline constexpr double kLeastShown = 0.9;
+// The part of a picture, each way, that a clip of another shape must show for their fingerprints to
+// be comparable: with 0.97 copies were up to 26 bits off, with 0.94 up to 44
+// (docs/formats/footage.md).
+inline constexpr double kLeastShown = 0.96;
 
 // `rgb` is frames x height x width x 3. `cleared`, `similarity_exceeded` with the nearest frame, or
 // `similarity_unknown` where pictures of a source's fingerprints have another shape than the clip.
-// Two seconds for 16 frames against a million fingerprints.
+// A million fingerprints against 16 frames take a quarter of a second.
 ledger::Verdict judge_clip(const ledger::SimilarityLimit& limit, std::span<const uint8_t> rgb,
                            int width, int height);
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/pdq.h"
 #include "kernels/search_block.h"
@@ -17,10 +18,10 @@ using Look = std::array<uint8_t, 32>;
 // `rgb` is height x width x 3; sides at least 5.
 Look look_of(std::span<const uint8_t> rgb, int width, int height);
 
-// To compare with what `curate` recorded of pictures of any size: of the frame laid down each of
-// eight ways (kernels::pdq_turn), the first as it is.
-std::array<Look, kernels::kPdqTurns> turned_looks(std::span<const uint8_t> rgb, int width,
-                                                  int height);
+// To compare with what `curate` recorded of pictures of any size: of each of the frames behind one
+// another, laid down eight ways (kernels::pdq_turn), the first as it is.
+using TurnedLooks = std::array<Look, kernels::kPdqTurns>;
+std::vector<TurnedLooks> turned_looks(std::span<const uint8_t> rgb, int width, int height);
 
 // Bits that differ.
 inline uint32_t distance(const Look& a, const Look& b) {

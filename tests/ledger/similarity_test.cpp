@@ -11,6 +11,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/looks.pb.h"
 #include "ledger/release.h"
 #include "ledger/rights.h"
 #include "tests/ledger/runs.h"

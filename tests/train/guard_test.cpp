@@ -27,8 +27,9 @@ std::vector<uint8_t> frame(int number) {
     for (int x = 0; x < kWidth; ++x) {
       double light = 128;
       for (int i = 1; i < 9; ++i) {
-        const double along = x * (number * 7 + i * 5) % 31, down = y * (number * 3 + i * 11) % 29;
-        light += 14 * std::sin(along * 0.2 + i) * std::cos(down * 0.3 - i * number);
+        const double along = x * (0.03 * i + 0.011 * (number * i % 7)) + number * i;
+        const double down = y * (0.04 * i + 0.013 * ((number + i) % 5)) - i;
+        light += 24 * std::sin(along) * std::cos(down);
       }
       out.insert(out.end(), 3, static_cast<uint8_t>(std::clamp(light, 0.0, 255.0)));
     }
@@ -37,7 +38,7 @@ std::vector<uint8_t> frame(int number) {
 }
 
 Print print_of(const std::vector<uint8_t>& rgb, uint32_t flipped = 0) {
-  Print out = turned_looks(rgb, kWidth, kHeight)[0];
+  Print out = turned_looks(rgb, kWidth, kHeight)[0][0];
   for (uint32_t bit = 0; bit < flipped; ++bit) out[bit * 7 % 256 / 8] ^= 1 << bit * 7 % 8;
   return out;
 }
@@ -81,9 +82,10 @@ TEST(Guard, FindsTheNearestFrameAtKnownDistances) {
 TEST(Guard, LooksAtEveryFingerprint) {
   for (const size_t others : {0, 1, 511, 512, 513, 2000}) {
     for (const bool last : {false, true}) {
+      const Print very_far = print_of(frame(3), 120);
       std::vector<Print> prints;
       for (size_t i = 0; i < others; ++i) {
-        Print far = print_of(frame(3), 120);
+        Print far = very_far;
         far[0] = last ? 0 : 255;
         far[1] = static_cast<uint8_t>(i >> 8);
         far[2] = static_cast<uint8_t>(i);
@@ -113,7 +115,7 @@ TEST(Guard, SeesMirroredAndTurnedFrames) {
   const auto mirrored = laid([](int x, int y) { return y * kWidth + kWidth - 1 - x; });
   const auto upside_down = laid([](int x, int y) { return (kHeight - 1 - y) * kWidth + x; });
   for (const auto& clip : {one, mirrored, upside_down}) {
-    EXPECT_EQ(judge({pictures({print_of(one)})}, clip, 0.95).rule, "similarity_exceeded");
+    EXPECT_EQ(judge({pictures({print_of(one)})}, clip).rule, "similarity_exceeded");
   }
 }
 
