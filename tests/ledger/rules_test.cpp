@@ -603,6 +603,7 @@ std::string asked_of_the_gate(const std::vector<CoveringLicence>& covering, cons
   purpose.set_model(ask.model);
   purpose.set_field_of_use(ask.field);
   purpose.set_compute_territory(ask.place);
+  if (ask.shows_clips) purpose.add_also(GENERATE_INTERNAL);
   for (const std::string& name : ask.components) {
     Component component = GENERATOR;
     EXPECT_TRUE(Component_Parse(name, &component));

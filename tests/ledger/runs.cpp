@@ -72,6 +72,8 @@ void RunWorld::add_footage(size_t number, const std::string& ref, size_t samples
   s.add_licence(ref);
   s.set_status("kept");
   s.set_duration_us(samples * kSampleUs);
+  s.set_width(640);
+  s.set_height(480);
   std::vector<SampleMembers> members;
   for (uint64_t i = 0; i < samples; ++i) {
     const Digest clip = sha256(name + " clip " + std::to_string(i));

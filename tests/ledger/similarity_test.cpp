@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <numeric>
+#include <tuple>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -189,11 +190,14 @@ TEST(Similarity, TheFileHasWhatCanBeToldApartInOneOrder) {
                std::string(sha256(body).text()) + body);
   };
   write();
-  std::vector<Print> narrow;
-  for (const FootagePictures& pictures : footage()) {
-    if (pictures.prints.size() == 1) narrow.push_back(pictures.prints[0]);
+  const Footage all = footage();
+  ASSERT_EQ(all.size(), 3u);
+  for (const auto& [at, width, print] : {std::tuple{0U, 360U, 8}, {1U, 480U, 7}}) {
+    EXPECT_EQ(all[at].width, width);
+    EXPECT_EQ(all[at].height, 480u);
+    EXPECT_THAT(all[at].prints, ElementsAre(print_of(static_cast<char>(print))));
   }
-  EXPECT_THAT(narrow, testing::IsSupersetOf({print_of(7), print_of(8)}));
+  EXPECT_EQ(all[2].width, 640u);
   looks.mutable_kept_pdq()->pop_back();
   write();
   EXPECT_THAT(error_of([&] { footage(); }), HasSubstr("damaged; delete it"));
