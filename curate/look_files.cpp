@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
-#include "curate/fingerprint.pb.h"
 #include "curate/looks.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
 #include "ledger/digest.h"
+#include "ledger/looks.pb.h"
 
 namespace cleared::curate {
 namespace {
@@ -63,7 +63,7 @@ std::vector<Track> asked_looks(const Analysis& a) {
 }
 
 std::string looks_file(const Digest& digest, const Analysis& analysis) {
-  SourceLooks looks;
+  ledger::SourceLooks looks;
   looks.set_digest(std::string(digest.text()));
   *looks.mutable_kept_pts_us() = analysis.kept_pts_us();
   looks.set_kept_pdq(analysis.kept_pdq());
@@ -97,7 +97,7 @@ std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest&
     bytes = read_file(path);
   } catch (const Error&) {  // as one that is damaged
   }
-  SourceLooks looks;
+  ledger::SourceLooks looks;
   Analysis analysis;
   const std::string_view body = std::string_view(bytes).substr(std::min<size_t>(bytes.size(), 32));
   if (bytes.size() > 32 && ledger::sha256(body).text() == bytes.substr(0, 32) &&

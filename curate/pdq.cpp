@@ -1,11 +1,9 @@
 #include "curate/pdq.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/parts.h"
 #include "kernels/search_block.h"
 #include "ledger/base/check.h"
 
@@ -14,31 +12,6 @@ namespace {
 
 constexpr size_t kSide = kernels::kPdqSide, kWaves = kernels::kPdqWaves;
 constexpr int kMinPixels = 5;
-
-// Where the wave is odd along an axis, turning the picture over along it changes the sign.
-using Waves = std::array<float, kWaves * kWaves>;
-
-// Numbers in the order of the floats, so that the median of the ones is that of the others.
-Pdq bits_of(const Waves& waves) {
-  kernels::PartWaves numbers;
-  for (size_t k = 0; k < waves.size(); ++k) {
-    const auto bits = std::bit_cast<int32_t>(waves[k] + 0.0F);  // -0 is 0
-    numbers[k] = bits ^ (bits >> 31 & INT32_MAX);
-  }
-  return kernels::bits_above(numbers, kernels::lower_median(numbers)).bits;
-}
-
-// Which coefficient of the untouched picture lands at `k`, and whether with its sign changed.
-struct Origin {
-  size_t k;
-  bool negated;
-};
-Origin origin(Turn turn, size_t k) {
-  const auto which = static_cast<unsigned>(turn);
-  const size_t y = k / kWaves, x = k % kWaves;  // wave numbers less one: even is odd
-  const bool negated = ((which & 1) != 0 && x % 2 == 0) != ((which & 2) != 0 && y % 2 == 0);
-  return {(which & 4) != 0 ? x * kWaves + y : k, negated};
-}
 
 }  // namespace
 
@@ -50,12 +23,12 @@ Fingerprint PdqHasher::fingerprint(std::span<const uint8_t> luma, int width, int
 Fingerprint PdqHasher::fingerprint(const kernels::PdqPicture& picture) {
   if (picture.width < kMinPixels || picture.height < kMinPixels) return {};
   const Filtered small = filter(picture);
-  return {.bits = bits_of(small.waves), .quality = small.quality};
+  return {.bits = kernels::pdq_bits(small.waves.data()), .quality = small.quality};
 }
 
 Fingerprint PdqHasher::fingerprint_filtered(const float* small) {
   const Filtered filtered = transform(small);
-  return {.bits = bits_of(filtered.waves), .quality = filtered.quality};
+  return {.bits = kernels::pdq_bits(filtered.waves.data()), .quality = filtered.quality};
 }
 
 std::array<Fingerprint, kTurns> PdqHasher::turns(const kernels::PdqPicture& picture) {
@@ -63,12 +36,9 @@ std::array<Fingerprint, kTurns> PdqHasher::turns(const kernels::PdqPicture& pict
   if (picture.width < kMinPixels || picture.height < kMinPixels) return out;
   const Filtered small = filter(picture);
   for (size_t t = 0; t < kTurns; ++t) {
-    Waves waves{};
-    for (size_t k = 0; k < waves.size(); ++k) {
-      const Origin from = origin(static_cast<Turn>(t), k);
-      waves[k] = from.negated ? -small.waves[from.k] : small.waves[from.k];
-    }
-    out[t] = {.bits = bits_of(waves), .quality = small.quality};
+    std::array<float, kWaves * kWaves> waves;
+    kernels::pdq_turn(small.waves.data(), t, waves.data());
+    out[t] = {.bits = kernels::pdq_bits(waves.data()), .quality = small.quality};
   }
   return out;
 }

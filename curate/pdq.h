@@ -38,7 +38,7 @@ enum class Turn : uint8_t {
   by_270,  // clockwise
   transversed,
 };
-inline constexpr size_t kTurns = 8;
+inline constexpr size_t kTurns = kernels::kPdqTurns;
 
 // Keeps its buffers between pictures: one per thread.
 class PdqHasher {

@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 
 #include <hwy/foreach_target.h>  // compiles this file once a target
 #include <hwy/highway.h>
+
+#include "kernels/parts.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cleared::kernels::HWY_NAMESPACE {
@@ -382,6 +385,27 @@ void pdq_filter(const PdqPicture& in, std::vector<float>& scratch, float* out) {
 
 void pdq_waves(const float* picture, float* out) {
   HWY_DYNAMIC_DISPATCH(Waves)(picture, out);
+}
+
+// Where a wave is odd along an axis, turning the picture over along it changes its sign.
+void pdq_turn(const float* waves, size_t turn, float* out) {
+  constexpr size_t kSide = kPdqWaves;
+  for (size_t k = 0; k < kSide * kSide; ++k) {
+    const size_t y = k / kSide, x = k % kSide;  // wave numbers less one: even is odd
+    const bool negated = ((turn & 1) != 0 && x % 2 == 0) != ((turn & 2) != 0 && y % 2 == 0);
+    const float wave = waves[(turn & 4) != 0 ? x * kSide + y : k];
+    out[k] = negated ? -wave : wave;
+  }
+}
+
+// By numbers in the order of the floats, so that the median of the ones is that of the others.
+std::array<uint8_t, 32> pdq_bits(const float* waves) {
+  PartWaves numbers;
+  for (size_t k = 0; k < numbers.size(); ++k) {
+    const auto bits = std::bit_cast<int32_t>(waves[k] + 0.0F);  // -0 is 0
+    numbers[k] = bits ^ (bits >> 31 & INT32_MAX);
+  }
+  return bits_above(numbers, lower_median(numbers)).bits;
 }
 
 int pdq_gradient(const float* picture) {

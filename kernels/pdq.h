@@ -5,6 +5,7 @@
 // Pure; safe from any thread. Sizes are the caller's to check.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -28,6 +29,14 @@ void pdq_filter(const PdqPicture& in, std::vector<float>& scratch, float* out);
 // The first kPdqWaves x kPdqWaves cosine coefficients without the constant ones; vertical waves are
 // the rows of `out`.
 void pdq_waves(const float* picture, float* out);
+
+// The waves of the picture laid down another way, for hardly anything: bit 0 of `turn` mirrors it
+// left to right, bit 1 upside down, bit 2 then swaps its axes.
+inline constexpr size_t kPdqTurns = 8;
+void pdq_turn(const float* waves, size_t turn, float* out);
+
+// In the order of the published hexadecimal form: which waves are above their lower median.
+std::array<uint8_t, 32> pdq_bits(const float* waves);
 
 // Sum of the steps between neighbours, each in whole hundredths of white: 90 times the quality.
 int pdq_gradient(const float* picture);

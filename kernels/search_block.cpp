@@ -25,6 +25,15 @@ int between(const uint8_t* a, const uint8_t* b) {
   return bits_of(x[0] ^ y[0]) + bits_of(x[1] ^ y[1]) + bits_of(x[2] ^ y[2]) + bits_of(x[3] ^ y[3]);
 }
 
+NearestPrint nearest(const uint8_t* query, const uint8_t* prints, size_t count) {
+  NearestPrint out{0, 257};
+  for (size_t i = 0; i < count; ++i) {
+    const int distance = between(query, prints + 32 * i);
+    if (distance < out.distance) out = {i, distance};
+  }
+  return out;
+}
+
 size_t find_in_list(const Listed* list, size_t count, const uint32_t* sketch, const uint64_t* query,
                     const uint64_t* prints, size_t size, int radius, Hit* hits) {
   const uint64_t low = uint64_t{sketch[1]} << 32 | sketch[0];
@@ -82,10 +91,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace cleared::kernels {
 HWY_EXPORT(between);
+HWY_EXPORT(nearest);
 HWY_EXPORT(find_in_list);
 HWY_EXPORT(find_blocks);
 int bits_between(const uint8_t* a, const uint8_t* b) {
   return HWY_DYNAMIC_DISPATCH(between)(a, b);
+}
+NearestPrint nearest_print(const uint8_t* query, const uint8_t* prints, size_t count) {
+  return HWY_DYNAMIC_DISPATCH(nearest)(query, prints, count);
 }
 size_t hits_of_list(const Listed* list, size_t count, const uint32_t* sketch, const uint64_t* query,
                     const uint64_t* prints, size_t size, int radius, Hit* hits) {

@@ -1,5 +1,6 @@
-// The inner loops of curate/search.h, compiled once for each instruction set and picked when the
-// program runs. Pure; safe from any thread. Sizes are the caller's to check.
+// The inner loops of looking for fingerprints (curate/search.h, train/guard.h), compiled once for
+// each instruction set and picked when the program runs. Pure; safe from any thread. Sizes are the
+// caller's to check.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +28,13 @@ size_t hits_of_list(const Listed* list, size_t count, const uint32_t* sketch, co
 
 // Bits that differ between two fingerprints of 32 bytes.
 int bits_between(const uint8_t* a, const uint8_t* b);
+
+struct NearestPrint {
+  size_t at;     // position, the first of several
+  int distance;  // bits
+};
+// Of `count` fingerprints of 32 bytes, one behind the other, that which is nearest to `query`.
+NearestPrint nearest_print(const uint8_t* query, const uint8_t* prints, size_t count);
 
 inline constexpr size_t kBlock = 8;  // fingerprints of a block, two words each: [2][8]
 

@@ -139,6 +139,17 @@ Objection height_above_limit(const Question& q) {
   return "allows at most " + std::to_string(limits.max_height_px()) +
          " pixels of height, asked for " + std::to_string(q.act.height_px);
 }
+// `train sample` compares clips with the footage, by a release.
+Objection similarity_unguarded(const Question& q) {
+  const Limits& limits = q.terms.limits();
+  if (q.act.purpose == nullptr || !limits.has_similarity_max() || limits.similarity_max() >= 1)
+    return {};
+  for (const int also : q.act.purpose->also()) {
+    if (generates(static_cast<Use>(also)))
+      return "limits how alike clips may be, and a run has nothing to compare its clips with";
+  }
+  return {};
+}
 // A licence names marks; what cannot be read has no name that it could stand against.
 bool overrides(const LicenceText& terms, const Mark& mark) {
   const MarkName* known = find_mark_name(mark.name);
@@ -248,6 +259,7 @@ constexpr Asked kAsked[] = {
     {"territory_not_allowed", territory_not_allowed},
     {"release_not_allowed", release_not_allowed},
     {"height_above_limit", height_above_limit},
+    {"similarity_unguarded", similarity_unguarded},
     {"mark_unclear", mark_unclear},
     {"mark_says_no", mark_says_no},
     {"synthetic_not_licensed", synthetic_not_licensed},

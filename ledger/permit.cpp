@@ -532,6 +532,10 @@ ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
   for (const std::string& ref : standing.licences) r.add_licence(ref);
   for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
   for (const std::string& key : revokers_of(store)) r.add_revoker(key);
+  if (standing.similarity_max) {
+    r.set_similarity_max(*standing.similarity_max);
+    r.set_footage(digest_name(request.footage));
+  }
   return text;
 }
 

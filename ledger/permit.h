@@ -60,6 +60,7 @@ struct ReleaseRequest {
   Use use = GENERATE_INTERNAL;
   std::string model, field, territory;
   uint64_t hours = 24;  // 1 to 168
+  Digest footage = {};  // of the file beside it, where a licence limits similarity
 };
 ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
                          const ReleaseRequest& request);

@@ -14,6 +14,7 @@ namespace cleared::ledger {
 namespace {
 
 constexpr uint64_t kMaxReleaseBytes = 1 << 20;
+constexpr uint64_t kMaxFootageBytes = uint64_t{1} << 33;
 
 uint64_t release_time(const std::string& text, const std::string& where) {
   const auto time = parse_time(text);
@@ -64,15 +65,28 @@ Verdict check_release_notices(const Release& release, const std::filesystem::pat
   return yes();
 }
 
-}  // namespace
-
-Verdict check_release(const ReleaseOptions& options) try {
-  const std::string name = "release " + options.release.string();
-  const Note note =
-      parse_note(read_file(options.release, kMaxReleaseBytes), options.release.string());
+struct Opened {
+  std::string name;
+  Note note;
+  Release release;
+};
+Opened open_release(const std::filesystem::path& path) {
+  Opened out{
+      "release " + path.string(), parse_note(read_file(path, kMaxReleaseBytes), path.string()), {}};
   ReleaseText text;
-  parse_textproto(note.text, options.release.string(), text);
-  const Release& release = text.release();
+  parse_textproto(out.note.text, path.string(), text);
+  out.release = text.release();
+  const Release& release = out.release;
+  if (release.has_similarity_max() != release.has_footage() ||
+      !(release.similarity_max() >= 0 && release.similarity_max() < 1)) {
+    throw Error(Errc::corrupt, path.string(),
+                ": similarity_max is in [0, 1), and says what file it is about");
+  }
+  return out;
+}
+
+Verdict judge_release(const ReleaseOptions& options, const Opened& opened) try {
+  const auto& [name, note, release] = opened;
   const Trust trust = read_trust(options.trust);
   if (const auto answer = trust.ask(note, "permit"); !answer.missing.empty()) {
     return no("release_unsigned", name + " must be signed by keys that " + options.trust.string() +
@@ -102,6 +116,35 @@ Verdict check_release(const ReleaseOptions& options) try {
   return check_release_notices(release, options.notices);
 } catch (const Refused& refused) {
   return refused.verdict();
+}
+
+std::string read_named_footage(const std::filesystem::path& path, const std::string& digest) {
+  const auto refuse = [&](const std::string& why) {
+    throw Refused(
+        no("release_other_footage",
+           path.string() + why + ", and clips must be compared with " + digest +
+               " first: copy it beside the release as it came, or ask for a new release"));
+  };
+  if (!std::filesystem::exists(path)) refuse(" is missing");
+  std::string bytes = read_file(path, kMaxFootageBytes);
+  if (digest_name(sha256(bytes)) != digest) refuse(" is " + digest_name(sha256(bytes)));
+  return bytes;
+}
+
+}  // namespace
+
+Verdict check_release(const ReleaseOptions& options) {
+  return judge_release(options, open_release(options.release));
+}
+
+std::optional<SimilarityLimit> similarity_limit(const ReleaseOptions& options) {
+  const Opened opened = open_release(options.release);
+  if (Verdict verdict = judge_release(options, opened); !verdict.cleared) throw Refused(verdict);
+  if (!opened.release.has_similarity_max()) return {};
+  const std::filesystem::path path = footage_path(options.release);
+  return SimilarityLimit{
+      opened.release.similarity_max(),
+      parse_footage(read_named_footage(path, opened.release.footage()), path.string())};
 }
 
 }  // namespace cleared::ledger

@@ -4,8 +4,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "ledger/footage.h"
 #include "ledger/gate.h"
 
 namespace cleared::ledger {
@@ -24,5 +27,10 @@ struct ReleaseOptions {
 // revocations. Error for
 // files that are not there or do not parse; a notice that does not verify is `notice_unverified`.
 Verdict check_release(const ReleaseOptions& options);
+
+// What clips must be compared with before anybody sees them, by a release that says yes; none where
+// no licence limits it. Throws Refused where check_release() says no, and `release_other_footage`
+// where the file beside the release is not the one that it names.
+std::optional<SimilarityLimit> similarity_limit(const ReleaseOptions& options);
 
 }  // namespace cleared::ledger

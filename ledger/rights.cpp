@@ -14,6 +14,7 @@
 #include "ledger/licence.h"
 #include "ledger/projection.h"
 #include "ledger/retention.h"
+#include "ledger/similarity.h"
 #include "ledger/verify.h"
 
 namespace cleared::ledger {
@@ -574,6 +575,7 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                 path + ", which the weights consumed: two licensors claim this footage"));
     }
     out.licences.insert(source.licences.begin(), source.licences.end());
+    out.consumed.push_back(sources.unsigned_integer(2));
   }
   purpose.clear_component();
   Statement clips(store.db(), std::string(kEaten) +
@@ -600,8 +602,16 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
       const Verdict verdict = judge_extraction(*terms, weights->first, weights->second, extraction);
       if (!verdict.cleared) refuse(verdict);
     }
+    if (terms != nullptr && limits_similarity(*terms, act.use)) {
+      out.similarity_max =
+          std::min(out.similarity_max.value_or(1), terms->limits().similarity_max());
+    }
     const std::string last = terms == nullptr ? "" : last_day_of(*terms, act.use);
     if (!last.empty() && (out.last_day.empty() || last < out.last_day)) out.last_day = last;
+  }
+  if (out.similarity_max) {
+    const Verdict verdict = judge_fingerprints(store, out.consumed);
+    if (!verdict.cleared) refuse(verdict);
   }
   if (out.sources == 0) {
     refuse(no("no_licence", "nothing on record says what the weights consumed"));

@@ -117,9 +117,11 @@ std::vector<ShardStanding> judge_shards(const Store& store, const Rights& rights
 struct CheckpointStanding {
   Verdict verdict;
   uint64_t sources = 0;
-  std::set<std::string> licences;  // "id@version"
-  std::vector<Foreign> foreign;    // weights from elsewhere, of all permits of its line
-  std::string last_day;            // on which the terms allow it; empty: they set none
+  std::set<std::string> licences;        // "id@version"
+  std::vector<Foreign> foreign;          // weights from elsewhere, of all permits of its line
+  std::string last_day;                  // on which the terms allow it; empty: they set none
+  std::vector<uint64_t> consumed;        // records of the sources
+  std::optional<double> similarity_max;  // the strictest, where a licence limits it for this use
 };
 // `worst_foreign` is the worst contact class of foreign weights allowed, a Foreign::Contact; 0:
 // none. `extraction` is the test of these weights that a licence may ask for.

@@ -57,6 +57,11 @@ constexpr GateRule kRules[] = {
      "`allows.release_territory`", "release elsewhere, or agree on it"},
     {RuleStage::terms, "height_above_limit", "Are the frames no higher than allowed?",
      "`limits.max_height_px`", "smaller shards"},
+    {RuleStage::terms, "similarity_unguarded",
+     "Where it limits how alike clips may be to the footage: does the run make none to look at? It "
+     "has nothing to compare them with.",
+     "`limits.similarity_max`, what is declared",
+     "a config without `preview`; `train sample` makes clips, with a release"},
     {RuleStage::terms, "mark_unclear",
      "Is every mark in and beside the file readable, unbroken, with a value "
      "that is known, unless the licence overrides it by name?",
@@ -95,6 +100,13 @@ constexpr GateRule kRules[] = {
     {RuleStage::limits, "memorisation_exceeded",
      "Did no larger part of its clips come as near to the footage as a copy?",
      "`limits.memorisation_max`, the test", "other weights; or agree on it"},
+    {RuleStage::limits, "similarity_unknown",
+     "Where weights go out or generate, and a licence limits how alike clips may be to the "
+     "footage: "
+     "are fingerprints of all that they consumed on record, of every frame, and of as much of the "
+     "picture as a clip of this shape shows?",
+     "`limits.similarity_max`, [fingerprints](formats/footage.md)",
+     "append the bundles of its ingest; clips of the footage's shape"},
     {RuleStage::limits, "share_exceeded",
      "Does each licensor keep within its share, in every epoch and over the run?",
      "`limits.max_share`", "more footage of others"},
@@ -155,6 +167,10 @@ constexpr GateRule kRules[] = {
      "a release for this use"},
     {RuleStage::permits, "release_ended", "Has it begun, and not ended?", "its two times",
      "a new one"},
+    {RuleStage::permits, "release_other_footage",
+     "Where it limits how alike clips may be: does the file of the footage lie beside the release, "
+     "as it names it?",
+     "SHA-256 of `X.release.footage`", "copy it beside the release, unchanged; a new release"},
     {RuleStage::permits, "foreign_unregistered",
      "Are weights from elsewhere that the config starts from described and signed for "
      "([foreign weights](design/0014-foreign-weights.md))?",
@@ -179,6 +195,11 @@ constexpr GateRule kRules[] = {
      "begin "
      "with a dot are not looked at.",
      "notices", "look at it, and ask its licensor; take away what is none"},
+    {RuleStage::clips, "similarity_exceeded",
+     "Is no frame of the clip, nor a turned or mirrored one, more like a frame of the footage that "
+     "the weights consumed than the strictest licence allows?",
+     "`limits.similarity_max`, [fingerprints](formats/footage.md)",
+     "another clip: `--seed`, `--caption`; or agree on it"},
 };
 
 struct StageTitle {
@@ -191,6 +212,7 @@ constexpr StageTitle kStages[] = {
     {RuleStage::limits, "Limits counted from the record"},
     {RuleStage::shards, "The shards"},
     {RuleStage::permits, "The permit"},
+    {RuleStage::clips, "Generated clips"},
 };
 
 constexpr std::string_view kBefore = R"(# Rules of the gate
@@ -230,7 +252,8 @@ constexpr std::string_view kAfter = R"(
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed, and the extraction test that a licence asks for | on record, with the checkpoint's digest |
 | clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit, and again before each clip and at each step of one | there is no clip |
 | measuring by footage, and showing it beside what a model makes of it | `train eval`; what `train encode` says of its codec; the clip that an autoencoder's run shows | EVALUATE, which `ledger permit --evaluate` declares beside TRAIN, or the config (`purpose.also`): in the permit | exit code 3; of the other two there is no number, no clip |
-| sampling, and clips of `train eval` | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
+| sampling, and clips that `train eval` measures | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
+| a clip, before it is written | `train sample` | its frames, where the release limits how alike they may be; `train eval` shows nobody its clips, and says how near they are | exit code 3, and there is no file |
 
 `curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
 )";

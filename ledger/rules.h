@@ -11,7 +11,7 @@
 namespace cleared::ledger {
 
 // What a rule looks at; also the order in which a permit is judged.
-enum class RuleStage { footage, terms, limits, shards, permits };
+enum class RuleStage { footage, terms, limits, shards, permits, clips };
 
 struct GateRule {
   RuleStage stage = RuleStage::footage;

@@ -66,6 +66,11 @@ void explain_limits(const Limits& limits, std::vector<std::string>& out) {
         "Weights may be released, or generate for sale, only where a signed test of them "
         "gave back the footage in at most " +
         short_number(limits.memorisation_max() * 100) + " % of clips.");
+  if (limits.has_similarity_max())
+    out.push_back(
+        "A generated clip may be written only where each of its frames is alike to every "
+        "frame of the footage by at most " +
+        short_number(limits.similarity_max()) + " of 1; runs make none to look at.");
 }
 
 void explain_clearances(const Clearances& c, std::vector<std::string>& out) {
@@ -94,13 +99,11 @@ std::vector<std::string> only_recorded(const LicenceText& terms) {
   const auto add = [&](bool there, std::string_view term) {
     if (there) out.emplace_back(term);
   };
-  const Limits& limits = terms.limits();
   const Output& output = terms.output();
   const Removal& removal = terms.removal();
   add(may_use(terms.allows(), CAPTION), "allows.use CAPTION");
   add(may_use(terms.allows(), EMBED), "allows.use EMBED");
   add(terms.allows().has_successors(), "allows.successors");
-  add(limits.has_similarity_max(), "limits.similarity_max");
   add(output.has_likeness(), "output.likeness");
   add(output.has_scene_recreation(), "output.scene_recreation");
   add(output.has_style_by_name(), "output.style_by_name");

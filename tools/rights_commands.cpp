@@ -17,6 +17,7 @@
 #include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/extraction.h"
+#include "ledger/footage.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
@@ -25,6 +26,7 @@
 #include "ledger/query.h"
 #include "ledger/rights.h"
 #include "ledger/rules.h"
+#include "ledger/similarity.h"
 #include "ledger/store.h"
 #include "ledger/terms.h"
 #include "ledger/textproto.h"
@@ -295,16 +297,32 @@ void record_release(Store& store, const RightsOptions& o, const std::string& not
   sign_if_possible(store, keys);
 }
 
+// What a release is to say, and the footage that clips are compared with where a licence limits how
+// alike they may be.
+std::pair<ReleaseRequest, std::string> release_request(const Store& store, const RightsOptions& o,
+                                                       Use use, const std::string& digest,
+                                                       const CheckpointStanding& standing,
+                                                       uint64_t hours) {
+  const Digest weights = parse_digest(digest).value_or(Digest{});
+  ReleaseRequest request{weights, use, o.model, o.field, o.territory, hours};
+  std::string footage;
+  if (standing.similarity_max) {
+    footage = format_footage(footage_of(store, standing.consumed));
+    request.footage = sha256(footage);
+  }
+  return {request, std::move(footage)};
+}
+
 // The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
 void write_release(Store& store, const RightsOptions& o, Use use, const std::string& digest,
                    const CheckpointStanding& standing) {
-  const Digest weights = parse_digest(digest).value_or(Digest{});
-  const ReleaseText text =
-      make_release(store, standing, {weights, use, o.model, o.field, o.territory, o.hours});
+  const auto [request, footage] = release_request(store, o, use, digest, standing, o.hours);
+  const ReleaseText text = make_release(store, standing, request);
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
   if (!o.draft) store.authority().require(note, Policy::PERMIT, store.size(), o.out);
   HeldFiles files;
+  if (standing.similarity_max) files.add(footage_path(o.out), footage);
   files.add(o.out, format_note(note));
   if (!o.draft) record_release(store, o, format_note(note));
   files.publish();
@@ -312,6 +330,10 @@ void write_release(Store& store, const RightsOptions& o, Use use, const std::str
       "%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
       text.release().expires_at().c_str(),
       o.draft ? "; to be signed by others with ledger sign, then recorded with --signed" : "");
+  if (standing.similarity_max) {
+    std::printf("%s goes with it: clips may be alike to that footage up to %s\n",
+                footage_path(o.out).c_str(), short_number(*standing.similarity_max).c_str());
+  }
 }
 
 // A draft that others have signed since: on record where it says what would be written now.
@@ -319,10 +341,8 @@ void take_release(Store& store, const RightsOptions& o, Use use, const std::stri
                   const CheckpointStanding& standing) {
   const std::string note = read_file(o.done, kMaxReleaseBytes);
   const auto given = parse_noted<ReleaseText>(parse_note(note, o.done), o.done).release();
-  const Digest weights = parse_digest(digest).value_or(Digest{});
-  Release now =
-      make_release(store, standing, {weights, use, o.model, o.field, o.territory, kMaxPermitHours})
-          .release();
+  const auto request = release_request(store, o, use, digest, standing, kMaxPermitHours).first;
+  Release now = make_release(store, standing, request).release();
   if (given.expires_at() > now.expires_at()) {
     throw Error(Errc::corrupt, o.done, ": it holds until ", given.expires_at(),
                 ", the terms until ", now.expires_at(), "; make a new one");

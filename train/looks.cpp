@@ -1,33 +1,57 @@
 #include "train/looks.h"
 
-#include <algorithm>
-#include <array>
 #include <vector>
 
-#include "kernels/pdq.h"
+#include "kernels/luma.h"
 #include "ledger/base/check.h"
 
 namespace cleared::train {
+namespace {
+
+using Waves = std::array<float, size_t{kernels::kPdqWaves} * kernels::kPdqWaves>;
+using Filtered = std::array<float, size_t{kernels::kPdqSide} * kernels::kPdqSide>;
+
+}  // namespace
 
 Look look_of(std::span<const uint8_t> rgb, int width, int height) {
   CLEARED_CHECK(width >= 5 && height >= 5);
   CLEARED_CHECK(rgb.size() == size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height));
   std::vector<float> scratch;
-  std::array<float, size_t{kernels::kPdqSide} * kernels::kPdqSide> picture;
+  Filtered picture;
   kernels::pdq_filter({.pixels = rgb.data(),
                        .stride = ptrdiff_t{3} * width,
                        .width = width,
                        .height = height,
                        .channels = 3},
                       scratch, picture.data());
-  std::array<float, size_t{kernels::kPdqWaves} * kernels::kPdqWaves> waves;
+  Waves waves;
   kernels::pdq_waves(picture.data(), waves.data());
-  auto sorted = waves;
-  const auto middle = sorted.begin() + sorted.size() / 2;
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  Look look;
-  for (size_t i = 0; i < waves.size(); ++i) look[i] = waves[i] > *middle;
-  return look;
+  return kernels::pdq_bits(waves.data());
+}
+
+// By the filter that curate has, which samples pictures of all sizes at the same places.
+std::vector<TurnedLooks> turned_looks(std::span<const uint8_t> rgb, int width, int height) {
+  const size_t pixels = static_cast<size_t>(width) * static_cast<size_t>(height);
+  CLEARED_CHECK(width >= 5 && height >= 5 && rgb.size() % (3 * pixels) == 0);
+  kernels::LumaShrinker shrinker(width, height, {});
+  std::vector<uint8_t> luma(pixels);
+  Filtered picture;
+  Waves waves, turned;
+  std::vector<TurnedLooks> out(rgb.size() / (3 * pixels));
+  const uint8_t* p = rgb.data();
+  for (TurnedLooks& looks : out) {
+    for (uint8_t& light : luma) {
+      light = static_cast<uint8_t>(p[0] * 0.299 + p[1] * 0.587 + p[2] * 0.114 + 0.5);
+      p += 3;
+    }
+    shrinker.filter({luma.data(), width, width, height, false}, picture.data());
+    kernels::pdq_waves(picture.data(), waves.data());
+    for (size_t turn = 0; turn < looks.size(); ++turn) {
+      kernels::pdq_turn(waves.data(), turn, turned.data());
+      looks[turn] = kernels::pdq_bits(turned.data());
+    }
+  }
+  return out;
 }
 
 }  // namespace cleared::train

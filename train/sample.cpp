@@ -17,6 +17,7 @@
 #include "train/data/config.h"
 #include "train/data/webm.h"
 #include "train/foreign.h"
+#include "train/guard.h"
 #include "train/model/flow.h"
 #include "train/model/gif.h"
 #include "train/model/machine.h"
@@ -108,26 +109,32 @@ RunConfig config_of_shape(const RunConfig& config, const std::string& asked) {
   throw Error(Errc::usage, "sample: no shape ", asked, " in the checkpoint's config; it has", all);
 }
 
-}  // namespace
+void require(const ledger::Verdict& verdict) {
+  if (!verdict.cleared) throw ledger::Refused(verdict);
+}
 
-void ask_release(ledger::ReleaseOptions options, const Checkpoint& checkpoint) {
+ledger::ReleaseOptions of_checkpoint(ledger::ReleaseOptions options, const Checkpoint& checkpoint) {
   options.weights = checkpoint.weights;
   options.foreign = foreign_of(checkpoint.state);
-  const ledger::Verdict verdict = ledger::check_release(options);
-  if (!verdict.cleared) throw ledger::Refused(verdict);
+  return options;
+}
+
+}  // namespace
+
+void ask_release(const ledger::ReleaseOptions& options, const Checkpoint& checkpoint) {
+  require(ledger::check_release(of_checkpoint(options, checkpoint)));
 }
 
 SampleReport sample_command(const SampleCommand& command) {
   prepare_machine(command.threads);
   const Checkpoint checkpoint = read_checkpoint(command.checkpoint, trainers_of(command.trust));
-  const auto ask = [&] {
-    ask_release({.release = command.release,
-                 .trust = command.trust,
-                 .notices = command.notices,
-                 .use = command.use},
-                checkpoint);
-  };
-  ask();
+  const ledger::ReleaseOptions release = of_checkpoint({.release = command.release,
+                                                        .trust = command.trust,
+                                                        .notices = command.notices,
+                                                        .use = command.use},
+                                                       checkpoint);
+  const auto ask = [&] { require(ledger::check_release(release)); };
+  const auto limit = ledger::similarity_limit(release);
   const RunConfig config = config_of_shape(
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
       command.shape);
@@ -155,11 +162,14 @@ SampleReport sample_command(const SampleCommand& command) {
   const Tensor video =
       generate_video(model, *codec, Bpe(read_pairs(checkpoint.tensors.codec)), options);
   ask();
+  const int width = static_cast<int>(video.size(4)), height = static_cast<int>(video.size(3));
+  const Frames frames = to_frames(video);
+  if (limit) require(judge_clip(*limit, frames, width, height));
   if (command.out.extension() == ".webm") {
-    write_webm(command.out, to_frames(video),
+    write_webm(command.out, frames,
                {.program = command.curate,
-                .width = static_cast<int>(video.size(4)),
-                .height = static_cast<int>(video.size(3)),
+                .width = width,
+                .height = height,
                 .frames_per_second = static_cast<int>(config.clip().frames_per_second())});
   } else {
     write_file(command.out, gif_of(video, config, options.scale).bytes);

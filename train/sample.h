@@ -58,7 +58,7 @@ std::vector<Gif> try_preview(const std::function<std::vector<Gif>()>& preview, u
 
 // Throws ledger::Refused unless the release that `options` name lets clips be made of these weights
 // now.
-void ask_release(ledger::ReleaseOptions options, const Checkpoint& checkpoint);
+void ask_release(const ledger::ReleaseOptions& options, const Checkpoint& checkpoint);
 
 struct SampleCommand {
   std::filesystem::path checkpoint;
@@ -88,8 +88,10 @@ struct SampleReport {
   uint64_t size_bytes = 0;
 };
 
-// Checks the checkpoint, samples, writes `out`, and asks the gate before, at each step and after.
-// Refused without a release for these weights; Error{corrupt} for a damaged checkpoint.
+// Checks the checkpoint, samples, writes `out`, and asks the gate before, at each step and after,
+// and of the clip itself where the release limits how alike it may be to the footage
+// (train/guard.h). Refused without a release for these weights; Error{corrupt} for a damaged
+// checkpoint.
 SampleReport sample_command(const SampleCommand& command);
 
 }  // namespace cleared::train

@@ -117,10 +117,22 @@ constexpr Breaks kBreaks[] = {
        w.terms.mutable_allows()->clear_release_territory();
      }},
     {"use_not_allowed", [](World1& w) { w.purpose.add_also(GENERATE_INTERNAL); }},
+    {"similarity_unguarded",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+     }},
     {"cleared",
      [](World1& w) {
        w.purpose.add_also(GENERATE_INTERNAL);
        w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+       w.terms.mutable_limits()->clear_similarity_max();
+     }},
+    {"cleared",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+       w.terms.mutable_limits()->set_similarity_max(1);
      }},
     {"cleared", [](World1& w) { w.purpose.add_also(EVALUATE); }},
     {"use_not_allowed",
@@ -456,6 +468,10 @@ std::string oracle_one(const Words& w, const Ask& ask) {
   }
   ask_that(nobody(" no"), "mark_says_no");
   ask_that(nobody(" unclear"), "mark_unclear");
+  const std::string alike = one("limits.similarity_max");
+  ask_that(!ask.with_purpose || !ask.also.contains("GENERATE_INTERNAL") || alike.empty() ||
+               std::stod(alike) == 1,
+           "similarity_unguarded");
   const std::string height = one("limits.max_height_px");
   ask_that(height.empty() || std::stoi(height) >= ask.height, "height_above_limit");
   ask_that(ask.release.empty() || named("allows.release_territory", ask.release),
@@ -553,6 +569,7 @@ LicenceText random_terms(Chance& chance) {
   if (chance.seldom()) a.set_compute_territory(1, chance.word());
   if (chance.seldom()) a.set_release_territory(0, chance.word());
   if (chance.seldom()) t.mutable_limits()->set_max_height_px(chance.below(100));
+  if (chance.seldom()) t.mutable_limits()->set_similarity_max(chance.below(3) / 2.0);
   if (chance.seldom()) t.clear_limits();
   if (chance.seldom()) c.set_talent(static_cast<Talent::Value>(1 + chance.below(4)));
   if (chance.seldom()) c.set_voice(static_cast<Voice::Value>(1 + chance.below(3)));
@@ -581,7 +598,7 @@ Ask random_ask(Chance& chance) {
   if (chance.seldom()) out.components.insert("TEXT_ENCODER");
   if (!chance.seldom()) out.components.insert("VAE");
   if (chance.seldom()) out.also.insert("EVALUATE");
-  if (chance.seldom()) out.also.insert("GENERATE_INTERNAL");
+  if (chance.below(4) == 0) out.also.insert("GENERATE_INTERNAL");
   out.day = chance.day();
   for (uint32_t more = chance.seldom() ? chance.below(4) : 0; more > 0; --more) {
     constexpr const char* kSays[] = {" allowed", " no", " unclear", " synthetic"};

@@ -115,7 +115,8 @@ void GateFixture::refresh() {
                   approver_));
 }
 
-void GateFixture::release(const Digest& weights, const std::vector<ledger::Foreign>& foreign) {
+void GateFixture::release(const Digest& weights, const std::vector<ledger::Foreign>& foreign,
+                          const ledger::SimilarityLimit* limit) {
   ledger::ReleaseText text;
   ledger::Release& r = *text.mutable_release();
   r.set_checkpoint(ledger::digest_name(weights));
@@ -131,6 +132,12 @@ void GateFixture::release(const Digest& weights, const std::vector<ledger::Forei
   r.add_licence(std::string(kLicence) + "@1");
   r.add_revoker(ledger::format_verifier_key(licensor_.verifier));
   for (const ledger::Foreign& from : foreign) *r.add_foreign() = from;
+  if (limit != nullptr) {
+    const std::string footage = ledger::format_footage(limit->footage);
+    r.set_similarity_max(limit->most);
+    r.set_footage(ledger::digest_name(ledger::sha256(footage)));
+    write_file(ledger::footage_path(folder() / "a.release"), footage);
+  }
   write_file(folder() / "a.release", sign(text, approver_));
   write_file(folder() / "trust-release",
              read_file(folder() / "trust") + read_file(folder() / "trainer.pub"));

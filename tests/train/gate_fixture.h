@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ledger/footage.h"
 #include "ledger/gate.h"
 #include "ledger/key.h"
 #include "ledger/note.h"
@@ -50,8 +51,9 @@ class GateFixture {
   // Signs such a permit into the notices folder, as a newer one for a run under way.
   void refresh();
   // Signs a release of these weights (ledger/release.h), FOLDER/a.release, and FOLDER/trust-release
-  // that has the approver and the trainer.
-  void release(const Digest& weights, const std::vector<ledger::Foreign>& foreign = {});
+  // that has the approver and the trainer. With a limit it limits how alike clips may be to that.
+  void release(const Digest& weights, const std::vector<ledger::Foreign>& foreign = {},
+               const ledger::SimilarityLimit* limit = nullptr);
   // Goes over to another config and to the shards in `shards`, with a new permit for both.
   void adopt(const std::string& config, const std::filesystem::path& shards);
   // Puts a signed revocation of the licence where the gate looks.
