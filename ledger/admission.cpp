@@ -233,25 +233,6 @@ void Admission::check(uint64_t seq, const ClearanceRecord& clearance) const {
   }
 }
 
-std::string review_problem(const Database& db, uint64_t seq, const Review& review) {
-  Statement known(db,
-                  "SELECT 1 FROM clearance f JOIN clip c ON c.seq = f.clip "
-                  "WHERE c.id = ? AND f.reason = ? AND f.seq < ? AND ? >= (SELECT m.at FROM "
-                  "moment m WHERE m.seq <= f.seq ORDER BY m.seq DESC LIMIT 1)");
-  for (const Review::Decision& decision : review.decision()) {
-    const std::string id = to_hex(require_digest_name(decision.clip(), "review.decision.clip"));
-    for (const auto* list : {&decision.release(), &decision.keep_out()}) {
-      for (const int reason : *list) {
-        const std::string word = reason_word(static_cast<Reason::Value>(reason));
-        if (known.with(id, word, seq, review.at()).next()) continue;
-        return "clip " + decision.clip() + ": no " + word + " is on record for it, or was at " +
-               review.at();
-      }
-    }
-  }
-  return "";
-}
-
 // What was decided counts from when it was decided (Rights::read_findings): neither an hour that is
 // still to come, nor an old decision again under one more signature, may release what is found
 // later.
@@ -274,8 +255,6 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) 
     const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
     one(subject_key_of("clip", clip.text()), seq, "review: clip " + decision.clip());
   }
-  const std::string problem = review_problem(db_, seq, review);
-  if (!problem.empty()) reject("review", problem);
   authority_.require(note, Policy::REVIEW, seq, "review");
 }
 
@@ -349,17 +328,17 @@ void Admission::check(uint64_t seq, uint64_t at_us, const PermitRecord& record) 
   if (!issued || !expires || *expires > *issued + kMaxPermitHours * kHourUs) {
     reject("permit", "it is for more than " + std::to_string(kMaxPermitHours) + " hours");
   }
-  if (*issued > at_us || *expires <= at_us) {
+  if (*issued > at_us || *expires + kClockSkewUs <= at_us) {
     reject("permit", "it holds from " + permit.issued_at() + " to " + permit.expires_at() +
                          ", and is recorded at " + format_time(at_us));
   }
-  const std::string problem = permit_problem(db_, seq, authority_.keys()[0].key.name, permit);
-  if (!problem.empty()) reject("permit for run " + permit.run(), problem);
   if (!trains(permit.purpose().use())) {
     reject("permit", "its purpose is " + Use_Name(permit.purpose().use()) + ", and runs train");
   }
   if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
   check_permitted(seq, permit);
+  const std::string problem = permit_problem(db_, seq, authority_.keys()[0].key.name, permit);
+  if (!problem.empty()) reject("permit for run " + permit.run(), problem);
   Statement own(db_, "SELECT 1 FROM checkpoint WHERE digest = ? AND seq < ?");
   for (const Foreign& weights : permit.foreign()) {
     if (own.with(to_hex(require_digest_name(weights.weights(), "foreign.weights")), seq).next()) {

@@ -82,7 +82,5 @@ std::string amendment_problem(const Database& db, uint64_t seq, const LicenceRec
 // The same of what a permit names beside shards: the tree head, its time, and the run that goes on.
 std::string permit_problem(const Database& db, uint64_t seq, const std::string& origin,
                            const Permit& permit);
-// The same of what a review decides: it was found before.
-std::string review_problem(const Database& db, uint64_t seq, const Review& review);
 
 }  // namespace cleared::ledger

@@ -4,7 +4,6 @@
 #include <optional>
 #include <sstream>
 
-#include "ledger/admission.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -148,8 +147,22 @@ std::string review_form(const std::vector<WaitingClip>& clips, uint64_t now_us) 
 Fact review_fact(const Store& store, const std::string& note) {
   const Review review = parse_noted<ReviewText>(parse_note(note), "review").review();
   check_review(review);
-  const std::string problem = review_problem(store.db(), store.size(), review);
-  if (!problem.empty()) throw Error(Errc::corrupt, "review: ", problem);
+  Statement known(store.db(),
+                  "SELECT 1 FROM clearance f JOIN clip c ON c.seq = f.clip "
+                  "WHERE c.id = ? AND f.reason = ? AND ? >= (SELECT m.at FROM moment m "
+                  "WHERE m.seq <= f.seq ORDER BY m.seq DESC LIMIT 1)");
+  for (const Review::Decision& decision : review.decision()) {
+    const std::string id = to_hex(require_digest_name(decision.clip(), "review.decision.clip"));
+    const auto require = [&](int reason) {
+      const std::string word = reason_word(static_cast<Reason::Value>(reason));
+      if (!known.with(id, word, review.at()).next()) {
+        throw Error(Errc::corrupt, "review: clip ", decision.clip(), ": no ", word,
+                    " is on record for it, or was at ", review.at());
+      }
+    };
+    for (const int reason : decision.release()) require(reason);
+    for (const int reason : decision.keep_out()) require(reason);
+  }
   Fact fact;
   fact.mutable_review()->set_note(note);
   return fact;

@@ -30,6 +30,7 @@
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 using namespace cleared::ledger;
@@ -282,7 +283,7 @@ std::optional<ExtractionTest> extraction_of(const Store& store, const std::strin
 
 // The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
 void write_release(const Store& store, const RightsOptions& o, Use use, const std::string& digest,
-                   const CheckpointStanding& standing) {
+                   const CheckpointStanding& standing, Written& out) {
   const Digest weights = parse_digest(digest).value_or(Digest{});
   const ReleaseText text =
       make_release(store, standing, {weights, use, o.model, o.field, o.territory, o.hours});
@@ -290,9 +291,11 @@ void write_release(const Store& store, const RightsOptions& o, Use use, const st
   add_signature(note, read_signer_key(o.key));
   if (!o.draft) store.authority().require(note, Policy::PERMIT, store.size(), o.out);
   write_file(o.out, format_note(note));
-  std::printf("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
-              text.release().expires_at().c_str(),
-              o.draft ? "; to be signed by others with ledger sign" : "");
+  out.file(o.out);
+  out["expires_at"] = text.release().expires_at();
+  out.say("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
+          text.release().expires_at().c_str(),
+          o.draft ? "; to be signed by others with ledger sign" : "");
 }
 
 int release(const RightsOptions& o) {
@@ -301,6 +304,7 @@ int release(const RightsOptions& o) {
   }
   const Use use = parse_use(o.use);
   require_declared(o);
+  Written out(o.json, o.dry_run);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   const uint64_t seq = find_record(store, o.name, {"checkpoint"});
   Statement checkpoint(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
@@ -315,22 +319,30 @@ int release(const RightsOptions& o) {
       judge_checkpoint(store, Rights(store), seq, Act{use, 0, &purpose, o.territory},
                        parse_contact(o.foreign), extraction_of(store, o.extraction));
   const Verdict& verdict = standing.verdict;
+  out["checkpoint"] = digest;
+  out["use"] = Use_Name(use);
+  out["territory"] = o.territory;
+  out["cleared"] = verdict.cleared;
   if (verdict.cleared) {
-    std::printf("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
-                Use_Name(use).c_str(), digest.c_str(), o.territory.c_str(),
-                standing.licences.size(), standing.licences.size() == 1 ? "" : "s",
-                static_cast<unsigned long long>(standing.sources),
-                standing.sources == 1 ? "" : "s");
+    out["licences"] = standing.licences;
+    out["sources"] = standing.sources;
+    out.say("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
+            Use_Name(use).c_str(), digest.c_str(), o.territory.c_str(), standing.licences.size(),
+            standing.licences.size() == 1 ? "" : "s",
+            static_cast<unsigned long long>(standing.sources), standing.sources == 1 ? "" : "s");
     for (const Foreign& weights : standing.foreign) {
-      std::printf("it began with foreign weights %s of %s, contact class %s\n",
-                  weights.weights().c_str(), printable(weights.origin()).c_str(),
-                  Foreign::Contact_Name(weights.contact()).c_str());
+      const std::string contact = Foreign::Contact_Name(weights.contact());
+      out["foreign"].push_back(
+          {{"weights", weights.weights()}, {"origin", weights.origin()}, {"contact", contact}});
+      out.say("it began with foreign weights %s of %s, contact class %s\n",
+              weights.weights().c_str(), printable(weights.origin()).c_str(), contact.c_str());
     }
-    if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing);
+    if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing, out);
     return exit_ok;
   }
   std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
                printable(verdict.fact).c_str());
+  out["refused"] = {{"rule", verdict.rule}, {"fact", verdict.fact}};
   if (!o.dry_run) {
     Fact fact;
     RefusalRecord& refusal = *fact.mutable_refusal();
@@ -338,10 +350,8 @@ int release(const RightsOptions& o) {
     refusal.set_subject(digest);
     refusal.set_rule(verdict.rule);
     refusal.set_fact(verdict.fact);
-    store.append({fact});
-    LedgerOptions keys;
-    keys.ledger = o.ledger;
-    sign_if_possible(store, keys);
+    out.record("refusal", store.append({fact}));
+    sign_if_possible(store, "", out);
   }
   return exit_refused;
 }
@@ -474,6 +484,7 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--extraction", o->extraction,
                      "the signed extraction test of these weights, where a licence asks for one");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
+  let_go->add_flag("--json", o->json, "print JSON");
 
   CLI::App* not_this =
       add(app, run, o, "why-not", "why the gate refused it, in a sentence", why_not);
