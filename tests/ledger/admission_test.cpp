@@ -142,7 +142,10 @@ TEST(Admission, WhatAppendRefusesVerifyObjectsTo) {
       {"names no tree head", of_permit([](Permit& p) { p.set_tree_size(p.tree_size() - 1); })},
       {"names no tree head", of_permit([](Permit& p) { p.set_origin("other.example/log"); })},
       {"is not of the time", of_permit([](Permit& p) { p.set_tree_at("2020-01-01T00:00:00Z"); })},
-      {"is no run of it", of_permit([](Permit& p) { p.mutable_counted()->set_run("run-2-a"); })},
+      {"is no run of it", of_permit([](Permit& p) {
+         p.mutable_counted()->set_run("run-2-a");
+         p.mutable_counted()->set_end_step(3);
+       })},
       {"that are not on record", of_permit([](Permit& p) {
          p.mutable_counted()->set_run("run-1-a");
          p.mutable_counted()->set_end_step(3);
