@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <exception>
 
+#include <nlohmann/json.hpp>
+
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
@@ -11,13 +13,26 @@
 namespace cleared::tools {
 using namespace cleared::ledger;
 
+struct Written::Object {
+  Json facts = Json::object(), records = Json::array(), files = Json::array(), head;
+};
+
+Written::Written(bool json, bool dry_run) : json_(json), object_(std::make_unique<Object>()) {
+  object_->facts["dry_run"] = dry_run;
+}
+
 Written::~Written() {
-  const bool wrote = !records_.empty() || !files_.empty() || !head_.is_null();
+  auto& [out, records, files, head] = *object_;
+  const bool wrote = !records.empty() || !files.empty() || !head.is_null();
   if (!json_ || (std::uncaught_exceptions() > 0 && !wrote)) return;
-  object_["records"] = records_;
-  object_["files"] = files_;
-  object_["head"] = head_;
-  print_json(object_);
+  out["records"] = records;
+  out["files"] = files;
+  out["head"] = head;
+  print_json(out);
+}
+
+Json& Written::operator[](const char* key) {
+  return object_->facts[key];
 }
 
 void Written::say(const char* format, ...) const {
@@ -42,7 +57,7 @@ void Written::appended(const std::string& what, const Store::Appended& appended)
 }
 
 void Written::record(const std::string& what, const Store::Appended& appended) {
-  Json& out = records_.emplace_back();
+  Json& out = object_->records.emplace_back();
   out["what"] = what;
   out["first"] = appended.added > 0 ? Json(appended.first) : Json();
   out["added"] = appended.added;
@@ -51,12 +66,12 @@ void Written::record(const std::string& what, const Store::Appended& appended) {
 
 void Written::file(const std::filesystem::path& path) {
   const std::string bytes = read_file(path);
-  files_.push_back(
+  object_->files.push_back(
       {{"path", path.string()}, {"sha256", to_hex(sha256(bytes))}, {"bytes", bytes.size()}});
 }
 
 void Written::head(const TreeHead& head) {
-  head_ = {{"origin", head.origin}, {"size", head.size}, {"root", to_hex(head.root)}};
+  object_->head = {{"origin", head.origin}, {"size", head.size}, {"root", to_hex(head.root)}};
 }
 
 void sign_if_possible(Store& store, const std::string& log_key, Written& out) {

@@ -5,9 +5,8 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
-
-#include <nlohmann/json.hpp>
 
 #include "ledger/store.h"
 #include "tools/output.h"
@@ -16,7 +15,7 @@ namespace cleared::tools {
 
 class Written {
  public:
-  explicit Written(bool json, bool dry_run = false) : json_(json) { object_["dry_run"] = dry_run; }
+  explicit Written(bool json, bool dry_run = false);
 
   Written(const Written&) = delete;
   Written& operator=(const Written&) = delete;
@@ -32,12 +31,12 @@ class Written {
   void record(const std::string& what, const ledger::Store::Appended& appended);
   void file(const std::filesystem::path& path);
   void head(const ledger::TreeHead& head);
-  Json& operator[](const char* key) { return object_[key]; }
+  Json& operator[](const char* key);
 
  private:
-  bool json_;
-  Json object_;
-  Json records_ = Json::array(), files_ = Json::array(), head_;
+  struct Object;
+  const bool json_;
+  const std::unique_ptr<Object> object_;
 };
 
 // Signs the new tree head when the log's key is at hand, by default at LEDGER.key, and says so when

@@ -40,9 +40,14 @@ uint64_t put(const Database& db, const Fact& fact) {
     if (const auto subject = subject_of(known)) map.add(subject->key, seq);
   });
   const uint64_t seq = entries.size();
+  const uint64_t before_us = std::exchange(at_us, std::max(at_us, now_us()));
   RowBuffer buffer;
   const Prepared prepared = prepare(fact, at_us, buffer);
   TableWriter writer(db, map);
+  const std::string at = format_time(at_us);
+  const RowCell moment[] = {{Cell{ValueType::integer, static_cast<int64_t>(seq)}},
+                            {Cell{ValueType::text, 0, 0, at}}};
+  if (at_us / 1'000'000 != before_us / 1'000'000) writer.row(TableId::moment, moment);
   rows_of(seq, fact, read_authority(db), writer);
   writer.flush();
   entries.append(prepared.bytes);
