@@ -9,6 +9,7 @@
 #include "ledger/base/error.h"
 #include "ledger/clearances.h"
 #include "ledger/digest.h"
+#include "ledger/gate.h"
 #include "ledger/key.h"
 #include "ledger/marks.h"
 #include "ledger/merkle.h"
@@ -43,7 +44,7 @@ void Admission::admit(uint64_t seq, uint64_t at_us, const Fact& fact) const {
     case Fact::kRevocation:
       return check(seq, fact.revocation());
     case Fact::kPermit:
-      return check(seq, fact.permit());
+      return check(seq, at_us, fact.permit());
     case Fact::kRun:
       return check(seq, fact.run());
     case Fact::kReceipt:
@@ -181,12 +182,28 @@ void Admission::check_endorsed(uint64_t seq, const KeyRecord& key, Policy::Act a
   if (needed) authority_.require(note, act, seq, "key " + key.name());
 }
 
-void Admission::check(uint64_t seq, const LicenceRecord& licence) const {
-  Statement before(db_, "SELECT COALESCE(MAX(version), 0) FROM licence WHERE id = ? AND seq < ?");
-  before.with(licence.id(), seq).next();
-  if (before.unsigned_integer(0) >= licence.version()) {
-    reject("licence", licence.id() + " has version " + before.text(0) + " already");
+std::string amendment_problem(const Database& db, uint64_t seq, const LicenceRecord& licence) {
+  const std::string ref = licence.id() + "@" + std::to_string(licence.version());
+  const std::string previous = licence.id() + "@" + std::to_string(licence.version() - 1);
+  if (licence.version() < 1) return ref + ": versions count from 1";
+  if (licence.version() > 1 && licence.supersedes() != previous) {
+    return ref + " supersedes \"" + licence.supersedes() + "\", and not " + previous;
   }
+  Statement newest(db,
+                   "SELECT version, ref, licensor, licensee FROM licence WHERE id = ? AND seq < ? "
+                   "ORDER BY version DESC LIMIT 1");
+  if (!newest.with(licence.id(), seq).next()) return "";
+  if (licence.version() != newest.unsigned_integer(0) + 1) {
+    return ref + " supersedes another version than the newest in the ledger, " + newest.text(1);
+  }
+  if (newest.text(2) == licence.licensor() && newest.text(3) == licence.licensee()) return "";
+  return newest.text(1) + " is between " + newest.text(2) + " and " + newest.text(3) +
+         ", and other parties cannot amend it";
+}
+
+void Admission::check(uint64_t seq, const LicenceRecord& licence) const {
+  const std::string problem = amendment_problem(db_, seq, licence);
+  if (!problem.empty()) reject("licence", problem);
 }
 
 void Admission::check(uint64_t seq, const ErasureRecord& record) const {
@@ -276,7 +293,36 @@ void Admission::check(uint64_t seq, const RevocationRecord& record) const {
   authority_.require(note, Policy::REVOKE, seq, "revocation");
 }
 
-void Admission::check(uint64_t seq, const PermitRecord& record) const {
+std::string permit_problem(const Database& db, uint64_t seq, const std::string& origin,
+                           const Permit& permit) {
+  Statement head(db, "SELECT root FROM tree_head WHERE size = ? AND size <= ? AND note NOT NULL");
+  head.with(permit.tree_size(), seq);
+  const Digest root = require_digest_name(permit.tree_root(), "permit.tree_root");
+  if (permit.origin() != origin || !head.next() || head.text(0) != root.text()) {
+    return "names no tree head of this ledger";
+  }
+  Statement moment(db, "SELECT at FROM moment WHERE seq < ? ORDER BY seq DESC LIMIT 1");
+  if (permit.has_tree_at() &&
+      (!moment.with(permit.tree_size()).next() || moment.text(0) != permit.tree_at())) {
+    return "its tree head is not of the time that it says";
+  }
+  if (!permit.has_counted()) return "";
+  const std::string& counted = permit.counted().run();
+  if (!counted.starts_with(permit.run() + "-")) {
+    return counted + " is no run of it, so it cannot go on as one";
+  }
+  Statement end(db,
+                "SELECT MAX(k.step) FROM run r JOIN checkpoint k ON k.run = r.seq "
+                "WHERE r.name = ? AND k.seq < ?");
+  end.with(counted, seq).next();
+  if (end.type(0) != ValueType::null && permit.counted().end_step() <= end.unsigned_integer(0)) {
+    return "";
+  }
+  return "counts steps of run " + counted + " that are not on record";
+}
+
+// What the terms allowed is not judged again: that was, when the permit was made and appended.
+void Admission::check(uint64_t seq, uint64_t at_us, const PermitRecord& record) const {
   const Note note = parse_note(record.note());
   authority_.require(note, Policy::PERMIT, seq, "permit");
   Permit permit = parse_noted<PermitText>(note, "permit").permit();
@@ -284,8 +330,17 @@ void Admission::check(uint64_t seq, const PermitRecord& record) const {
   if (!issued || !expires || *expires > *issued + kMaxPermitHours * kHourUs) {
     reject("permit", "it is for more than " + std::to_string(kMaxPermitHours) + " hours");
   }
+  if (*issued > at_us || *expires + kClockSkewUs <= at_us) {
+    reject("permit", "it holds from " + permit.issued_at() + " to " + permit.expires_at() +
+                         ", and is recorded at " + format_time(at_us));
+  }
+  if (!trains(permit.purpose().use())) {
+    reject("permit", "its purpose is " + Use_Name(permit.purpose().use()) + ", and runs train");
+  }
   if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
   check_permitted(seq, permit);
+  const std::string problem = permit_problem(db_, seq, authority_.keys()[0].key.name, permit);
+  if (!problem.empty()) reject("permit for run " + permit.run(), problem);
   Statement own(db_, "SELECT 1 FROM checkpoint WHERE digest = ? AND seq < ?");
   for (const Foreign& weights : permit.foreign()) {
     if (own.with(to_hex(require_digest_name(weights.weights(), "foreign.weights")), seq).next()) {
@@ -563,7 +618,12 @@ void Admission::check(uint64_t seq, const PolicyRecord& record) const {
 // Signatures say nothing about when: an old policy, given in again, would replace a stricter one.
 void Admission::check(uint64_t seq, const WitnessPolicyRecord& record) const {
   parse_witness_policy(record.text());
-  if (record.signatures().empty()) return;
+  if (record.signatures().empty()) {
+    if (!authority_.has_rule(Policy::CHANGE_POLICY, seq)) return;
+    throw Error(Errc::permission, "witness policy: the policy has a rule for ",
+                act_word(Policy::CHANGE_POLICY),
+                ", so it must come signed; run ledger sign FILE --key KEY --out NOTE");
+  }
   const Note note = parse_note(record.text() + "\n" + record.signatures());
   if (note.text != record.text()) reject("witness policy", "what was signed is another text");
   authority_.require(note, Policy::CHANGE_POLICY, seq, "witness policy");

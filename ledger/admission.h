@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -44,7 +45,7 @@ class Admission {
   void check(uint64_t seq, const LicenceRecord& licence) const;
   void check(uint64_t seq, const ApprovalRecord& record) const;
   void check(uint64_t seq, const RevocationRecord& record) const;
-  void check(uint64_t seq, const PermitRecord& record) const;
+  void check(uint64_t seq, uint64_t at_us, const PermitRecord& record) const;
   void check_permitted(uint64_t seq, const Permit& permit) const;
   std::vector<std::string> recorded_lists(uint64_t seq, const Permit& permit) const;
   void check(uint64_t seq, const RunRecord& run) const;
@@ -75,5 +76,13 @@ class Admission {
   Find find_;
   const Authority& authority_;
 };
+
+// What is wrong with a licence as record `seq`, in words, or nothing. A version follows the newest
+// one there is, and is the same parties': the chain of `supersedes` has no gap, no fork and no
+// circle. A ledger may begin with a later version; what was before it was never here.
+std::string amendment_problem(const Database& db, uint64_t seq, const LicenceRecord& licence);
+// The same of what a permit names beside shards: the tree head, its time, and the run that goes on.
+std::string permit_problem(const Database& db, uint64_t seq, const std::string& origin,
+                           const Permit& permit);
 
 }  // namespace cleared::ledger

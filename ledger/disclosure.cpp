@@ -103,6 +103,23 @@ Digest document_digest(std::string_view master, std::string_view note) {
   return sha256({field_salt(master, "").bytes, as_bytes(note)});
 }
 
+LicenceRecord licence_record(std::string_view master, std::string_view note,
+                             const LicenceText& terms) {
+  const Licence& licence = terms.licence();
+  LicenceRecord record;
+  record.set_id(licence.id());
+  record.set_version(licence.version());
+  record.set_supersedes(licence.supersedes());
+  record.set_licensor(licence.licensor());
+  record.set_licensee(licence.licensee());
+  record.set_valid_from(licence.valid_from());
+  record.set_valid_to(licence.valid_to());
+  record.set_attribution(terms.output().attribution());
+  record.set_document_digest(std::string(document_digest(master, note).text()));
+  record.set_fields_root(std::string(fields_root(master, terms).text()));
+  return record;
+}
+
 Disclosure disclose_field(std::string_view master, const LicenceText& terms,
                           std::string_view path) {
   const std::vector<LicenceField> fields = licence_fields(terms);

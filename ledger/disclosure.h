@@ -37,6 +37,9 @@ Digest fields_root(std::string_view master, const LicenceText& terms);
 // SHA-256(field_salt of the empty path || the signed note): how the log knows a document that it
 // does not hold.
 Digest document_digest(std::string_view master, std::string_view note);
+// What the log says of a licence whose parties signed `note` with these terms in it.
+LicenceRecord licence_record(std::string_view master, std::string_view note,
+                             const LicenceText& terms);
 
 struct Disclosure {
   LicenceField field;

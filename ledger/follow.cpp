@@ -1,5 +1,7 @@
 #include "ledger/follow.h"
 
+#include <algorithm>
+
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/publish.h"
@@ -32,41 +34,70 @@ Fetch owed(const Fetch& fetch) {
   };
 }
 
-// Both heads, and why they contradict each other. What the log has signed is evidence, and what is
-// there already is kept. A head that it has not signed anybody can make, and as many as he likes:
-// only the newest one is kept.
-fs::path write_evidence(const FollowReport& report, const FollowOptions& options) {
-  std::string text = report.reason + "\n\n";
-  text += "---- seen before\n" + report.before_note;
-  text += "---- seen now\n" + report.now_note;
-  if (!signed_by_any(parse_note(report.now_note), options.log_keys)) {
-    const fs::path path = options.state.string() + ".unsigned";
+// Does this file say that these two heads contradict each other, whoever else signed them?
+bool is_about(const std::string& evidence, const std::string& before, const std::string& now) {
+  return evidence.find(before) != std::string::npos && evidence.find(now) != std::string::npos;
+}
+
+// Both heads, and why the answer is no. Two that contradict each other only the log's key can make:
+// each pair is kept, once. Any other answer whoever serves the files can bring about, with heads of
+// his own or with old ones, and as often as he likes: of these the newest is kept.
+fs::path write_evidence(const FollowReport& report, const FollowOptions& options,
+                        const fs::path& state) {
+  const std::string before = "---- seen before\n", now = "---- seen now\n";
+  const std::string text =
+      report.reason + "\n\n" + before + report.before_note + now + report.now_note;
+  const auto written = [&](const fs::path& path) {
     write_file(path, text);
     return path;
+  };
+  const Note note = parse_note(report.now_note);
+  if (!report.forked) {
+    const bool is_signed = signed_by_any(note, options.log_keys);
+    return written(state.string() + (is_signed ? ".refused" : ".unsigned"));
   }
-  const std::string first = options.state.string() + ".evidence";
+  const std::string first = state.string() + ".evidence";
   for (int i = 1; i <= kMostEvidence; ++i) {
     const fs::path path = i == 1 ? first : first + "." + std::to_string(i);
     std::error_code ignored;
-    if (!fs::exists(path, ignored)) {
-      write_file(path, text);
+    if (!fs::exists(path, ignored)) return written(path);
+    const std::string known = read_file(path, 4 * kMaxHeadFileBytes);
+    if (is_about(known, before + parse_note(report.before_note).text + "\n",
+                 now + note.text + "\n")) {
       return path;
     }
-    if (read_file(path, 4 * kMaxHeadFileBytes) == text) return path;
   }
-  throw Error(
-      Errc::io, first, ": there are ", kMostEvidence,
-      " of them, and none is written over; move them to a safe place. Not kept: ", report.reason);
+  return {};  // enough is enough
 }
 
-// That `now` extends `before`, out of the tiles of `now` alone.
-void require_extension(const TreeHead& before, TileReader& tiles) {
-  const TreeHead& now = tiles.head();
-  const Digest root = now.size == before.size ? now.root : tiles.root(before.size);
-  if (root != before.root) {
-    throw NotProven("forked: the first ", before.size,
-                    " records are not those that the log signed before");
+// Whether `now`, of fewer records, is no beginning of `before`. That needs tiles of `before`, which
+// the copy has, or the log may still serve; false when neither does.
+bool contradicts(const FollowOptions& options, const TreeHead& before, const TreeHead& now) {
+  for (const bool copy : {true, false}) {
+    if (copy && options.mirror.empty()) continue;
+    try {
+      const Fetch fetch = copy ? fetch_from_folder(options.mirror) : options.fetch;
+      return TileReader(fetch, before).root(now.size) != now.root;
+    } catch (const Error&) {  // it cannot tell
+    }
   }
+  return false;
+}
+
+[[noreturn]] void refuse_fork(FollowReport& report) {
+  report.forked = true;
+  throw NotProven("forked: the first ", std::min(report.before.size, report.now.size),
+                  " records are not those that the log signed before");
+}
+
+// What can be said of a head that is not larger than the one before, whatever the log serves.
+void require_no_less(const FollowOptions& options, FollowReport& report) {
+  const TreeHead &before = report.before, &now = report.now;
+  if (now.size == before.size && now.root != before.root) refuse_fork(report);
+  if (now.size >= before.size) return;
+  if (contradicts(options, before, now)) refuse_fork(report);
+  throw NotProven("rolled back: the log showed ", before.size, " records before and shows ",
+                  now.size, " now (or this copy is old)");
 }
 
 void mirror(const FollowOptions& options, TileReader& tiles, FollowReport& report) {
@@ -87,26 +118,29 @@ void mirror(const FollowOptions& options, TileReader& tiles, FollowReport& repor
   if (!published.refusal.empty()) {
     report.before = published.there;
     report.before_note = published.note_there;
+    report.forked =
+        report.now.size >= report.before.size || contradicts(options, report.before, report.now);
     throw NotProven("the copy in ", options.mirror.string(), ": ", published.refusal);
   }
   report.mirrored = published.head.size - published.there.size;
 }
 
-// Fills the report; throws NotProven where the answer is no.
+// Fills the report; throws NotProven where the answer is no. Quorum or not, a fork is one.
 void examine(const FollowOptions& options, FollowReport& report) {
   report.now = open_head(report.now_note, options.log_keys, kHeadFile);
-  if (report.now.size < report.before.size) {
-    throw NotProven("rolled back: the log showed ", report.before.size,
-                    " records before and shows ", report.now.size, " now (or this copy is old)");
+  const bool is_first = report.before_note.empty();
+  if (!is_first) require_no_less(options, report);
+  TileReader tiles(owed(options.fetch), report.now);
+  if (!is_first && report.now.size > report.before.size &&
+      tiles.root(report.before.size) != report.before.root) {
+    refuse_fork(report);
   }
   if (options.policy != nullptr) {
     const std::string gap = quorum_gap(*options.policy, report.now_note);
     if (!gap.empty()) throw NotProven("the tree head lacks the quorum of the policy: ", gap);
   }
-  TileReader tiles(owed(options.fetch), report.now);
-  if (!report.before_note.empty()) require_extension(report.before, tiles);
   report.tiles = tiles.fetched();
-  report.answer = report.before_note.empty()              ? FollowAnswer::first
+  report.answer = is_first                                ? FollowAnswer::first
                   : report.now.size == report.before.size ? FollowAnswer::same
                                                           : FollowAnswer::grown;
   if (!options.mirror.empty()) mirror(options, tiles, report);
@@ -115,11 +149,12 @@ void examine(const FollowOptions& options, FollowReport& report) {
 }  // namespace
 
 FollowReport follow(const FollowOptions& options) {
-  const FileLock lock(options.state.string() + ".lock");
+  const fs::path state = fs::exists(options.state) ? only_name(options.state) : options.state;
+  const FileLock lock(state.string() + ".lock");
   FollowReport report;
-  report.before_note = optional_file(options.state);
+  report.before_note = optional_file(state);
   if (!report.before_note.empty()) {
-    report.before = open_head(report.before_note, options.log_keys, options.state.string());
+    report.before = open_head(report.before_note, options.log_keys, state.string());
   }
   report.now_note = options.fetch(kHeadFile, kMaxHeadFileBytes);
   try {
@@ -127,13 +162,13 @@ FollowReport follow(const FollowOptions& options) {
   } catch (const NotProven& no) {
     report.answer = FollowAnswer::no;
     report.reason = no.what();
-    report.evidence = write_evidence(report, options);
+    report.evidence = write_evidence(report, options, state);
     return report;
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
     throw Error(Errc::io, error.what(), ", though the tree head needs it");
   }
-  if (report.answer != FollowAnswer::same) write_file(options.state, report.now_note);
+  if (report.answer != FollowAnswer::same) write_file(state, report.now_note);
   return report;
 }
 

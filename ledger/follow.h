@@ -21,7 +21,9 @@ struct FollowOptions {
   Fetch fetch;
   std::vector<VerifierKey> log_keys;  // of one name; each head is signed by one of them
   // The last tree head taken, as the signed note it came in. Only ever replaced by an extension.
-  // Beside it lie a lock, STATE.lock, and after a bad answer STATE.evidence, or STATE.unsigned
+  // Beside it, a link followed, lie a lock, STATE.lock, and after a bad answer both heads: every
+  // pair that the log signed and that contradicts itself, 99 at most, as STATE.evidence,
+  // STATE.evidence.2, ...; the newest answer of another kind as STATE.refused, or STATE.unsigned
   // where the log has not signed the head.
   std::filesystem::path state;
   const WitnessPolicy* policy = nullptr;  // a head counts only with its quorum
@@ -44,7 +46,8 @@ struct FollowReport {
   std::string before_note, now_note;  // as signed; both are in the evidence
   uint64_t tiles = 0;                 // fetched for the proof
   uint64_t mirrored = 0;              // records
-  std::filesystem::path evidence;     // written after a `no`
+  bool forked = false;                // the log signed both, and they contradict each other
+  std::filesystem::path evidence;     // after a `no`; empty when 99 others are there
 };
 
 // Error{corrupt}: something does not parse, the state included; Error{io}: it could not be had, or

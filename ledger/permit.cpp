@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "ledger/admission.h"
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
@@ -442,26 +443,9 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
     throw Refused(no("permit_expired", "permit for run " + permit.run() + " ended at " +
                                            permit.expires_at() + ": make a new one"));
   }
-  if (time(permit.issued_at()) > now || permit.origin() != store.origin() ||
-      parse_note(head_of_size(store, permit.tree_size())).text !=
-          format_tree_head({permit.origin(),
-                            permit.tree_size(),
-                            require_digest_name(permit.tree_root(), "permit.tree_root"),
-                            {}})) {
-    throw Error(Errc::corrupt, "permit for run ", permit.run(),
-                ": names no tree head of this ledger");
-  }
-  if (permit.has_tree_at() && permit.tree_at() != head_time(store, permit.tree_size())) {
-    throw Error(Errc::corrupt, "permit for run ", permit.run(),
-                ": its tree head is not of the time that it says");
-  }
-  if (permit.has_counted()) {
-    require_same_run(permit.counted().run(), permit.run());
-    if (permit.counted().end_step() > end_of_run(store, permit.counted().run())) {
-      throw Error(Errc::corrupt, "permit for run ", permit.run(), ": counts steps of run ",
-                  permit.counted().run(), " that are not on record");
-    }
-  }
+  std::string problem = permit_problem(store.db(), store.size(), store.origin(), permit);
+  if (time(permit.issued_at()) > now) problem = "was issued at " + permit.issued_at();
+  if (!problem.empty()) throw Error(Errc::corrupt, "permit for run ", permit.run(), ": ", problem);
   for (const Foreign& weights : permit.foreign()) refuse_own_weights(store, weights);
   const auto approved = approved_shards(store, permit.purpose().use());
   const Act act{permit.purpose().use(), 0, &permit.purpose()};

@@ -4,6 +4,7 @@
 
 #include "ledger/base/bytes.h"
 #include "ledger/base/error.h"
+#include "ledger/base/words.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/projection.h"
@@ -117,15 +118,6 @@ std::vector<std::string_view> all_kinds() {
 bool is_in_map(std::string_view kind) {  // by its digest alone
   return kind == "clip" || kind == "source" || kind == "shard" || kind == "sample" ||
          kind == "permit" || kind == "release";
-}
-
-std::string or_list(const std::vector<std::string_view>& words) {
-  std::string out;
-  for (size_t i = 0; i < words.size(); ++i) {
-    if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
-    out += words[i];
-  }
-  return out;
 }
 
 std::optional<uint64_t> record_number(const Store& store, const std::string& what) {
@@ -267,7 +259,7 @@ uint64_t find_record(const Store& store, const std::string& what,
   if (number && (kinds.size() == 0 || before == "record")) {
     if (kinds.size() == 0 || is_of_kinds(store, *number, asked)) return *number;
     throw Error(Errc::not_found, store.path().string(), ": record ", *number, " is no ",
-                or_list(asked));
+                listed(asked, " or "));
   }
   std::vector<Candidate> found;
   if (number && is_of_kinds(store, *number, asked)) found.push_back({"record", *number});
@@ -283,11 +275,11 @@ uint64_t find_record(const Store& store, const std::string& what,
   }
   if (found.empty() && number) {
     throw Error(Errc::not_found, store.path().string(), ": record ", *number, " is no ",
-                or_list(asked));
+                listed(asked, " or "));
   }
   if (found.empty()) {
     throw Error(Errc::not_found, store.path().string(), ": has no ",
-                kinds.size() > 0 ? or_list(asked) : "record of", " \"", what, "\"");
+                kinds.size() > 0 ? listed(asked, " or ") : "record of", " \"", what, "\"");
   }
   if (found.size() > 1) {
     std::string ways;

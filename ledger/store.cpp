@@ -486,13 +486,6 @@ void Store::sync() {
 Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
   CLEARED_CHECK(lock_.has_value());
   for (const Fact& fact : facts) {
-    // Here and not when it is verified: older builds asked for no signatures.
-    if (fact.has_witness_policy() && fact.witness_policy().signatures().empty() &&
-        authority().has_rule(Policy::CHANGE_POLICY, size())) {
-      throw Error(Errc::permission, "append witness policy: the policy has a rule for ",
-                  act_word(Policy::CHANGE_POLICY),
-                  ", so it must come signed; run ledger sign FILE --key KEY --out NOTE");
-    }
     // Nobody else says what the tables hold, or has the document of an erased licence stay.
     if (!fact.has_state() && !fact.has_erasure()) continue;
     throw Error(Errc::permission, "append ", kind_name(fact),
@@ -523,30 +516,6 @@ Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
   return out;
 }
 
-namespace {
-
-// A version follows the newest one there is, and is the same parties': the chain of `supersedes`
-// has no gap, no fork and no circle. A ledger may begin with a later version; what was before it
-// was never here.
-void check_amends(const Database& db, const Licence& licence, std::string_view where) {
-  Statement newest(db,
-                   "SELECT version, licensor, licensee FROM licence WHERE id = ? "
-                   "ORDER BY version DESC LIMIT 1");
-  if (!newest.with(licence.id()).next()) return;
-  const uint64_t version = newest.unsigned_integer(0);
-  if (licence.version() != version + 1) {
-    throw Error(Errc::corrupt, where, ": ", licence.id(), "@", licence.version(),
-                " supersedes another version than the newest in the ledger, ", licence.id(), "@",
-                version);
-  }
-  if (newest.text(1) != licence.licensor() || newest.text(2) != licence.licensee()) {
-    throw Error(Errc::corrupt, where, ": ", licence.id(), "@", version, " is between ",
-                newest.text(1), " and ", newest.text(2), ", and other parties cannot amend it");
-  }
-}
-
-}  // namespace
-
 Store::Appended Store::append_licence(const std::string& text, std::string_view where) {
   CLEARED_CHECK(lock_.has_value());
   const Note note = parse_note(text);
@@ -561,31 +530,21 @@ Store::Appended Store::append_licence(const std::string& text, std::string_view 
     throw Error(Errc::corrupt, where, ": the ledger has another document of ", licence_ref(terms),
                 "; an amendment needs a new version");
   }
-  check_amends(db_, licence, where);
+  const std::string salt = random_salt();
+  Fact fact;
+  *fact.mutable_licence() = licence_record(salt, text, terms);
+  if (const auto problem = amendment_problem(db_, size(), fact.licence()); !problem.empty()) {
+    throw Error(Errc::corrupt, where, ": ", problem);
+  }
   authority().require(note, "licensor", licence.licensor(), size(), where);
   authority().require(note, "licensee", licence.licensee(), size(), where);
-  const std::string salt = random_salt();
-  const Digest document = document_digest(salt, text);
-  Fact fact;
-  LicenceRecord& record = *fact.mutable_licence();
-  record.set_id(licence.id());
-  record.set_version(licence.version());
-  record.set_supersedes(licence.supersedes());
-  record.set_licensor(licence.licensor());
-  record.set_licensee(licence.licensee());
-  record.set_valid_from(licence.valid_from());
-  record.set_valid_to(licence.valid_to());
-  record.set_attribution(terms.output().attribution());
-  record.set_document_digest(std::string(document.text()));
-  record.set_fields_root(std::string(fields_root(salt, terms).text()));
-
   const SecureDelete secure(db_);  // a page that is split leaves no copy behind
   const Appended out{size(), 1, 0};
   const uint64_t at_us = judging_time_us(*this);
   in_transaction([&](Memory& memory) {
     memory.append(fact, at_us);
     Statement(db_, "INSERT INTO document VALUES(?, ?, ?)")
-        .with(to_hex(document), Blob{salt}, text)
+        .with(to_hex(as_bytes(fact.licence().document_digest())), Blob{salt}, text)
         .run();
     keep_coverage(db_, out.first);
   });

@@ -5,39 +5,30 @@
 #include <set>
 
 #include "ledger/base/clock.h"
+#include "ledger/base/words.h"
 #include "ledger/disclosure.h"
 #include "ledger/licence.h"
 
 namespace cleared::ledger {
 namespace {
 
-// "a, b and c".
-std::string and_list(const std::vector<std::string>& words) {
-  std::string out;
-  for (size_t i = 0; i < words.size(); ++i) {
-    if (i > 0) out += i + 1 == words.size() ? " and " : ", ";
-    out += words[i];
-  }
-  return out;
-}
-
 template <class List>
 std::string words_of(const List& list, std::string_view what, std::string_view everything) {
   if (list.empty()) return "no " + std::string(what);
   if (std::find(list.begin(), list.end(), "*") != list.end()) return std::string(everything);
-  return std::string(what) + " " + and_list({list.begin(), list.end()});
+  return std::string(what) + " " + listed(list, " and ");
 }
 
 std::string uses_of(const Allows& allows) {
   std::vector<std::string> words;
   for (const int use : allows.use()) words.push_back(Use_Name(static_cast<Use>(use)));
-  return and_list(words);
+  return listed(words, " and ");
 }
 
 std::string components_of(const Allows& allows) {
   std::vector<std::string> words;
   for (const int c : allows.component()) words.push_back(Component_Name(static_cast<Component>(c)));
-  return words.empty() ? "no component" : and_list(words);
+  return words.empty() ? "no component" : listed(words, " and ");
 }
 
 bool may_use(const Allows& allows, Use use) {
@@ -210,9 +201,7 @@ std::vector<std::string> explain_licence(const LicenceText& terms) {
                                     ? std::to_string(terms.covers().source_digest_size()) +
                                           " files, listed by digest, and no others."
                                     : "files of a delivery whose path fits " +
-                                          and_list({terms.covers().delivery().begin(),
-                                                    terms.covers().delivery().end()}) +
-                                          "."));
+                                          listed(terms.covers().delivery(), " and ") + "."));
   out.push_back("It allows " + uses_of(a) + ", and nothing else.");
   if (may_use(a, TRAIN) || may_use(a, FINETUNE) || may_use(a, DISTIL)) {
     out.push_back("It may train " + words_of(a.model(), "model line", "any model line") + " (" +
@@ -227,8 +216,7 @@ std::vector<std::string> explain_licence(const LicenceText& terms) {
   out.push_back("It is for " + words_of(a.field_of_use(), "field of use", "any field of use") +
                 (a.excluded_field().empty()
                      ? "."
-                     : ", never for " +
-                           and_list({a.excluded_field().begin(), a.excluded_field().end()}) + "."));
+                     : ", never for " + listed(a.excluded_field(), " and ") + "."));
   out.push_back("What comes out may go to " +
                 words_of(a.release_territory(), "territory", "any territory") + ".");
   if (a.synthetic()) out.push_back("Footage that a machine made is licensed as well.");
@@ -240,8 +228,7 @@ std::vector<std::string> explain_licence(const LicenceText& terms) {
   out.push_back("After the last day " + after_term_words(l.after_term()) + ".");
   if (terms.overrides().mark_size() > 0)
     out.push_back("It stands against these do-not-train marks: " +
-                  and_list({terms.overrides().mark().begin(), terms.overrides().mark().end()}) +
-                  ".");
+                  listed(terms.overrides().mark(), " and ") + ".");
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "ledger/verify.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 
@@ -209,21 +210,41 @@ class Verifier {
   }
 
   struct Document {
-    std::string digest, salt, note, ref, licensor, licensee, fields_root;
+    std::string digest, salt, note, ref;
     uint64_t seq = 0;
     bool of_a_licence = false, erased = false;
+    std::vector<std::string> facts;  // as in kPublicFacts
   };
+  // What a licence's row says that its document says, too.
+  static constexpr std::array kPublicFacts = {"id",          "version",    "licensor",
+                                              "licensee",    "valid_from", "valid_to",
+                                              "attribution", "fields_root"};
+  static std::vector<std::string> public_facts(const LicenceRecord& r) {
+    return {r.id(),          std::to_string(r.version()),
+            r.licensor(),    r.licensee(),
+            r.valid_from(),  r.valid_to(),
+            r.attribution(), to_hex(as_bytes(r.fields_root()))};
+  }
   std::vector<Document> documents() const {
-    Statement select(
-        db_,
-        "SELECT d.digest, d.salt, d.note, l.ref, l.licensor, l.licensee, l.fields_root, l.seq, "
-        "l.seq IN (SELECT licence FROM erasure) FROM document d "
-        "LEFT JOIN licence l ON l.document_digest = d.digest ORDER BY d.digest");
+    std::string sql =
+        "SELECT d.digest, d.salt, d.note, l.ref, l.seq, l.seq IN (SELECT licence FROM erasure)";
+    for (const char* fact : kPublicFacts) sql += std::string(", l.") + fact;
+    Statement select(db_, sql +
+                              " FROM document d LEFT JOIN licence l "
+                              "ON l.document_digest = d.digest ORDER BY d.digest");
     std::vector<Document> out;
     while (select.next()) {
-      out.push_back({select.text(0), select.text(1), select.text(2), select.text(3), select.text(4),
-                     select.text(5), select.text(6), select.unsigned_integer(7),
-                     select.type(7) != ValueType::null, select.integer(8) != 0});
+      Document& d = out.emplace_back(Document{select.text(0),
+                                              select.text(1),
+                                              select.text(2),
+                                              select.text(3),
+                                              select.unsigned_integer(4),
+                                              select.type(4) != ValueType::null,
+                                              select.integer(5) != 0,
+                                              {}});
+      for (size_t i = 0; i < kPublicFacts.size(); ++i) {
+        d.facts.push_back(select.text(static_cast<int>(6 + i)));
+      }
     }
     return out;
   }
@@ -241,12 +262,15 @@ class Verifier {
     }
     findings_.guarded(where + "note", [&] {
       const Note note = parse_note(d.note);
-      in_order_.authority.require(note, "licensor", d.licensor, d.seq, "it");
-      in_order_.authority.require(note, "licensee", d.licensee, d.seq, "it");
       const LicenceText terms = parse_licence(note.text, "it", LicenceAge::recorded);
-      if (to_hex(fields_root(d.salt, terms)) != d.fields_root) {
-        found(record_name(d.seq) + " (" + d.ref + "), licence.fields_root",
-              "is not the root over the fields of its document");
+      const Licence& parties = terms.licence();
+      in_order_.authority.require(note, "licensor", parties.licensor(), d.seq, "it");
+      in_order_.authority.require(note, "licensee", parties.licensee(), d.seq, "it");
+      const auto says = public_facts(licence_record(d.salt, d.note, terms));
+      for (size_t i = 0; i < kPublicFacts.size(); ++i) {
+        if (d.facts[i] == says[i]) continue;
+        found(record_name(d.seq) + " (" + d.ref + "), licence." + kPublicFacts[i],
+              "is '" + d.facts[i] + "', its document says '" + says[i] + "'");
       }
     });
     if (d.erased) found(where + "note", "is still there, and its erasure is on record");

@@ -24,6 +24,7 @@
 #include "tools/cli.h"
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 namespace fs = std::filesystem;
@@ -63,6 +64,15 @@ void add_rule(Policy& policy, const std::string& text) {
   rule.set_need(need);
 }
 
+Json rules_of(const Policy* policy) {
+  Json out = Json::array();
+  for (int i = 0; policy != nullptr && i < policy->rule_size(); ++i) {
+    const Policy::Rule& rule = policy->rule(i);
+    out.push_back({{"act", act_word(rule.act())}, {"role", rule.role()}, {"need", rule.need()}});
+  }
+  return out;
+}
+
 void print_rules(const Policy* policy) {
   for (const Policy::Act act : kActs) {
     bool said = false;
@@ -82,15 +92,10 @@ int show_policy(const PolicyOptions& o) {
   const Store store(o.ledger, Access::read);
   const Policy* policy = store.authority().policy_at(store.size());
   if (o.json) {
-    Json out = {{"policies", to_json(read_table(store.db(),
-                                                "SELECT version, at, signers, seq AS record "
-                                                "FROM policy ORDER BY seq"))},
-                {"rules", Json::array()}};
-    for (int i = 0; policy != nullptr && i < policy->rule_size(); ++i) {
-      const Policy::Rule& rule = policy->rule(i);
-      out["rules"].push_back(
-          {{"act", act_word(rule.act())}, {"role", rule.role()}, {"need", rule.need()}});
-    }
+    const Json out = {{"policies", to_json(read_table(store.db(),
+                                                      "SELECT version, at, signers, seq AS record "
+                                                      "FROM policy ORDER BY seq"))},
+                      {"rules", rules_of(policy)}};
     print_json(out);
     return exit_ok;
   }
@@ -120,9 +125,13 @@ int write_policy(const PolicyOptions& o) {
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
   write_file(o.out, format_note(note));
-  std::printf("%s: policy %u, to be signed by others with ledger sign, then appended\n",
-              o.out.c_str(), policy.version());
-  print_rules(&policy);
+  Written out(o.json);
+  out.file(o.out);
+  out["version"] = policy.version();
+  out["rules"] = rules_of(&policy);
+  out.say("%s: policy %u, to be signed by others with ledger sign, then appended\n", o.out.c_str(),
+          policy.version());
+  if (out.in_words()) print_rules(&policy);
   return exit_ok;
 }
 
@@ -282,6 +291,7 @@ std::vector<Fact> key_facts(const std::string& path) {
 }
 
 int ledger_key_retire(const LedgerOptions& o) {
+  Written out(o.json, o.dry_run);
   if (!o.out.empty()) {
     const Store store(o.ledger, Access::read);
     const KnownKey& known = key_in_use(store, o.name);
@@ -289,24 +299,31 @@ int ledger_key_retire(const LedgerOptions& o) {
     if (o.key.empty()) throw Error(Errc::usage, "key retire: give --key to sign --out with");
     add_signature(note, read_signer_key(o.key));
     write_file(o.out, format_note(note));
-    std::printf("%s: to be signed by others with ledger sign, then appended\n", o.out.c_str());
+    out.file(o.out);
+    out["key"] = format_verifier_key(known.key);
+    out.say("%s: to be signed by others with ledger sign, then appended\n", o.out.c_str());
     return exit_ok;
   }
   Store store(o.ledger, Access::append);
   const Fact fact = retirement_of(store, format_verifier_key(key_in_use(store, o.name).key));
+  out["key"] = fact.key().vkey();
   if (o.dry_run) return exit_ok;
-  print_appended("key " + o.name + " retired", store.append({fact}));
-  sign_if_possible(store, o);
+  out.appended("key " + o.name + " retired", store.append({fact}));
+  sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
-int prove_approved(const std::string& ledger, const std::string& what, const std::string& out) {
+int prove_approved(const std::string& ledger, const std::string& what, const std::string& path,
+                   bool json) {
   const Store store(ledger, Access::read);
   const uint64_t seq = find_record(store, what, {"clip", "sample"});
   const std::string text = format_approval_proof(prove_approval(store, seq));
-  write_file(out, text);
-  std::printf("%s: proof that %s was approved, %zu bytes; ledger approved checks it\n", out.c_str(),
-              what.c_str(), text.size());
+  write_file(path, text);
+  Written out(json);
+  out["record"] = seq;
+  out.file(path);
+  out.say("%s: proof that %s was approved, %zu bytes; ledger approved checks it\n", path.c_str(),
+          what.c_str(), text.size());
   return exit_ok;
 }
 
@@ -318,7 +335,7 @@ void add_approval_commands(CLI::App& app, std::function<int()>& run) {
                    "ACT:ROLE:COUNT, once a rule: approve:approver:2, enrol-key:approver:2, ...");
   show->add_option("--key", policy->key, "an approver's private key, to sign the new policy with");
   show->add_option("--out", policy->out, "the new policy, NAME.policy, for others to sign");
-  show->add_flag("--json", policy->json, "print JSON, of what is in force");
+  show->add_flag("--json", policy->json, "print JSON");
   show->callback([policy, &run] {
     run = [policy] {
       const bool writes = !policy->rules.empty() || !policy->key.empty() || !policy->out.empty();

@@ -17,9 +17,14 @@ void HeldFiles::add(const fs::path& path, std::string_view text) {
   write_file(held, text);
 }
 
-void HeldFiles::publish() {
-  for (const auto& [held, path] : files_) publish_file(held, path);
+std::vector<fs::path> HeldFiles::publish() {
+  std::vector<fs::path> out;
+  for (const auto& [held, path] : files_) {
+    publish_file(held, path);
+    out.push_back(path);
+  }
   files_.clear();
+  return out;
 }
 
 }  // namespace cleared::tools

@@ -19,8 +19,8 @@ class HeldFiles {
 
   // Whole and on the disk, as PATH's folder/.NAME.held.
   void add(const std::filesystem::path& path, std::string_view text);
-  // Gives each its name, in the order they came.
-  void publish();
+  // Gives each its name, in the order they came, and tells them.
+  std::vector<std::filesystem::path> publish();
 
  private:
   std::vector<std::pair<std::filesystem::path, std::filesystem::path>> files_;

@@ -39,6 +39,7 @@
 #include "tools/cli.h"
 #include "tools/held_files.h"
 #include "tools/output.h"
+#include "tools/written.h"
 #include "train/check.h"
 #include "train/data/config.h"
 
@@ -74,25 +75,28 @@ std::vector<Digest> read_shard_list(const std::string& path) {
 }
 
 int write_approval(const LedgerOptions& o, const std::string& note,
-                   const std::vector<Digest>& shards) {
+                   const std::vector<Digest>& shards, Written& out) {
   std::string list;
   for (const Digest& shard : shards) list += to_hex(shard) + "\n";
   write_file(o.out + ".shards", list);
   write_file(o.out, note);
-  std::printf(
-      "%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
-      o.out.c_str(), shards.size(), shards.size() == 1 ? "" : "s");
+  out.file(o.out);
+  out.file(o.out + ".shards");
+  out.say("%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
+          o.out.c_str(), shards.size(), shards.size() == 1 ? "" : "s");
   return exit_ok;
 }
 
 // A key is enrolled once: what its owner gives in again stays retired.
-void tell_retired(const Store& store, const std::vector<Fact>& keys, const std::string& path) {
+void tell_retired(const Store& store, const std::vector<Fact>& keys, const std::string& path,
+                  Written& out) {
   for (const Fact& fact : keys) {
     for (const KnownKey& known : store.authority().keys()) {
       if (format_verifier_key(known.key) != fact.key().vkey() || known.retired_seq == UINT64_MAX) {
         continue;
       }
-      std::printf(
+      out["retired_keys"].push_back({{"key", fact.key().vkey()}, {"record", known.retired_seq}});
+      out.say(
           "%s: the key of %s was retired by record %llu and never counts again; make a new "
           "one with ledger key new\n",
           path.c_str(), printable(known.key.name).c_str(),
@@ -101,17 +105,17 @@ void tell_retired(const Store& store, const std::vector<Fact>& keys, const std::
   }
 }
 
-Store::Appended append_keys(Store& store, const std::string& path) {
+Store::Appended append_keys(Store& store, const std::string& path, Written& out) {
   const std::vector<Fact> keys = key_facts(path);
   const Store::Appended appended = store.append(keys);
-  tell_retired(store, keys, path);
+  tell_retired(store, keys, path, out);
   return appended;
 }
 
 // Of a bundle durable when the next call that writes has returned.
-Store::Appended append_file(Store& store, const std::string& path) {
+Store::Appended append_file(Store& store, const std::string& path, Written& out) {
   const std::string kind = fs::path(path).extension();
-  if (kind == ".pub") return append_keys(store, path);
+  if (kind == ".pub") return append_keys(store, path, out);
   if (kind == ".licence") return store.append_licence(read_file(path), path);
   if (kind == ".bundle") return store.append(read_bundle(path), Store::Durable::later);
   if (kind == ".approval") {
@@ -139,17 +143,18 @@ void check_file(const std::string& path) {
 
 // A refusal is an answer and a record.
 int record_refusal(Store& store, const LedgerOptions& o, const std::string& act,
-                   const std::string& subject, const Verdict& verdict) {
+                   const std::string& subject, const Verdict& verdict, Written& out) {
   std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
                printable(verdict.fact).c_str());
+  out["refused"] = {{"rule", verdict.rule}, {"fact", verdict.fact}};
   if (!o.dry_run) {
     Fact fact;
     fact.mutable_refusal()->set_act(act);
     fact.mutable_refusal()->set_subject(printable(subject));
     fact.mutable_refusal()->set_rule(verdict.rule);
     fact.mutable_refusal()->set_fact(printable(verdict.fact));
-    store.append({fact});
-    sign_if_possible(store, o);
+    out.record("refusal", store.append({fact}));
+    sign_if_possible(store, o.log_key, out);
   }
   return exit_refused;
 }
@@ -287,31 +292,6 @@ SignerKey log_key_of_init(const LedgerOptions& o) {
 
 }  // namespace
 
-void sign_if_possible(Store& store, const LedgerOptions& o) {
-  const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
-  FILE* said = o.json ? stderr : stdout;  // which holds JSON and nothing else
-  if (o.log_key.empty() && !fs::exists(key)) {
-    std::fprintf(said, "tree head not signed: no log key at %s; run ledger sign-head where it is\n",
-                 key.c_str());
-    return;
-  }
-  const TreeHead head = store.sign_head(read_signer_keys(key));
-  std::fprintf(said, "tree head %llu %s\n", static_cast<unsigned long long>(head.size),
-               to_hex(head.root).c_str());
-}
-
-void print_appended(const std::string& what, const Store::Appended& appended) {
-  if (appended.added == 0) {
-    std::printf("%s: in the ledger already\n", what.c_str());
-  } else if (appended.added == 1) {
-    std::printf("%s: record %llu\n", what.c_str(), static_cast<unsigned long long>(appended.first));
-  } else {
-    std::printf("%s: records %llu to %llu\n", what.c_str(),
-                static_cast<unsigned long long>(appended.first),
-                static_cast<unsigned long long>(appended.first + appended.added - 1));
-  }
-}
-
 std::string version_text() {
   return "cleared " CLEARED_VERSION;
 }
@@ -320,25 +300,35 @@ int ledger_init(const LedgerOptions& o) {
   if (fs::exists(o.ledger)) {
     throw Error(Errc::io, "init ", o.ledger, ": a file of that name is there already");
   }
+  Written out(o.json);
   const SignerKey key = log_key_of_init(o);
+  const std::string vkey = format_verifier_key(key.verifier);
   Store::create(o.ledger, key.verifier);
   Store store(o.ledger, Access::append);
-  store.sign_head(key);
-  std::printf(
-      "made %s, log %s\nprivate key %s.key: keep it apart and safe\npublic key  %s.pub: %s\n",
-      o.ledger.c_str(), o.origin.c_str(), o.ledger.c_str(), o.ledger.c_str(),
-      format_verifier_key(key.verifier).c_str());
+  out.record("log key", {0, 1, 0});
+  out.head(store.sign_head(key));
+  out.file(o.ledger + ".pub");
+  out["private_key"] = o.ledger + ".key";
+  out["key"] = vkey;
+  out.say("made %s, log %s\nprivate key %s.key: keep it apart and safe\npublic key  %s.pub: %s\n",
+          o.ledger.c_str(), o.origin.c_str(), o.ledger.c_str(), o.ledger.c_str(), vkey.c_str());
   return exit_ok;
 }
 
 int ledger_key_new(const LedgerOptions& o) {
+  Written out(o.json);
   const SignerKey key = new_signer_key(
       o.name, o.role == "witness" ? SignatureType::ed25519_cosignature : SignatureType::ed25519);
+  const std::string vkey = format_verifier_key(key.verifier);
   const fs::path stem = o.out;
   if (stem.has_parent_path()) make_folders(stem.parent_path());
   write_key_pair(stem, o.role, key);
-  std::printf("%s.key (private)\n%s.pub: %s %s\n", o.out.c_str(), o.out.c_str(), o.role.c_str(),
-              format_verifier_key(key.verifier).c_str());
+  out.file(o.out + ".pub");
+  out["private_key"] = o.out + ".key";
+  out["role"] = o.role;
+  out["key"] = vkey;
+  out.say("%s.key (private)\n%s.pub: %s %s\n", o.out.c_str(), o.out.c_str(), o.role.c_str(),
+          vkey.c_str());
   return exit_ok;
 }
 
@@ -362,7 +352,12 @@ int ledger_sign(const LedgerOptions& o) {
   if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
   write_file(out, format_note(note));
-  std::printf("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),
+  Written written(o.json);
+  written.file(out);
+  for (const NoteSignature& signature : note.signatures) {
+    written["signatures"].push_back(signature.name);
+  }
+  written.say("%s: signed by %s, %zu signature%s\n", out.c_str(), key.verifier.name.c_str(),
               note.signatures.size(), note.signatures.size() == 1 ? "" : "s");
   return exit_ok;
 }
@@ -386,7 +381,7 @@ std::string without_terms(const std::string& why, const std::string& path) {
 }
 
 // A licence that was handed in and is none: that somebody tried is on record, whatever it said.
-void record_bad_licence(Store& store, const std::string& path, const Error& error) {
+void record_bad_licence(Store& store, const std::string& path, const Error& error, Written& out) {
   const bool is_bad = error.code() == Errc::corrupt || error.code() == Errc::permission;
   if (fs::path(path).extension() != ".licence" || !is_bad || is_of(store, error)) return;
   Fact fact;
@@ -395,7 +390,8 @@ void record_bad_licence(Store& store, const std::string& path, const Error& erro
   fact.mutable_refusal()->set_rule("licence_invalid");
   fact.mutable_refusal()->set_fact(
       std::string(first_bytes(without_terms(printable(error.what()), printable(path)), 1000)));
-  store.append({fact});
+  out["refused"] = {{"rule", "licence_invalid"}, {"fact", fact.refusal().fact()}};
+  out.record("refusal", store.append({fact}));
 }
 
 Anchor anchor_in(const std::string& path) try {
@@ -407,23 +403,25 @@ Anchor anchor_in(const std::string& path) try {
 }  // namespace
 
 int ledger_append(const LedgerOptions& o) {
+  Written out(o.json, o.dry_run);
   if (o.dry_run) {
     for (const std::string& path : o.files) check_file(path);
-    std::printf("%zu file%s would be appended\n", o.files.size(), o.files.size() == 1 ? "" : "s");
+    out["checked"] = o.files;
+    out.say("%zu file%s would be appended\n", o.files.size(), o.files.size() == 1 ? "" : "s");
     return exit_ok;
   }
   Store store(o.ledger, Access::append);
   // Bundles are many: each is told of when it is durable, and it becomes so beside the next.
   std::optional<std::pair<std::string, Store::Appended>> untold;
   const auto tell = [&] {
-    if (untold) print_appended(untold->first, untold->second);
+    if (untold) out.appended(untold->first, untold->second);
     untold.reset();
   };
   std::string current;
   try {
     for (const std::string& path : o.files) {
       current = path;
-      const Store::Appended appended = append_file(store, path);
+      const Store::Appended appended = append_file(store, path, out);
       tell();
       untold = std::pair(path, appended);
     }
@@ -432,27 +430,34 @@ int ledger_append(const LedgerOptions& o) {
     tell();
     return record_refusal(store, o, "permit",
                           current + " " + digest_name(sha256(read_file(current))),
-                          refused.verdict());
+                          refused.verdict(), out);
   } catch (const Error& error) {
     store.sync();
     tell();
-    record_bad_licence(store, current, error);
+    record_bad_licence(store, current, error, out);
     if (is_of(store, error)) throw;
     throw about(current, error);
   }
   store.sync();
   tell();
-  sign_if_possible(store, o);
+  sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
 int ledger_sign_head(const LedgerOptions& o) {
-  Store store(o.ledger, Access::append);
-  sign_if_possible(store, o);
+  Written out(o.json, o.dry_run);
+  Store store(o.ledger, o.dry_run ? Access::read : Access::append);
+  if (o.dry_run) {
+    out.say("would sign a tree head over %llu records and what they come to\n",
+            static_cast<unsigned long long>(store.size()));
+    return exit_ok;
+  }
+  sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
 int ledger_approve(const LedgerOptions& o) {
+  Written out(o.json, o.dry_run);
   const Use use = use_to_approve(o);
   const SignerKey key = read_signer_key(o.key);
   Store store(o.ledger, Access::append);
@@ -466,35 +471,37 @@ int ledger_approve(const LedgerOptions& o) {
     try {
       const Batch batch = make_approval(store, rights, part, use, o.comment);
       const std::string note = signed_text(format_textproto(batch.text), key);
-      if (!o.out.empty()) return write_approval(o, note, batch.shards);
+      if (!o.out.empty()) return write_approval(o, note, batch.shards, out);
       facts.push_back(approval_fact(note, batch.shards));
     } catch (const Refused& refused) {
-      return record_refusal(store, o, "approve", joined(part), refused.verdict());
+      return record_refusal(store, o, "approve", joined(part), refused.verdict(), out);
     }
   }
-  if (!o.dry_run && !facts.empty()) store.append(facts);
-  if (o.json) {
-    std::printf("%s\n", Json(roots).dump().c_str());
-  } else {
-    const char* done = o.dry_run ? "would approve" : "approved";
-    for (const std::string& root : roots) std::printf("%s %s\n", done, root.c_str());
-    if (roots.empty()) {
-      std::printf("%s\n", store.db().integer("SELECT EXISTS (SELECT 1 FROM shard)") != 0
-                              ? "every shard is approved already"
-                              : "there are no shards to approve");
-    }
+  if (!o.dry_run && !facts.empty()) out.record("approval", store.append(facts));
+  out["approved"] = roots;
+  const char* done = o.dry_run ? "would approve" : "approved";
+  for (const std::string& root : roots) out.say("%s %s\n", done, root.c_str());
+  if (roots.empty()) {
+    out.say("%s\n", store.db().integer("SELECT EXISTS (SELECT 1 FROM shard)") != 0
+                        ? "every shard is approved already"
+                        : "there are no shards to approve");
   }
-  if (!o.dry_run && !facts.empty()) sign_if_possible(store, o);
+  if (!o.dry_run && !facts.empty()) sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
 namespace {
 
 // How the run will draw where shares are limited.
-void print_shares(const Permit& permit, const std::optional<SharePlan>& plan) {
+void print_shares(const Permit& permit, const std::optional<SharePlan>& plan, Written& out) {
   for (size_t g = 1; plan && g < plan->groups.size(); ++g) {
     const auto& share = permit.share(static_cast<int>(g) - 1);
-    std::printf(
+    out["shares"].push_back({{"licensor", share.licensor()},
+                             {"most", share.most()},
+                             {"draws", plan->size()},
+                             {"takes", plan->groups[g].take},
+                             {"samples", plan->groups[g].samples.size()}});
+    out.say(
         "licensor %s may have %g of the run: an epoch of %llu draws takes %llu of its %zu "
         "samples\n",
         share.licensor().c_str(), share.most(), static_cast<unsigned long long>(plan->size()),
@@ -519,11 +526,12 @@ std::vector<Foreign> read_foreign(const Store& store, const std::vector<std::str
 }  // namespace
 
 int ledger_permit(const LedgerOptions& o) {
+  Written out(o.json, o.dry_run);
   const SignerKey key = read_signer_key(o.key);
   const train::LoadedConfig loaded = train::load_config(o.file);
   const train::RunConfig& config = loaded.config;
   Store store(o.ledger, Access::append);
-  if (!o.dry_run) sign_if_possible(store, o);
+  if (!o.dry_run) sign_if_possible(store, o.log_key, out);
   const Rights rights(store);
   PermitRequest request;
   request.run = config.name();
@@ -556,34 +564,39 @@ int ledger_permit(const LedgerOptions& o) {
     made = make_permit(store, rights, request);
   } catch (const Refused& refused) {
     return record_refusal(store, o, "permit", config.name() + " " + digest_name(loaded.digest),
-                          refused.verdict());
+                          refused.verdict(), out);
   }
   const Permit permit = made.text.permit();
   const auto lists = split_lists(*made.text.mutable_permit());
   const std::string note = signed_text(format_textproto(made.text), key);
   uint64_t samples = 0;
   for (const auto& shard : permit.shard()) samples += shard.samples();
-  std::printf("permit for run %s: %d shards, %llu samples, until %s\n", permit.run().c_str(),
-              permit.shard_size(), static_cast<unsigned long long>(samples),
-              permit.expires_at().c_str());
-  print_shares(permit, made.plan);
+  out["run"] = permit.run();
+  out["shards"] = permit.shard_size();
+  out["samples"] = samples;
+  out["expires_at"] = permit.expires_at();
+  out.say("permit for run %s: %d shards, %llu samples, until %s\n", permit.run().c_str(),
+          permit.shard_size(), static_cast<unsigned long long>(samples),
+          permit.expires_at().c_str());
+  print_shares(permit, made.plan, out);
   if (o.dry_run) return exit_ok;
   HeldFiles files;
   files.add(proofs_path(o.out), shard_proofs(store, permit));
   if (!lists.empty()) files.add(lists_path(o.out), format_lists(lists));
   files.add(o.out, note);
-  if (!o.draft) store.append(permit_facts(note, lists));
-  files.publish();
+  if (!o.draft) out.record("permit", store.append(permit_facts(note, lists)));
+  for (const fs::path& path : files.publish()) out.file(path);
   if (o.draft) {
-    std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
-                o.out.c_str());
+    out.say("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
+            o.out.c_str());
   } else {
-    sign_if_possible(store, o);
+    sign_if_possible(store, o.log_key, out);
   }
   return exit_ok;
 }
 
 int ledger_revoke(const LedgerOptions& o) {
+  Written out(o.json, o.dry_run);
   const SignerKey key = read_signer_key(o.key);
   Store store(o.ledger, Access::append);
   RevocationText text;
@@ -592,43 +605,49 @@ int ledger_revoke(const LedgerOptions& o) {
   revocation.set_at(format_time(judging_time_us(store)));
   revocation.set_reason(o.comment);
   const std::string note = signed_text(format_textproto(text), key);
+  out["note"] = note;
   if (o.dry_run) {
-    std::printf("%s", note.c_str());
+    out.say("%s", note.c_str());
     return exit_ok;
   }
   if (!o.file.empty()) {
     write_file(o.file, note);
-    std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
-                o.file.c_str());
+    out.file(o.file);
+    out.say("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
+            o.file.c_str());
     return exit_ok;
   }
-  print_appended("revoked " + o.name, store.append({revocation_fact(note)}));
+  out.appended("revoked " + o.name, store.append({revocation_fact(note)}));
   if (!o.out.empty()) {
     make_folders(o.out);
     const fs::path path = fs::path(o.out) / (to_hex(sha256(note)).substr(0, 16) + ".revocation");
     write_file(path, note);
-    std::printf("notice for running jobs: %s\n", path.c_str());
+    out.file(path);
+    out.say("notice for running jobs: %s\n", path.c_str());
   }
-  sign_if_possible(store, o);
+  sign_if_possible(store, o.log_key, out);
   // The view knows the runs that consumed a clip, the impact also those that went on from them.
   const Impact impact =
       impact_of(store, revocation.has_licence() ? "licence:" + revocation.licence()
                                                 : revocation.shard().substr(7));
+  out["checkpoints"] = {{"touched", impact.touched_checkpoints}, {"all", impact.all_checkpoints}};
   if (impact.touched_checkpoints > 0) {
-    std::printf("%llu of %llu checkpoints know of it: ledger impact says which\n",
-                static_cast<unsigned long long>(impact.touched_checkpoints),
-                static_cast<unsigned long long>(impact.all_checkpoints));
+    out.say("%llu of %llu checkpoints know of it: ledger impact says which\n",
+            static_cast<unsigned long long>(impact.touched_checkpoints),
+            static_cast<unsigned long long>(impact.all_checkpoints));
   }
   const std::string now = format_time(judging_time_us(store));
   const auto open = std::count_if(impact.releases.begin(), impact.releases.end(),
                                   [&](const ReleaseImpact& r) { return now < r.expires_at; });
+  out["releases_running"] = open;
   if (open > 0) {
-    std::printf("%lld release%s not ended: tell who has %s; ledger due lists %s\n",
-                static_cast<long long>(open), open == 1 ? " has" : "s have",
-                open == 1 ? "it" : "them", open == 1 ? "it" : "them");
+    out.say("%lld release%s not ended: tell who has %s; ledger due lists %s\n",
+            static_cast<long long>(open), open == 1 ? " has" : "s have", open == 1 ? "it" : "them",
+            open == 1 ? "it" : "them");
   }
   const Table touched = query_view(o.ledger, "touched");
-  if (!touched.rows.empty()) {
+  out["consumed_by"] = tools::to_json(touched);
+  if (!touched.rows.empty() && out.in_words()) {
     std::printf("checkpoints that had consumed revoked clips:\n");
     print_table(touched);
   }

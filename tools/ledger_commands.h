@@ -38,9 +38,4 @@ std::string version_text();
 // The beginning of what a record says, in one line.
 std::string summary(const ledger::Fact& fact);
 
-// Signs the new tree head when the log's key is at hand, and says so when it is not.
-void sign_if_possible(ledger::Store& store, const LedgerOptions& o);
-// "WHAT: record 7", or that it was there already.
-void print_appended(const std::string& what, const ledger::Store::Appended& appended);
-
 }  // namespace cleared::tools

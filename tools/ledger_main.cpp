@@ -48,6 +48,7 @@ void add_writing(CLI::App* command, LedgerOptions& o) {
       "--log-key", o.log_key,
       "the log's private key, to sign the new tree head (default: LEDGER.key, if there)");
   command->add_flag("--dry-run", o.dry_run, "check everything, write nothing");
+  command->add_flag("--json", o.json, "print JSON");
 }
 
 }  // namespace
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
     CLI::App* init = on_ledger(app, o, "init", "make an empty ledger and the log's key");
     init->add_option("--origin", o.origin, "name of the log for ever, as studio.example/ledger")
         ->required();
+    init->add_flag("--json", o.json, "print JSON");
 
     CLI::App* key = app.add_subcommand("key", "make or retire keys");
     key->require_subcommand(1);
@@ -73,6 +75,7 @@ int main(int argc, char** argv) {
     key_new->add_option("--role", o.role, "licensor licensee curator approver trainer log witness")
         ->required();
     key_new->add_option("--out", o.out, "path of the pair, without .key")->required();
+    key_new->add_flag("--json", o.json, "print JSON");
     CLI::App* key_retire = key->add_subcommand("retire", "record that a key counts no more");
     key_retire->add_option("LEDGER", o.ledger, "the ledger file")->required();
     key_retire->add_option("NAME", o.name, "name of the key, or the verifier key itself")
@@ -87,6 +90,7 @@ int main(int argc, char** argv) {
         ->required();
     sign->add_option("--key", o.key, "private key to sign with")->required();
     sign->add_option("--out", o.out, "where the note goes (default: FILE itself, if it is a note)");
+    sign->add_flag("--json", o.json, "print JSON");
 
     CLI::App* append =
         on_ledger(app, o, "append", "append keys, licences, revocations and bundles");
@@ -110,7 +114,6 @@ int main(int argc, char** argv) {
                         "write the approval for others to sign, and append nothing");
     approve->add_option("--comment", o.comment, "kept in the approval")
         ->check(cleared::tools::text_problem, "");
-    approve->add_flag("--json", o.json, "print JSON");
     add_writing(approve, o);
 
     CLI::App* permit = on_ledger(app, o, "permit", "permit one run to use the approved shards");

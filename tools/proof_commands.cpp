@@ -35,6 +35,7 @@
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
 #include "tools/page.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 using namespace cleared::ledger;
@@ -167,9 +168,13 @@ int disclose(const ProofOptions& o) {
   const Store store(o.ledger, Access::read);
   const KnownLicence licence = find_licence(store, o.name);
   const KeptDocument document = read_document(store, licence);
+  Written out(o.json);
+  out["licence"] = licence.ref;
+  out["record"] = licence.seq;
   if (o.list) {
     for (const LicenceField& field : licence_fields(document.terms)) {
-      std::printf("%s\n", printable(field.path).c_str());
+      out["fields"].push_back(field.path);
+      out.say("%s\n", printable(field.path).c_str());
     }
     return exit_ok;
   }
@@ -182,9 +187,13 @@ int disclose(const ProofOptions& o) {
   disclosure.proof = parse_tlog_proof(store.prove(licence.seq, head));
   verify_disclosure(disclosure, signer_of(store, head));
   write_file(o.out, format_disclosure(disclosure));
-  std::printf("%s: %s of licence %s, for whoever gets this file: %s\n", printable(o.out).c_str(),
-              printable(disclosure.field.path).c_str(), printable(licence.ref).c_str(),
-              printable(disclosure.field.value).c_str());
+  out.file(o.out);
+  out.head(parse_tree_head(parse_note(head).text));
+  out["field"] = disclosure.field.path;
+  out["value"] = disclosure.field.value;
+  out.say("%s: %s of licence %s, for whoever gets this file: %s\n", printable(o.out).c_str(),
+          printable(disclosure.field.path).c_str(), printable(licence.ref).c_str(),
+          printable(disclosure.field.value).c_str());
   return exit_ok;
 }
 
@@ -214,10 +223,16 @@ int disclosed(const ProofOptions& o) {
 int prove_record(const ProofOptions& o) {
   const Store store(o.ledger, Access::read);
   const uint64_t seq = find_record(store, o.name);
-  write_file(o.out, store.prove(seq, head_to_prove_under(store, o.head)));
+  const std::string head = head_to_prove_under(store, o.head);
+  write_file(o.out, store.prove(seq, head));
   write_file(o.out + ".record", store.record_bytes(seq));
-  std::printf("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
-              o.out.c_str(), number(seq), store.origin().c_str(), o.out.c_str());
+  Written out(o.json);
+  out["record"] = seq;
+  out.file(o.out);
+  out.file(o.out + ".record");
+  out.head(parse_tree_head(parse_note(head).text));
+  out.say("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
+          o.out.c_str(), number(seq), store.origin().c_str(), o.out.c_str());
   return exit_ok;
 }
 
@@ -238,9 +253,14 @@ std::pair<uint64_t, uint64_t> parse_range(const std::string& text) {
 int prove_range(const ProofOptions& o) {
   const auto [begin, end] = parse_range(o.range);
   const Store store(o.ledger, Access::read);
-  write_file(o.out, store.prove_range(begin, end, head_to_prove_under(store, o.head)));
-  std::printf("%s: proof that records %llu to %llu, which are in it, are in the log %s\n",
-              o.out.c_str(), number(begin), number(end - 1), store.origin().c_str());
+  const std::string head = head_to_prove_under(store, o.head);
+  write_file(o.out, store.prove_range(begin, end, head));
+  Written out(o.json);
+  out["range"] = {begin, end};
+  out.file(o.out);
+  out.head(parse_tree_head(parse_note(head).text));
+  out.say("%s: proof that records %llu to %llu, which are in it, are in the log %s\n",
+          o.out.c_str(), number(begin), number(end - 1), store.origin().c_str());
   return exit_ok;
 }
 
@@ -276,15 +296,23 @@ int prove_subject(const ProofOptions& o) {
   const SubjectName subject = spelled_out({asked.at(0), asked.at(1)});
   if (!present) require_absence_says(subject);
   const Store store(o.ledger, Access::read);
-  const SubjectProof proof = subject_proof(store, subject, head_to_prove_under(store, o.head));
+  const std::string head = head_to_prove_under(store, o.head);
+  const SubjectProof proof = subject_proof(store, subject, head);
   if (proof.present != present) {
     std::fprintf(stderr, "ledger: %s: %s\n", o.ledger.c_str(), printable(sentence(proof)).c_str());
     return exit_no;
   }
   verify_subject_proof(proof, store.log_key());
   write_file(o.out, format_subject_proof(proof));
-  std::printf("%s: proof that at %llu records of %s %s\n", o.out.c_str(), number(proof.proof.index),
-              store.origin().c_str(), printable(sentence(proof)).c_str());
+  Written out(o.json);
+  out["present"] = proof.present;
+  out["kind"] = proof.subject.kind;
+  out["id"] = proof.subject.id;
+  if (proof.present) out["record"] = proof.seq;
+  out.file(o.out);
+  out.head(parse_tree_head(parse_note(head).text));
+  out.say("%s: proof that at %llu records of %s %s\n", o.out.c_str(), number(proof.proof.index),
+          store.origin().c_str(), printable(sentence(proof)).c_str());
   return exit_ok;
 }
 
@@ -294,7 +322,7 @@ int prove(const ProofOptions& o) {
     throw Error(Errc::usage, "prove: name a record, or give --range, --present or --absent");
   }
   if (!o.range.empty()) return prove_range(o);
-  if (o.approval) return prove_approved(o.ledger, o.name, o.out);
+  if (o.approval) return prove_approved(o.ledger, o.name, o.out, o.json);
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
 
@@ -439,42 +467,47 @@ Loss loss_of(const Store& store, const KnownLicence& licence) {
 }
 
 // Each version has a document of its own.
-void print_other_versions(const Store& store, const std::string& ledger,
-                          const KnownLicence& licence) {
+void tell_other_versions(const Store& store, const std::string& ledger, const KnownLicence& licence,
+                         Written& out) {
   Statement kept(store.db(),
                  "SELECT l.ref FROM licence l JOIN document d ON d.digest = l.document_digest "
                  "WHERE l.id = (SELECT id FROM licence WHERE seq = ?1) AND l.seq <> ?1 "
                  "ORDER BY l.version");
   for (kept.with(licence.seq); kept.next();) {
     const std::string ref = kept.text(0);
-    std::printf("still in this file: the document of %s; ledger erase %s %s\n", ref.c_str(),
-                ledger.c_str(), ref.c_str());
+    out["still_there"].push_back(ref);
+    out.say("still in this file: the document of %s; ledger erase %s %s\n", ref.c_str(),
+            ledger.c_str(), ref.c_str());
   }
 }
 
 // Of footage that is still to come only the document could say that it is not under this licence.
-void print_held(const Store& store, const KnownLicence& licence) {
+void tell_held(const Store& store, const KnownLicence& licence, const Written& out) {
   Statement newest(store.db(),
                    "SELECT licensor, id FROM licence l WHERE seq = ? AND version = "
                    "(SELECT MAX(version) FROM licence WHERE id = l.id)");
   if (!newest.with(licence.seq).next()) return;
-  std::printf(
+  out.say(
       "cleared no more from now on: what is delivered later under any licence of %s, until a new "
       "version of %s says again what it covers. Not held: later footage of other licensors, also "
       "where this licence would have claimed it\n",
       printable(newest.text(0)).c_str(), printable(newest.text(1)).c_str());
 }
 
-void print_loss(const Store& store, const KnownLicence& licence, const Loss& loss,
-                const char* tense) {
-  std::printf(
+void tell_loss(const Store& store, const KnownLicence& licence, const Loss& loss, const char* tense,
+               Written& out) {
+  out["lost"] = {{"bytes", loss.bytes},
+                 {"sources", loss.sources},
+                 {"clips", loss.clips},
+                 {"shards", loss.shards}};
+  out.say(
       "%s: %s for ever: its document (%llu bytes) and salt; no term can be read, disclosed or "
       "checked again\n"
       "cleared no more: %llu sources, %llu clips, %llu shards\n",
       licence.ref.c_str(), tense, number(loss.bytes), number(loss.sources), number(loss.clips),
       number(loss.shards));
-  print_held(store, licence);
-  std::printf(
+  tell_held(store, licence, out);
+  out.say(
       "what stays: the public facts and two digests in record %llu, and every copy that is not in "
       "this file: backups, the delivered note, disclosures made before\n",
       number(licence.seq));
@@ -484,8 +517,10 @@ int erase(const ProofOptions& o) {
   if (o.reason.empty() == o.note.empty()) {
     throw Error(Errc::usage, "erase: give --reason, or a signed --note that has it");
   }
+  Written out(o.json, o.dry_run);
   Store store(o.ledger, Access::append);
   const KnownLicence licence = find_licence(store, o.name);
+  out["licence"] = licence.ref;
   const std::string note = erasure_note(o, licence.ref);
   std::string reason = o.reason;
   if (!o.note.empty()) {
@@ -494,27 +529,26 @@ int erase(const ProofOptions& o) {
   if (!o.out.empty()) {
     if (note.empty()) throw Error(Errc::usage, "erase: --out needs --key");
     write_file(o.out, note);
-    std::printf("%s: to be signed by others with ledger sign, then given as --note\n",
-                o.out.c_str());
+    out.file(o.out);
+    out.say("%s: to be signed by others with ledger sign, then given as --note\n", o.out.c_str());
     return exit_ok;
   }
   const Loss loss = loss_of(store, licence);
   if (o.dry_run) {
-    print_loss(store, licence, loss, "would be lost");
-    print_other_versions(store, o.ledger, licence);
+    tell_loss(store, licence, loss, "would be lost", out);
+    tell_other_versions(store, o.ledger, licence, out);
     return exit_ok;
   }
   const Store::Appended done = store.erase_document(licence.ref, reason, note);
+  out.record("erasure", done);
   if (done.added == 0) {
-    std::printf("%s: erased before\n", licence.ref.c_str());
+    out.say("%s: erased before\n", licence.ref.c_str());
   } else {
-    print_loss(store, licence, loss, "lost");
-    std::printf("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
+    tell_loss(store, licence, loss, "lost", out);
+    out.say("erased %s: record %llu\n", licence.ref.c_str(), number(done.first));
   }
-  print_other_versions(store, o.ledger, licence);
-  LedgerOptions signing;
-  signing.log_key = o.log_key;
-  sign_if_possible(store, signing);
+  tell_other_versions(store, o.ledger, licence, out);
+  sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
@@ -536,6 +570,7 @@ void add_erase(CLI::App& app, ProofOptions& o) {
   erasing->add_option("--note", o.note, "note that all have signed");
   erasing->add_option("--log-key", o.log_key, "the log's private key, to sign the new tree head");
   erasing->add_flag("--dry-run", o.dry_run, "say what would be lost, and erase nothing");
+  erasing->add_flag("--json", o.json, "print JSON");
 }
 
 }  // namespace
@@ -577,6 +612,7 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
       ->needs("WHAT")
       ->excludes(add_head_option(proving, o.head));
   proving->add_option("--out", o.out, "where the proof goes")->required();
+  proving->add_flag("--json", o.json, "print JSON");
 
   const auto add_trust = [&](CLI::App* command) {
     command->add_option("--trust", o.trust, "public key file with the log's key")->required();
@@ -600,6 +636,7 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
   disclosing->add_option("--out", o.out, "where the disclosure goes");
   add_head_option(disclosing, o.head);
   disclosing->add_flag("--list", o.list, "list the paths of its fields");
+  disclosing->add_flag("--json", o.json, "print JSON");
 
   CLI::App* reading = command(
       app, o, "disclosed", "check a disclosure and print its field, without a ledger", disclosed);

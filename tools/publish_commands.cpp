@@ -135,6 +135,7 @@ void print_follow_json(const FollowReport& report) {
               {"records", report.mirrored}};
   if (report.answer == FollowAnswer::no) {
     out["reason"] = report.reason;
+    out["forked"] = report.forked;
     out["evidence"] = report.evidence.string();
   }
   print_json(out);
@@ -230,9 +231,12 @@ int ledger_follow(const FollowArguments& o) {
       const FollowReport report = follow(options);
       o.json ? print_follow_json(report) : print_follow(report, o);
       if (report.answer == FollowAnswer::no) {
-        std::fprintf(stderr, "ledger: follow %s: %s; kept as evidence in %s\n",
-                     printable(o.log).c_str(), printable(report.reason).c_str(),
-                     printable(report.evidence.string()).c_str());
+        const std::string kept = report.evidence.empty() ? "not kept: all places are taken"
+                                 : report.forked         ? "kept as evidence in "
+                                                         : "kept in ";
+        std::fprintf(stderr, "ledger: follow %s: %s; %s\n", printable(o.log).c_str(),
+                     printable(report.reason).c_str(),
+                     printable(kept + report.evidence.string()).c_str());
         return exit_no;
       }
     } catch (const Error& error) {

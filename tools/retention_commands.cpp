@@ -21,8 +21,8 @@
 #include "ledger/store.h"
 #include "ledger/textproto.h"
 #include "tools/cli.h"
-#include "tools/ledger_commands.h"
 #include "tools/output.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 using namespace cleared::ledger;
@@ -80,6 +80,7 @@ void name_source(const Store& store, const RetentionOptions& o, Deletion& out) {
 }
 
 int deleted(const RetentionOptions& o) {
+  Written out(o.json, o.dry_run);
   const SignerKey key = read_signer_key(o.key);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   DeletionText text;
@@ -93,17 +94,15 @@ int deleted(const RetentionOptions& o) {
   deletion.set_reason(o.reason);
   Note note{format_textproto(text), {}};
   add_signature(note, key);
+  out["note"] = format_note(note);
   if (o.dry_run) {
-    std::printf("%s", printable_lines(format_note(note)).c_str());
+    out.say("%s", printable_lines(format_note(note)).c_str());
     return exit_ok;
   }
   Fact fact;
   fact.mutable_deletion()->set_note(format_note(note));
-  print_appended("deleted " + o.what, store.append({fact}));
-  LedgerOptions keys;
-  keys.ledger = o.ledger;
-  keys.log_key = o.log_key;
-  sign_if_possible(store, keys);
+  out.appended("deleted " + o.what, store.append({fact}));
+  sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
@@ -130,6 +129,7 @@ void add_retention_commands(CLI::App& app, std::function<int()>& run) {
   gone->add_option("--log-key", o->log_key,
                    "the log's private key (default: LEDGER.key, if there)");
   gone->add_flag("--dry-run", o->dry_run, "print what would be signed, write nothing");
+  gone->add_flag("--json", o->json, "print JSON");
   gone->footer(
       "Examples:\n  rm shards/nano-000000.tar*\n  ledger deleted film.db nano-000000.tar --shards "
       "shards --reason \"30 days\" --key curator.key\n  ledger deleted film.db 2026-01/a.mov "

@@ -12,8 +12,8 @@
 #include "ledger/projection.h"
 #include "ledger/review.h"
 #include "tools/cli.h"
-#include "tools/ledger_commands.h"
 #include "tools/output.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 using namespace cleared::ledger;
@@ -33,20 +33,20 @@ struct ReviewOptions {
 };
 
 int take(const ReviewOptions& o) {
+  Written out(o.json, o.dry_run);
   const std::string note = read_file(o.take);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   const Review review = parse_noted<ReviewText>(parse_note(note, o.take), o.take).review();
   const Fact fact = review_fact(store, note);
   size_t released = 0;
   for (const auto& decision : review.decision()) released += decision.release_size() > 0 ? 1 : 0;
-  if (!o.dry_run) store.append({fact});
-  std::printf("%s: %d clip%s decided, %zu released for a reason%s\n", o.take.c_str(),
-              review.decision_size(), review.decision_size() == 1 ? "" : "s", released,
-              o.dry_run ? "; dry run: nothing was recorded" : "");
-  if (o.dry_run) return exit_ok;
-  LedgerOptions keys;
-  keys.ledger = o.ledger;
-  sign_if_possible(store, keys);
+  if (!o.dry_run) out.record(o.take, store.append({fact}));
+  out["decided"] = review.decision_size();
+  out["released"] = released;
+  out.say("%s: %d clip%s decided, %zu released for a reason%s\n", o.take.c_str(),
+          review.decision_size(), review.decision_size() == 1 ? "" : "s", released,
+          o.dry_run ? "; dry run: nothing was recorded" : "");
+  if (!o.dry_run) sign_if_possible(store, "", out);
   return exit_ok;
 }
 

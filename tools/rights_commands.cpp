@@ -35,6 +35,7 @@
 #include "tools/held_files.h"
 #include "tools/ledger_commands.h"
 #include "tools/output.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 using namespace cleared::ledger;
@@ -288,13 +289,11 @@ std::optional<ExtractionTest> extraction_of(const Store& store, const std::strin
 }
 
 // On record as it is handed out, with a head over it where the log's key is at hand.
-void record_release(Store& store, const RightsOptions& o, const std::string& note) {
+void record_release(Store& store, const std::string& note, Written& out) {
   Fact fact;
   fact.mutable_release()->set_note(note);
-  print_appended("release", store.append({fact}));
-  LedgerOptions keys;
-  keys.ledger = o.ledger;
-  sign_if_possible(store, keys);
+  out.appended("release", store.append({fact}));
+  sign_if_possible(store, "", out);
 }
 
 // What a release is to say, and the footage that clips are compared with where a licence limits how
@@ -315,7 +314,7 @@ std::pair<ReleaseRequest, std::string> release_request(const Store& store, const
 
 // The yes as a note, for places that have the weights and no ledger. Signed as a permit must be.
 void write_release(Store& store, const RightsOptions& o, Use use, const std::string& digest,
-                   const CheckpointStanding& standing) {
+                   const CheckpointStanding& standing, Written& out) {
   const auto [request, footage] = release_request(store, o, use, digest, standing, o.hours);
   const ReleaseText text = make_release(store, standing, request);
   Note note{format_textproto(text), {}};
@@ -324,21 +323,21 @@ void write_release(Store& store, const RightsOptions& o, Use use, const std::str
   HeldFiles files;
   if (standing.similarity_max) files.add(footage_path(o.out), footage);
   files.add(o.out, format_note(note));
-  if (!o.draft) record_release(store, o, format_note(note));
-  files.publish();
-  std::printf(
-      "%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
-      text.release().expires_at().c_str(),
-      o.draft ? "; to be signed by others with ledger sign, then recorded with --signed" : "");
+  if (!o.draft) record_release(store, format_note(note), out);
+  for (const fs::path& path : files.publish()) out.file(path);
+  out["expires_at"] = text.release().expires_at();
+  out.say("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
+          text.release().expires_at().c_str(),
+          o.draft ? "; to be signed by others with ledger sign, then recorded with --signed" : "");
   if (standing.similarity_max) {
-    std::printf("%s goes with it: clips may be alike to that footage up to %s\n",
-                footage_path(o.out).c_str(), short_number(*standing.similarity_max).c_str());
+    out.say("%s goes with it: clips may be alike to that footage up to %s\n",
+            footage_path(o.out).c_str(), short_number(*standing.similarity_max).c_str());
   }
 }
 
 // A draft that others have signed since: on record where it says what would be written now.
 void take_release(Store& store, const RightsOptions& o, Use use, const std::string& digest,
-                  const CheckpointStanding& standing) {
+                  const CheckpointStanding& standing, Written& out) {
   const std::string note = read_file(o.done, kMaxReleaseBytes);
   const auto given = parse_noted<ReleaseText>(parse_note(note, o.done), o.done).release();
   const auto request = release_request(store, o, use, digest, standing, kMaxPermitHours).first;
@@ -356,7 +355,7 @@ void take_release(Store& store, const RightsOptions& o, Use use, const std::stri
     throw Error(Errc::corrupt, o.done,
                 ": it is not what the ledger would write now, for these options; make a new one");
   }
-  record_release(store, o, note);
+  record_release(store, note, out);
 }
 
 int release(const RightsOptions& o) {
@@ -369,6 +368,7 @@ int release(const RightsOptions& o) {
   }
   const Use use = parse_use(o.use);
   require_declared(o);
+  Written out(o.json, o.dry_run);
   Store store(o.ledger, o.dry_run ? Access::read : Access::append);
   const uint64_t seq = find_record(store, o.name, {"checkpoint"});
   Statement checkpoint(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
@@ -383,23 +383,31 @@ int release(const RightsOptions& o) {
       judge_checkpoint(store, Rights(store), seq, Act{use, 0, &purpose, o.territory},
                        parse_contact(o.foreign), extraction_of(store, o.extraction));
   const Verdict& verdict = standing.verdict;
+  out["checkpoint"] = digest;
+  out["use"] = Use_Name(use);
+  out["territory"] = o.territory;
+  out["cleared"] = verdict.cleared;
   if (verdict.cleared) {
-    std::printf("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
-                Use_Name(use).c_str(), digest.c_str(), o.territory.c_str(),
-                standing.licences.size(), standing.licences.size() == 1 ? "" : "s",
-                static_cast<unsigned long long>(standing.sources),
-                standing.sources == 1 ? "" : "s");
+    out["licences"] = standing.licences;
+    out["sources"] = standing.sources;
+    out.say("%s of checkpoint %s in %s: yes, by %zu licence%s of %llu source%s\n",
+            Use_Name(use).c_str(), digest.c_str(), o.territory.c_str(), standing.licences.size(),
+            standing.licences.size() == 1 ? "" : "s",
+            static_cast<unsigned long long>(standing.sources), standing.sources == 1 ? "" : "s");
     for (const Foreign& weights : standing.foreign) {
-      std::printf("it began with foreign weights %s of %s, contact class %s\n",
-                  weights.weights().c_str(), printable(weights.origin()).c_str(),
-                  Foreign::Contact_Name(weights.contact()).c_str());
+      const std::string contact = Foreign::Contact_Name(weights.contact());
+      out["foreign"].push_back(
+          {{"weights", weights.weights()}, {"origin", weights.origin()}, {"contact", contact}});
+      out.say("it began with foreign weights %s of %s, contact class %s\n",
+              weights.weights().c_str(), printable(weights.origin()).c_str(), contact.c_str());
     }
-    if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing);
-    if (!o.done.empty() && !o.dry_run) take_release(store, o, use, digest, standing);
+    if (!o.out.empty() && !o.dry_run) write_release(store, o, use, digest, standing, out);
+    if (!o.done.empty() && !o.dry_run) take_release(store, o, use, digest, standing, out);
     return exit_ok;
   }
   std::fprintf(stderr, "ledger: refused: %s: %s\n", verdict.rule.c_str(),
                printable(verdict.fact).c_str());
+  out["refused"] = {{"rule", verdict.rule}, {"fact", verdict.fact}};
   if (!o.dry_run) {
     Fact fact;
     RefusalRecord& refusal = *fact.mutable_refusal();
@@ -407,10 +415,8 @@ int release(const RightsOptions& o) {
     refusal.set_subject(digest);
     refusal.set_rule(verdict.rule);
     refusal.set_fact(verdict.fact);
-    store.append({fact});
-    LedgerOptions keys;
-    keys.ledger = o.ledger;
-    sign_if_possible(store, keys);
+    out.record("refusal", store.append({fact}));
+    sign_if_possible(store, "", out);
   }
   return exit_refused;
 }
@@ -546,6 +552,7 @@ void add_rights_commands(CLI::App& app, std::function<int()>& run) {
   let_go->add_option("--extraction", o->extraction,
                      "the signed extraction test of these weights, where a licence asks for one");
   let_go->add_flag("--dry-run", o->dry_run, "ask, and record nothing");
+  let_go->add_flag("--json", o->json, "print JSON");
 
   CLI::App* not_this =
       add(app, run, o, "why-not", "why the gate refused it, in a sentence", why_not);

@@ -10,6 +10,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/extraction.h"
 #include "ledger/key.h"
 #include "ledger/note.h"
 #include "ledger/notes.pb.h"
@@ -178,7 +179,7 @@ int do_encode(Options& options) {
 uint64_t copies_in(const train::EvaluateReport& report) {
   return static_cast<uint64_t>(
       std::count_if(report.nearest.begin(), report.nearest.end(),
-                    [](const auto& clip) { return clip.distance <= train::kCopyDistance; }));
+                    [](const auto& clip) { return clip.distance <= ledger::kLeastCopyBits; }));
 }
 
 // What a licence that limits memorisation asks for at release (ledger/extraction.h).
@@ -195,7 +196,7 @@ void write_extraction(const train::EvaluateReport& report, const std::string& pa
   test.set_at(format_time(now_us()));
   test.set_clips(report.nearest.size());
   test.set_copies(copies_in(report));
-  test.set_copy_bits(train::kCopyDistance);
+  test.set_copy_bits(ledger::kLeastCopyBits);
   test.set_compared(report.compared);
   test.set_consumed(report.consumed);
   ledger::Note note{ledger::format_textproto(text), {}};
@@ -267,7 +268,7 @@ int do_eval(Options& options) {
     lines.lasting(text("  nearest of %llu frames to \"%.60s\": %u bits of 256 from sample %s%s",
                        number(report.frames), printable(clip.caption).c_str(), clip.distance,
                        clip.sample.c_str(),
-                       clip.distance <= train::kCopyDistance ? ": as near as a copy" : ""));
+                       clip.distance <= ledger::kLeastCopyBits ? ": as near as a copy" : ""));
   }
   if (key) {
     lines.lasting(text("%s: %llu of %zu clips as near as a copy", options.extraction.c_str(),

@@ -27,6 +27,7 @@
 #include "tools/cli.h"
 #include "tools/gather.h"
 #include "tools/http.h"
+#include "tools/written.h"
 
 namespace cleared::tools {
 namespace fs = std::filesystem;
@@ -75,10 +76,11 @@ Address parse_address(const std::string& text) {
   return out;
 }
 
-void add_logs(WitnessState& state, const std::vector<VerifierKey>& keys) {
+void add_logs(WitnessState& state, const std::vector<VerifierKey>& keys, Written& out) {
   for (const VerifierKey& key : keys) {
     const bool added = state.add_log(key);
-    std::printf("log %s: %s\n", printable(key.name).c_str(), added ? "added" : "known already");
+    out["logs"].push_back({{"key", format_verifier_key(key)}, {"added", added}});
+    out.say("log %s: %s\n", printable(key.name).c_str(), added ? "added" : "known already");
   }
 }
 
@@ -177,16 +179,20 @@ ConsistencyProver prover(const Store& store) {
 
 int witness_init(const WitnessOptions& o) {
   const SignerKey key = read_signer_key(o.key);
+  const std::string vkey = format_verifier_key(key.verifier);
   WitnessState::create(o.state, key.verifier);
-  std::printf("witness %s: knows no log yet; add one with ledger witness add-log\n",
-              format_verifier_key(key.verifier).c_str());
+  Written out(o.json);
+  out["state"] = o.state;
+  out["witness"] = vkey;
+  out.say("witness %s: knows no log yet; add one with ledger witness add-log\n", vkey.c_str());
   return exit_ok;
 }
 
 int witness_add_log(const WitnessOptions& o) {
   const std::vector<VerifierKey> keys = log_keys(o.logs);
   WitnessState state(o.state, Access::append);
-  add_logs(state, keys);
+  Written out(o.json);
+  add_logs(state, keys, out);
   return exit_ok;
 }
 
@@ -196,17 +202,22 @@ int witness_serve(const WitnessOptions& o) {
   const SignerKey key = read_signer_key(o.key);
   const sigset_t signals = block_ending_signals();
   Witness witness(o.state, key);
+  std::optional<Written> out(std::in_place, o.json);
   {
     WitnessState state(o.state, Access::append);
-    add_logs(state, keys);
+    add_logs(state, keys, *out);
   }
   WitnessService service(witness);
   {
     const HttpServer server(address.host, address.port,
                             [&](const HttpRequest& request) { return service(request); });
-    std::printf("witness %s\nlistening on http://%s:%d\n",
-                format_verifier_key(witness.key()).c_str(),
-                o.listen.substr(0, o.listen.rfind(':')).c_str(), server.port());
+    const std::string url =
+        "http://" + o.listen.substr(0, o.listen.rfind(':')) + ":" + std::to_string(server.port());
+    (*out)["witness"] = format_verifier_key(witness.key());
+    (*out)["listening"] = url;
+    out->say("witness %s\nlistening on %s\n", format_verifier_key(witness.key()).c_str(),
+             url.c_str());
+    out.reset();  // is told before it serves
     std::fflush(stdout);
     int signal = 0;
     sigwait(&signals, &signal);
@@ -258,12 +269,14 @@ int witness_add_policy(const WitnessOptions& o) {
   if (is_note) fact.mutable_witness_policy()->set_signatures(file.substr(text.size() + 1));
   const Store::Appended appended = store.append({fact});
   const size_t count = policy.witnesses.size();
-  std::printf("witness policy of %zu witness%s, quorum %s: %s %llu\n", count,
-              count == 1 ? "" : "es", policy.quorum.c_str(),
-              appended.added == 1 ? "record" : "in the ledger already;",
-              static_cast<unsigned long long>(store.find(subject_of(fact)->key).back()));
-  const fs::path key = o.log_key.empty() ? default_log_key_path(store.path()) : fs::path(o.log_key);
-  if (!o.log_key.empty() || fs::exists(key)) store.sign_head(read_signer_keys(key));
+  Written out(o.json);
+  out.record("witness policy", appended);
+  out["witnesses"] = count;
+  out["quorum"] = policy.quorum;
+  out.say("witness policy of %zu witness%s, quorum %s: %s %llu\n", count, count == 1 ? "" : "es",
+          policy.quorum.c_str(), appended.added == 1 ? "record" : "in the ledger already;",
+          static_cast<unsigned long long>(store.find(subject_of(fact)->key).back()));
+  sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
@@ -285,14 +298,19 @@ int witness_ask(const WitnessOptions& o) {
   for (const auto& failure : gathered.failures) {
     log(Level::warn, "witness.failed", {{"witness", failure.witness}, {"why", failure.why}});
   }
+  Written out(o.json);
+  out.head(parse_tree_head(gathered.note.text));
+  out["note"] = format_note(gathered.note);
   if (o.out.empty()) {
-    std::cout << format_note(gathered.note);
-    return exit_ok;
+    out.say("%s", format_note(gathered.note).c_str());
+  } else {
+    write_file(o.out, format_note(gathered.note));
+    out.file(o.out);
   }
-  write_file(o.out, format_note(gathered.note));
   for (const auto& cosigned : gathered.quorum.cosigned) {
-    std::printf("cosigned by %s at %s\n", cosigned.witness.c_str(),
-                format_time(cosigned.unix_seconds * 1'000'000).c_str());
+    const std::string at = format_time(cosigned.unix_seconds * 1'000'000);
+    out["cosigned"].push_back({{"witness", cosigned.witness}, {"at", at}});
+    if (!o.out.empty()) out.say("cosigned by %s at %s\n", cosigned.witness.c_str(), at.c_str());
   }
   return exit_ok;
 }
@@ -302,6 +320,7 @@ void add_witness_commands(CLI::App& app, WitnessOptions& o) {
   witness->require_subcommand(1);
   const auto add = [&](const char* name, const char* what, auto run) {
     CLI::App* command = witness->add_subcommand(name, what);
+    command->add_flag("--json", o.json, "print JSON");
     command->callback([&o, run] { o.run = run; });
     return command;
   };
@@ -326,8 +345,7 @@ void add_witness_commands(CLI::App& app, WitnessOptions& o) {
   serve->add_option("--key", o.key, "the witness's private key")->required();
   serve->add_option("--listen", o.listen, "ADDRESS:PORT; port 0: any")->capture_default_str();
   serve->add_option("--log", o.logs, vkey);
-  on_state("status", "what it cosigned; exit 1 when a log shows two histories", witness_status)
-      ->add_flag("--json", o.json, "print JSON");
+  on_state("status", "what it cosigned; exit 1 when a log shows two histories", witness_status);
   CLI::App* policy =
       on_ledger("add-policy", "record which witnesses must cosign", witness_add_policy);
   policy->add_option("FILE", o.file, "a policy in the format of C2SP tlog-policy")->required();

@@ -64,9 +64,6 @@ struct EvaluateReport {
   std::vector<Nearest> nearest;
 };
 
-// Bits that a copy may differ by and still be called one, as `curate` does.
-inline constexpr uint32_t kCopyDistance = 31;
-
 // One thread. Throws ledger::Refused when the gate says no, at the door or later, Error{corrupt}
 // for a damaged checkpoint.
 EvaluateReport evaluate(const EvaluateOptions& options);

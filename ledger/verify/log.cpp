@@ -154,6 +154,8 @@ class LogReader {
     if (!full) {
       for (uint64_t seq = begin; seq < end && context.leaves.with(seq).next(); ++seq) {
         stored.leaves.push_back(context.leaves.text(0));
+        if (stored.leaves.back().size() <= kMaxRecordBytes) continue;
+        findings_.add(record_name(seq) + ", leaf.bytes", "are more than a record may have");
       }
       stored.records.assign(stored.leaves.begin(), stored.leaves.end());
       if (stored.records.size() < end - begin) {

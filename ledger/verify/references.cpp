@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <unordered_set>
 
 #include "ledger/base/error.h"
+#include "ledger/digest.h"
 #include "ledger/entries.h"
 
 namespace cleared::ledger {
@@ -52,21 +54,27 @@ class References {
     return twice;
   }
 
-  // Records about the same subject: the later ones of a kind that allows one are findings.
+  // Records about the same subject: the later ones of a kind that allows one are findings, and so
+  // is one that says what another said before it. Only of witness policies the newest counts alone.
   void check_equals() {
     const std::unordered_set<uint64_t> twice = prints_given_twice();
     if (twice.empty()) return;
     std::unordered_set<uint64_t> seen;
+    std::set<Digest> facts;
     const Entries entries(db_);
     for (uint64_t seq = 0; seq < log_.prints.size(); ++seq) {
       if (log_.prints[seq] == 0 || !twice.contains(log_.prints[seq])) continue;
+      const std::string bytes = entries.read(seq);
+      const std::string_view in = parse_record(bytes).fact;
+      const bool is_new = facts.insert(sha256(in)).second;
       if (seen.insert(log_.prints[seq]).second) continue;
       later_equals_.insert(seq);
       Fact fact;
-      const std::string bytes = entries.read(seq);
-      const std::string_view in = parse_record(bytes).fact;
-      if (fact.ParseFromArray(in.data(), static_cast<int>(in.size())) && subject_of(fact)->unique) {
+      if (!fact.ParseFromArray(in.data(), static_cast<int>(in.size()))) continue;
+      if (subject_of(fact)->unique) {
         findings_.add(record_name(seq), "is about the same as a record before it");
+      } else if (!is_new && !fact.has_witness_policy()) {
+        findings_.add(record_name(seq), "says the same as a record before it");
       }
     }
   }

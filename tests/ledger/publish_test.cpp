@@ -547,23 +547,41 @@ TEST(Follow, ReadsTheFullTileWhereThePartialOneIsGone) {
   EXPECT_EQ(files_of(folder / "mirror"), with_head(log.tree_files(300), log.head(300)));
 }
 
+// A smaller head is a fork when the tiles of the larger one, which are not changed by it, say so.
 TEST(Follow, CatchesAForkAndARollbackAndKeepsBothHeads) {
   const MemoryLog log(700);
   MemoryLog fork = log;
   fork.change(100, "another");
-  const TempFolder folder;
-  const std::tuple<const MemoryLog*, uint64_t, const char*> cases[] = {
-      {&log, 599, "no: rolled back"}, {&log, 1, "no: rolled back"}, {&fork, 600, "no: forked"},
-      {&fork, 601, "no: forked"},     {&fork, 700, "no: forked"},   {&fork, 100, "no: rolled back"},
+  struct Case {
+    const MemoryLog* source;
+    uint64_t size;
+    bool old_tiles;  // are still served
+    const char *answer, *suffix;
   };
-  for (const auto& [source, size, answer] : cases) {
+  const Case cases[] = {
+      {&log, 599, false, "no: rolled back", ".refused"},
+      {&log, 1, true, "no: rolled back", ".refused"},
+      {&fork, 600, false, "no: forked", ".evidence"},
+      {&fork, 601, false, "no: forked", ".evidence"},
+      {&fork, 700, false, "no: forked", ".evidence"},
+      {&fork, 101, true, "no: forked", ".evidence"},
+      {&fork, 101, false, "no: rolled back", ".refused"},
+      {&fork, 100, true, "no: rolled back", ".refused"},  // its beginning is the same
+  };
+  for (const auto& [source, size, old_tiles, answer, suffix] : cases) {
     Follower follower(log);
-    EXPECT_EQ(follower.look(fetch_from(with_head(log.tree_files(600), log.head(600)))), "first");
-    const Fetch bad = fetch_from(with_head(source->tree_files(size), source->head(size)));
+    const Files seen = with_head(log.tree_files(600), log.head(600));
+    EXPECT_EQ(follower.look(fetch_from(seen)), "first");
+    Files files = with_head(source->tree_files(size), source->head(size));
+    if (old_tiles) {
+      files = seen;
+      files["checkpoint"] = source->head(size);
+    }
     for (int again = 0; again < 2; ++again) {
-      EXPECT_THAT(follower.look(bad), StartsWith(answer)) << size;
+      EXPECT_THAT(follower.look(fetch_from(files)), StartsWith(answer)) << size;
+      EXPECT_EQ(follower.report.forked, std::string(suffix) == ".evidence");
       EXPECT_EQ(follower.state(), log.head(600));
-      EXPECT_EQ(follower.report.evidence, follower.options.state.string() + ".evidence");
+      EXPECT_EQ(follower.report.evidence, follower.options.state.string() + suffix);
       EXPECT_EQ(read_file(follower.report.evidence), follower.report.reason +
                                                          "\n\n---- seen before\n" + log.head(600) +
                                                          "---- seen now\n" + source->head(size));
@@ -572,44 +590,125 @@ TEST(Follow, CatchesAForkAndARollbackAndKeepsBothHeads) {
   }
 }
 
-TEST(Follow, KeepsEveryEvidence) {
+// The copy has the tiles that the log does not serve any more.
+TEST(Follow, HoldsASmallerHeadAgainstTheCopy) {
+  const MemoryLog log(600);
+  MemoryLog fork = log;
+  fork.change(100, "another");
+  Follower follower(log);
+  follower.options.mirror = follower.folder / "copy";
+  EXPECT_EQ(follower.look(fetch_from(with_head(log.tree_files(600), log.head(600)))), "first");
+  EXPECT_THAT(follower.look(fetch_from({{"checkpoint", fork.head(300)}})),
+              StartsWith("no: forked: the first 300 records"));
+  EXPECT_THAT(follower.look(fetch_from({{"checkpoint", log.head(300)}})),
+              StartsWith("no: rolled back"));
+}
+
+// Two heads of one size with two roots need no tile, and no witness, to be what they are.
+TEST(Follow, AForkIsOneWhateverIsServedWithIt) {
+  const MemoryLog log(300);
+  MemoryLog fork = log;
+  fork.change(100, "another");
+  const Witnesses w;
+  const WitnessPolicy policy = w.two_of_three(log);
+  Follower follower(log);
+  write_file(follower.options.state, log.head(200));
+  follower.options.policy = &policy;
+  EXPECT_THAT(follower.look(fetch_from({{"checkpoint", fork.head(200)}})),
+              StartsWith("no: forked"));
+  EXPECT_THAT(follower.look(fetch_from(with_head(fork.tree_files(300), fork.head(300)))),
+              StartsWith("no: forked"));
+  EXPECT_EQ(follower.report.evidence, follower.options.state.string() + ".evidence.2");
+}
+
+TEST(Follow, KeepsEveryEvidenceOnce) {
   const MemoryLog log(20);
   MemoryLog fork = log;
   Follower follower(log);
   write_file(follower.options.state, log.head(20));
+  const SignerKey any = new_signer_key("any.example");
   for (const char* suffix : {".evidence", ".evidence.2", ".evidence.3"}) {
     fork.change(5, suffix);
-    EXPECT_THAT(follower.look(fetch_from(with_head(fork.tree_files(20), fork.head(20)))),
-                StartsWith("no: forked"));
-    EXPECT_EQ(follower.report.evidence, follower.options.state.string() + suffix);
+    for (int again = 0; again < 3; ++again) {
+      Note head = parse_note(fork.head(20));  // whoever serves it adds signatures of his own
+      if (again > 0) add_signature(head, any);
+      EXPECT_THAT(follower.look(fetch_from(with_head(fork.tree_files(20), format_note(head)))),
+                  StartsWith("no: forked"));
+      EXPECT_EQ(follower.report.evidence, follower.options.state.string() + suffix);
+      EXPECT_THAT(read_file(follower.report.evidence), HasSubstr(fork.head(20)));
+    }
   }
 }
 
-// Heads that the log has not signed cost nothing to make, and push no evidence away.
+// Neither heads that the log has not signed, which cost nothing to make, nor its old ones, which
+// whoever serves it can show again, take a place of evidence.
+TEST(Follow, ReplayedHeadsPushNoEvidenceAway) {
+  const MemoryLog log(120);
+  MemoryLog fork = log;
+  fork.change(5, "");
+  Follower follower(log);
+  write_file(follower.options.state, log.head(120));
+  const std::string state = follower.options.state.string();
+  const auto look = [&](const MemoryLog& shown, uint64_t size) {
+    return follower.look(fetch_from(with_head(shown.tree_files(size), shown.head(size))));
+  };
+  for (uint64_t size = 10; size < 115; ++size) {
+    EXPECT_THAT(look(log, size), StartsWith("no: rolled back"));
+    EXPECT_EQ(read_file(state + ".refused"), follower.report.reason + "\n\n---- seen before\n" +
+                                                 log.head(120) + "---- seen now\n" +
+                                                 log.head(size));
+  }
+  for (int i = 0; i < 3; ++i) {
+    const MemoryLog other(20);  // with a key of its own
+    EXPECT_THAT(look(other, 20), StartsWith("no: checkpoint: is not signed"));
+    EXPECT_EQ(follower.report.evidence, state + ".unsigned");
+    EXPECT_THAT(read_file(follower.report.evidence), HasSubstr(other.head(20)));
+  }
+  EXPECT_FALSE(fs::exists(state + ".evidence"));
+  EXPECT_THAT(look(fork, 120), StartsWith("no: forked"));
+  EXPECT_EQ(follower.report.evidence, state + ".evidence");
+}
+
+// That a log signed a hundred contradictions is not less of an answer than one.
 TEST(Follow, WritesOverNoEvidence) {
   const MemoryLog log(20);
   MemoryLog fork = log;
+  fork.change(5, "");
   Follower follower(log);
   write_file(follower.options.state, log.head(20));
   const std::string evidence = follower.options.state.string() + ".evidence";
-  const auto look = [&](const MemoryLog& shown) {
-    return follower.look(fetch_from(with_head(shown.tree_files(20), shown.head(20))));
+  const auto look = [&] {
+    return follower.look(fetch_from(with_head(fork.tree_files(20), fork.head(20))));
   };
-  for (int i = 0; i < 3; ++i) {
-    const MemoryLog other(20);  // with a key of its own
-    EXPECT_THAT(look(other), StartsWith("no: checkpoint: is not signed"));
-    EXPECT_EQ(follower.report.evidence, follower.options.state.string() + ".unsigned");
-    EXPECT_THAT(read_file(follower.report.evidence), HasSubstr(other.head(20)));
-    EXPECT_FALSE(fs::exists(evidence));
-  }
   for (int i = 1; i <= 99; ++i)
     write_file(evidence + (i == 1 ? "" : "." + std::to_string(i)), std::to_string(i));
-  fork.change(5, "");
-  EXPECT_THAT(look(fork), AllOf(StartsWith("io: "), HasSubstr("forked")));
+  EXPECT_THAT(look(), StartsWith("no: forked"));
+  EXPECT_EQ(follower.report.evidence, "");
   EXPECT_EQ(read_file(evidence + ".99"), "99");
   fs::remove(evidence + ".50");
-  EXPECT_THAT(look(fork), StartsWith("no: forked"));
+  EXPECT_THAT(look(), StartsWith("no: forked"));
   EXPECT_EQ(follower.report.evidence, evidence + ".50");
+}
+
+// One state, two names: the lock is beside the file.
+TEST(Follow, AStateIsForOneFollowerWhateverItIsCalled) {
+  const MemoryLog log(30);
+  const Fetch fetch = fetch_from(with_head(log.tree_files(30), log.head(30)));
+  Follower follower(log);
+  const fs::path state = follower.options.state;
+  write_file(state, log.head(20));
+  fs::create_directory(follower.folder / "elsewhere");
+  follower.options.state = follower.folder / "elsewhere/link";
+  fs::create_symlink("../state", follower.options.state);
+  {
+    const FileLock lock(state.string() + ".lock");
+    EXPECT_THAT(follower.look(fetch), StartsWith("busy"));
+  }
+  EXPECT_EQ(follower.look(fetch), "grown");
+  EXPECT_EQ(read_file(state), log.head(30));
+  EXPECT_TRUE(fs::is_symlink(follower.options.state));
+  fs::create_hard_link(state, follower.folder / "second");
+  EXPECT_THAT(follower.look(fetch), HasSubstr("several names"));
 }
 
 // Every file, each with one bit flipped, cut short, lengthened, missing: never taken, and the state

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs pages of docs/ as a stranger would: every command of their ```sh blocks, in order, in one shell and an empty folder.
 
-    guide_test.py FOLDER LEDGER CURATE          docs/ledger.md, docs/rights.md, docs/curate.md, docs/publish.md and docs/witness.md; Go's build
-                                                cache lies in FOLDER
+    guide_test.py FOLDER LEDGER CURATE          docs/ledger.md, docs/audit.md, docs/rights.md, docs/curate.md, docs/publish.md and docs/witness.md;
+                                                Go's build cache lies in FOLDER
     guide_test.py FOLDER LEDGER CURATE TRAIN    docs/training.md
 
 A command must exit with 0, or with N where its line ends in "# exit N". Each line "#> words" after it must be a line of what it printed,
@@ -17,7 +17,7 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-PAGES = {page: (HERE.parents[1] / page).read_text(encoding="utf-8") for page in ("docs/ledger.md", "docs/rights.md", "docs/curate.md", "docs/publish.md",
+PAGES = {page: (HERE.parents[1] / page).read_text(encoding="utf-8") for page in ("docs/ledger.md", "docs/audit.md", "docs/rights.md", "docs/curate.md", "docs/publish.md",
                                                                                        "docs/witness.md", "docs/training.md")}
 BUILD_FOLDER, PROGRAMS = pathlib.Path(), []
 
@@ -111,7 +111,7 @@ class Guide(unittest.TestCase):
     maxDiff = None  # the difference is what the page lacks
 
     def test_every_command_does_what_the_page_says(self):
-        pages = (("docs/training.md", 30),) if len(PROGRAMS) > 2 else (("docs/ledger.md", 80), ("docs/rights.md", 25), ("docs/curate.md", 25), ("docs/publish.md", 15),
+        pages = (("docs/training.md", 30),) if len(PROGRAMS) > 2 else (("docs/ledger.md", 80), ("docs/audit.md", 50), ("docs/rights.md", 25), ("docs/curate.md", 25), ("docs/publish.md", 15),
                                                                                      ("docs/witness.md", 20))
         for name, least in pages:
             with self.subTest(name), tempfile.TemporaryDirectory() as top:
