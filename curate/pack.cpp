@@ -105,6 +105,7 @@ class Pack {
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
         rights_(store_),
         protected_(protected_works(store_)) {
+    if (!options.dry_run) record_works(store_, protected_);
     if (protected_.size() > 0) index_ = read_index(store_);
   }
 

@@ -68,6 +68,8 @@ void Admission::admit(uint64_t seq, uint64_t at_us, const Fact& fact) const {
       return check(seq, fact.clearance());
     case Fact::kReview:
       return check(seq, at_us, fact.review());
+    case Fact::kProtection:
+      return check(seq, fact.protection());
     case Fact::kState:
       if (fact.state().size() != seq) reject("state", "is of another number of records");
       return;
@@ -239,6 +241,23 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) 
     one(subject_key_of("clip", clip.text()), seq, "review: clip " + decision.clip());
   }
   authority_.require(note, Policy::REVIEW, seq, "review");
+}
+
+// A work is protected or not, by turns, and always under the name that its file says.
+void Admission::check(uint64_t seq, const ProtectionRecord& protection) const {
+  if (protection.name().empty()) reject("protection", "it names no work");
+  Statement before(db_,
+                   "SELECT name, removed, seq FROM protection WHERE fingerprint = ? AND seq < ? "
+                   "ORDER BY seq DESC LIMIT 1");
+  before.with(to_hex(as_bytes(protection.fingerprint())), seq);
+  const bool known = before.next();
+  if (known && before.text(0) != protection.name()) {
+    reject("protection", "record " + before.text(2) + " calls the work " + before.text(0));
+  }
+  if (protection.removed() != (known && before.integer(1) == 0)) {
+    reject("protection", protection.name() + (protection.removed() ? " is not protected"
+                                                                   : " is protected already"));
+  }
 }
 
 void Admission::check(uint64_t seq, const ApprovalRecord& record) const {

@@ -83,6 +83,7 @@ enum class TableId {
   clearance,
   review,
   reviewed_clip,
+  protection,
   state,
 };
 struct TableShape {

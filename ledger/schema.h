@@ -6,7 +6,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 5;
+constexpr int kSchemaVersion = 6;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -297,8 +297,8 @@ CREATE TABLE state(
 ) STRICT;
 )sql";
 
-// What version 4 has more than version 3, and version 5 more than version 4: a ledger of a version
-// before gains it when it is opened to be written to.
+// What version 4 has more than version 3, version 5 more than version 4, and version 6 more than
+// version 5: a ledger of a version before gains it when it is opened to be written to.
 constexpr std::string_view kVersion4Schema = R"sql(
 CREATE TABLE measure(
   seq INTEGER PRIMARY KEY,
@@ -407,6 +407,15 @@ CREATE TABLE list_of_permit(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX permit_of_list ON list_of_permit(list);
 )sql";
+constexpr std::string_view kVersion6Schema = R"sql(
+CREATE TABLE protection(
+  seq INTEGER PRIMARY KEY,
+  fingerprint TEXT NOT NULL,
+  name TEXT NOT NULL,
+  removed INTEGER NOT NULL
+) STRICT;
+CREATE INDEX protection_of ON protection(fingerprint);
+)sql";
 
 // Readable views. They are made over the tables above; for a point in time they are made again over
 // the rows of the records before it (ledger/query.h), with its day as `today`.
@@ -434,6 +443,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'permit_list' FROM permit_list
         UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
         UNION ALL SELECT seq, 'review' FROM review
+        UNION ALL SELECT seq, 'protection' FROM protection
         UNION ALL SELECT seq, 'state' FROM state) r;
 -- Licences in force: not superseded by a later version, not revoked, their document not erased, today
 -- within their dates.
@@ -460,6 +470,11 @@ CREATE VIEW conflicted_clip AS
   SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
     ON c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us
   WHERE d.verdict = 'conflict';
+-- The works that are protected now, one for each file that has to be beside the ledger.
+CREATE VIEW protected_work AS
+  SELECT p.fingerprint, p.name, p.seq AS record FROM protection p
+  WHERE p.removed = 0
+    AND NOT EXISTS (SELECT 1 FROM protection n WHERE n.fingerprint = p.fingerprint AND n.seq > p.seq);
 -- The shards of a permit, in its own record or in lists.
 CREATE VIEW permitted_shard AS
   SELECT seq AS permit, shard, max_passes FROM permit_shard

@@ -155,13 +155,14 @@ struct Store::Memory {
   }
 
   // Whether a record states this fact already. A witness policy that another one replaced since
-  // does not: only the newest counts.
+  // does not, nor a protection that was taken back: only the newest counts.
   bool knows(const Prepared& prepared) const {
     if (!prepared.subject) return false;
     auto found = prepared.may_be_mapped ? map.find(prepared.subject->key)
                                         : map.find_pending(prepared.subject->key);
     if (found.empty()) return false;
-    if (prepared.fact->has_witness_policy()) found.erase(found.begin(), found.end() - 1);
+    if (prepared.fact->has_witness_policy() || prepared.fact->has_protection())
+      found.erase(found.begin(), found.end() - 1);
     const std::string_view fact = parse_record(prepared.bytes).fact;
     for (const uint64_t seq : found) {
       const std::string known = entries.read(seq);
@@ -289,8 +290,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
   db.exec(std::string(kLogSchema) + std::string(kTileSchema) + std::string(kProjectionSchema) +
-          std::string(kVersion4Schema) + std::string(kVersion5Schema) + std::string(kTodayView) +
-          std::string(kViews));
+          std::string(kVersion4Schema) + std::string(kVersion5Schema) + std::string(kVersion6Schema) +
+          std::string(kTodayView) + std::string(kViews));
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
@@ -304,8 +305,13 @@ namespace {
 
 constexpr int64_t kOldestVersion = 3;  // that can be brought up to date
 
-// From an older version: more tables, and the view that names them; the tables of large values in
-// another layout. The records stay as they are.
+// Before version 5 the tables of large values had another layout.
+constexpr std::string_view kNewTiles =
+    "INSERT INTO node SELECT level, tile, digests FROM old_node ORDER BY 1, 2;"
+    "INSERT INTO map_chunk SELECT run, chunk, entries FROM old_map_chunk ORDER BY 1, 2;"
+    "DROP TABLE old_node; DROP TABLE old_map_chunk;";
+
+// From an older version: more tables, and the views over them. The records stay as they are.
 void upgrade(const Database& db) {
   const int64_t version = db.integer("PRAGMA user_version");
   if (db.integer("PRAGMA application_id") != kApplicationId || version < kOldestVersion ||
@@ -317,13 +323,12 @@ void upgrade(const Database& db) {
   for (Statement view(db, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
     drop += "DROP VIEW \"" + view.text(0) + "\";";
   }
-  db.exec(drop +
-          "ALTER TABLE node RENAME TO old_node; ALTER TABLE map_chunk RENAME TO old_map_chunk;" +
-          std::string(kTileSchema) +
-          "INSERT INTO node SELECT level, tile, digests FROM old_node ORDER BY 1, 2;"
-          "INSERT INTO map_chunk SELECT run, chunk, entries FROM old_map_chunk ORDER BY 1, 2;"
-          "DROP TABLE old_node; DROP TABLE old_map_chunk;" +
-          std::string(version < 4 ? kVersion4Schema : "") + std::string(kVersion5Schema) +
+  if (version < 5) {
+    drop += "ALTER TABLE node RENAME TO old_node; ALTER TABLE map_chunk RENAME TO old_map_chunk;" +
+            std::string(kTileSchema) + std::string(kNewTiles);
+  }
+  db.exec(drop + std::string(version < 4 ? kVersion4Schema : "") +
+          std::string(version < 5 ? kVersion5Schema : "") + std::string(kVersion6Schema) +
           std::string(kTodayView) + std::string(kViews) +
           "PRAGMA user_version = " + std::to_string(kSchemaVersion));
   transaction.commit();

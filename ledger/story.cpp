@@ -42,6 +42,9 @@ constexpr Step kDown[] = {
     {"source", "SELECT source FROM measure WHERE seq IN {measure}"},
     {"source",
      "SELECT s.seq FROM source s JOIN mark m ON m.source = s.digest WHERE m.seq IN {mark}"},
+    {"protection",
+     "SELECT n.seq FROM protection p JOIN protection n ON n.fingerprint = p.fingerprint "
+     "WHERE p.seq IN {protection}"},
     {"key", "SELECT key FROM retirement WHERE seq IN {retirement}"},
     {"licence", "SELECT licence FROM erasure WHERE seq IN {erasure}"},
     {"licence",
@@ -272,6 +275,9 @@ constexpr ChapterPlan kChapters[] = {
     {"retirement",
      "SELECT r.seq AS record, k.name, k.role FROM retirement r JOIN key k "
      "ON k.seq = r.key WHERE r.seq IN {retirement} ORDER BY 1"},
+    {"protection",
+     "SELECT seq AS record, name AS work, fingerprint, CASE removed WHEN 0 THEN 'protected' ELSE "
+     "'no longer protected' END AS standing FROM protection WHERE seq IN {protection} ORDER BY 1"},
     {"policy", "SELECT seq AS record, version, at, note FROM policy WHERE seq IN {policy}",
      Signed::note, Policy::CHANGE_POLICY},
     {"witness_policy",
@@ -512,6 +518,9 @@ Table history_of(const Store& store, uint64_t seq) {
       "(SELECT group_concat('clip of record ' || c.clip || ': released ' || c.released || "
       "', kept out ' || c.kept_out, '; ') FROM reviewed_clip c WHERE c.seq = t.seq)");
   add("mark", "''", "t.name || ' says ' || t.says || ': ' || t.value || ', ' || t.place");
+  add("protection", "''",
+      "t.name || CASE t.removed WHEN 0 THEN ' is protected' ELSE ' is no longer protected' END || "
+      "', fingerprint ' || t.fingerprint");
   add("erasure", "''", "'licence of record ' || t.licence || ': ' || t.reason");
   add("state", "''", "t.entries || ' entries, root ' || t.root");
   return read_table(store.db(),

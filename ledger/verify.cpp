@@ -106,7 +106,8 @@ class Verifier {
       const Database fresh = Database::in_memory();
       fresh.exec(std::string(kLogSchema) + std::string(kTileSchema) +
                  std::string(kProjectionSchema) + std::string(kVersion4Schema) +
-                 std::string(kVersion5Schema) + std::string(kTodayView) + std::string(kViews));
+                 std::string(kVersion5Schema) + std::string(kVersion6Schema) +
+                 std::string(kTodayView) + std::string(kViews));
       const auto stored = objects(db_);
       const auto expected = objects(fresh);
       for (const auto& [name, sql] : expected) {
