@@ -103,7 +103,7 @@ constexpr Place kPlaces[] = {
     {"shard", "root", true},        {"shard", "name", false},   {"sample", "digest", true},
     {"sample", "key", false},       {"licence", "ref", false},  {"licence", "id", false},
     {"permit", "digest", true},     {"run", "name", false},     {"receipt", "digest", true},
-    {"checkpoint", "digest", true}, {"key", "name", false},   {"protection", "fingerprint", true},
+    {"checkpoint", "digest", true}, {"key", "name", false},     {"protection", "fingerprint", true},
 };
 
 std::vector<std::string_view> all_kinds() {

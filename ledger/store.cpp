@@ -290,8 +290,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   db.exec("PRAGMA application_id = " + std::to_string(kApplicationId));
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
   db.exec(std::string(kLogSchema) + std::string(kTileSchema) + std::string(kProjectionSchema) +
-          std::string(kVersion4Schema) + std::string(kVersion5Schema) + std::string(kVersion6Schema) +
-          std::string(kTodayView) + std::string(kViews));
+          std::string(kVersion4Schema) + std::string(kVersion5Schema) +
+          std::string(kVersion6Schema) + std::string(kTodayView) + std::string(kViews));
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();

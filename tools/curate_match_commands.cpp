@@ -195,9 +195,10 @@ void record_added(const std::string& ledger, const std::vector<std::string>& nam
     curate::sign_if_keyed(store, {});
   } catch (const Error& error) {
     if (error.code() != Errc::busy) throw;
-    std::printf("%s is being written to: %s protected from now on, and put on record by a curate "
-                "ingest that is running, or by the next curate ingest, shard or protect add\n",
-                ledger.c_str(), names.size() == 1 ? "the work is" : "the works are");
+    std::printf(
+        "%s is being written to: %s protected from now on, and put on record by a curate "
+        "ingest that is running, or by the next curate ingest, shard or protect add\n",
+        ledger.c_str(), names.size() == 1 ? "the work is" : "the works are");
   }
 }
 
@@ -212,8 +213,7 @@ int remove_works(const std::string& ledger, const std::vector<std::string>& work
       std::printf("%s\n", line.dump().c_str());
     } else {
       std::printf("%-9s %.16s %s: no longer protected, by record %llu\n", "removed", print.c_str(),
-                  printable(removed.name).c_str(),
-                  static_cast<unsigned long long>(removed.record));
+                  printable(removed.name).c_str(), static_cast<unsigned long long>(removed.record));
     }
   }
   curate::sign_if_keyed(store, {});

@@ -378,7 +378,8 @@ TEST_P(OlderLedger, IsBroughtUpToDate) {
     }
     std::vector<std::string> later = {"protection"};
     if (GetParam() < 5) {
-      later.insert(later.end(), {"checkpoint_vae", "list_of_permit", "listed_shard", "permit_list"});
+      later.insert(later.end(),
+                   {"checkpoint_vae", "list_of_permit", "listed_shard", "permit_list"});
     }
     if (GetParam() == 3) {
       later.insert(later.end(), {"reviewed_clip", "review", "clearance", "mark", "measure",
