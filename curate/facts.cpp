@@ -41,13 +41,14 @@ bool overlap(const ledger::ClipRecord& clip, const Match& match) {
   return clip.start_us() < match.end_us && match.start_us < clip.end_us();
 }
 
-// "conflict" beats "duplicate" beats what the pictures say.
+// "duplicate" beats what the pictures say. "conflict" is said of what would be kept but for it:
+// once people have released it, it is (ledger/titles.h).
 std::string clip_verdict(const ledger::ClipRecord& clip, const std::vector<FoundMatch>& matches) {
   std::string verdict = clip.verdict();
   for (const FoundMatch& found : matches) {
     if (!overlap(clip, found.match)) continue;
-    if (found.conflict) return "conflict";
-    verdict = "duplicate";
+    if (!found.conflict) return "duplicate";
+    if (verdict == "kept") verdict = "conflict";
   }
   return verdict;
 }

@@ -15,6 +15,7 @@ namespace cleared::curate {
 namespace {
 
 constexpr std::string_view kFirstLine = "cleared fingerprint 2\n";
+constexpr size_t kLongestName = 1000;
 
 std::string file_name(const std::filesystem::path& path) {
   return printable(path.filename().string());
@@ -50,6 +51,9 @@ NamedFootage parse_fingerprint(std::string_view bytes, std::string_view what) {
   if (!print.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
       print.digest().size() != 32) {
     corrupt("this fingerprint does not parse");
+  }
+  if (print.name().empty() || print.name().size() > kLongestName) {
+    corrupt("this fingerprint has no name, or one of more than 1,000 bytes");
   }
   Analysis analysis;
   analysis.set_container("");

@@ -8,6 +8,7 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/store.h"
+#include "ledger/titles.h"
 
 namespace cleared::curate {
 namespace {
@@ -154,8 +155,14 @@ std::string why_kept(const GroupMember& kept, Keep keep) {
 
 void choose(Group& group, Keep keep) {
   if (group.conflict) {
+    const bool decided = std::any_of(group.members.begin(), group.members.end(),
+                                     [](const GroupMember& m) { return m.released_by != 0; });
     for (GroupMember& member : group.members) {
-      member.reason = "two licensors claim it: quarantined until somebody decides";
+      member.kept = member.released_by != 0;
+      member.reason = member.kept ? "two licensors claim it: released by record " +
+                                        std::to_string(member.released_by)
+                      : decided ? "two licensors claim it: the other side is released"
+                                : "two licensors claim it: quarantined until somebody decides";
     }
     return;
   }
@@ -182,6 +189,12 @@ const char* keep_name(Keep keep) {
 
 std::vector<Group> duplicate_groups(const ledger::Store& store, Keep keep) {
   const std::vector<Pair> pairs = pairs_of(store);
+  std::map<std::string, uint64_t> released;  // by source, what reviews release of it
+  for (const ledger::TitleConflict& conflict : ledger::title_conflicts(store)) {
+    for (const ledger::Claim& claim : conflict.claims) {
+      released[claim.source] = std::max(released[claim.source], claim.released_by);
+    }
+  }
   std::vector<Group> out;
   for (const auto& [first, positions] : grouped(pairs)) {
     Group& group = out.emplace_back();
@@ -201,7 +214,10 @@ std::vector<Group> duplicate_groups(const ledger::Store& store, Keep keep) {
         member.end_us = std::max(member.end_us, side.end_us);
       }
     }
-    for (auto& [seq, member] : members) group.members.push_back(std::move(member));
+    for (auto& [seq, member] : members) {
+      if (group.conflict) member.released_by = released[member.digest];
+      group.members.push_back(std::move(member));
+    }
     choose(group, keep);
   }
   return out;

@@ -37,7 +37,8 @@ struct GroupMember {
   uint64_t size_bytes = 0, duration_us = 0;  // of the whole source
   std::string problem, licensed_to;          // the last day; empty: no licence in force
   bool kept = false;
-  std::string reason;  // one line: why it is kept, or which one is instead
+  std::string reason;        // one line: why it is kept, or which one is instead
+  uint64_t released_by = 0;  // the newest review that says it is this licensor's; 0: none
 };
 
 // One record: these seconds are those.
@@ -50,7 +51,7 @@ struct SharedSpan {
 };
 
 struct Group {
-  bool conflict = false;             // two licensors: nothing of it is kept, whatever the policy
+  bool conflict = false;  // two licensors: what a review releases is kept, whatever the policy
   std::vector<GroupMember> members;  // in order of record
   std::vector<SharedSpan> spans;     // as `members`
 };

@@ -97,8 +97,10 @@ class Ingest {
           if (!options_.dry_run) open_indexes();
           if (!captions_.problem().empty()) report_caption_table(report);
         });
-    if (!options_.dry_run) index_.save(index_folder(options_.ledger));
-    if (!options_.dry_run) sign_if_keyed(store_, options_.log_key);
+    if (options_.dry_run) return summary_;
+    index_.save(index_folder(options_.ledger));
+    if (!protected_->is_current()) open_works();
+    sign_if_keyed(store_, options_.log_key);
     return summary_;
   }
 
@@ -115,8 +117,14 @@ class Ingest {
   }
 
   void open_indexes() {
-    protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
+    open_works();
     index_ = read_index(store_, Runs::write);
+  }
+
+  // Whoever protects a work while this holds the ledger leaves its file in the folder.
+  void open_works() {
+    protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
+    summary_.records += record_works(store_, *protected_);
   }
 
   // Of sources on record whose looks are gone, as far as they are delivered again and cleared
@@ -373,9 +381,7 @@ class Ingest {
   void record_new(const JudgedSource& source, MeasuredSource measured, FileReport& file) {
     require_looks();
     Footage& footage = measured.footage;
-    if (!protected_->is_current()) {
-      protected_ = std::make_unique<ProtectedWorks>(protected_works(store_));
-    }
+    if (!protected_->is_current()) open_works();
     const auto works = protected_->find(footage, config_.duplicates());
     if (!works.empty() && !works.front().match.sound_alone()) {
       file.outcome = Outcome::refused;

@@ -16,6 +16,7 @@
 #include "ledger/digest.h"
 #include "ledger/shard.h"
 #include "ledger/shard_facts.h"
+#include "ledger/titles.h"
 
 namespace cleared::curate {
 namespace fs = std::filesystem;
@@ -105,10 +106,12 @@ class Pack {
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
         rights_(store_),
         protected_(protected_works(store_)) {
+    if (!options.dry_run) record_works(store_, protected_);
     if (protected_.size() > 0) index_ = read_index(store_);
   }
 
   PackSummary run() {
+    read_conflicted();
     for (PlannedShard& shard : recorded_shards()) plan_again(std::move(shard));
     plan_new();
     if (options_.dry_run) {
@@ -135,6 +138,12 @@ class Pack {
   }
 
  private:
+  void read_conflicted() {
+    ledger::Statement row(store_.db(),
+                          "SELECT id FROM clip WHERE seq IN (SELECT clip FROM conflicted_clip)");
+    while (row.next()) conflicted_.insert(row.text(0));
+  }
+
   // Shards of the config's name that the ledger has, in the order in which they were made.
   std::vector<PlannedShard> recorded_shards() const {
     std::vector<PlannedShard> shards;
@@ -178,7 +187,9 @@ class Pack {
     const auto all = [&](const auto& is) {
       return std::all_of(shard.clips.begin(), shard.clips.end(), is);
     };
-    bool whole = all([&](const PackedClip& clip) { return usable(clip) && cleared(clip); });
+    bool whole = all([&](const PackedClip& clip) {
+      return !conflicted_.contains(clip.id) && usable(clip) && cleared(clip);
+    });
     if (whole) locate(shard.clips);
     whole = whole && all([&](const PackedClip& clip) { return is_here(clip); });
     if (whole) {
@@ -204,16 +215,11 @@ class Pack {
     }
   }
 
-  // What no shard holds yet: kept clips of kept sources, none of which two licensors claim.
+  // What no shard holds yet.
   void plan_new() {
-    ledger::Statement row(
-        store_.db(),
-        std::string(kClipColumns) +
-            "WHERE c.verdict = 'kept' AND s.status = 'kept' AND NOT EXISTS (SELECT 1 FROM "
-            "duplicate d "
-            "WHERE d.verdict = 'conflict' AND ((d.of = c.source AND d.of_start_us < c.end_us AND "
-            "c.start_us < d.of_end_us) OR (d.source = c.source AND d.start_us < c.end_us AND "
-            "c.start_us < d.end_us))) ORDER BY s.path, s.digest, c.start_us");
+    ledger::Statement row(store_.db(), std::string(kClipColumns) + "WHERE " +
+                                           ledger::standing_sql() +
+                                           " = 'kept' ORDER BY s.path, s.digest, c.start_us");
     std::vector<PackedClip> kept;
     std::vector<std::vector<PackedClip>> clips(series_.size());
     while (row.next()) kept.push_back(clip_of(row));
@@ -518,6 +524,7 @@ class Pack {
   std::vector<PlannedShard> planned_;
   std::map<size_t, size_t> made_before_;                         // shards, by series
   std::set<std::string> packed_;                                 // clips in recorded shards
+  std::set<std::string> conflicted_;                             // clips that two licensors claim
   std::map<std::string, bool> usable_;                           // by source
   std::map<std::string, std::vector<ProtectedMatch>> works_in_;  // by source
   std::map<std::string, std::vector<std::string>> licences_;     // by source

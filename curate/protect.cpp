@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <set>
 
 #include <sys/stat.h>
 
@@ -24,11 +26,62 @@ std::string clock_text(uint64_t us) {
   return text;
 }
 
+// Where the file of a work lies, unless somebody gave it another name.
+std::filesystem::path print_path(const std::filesystem::path& folder, std::string_view digest) {
+  return folder / (std::string(digest) + ".print");
+}
+
 // When an entry of the folder was made or removed; 0 where there is none.
 int64_t changed_ns(const std::filesystem::path& folder) {
   struct stat info {};
   if (::stat(folder.c_str(), &info) != 0) return 0;
   return info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec;
+}
+
+// What on record is not there; empty: all is.
+std::string missing_work(const ledger::Store& store, const PrintFolder& folder) {
+  std::set<std::string> there;
+  for (const PrintFile& file : folder.files) there.insert(to_hex(file.digest));
+  ledger::Statement works(store.db(),
+                          "SELECT fingerprint, name, record FROM protected_work ORDER BY record");
+  while (works.next()) {
+    if (there.contains(works.text(0))) continue;
+    const auto path = print_path(folder.path, works.text(0));
+    return path.string() + (std::filesystem::exists(path) ? ": was altered" : ": is gone") +
+           ", and by record " + works.text(2) + " it protects " + printable(works.text(1)) +
+           ": put the file back, or end the protection with curate protect remove --ledger " +
+           store.path().string() + " " + works.text(0).substr(0, 16);
+  }
+  return "";
+}
+
+ledger::Fact protection_fact(const Digest& print, const std::string& name, bool removed) {
+  ledger::Fact fact;
+  ledger::ProtectionRecord& record = *fact.mutable_protection();
+  record.set_fingerprint(std::string(print.text()));
+  record.set_name(name);
+  record.set_removed(removed);
+  return fact;
+}
+
+bool is_on_record(const ledger::Store& store, const std::string& print) {
+  ledger::Statement known(store.db(), "SELECT 1 FROM protected_work WHERE fingerprint = ?");
+  return known.with(print).next();
+}
+
+// By the digest of the file, in hex: those on record, and those that only lie there.
+std::map<std::string, std::string> names_of_works(const ledger::Store& store,
+                                                  const PrintFolder& folder) {
+  std::map<std::string, std::string> names;
+  for (const PrintFile& file : folder.files) {
+    try {
+      names[to_hex(file.digest)] = parse_fingerprint(file.bytes, file.path.string()).name;
+    } catch (const Error&) {  // of no work
+    }
+  }
+  ledger::Statement works(store.db(), "SELECT fingerprint, name FROM protected_work");
+  while (works.next()) names[works.text(0)] = works.text(1);
+  return names;
 }
 
 }  // namespace
@@ -39,7 +92,7 @@ std::filesystem::path protected_folder(const std::filesystem::path& ledger) {
 
 bool add_protected(const std::filesystem::path& folder, const std::string& fingerprint) {
   parse_fingerprint(fingerprint, "the fingerprint");
-  const auto path = folder / (to_hex(ledger::sha256(fingerprint)) + ".print");
+  const auto path = print_path(folder, to_hex(ledger::sha256(fingerprint)));
   if (std::filesystem::exists(path) && read_file(path) == fingerprint) return false;
   make_folders(folder);
   write_file(path, fingerprint);
@@ -53,35 +106,88 @@ bool pictures_tell(const Footage& work) {
   return !matches.empty() && matches.front().how != std::string_view("the same bytes");
 }
 
-ProtectedWorks::ProtectedWorks(const std::filesystem::path& folder)
-    : folder_(folder), changed_ns_(changed_ns(folder)) {
-  std::vector<std::filesystem::path> files;
+PrintFolder::PrintFolder(std::filesystem::path folder)
+    : path(std::move(folder)), changed_ns(curate::changed_ns(path)) {
+  std::vector<std::filesystem::path> paths;
   std::error_code problem;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, problem)) {
-    if (entry.path().extension() == ".print") files.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(path, problem)) {
+    if (entry.path().extension() == ".print") paths.push_back(entry.path());
   }
-  const bool none = !std::filesystem::is_symlink(std::filesystem::symlink_status(folder));
+  const bool none = !std::filesystem::is_symlink(std::filesystem::symlink_status(path));
   if (problem && !(problem == std::errc::no_such_file_or_directory && none)) {
-    throw Error(Errc::io, "read ", folder.string(), ": ", problem.message());
+    throw Error(Errc::io, "read ", path.string(), ": ", problem.message());
   }
-  std::sort(files.begin(), files.end());
-  for (const auto& file : files) {
-    NamedFootage work = parse_fingerprint(read_file(file), file.string());
+  std::sort(paths.begin(), paths.end());
+  for (const auto& file : paths) {
+    std::string bytes = read_file(file);
+    const Digest digest = ledger::sha256(bytes);
+    files.push_back({file, std::move(bytes), digest});
+  }
+}
+
+ProtectedWorks::ProtectedWorks(const PrintFolder& folder)
+    : folder_(folder.path), changed_ns_(folder.changed_ns) {
+  for (const PrintFile& file : folder.files) {
+    NamedFootage work = parse_fingerprint(file.bytes, file.path.string());
     names_.push_back(std::move(work.name));
+    prints_.push_back(file.digest);
     index_.add(std::move(work.footage));
   }
 }
 
 ProtectedWorks protected_works(const ledger::Store& store) {
-  const std::filesystem::path folder = protected_folder(store.path());
-  ProtectedWorks works(folder);
-  if (!std::filesystem::exists(folder) &&
-      store.db().integer("SELECT EXISTS (SELECT 1 FROM refusal WHERE rule = 'protected')") != 0) {
-    throw Error(Errc::corrupt, folder.string(),
+  PrintFolder folder(protected_folder(store.path()));
+  std::string missing = missing_work(store, folder);
+  if (!missing.empty()) {  // a file comes before its record: one may have come between the looks
+    folder = PrintFolder(folder.path);
+    missing = missing_work(store, folder);
+  }
+  if (!missing.empty()) throw Error(Errc::corrupt, missing);
+  if (!std::filesystem::exists(folder.path) &&
+      store.db().integer("SELECT EXISTS (SELECT 1 FROM refusal WHERE rule = 'protected') AND NOT "
+                         "EXISTS (SELECT 1 FROM protection)") != 0) {
+    throw Error(Errc::corrupt, folder.path.string(),
                 ": is gone, and footage was refused for works in it; restore it, or make an empty "
                 "folder there to protect nothing any more");
   }
-  return works;
+  return ProtectedWorks(folder);
+}
+
+size_t record_works(ledger::Store& store, const ProtectedWorks& works) {
+  std::vector<ledger::Fact> facts;
+  for (size_t i = 0; i < works.size(); ++i) {
+    if (is_on_record(store, to_hex(works.print(i)))) continue;
+    facts.push_back(protection_fact(works.print(i), works.name(i), false));
+  }
+  return facts.empty() ? 0 : store.append(facts).added;
+}
+
+RemovedWork remove_protected(ledger::Store& store, const std::string& work) {
+  constexpr size_t kLeastDigits = 8;
+  const PrintFolder folder(protected_folder(store.path()));
+  std::map<std::string, std::string> found = names_of_works(store, folder);
+  std::erase_if(found, [&](const auto& one) {
+    return one.second != work && !(work.size() >= kLeastDigits && one.first.starts_with(work));
+  });
+  if (found.empty()) throw Error(Errc::not_found, "no work ", printable(work), " is protected");
+  if (found.size() > 1) {
+    std::string all;
+    for (const auto& [print, name] : found) all += ' ' + print.substr(0, 16);
+    throw Error(Errc::usage, printable(work), " names several works; say which:", all);
+  }
+  const auto& [hex, name] = *found.begin();
+  RemovedWork out{.name = name, .print = *parse_digest(hex), .record = store.size()};
+  if (is_on_record(store, hex)) {
+    store.append({protection_fact(out.print, name, true)});
+  } else {  // it is on record that it was protected, too
+    store.append({protection_fact(out.print, name, false), protection_fact(out.print, name, true)});
+    ++out.record;
+  }
+  for (const PrintFile& file : folder.files) {
+    if (file.digest == out.print) std::filesystem::remove(file.path);
+  }
+  std::filesystem::remove(print_path(folder.path, hex));  // where it was altered
+  return out;
 }
 
 bool ProtectedWorks::is_current() const {

@@ -1,7 +1,7 @@
 // Works that must never be taken in: fingerprints of footage that its owner keeps to himself. They
 // lie in a folder beside the ledger, one fingerprint file (docs/formats/fingerprint.md) each, named
-// by the digest of that file: the digest of the work is its owner's word. What is refused because
-// of one is a record of the ledger. One thread.
+// by the digest of that file: the digest of the work is its owner's word. Which files have to lie
+// there is a record of the ledger, and so is what is refused because of one. One thread.
 #pragma once
 
 #include <filesystem>
@@ -32,12 +32,27 @@ struct ProtectedMatch {
   Digest work = {};
 };
 
+// A fingerprint file of a folder.
+struct PrintFile {
+  std::filesystem::path path;
+  std::string bytes;
+  Digest digest = {};  // of the bytes
+};
+// By path. No folder, no files; Error{io} when it is there and cannot be read, or a link to none.
+struct PrintFolder {
+  explicit PrintFolder(std::filesystem::path folder);
+  std::filesystem::path path;
+  int64_t changed_ns;  // at least as old as the files
+  std::vector<PrintFile> files;
+};
+
 class ProtectedWorks {
  public:
-  // No folder, no works; Error{io} when it is there and cannot be read, or a link to none.
   // Error{corrupt} names a file that is damaged or no fingerprint: a work that cannot be read would
   // not be protected.
-  explicit ProtectedWorks(const std::filesystem::path& folder);
+  explicit ProtectedWorks(const PrintFolder& folder);
+  explicit ProtectedWorks(const std::filesystem::path& folder)
+      : ProtectedWorks(PrintFolder(folder)) {}
   // False once a work was added to the folder, or taken out of it.
   bool is_current() const;
   // By these rules, but never by looser ones than the defaults.
@@ -45,6 +60,7 @@ class ProtectedWorks {
   std::vector<ProtectedMatch> find(const Footage& footage, const Duplicates& rules) const;
   size_t size() const { return names_.size(); }
   const std::string& name(size_t work) const { return names_[work]; }
+  const Digest& print(size_t work) const { return prints_[work]; }  // of its fingerprint file
   const Footage& footage(size_t work) const { return index_.footage(work); }
   // As DuplicateIndex::pictures_alike().
   std::vector<uint64_t> pictures_alike(std::span<const Fingerprint> prints) const {
@@ -55,12 +71,27 @@ class ProtectedWorks {
   std::filesystem::path folder_;
   int64_t changed_ns_;
   std::vector<std::string> names_;
+  std::vector<Digest> prints_;
   DuplicateIndex index_;
 };
 
-// Those beside the ledger. Error{corrupt} where the folder is gone and the ledger refused footage
-// for its sake: a folder that was lost must not end protection.
+// Those beside the ledger, on record or not. Error{corrupt} names a work on record whose file is
+// gone or was altered: nobody takes one out without a record. The same where the folder is gone, no
+// work was ever on record, and the ledger refused footage for the sake of one.
 ProtectedWorks protected_works(const ledger::Store& store);
+// Puts those on record that are not yet. Returns how many.
+size_t record_works(ledger::Store& store, const ProtectedWorks& works);
+
+// Ends the protection of one work: on record first, then its file is deleted, so that one killed in
+// between has ended nothing. `work` is its name, or how the digest of its fingerprint file begins,
+// eight hex digits at least. Error{not_found} without such a work, Error{usage} where there are
+// several. A work whose file is gone or was altered is taken out, too.
+struct RemovedWork {
+  std::string name;
+  Digest print = {};
+  uint64_t record = 0;  // that says so
+};
+RemovedWork remove_protected(ledger::Store& store, const std::string& work);
 
 // A recorded source that shows a protected work, or sounds like one: what was taken in before it
 // was protected.

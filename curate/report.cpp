@@ -11,6 +11,7 @@
 #include "ledger/base/html.h"
 #include "ledger/base/utf8.h"
 #include "ledger/store.h"
+#include "ledger/titles.h"
 
 namespace cleared::curate {
 namespace {
@@ -61,7 +62,7 @@ std::string cell_html(const ledger::Statement& row, int column, Cell cell) {
 
 // A heading, a sentence, and the rows of `sql`, one column of it for each of `columns`.
 void section(std::ostream& out, const ledger::Database& db, const char* title, const char* sentence,
-             const std::vector<Column>& columns, const char* sql) {
+             const std::vector<Column>& columns, const std::string& sql) {
   out << "<h2>" << title << "</h2>\n<p>" << sentence << "</p>\n";
   ledger::Statement row(db, sql);
   int rows = 0, left_out = 0;
@@ -129,9 +130,11 @@ void summary(std::ostream& out, const ledger::Store& store) {
   fact(std::to_string(count("SELECT COUNT(*) FROM source")), "sources");
   fact(seconds_text(count("SELECT COALESCE(SUM(duration_us), 0) FROM source")) + " s",
        "of footage");
-  fact(std::to_string(count("SELECT COUNT(*) FROM clip WHERE verdict = 'kept'")), "clips kept");
-  fact(std::to_string(count("SELECT COUNT(*) FROM clip WHERE verdict <> 'kept'")),
-       "clips left out");
+  const int64_t kept =
+      store.db().integer("SELECT COUNT(*) FROM clip c JOIN source s ON s.seq = c.source WHERE " +
+                         ledger::standing_sql() + " = 'kept'");
+  fact(std::to_string(kept), "clips kept");
+  fact(std::to_string(count("SELECT COUNT(*) FROM clip") - kept), "clips left out");
   fact(std::to_string(count("SELECT COUNT(*) FROM refusal")), "refusals");
   fact(std::to_string(count("SELECT COUNT(*) FROM shard")), "shards");
   out << "</ul>\n";
@@ -177,11 +180,13 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
           "SELECT l.ref, l.licensor, l.valid_from || ' to ' || l.valid_to, l.attribution, "
           "COUNT(s.digest), COALESCE(SUM(s.duration_us), 0), "
           "COALESCE(SUM(s.duration_us) * 1.0 / (SELECT SUM(duration_us) FROM source), 0), "
-          "COALESCE(SUM(k.clips) FILTER (WHERE s.status = 'kept'), 0) "
+          "COALESCE(SUM(k.clips), 0) "
           "FROM licence l LEFT JOIN source_cover x ON x.licence = l.seq "
           "LEFT JOIN source s ON s.seq = x.source "
-          "LEFT JOIN (SELECT source, COUNT(*) AS clips FROM clip WHERE verdict = 'kept' "
-          "GROUP BY source) k ON k.source = s.seq GROUP BY l.seq ORDER BY l.ref");
+          "LEFT JOIN (SELECT c.source, COUNT(*) AS clips FROM clip c JOIN source s "
+          "ON s.seq = c.source WHERE " +
+              ledger::standing_sql() +
+              " = 'kept' GROUP BY c.source) k ON k.source = s.seq GROUP BY l.seq ORDER BY l.ref");
   write_histograms(out, store);
   out << "<h2>Refused, by reason</h2>\n";
   write_refusals(out, store);
@@ -229,23 +234,24 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
           "printf('%.1f', m.value), CASE m.width WHEN 0 THEN '' ELSE m.width || ' x ' || m.height "
           "|| ' at ' || m.x || ', ' || m.y END FROM measure m JOIN source s ON s.seq = m.source "
           "WHERE m.kind <> 'shot' ORDER BY s.path, m.kind, m.start_us");
-  section(
-      out, db, "Clips", "The spans that were cut, and those that were looked at and left out.",
-      {{"Source"},
-       {"From, s", Cell::seconds},
-       {"To, s", Cell::seconds},
-       {"Shot", Cell::number},
-       {"Verdict", Cell::verdict},
-       {"Luma", Cell::number},
-       {"Sharpness", Cell::number},
-       {"Motion", Cell::number},
-       {"In shard"},
-       {"Clip", Cell::digest}},
-      "SELECT s.path, c.start_us, c.end_us, c.shot, c.verdict, printf('%.0f', c.luma), "
-      "printf('%.0f', c.sharpness), printf('%.2f', c.motion), "
-      "COALESCE((SELECT GROUP_CONCAT(h.name, ', ') FROM sample p JOIN shard h ON h.seq = p.shard "
-      "WHERE p.clip = c.seq), ''), c.id FROM clip c JOIN source s ON s.seq = c.source "
-      "ORDER BY s.path, c.start_us");
+  section(out, db, "Clips", "The spans that were cut, and those that were looked at and left out.",
+          {{"Source"},
+           {"From, s", Cell::seconds},
+           {"To, s", Cell::seconds},
+           {"Shot", Cell::number},
+           {"Verdict", Cell::verdict},
+           {"Luma", Cell::number},
+           {"Sharpness", Cell::number},
+           {"Motion", Cell::number},
+           {"In shard"},
+           {"Clip", Cell::digest}},
+          "SELECT s.path, c.start_us, c.end_us, c.shot, " + ledger::standing_sql() +
+              ", printf('%.0f', c.luma), "
+              "printf('%.0f', c.sharpness), printf('%.2f', c.motion), "
+              "COALESCE((SELECT GROUP_CONCAT(h.name, ', ') FROM sample p JOIN shard h ON h.seq = "
+              "p.shard "
+              "WHERE p.clip = c.seq), ''), c.id FROM clip c JOIN source s ON s.seq = c.source "
+              "ORDER BY s.path, c.start_us");
   section(out, db, "Shards", "The files that training may be given, once they are approved.",
           {{"Shard"},
            {"Samples", Cell::number},

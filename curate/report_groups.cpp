@@ -161,7 +161,8 @@ void write_groups(std::ostream& out, const ledger::Store& store, const ReportOpt
   out << "<h2>There more than once</h2>\n<p>Footage that sources have in common. A duplicate is "
          "not "
          "kept; a conflict, where two licensors deliver it, is quarantined on both sides until "
-         "somebody decides whose it is. Lines are sources, to one scale; what is coloured is the "
+         "a signed review says whose it is. Lines are sources, to one scale; what is coloured is "
+         "the "
          "same.</p>\n";
   if (groups.empty()) {
     out << "<p class=quiet>None.</p>\n";

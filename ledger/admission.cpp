@@ -1,6 +1,7 @@
 #include "ledger/admission.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -16,6 +17,7 @@
 #include "ledger/permit_lists.h"
 #include "ledger/projection.h"
 #include "ledger/rules.h"
+#include "ledger/titles.h"
 #include "ledger/witness_policy.h"
 
 namespace cleared::ledger {
@@ -71,6 +73,8 @@ void Admission::admit(uint64_t seq, uint64_t at_us, const Fact& fact) const {
       return check(seq, fact.clearance());
     case Fact::kReview:
       return check(seq, at_us, fact.review());
+    case Fact::kProtection:
+      return check(seq, fact.protection());
     case Fact::kState:
       if (fact.state().size() != seq) reject("state", "is of another number of records");
       return;
@@ -257,7 +261,41 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) 
     const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
     one(subject_key_of("clip", clip.text()), seq, "review: clip " + decision.clip());
   }
+  check_titles(seq, review);
   authority_.require(note, Policy::REVIEW, seq, "review");
+}
+
+// Of footage that two licensors deliver a review releases one side at most.
+void Admission::check_titles(uint64_t seq, const Review& review) const {
+  std::map<uint64_t, bool> released;  // by clip, where this review says
+  const auto names_title = [](const auto& reasons) {
+    return std::find(reasons.begin(), reasons.end(), Reason::TITLE) != reasons.end();
+  };
+  for (const Review::Decision& decision : review.decision()) {
+    const bool releases = names_title(decision.release());
+    if (!releases && !names_title(decision.keep_out())) continue;
+    const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
+    released[one(subject_key_of("clip", clip.text()), seq, "review: the clip")] = releases;
+  }
+  const std::string both = released_twice(db_, seq, review.at(), released);
+  if (!both.empty()) reject("review", both);
+}
+
+// A work is protected or not, by turns, and always under the name that its file says.
+void Admission::check(uint64_t seq, const ProtectionRecord& protection) const {
+  if (protection.name().empty()) reject("protection", "it names no work");
+  Statement before(db_,
+                   "SELECT name, removed, seq FROM protection WHERE fingerprint = ? AND seq < ? "
+                   "ORDER BY seq DESC LIMIT 1");
+  before.with(to_hex(as_bytes(protection.fingerprint())), seq);
+  const bool known = before.next();
+  if (known && before.text(0) != protection.name()) {
+    reject("protection", "record " + before.text(2) + " calls the work " + before.text(0));
+  }
+  if (protection.removed() != (known && before.integer(1) == 0)) {
+    reject("protection", protection.name() + (protection.removed() ? " is not protected"
+                                                                   : " is protected already"));
+  }
 }
 
 void Admission::check(uint64_t seq, const ApprovalRecord& record) const {

@@ -67,6 +67,8 @@ class Admission {
   static void check(const MarkRecord& mark);
   void check(uint64_t seq, const ClearanceRecord& clearance) const;
   void check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) const;
+  void check_titles(uint64_t seq, const Review& review) const;
+  void check(uint64_t seq, const ProtectionRecord& protection) const;
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
                       const TrainingStatement& statement) const;
   void check_foreign(uint64_t seq, const Digest& permit, const TrainingStatement& statement) const;

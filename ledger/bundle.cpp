@@ -57,6 +57,8 @@ std::string_view other_way(Fact::KindCase kind) {
       return "ledger deleted";
     case Fact::kErasure:
       return "ledger erase";
+    case Fact::kProtection:
+      return "curate protect";
     case Fact::kState:
       return "ledger sign-head";
   }

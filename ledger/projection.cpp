@@ -573,6 +573,14 @@ struct Projector {
     return joined(words);
   }
 
+  void operator()(const ProtectionRecord& p) const {
+    row(TableId::protection)
+        .hex(p.fingerprint(), "fingerprint")
+        .text(p.name())
+        .integer(uint32_t{p.removed()})
+        .emit();
+  }
+
   void operator()(const StateRecord& s) const {
     uint64_t entries = 0;
     for (const auto& run : s.run()) {
@@ -647,6 +655,8 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.clearance());
     case Fact::kReview:
       return body(fact.review());
+    case Fact::kProtection:
+      return body(fact.protection());
     case Fact::KIND_NOT_SET:
       break;
   }
@@ -755,6 +765,9 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const ReviewRecord& r) const {
     return one(subject_key_of("review", sha256(r.note()).text()));
+  }
+  std::optional<Subject> operator()(const ProtectionRecord& p) const {
+    return any(subject_key_of("protection", p.fingerprint()));
   }
   std::optional<Subject> operator()(const StateRecord&) const { return std::nullopt; }
 };
@@ -1012,6 +1025,7 @@ std::span<const TableShape> tables() {
       {"clearance", 6, false},
       {"review", 4, false},
       {"reviewed_clip", 5, true},
+      {"protection", 4, false},
       {"state", 4, false},
   };
   static_assert(std::size(kTables) == static_cast<size_t>(TableId::state) + 1);

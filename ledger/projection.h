@@ -86,6 +86,7 @@ enum class TableId {
   clearance,
   review,
   reviewed_clip,
+  protection,
   state,
 };
 struct TableShape {

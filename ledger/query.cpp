@@ -100,11 +100,14 @@ struct Place {
   bool digest;  // a prefix will do
 };
 constexpr Place kPlaces[] = {
-    {"clip", "id", true},           {"source", "digest", true},  {"source", "path", false},
-    {"shard", "root", true},        {"shard", "name", false},    {"sample", "digest", true},
-    {"sample", "key", false},       {"licence", "ref", false},   {"licence", "id", false},
-    {"permit", "digest", true},     {"run", "name", false},      {"receipt", "digest", true},
-    {"checkpoint", "digest", true}, {"release", "digest", true}, {"key", "name", false},
+    {"clip", "id", true},           {"source", "digest", true},
+    {"source", "path", false},      {"shard", "root", true},
+    {"shard", "name", false},       {"sample", "digest", true},
+    {"sample", "key", false},       {"licence", "ref", false},
+    {"licence", "id", false},       {"permit", "digest", true},
+    {"run", "name", false},         {"receipt", "digest", true},
+    {"checkpoint", "digest", true}, {"release", "digest", true},
+    {"key", "name", false},         {"protection", "fingerprint", true},
 };
 
 std::vector<std::string_view> all_kinds() {
@@ -117,7 +120,7 @@ std::vector<std::string_view> all_kinds() {
 
 bool is_in_map(std::string_view kind) {  // by its digest alone
   return kind == "clip" || kind == "source" || kind == "shard" || kind == "sample" ||
-         kind == "permit" || kind == "release";
+         kind == "permit" || kind == "release" || kind == "protection";
 }
 
 std::optional<uint64_t> record_number(const Store& store, const std::string& what) {
@@ -149,10 +152,10 @@ std::optional<uint64_t> newest_named(const Store& store, std::string_view kind,
                       what.find_first_not_of("0123456789abcdef") == std::string::npos;
   for (const Place& place : kPlaces) {
     if (place.kind != kind || (place.digest && !is_hex)) continue;
-    Statement select(store.db(), "SELECT seq FROM \"" + std::string(kind) + "\" WHERE \"" +
-                                     std::string(place.column) + "\"" +
-                                     (place.digest ? " GLOB ?" : " = ?") +
-                                     " ORDER BY seq DESC LIMIT 2");
+    const std::string column = "\"" + std::string(place.column) + "\"";
+    Statement select(store.db(), "SELECT MAX(seq) FROM \"" + std::string(kind) + "\" WHERE " +
+                                     column + (place.digest ? " GLOB ?" : " = ?") + " GROUP BY " +
+                                     column + " ORDER BY 1 DESC LIMIT 2");
     select.with(place.digest ? what + "*" : what);
     if (!select.next()) continue;
     const uint64_t seq = select.unsigned_integer(0);

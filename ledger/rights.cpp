@@ -15,6 +15,7 @@
 #include "ledger/projection.h"
 #include "ledger/retention.h"
 #include "ledger/similarity.h"
+#include "ledger/titles.h"
 #include "ledger/verify.h"
 
 namespace cleared::ledger {
@@ -273,7 +274,7 @@ class JudgedSources {
   struct Source {
     std::string path;
     Digest digest;
-    bool kept = false;
+    std::string status;
     SourceVerdict judged;
   };
   JudgedSources(const Store& store, const Rights& rights, const Act& act)
@@ -293,10 +294,8 @@ class JudgedSources {
       sources_.erase(at);
       return last_ = nullptr;
     }
-    at->second = {select_.text(0),
-                  parse_digest(select_.view(1)).value_or(Digest{}),
-                  select_.view(2) == "kept",
-                  {}};
+    at->second = {
+        select_.text(0), parse_digest(select_.view(1)).value_or(Digest{}), select_.text(2), {}};
     at->second.judged = rights_.judge_source(at->second.path, at->second.digest, act_);
     erased_.judge(seq, at->second.judged);
     return last_;
@@ -339,9 +338,10 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   }
   Statement samples(store.db(),
                     "SELECT p.key, p.digest, c.id, p.duration_us, p.size_bytes, c.source, "
-                    "c.verdict, c.seq IN (SELECT clip FROM conflicted_clip) "
-                    "FROM sample p JOIN clip c ON c.seq = p.clip "
-                    "WHERE p.shard = ? ORDER BY p.position");
+                    "c.verdict, " +
+                        std::string(kTitleOfClip) +
+                        " FROM sample p JOIN clip c ON c.seq = p.clip "
+                        "WHERE p.shard = ? ORDER BY p.position");
   RecordedLines lines;
   JudgedSources sources(store, rights, act);
   uint32_t judged = 0;
@@ -367,9 +367,12 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
           rights.judge_source(source->path, source->digest, act, {}, findings).verdict;
       if (!verdict.cleared) refuse_sample(verdict);
     }
-    if (samples.integer(7) != 0) {
+    const auto title = static_cast<Title>(samples.integer(7));
+    if (title == Title::clear && source->status == "kept" && samples.view(6) == "kept") continue;
+    const std::string standing = standing_of(samples.view(6), source->status, title);
+    if (standing == "conflict") {
       refuse_sample(no("title_conflict", "two licensors claim this footage"));
-    } else if (!source->kept || samples.view(6) != "kept") {
+    } else if (standing != "kept") {
       refuse_sample(no("superseded_clip", "clip " + samples.text(2) + " is not kept"));
     }
   }

@@ -12,8 +12,12 @@ constexpr GateRule kRules[] = {
     {RuleStage::footage, "no_licence",
      "Does a licence in the ledger, whose document is kept, cover this file?", "`covers`",
      "append a licence whose `covers` names its path or digest"},
-    {RuleStage::footage, "title_conflict", "Do all licences that cover it come from one licensor?",
-     "`licence.licensor`, duplicates", "the licensors settle it; a licence that covers it alone"},
+    {RuleStage::footage, "title_conflict",
+     "Do all licences that cover it come from one licensor? Where another one delivered it, too: "
+     "did people release its title?",
+     "`licence.licensor`, duplicates, reviews",
+     "the licensors settle it; then a licence that covers it alone, or a "
+     "[review](formats/review.md) that releases one side"},
     {RuleStage::footage, "revoked", "Has nobody taken back the licence, or the shard itself?",
      "revocations", "leave it out: `ledger permit --leave-out-refused`"},
     {RuleStage::footage, "deleted", "Has nobody recorded that the shard was deleted?", "deletions",

@@ -435,6 +435,13 @@ CREATE TABLE release_licence(
   licence INTEGER NOT NULL REFERENCES licence(seq),
   PRIMARY KEY(seq, licence)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE protection(
+  seq INTEGER PRIMARY KEY,
+  fingerprint TEXT NOT NULL,
+  name TEXT NOT NULL,
+  removed INTEGER NOT NULL
+) STRICT;
+CREATE INDEX protection_of ON protection(fingerprint);
 )sql";
 
 // Readable views. They are made over the tables above; for a point in time they are made again over
@@ -463,6 +470,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'permit_list' FROM permit_list
         UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
         UNION ALL SELECT seq, 'review' FROM review
+        UNION ALL SELECT seq, 'protection' FROM protection
         UNION ALL SELECT seq, 'state' FROM state) r;
 -- Licences in force: not superseded by a later version, not revoked, their document not erased, today
 -- within their dates.
@@ -490,15 +498,40 @@ CREATE VIEW source_clip AS
     ON c.seq >= s.seq
        AND c.seq < COALESCE((SELECT MIN(n.seq) FROM clip_series n WHERE n.seq > s.seq),
                             9223372036854775807);
--- Clips of a span that two licensors claim: quarantined, whichever came first.
-CREATE VIEW conflicted_clip AS
-  SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
-    ON c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us
-  WHERE d.verdict = 'conflict'
-  UNION
-  SELECT c.clip FROM duplicate d CROSS JOIN source_clip c
-    ON c.source = d.source AND c.start_us < d.end_us AND d.start_us < c.end_us
-  WHERE d.verdict = 'conflict';
+-- Clips of a span that two licensors claim, whichever came first, and all clips of a file that came
+-- with such a span; with the review that decides about it. That is, of those decided and taken after
+-- the span was on record, the one decided last.
+CREATE VIEW title_review AS
+  SELECT a.clip, a.duplicate,
+         (SELECT r.seq FROM reviewed_clip r JOIN review v ON v.seq = r.seq
+          WHERE r.clip = a.clip AND r.seq > a.duplicate
+            AND v.at >= (SELECT m.at FROM moment m WHERE m.seq <= a.duplicate
+                         ORDER BY m.seq DESC LIMIT 1)
+            AND instr(', ' || r.released || ', ' || r.kept_out || ',', ', title,') > 0
+          ORDER BY v.at DESC, r.seq DESC LIMIT 1) AS review
+  FROM (SELECT c.clip, d.seq AS duplicate FROM duplicate d CROSS JOIN source_clip c
+          ON c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us
+        WHERE d.verdict = 'conflict'
+        UNION
+        SELECT c.clip, d.seq FROM duplicate d CROSS JOIN source s ON s.seq = d.source
+        CROSS JOIN source_clip c
+          ON c.source = d.source
+             AND (s.status = 'conflict' OR c.start_us < d.end_us AND d.start_us < c.end_us)
+        WHERE d.verdict = 'conflict') a;
+CREATE VIEW title_claim AS
+  SELECT t.clip, t.duplicate, t.review,
+         COALESCE((SELECT instr(', ' || r.released || ',', ', title,') > 0 FROM reviewed_clip r
+                   WHERE r.seq = t.review AND r.clip = t.clip), 0) AS released
+  FROM title_review t;
+-- Those that are quarantined, and those that people released from every claim.
+CREATE VIEW conflicted_clip AS SELECT DISTINCT clip FROM title_claim WHERE released = 0;
+CREATE VIEW released_clip AS
+  SELECT clip FROM title_claim GROUP BY clip HAVING MIN(released) = 1;
+-- The works that are protected now, one for each file that has to be beside the ledger.
+CREATE VIEW protected_work AS
+  SELECT p.fingerprint, p.name, p.seq AS record FROM protection p
+  WHERE p.removed = 0
+    AND NOT EXISTS (SELECT 1 FROM protection n WHERE n.fingerprint = p.fingerprint AND n.seq > p.seq);
 -- The shards of a permit, in its own record or in lists.
 CREATE VIEW permitted_shard AS
   SELECT seq AS permit, shard, max_passes FROM permit_shard
@@ -513,7 +546,8 @@ CREATE VIEW cleared AS
   JOIN source s ON s.seq = c.source
   JOIN source_cover v ON v.source = s.seq
   JOIN licence_in_force l ON l.seq = v.licence
-  WHERE c.verdict = 'kept'
+  WHERE (c.verdict = 'kept'
+         OR c.verdict = 'conflict' AND c.seq IN (SELECT clip FROM released_clip))
     AND s.seq NOT IN (SELECT source FROM barred_source)
     AND c.seq NOT IN (SELECT clip FROM conflicted_clip)
     AND h.seq IN (SELECT shard FROM approved_shard)

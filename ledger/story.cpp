@@ -8,6 +8,7 @@
 #include "ledger/projection.h"
 #include "ledger/retention.h"
 #include "ledger/rights.h"
+#include "ledger/titles.h"
 
 namespace cleared::ledger {
 namespace {
@@ -42,6 +43,9 @@ constexpr Step kDown[] = {
     {"source", "SELECT source FROM measure WHERE seq IN {measure}"},
     {"source",
      "SELECT s.seq FROM source s JOIN mark m ON m.source = s.digest WHERE m.seq IN {mark}"},
+    {"protection",
+     "SELECT n.seq FROM protection p JOIN protection n ON n.fingerprint = p.fingerprint "
+     "WHERE p.seq IN {protection}"},
     {"key", "SELECT key FROM retirement WHERE seq IN {retirement}"},
     {"licence", "SELECT licence FROM erasure WHERE seq IN {erasure}"},
     {"licence",
@@ -182,6 +186,9 @@ constexpr ChapterPlan kChapters[] = {
      "SELECT c.seq AS record, c.id AS clip, s.path, round(c.start_us / 1e6, 3) AS from_s, "
      "round(c.end_us / 1e6, 3) AS to_s, c.shot, c.verdict, "
      "CASE WHEN c.seq IN (SELECT clip FROM conflicted_clip) THEN 'claimed by two licensors' "
+     "WHEN c.seq IN (SELECT clip FROM released_clip) THEN 'released by record ' || "
+     "(SELECT MAX(r.seq) FROM reviewed_clip r WHERE r.clip = c.seq "
+     "AND instr(', ' || r.released || ',', ', title,') > 0) "
      "ELSE 'no' END AS conflict FROM clip c JOIN source s ON s.seq = c.source "
      "WHERE c.seq IN {clip} ORDER BY 1"},
     {"duplicate",
@@ -283,6 +290,9 @@ constexpr ChapterPlan kChapters[] = {
     {"retirement",
      "SELECT r.seq AS record, k.name, k.role FROM retirement r JOIN key k "
      "ON k.seq = r.key WHERE r.seq IN {retirement} ORDER BY 1"},
+    {"protection",
+     "SELECT seq AS record, name AS work, fingerprint, CASE removed WHEN 0 THEN 'protected' ELSE "
+     "'no longer protected' END AS standing FROM protection WHERE seq IN {protection} ORDER BY 1"},
     {"policy", "SELECT seq AS record, version, at, note FROM policy WHERE seq IN {policy}",
      Signed::note, Policy::CHANGE_POLICY},
     {"witness_policy",
@@ -416,10 +426,10 @@ std::optional<Verdict> judge_footage(const Store& store, const Rights& rights) {
       return no(source.verdict.rule, select.text(0) + ": " + source.verdict.fact);
     }
   }
-  Statement clips(
-      store.db(),
-      with_sets("SELECT c.id, c.verdict, c.seq IN (SELECT clip FROM conflicted_clip), s.path, "
-                "s.digest FROM clip c JOIN source s ON s.seq = c.source WHERE c.seq IN {clip}"));
+  Statement clips(store.db(),
+                  with_sets("SELECT c.id, " + standing_sql() +
+                            ", s.path, s.digest FROM clip c JOIN source s ON s.seq = c.source "
+                            "WHERE c.seq IN {clip}"));
   std::optional<Verdict> first;
   while (clips.next()) {
     const std::string clip = "clip " + clips.text(0);
@@ -428,17 +438,18 @@ std::optional<Verdict> judge_footage(const Store& store, const Rights& rights) {
         findings.empty()
             ? yes()
             : rights
-                  .judge_source(clips.text(3), parse_digest(clips.text(4)).value_or(Digest{}),
+                  .judge_source(clips.text(2), parse_digest(clips.text(3)).value_or(Digest{}),
                                 Act{TRAIN}, {}, findings)
                   .verdict;
-    if (clips.text(1) == "kept" && clips.integer(2) == 0 && verdict.cleared) return std::nullopt;
+    const std::string standing = clips.text(1);
+    if (standing == "kept" && verdict.cleared) return std::nullopt;
     if (first) continue;
     if (!verdict.cleared) {
       first = no(verdict.rule, clip + ": " + verdict.fact);
       continue;
     }
-    first = clips.integer(2) != 0 ? no("title_conflict", clip + ": two licensors claim it")
-                                  : no("superseded_clip", clip + " is not kept: " + clips.text(1));
+    first = standing == "conflict" ? no("title_conflict", clip + ": two licensors claim it")
+                                   : no("superseded_clip", clip + " is not kept: " + standing);
   }
   return first;
 }
@@ -526,6 +537,9 @@ Table history_of(const Store& store, uint64_t seq) {
       "(SELECT group_concat('clip of record ' || c.clip || ': released ' || c.released || "
       "', kept out ' || c.kept_out, '; ') FROM reviewed_clip c WHERE c.seq = t.seq)");
   add("mark", "''", "t.name || ' says ' || t.says || ': ' || t.value || ', ' || t.place");
+  add("protection", "''",
+      "t.name || CASE t.removed WHEN 0 THEN ' is protected' ELSE ' is no longer protected' END || "
+      "', fingerprint ' || t.fingerprint");
   add("erasure", "''", "'licence of record ' || t.licence || ': ' || t.reason");
   add("state", "''", "t.entries || ' entries, root ' || t.root");
   return read_table(store.db(),

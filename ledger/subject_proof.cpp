@@ -46,6 +46,7 @@ const std::vector<SubjectKind>& kinds() {
       {"permit", "permit", {digest}},
       {"permit_list", "list of shards of permits with root", {digest, number}},
       {"policy", "policy of version", {version}},
+      {"protection", "protection by the fingerprint file", {digest}},
       {"receipt", "receipt of", {run, number}},
       {"refusal", "refusal with the subject", {text}},
       {"release", "release", {digest}},

@@ -10,6 +10,7 @@
 
 #include "curate/config.h"
 #include "curate/config.pb.h"
+#include "curate/facts.h"
 #include "curate/fingerprint.h"
 #include "curate/groups.h"
 #include "curate/match.h"
@@ -48,8 +49,11 @@ constexpr const char* kProtectExamples = R"(Examples:
   curate protect add --ledger film.db from-owner.print  a fingerprint that its owner made
   curate protect list --ledger film.db
   curate protect check --ledger film.db                 what was taken in before the work was protected
-From then on curate ingest refuses what shows a part of it.
-Exit codes: check 1, add 4 where something was taken in before, with the command that takes back its shards.)";
+  curate protect remove --ledger film.db feature.mp4    by its name, or its digits as `list` prints them
+From then on curate ingest refuses what shows a part of it. What is added and removed is on record: a work on
+record whose file is gone or was altered stops every command that asks, until it is put back or removed.
+Exit codes: check 1, add 4 where something was taken in before, with the command that takes back its shards;
+65 a work on record is not there; 75 remove while another command holds the ledger.)";
 
 constexpr const char* kDuplicatesExamples = R"(Examples:
   curate duplicates --ledger film.db                 what is there more than once; ingest keeps the oldest
@@ -183,6 +187,39 @@ void print_group(const curate::Group& group, size_t number) {
   }
 }
 
+// On record at once, or by whoever holds the ledger.
+void record_added(const std::string& ledger, const std::vector<std::string>& names) {
+  try {
+    ledger::Store store(ledger, ledger::Access::append);
+    curate::record_works(store, curate::protected_works(store));
+    curate::sign_if_keyed(store, {});
+  } catch (const Error& error) {
+    if (error.code() != Errc::busy) throw;
+    std::printf(
+        "%s is being written to: %s protected from now on, and put on record by a curate "
+        "ingest that is running, or by the next curate ingest, shard or protect add\n",
+        ledger.c_str(), names.size() == 1 ? "the work is" : "the works are");
+  }
+}
+
+int remove_works(const std::string& ledger, const std::vector<std::string>& works, bool json) {
+  ledger::Store store(ledger, ledger::Access::append);
+  for (const std::string& work : works) {
+    const curate::RemovedWork removed = curate::remove_protected(store, work);
+    const std::string print = to_hex(removed.print);
+    if (json) {
+      const nlohmann::json line = {
+          {"name", removed.name}, {"fingerprint", print}, {"record", removed.record}};
+      std::printf("%s\n", line.dump().c_str());
+    } else {
+      std::printf("%-9s %.16s %s: no longer protected, by record %llu\n", "removed", print.c_str(),
+                  printable(removed.name).c_str(), static_cast<unsigned long long>(removed.record));
+    }
+  }
+  curate::sign_if_keyed(store, {});
+  return Exit::exit_ok;
+}
+
 int print_duplicates(const std::string& ledger, const std::string& word, bool json) {
   const curate::Keep keep = curate::parse_keep(word);
   const ledger::Store store(ledger, ledger::Access::read);
@@ -253,10 +290,14 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
   add_->add_option("FILE", o.files, "footage or fingerprint files")->required();
   list_ = protect_->add_subcommand("list", "the protected works");
   check_ = protect_->add_subcommand("check", "recorded sources that show a protected work");
-  for (CLI::App* command : {add_, list_, check_}) {
+  remove_ = protect_->add_subcommand("remove", "end the protection of a work, on record");
+  remove_->add_option("WORK", o.files, "its name, or how its fingerprint begins: see list")
+      ->required();
+  for (CLI::App* command : {add_, list_, check_, remove_}) {
     command->footer(kProtectExamples);
     command->add_option("--ledger", o.ledger, "ledger file")->required();
     command->add_flag("--json", o.json, "one JSON object a line");
+    if (command == remove_) continue;
     command->add_option("--config", o.config, "for its duplicates and limits");
   }
 }
@@ -270,6 +311,7 @@ bool MatchCommands::parsed() const {
 int MatchCommands::run() {
   const Options& o = *options_;
   if (duplicates_->parsed()) return print_duplicates(o.ledger, o.keep, o.json);
+  if (remove_->parsed()) return remove_works(o.ledger, o.files, o.json);
   const curate::Config config = curate::read_config(o.config);
   const auto examine = [&](const std::string& file) {
     return curate::examine_file(file, config.limits(), {});
@@ -317,6 +359,7 @@ int MatchCommands::run() {
                       : ": nothing in it moves, or it is too short: only its exact bytes are "
                         "recognised");
     });
+    record_added(o.ledger, o.files);
     const size_t before = added.empty() ? 0
                                         : print_recorded(o.ledger, curate::ProtectedWorks(folder),
                                                          config, o.json, &added);
@@ -326,15 +369,16 @@ int MatchCommands::run() {
   if (list_->parsed()) {
     for (size_t i = 0; i < works.size(); ++i) {
       const auto& footage = works.footage(i);
-      const std::string digest = to_hex(footage.digest);
+      const std::string digest = to_hex(footage.digest), print = to_hex(works.print(i));
       if (o.json) {
         std::printf("%s\n", nlohmann::json({{"name", works.name(i)},
                                             {"digest", digest},
+                                            {"fingerprint", print},
                                             {"frames", footage.pts_us.size()}})
                                 .dump()
                                 .c_str());
       } else {
-        std::printf("%.16s %s, %zu frames\n", digest.c_str(), works.name(i).c_str(),
+        std::printf("%.16s %s, %zu frames\n", print.c_str(), works.name(i).c_str(),
                     footage.pts_us.size());
       }
     }

@@ -21,7 +21,7 @@ class MatchCommands {
  private:
   struct Options;
   std::unique_ptr<Options> options_;
-  CLI::App *fingerprint_, *match_, *duplicates_, *protect_, *add_, *list_, *check_;
+  CLI::App *fingerprint_, *match_, *duplicates_, *protect_, *add_, *list_, *check_, *remove_;
 };
 
 }  // namespace cleared::tools

@@ -11,6 +11,7 @@
 #include "ledger/base/file.h"
 #include "ledger/projection.h"
 #include "ledger/review.h"
+#include "ledger/titles.h"
 #include "tools/cli.h"
 #include "tools/output.h"
 #include "tools/written.h"
@@ -23,12 +24,14 @@ constexpr const char* kReviewExamples = R"(Examples:
   ledger review film.db                                  what waits, and why
   ledger review film.db --html review.html               the same with pictures, one page
   ledger review film.db --form mine.textproto            a form: change keep_out to release where you mean it
+  ledger review film.db --form mine.textproto --title north/b.mkv   a form that says whose it is: releases the
+                                                         clips of this file, which another licensor claims
   ledger sign mine.textproto --key keys/ann.key --out mine.review
   ledger review film.db --take mine.review               record what was decided
-Exit codes: 0 done, 65 a review that decides what is not on record, 77 not signed by whom the policy asks for.)";
+Exit codes: 0 done, 65 a review that decides what is not on record or releases both sides of a title conflict, 77 not signed by whom the policy asks for.)";
 
 struct ReviewOptions {
-  std::string ledger, html, form, take;
+  std::string ledger, html, form, take, title;
   bool json = false, dry_run = false;
 };
 
@@ -50,7 +53,29 @@ int take(const ReviewOptions& o) {
   return exit_ok;
 }
 
-void print_list(const std::vector<WaitingClip>& clips) {
+void print_title(const TitleConflict& conflict) {
+  std::printf("title conflict, record %llu, %s\n", static_cast<unsigned long long>(conflict.record),
+              conflict.waits() ? "waits" : "is decided");
+  if (!conflict.said.empty()) std::printf("  %s\n", printable(conflict.said).c_str());
+  const size_t sides = conflict.claims[0].source == conflict.claims[1].source ? 1 : 2;
+  for (size_t i = 0; i < sides; ++i) {
+    const Claim& claim = conflict.claims[i];
+    const std::string standing = claim.released_by > 0
+                                     ? ", released by record " + std::to_string(claim.released_by)
+                                     : (conflict.waits() ? "" : ", kept out");
+    std::printf("  %s: %zu clip%s%s\n", describe(claim).c_str(), claim.clips.size(),
+                claim.clips.size() == 1 ? "" : "s", standing.c_str());
+  }
+}
+
+void print_list(const std::vector<WaitingClip>& all, const std::vector<TitleConflict>& titles) {
+  std::vector<WaitingClip> clips = all;
+  std::erase_if(clips, waits_for_title_alone);
+  size_t waiting = 0;
+  for (const TitleConflict& conflict : titles) {
+    print_title(conflict);
+    waiting += conflict.waits() ? 1 : 0;
+  }
   for (const WaitingClip& clip : clips) {
     std::printf("%s %.2f to %.2f s, clip %s%s\n", printable(clip.path).c_str(),
                 double(clip.start_us) / 1e6, double(clip.end_us) / 1e6, clip.id.c_str(),
@@ -62,10 +87,13 @@ void print_list(const std::vector<WaitingClip>& clips) {
     }
     std::printf("  %s: %s\n", clip.verdict.rule.c_str(), printable(clip.verdict.fact).c_str());
   }
-  if (clips.empty()) {
-    std::printf("no clip waits\n");
-  } else {
+  if (waiting > 0) {
+    std::printf("%zu title conflict%s\n", waiting, waiting == 1 ? " waits" : "s wait");
+  }
+  if (!clips.empty()) {
     std::printf("%zu clip%s\n", clips.size(), clips.size() == 1 ? " waits" : "s wait");
+  } else if (waiting == 0) {
+    std::printf("no clip waits\n");
   }
 }
 
@@ -95,6 +123,10 @@ Json to_json(const std::vector<WaitingClip>& clips) {
 int review(const ReviewOptions& o) {
   if (!o.take.empty()) return take(o);
   const Store store(o.ledger, Access::read);
+  if (!o.title.empty()) {
+    write_file(o.form, title_form(store, o.title, judging_time_us(store)));
+    return exit_ok;
+  }
   const std::vector<WaitingClip> clips = quarantine(store, Rights(store));
   if (!o.html.empty()) write_file(o.html, review_html(store, clips));
   if (!o.form.empty()) {
@@ -104,7 +136,7 @@ int review(const ReviewOptions& o) {
   if (o.json) {
     print_json(to_json(clips));
   } else {
-    print_list(clips);
+    print_list(clips, title_conflicts(store));
   }
   return exit_ok;
 }
@@ -118,7 +150,13 @@ void add_review_command(CLI::App& app, std::function<int()>& run) {
   command->footer(kReviewExamples);
   command->add_option("LEDGER", o->ledger, "the ledger file")->required();
   command->add_option("--html", o->html, "write one page with the pictures");
-  command->add_option("--form", o->form, "write a review that keeps all out, to change and sign");
+  CLI::Option* form = command->add_option("--form", o->form,
+                                          "write a review that keeps all out, to change and sign");
+  command
+      ->add_option("--title", o->title,
+                   "with --form: one that releases the clips of this file, by its path or digest, "
+                   "which another licensor claims")
+      ->needs(form);
   command->add_option("--take", o->take, "record this signed review")->excludes("--html", "--form");
   command->add_flag("--dry-run", o->dry_run, "with --take: check, and record nothing");
   command->add_flag("--json", o->json, "print JSON");

@@ -2,6 +2,7 @@
 #include "curate/pipeline.h"
 
 #include <cstdlib>
+#include <functional>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -19,8 +20,10 @@
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/note.h"
+#include "ledger/review.h"
 #include "ledger/shard.h"
 #include "ledger/store.h"
+#include "ledger/verify.h"
 #include "tests/curate/media.h"
 
 namespace cleared::curate {
@@ -110,6 +113,10 @@ class Pipeline : public ::testing::Test {
          .worker = worker_},
         config_, [](const ShardReport&) {},
         [&](const std::string& path, const std::string& why) { left_out_[path] = why; });
+  }
+  void protect_no_more(const std::string& work) {
+    ledger::Store store(ledger(), ledger::Access::append);
+    remove_protected(store, work);
   }
   fs::path looks_of(const fs::path& file) const {
     const Digest digest = ledger::sha256(read_file(delivery() / file));
@@ -458,6 +465,18 @@ TEST_F(Pipeline, AWorkThatIsProtectedWhileAnIngestRunsIsRefusedFromThenOn) {
                  });
   EXPECT_EQ(outcomes, (std::map<std::string, Outcome>{{"north/a.mkv", Outcome::kept},
                                                       {"north/b.mkv", Outcome::refused}}));
+  EXPECT_EQ(count("SELECT COUNT(*) FROM protected_work"), 1) << "by the one that held the ledger";
+}
+
+// When all that was delivered is recorded already.
+TEST_F(Pipeline, AWorkThatIsProtectedAtTheEndOfAnIngestIsOnRecord) {
+  const std::string print =
+      examine_file(delivery() / "north/b.mkv", config_.limits(), worker_).fingerprint;
+  curate::ingest({.ledger = ledger(), .delivery = delivery(), .log_key = {}, .worker = worker_},
+                 config_, [&](const FileReport& file) {
+                   if (file.path == "north/b.mkv") add_protected(protected_folder(ledger()), print);
+                 });
+  EXPECT_EQ(count("SELECT COUNT(*) FROM protected_work"), 1);
 }
 
 // A disk that was not mounted, a ledger that was copied without what lies beside it.
@@ -471,11 +490,101 @@ TEST_F(Pipeline, AFolderOfProtectedWorksThatIsLostStopsEverything) {
   ingest();
   EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::refused);
   fs::remove_all(works);
-  EXPECT_THROW(ingest(), Error);
-  EXPECT_THROW(pack("shards"), Error);
-  make_folders(works);
+  for (const bool there : {false, true}) {
+    if (there) make_folders(works);
+    EXPECT_THROW(ingest(), Error);
+    EXPECT_THROW(pack("shards"), Error);
+  }
+  protect_no_more("b.mkv");
   ingest();
   EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::kept) << "nothing is protected any more";
+}
+
+// Whoever may write to the folder ends no protection without a record.
+TEST_F(Pipeline, AProtectedWorkWhoseFileIsNotThereStopsEveryCommandThatAsks) {
+  const std::string print =
+      examine_file(delivery() / "north/b.mkv", config_.limits(), worker_).fingerprint;
+  const std::string digest = to_hex(ledger::sha256(print));
+  const fs::path works = protected_folder(ledger()), file = works / (digest + ".print");
+  ASSERT_TRUE(add_protected(works, print));
+  ingest();
+  EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::refused);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM protected_work WHERE fingerprint = '" + digest +
+                  "' AND name = 'b.mkv'"),
+            1);
+  EXPECT_EQ(ingest().records, 0U) << "once";
+
+  const auto refuses = [&](const std::string& what) {
+    const std::function<void()> commands[] = {
+        [&] { ingest(); }, [&] { pack("shards"); },
+        [&] { Matcher({.ledger = ledger(), .against = {}, .worker = worker_}, config_); },
+        [&] { protected_works(ledger::Store(ledger(), ledger::Access::read)); }};
+    for (const auto& command : commands) {
+      try {
+        command();
+        ADD_FAILURE() << what;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), Errc::corrupt);
+        const std::string said = error.what();
+        for (const std::string& word :
+             {file.string(), what, std::string("b.mkv"), std::string("put the file back"),
+              "curate protect remove --ledger " + ledger().string() + " " + digest.substr(0, 16)}) {
+          EXPECT_NE(said.find(word), std::string::npos) << word << " in " << said;
+        }
+      }
+    }
+  };
+  write_file(file, print.substr(0, print.size() - 1));
+  refuses("was altered");
+  fs::remove(file);
+  refuses("is gone");
+  write_file(works / "another-name.print", print);
+  EXPECT_EQ(ingest().records, 0U) << "its content is there";
+  protect_no_more(digest.substr(0, 16));
+  EXPECT_TRUE(fs::is_empty(works));
+  EXPECT_EQ(count("SELECT COUNT(*) FROM protected_work"), 0);
+  ingest();
+  EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::kept);
+  ASSERT_TRUE(add_protected(works, print));
+  ingest();
+  EXPECT_EQ(count("SELECT COUNT(*) FROM protection"), 3) << "protected again";
+  EXPECT_TRUE(ledger::verify_ledger(ledger(), {}).findings.empty());
+}
+
+// On record, its file not deleted yet: the work is protected as before.
+TEST_F(Pipeline, ARemovalThatWasKilledHasEndedNothing) {
+  const fs::path works = protected_folder(ledger());
+  const std::string print =
+      examine_file(delivery() / "north/b.mkv", config_.limits(), worker_).fingerprint;
+  ASSERT_TRUE(add_protected(works, print));
+  ingest();
+  protect_no_more("b.mkv");
+  ASSERT_TRUE(add_protected(works, print));
+  ingest();
+  EXPECT_EQ(reports_["north/b.mkv"].outcome, Outcome::refused);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM protected_work"), 1);
+}
+
+TEST_F(Pipeline, AWorkIsRemovedByANameThatIsItsOwn) {
+  const fs::path works = protected_folder(ledger());
+  for (const char* file : {"north/a.mkv", "north/b.mkv"}) {
+    const OpenedSource opened = open_source(delivery() / file);
+    ASSERT_TRUE(add_protected(
+        works, format_fingerprint("one name", opened.digest,
+                                  analyse_in_worker(opened, config_.limits(), worker_))));
+  }
+  ledger::Store store(ledger(), ledger::Access::append);
+  for (const auto& [name, code] :
+       {std::pair("one name", Errc::usage), std::pair("another", Errc::not_found),
+        std::pair("", Errc::not_found)}) {
+    try {
+      remove_protected(store, name);
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+    }
+  }
+  EXPECT_EQ(store.db().integer("SELECT COUNT(*) FROM protection"), 0);
 }
 
 TEST_F(Pipeline, PacksNothingOfAWorkThatWasProtectedAfterItsIngest) {
@@ -547,6 +656,46 @@ TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
       << reports_["south/mine.mkv"].detail;
   pack("shards");  // neither side of the conflict is packed
   EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
+}
+
+std::string kept_of(const Group& group) {
+  std::string out;
+  for (const GroupMember& member : group.members) {
+    if (member.kept) out += member.path;
+    EXPECT_FALSE(member.reason.empty());
+  }
+  return out;
+}
+
+// People established whose it is: the clips of that side are packed under its own licences.
+TEST_F(Pipeline, PacksTheSideThatAReviewReleases) {
+  deliver("south/mine.mkv", {.codec = "mpeg4", .scenes = {3}});
+  ingest();
+  const auto approver = ledger::new_signer_key("ann");
+  const auto packed_of = [&](const std::string& path) {
+    return count(
+        "SELECT COUNT(*) FROM sample p JOIN clip c ON c.seq = p.clip JOIN source s ON "
+        "s.seq = c.source WHERE s.path = '" +
+        path + "'");
+  };
+  {
+    ledger::Store store(ledger(), ledger::Access::append);
+    store.append({key_fact(approver, "approver")});
+    ledger::Note note{
+        .text = ledger::title_form(store, "south/mine.mkv", ledger::judging_time_us(store)),
+        .signatures = {}};
+    ledger::add_signature(note, approver);
+    store.append({ledger::review_fact(store, ledger::format_note(note))});
+  }
+  pack("shards");
+  EXPECT_EQ(packed_of("south/mine.mkv"), 2);
+  EXPECT_EQ(packed_of("north/b.mkv"), 0);
+  EXPECT_EQ(packed_of("north/a.mkv"), 4);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM shard_licence h JOIN licence l ON l.seq = h.licence "
+                  "WHERE l.ref = 'SOUTH@1'"),
+            1);
+  const ledger::Store store(ledger(), ledger::Access::read);
+  EXPECT_EQ(kept_of(duplicate_groups(store, Keep::oldest).at(0)), "south/mine.mkv");
 }
 
 // Another order and something in between hide nothing: what is in no span is packed, and only that.
@@ -634,7 +783,7 @@ TEST_F(Pipeline, AsksAPersonAboutTheSoundOfAWorkThatWasProtectedLater) {
     EXPECT_EQ(count(packed), 0);
     EXPECT_EQ(count(asked), 12) << "once";
   }
-  fs::remove_all(works);
+  protect_no_more("song.mkv");
   EXPECT_EQ(pack("shards").left_out, 12U) << "it stays asked until a person answers";
 }
 
@@ -662,15 +811,6 @@ TEST_F(Pipeline, QuarantinesTheSameBytesOfTwoLicensors) {
   EXPECT_EQ(reports_["south/copy.mkv"].outcome, Outcome::conflict);
   pack("shards");
   EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 4);
-}
-
-std::string kept_of(const Group& group) {
-  std::string out;
-  for (const GroupMember& member : group.members) {
-    if (member.kept) out += member.path;
-    EXPECT_FALSE(member.reason.empty());
-  }
-  return out;
 }
 
 // Three edits of one scene; the second one is the largest, the third licensed

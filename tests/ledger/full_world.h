@@ -149,10 +149,10 @@ struct FullWorld : World {
     append(permit_facts(sign_text(format_textproto(text), {&approver}), lists));
   }
 
-  // A policy, a witness policy, a key that is replaced and retired, a mark, and a clip that a
-  // person looked at.
+  // A policy, a witness policy, a key that is replaced and retired, a mark, a clip that a person
+  // looked at, and a protected work.
   void append_keepers() {
-    std::vector<Fact> facts(7);
+    std::vector<Fact> facts(8);
     facts[0].mutable_policy()->set_note(
         sign_text("policy {\n  version: 1\n  at: \"2026-01-02T03:04:05Z\"\n  rule {\n    act: "
                   "APPROVE\n    role: \"approver\"\n    need: 1\n  }\n}\n",
@@ -180,6 +180,8 @@ struct FullWorld : World {
                       "\"\n    release: FACE\n    says: \"a statue\"\n  "
                       "}\n}\n",
                   {&approver}));
+    facts[7].mutable_protection()->set_fingerprint(std::string(sha256("print").text()));
+    facts[7].mutable_protection()->set_name("feature.mp4");
     append(facts);
   }
 };

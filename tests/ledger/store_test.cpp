@@ -400,7 +400,7 @@ TEST_P(OlderLedger, IsBroughtUpToDate) {
     for (Statement view(old, "SELECT name FROM sqlite_schema WHERE type = 'view'"); view.next();) {
       drop += "DROP VIEW " + view.text(0) + ";";
     }
-    std::vector<std::string> later = {"licence_source", "release_licence", "release"};
+    std::vector<std::string> later = {"licence_source", "release_licence", "release", "protection"};
     if (GetParam() < 5) {
       later.insert(later.end(),
                    {"checkpoint_vae", "list_of_permit", "listed_shard", "permit_list"});

@@ -3,13 +3,18 @@
 
     match_test.py LEDGER CURATE
 """
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
 import shutil
+import sqlite3
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import bad_input_test as base
@@ -57,7 +62,7 @@ class Match(unittest.TestCase):
         self.expect(4, "protected", "protect", "add", "--ledger", self.world.db, prints[0])
         self.expect(0, "already", "protect", "add", "--ledger", self.world.db, prints[0])
         listed = json.loads(self.expect(0, "", "protect", "list", "--ledger", self.world.db, "--json").stdout)
-        self.assertEqual(set(listed), {"name", "digest", "frames"})
+        self.assertEqual(set(listed), {"name", "digest", "fingerprint", "frames"})
         for asked in (self.film, prints[0]):
             with self.subTest(asked):
                 found = self.expect(1, "", "match", "--ledger", self.world.db, asked, "--json")
@@ -98,6 +103,78 @@ class Match(unittest.TestCase):
         self.world.must(base.LEDGER, "revoke", self.world.db, root, "--reason", "shows a protected work", "--key", key)
         self.assertNotIn("ledger revoke", self.expect(1, f"protected {FILM}", "protect", "check", "--ledger", self.world.db).stdout)
         self.expect(0, "present", *shards)
+
+    def test_what_is_protected_is_on_record_and_so_is_its_end(self):
+        works = pathlib.Path(f"{self.world.db}.protected")
+        protect = lambda command, *what: (*("protect", command, "--ledger", self.world.db), *what)
+        self.expect(4, "protected", *protect("add", self.film))
+        record = self.history(FILM)
+        self.assertIn("is protected", record[-1])
+        kept = next(works.iterdir())
+        bytes_ = kept.read_bytes()
+        kept.unlink()
+        for command in (protect("list"), protect("check"), ("match", "--ledger", self.world.db, self.film), ("status", "--ledger", self.world.db),
+                        ("look", "--ledger", self.world.db, self.world.delivery), ("ingest", "--ledger", self.world.db, self.world.delivery),
+                        ("shard", "--ledger", self.world.db, "--delivery", self.world.delivery, "--out", self.world.path("shards"))):
+            with self.subTest(command[:2]):
+                said = self.expect(65, f"{kept}: is gone", *command).stderr
+                self.assertIn(f"protects {FILM}: put the file back, or end the protection with curate protect remove --ledger {self.world.db} {kept.stem[:16]}",
+                              said)
+                self.assertEqual(len(said.strip().splitlines()), 1, said)
+        kept.write_bytes(bytes_)
+        self.expect(1, "protected", *protect("check"))
+        kept.unlink()
+        self.expect(66, "no work nobody", *protect("remove", "nobody"))
+        removed = json.loads(self.expect(0, "", *protect("remove", FILM, "--json")).stdout)
+        self.assertEqual((removed["name"], removed["fingerprint"]), (FILM, kept.stem))
+        self.assertIn("is no longer protected", self.history(FILM)[-1])
+        self.expect(0, "", *protect("check"))
+        self.expect(66, f"no work {FILM}", *protect("remove", FILM))
+        self.world.must(base.LEDGER, "verify", self.world.db)
+
+    def count(self, table):
+        with contextlib.closing(sqlite3.connect(f"file:{self.world.db}?mode=ro", uri=True)) as db:
+            return db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+
+    def history(self, work):
+        """What the ledger says of the newest record about a work, oldest first."""
+        done = self.world.run(base.LEDGER, "query", self.world.db, "--sql",
+                              f"SELECT fingerprint FROM protection WHERE name = '{work}' ORDER BY seq DESC LIMIT 1", "--csv")
+        print_ = done.stdout.split()[-1]
+        told = self.world.run(base.LEDGER, "history", self.world.db, print_)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        return told.stdout.splitlines()
+
+    # Whoever holds the ledger puts the work on record; it is asked at once.
+    def test_protecting_while_another_command_holds_the_ledger(self):
+        with open(f"{self.world.db}.lock", "a", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            said = self.expect(4, "is being written to: the work is protected from now on", "protect", "add", "--ledger", self.world.db, self.film)
+            self.assertIn("curate ingest", said.stdout)
+            self.expect(1, "protected", "protect", "check", "--ledger", self.world.db)
+            self.expect(75, "lock", "protect", "remove", "--ledger", self.world.db, FILM)
+        self.assertEqual(self.count("protection"), 0)
+        self.expect(0, "already", "ingest", "--ledger", self.world.db, self.world.delivery)
+        self.assertEqual(self.count("protection"), 1)
+
+    def test_killed_anywhere_a_work_is_protected_or_not(self):
+        works = pathlib.Path(f"{self.world.db}.protected")
+        self.expect(0, "print", "fingerprint", self.film, "--out", self.folder.name)
+        print_ = self.world.path(FILM + ".print")
+        for command, what in (("add", print_), ("remove", FILM)) * 6:
+            delay = 0.004 * 1.25 ** self.kills
+            self.kills += 1
+            with subprocess.Popen([base.CURATE, "protect", command, "--ledger", self.world.db, what],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+                time.sleep(delay)
+                running.kill()
+            listed = self.expect(0, "", "protect", "list", "--ledger", self.world.db).stdout.splitlines()
+            self.assertEqual(len(listed), len(list(works.glob("*.print"))) if works.exists() else 0)
+            self.world.run(base.CURATE, "ingest", "--ledger", self.world.db, self.world.delivery)
+            self.assertEqual(self.count("protected_work"), len(listed))
+        self.world.must(base.LEDGER, "verify", self.world.db)
+
+    kills = 0
 
     def test_a_claim_of_two_licensors_ends_ingest_with_4(self):
         folder = self.world.folder / "two"
