@@ -185,8 +185,8 @@ class TwoApprovers(Ledger):
         (self.folder / "folder.release").mkdir()
         (self.folder / "link.release").symlink_to("elsewhere")
         os.mkfifo(self.folder / "pipe.release")
-        for out in ("nowhere/a.release", "folder.release", "link.release", "pipe.release"):
-            self.release(weights, *sign, "--out", out, code=74)
+        for out, code in (("nowhere/a.release", 66), ("folder.release", 74), ("link.release", 74), ("pipe.release", 74)):
+            self.release(weights, *sign, "--out", out, code=code)
             self.assertEqual(on_record(), [], out)
         self.release(weights, *sign, "--out", "a.release", "--dry-run", says="yes")
         self.assertEqual(on_record(), [])
@@ -197,7 +197,7 @@ class TwoApprovers(Ledger):
         self.assertEqual((row["checkpoint"], row["use"], row["territory"], row["signers"], row["taken_back"]), (weights, "RELEASE_WEIGHTS", "US", "ann", ""))
         note = (self.folder / "a.release").read_text(encoding="utf-8")
         self.assertIn(f'expires_at: "{row["expires_at"]}"', note)
-        self.ledger("verify", self.db, "--against", "a.release", says="1 anchors")
+        self.ledger("verify", self.db, "--against", "a.release", says="2 anchors")
         status = json.loads(self.ledger("status", self.db, "--json"))
         self.assertEqual([one["record"] for one in status["releases"]], [row["seq"]])
 
