@@ -144,9 +144,17 @@ void Gate::check_permit(const Granted& granted, const Note& note) const {
                          "); the config of this run is " + digest_name(options_.config_digest) +
                          ": ask for a permit for it"));
   }
-  if (permit.purpose().SerializeAsString() != options_.purpose.SerializeAsString()) {
-    throw Refused(
-        no("permit_other_purpose", name + " is for another purpose than the run declares"));
+  for (const int also : options_.purpose.also()) {
+    const auto use = static_cast<Use>(also);
+    if (declares(permit.purpose(), use)) continue;
+    throw Refused(no("permit_other_purpose",
+                     name + " does not say " + Use_Name(use) + ", which this is: ask for one " +
+                         (use == EVALUATE ? "made with ledger permit --evaluate" : "that does")));
+  }
+  Purpose same = permit.purpose();
+  *same.mutable_also() = options_.purpose.also();
+  if (same.SerializeAsString() != options_.purpose.SerializeAsString()) {
+    throw Refused(no("permit_other_purpose", name + " is for another purpose than is declared"));
   }
   if (!trains(permit.purpose().use())) {
     throw Refused(no("not_for_training",

@@ -61,6 +61,11 @@ class Refused : public Error {
 // What a run may be for: TRAIN, FINETUNE or DISTIL.
 bool trains(Use use);
 
+// What is done beside the use of a purpose, with the same footage: is it declared, and to declare
+// it.
+bool declares(const Purpose& purpose, Use also);
+void declare(Purpose& purpose, Use also);
+
 // An act someone wants to do with footage. Fields that an act does not have stay empty, and the
 // terms about them are not asked: ingesting has no model line, training has all.
 struct Act {
@@ -138,7 +143,7 @@ struct GateOptions {
   std::filesystem::path notices;  // folder of signed revocations, *.revocation; must exist
   std::string run;                // name, as in the permit
   Digest config_digest;           // of the run's config file
-  Purpose purpose;                // what the run declares
+  Purpose purpose;                // what is declared; a permit may say more beside it (`also`)
   // Digests ("sha256:...") of weights from elsewhere that its config names.
   std::vector<std::string> foreign = {};
   // Go on without shards whose dates are over or that were revoked; else any of them is a no.
@@ -191,7 +196,8 @@ class Gate {
   [[nodiscard]] Verdict judge_foreign(const std::vector<std::string>& used) const;
 
   // Reads the sample once, hashes it in memory and hands out those very bytes, or throws Refused.
-  // `passes` is how often this run will have consumed it, this time included.
+  // `passes` is how often this run will have consumed it, this time included; 0 where nothing is
+  // learned from it.
   ClearedSample clear(size_t sample, uint64_t passes) const;
 
  private:

@@ -275,6 +275,14 @@ bool trains(Use use) {
   return use == TRAIN || use == FINETUNE || use == DISTIL;
 }
 
+bool declares(const Purpose& purpose, Use also) {
+  return lists(purpose.also(), also);
+}
+
+void declare(Purpose& purpose, Use also) {
+  if (!declares(purpose, also)) purpose.add_also(also);
+}
+
 std::string last_day_of(const LicenceText& terms, Use use) {
   const Licence& licence = terms.licence();
   return outlives_term(licence.after_term(), use) ? "" : licence.valid_to();

@@ -11,6 +11,7 @@
 #include "ledger/projection.h"
 #include "ledger/retention.h"
 #include "ledger/rules.h"
+#include "ledger/run_name.h"
 #include "ledger/shard_proof.h"
 #include "ledger/textproto.h"
 #include "ledger/tree.h"
@@ -149,7 +150,7 @@ bool is_reserved(const Store& store, uint64_t shard, const Purpose& purpose,
 
 // A run that goes on is of the same config: of no other are its permits replaced.
 void require_same_run(const std::string& resumes, const std::string& run) {
-  if (resumes.starts_with(run + "-")) return;
+  if (config_of_run(resumes) == run) return;
   throw Error(Errc::corrupt, "permit for run ", run, ": ", resumes,
               " is no run of it, so it cannot go on as one");
 }

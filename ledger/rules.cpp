@@ -128,8 +128,11 @@ constexpr GateRule kRules[] = {
      "a permit for this run"},
     {RuleStage::permits, "permit_other_config", "Is it for this config, byte for byte?",
      "its config digest", "a permit for this config"},
-    {RuleStage::permits, "permit_other_purpose", "Is it for what the run declares?", "its purpose",
-     "a permit for this config"},
+    {RuleStage::permits, "permit_other_purpose",
+     "Is it for what is declared: the purpose of the config, GENERATE_INTERNAL with a `preview`, "
+     "and "
+     "EVALUATE for `train eval`?",
+     "its purpose", "a permit for this config; for EVALUATE `ledger permit --evaluate`"},
     {RuleStage::permits, "not_for_training",
      "Is that TRAIN, FINETUNE or DISTIL? Whatever a run calls what it does, it trains.",
      "`purpose.use`", "a config that says so, shards approved for it, a permit"},
@@ -226,6 +229,7 @@ constexpr std::string_view kAfter = R"(
 | every sample, before it is decoded | `train` | its digest, its passes | on record, through the outbox |
 | release of a checkpoint | `ledger release` | RELEASE_WEIGHTS or GENERATE, each source that the weights consumed, and the extraction test that a licence asks for | on record, with the checkpoint's digest |
 | clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit, and again before each clip and at each step of one | there is no clip |
+| measuring by footage, and showing it beside what a model makes of it | `train eval`; what `train encode` says of its codec; the clip that an autoencoder's run shows | EVALUATE, which `ledger permit --evaluate` declares beside TRAIN, or the config (`purpose.also`): in the permit | exit code 3; of the other two there is no number, no clip |
 | sampling, and clips of `train eval` | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
 
 `curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.

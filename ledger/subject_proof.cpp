@@ -8,6 +8,7 @@
 #include "ledger/digest.h"
 #include "ledger/projection.h"
 #include "ledger/proof_lines.h"
+#include "ledger/run_name.h"
 
 namespace cleared::ledger {
 namespace {
@@ -92,14 +93,6 @@ std::string big_endian_bytes(uint64_t value) {
   return out;
 }
 
-// "nano-0123456789abcdef": the name of the run's config, and a number (docs/formats/state.md).
-bool is_run_name(std::string_view text) {
-  constexpr size_t kNumber = 16;
-  return text.size() > kNumber + 1 && text[text.size() - kNumber - 1] == '-' &&
-         text.substr(text.size() - kNumber).find_first_not_of("0123456789abcdef") ==
-             std::string_view::npos;
-}
-
 bool is_verifier_key(const std::string& text) {
   try {
     return format_verifier_key(parse_verifier_key(text)) == text;
@@ -149,7 +142,7 @@ ReadPart read_part(const SubjectName& name, const std::string& text, IdPart part
       return {text, text};
     }
     case IdPart::run:
-      if (!is_run_name(text))
+      if (config_of_run(text).empty())
         unfit_id(name, "must be a run's whole name, as nano-0123456789abcdef");
       return {text, text};
     case IdPart::licence_or_digest:

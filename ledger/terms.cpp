@@ -99,7 +99,6 @@ std::vector<std::string> only_recorded(const LicenceText& terms) {
   const Removal& removal = terms.removal();
   add(may_use(terms.allows(), CAPTION), "allows.use CAPTION");
   add(may_use(terms.allows(), EMBED), "allows.use EMBED");
-  add(may_use(terms.allows(), EVALUATE), "allows.use EVALUATE");
   add(terms.allows().has_successors(), "allows.successors");
   add(limits.has_similarity_max(), "limits.similarity_max");
   add(output.has_likeness(), "output.likeness");

@@ -77,12 +77,12 @@ trust() {
   cat "$work/trust" "$keys/trainer.pub" >"$work/auditor.trust"
 }
 
-# permit CONFIG SHARDS: for the shards whose name starts like that. A permit lives for 24 hours; one that has half of them left is good for resuming.
+# permit CONFIG SHARDS MORE...: for the shards whose name starts like that. A permit lives for 24 hours; one that has half of them left is good for resuming.
 permit() {
   local out
   out=$work/$(name_in "$1").permit
   if [ -e "$out.proofs" ] && [ -n "$(find "$out" -mmin -720)" ] && grep -q "$(sha256sum "$1" | cut -d ' ' -f 1)" "$out"; then return 0; fi
-  run ledger permit "$db" --run "$1" --only "$2" --key "$keys/approver.key" --out "$out"
+  run ledger permit "$db" --run "$1" --only "$2" --key "$keys/approver.key" --out "$out" "${@:3}"
 }
 
 # gate NAME SHARDS TRUST: the options of every `train` command that reads footage.
@@ -112,7 +112,7 @@ train_model() {
 
 have_vae() { [ -e "$work/.trained-vae" ]; }
 train_vae() {
-  permit "$vae_config" nano-
+  permit "$vae_config" nano- --evaluate
   learn vae "$vae_config" shards trust
   touch "$work/.trained-vae"
 }

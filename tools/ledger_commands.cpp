@@ -556,6 +556,7 @@ int ledger_permit(const LedgerOptions& o) {
   request.run = config.name();
   request.config_digest = loaded.digest;
   request.purpose = train::purpose_of(config);
+  if (o.evaluate) declare(request.purpose, EVALUATE);
   uint32_t most = config.batch();  // samples of a step
   for (const train::RunConfig& shape : train::by_shape(config)) {
     request.height_px = std::max(request.height_px, shape.clip().height());

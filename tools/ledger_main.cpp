@@ -118,6 +118,9 @@ int main(int argc, char** argv) {
     permit->add_option("--key", o.key, "approver's private key")->required();
     permit->add_option("--out", o.out, "where the permit goes")->required();
     permit->add_option("--hours", o.hours, "how long it holds, 1 to 168")->capture_default_str();
+    permit->add_flag("--evaluate", o.evaluate,
+                     "for measuring by it, too, as `train eval` does: every licence must list "
+                     "EVALUATE");
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
     permit->add_option("--resume", o.resume,
                        "name of the run that goes on: what it consumed by the record is counted");

@@ -137,6 +137,10 @@ int do_plan(const Options& options) {
   return fits && divides ? exit_ok : exit_no;
 }
 
+Json json_of(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
 int do_encode(Options& options) {
   Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
@@ -151,7 +155,7 @@ int do_encode(Options& options) {
            {"samples", report.samples},
            {"size_bytes", report.size_bytes},
            {"source_bytes", report.source_bytes},
-           {"psnr_db", report.psnr_db},
+           {"psnr_db", json_of(report.psnr_db)},
            {"codec", report.codec},
            {"bundle", report.bundle.string()}});
     return exit_ok;
@@ -160,15 +164,15 @@ int do_encode(Options& options) {
                      number(report.shards), number(report.present), number(report.samples),
                      train::bytes_text(report.size_bytes).c_str()) +
                 report.codec);
-  if (report.present < report.shards) {
-    lines.lasting(text("decoded again they are %.1f dB from the footage", report.psnr_db));
+  if (report.psnr_db) {
+    lines.lasting(text("decoded again they are %.1f dB from the footage", *report.psnr_db));
+  } else if (report.present < report.shards) {
+    lines.lasting(
+        "how good the codec is was not measured: the permit does not say EVALUATE (ledger permit "
+        "--evaluate)");
   }
   lines.lasting("for the ledger: " + report.bundle.string());
   return exit_ok;
-}
-
-Json json_of(const std::optional<double>& value) {
-  return value ? Json(*value) : Json(nullptr);
 }
 
 uint64_t copies_in(const train::EvaluateReport& report) {

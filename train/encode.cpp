@@ -72,7 +72,7 @@ class Encoding {
   EncodeReport run() {
     for (int i = 0; i < gate_.permit().shard_size(); ++i) encode_shard(static_cast<size_t>(i));
     report_.bundle = ledger::write_bundle(options_.out / "outbox", facts_);
-    report_.psnr_db = encoded_ > 0 ? report_.psnr_db / static_cast<double>(encoded_) : 0;
+    if (measured_ > 0) report_.psnr_db = psnr_db_ / static_cast<double>(measured_);
     return report_;
   }
 
@@ -138,8 +138,10 @@ class Encoding {
     const Frames* one = &frames;
     const Tensor video = to_video({&one, 1}, shapes_[shape]);
     const Tensor latent = codec_->encode(video);
-    report_.psnr_db += psnr_db(codec_->decode(latent), video);
-    ++encoded_;
+    if (ledger::declares(gate_.permit().purpose(), ledger::EVALUATE)) {
+      psnr_db_ += psnr_db(codec_->decode(latent), video);
+      ++measured_;
+    }
     report_.source_bytes += cleared.member("webm").size();
     return {
         .key = cleared.key(),
@@ -158,7 +160,8 @@ class Encoding {
   Decoders decoders_;
   std::unique_ptr<Codec> codec_;
   std::vector<ledger::Fact> facts_;
-  uint64_t encoded_ = 0;
+  double psnr_db_ = 0;  // of all that are measured
+  uint64_t measured_ = 0;
   EncodeReport report_;
 };
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "train/check.h"
@@ -26,9 +27,11 @@ struct EncodeReport {
   uint64_t shards = 0;
   uint64_t present = 0;  // of them, written by an earlier call
   uint64_t samples = 0;
-  uint64_t size_bytes = 0;       // of the new shards
-  uint64_t source_bytes = 0;     // of the old ones' samples
-  double psnr_db = 0;            // mean over the samples, of the clip against its decoded latent
+  uint64_t size_bytes = 0;    // of the new shards
+  uint64_t source_bytes = 0;  // of the old ones' samples
+  // Mean over the new samples, of the clip against its decoded latent: measured where the permit
+  // says EVALUATE.
+  std::optional<double> psnr_db;
   std::string codec;             // digest of the codec's tensors
   std::filesystem::path bundle;  // for `ledger append`
 };

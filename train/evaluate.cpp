@@ -47,6 +47,15 @@ struct Errors {
   Mean loss, psnr;
 };
 
+// The gate of a permit that says EVALUATE, whatever the config declares for its run.
+ledger::GateOptions evaluating(const LoadedConfig& loaded, const GatePaths& paths) {
+  ledger::GateOptions options = gate_options(loaded, paths);
+  ledger::declare(options.purpose, ledger::EVALUATE);
+  return options;
+}
+
+constexpr uint64_t kNoPass = 0;  // nothing is learned from what is only measured
+
 class Evaluation {
  public:
   explicit Evaluation(const EvaluateOptions& options)
@@ -54,7 +63,7 @@ class Evaluation {
         checkpoint_(
             read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
-        gate_(gate_options(loaded_, options.gate)),
+        gate_(evaluating(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
         decoders_(decoder_options(options.curate, loaded_.config)) {
     if (loaded_.config.stage() != RunConfig::TRANSFORMER) {
@@ -117,7 +126,7 @@ class Evaluation {
       ask();
       const uint64_t sample = i * all / count;
       const size_t shape = shape_of(loaded_.config, gate_, sample);
-      const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
+      const Item item = load_item(gate_, decoders_.of(shape), sample, kNoPass);
       const bool seen = consumed(sample);
       measured_.insert(sample);
       ++(seen ? report_.seen : report_.held_out);
@@ -209,7 +218,7 @@ class Evaluation {
       ask();
       const uint64_t sample = more[i * more.size() / count];
       const size_t shape = shape_of(loaded_.config, gate_, sample);
-      const Item item = load_item(gate_, decoders_.of(shape), sample, 1);
+      const Item item = load_item(gate_, decoders_.of(shape), sample, kNoPass);
       if (!item.latent.empty()) return;
       remember(item.frames, shapes_[shape], item);
       tell("looks", i + 1, count);

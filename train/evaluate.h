@@ -1,9 +1,10 @@
 // What a checkpoint has learned, in three measures: loss by time on samples it consumed and on
 // samples it did not, and how near the clip is that one step leads to; how much of the picture the
 // codec keeps, and, with a release, how near its own clips come to the nearest frame of the
-// footage. The permit is about the footage that is read, the release about what the weights learned
-// from. Samples of the permit whose digest is not in the checkpoint's totals.txt are the held-out
-// split: permit a shard for `train eval` that no run was permitted.
+// footage. The permit is about the footage that is read, and must say EVALUATE; the release is
+// about what the weights learned from. Nothing is learned here, so nothing counts as a pass.
+// Samples of the permit whose digest is not in the checkpoint's totals.txt are the held-out split:
+// permit a shard for `train eval` that no run was permitted.
 //
 // Nearness is by our own perceptual fingerprints (PDQ of 64 x 64 luma): a near miss is what a
 // person should look at, and a far one proves nothing about the model (docs/not-proven.md).
@@ -22,7 +23,7 @@ namespace cleared::train {
 
 struct EvaluateOptions {
   std::filesystem::path checkpoint;
-  GatePaths gate;                 // a permit for the config of the checkpoint's run
+  GatePaths gate;  // a permit for the config of the checkpoint's run that says EVALUATE
   std::filesystem::path release;  // ledger/release.h, for its clips; empty: none are made
   std::filesystem::path curate;   // program that decodes
   uint64_t samples = 64;          // at most, evenly spread over the permit's

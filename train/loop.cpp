@@ -111,7 +111,9 @@ class Training {
   void compare_ranks();
   void start_writing();
   void finish_writing();
-  std::string why_no_preview() const;
+  void judge_preview();
+  std::string why_no_preview();
+  std::optional<Totals> totals_of_vae() const;
   std::string names_of_samples(uint64_t step) const;
   void report(const Learned& learned);
   void measure_machine();
@@ -133,6 +135,7 @@ class Training {
 
   std::unique_ptr<ledger::Gate> preview_gate_;  // of the thread that makes clips to look at
   bool may_preview_ = true;                     // rank 0; not once the gate has said no
+  std::optional<Totals> vae_totals_;  // rank 0: what the autoencoder of --vae learned from
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EventWriter> events_;
@@ -182,10 +185,7 @@ void Training::start() {
     events_ = std::make_unique<EventWriter>(options_.out / "tensorboard");
     copy_into(learner_->tensors(), copied_);  // makes room before the first step
     preview_gate_ = std::make_unique<ledger::Gate>(*gate_);
-    if (const std::string why = why_no_preview(); !why.empty()) {
-      may_preview_ = false;
-      log(Level::warn, "run.no_preview", {{"why", why}});
-    }
+    judge_preview();
   }
   started_ = last_step_ = Clock::now();
   if (world_.first() && options_.on_start) {
@@ -203,9 +203,22 @@ void Training::start() {
   }
 }
 
+void Training::judge_preview() {
+  const std::string why = why_no_preview();
+  if (why.empty()) return;
+  may_preview_ = false;
+  log(Level::warn, "run.no_preview", {{"why", why}});
+}
+
 // The permit was judged for clips of what it lists. Empty: that is all that the weights, and those
-// of the autoencoder, have learned from.
-std::string Training::why_no_preview() const {
+// of the autoencoder, have learned from. What an autoencoder shows is its footage, and what is left
+// of it: that is EVALUATE.
+std::string Training::why_no_preview() {
+  if (config_.stage() == RunConfig::AUTOENCODER &&
+      !ledger::declares(gate_->permit().purpose(), ledger::EVALUATE)) {
+    return "the permit does not say EVALUATE (ledger permit --evaluate): training goes on, and "
+           "shows nothing of the footage";
+  }
   const auto learned_from = [&](const std::string& what, const Totals& totals) -> std::string {
     const uint64_t clips = count_unpermitted(*gate_, totals);
     if (clips == 0) return "";
@@ -214,14 +227,19 @@ std::string Training::why_no_preview() const {
   };
   const std::string own = learned_from(position_.resumed_from.string(), position_.totals);
   if (!own.empty() || !state_.has_vae() || !config_.has_preview()) return own;
+  if (!vae_totals_) vae_totals_ = totals_of_vae();
+  if (vae_totals_) return learned_from("the autoencoder", *vae_totals_);
+  return "what the autoencoder learned from is not known: give its checkpoint with --vae";
+}
+
+// Where the run's own checkpoint has the codec, that of --vae was not read yet.
+std::optional<Totals> Training::totals_of_vae() const {
   try {
     const Checkpoint vae = read_checkpoint(options_.vae, position_.trusted);
-    if (vae.state.weights() == state_.vae()) {
-      return learned_from("the autoencoder", vae.text.totals);
-    }
+    if (vae.state.weights() == state_.vae()) return vae.text.totals;
   } catch (const Error&) {
   }
-  return "what the autoencoder learned from is not known: give its checkpoint with --vae";
+  return {};
 }
 
 // All ranks at once, for they share the machine.
@@ -238,7 +256,10 @@ void Training::fit_codec(const FitSamples& fit) {
       train::fit_codec(world_, *gate_, config_, decoder_options(options_.curate, config_),
                        {options_.vae, position_.trusted});
   position_.tensors.codec = fitted.codec;
-  if (!fitted.vae.empty()) state_.set_vae(fitted.vae);
+  if (!fitted.vae.empty()) {
+    state_.set_vae(fitted.vae);
+    vae_totals_ = fitted.vae_totals;
+  }
   record_foreign(config_, fitted.foreign, state_);
   span_.codec(fitted.samples);
   add_fit(position_.totals, *gate_, fit);
@@ -272,6 +293,7 @@ void Training::take_new_permit() {
   state_.set_origin(permit.origin());
   state_.set_tree_size(permit.tree_size());
   state_.set_tree_root(permit.tree_root());
+  if (world_.first() && may_preview_) judge_preview();
   log(Level::info, "run.permit", {{"until", permit.expires_at()}, {"step", state_.step()}});
 }
 

@@ -119,15 +119,18 @@ void require_passes(const RunOptions& options, const RunConfig& config, const le
                end_step);
 }
 
+Checkpoint read_or_name_last_good(const fs::path& run, uint64_t step) {
+  try {
+    return read_checkpoint(step_folder(run, step), {});
+  } catch (const Error& error) {
+    name_last_good(run, step, error);
+  }
+}
+
 Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& loaded,
                 const std::vector<ledger::PublicKey>& trusted) {
   const fs::path folder = step_folder(options.out, step);
-  Checkpoint checkpoint;
-  try {
-    checkpoint = read_checkpoint(folder, {});
-  } catch (const Error& error) {
-    name_last_good(options.out, step, error);
-  }
+  Checkpoint checkpoint = read_or_name_last_good(options.out, step);
   verify_statement(folder, trusted);
   if (checkpoint.state.step() != step) {
     throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": holds the state of step ",
@@ -139,6 +142,18 @@ Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& lo
                 "; give that config, another --out, or --fresh");
   }
   return checkpoint;
+}
+
+// Checkpoints that the ledger was told of and that are gone: somebody took them away, and their
+// steps would be made again as if they had not been.
+void require_told(const fs::path& run, const RunFile& file, const std::set<uint64_t>& told,
+                  uint64_t newest) {
+  if (told.empty() || *told.rbegin() <= newest) return;
+  throw Error(Errc::not_found, "resume ", run.string(), ": the ledger is told of run ", file.run(),
+              " up to step ", *told.rbegin(), ", and ",
+              step_folder(run, *told.rbegin()).filename().string(),
+              " is not there: put it back, or say --from ", newest,
+              " to make steps again as another run, which counts beside it");
 }
 
 // A permit that has counted what one run consumed is for that run going on, and for what began
@@ -188,6 +203,8 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
     file = run_file_for(options.out, state);
   }
   if (!newest) state.set_step(0);
+  const auto told = file ? delivered_steps(options.out, file->run()) : std::set<uint64_t>();
+  if (!options.from && file) require_told(options.out, *file, told, state.step());
   require_counted(gate, position.resumed_run, newest && file->permit() == permit_name);
   const std::string samples = ledger::digest_name(samples_root(loaded.config, gate));
   const bool other_samples = newest && samples != state.samples_root();
@@ -226,7 +243,6 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   }
 
   // A step is told of a run once: what is made again after it was told is another run.
-  const auto told = file ? delivered_steps(options.out, file->run()) : std::set<uint64_t>();
   const bool again =
       position.set_aside > 0 || (options.from && !told.empty() && *told.rbegin() > state.step());
   if (newest && !other_samples && !again && file->run() == state.run()) return position;

@@ -108,6 +108,7 @@ void read_vae(const RunConfig& config, const CodecSource& source, FittedCodec& f
   }
   fitted.codec = codec_of(checkpoint.tensors, theirs);
   fitted.vae = checkpoint.state.weights();
+  fitted.vae_totals = checkpoint.text.totals;
   fitted.foreign = foreign_of(checkpoint.state);
 }
 

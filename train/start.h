@@ -43,6 +43,7 @@ struct FittedCodec {
   TensorMap codec;              // of rank 0
   std::vector<Digest> samples;  // that were read for it: on every rank
   std::string vae;              // rank 0: digest of the weights that the autoencoder comes from
+  Totals vae_totals;            // rank 0: what they learned from
   std::vector<std::string> foreign;  // digests of foreign weights in it: on every rank
 };
 

@@ -158,8 +158,12 @@ TEST(Sides, AreThoseOfEveryPixelOnEveryProcessor) {
         ASSERT_EQ(between_places.length, by_place.length) << where;
         for (int l = 0; l < lines; ++l) {
           for (int p = 0; p < places; ++p) {
-            if (l > 0) ASSERT_EQ(between_lines.step(l, p), by_line.step(l, p)) << where;
-            if (p > 0) ASSERT_EQ(between_places.step(l, p - 1), by_place.step(p, l)) << where;
+            if (l > 0) {
+              ASSERT_EQ(between_lines.step(l, p), by_line.step(l, p)) << where;
+            }
+            if (p > 0) {
+              ASSERT_EQ(between_places.step(l, p - 1), by_place.step(p, l)) << where;
+            }
           }
         }
       }

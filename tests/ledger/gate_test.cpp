@@ -85,6 +85,21 @@ TEST_F(GateTest, EveryRuleAboutPermits) {
       {"permit_other_purpose", same, [](GateOptions& o) { o.purpose.set_field_of_use("tv"); }},
       {"permit_other_purpose", same, [](GateOptions& o) { o.purpose.add_component(VAE); }},
       {"permit_other_purpose", same, [](GateOptions& o) { o.purpose.set_use(FINETUNE); }},
+      {"permit_other_purpose", same, [](GateOptions& o) { declare(o.purpose, EVALUATE); }},
+      {"permit_other_purpose", [](Permit& p) { declare(*p.mutable_purpose(), EVALUATE); },
+       [](GateOptions& o) { declare(o.purpose, GENERATE_INTERNAL); }},
+      {"permit_other_purpose", [](Permit& p) { p.mutable_purpose()->set_use(EVALUATE); },
+       [](GateOptions& o) { declare(o.purpose, EVALUATE); }},
+      {"", [](Permit& p) { declare(*p.mutable_purpose(), EVALUATE); }, same},  // more than is done
+      {"",
+       [](Permit& p) {
+         declare(*p.mutable_purpose(), EVALUATE);
+         declare(*p.mutable_purpose(), GENERATE_INTERNAL);
+       },
+       [](GateOptions& o) {
+         declare(o.purpose, GENERATE_INTERNAL);
+         declare(o.purpose, EVALUATE);
+       }},
       {"not_for_training", [](Permit& p) { p.mutable_purpose()->set_use(INGEST); },
        [](GateOptions& o) { o.purpose.set_use(INGEST); }},
       {"nothing_permitted", [](Permit& p) { p.clear_shard(); }, same},

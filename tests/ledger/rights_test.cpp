@@ -170,7 +170,7 @@ TEST(Rights, AnErasedLicenceClearsNothingThatComesAfterIt) {
 // Weights, too: their sources are judged one by one.
 TEST(Rights, AnErasedLicenceThatCameLaterReleasesNothing) {
   RunWorld world({{"LIC-1", 2}});
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 10, {{0, {{1, 3}}}});
   const auto rule = [&] {
     const Store store(world.ledger, Access::read);
@@ -393,25 +393,25 @@ TEST(Permit, SharesOfALicensorAreLimited) {
 TEST(Permit, ARunThatGoesOnIsCountedOnce) {
   RunWorld world({{"LIC-1", 2}},
                  [](size_t, LicenceText& terms) { terms.mutable_limits()->set_max_passes(5); });
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   world.span(run, 20, {{0, {{1, 11}}}});
   world.sign();
   PermitRequest request = world.request();
   request.draws = 4;  // two passes of two samples
   EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_reserved"));
-  request.resumes = "run-1-aaa";
+  request.resumes = "run-1-aaaaaaaaaaaaaaaa";
   EXPECT_EQ(permit_error(world, request), "");
   request.draws = 5;  // 3 of 5 are consumed of the first sample
   EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_exceeded"));
-  request.resumes = "run-1-none";
+  request.resumes = "run-1-0000000000000000";
   EXPECT_THAT(permit_error(world, request), StartsWith("not_found"));
-  request.resumes = "run-1-aaa";
+  request.resumes = "run-1-aaaaaaaaaaaaaaaa";
   request.draws = 4;
   const Store store(world.ledger, Access::read);
   const Permit permit = make_permit(store, Rights(store), request).text.permit();
   EXPECT_EQ(permit.shard(0).max_passes(), 2U);
-  EXPECT_EQ(permit.counted().run(), "run-1-aaa");
+  EXPECT_EQ(permit.counted().run(), "run-1-aaaaaaaaaaaaaaaa");
   EXPECT_EQ(permit.counted().end_step(), 20U);
   EXPECT_TRUE(permit.shard(0).revocable());
   EXPECT_EQ(error_of([&] { check_permit(store, Rights(store), permit); }), "");
@@ -428,15 +428,15 @@ TEST(Permit, ARunThatGoesOnIsCountedOnce) {
 TEST(Permit, OfARunThatGoesOnIsNotGivenAgainBeforeItIsUsed) {
   RunWorld world({{"LIC-1", 2}},
                  [](size_t, LicenceText& terms) { terms.mutable_limits()->set_max_passes(9); });
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   world.sign();
   PermitRequest request = world.request();
-  request.resumes = "run-1-aaa";
+  request.resumes = "run-1-aaaaaaaaaaaaaaaa";
   EXPECT_EQ(permit_error(world, request), "");
   const Store before(world.ledger, Access::read);
   const Permit twin = make_permit(before, Rights(before), request).text.permit();
-  world.permit({}, "run-1-aaa");
+  world.permit({}, "run-1-aaaaaaaaaaaaaaaa");
   EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_reserved"));
   const Store after(world.ledger, Access::read);
   EXPECT_THAT(error_of([&] { check_permit(after, Rights(after), twin); }),
@@ -444,20 +444,79 @@ TEST(Permit, OfARunThatGoesOnIsNotGivenAgainBeforeItIsUsed) {
   world.span(run, 20, {{0, {{1, 11}}}});  // the running job took it
   EXPECT_EQ(permit_error(world, request), "");
   request.run = "run-2";
-  EXPECT_THAT(permit_error(world, request), HasSubstr("run-1-aaa is no run of it"));
+  EXPECT_THAT(permit_error(world, request), HasSubstr("run-1-aaaaaaaaaaaaaaaa is no run of it"));
+}
+
+// To be trained on is not to be measured by: asked of every shard, by whoever makes the permit and
+// by whoever records it. What consumes nothing is permitted where no pass is left.
+TEST(Permit, ToMeasureByFootageIsForWhatAllowsIt) {
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}}, [](size_t number, LicenceText& terms) {
+    terms.mutable_limits()->set_max_passes(2);
+    auto& uses = *terms.mutable_allows()->mutable_use();
+    if (number == 1) uses.erase(std::find(uses.begin(), uses.end(), EVALUATE));
+  });
+  const Store store(world.ledger, Access::read);
+  PermitRequest request = world.request();
+  EXPECT_EQ(permit_error(world, request), "");
+  Permit permit = make_permit(store, Rights(store), request).text.permit();
+  declare(*permit.mutable_purpose(), EVALUATE);
+  EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), permit); }),
+              StartsWith("refused: use_not_allowed: licence LIC-2@1 does not list EVALUATE"));
+  declare(request.purpose, EVALUATE);
+  EXPECT_THAT(permit_error(world, request),
+              StartsWith("refused: use_not_allowed: licence LIC-2@1 does not list EVALUATE"));
+  request.leave_out_refused = true;
+  permit = make_permit(store, Rights(store), request).text.permit();
+  EXPECT_TRUE(declares(permit.purpose(), EVALUATE));
+  ASSERT_EQ(permit.shard_size(), 1);
+  EXPECT_EQ(permit.shard(0).licence(0), "LIC-1@1");
+
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
+  world.span(run, 10, {{0, {{2, 1}, {2, 2}}}});
+  world.sign();
+  request.resumes = "run-1-aaaaaaaaaaaaaaaa";
+  EXPECT_THAT(permit_error(world, request), StartsWith("refused: passes_exceeded"));
+  request.draws = 0;
+  const Store later(world.ledger, Access::read);
+  permit = make_permit(later, Rights(later), request).text.permit();
+  EXPECT_EQ(permit.shard(0).max_passes(), 0U);
+}
+
+// A config's name may be how another's begins.
+TEST(Permit, OfARunThatGoesOnIsForItsConfigAlone) {
+  RunWorld world({{"LIC-1", 2}});
+  for (const char* name : {"run-1-long-aaaaaaaaaaaaaaaa", "run-1-aaaaaaaaaaaaaaaa"}) {
+    RunOf run = world.begin_run(name);
+    world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
+  }
+  world.sign();
+  PermitRequest request = world.request();
+  request.resumes = "run-1-aaaaaaaaaaaaaaaa";
+  EXPECT_EQ(permit_error(world, request), "");
+  const Store store(world.ledger, Access::read);
+  Permit permit = make_permit(store, Rights(store), request).text.permit();
+  for (const char* other : {"run-1-long-aaaaaaaaaaaaaaaa", "run-1-aaaaaaaaaaaaaaaA", "run-1-",
+                            "run-1-aaaaaaaaaaaaaaa"}) {
+    request.resumes = other;
+    EXPECT_THAT(permit_error(world, request), HasSubstr(" is no run of it")) << other;
+    permit.mutable_counted()->set_run(other);
+    EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), permit); }),
+                HasSubstr(" is no run of it"))
+        << other;
+  }
 }
 
 TEST(Permit, ThatCountsARunIsForThatRunGoingOn) {
   RunWorld world({{"LIC-1", 2}});
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   world.sign();
-  world.permit({}, "run-1-aaa");
+  world.permit({}, "run-1-aaaaaaaaaaaaaaaa");
   RunOf other = world.begin_run("run-1-bbb");
   EXPECT_THAT(error_of([&] {
                 world.span(other, 5, {{0, {{1, 1}}}});
               }),
-              HasSubstr("is for run run-1-aaa going on"));
+              HasSubstr("is for run run-1-aaaaaaaaaaaaaaaa going on"));
   other.parent = to_hex(sha256("not on record yet"));
   world.span(other, 5, {{0, {{1, 1}}}});
   RunOf fork = world.begin_run("run-1-ccc", run.checkpoints[0]);
@@ -470,7 +529,7 @@ TEST(Permit, ThatCountsARunIsForThatRunGoingOn) {
 
 TEST(Permit, StepsOfARunAreToldOnce) {
   RunWorld world({{"LIC-1", 2}});
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 4, {{0, {{2, 1}, {1, 2}}}});
   const RunOf at_4 = run;
   world.span(run, 6, {{0, {{1, 5}}}});
@@ -479,8 +538,9 @@ TEST(Permit, StepsOfARunAreToldOnce) {
       error_of([&] {
         world.span(again, 8, {{0, {{1, 5}}}});
       }),
-      HasSubstr("steps 4 to 8 of run run-1-aaa overlap those of another receipt of it, 4 to "
-                "6"));
+      HasSubstr(
+          "steps 4 to 8 of run run-1-aaaaaaaaaaaaaaaa overlap those of another receipt of it, 4 to "
+          "6"));
   RunOf other = world.begin_run("run-1-bbb", at_4.parent);
   world.span(other, 8, {{0, {{1, 5}}}});
 }
@@ -562,10 +622,10 @@ TEST(Permit, PassesAreThoseOfTheClip) {
   EXPECT_THAT(permit_error(world, request),
               StartsWith("refused: passes_exceeded: the run takes 6"));
 
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 10, {{0, {{3, 1}, {1, 2}}}});
   world.sign();
-  request.resumes = "run-1-aaa";
+  request.resumes = "run-1-aaaaaaaaaaaaaaaa";
   request.only = "latent";
   request.draws = 2;
   const Store store(world.ledger, Access::read);
@@ -583,7 +643,7 @@ TEST(Checkpoint, IsOfTheModelLineOfItsRun) {
     terms.mutable_allows()->add_model("cleared-lite");
     terms.mutable_allows()->add_use(GENERATE_INTERNAL);
   });
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   const auto asked = [&](const char* model) {
     Purpose purpose = World::purpose();
@@ -599,9 +659,10 @@ TEST(Checkpoint, IsOfTheModelLineOfItsRun) {
   };
   EXPECT_EQ(asked("cleared-base").rule, "cleared") << asked("cleared-base").fact;
   EXPECT_EQ(asked("cleared-lite").rule, "model_not_allowed");
-  EXPECT_THAT(asked("cleared-lite").fact, testing::AllOf(HasSubstr("cleared-base, which run "
-                                                                   "run-1-aaa was permitted for"),
-                                                         HasSubstr("not of cleared-lite")));
+  EXPECT_THAT(asked("cleared-lite").fact,
+              testing::AllOf(HasSubstr("cleared-base, which run "
+                                       "run-1-aaaaaaaaaaaaaaaa was permitted for"),
+                             HasSubstr("not of cleared-lite")));
 }
 
 // "" without a checkpoint on record.
@@ -677,7 +738,7 @@ TEST(Checkpoint, ItsReleaseEndsWithTheTerms) {
       terms.mutable_licence()->set_after_term(after);
       terms.mutable_allows()->add_use(GENERATE_INTERNAL);
     });
-    RunOf run = world.begin_run("run-1-aaa");
+    RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
     world.span(run, 10, {{0, {{1, 3}}}});
     world.sign();
     const Store store(world.ledger, Access::read);

@@ -6,6 +6,7 @@
 // optimised.
 #include "ledger/rules.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <map>
@@ -50,6 +51,10 @@ struct World1 {
   Act act{TRAIN, 64, &purpose, {}};
   std::vector<Mark> marks = {};
   std::vector<ClipFinding> findings = {};
+  void forbid(Use use) {
+    auto& uses = *terms.mutable_allows()->mutable_use();
+    uses.erase(std::remove(uses.begin(), uses.end(), use), uses.end());
+  }
   void mark(const char* name, MarkSays says) { marks.push_back({name, says, "", "here"}); }
   void find(const char* reason, const char* value, bool released = false) {
     findings.push_back({reason, value, "here", released});
@@ -117,6 +122,20 @@ constexpr Breaks kBreaks[] = {
        w.purpose.add_also(GENERATE_INTERNAL);
        w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
      }},
+    {"cleared", [](World1& w) { w.purpose.add_also(EVALUATE); }},
+    {"use_not_allowed",
+     [](World1& w) {  // to be trained on is not to be measured by
+       w.purpose.add_also(EVALUATE);
+       w.forbid(EVALUATE);
+     }},
+    {"use_not_allowed",
+     [](World1& w) {
+       w.purpose.add_also(GENERATE_INTERNAL);
+       w.purpose.add_also(EVALUATE);
+       w.terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+       w.forbid(EVALUATE);
+     }},
+    {"cleared", [](World1& w) { w.forbid(EVALUATE); }},  // and nobody has to be
     {"model_not_allowed", [](World1& w) { w.purpose.set_model("other"); }},
     {"component_not_allowed", [](World1& w) { w.purpose.add_component(TEXT_ENCODER); }},
     {"field_excluded", [](World1& w) { w.purpose.set_field_of_use("political"); }},
@@ -353,7 +372,7 @@ struct Ask {
   int height = 0;
   bool with_purpose = false;
   std::string model, field, place, release;
-  std::set<std::string> components;
+  std::set<std::string> components, also;
   std::string day;
   std::vector<std::string> marks;  // "rsl no"
   std::vector<ClipFinding> findings;
@@ -464,6 +483,9 @@ std::string oracle_one(const Words& w, const Ask& ask) {
     ask_that(is_one_word(ask.model) && is_one_word(ask.field), "word_unclear");
     ask_that(kHandsOut.contains(ask.use) || is_one_place(ask.place), "word_unclear");
   }
+  for (const std::string& use : ask.also) {
+    ask_that(!ask.with_purpose || has("allows.use", use), "use_not_allowed");
+  }
   ask_that(has("allows.use", ask.use), "use_not_allowed");
   static const std::map<std::string, std::set<std::string>> kAfter = {
       {"KEEP_WEIGHTS",
@@ -558,6 +580,8 @@ Ask random_ask(Chance& chance) {
   if (chance.below(4) != 0) out.release = or_word(chance.below(2) == 0 ? "US" : "FR");
   if (chance.seldom()) out.components.insert("TEXT_ENCODER");
   if (!chance.seldom()) out.components.insert("VAE");
+  if (chance.seldom()) out.also.insert("EVALUATE");
+  if (chance.seldom()) out.also.insert("GENERATE_INTERNAL");
   out.day = chance.day();
   for (uint32_t more = chance.seldom() ? chance.below(4) : 0; more > 0; --more) {
     constexpr const char* kSays[] = {" allowed", " no", " unclear", " synthetic"};
@@ -587,6 +611,11 @@ std::string asked_of_the_gate(const std::vector<CoveringLicence>& covering, cons
     Component component = GENERATOR;
     EXPECT_TRUE(Component_Parse(name, &component));
     purpose.add_component(component);
+  }
+  for (const std::string& name : ask.also) {
+    Use use = INGEST;
+    EXPECT_TRUE(Use_Parse(name, &use));
+    purpose.add_also(use);
   }
   Act act{INGEST, static_cast<uint32_t>(ask.height), ask.with_purpose ? &purpose : nullptr,
           ask.release};

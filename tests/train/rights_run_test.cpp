@@ -77,8 +77,7 @@ TEST_F(RightsRun, SharesHoldWhateverBecomesOfTheRun) {
 
   // Under other shares it is another run, whose order begins where it goes on.
   f.permit([](ledger::Permit& p) { limit(p, 0.4); });
-  fs::remove_all(f.folder() / "a/step-000006");
-  const Ended fork = run(f, "a");
+  const Ended fork = run(f, "a", {"--from", "3"});
   ASSERT_EQ(fork.code, 0) << fork.output;
   const State state = state_of(f.folder() / "a/step-000006");
   EXPECT_EQ(state.order_first_step(), 3U);

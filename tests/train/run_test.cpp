@@ -49,6 +49,7 @@ TEST_F(TrainRun, GivesTheSameBitsBrokenOrUnbroken) {
   const fs::path last = f.folder() / "a/step-000006";
   const std::string sums = read_file(last / "SHA256SUMS");
   fs::remove_all(last);
+  fs::remove_all(f.folder() / "a/outbox");  // which told of it
   ASSERT_EQ(run(f, "a", kTwoRanks).code, 0);
   EXPECT_EQ(read_file(last / "SHA256SUMS"), sums);
   const std::string name = state_of(last).run();
@@ -99,11 +100,22 @@ TEST_F(TrainRun, StepsThatAreMadeAgainAreAnotherRuns) {
     total += its.passes;
   }
   EXPECT_EQ((passes[{first, 3}] + passes[{second, 6}]), total);
-  // It goes on as itself from here, and may go back to what is the first one's once more.
-  fs::remove_all(last);
+  // What was told and is gone is not made again as if it had not been.
+  fs::rename(last, f.folder() / "away");
+  const Ended gone = run(f, "a", {"--threads", "1"});
+  EXPECT_EQ(gone.code, 66) << gone.output;
+  EXPECT_THAT(gone.output, AllOf(HasSubstr(second + " up to step 6"), HasSubstr("step-000006"),
+                                 HasSubstr("--from 3")));
+  fs::rename(f.folder() / "away", last);
   ASSERT_EQ(run(f, "a", {"--threads", "2"}).code, 0);
+  EXPECT_EQ(state_of(last).run(), second);
+  fs::remove_all(last);
   ASSERT_EQ(run(f, "a", {"--from", "3"}).code, 0);
   EXPECT_NE(state_of(last).run(), second);
+  for (const char* step : {"a/step-000003", "a/step-000006"}) fs::remove_all(f.folder() / step);
+  const Ended all = run(f, "a");
+  EXPECT_EQ(all.code, 66) << all.output;
+  EXPECT_THAT(all.output, HasSubstr("--from 0"));
 
   limit(6);  // a whole run takes 5
   ASSERT_EQ(run(f, "b").code, 0);

@@ -2,6 +2,9 @@
 // it gets; and what is measured, planned and traced on the way.
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
@@ -32,6 +35,26 @@ std::string without_line(const std::string& text, const std::string& start) {
   const size_t at = text.find("\n" + start) + 1;
   return text.substr(0, at) + text.substr(text.find('\n', at) + 1);
 }
+
+// How often a file has been opened since. Closing is watched, too, for events that are alike and
+// follow one another become one.
+class Opens {
+ public:
+  explicit Opens(const fs::path& file) : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    EXPECT_GE(::inotify_add_watch(fd_, file.c_str(), IN_OPEN | IN_CLOSE), 0) << file;
+  }
+  ~Opens() { ::close(fd_); }
+  Opens(const Opens&) = delete;
+  Opens& operator=(const Opens&) = delete;
+  int count() const {
+    int bytes = 0;
+    EXPECT_EQ(::ioctl(fd_, FIONREAD, &bytes), 0);
+    return bytes / static_cast<int>(2 * sizeof(inotify_event));
+  }
+
+ private:
+  int fd_;
+};
 
 std::string common(uint64_t steps) {
   std::string text = without_line(tiny_config(steps), "codec");
@@ -156,6 +179,64 @@ TEST_F(TrainStages, ARunThatIsRevokedShowsNothingMore) {
   }
 }
 
+// To be trained on is not to be measured by: a permit that says EVALUATE, too, was judged for it.
+// Nothing is learned, so nothing counts: footage whose passes are all taken may be looked at.
+TEST_F(TrainStages, NobodyMeasuresByFootageThatIsNotPermittedForIt) {
+  const auto only_train = [](ledger::Permit& p) {
+    p.mutable_purpose()->clear_also();
+    p.mutable_purpose()->add_also(ledger::GENERATE_INTERNAL);
+  };
+  GateFixture f = make();
+  f.permit(only_train);
+  const Ended trained = run(f, "a");
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_EQ(images(f.folder() / "a"), 2U);
+  const auto eval = [&] {
+    return train(with_gate(f, {"eval", "--checkpoint", f.folder() / "a/step-000006"}));
+  };
+  const Ended refused = eval();
+  EXPECT_EQ(refused.code, 3) << refused.output;
+  EXPECT_THAT(refused.output,
+              AllOf(HasSubstr("permit_other_purpose"), HasSubstr("does not say EVALUATE"),
+                    HasSubstr("--evaluate"), Not(HasSubstr("t 0.05"))));
+  f.permit([](ledger::Permit& p) { p.mutable_shard(0)->set_max_passes(0); });
+  EXPECT_EQ(run(f, "b").code, 3);
+  const Ended measured = eval();
+  EXPECT_EQ(measured.code, 0) << measured.output;
+  EXPECT_THAT(measured.output, HasSubstr("3 samples it consumed"));
+}
+
+// What an autoencoder shows is footage beside what becomes of it, and how good it is is measured by
+// footage, too: both are left out, in one line, and the work goes on.
+TEST_F(TrainStages, AnAutoencoderIsNotShownByFootageThatIsNotPermittedForIt) {
+  GateFixture f(vae_config_text(), {sample_video(0), sample_video(1), sample_video(2)});
+  f.permit([](ledger::Permit& p) { p.mutable_purpose()->clear_also(); });
+  const Ended silent = run(f, "vae");
+  ASSERT_EQ(silent.code, 0) << silent.output;
+  EXPECT_THAT(silent.output,
+              AllOf(HasSubstr("run.no_preview"), HasSubstr("does not say EVALUATE")));
+  EXPECT_EQ(images(f.folder() / "vae"), 0U);
+  const auto encode = [&](const std::string& out) {
+    return train(with_gate(
+        f, {"encode", "--checkpoint", f.folder() / "vae/step-000006", "--out", f.folder() / out}));
+  };
+  const Ended unmeasured = encode("latents");
+  ASSERT_EQ(unmeasured.code, 0) << unmeasured.output;
+  EXPECT_THAT(unmeasured.output, AllOf(HasSubstr("does not say EVALUATE"), Not(HasSubstr(" dB"))));
+
+  f.permit();
+  const Ended shown = run(f, "shown");
+  ASSERT_EQ(shown.code, 0) << shown.output;
+  EXPECT_EQ(images(f.folder() / "shown"), 2U);
+  EXPECT_EQ(state_of(f.folder() / "shown/step-000006").tensors(),
+            state_of(f.folder() / "vae/step-000006").tensors());
+  const Ended measured = encode("measured");
+  ASSERT_EQ(measured.code, 0) << measured.output;
+  EXPECT_THAT(measured.output, HasSubstr(" dB from the footage"));
+  EXPECT_EQ(read_file(f.folder() / "measured/latent-000000.tar"),
+            read_file(f.folder() / "latents/latent-000000.tar"));
+}
+
 // The permit was judged for clips of its own footage. What an autoencoder, or the checkpoint that a
 // run goes on from, learned from beside it may be revoked, or not to be shown.
 TEST_F(TrainStages, WeightsThatLearnedFromWhatIsNotPermittedAreNotShown) {
@@ -249,8 +330,10 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   EXPECT_EQ(none.code, 78) << none.output;
   EXPECT_THAT(none.output, HasSubstr("--vae"));
   const std::vector<std::string> with_vae = {"--vae", autoencoder};
+  const Opens opens(autoencoder / "weights.safetensors");
   const Ended latent = run(f, "latent", with_vae + std::vector<std::string>{"--json"});
   ASSERT_EQ(latent.code, 0) << latent.output;
+  EXPECT_EQ(opens.count(), 1);
   const State state = state_of(f.folder() / "latent/step-000006");
   EXPECT_EQ(state.vae(), state_of(autoencoder).weights());
   EXPECT_THAT(read_file(f.folder() / "latent/step-000006/tensors.txt"),

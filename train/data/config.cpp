@@ -236,13 +236,8 @@ RunConfig parse_config(std::string_view text, std::string_view where) {
 
 ledger::Purpose purpose_of(const RunConfig& config) {
   ledger::Purpose purpose = config.purpose();
-  if (config.has_preview() && !may_generate(purpose)) purpose.add_also(ledger::GENERATE_INTERNAL);
+  if (config.has_preview()) ledger::declare(purpose, ledger::GENERATE_INTERNAL);
   return purpose;
-}
-
-bool may_generate(const ledger::Purpose& purpose) {
-  const auto& also = purpose.also();
-  return std::find(also.begin(), also.end(), ledger::GENERATE_INTERNAL) != also.end();
 }
 
 uint32_t micro_batches_of(const RunConfig& config) {

@@ -27,9 +27,6 @@ uint32_t micro_batches_of(const RunConfig& config);
 // What the run declares to the gate: its `purpose`, and that it generates where it has a preview.
 ledger::Purpose purpose_of(const RunConfig& config);
 
-// Does a permit's purpose say that the run may make clips?
-bool may_generate(const ledger::Purpose& purpose);
-
 // The config as each of its shapes sees it, with that clip, batch and shift: of `clip` first, then
 // of each bucket. How many there are is how many shapes a run has.
 std::vector<RunConfig> by_shape(const RunConfig& config);

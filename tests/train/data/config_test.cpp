@@ -142,7 +142,7 @@ TEST(Config, ARunWithAPreviewDeclaresThatItGenerates) {
   for (const auto& [text, also] : rows) {
     const ledger::Purpose purpose = purpose_of(parse_config(text, "tiny"));
     EXPECT_EQ(std::vector<int>(purpose.also().begin(), purpose.also().end()), also) << text;
-    EXPECT_EQ(may_generate(purpose), !also.empty());
+    EXPECT_EQ(ledger::declares(purpose, ledger::GENERATE_INTERNAL), !also.empty());
     EXPECT_EQ(purpose.use(), ledger::TRAIN);
   }
 }
