@@ -16,6 +16,7 @@
 #include "train/model/tensor.h"
 #include "train/receipt.h"
 #include "train/resume.h"
+#include "train/totals.h"
 
 namespace cleared::train {
 

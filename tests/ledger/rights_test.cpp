@@ -1,6 +1,8 @@
 // What the ledger says about footage, shards and permits.
 #include "ledger/rights.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

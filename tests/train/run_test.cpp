@@ -32,6 +32,7 @@ namespace cleared::train {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 TEST_F(TrainRun, GivesTheSameBitsBrokenOrUnbroken) {
