@@ -463,10 +463,12 @@ TEST(Permit, ToMeasureByFootageIsForWhatAllowsIt) {
   Permit permit = make_permit(store, Rights(store), request).text.permit();
   declare(*permit.mutable_purpose(), EVALUATE);
   EXPECT_THAT(error_of([&] { check_permit(store, Rights(store), permit); }),
-              StartsWith("refused: use_not_allowed: licence LIC-2@1 does not list EVALUATE"));
+              AllOf(StartsWith("refused: use_not_allowed: "),
+                    HasSubstr("licence LIC-2@1 does not list EVALUATE")));
   declare(request.purpose, EVALUATE);
   EXPECT_THAT(permit_error(world, request),
-              StartsWith("refused: use_not_allowed: licence LIC-2@1 does not list EVALUATE"));
+              AllOf(StartsWith("refused: use_not_allowed: "),
+                    HasSubstr("licence LIC-2@1 does not list EVALUATE")));
   request.leave_out_refused = true;
   permit = make_permit(store, Rights(store), request).text.permit();
   EXPECT_TRUE(declares(permit.purpose(), EVALUATE));
