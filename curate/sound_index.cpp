@@ -145,7 +145,7 @@ std::vector<SoundRun> SoundIndex::find(std::span<const uint32_t> items, size_t l
       } else {
         aside.put_refused(best);
       }
-      std::erase_if(left, [&](const Vote& vote) { return aside.has(vote.at, vote.of); });
+      std::erase_if(left, [&](const Vote& one) { return aside.has(one.at, one.of); });
     }
   }
   return out;

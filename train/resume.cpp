@@ -119,18 +119,15 @@ void require_passes(const RunOptions& options, const RunConfig& config, const le
                end_step);
 }
 
-Checkpoint read_or_name_last_good(const fs::path& run, uint64_t step) {
-  try {
-    return read_checkpoint(step_folder(run, step), {});
-  } catch (const Error& error) {
-    name_last_good(run, step, error);
-  }
-}
-
 Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& loaded,
                 const std::vector<ledger::PublicKey>& trusted) {
   const fs::path folder = step_folder(options.out, step);
-  Checkpoint checkpoint = read_or_name_last_good(options.out, step);
+  Checkpoint checkpoint;
+  try {
+    checkpoint = read_checkpoint(folder, {});
+  } catch (const Error& error) {
+    name_last_good(options.out, step, error);
+  }
   verify_statement(folder, trusted);
   if (checkpoint.state.step() != step) {
     throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": holds the state of step ",
@@ -174,6 +171,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   make_folders(options.out);
   const std::string permit_name = ledger::digest_name(gate.permit_digest());
   const auto newest = options.fresh ? std::nullopt : find_checkpoint(options.out, options.from);
+  const uint64_t newest_step = newest.value_or(0);
 
   if (options.must_resume && !newest) {
     throw Error(Errc::not_found, "resume ", options.out.string(),
@@ -187,8 +185,8 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   std::optional<RunFile> file;
   if (!newest && !options.fresh && has_run_file(options.out)) file = read_run_file(options.out);
   if (newest) {
-    position.resumed_from = step_folder(options.out, *newest);
-    Checkpoint checkpoint = load(*newest, options, loaded, position.trusted);
+    position.resumed_from = step_folder(options.out, newest_step);
+    Checkpoint checkpoint = load(newest_step, options, loaded, position.trusted);
     state = checkpoint.state;
     position.resumed_run = state.run();
     position.totals = std::move(checkpoint.text.totals);
@@ -210,7 +208,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   const bool other_samples = newest && samples != state.samples_root();
   if (!newest || other_samples) state.set_order_first_step(state.step());
   position.passes_set_aside =
-      count_set_aside(options.out, newest.value_or(0), position.totals, permit_name);
+      count_set_aside(options.out, newest_step, position.totals, permit_name);
   require_passes(options, loaded.config, gate, position, state.order_first_step());
 
   // A crash may have come between a checkpoint and its bundle.
@@ -223,7 +221,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
                permit_name + "\n" + format_totals(position.passes_set_aside));
   }
   if (options.fresh) set_aside_all(options.out);
-  position.set_aside = set_aside_after(options.out, newest.value_or(0));
+  position.set_aside = set_aside_after(options.out, newest_step);
 
   const ledger::Permit& permit = gate.permit();
   state.set_permit(permit_name);
