@@ -345,6 +345,7 @@ Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
              --shards shards --notices notices --release nano.release
 
 Samples that the permit lists and the run never consumed are the held-out ones.
+The permit must say EVALUATE: ledger permit --evaluate.
 Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
   eval->add_option("--release", o->eval.release,
