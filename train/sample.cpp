@@ -1,5 +1,6 @@
 #include "train/sample.h"
 
+#include <cmath>
 #include <exception>
 #include <string_view>
 #include <vector>
@@ -127,10 +128,19 @@ SampleReport sample_command(const SampleCommand& command) {
                  .use = command.use},
                 checkpoint);
   };
+  const std::string kind = command.out.extension().string();
+  if (kind != ".gif" && kind != ".webm") {
+    throw Error(Errc::usage, "sample: --out ", command.out.string(),
+                ": give it a name that ends in .gif or .webm, which is what can be written");
+  }
   ask();
   const RunConfig config = config_of_shape(
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
       command.shape);
+  if (config.stage() != RunConfig::TRANSFORMER) {
+    throw Error(Errc::config, "sample: checkpoint ", command.checkpoint.string(),
+                " is of an autoencoder, which makes no clips: give one of a run that used it");
+  }
   GenerateOptions options = preview_options(config);
   if (!command.caption && !config.has_preview()) {
     throw Error(Errc::usage, "sample: the config has no preview: give a --caption");
@@ -139,6 +149,9 @@ SampleReport sample_command(const SampleCommand& command) {
   if (command.seed) options.seed = *command.seed;
   if (command.steps) options.steps = *command.steps;
   if (command.guidance) options.guidance = *command.guidance;
+  if (!std::isfinite(options.guidance)) {
+    throw Error(Errc::usage, "sample: --guidance must be a number");
+  }
   options.scale = command.scale;
   options.progress = [&](int step) {
     ask();
@@ -155,7 +168,7 @@ SampleReport sample_command(const SampleCommand& command) {
   const Tensor video =
       generate_video(model, *codec, Bpe(read_pairs(checkpoint.tensors.codec)), options);
   ask();
-  if (command.out.extension() == ".webm") {
+  if (kind == ".webm") {
     write_webm(command.out, to_frames(video),
                {.program = command.curate,
                 .width = static_cast<int>(video.size(4)),
