@@ -340,7 +340,8 @@ TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
 
 // Whoever has the weights may use any of them: the nearest that one comes is what is signed.
 TEST_F(TrainStages, AnExtractionTestIsOfEveryAverage) {
-  GateFixture f(replaced(tiny_config(), "ema: 0.9", "ema: 0.9 ema: 0.1"),
+  const std::string averages = replaced(tiny_config(), "ema: 0.9", "ema: 0.9 ema: 0.1");
+  GateFixture f(replaced(averages, "learning_rate: 1e-3", "learning_rate: 1e-1"),
                 {sample_video(0), sample_video(1), sample_video(2)});
   ASSERT_EQ(run(f, "a").code, 0);
   f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000006").weights()));
