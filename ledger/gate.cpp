@@ -94,7 +94,14 @@ Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
   current_->now = &current_->all.emplace_back(std::move(first));
   if (options.leave_out) leave_out();
   find_shards(manifests.get());
-  if (Verdict verdict = holds(); !verdict.cleared) throw Refused(verdict);
+  Verdict verdict = holds();
+  const bool too_old = verdict.rule == "permit_expired" || verdict.rule == "permit_stale" ||
+                       verdict.rule == "head_stale";
+  if (too_old && !as_of_us_) {
+    read_folder();
+    if (take_next()) verdict = holds();
+  }
+  if (!verdict.cleared) throw Refused(verdict);
 }
 
 uint64_t Gate::issued_at(const fs::path& permit) {
@@ -365,7 +372,9 @@ std::unique_ptr<Gate::Granted> Gate::find_next() const {
     if (entry.path().extension() != ".permit") continue;
     try {
       auto [other, note] = read_permit(entry.path());
-      if (!fits(other) || (best && best->issued_us >= other.issued_us)) continue;
+      // Of two of one time every rank takes the same.
+      const auto age = [](const Granted& one) { return std::pair(one.issued_us, one.digest); };
+      if (!fits(other) || (best && age(*best) >= age(other))) continue;
       check_permit(other, note);
       check_proofs(other);
       if (!check_time(other).cleared) continue;
@@ -396,6 +405,14 @@ Verdict Gate::judge_foreign(const std::vector<std::string>& used) const {
                                           ", which are not in this run");
   }
   return yes();
+}
+
+std::vector<Digest> Gate::permits() const {
+  std::vector<Digest> out;
+  const std::scoped_lock lock(current_->mutex);
+  for (const Granted& one : current_->all) out.push_back(one.digest);
+  if (next_ != nullptr) out.push_back(next_->digest);
+  return out;
 }
 
 bool Gate::take_next() {

@@ -170,6 +170,9 @@ class Gate {
 
   const Permit& permit() const { return granted().permit; }
   const Digest& permit_digest() const { return granted().digest; }  // of the note, byte for byte
+  // Of every permit whose passes are one count with this one's: those that it took the place of,
+  // and the next.
+  std::vector<Digest> permits() const;
   const std::vector<PermittedSample>& samples() const { return samples_; }
   // Name of the tar of a shard, by its index in the permit.
   const std::string& shard_name(size_t shard) const { return (*manifests_)[shard].name; }
@@ -183,8 +186,9 @@ class Gate {
   // signed and proven as the first one must be, for the same shards. The passes of the first one
   // go on: they are counted from what was left when the run began. Others that lie there are for
   // other runs. take_next() makes it the permit; false: there is
-  // none.
+  // none. A gate whose first permit is only too old takes it at once.
   bool has_next() const { return next_ != nullptr; }
+  const Digest& next_digest() const { return next_->digest; }  // where there is one
   bool take_next();
 
   // The shards that leave_out left out, and why; by root.

@@ -210,6 +210,11 @@ int do_eval(Options& options) {
   }
   std::optional<ledger::SignerKey> key;
   if (!options.key.empty()) key = ledger::read_signer_key(options.key);
+  if (key && options.eval.ema) {
+    throw Error(Errc::usage,
+                "eval: --extraction tests every average of the checkpoint: leave --ema out");
+  }
+  options.eval.all_weights = key.has_value();
   Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
     options.eval.progress = [&](const std::string& what, uint64_t done, uint64_t all) {
@@ -261,7 +266,7 @@ int do_eval(Options& options) {
     lines.lasting("no clips were made: give the weights' release (ledger release) with --release");
   }
   if (!report.nearest.empty()) {
-    lines.lasting(text("clips, compared with %llu of the %llu samples it consumed:",
+    lines.lasting(text("clips, compared with %llu of the %llu clips it consumed:",
                        number(report.compared), number(report.consumed)));
   }
   for (const auto& clip : report.nearest) {
@@ -358,9 +363,11 @@ Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
       ->capture_default_str();
   eval->add_option("--clips", o->eval.clips, "to make, from captions in turn")
       ->capture_default_str();
-  eval->add_option("--extraction", o->extraction,
-                   "write how many clips are as near as a copy, for `ledger release --extraction`: "
-                   "of 16 clips or more, and a --nearest that is all that the run consumed");
+  eval->add_option(
+      "--extraction", o->extraction,
+      "write how many clips are as near as a copy, for `ledger release --extraction`: "
+      "of 16 clips or more, each made with every average and with the weights as trained, "
+      "and a --nearest that is all that the run consumed");
   eval->add_option("--key", o->key, "trainer's private key, to sign --extraction with");
   eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
   eval->add_option("--ema", o->eval.ema, "which average, by its decay (default: the first)");

@@ -12,7 +12,7 @@
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/textproto.h"
-#include "train/config.pb.h"
+#include "train/data/config.h"
 #include "train/model/optim.h"
 #include "train/run_folder.h"
 #include "train/statement.h"
@@ -73,6 +73,34 @@ void check_word_on_weights(const fs::path& folder, const Checkpoint& checkpoint)
   const auto foreign = checkpoint.weights_metadata.find("foreign_weights");
   same("foreign weights", foreign_names(checkpoint.state),
        foreign == checkpoint.weights_metadata.end() ? "none" : foreign->second);
+}
+
+// Every average has the tensors of the model, and the optimiser moments of no others. What is not
+// one of a checkpoint's tensors would go out with it under the same signature.
+void check_names(const fs::path& folder, const CheckpointTensors& tensors,
+                 const TensorMap& weights) {
+  const auto stranger = [&](const std::string& file, const std::string& name) {
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", file, ": tensor ", name,
+                " does not belong to it: it is not what a run wrote; get the folder again");
+  };
+  const TensorMap known = weights_of(tensors);
+  for (const auto& [name, tensor] : weights) {
+    if (!known.contains(name)) stranger(kWeights, name);
+  }
+  for (const auto& [name, tensor] : tensors.model) {
+    if (!tensors.ema.contains(name)) stranger(kWeights, "model." + name);
+  }
+  for (const auto& [name, tensor] : known) {
+    const bool average = name.starts_with("ema");
+    if (average && !tensors.model.contains(name.substr(name.find('.') + 1)))
+      stranger(kWeights, name);
+  }
+  for (const auto& [name, tensor] : tensors.optimiser) {
+    const bool moment = name.starts_with("m.") || name.starts_with("v.");
+    const bool mine =
+        moment ? tensors.model.contains(name.substr(2)) : name == "steps" || name == "norms";
+    if (!mine) stranger(kOptimiser, name);
+  }
 }
 
 }  // namespace
@@ -231,11 +259,13 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   checkpoint.tensors.model = with_prefix(weights.tensors, "model.");
   checkpoint.tensors.ema = with_prefix(weights.tensors, "ema.");
   checkpoint.tensors.codec = with_prefix(weights.tensors, "codec.");
-  for (const auto& [name, tensor] : weights.tensors) {
-    if (name.starts_with("ema") && name[3] != '.')
-      checkpoint.tensors.more_ema.emplace(name, tensor);
+  const RunConfig config = parse_config(checkpoint.text.config, path("config.textproto"));
+  for (int i = 1; i < config.optimiser().ema_size(); ++i) {
+    const std::string prefix = ema_prefix(size_t(i));
+    add_with_prefix(checkpoint.tensors.more_ema, prefix, with_prefix(weights.tensors, prefix));
   }
   checkpoint.tensors.optimiser = std::move(optimiser.tensors);
+  check_names(folder, checkpoint.tensors, weights.tensors);
   checkpoint.weights_metadata = std::move(weights.metadata);
   checkpoint.optimiser_metadata = std::move(optimiser.metadata);
   check_word_on_weights(folder, checkpoint);

@@ -51,6 +51,17 @@ std::optional<Disagreement> check_statement(const ClaimedCheckpoint& at) {
                       lie->claimed, lie->made};
 }
 
+// Where the receipt of this checkpoint begins; none where it cannot be read.
+std::optional<uint64_t> first_step_of(const fs::path& folder) try {
+  const fs::path path = folder / "receipt.note";
+  ledger::ReceiptText text;
+  ledger::parse_textproto(ledger::parse_note(read_file(path, kClaimLimit)).text, path.string(),
+                          text);
+  return text.receipt().first_step();
+} catch (const Error&) {
+  return {};
+}
+
 // The receipt of one checkpoint: signed by the trainer, about this run and these weights, its roots
 // those of the lines beside it, and the next link of the chain.
 class ReceiptCheck {
@@ -71,10 +82,10 @@ class ReceiptCheck {
           return key.role == "trainer" && ledger::signed_by(note_, key.key);
         });
     if (!is_signed) return no("signature", "none of a trusted trainer", "one");
-    if (before_ != nullptr && receipt_.first_step() > before_->state.step()) {
+    if (receipt_.first_step() > (before_ == nullptr ? 0 : before_->state.step())) {
       throw Error(Errc::not_found, "checkpoint ", folder_.string(),
                   ": its run receipt begins at step ", receipt_.first_step(),
-                  "; the checkpoint there is gone: start from one after it");
+                  ", and the checkpoint there is gone: ", way_out());
     }
     // Not as a run writes it is a forgery too: the root alone would not say so.
     const fs::path path = folder_ / "steps.txt", at = folder_ / kPlacesFile;
@@ -133,6 +144,18 @@ class ReceiptCheck {
                         .what = "run receipt of " + folder_.filename().string() + ": " + what,
                         .claimed = claimed,
                         .replayed = found};
+  }
+
+  // Of the checkpoints that are left, the first that the one after it begins at.
+  std::string way_out() const {
+    const std::vector<uint64_t> steps = checkpoint_steps(folder_.parent_path());
+    for (size_t i = 0; i + 1 < steps.size(); ++i) {
+      if (first_step_of(step_folder(folder_.parent_path(), steps[i + 1])) == steps[i]) {
+        return "replay with --from " + std::to_string(steps[i]);
+      }
+    }
+    return "no two in a row are left to replay; let the config's checkpoints.keep be 0, or keep "
+           "more";
   }
 
   // verify_checkpoint has compared the file with SHA256SUMS, so this is the file's.

@@ -2,9 +2,13 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <string_view>
+
+#include <unistd.h>
 
 #include "ledger/base/error.h"
 
@@ -83,6 +87,19 @@ WorldOptions world_from_environment() {
     options.silence = std::chrono::milliseconds(number("CLEARED_RANK_SILENCE_MS", 0, kHourMs));
   }
   return options;
+}
+
+std::string launch_name() {
+  const auto id = variable("TORCHELASTIC_RUN_ID");
+  if (id && *id != "none") return *id;
+  // The parent: its number, and when it began, which is the 20th word after its name.
+  const std::string parent = std::to_string(::getppid());
+  std::ifstream stat("/proc/" + parent + "/stat");
+  std::string text, word;
+  std::getline(stat, text);
+  std::istringstream words(text.substr(text.rfind(')') + 1));
+  for (int i = 0; i < 20; ++i) words >> word;
+  return "process " + parent + " of " + word;
 }
 
 std::string device_trouble(const std::vector<std::string>& says) {

@@ -34,6 +34,10 @@ struct WorldOptions {
 // world as any other.
 WorldOptions world_from_environment();
 
+// Who started this rank and will start it again: the same in every attempt of a launch, and in no
+// other launch on this machine.
+std::string launch_name();
+
 // Why ranks that say this of their devices (FoundDevice::says, train/model/peak.h; by rank) cannot
 // train together: a build for GPUs that finds none, GPUs and CPUs among them, two ranks on one GPU.
 // Empty: they can.

@@ -80,8 +80,8 @@ class Evaluation {
     codec_name_ = codec_digest(codec_->state());
     model_ = std::make_unique<Model>(model_config(loaded_.config), loaded_.config.seed());
     model_->to(device_);
-    copy_tensors(average_of(checkpoint_.tensors, loaded_.config, options.ema), model_->parameters(),
-                 options.checkpoint.string());
+    use(average_of(checkpoint_.tensors, loaded_.config, options.ema));
+    for (const auto& [sample, total] : checkpoint_.text.totals) consumed_.insert(total.clip);
   }
 
   EvaluateReport run() {
@@ -89,18 +89,34 @@ class Evaluation {
     report_.run = checkpoint_.state.run();
     report_.weights = checkpoint_.state.weights();
     report_.step = checkpoint_.state.step();
-    report_.consumed = checkpoint_.text.totals.size();
+    report_.consumed = consumed_.size();
     measure_samples();
     if (makes_clips()) {
       remember_more();
       measure_clips();
     }
+    report_.compared = compared_.size();
     return report_;
   }
 
  private:
   void tell(const std::string& what, uint64_t done, uint64_t all) const {
     if (options_.progress) options_.progress(what, done, all);
+  }
+
+  void use(const TensorMap& weights) {
+    copy_tensors(weights, model_->parameters(), options_.checkpoint.string());
+  }
+
+  // What clips are made with.
+  std::vector<TensorMap> weights() const {
+    const CheckpointTensors& tensors = checkpoint_.tensors;
+    if (!options_.all_weights) return {average_of(tensors, loaded_.config, options_.ema)};
+    std::vector<TensorMap> all = {tensors.model};
+    for (const double decay : loaded_.config.optimiser().ema()) {
+      all.push_back(average_of(tensors, loaded_.config, decay));
+    }
+    return all;
   }
 
   bool makes_clips() const { return !options_.release.empty() && options_.clips > 0; }
@@ -199,12 +215,11 @@ class Evaluation {
       looks_.push_back({look, std::string(gate_.samples()[item.sample].key)});
     });
     report_.frames = looks_.size();
-    if (consumed(item.sample)) ++report_.compared;
+    if (consumed(item.sample)) compared_.insert(gate_.samples()[item.sample].clip);
   }
 
-  bool consumed(uint64_t sample) const {
-    return checkpoint_.text.totals.contains(gate_.samples()[sample].digest);
-  }
+  // As video or as a latent: it is the same footage.
+  bool consumed(uint64_t sample) const { return consumed_.contains(gate_.samples()[sample].clip); }
 
   // Clips are compared with more of what the run consumed than is measured: a look costs little
   // where there is video, and of a latent it takes the autoencoder.
@@ -219,14 +234,23 @@ class Evaluation {
       const uint64_t sample = more[i * more.size() / count];
       const size_t shape = shape_of(loaded_.config, gate_, sample);
       const Item item = load_item(gate_, decoders_.of(shape), sample, kNoPass);
-      if (!item.latent.empty()) return;
+      if (!item.latent.empty()) continue;
       remember(item.frames, shapes_[shape], item);
       tell("looks", i + 1, count);
     }
   }
 
   void measure_clips() {
-    const uint64_t count = captions_.empty() ? 0 : options_.clips;
+    report_.nearest.resize(captions_.empty() ? 0 : options_.clips,
+                           {.caption = "", .distance = 257, .frame = 0, .sample = ""});
+    for (const TensorMap& some : weights()) {
+      use(some);
+      measure_clips_of();
+    }
+  }
+
+  void measure_clips_of() {
+    const uint64_t count = report_.nearest.size();
     auto caption = captions_.begin();
     for (uint64_t i = 0; i < count; ++i, ++caption) {
       if (caption == captions_.end()) caption = captions_.begin();
@@ -236,14 +260,13 @@ class Evaluation {
       options.progress = [&](int) { ask_for_clips(); };
       ask_for_clips();
       const Frames frames = to_frames(generate_video(*model_, *codec_, bpe_, options));
-      Nearest nearest{.caption = *caption, .distance = 257, .frame = 0, .sample = ""};
+      Nearest& nearest = report_.nearest[i];
       for_each_look(frames, loaded_.config, [&](uint32_t frame, const Look& look) {
         for (const auto& [known, key] : looks_) {
           const uint32_t bits = distance(look, known);
           if (bits < nearest.distance) nearest = {*caption, bits, frame, key};
         }
       });
-      report_.nearest.push_back(nearest);
       tell("clips", i + 1, count);
     }
   }
@@ -260,7 +283,8 @@ class Evaluation {
   Bpe bpe_{{}};
   std::unique_ptr<Model> model_;
   std::set<std::string> captions_;
-  std::set<uint64_t> measured_;  // samples
+  std::set<uint64_t> measured_;           // samples
+  std::set<Digest> consumed_, compared_;  // clips
   struct Known {
     Look look;
     std::string key;

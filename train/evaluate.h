@@ -3,8 +3,8 @@
 // codec keeps, and, with a release, how near its own clips come to the nearest frame of the
 // footage. The permit is about the footage that is read, and must say EVALUATE; the release is
 // about what the weights learned from. Nothing is learned here, so nothing counts as a pass.
-// Samples of the permit whose digest is not in the checkpoint's totals.txt are the held-out split:
-// permit a shard for `train eval` that no run was permitted.
+// Samples of clips that are not in the checkpoint's totals.txt, be it as video or as a latent, are
+// the held-out split: permit a shard for `train eval` that no run was permitted.
 //
 // Nearness is by our own perceptual fingerprints (PDQ of 64 x 64 luma): a near miss is what a
 // person should look at, and a far one proves nothing about the model (docs/not-proven.md).
@@ -31,6 +31,8 @@ struct EvaluateOptions {
   uint64_t clips = 4;             // to make, from the captions of the samples in turn
   uint64_t seed = 0;              // of noise
   std::optional<double> ema;      // which of the averages, by its decay; else the first
+  // Make each clip with every average and with the weights as trained: the nearest of them counts.
+  bool all_weights = false;
   int threads = 1;
   std::function<void(const std::string& what, uint64_t done, uint64_t all)> progress;
 };
@@ -59,8 +61,8 @@ struct EvaluateReport {
   std::vector<ErrorsByTime> by_time;
   double psnr_db = 0;     // of the codec, mean over the samples
   uint64_t frames = 0;    // of the footage that were fingerprinted
-  uint64_t compared = 0;  // samples they are of that the run consumed
-  uint64_t consumed = 0;  // samples that the run consumed
+  uint64_t compared = 0;  // clips they are of that the run consumed
+  uint64_t consumed = 0;  // clips that the run consumed
   std::vector<Nearest> nearest;
 };
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -20,8 +21,10 @@
 #include "train/agree.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
+#include "train/data/decoder.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/environment.h"
 #include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
@@ -40,6 +43,7 @@
 #include "train/version.h"
 
 namespace cleared::train {
+namespace fs = std::filesystem;
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -146,13 +150,14 @@ class Training {
   Clock::time_point started_, last_step_;
   const std::vector<RunConfig> shapes_;
   std::vector<Plan> plans_;      // of each shape
+  std::string differing_;        // permits that the ranks did not agree on, when it was last said
   double peak_flops_per_s_ = 0;  // of all ranks
   double pace_s_ = 0;            // of a step, smoothed
   std::optional<Profile> profile_;
   std::optional<CheckpointReport> last_;
-  CheckpointTensors copied_;      // rank 0: what is being written, and room for the next
-  std::mutex& whole_;             // held while a checkpoint is written
-  std::future<Written> writing_;  // last: its thread reads the above
+  CheckpointTensors copied_;             // rank 0: what is being written, and room for the next
+  std::mutex& whole_;                    // held while a checkpoint is written
+  std::shared_future<Written> writing_;  // last: its thread reads the above
 };
 
 void Training::start() {
@@ -285,7 +290,17 @@ Outcome Training::look() {
 }
 
 void Training::take_new_permit() {
-  if (!world_.agree(gate_->has_next() ? "here" : "not yet") || !gate_->has_next()) return;
+  const std::string next = gate_->has_next() ? to_hex(gate_->next_digest()) : "none yet";
+  if (!world_.agree(next)) {
+    // Some notices folders may be slower than others: the old one goes on, and they look again.
+    const auto all = world_.all_gather(next);
+    std::string differing;
+    for (const std::string& one : all) differing += (differing.empty() ? "" : " ") + one;
+    if (world_.first() && differing != std::exchange(differing_, differing)) {
+      log(Level::warn, "run.permits_differ", {{"step", state_.step()}, {"next", differing}});
+    }
+    return;
+  }
   checkpoint();
   gate_->take_next();
   const ledger::Permit& permit = gate_->permit();
@@ -447,10 +462,12 @@ void Training::start_writing() {
   });
 }
 
-// Waits when it must, throws what the writing met.
+// Waits when it must, throws what the writing met, and again whenever it is asked: after a
+// checkpoint that could not be written none is, for its receipt would skip what that one consumed.
 void Training::finish_writing() {
   if (!writing_.valid()) return;
   const Written written = writing_.get();
+  writing_ = {};
   last_ = written.report;
   for (size_t i = 0; may_preview_ && i < written.gifs.size(); ++i) {
     const Gif& gif = written.gifs[i];
@@ -487,15 +504,29 @@ RunResult Training::end(const Outcome& outcome) {
   return result;
 }
 
-// Before anything else is said: the same program and the same config on every rank.
-void agree_on_run(World& world, const LoadedConfig& loaded) {
+// Before anything else is said: the same programs, the same config and the same end on every rank.
+void agree_on_run(World& world, const LoadedConfig& loaded, const RunOptions& options,
+                  const Machine& machine) {
   agree_or_throw(world, [&] {
     if (!world.agree(program_digest())) {
       throw Error(Errc::config, "ranks: they do not run the same train program: ", code_version(),
                   " here; copy one build to every machine");
     }
-    if (!world.agree(loaded.digest.text())) {
-      throw Error(Errc::config, "ranks: they were given different configs");
+    if (!world.agree(machine.decoder)) {
+      throw Error(Errc::config,
+                  "ranks: they do not decode with the same curate and curate-media "
+                  "programs; copy one build to every machine");
+    }
+    const std::pair<const char*, std::string> given[] = {
+        {"configs", std::string(loaded.digest.text())},
+        {"--until", options.until ? std::to_string(*options.until) : "none"},
+        {"--threads", std::to_string(machine.threads)},
+        {"--leave-out-revoked", options.gate.leave_out ? "yes" : "no"}};
+    for (const auto& [what, mine] : given) {
+      if (!world.agree(mine)) {
+        throw Error(Errc::config, "ranks: they were given different ", what,
+                    ": start all of them with the same command");
+      }
     }
   });
 }
@@ -538,6 +569,7 @@ RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const 
       lock.emplace(options.out / kLockFile);
       key = ledger::read_signer_key(options.key);
       position = open_run(options, loaded, *gate, machine, world.size(), *key);
+      if (options.fresh || options.from) write_file(options.out / kLaunchFile, launch_name());
     });
   } catch (const ledger::Refused& refused) {
     return refused_at_the_door(options, world, refused.verdict());
@@ -572,7 +604,8 @@ bool is_about_footage(const RunResult& result) {
 }  // namespace
 
 RunResult run(const RunOptions& options) {
-  const Machine machine = prepare_machine(options.threads);
+  Machine machine = prepare_machine(options.threads);
+  machine.decoder = decoder_digest(options.curate);
   const LoadedConfig loaded = load_config(options.config);
   WorldOptions where = world_from_environment();
   std::mutex whole;
@@ -585,13 +618,17 @@ RunResult run(const RunOptions& options) {
   set_log_rank(where.rank);
   World world(where);
   agree_or_throw(world, [&] { check_slots(loaded.config, world.size()); });
-  agree_on_run(world, loaded);
+  agree_on_run(world, loaded, options, machine);
 
   RunOptions rest = options;
   rest.fresh = false;
   rest.from.reset();
-  // Ranks that were started again after a loss go on from the last checkpoint.
-  const RunOptions& first = where.attempt > 0 ? rest : options;
+  // Ranks that were started again after a loss go on from the last checkpoint, once this launch has
+  // begun where it was told to.
+  const fs::path begun = options.out / kLaunchFile;
+  const bool again = where.rank == 0 && where.attempt > 0 && fs::exists(begun) &&
+                     read_file(begun) == launch_name();
+  const RunOptions& first = again ? rest : options;
   RunResult result = run_once(first, loaded, machine, world, whole);
   // Every rank is here with the same result; each time a shard more is left out.
   while (options.gate.leave_out && is_about_footage(result) && result.step > 0) {

@@ -15,6 +15,7 @@
 #include "ledger/textproto.h"
 #include "train/checkpoint.pb.h"
 #include "train/receipt.h"
+#include "train/run_folder.h"
 #include "train/statement.h"
 
 namespace cleared::train {
@@ -37,9 +38,10 @@ Message read_text(const fs::path& path) {
   return message;
 }
 
-// Every fact in RUN/outbox that can be read.
-void each_delivered(const fs::path& run, const std::function<void(const ledger::Fact&)>& use) {
-  if (!fs::exists(run / "outbox")) return;
+// Every fact in RUN/outbox that can be read, and its bundle.
+void each_delivered(const fs::path& run,
+                    const std::function<void(const ledger::Fact&, const fs::path&)>& use) {
+  if (!fs::is_directory(run / "outbox")) return;
   for (const auto& entry : fs::directory_iterator(run / "outbox")) {
     if (entry.path().extension() != ".bundle") continue;
     std::vector<ledger::Fact> facts;
@@ -48,24 +50,48 @@ void each_delivered(const fs::path& run, const std::function<void(const ledger::
     } catch (const Error&) {
       continue;
     }
-    for (const ledger::Fact& fact : facts) use(fact);
+    for (const ledger::Fact& fact : facts) use(fact, entry.path());
   }
+}
+
+ledger::Receipt parse_receipt(const std::string& note, const fs::path& where) {
+  ledger::ReceiptText text;
+  ledger::parse_textproto(ledger::parse_note(note).text, where.string(), text);
+  return text.receipt();
 }
 
 }  // namespace
 
 std::set<uint64_t> delivered_steps(const fs::path& run, const std::string& name) {
   std::set<uint64_t> out;
-  each_delivered(run, [&](const ledger::Fact& fact) {
+  each_delivered(run, [&](const ledger::Fact& fact, const fs::path&) {
     if (!fact.has_checkpoint() || fact.checkpoint().run() != name) return;
     out.insert(fact.checkpoint().step());
   });
   return out;
 }
 
+std::map<std::string, ToldReceipt> told_receipts(const fs::path& run) {
+  std::map<std::string, ToldReceipt> out;
+  const auto take = [&](const ledger::Fact& fact, const fs::path& bundle) {
+    if (!fact.has_receipt()) return;
+    const std::string& note = fact.receipt().note();
+    try {
+      const ledger::Receipt receipt = parse_receipt(note, bundle);
+      out.try_emplace(ledger::digest_name(ledger::sha256(note)),
+                      ToldReceipt{receipt.permit(), receipt.previous(), bundle});
+    } catch (const Error&) {
+      return;
+    }
+  };
+  each_delivered(run, take);
+  for (const fs::path& folder : set_aside_folders(run)) each_delivered(folder, take);
+  return out;
+}
+
 std::optional<RunFile> delivered_run(const fs::path& run, const std::string& name) {
   std::optional<RunFile> out;
-  each_delivered(run, [&](const ledger::Fact& fact) {
+  each_delivered(run, [&](const ledger::Fact& fact, const fs::path&) {
     if (!fact.has_run() || fact.run().name() != name) return;
     out.emplace();
     out->set_run(name);
@@ -91,12 +117,10 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint,
   const RunFile file = read_run_file(run);
   const State state = read_text<State>(checkpoint / "state.textproto");
   const std::string note = read_file(checkpoint / "receipt.note", kNoteLimit);
-  ledger::ReceiptText receipt;
-  ledger::parse_textproto(ledger::parse_note(note).text, (checkpoint / "receipt.note").string(),
-                          receipt);
+  const ledger::Receipt receipt = parse_receipt(note, checkpoint / "receipt.note");
   const fs::path path = checkpoint / kPlacesFile;
   const auto places = std::make_shared<const Places>(parse_places(read_file(path), path.string()));
-  const Span span = parse_span(read_file(checkpoint / "steps.txt"), receipt.receipt().first_step(),
+  const Span span = parse_span(read_file(checkpoint / "steps.txt"), receipt.first_step(),
                                (checkpoint / "steps.txt").string(), places);
 
   std::vector<ledger::Fact> facts;

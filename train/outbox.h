@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,6 +25,14 @@ RunFile read_run_file(const std::filesystem::path& run);  // Error{not_found} or
 // Where the receipts of this run that lie in RUN/outbox end. What cannot be read there counts as
 // not delivered.
 std::set<uint64_t> delivered_steps(const std::filesystem::path& run, const std::string& name);
+
+// A run receipt that lies in an outbox of the run's folder, those that were set aside included.
+struct ToldReceipt {
+  std::string permit, previous;  // digests, as the receipt has them
+  std::filesystem::path bundle;  // that also has what was consumed
+};
+// By the digest of the receipt.
+std::map<std::string, ToldReceipt> told_receipts(const std::filesystem::path& run);
 
 // What the run told the ledger about itself, where that lies in RUN/outbox.
 std::optional<RunFile> delivered_run(const std::filesystem::path& run, const std::string& name);

@@ -1,12 +1,14 @@
 #include "train/resume.h"
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/base/log.h"
+#include "ledger/bundle.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
 #include "ledger/textproto.h"
@@ -44,6 +46,10 @@ RunFile run_file_of(const State& state) {
   return file;
 }
 
+Digest digest_at(const std::string& name) {
+  return ledger::parse_digest_name(name).value_or(Digest{});
+}
+
 bool has_run_file(const fs::path& run) {
   return fs::exists(run / "run.textproto");
 }
@@ -65,41 +71,76 @@ RunFile run_file_for(const fs::path& run, const State& state) {
               ": put back the right one, or take it away to have it made again");
 }
 
-Totals read_set_aside(const fs::path& run, const std::string& permit) {
-  const fs::path path = run / kSetAsideFile;
-  if (!fs::exists(path)) return {};
-  const std::string text = read_file(path);
-  const std::string head = permit + "\n";
-  if (!text.starts_with(head)) return {};
-  return parse_totals(std::string_view(text).substr(head.size()), path.string());
+State read_state(const fs::path& folder) {
+  State state;
+  const std::string path = (folder / "state.textproto").string();
+  ledger::parse_textproto(read_file(path), path, state);
+  return state;
 }
 
-// What checkpoints after `step`, which are to be set aside, and those before them consumed under
-// this permit beyond `until_then`. They consumed it all the same: it counts against what the permit
-// leaves.
-Totals count_set_aside(const fs::path& run, uint64_t step, const Totals& until_then,
-                       const std::string& permit) {
-  Totals all = read_set_aside(run, permit);
+// A run may have been killed between a checkpoint and its bundle. What it consumed is told before
+// anything else becomes of the checkpoint, even where the weights have been damaged since.
+void deliver_undelivered(const fs::path& run) {
+  const auto told = told_receipts(run);
   const std::vector<uint64_t> steps = checkpoint_steps(run);
-  for (auto at = steps.rbegin(); at != steps.rend() && *at > step; ++at) {
-    const fs::path folder = step_folder(run, *at);
-    State state;
-    Totals totals;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const fs::path folder = step_folder(run, *step);
     try {
-      const std::string path = (folder / "state.textproto").string();
-      ledger::parse_textproto(read_file(path), path, state);
-      totals = parse_totals(read_file(folder / "totals.txt"), (folder / "totals.txt").string());
+      const State state = read_state(folder);
+      if (told.contains(state.receipt())) continue;
+      if (run_file_for(run, state).run() != state.run()) continue;
+      for (const FileDigest& file : read_sums(folder)) {
+        if (file.name.ends_with(".safetensors")) continue;
+        check_digest(folder, file, digest_of_file(folder / file.name));
+      }
+      deliver_checkpoint(run, folder);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt && error.code() != Errc::not_found) throw;
+      log(Level::warn, "run.not_told", {{"checkpoint", folder.string()}, {"why", error.what()}});
+    }
+  }
+}
+
+// What was consumed under the gate's permit, by what the run's folder has told, and is not part of
+// what the run goes on from. It was consumed all the same: it counts against what the permit
+// leaves.
+Totals count_set_aside(const fs::path& run, uint64_t step, const ledger::Gate& gate) {
+  const auto told = told_receipts(run);
+  std::set<std::string> gone_on_from;
+  for (const uint64_t before : checkpoint_steps(run)) {
+    if (before > step) break;
+    try {
+      std::string receipt = read_state(step_folder(run, before)).receipt();
+      while (told.contains(receipt) && gone_on_from.insert(receipt).second) {
+        receipt = told.at(receipt).previous;
+      }
     } catch (const Error&) {
-      continue;  // damaged: the one before knows most of it
+      continue;  // damaged: those after it lead to what was before it
     }
-    if (state.permit() != permit) break;
-    for (const auto& [sample, total] : totals) {
-      const auto before = until_then.find(sample);
-      const uint64_t known = before == until_then.end() ? 0 : before->second.passes;
-      Total& its = all.try_emplace(sample, Total{0, total.clip}).first->second;
-      its.passes += total.passes - std::min(known, total.passes);
+  }
+  const auto permits = gate.permits();
+  std::map<std::string, uint64_t> first_of;  // by the root of the shard, as records have it
+  for (uint64_t i = gate.samples().size(); i-- > 0;) {
+    const auto& root = gate.permit().shard(static_cast<int>(gate.samples()[i].shard)).root();
+    if (gate.samples()[i].index == 0) first_of[std::string(digest_at(root).text())] = i;
+  }
+  Totals all;
+  for (const auto& [digest, receipt] : told) {
+    const bool under =
+        std::find(permits.begin(), permits.end(), digest_at(receipt.permit)) != permits.end();
+    if (!under || gone_on_from.contains(digest)) continue;
+    for (const ledger::Fact& fact : ledger::read_bundle(receipt.bundle)) {
+      const auto& consumed = fact.consumed_shard();
+      const auto first = first_of.find(consumed.shard());
+      if (!fact.has_consumed_shard() || first == first_of.end()) continue;
+      for (int i = 0; i < consumed.passes_size(); ++i) {
+        const uint64_t sample = first->second + consumed.index() + static_cast<uint64_t>(i);
+        if (sample >= gate.samples().size()) break;
+        const auto& its = gate.samples()[sample];
+        Total& total = all.try_emplace(its.digest, Total{0, its.clip}).first->second;
+        total.passes += consumed.passes(i);
+      }
     }
-    break;
   }
   return all;
 }
@@ -169,6 +210,8 @@ void require_counted(const ledger::Gate& gate, const std::string& resumed, bool 
 Position open_run(const RunOptions& options, const LoadedConfig& loaded, const ledger::Gate& gate,
                   const Machine& machine, int ranks, const ledger::SignerKey& trainer) {
   make_folders(options.out);
+  sweep(options.out);
+  deliver_undelivered(options.out);
   const std::string permit_name = ledger::digest_name(gate.permit_digest());
   const auto newest = options.fresh ? std::nullopt : find_checkpoint(options.out, options.from);
   const uint64_t newest_step = newest.value_or(0);
@@ -198,28 +241,27 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
           {{"was", state.machine() + " ranks=" + std::to_string(state.ranks())},
            {"note", "another machine or number of ranks may give other bits"}});
     }
+    if (state.code_version() != code_version()) {
+      log(Level::warn, "run.resume",
+          {{"was", state.code_version()},
+           {"is", code_version()},
+           {"note", "another program may give other bits"}});
+    }
     file = run_file_for(options.out, state);
   }
   if (!newest) state.set_step(0);
   const auto told = file ? delivered_steps(options.out, file->run()) : std::set<uint64_t>();
   if (!options.from && file) require_told(options.out, *file, told, state.step());
-  require_counted(gate, position.resumed_run, newest && file->permit() == permit_name);
+  const auto permits = gate.permits();
+  const bool began_under_it =
+      file && std::find(permits.begin(), permits.end(), digest_at(file->permit())) != permits.end();
+  require_counted(gate, position.resumed_run, newest && began_under_it);
   const std::string samples = ledger::digest_name(samples_root(loaded.config, gate));
   const bool other_samples = newest && samples != state.samples_root();
   if (!newest || other_samples) state.set_order_first_step(state.step());
-  position.passes_set_aside =
-      count_set_aside(options.out, newest_step, position.totals, permit_name);
+  position.passes_set_aside = count_set_aside(options.out, newest_step, gate);
   require_passes(options, loaded.config, gate, position, state.order_first_step());
 
-  // A crash may have come between a checkpoint and its bundle.
-  if (newest && file->run() == state.run() &&
-      !delivered_steps(options.out, state.run()).contains(state.step())) {
-    deliver_checkpoint(options.out, position.resumed_from);
-  }
-  if (!position.passes_set_aside.empty()) {
-    write_file(options.out / kSetAsideFile,
-               permit_name + "\n" + format_totals(position.passes_set_aside));
-  }
   if (options.fresh) set_aside_all(options.out);
   position.set_aside = set_aside_after(options.out, newest_step);
 
@@ -245,8 +287,8 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
       position.set_aside > 0 || (options.from && !told.empty() && *told.rbegin() > state.step());
   if (newest && !other_samples && !again && file->run() == state.run()) return position;
   // One that was killed before its first checkpoint is still that run.
-  const bool begun = file && !again && told.empty() && file->permit() == permit_name &&
-                     (!newest || file->run() != state.run());
+  const bool begun =
+      file && !again && told.empty() && began_under_it && (!newest || file->run() != state.run());
   state.set_run(begun ? file->run() : new_run_name(loaded.config.name()));
   RunFile begins = run_file_of(state);
   if (file) *begins.mutable_before() = file->before();

@@ -25,7 +25,7 @@ struct Position {
   std::filesystem::path resumed_from;
   std::string resumed_run;  // its name there; empty: from the seed
   size_t set_aside = 0;
-  Totals passes_set_aside;  // under this permit, of checkpoints that are not gone on from
+  Totals passes_set_aside;  // under this permit, and not part of what is gone on from
 };
 
 // Makes the folder and its run.textproto when the run is new. Steps that are made again after

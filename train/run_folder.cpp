@@ -12,6 +12,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/log.h"
 #include "ledger/digest.h"
 
 namespace cleared::train {
@@ -19,8 +20,17 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kSums = "SHA256SUMS";
-constexpr std::string_view kPartial = ".partial-";
+constexpr std::string_view kPartial = ".partial-";  // being written
+constexpr std::string_view kPruned = ".pruned-";    // being deleted
+constexpr std::string_view kSuperseded = "superseded-";
 constexpr std::string_view kStep = "step-";
+
+// All that a checkpoint may hold (train/checkpoint.h).
+constexpr std::string_view kFiles[] = {"weights.safetensors", "optimizer.safetensors",
+                                       "config.textproto",    "tensors.txt",
+                                       "steps.txt",           "totals.txt",
+                                       "places.txt",          "receipt.note",
+                                       "state.textproto",     "statement.dsse.json"};
 
 std::optional<uint64_t> step_of(const std::string& name) {
   const std::string digits = name.starts_with(kStep) ? name.substr(kStep.size()) : "";
@@ -52,7 +62,7 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 
 fs::path new_superseded_folder(const fs::path& run) {
   for (int n = 1;; ++n) {
-    const fs::path folder = run / ("superseded-" + std::to_string(n));
+    const fs::path folder = run / (std::string(kSuperseded) + std::to_string(n));
     if (fs::exists(folder)) continue;
     make_folders(folder);
     return folder;
@@ -127,6 +137,9 @@ std::vector<FileDigest> listed_files(const fs::path& folder) {
     if (name != kSums && !listed) damaged(folder, name + " does not belong to it");
   }
   for (const auto& [name, digest] : sums) {
+    if (std::find(std::begin(kFiles), std::end(kFiles), name) == std::end(kFiles)) {
+      damaged(folder, name + " does not belong to it");
+    }
     if (!fs::exists(folder / name)) damaged(folder, name + " is missing");
   }
   return sums;
@@ -189,8 +202,7 @@ void set_aside_all(const fs::path& run) {
   if (!fs::exists(run)) return;
   for (const auto& entry : fs::directory_iterator(run)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("superseded-") && name != kLockFile && name != kSetAsideFile)
-      mine.push_back(entry.path());
+    if (!name.starts_with(kSuperseded) && name != kLockFile) mine.push_back(entry.path());
   }
   if (mine.empty()) return;
   const fs::path folder = new_superseded_folder(run);
@@ -198,11 +210,40 @@ void set_aside_all(const fs::path& run) {
   sync(run);
 }
 
+std::vector<fs::path> set_aside_folders(const fs::path& run) {
+  std::vector<fs::path> out;
+  for (const auto& entry : fs::directory_iterator(run)) {
+    if (entry.path().filename().string().starts_with(kSuperseded)) out.push_back(entry.path());
+  }
+  return out;
+}
+
 void prune(const fs::path& run, size_t keep, uint64_t keep_every) {
   const std::vector<uint64_t> steps = checkpoint_steps(run);
   if (keep == 0 || steps.size() <= keep) return;
   for (size_t i = 0; i < steps.size() - keep; ++i) {
-    if (keep_every == 0 || steps[i] % keep_every != 0) fs::remove_all(step_folder(run, steps[i]));
+    if (keep_every != 0 && steps[i] % keep_every == 0) continue;
+    const fs::path folder = step_folder(run, steps[i]);
+    const fs::path hidden = run / (std::string(kPruned) + folder.filename().string());
+    std::error_code error;
+    fs::rename(folder, hidden, error);
+    if (!error) fs::remove_all(hidden, error);
+    if (!error) continue;
+    log(Level::warn, "run.prune", {{"folder", folder.string()}, {"kept", error.message()}});
+  }
+}
+
+void sweep(const fs::path& run) {
+  std::error_code error;
+  std::vector<fs::path> left;
+  for (const auto& entry : fs::directory_iterator(run, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPartial) || name.starts_with(kPruned)) left.push_back(entry.path());
+  }
+  for (const fs::path& path : left) {
+    fs::remove_all(path, error);
+    if (!error) continue;
+    log(Level::warn, "run.sweep", {{"folder", path.string()}, {"kept", error.message()}});
   }
 }
 
@@ -213,7 +254,6 @@ CheckpointWriter::CheckpointWriter(const fs::path& run, uint64_t step)
     throw Error(Errc::io, "checkpoint ", final_.string(),
                 ": is there already, and is never replaced");
   }
-  fs::remove_all(temporary_);  // of a run that was killed while writing
   make_folders(temporary_);
 }
 

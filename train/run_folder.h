@@ -5,8 +5,7 @@
 //   RUN/step0.txt              digests of the tensors that it began with
 //   RUN/step-000200/           a checkpoint; its SHA256SUMS is written last
 //   RUN/superseded-1/          checkpoints that a restart from an earlier step set aside
-//   RUN/set-aside.txt          passes of those under one permit, which stay consumed
-//   RUN/outbox/                bundles for `ledger append`
+//   RUN/outbox/                bundles for `ledger append`; what they say was consumed stays so
 //
 // Only rank 0 calls it, from one thread.
 #pragma once
@@ -29,8 +28,9 @@ namespace cleared::train {
 // In RUN: the tensors that the run began with, in the form of tensors.txt of a checkpoint.
 inline constexpr const char* kStep0File = "step0.txt";
 
-// In RUN, first the digest of a permit, then passes in the form of totals.txt.
-inline constexpr const char* kSetAsideFile = "set-aside.txt";
+// In RUN: the launch (launch_name() in train/environment.h) that was last told where to begin, once
+// it has begun there. Its restarts go on.
+inline constexpr const char* kLaunchFile = "launch.txt";
 
 // In RUN: held by the one process that writes there.
 inline constexpr const char* kLockFile = "lock";
@@ -51,8 +51,9 @@ struct FileDigest {
 // What SHA256SUMS of a checkpoint lists. Error{corrupt}.
 std::vector<FileDigest> read_sums(const std::filesystem::path& folder);
 
-// The same, when all those files are there and no other is. Error{corrupt} names the checkpoint and
-// the file, Error{not_found} a folder that is not there.
+// The same, when all those files are there, and neither there nor in the list is one that a
+// checkpoint does not have. Error{corrupt} names the checkpoint and the file, Error{not_found} a
+// folder that is not there.
 std::vector<FileDigest> listed_files(const std::filesystem::path& folder);
 
 // Error{corrupt} unless `found`, of the bytes of that file, is the digest that is listed.
@@ -75,10 +76,15 @@ std::optional<uint64_t> find_checkpoint(const std::filesystem::path& run,
 size_t set_aside_after(const std::filesystem::path& run, uint64_t step);
 // The same with everything that the run wrote, its outbox included: for a fresh start.
 void set_aside_all(const std::filesystem::path& run);
+// RUN/superseded-N, all of them.
+std::vector<std::filesystem::path> set_aside_folders(const std::filesystem::path& run);
 
 // Deletes all but the newest `keep` checkpoints, and those of a multiple of `keep_every` steps. 0
-// keeps all, and keeps none besides.
+// keeps all, and keeps none besides. Each is there whole or not at all; a log line says which could
+// not be deleted.
 void prune(const std::filesystem::path& run, size_t keep, uint64_t keep_every = 0);
+// Deletes what was being written or deleted when a run was killed.
+void sweep(const std::filesystem::path& run);
 
 // A checkpoint folder in the making. Gone again unless commit() was reached.
 class CheckpointWriter {

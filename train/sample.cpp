@@ -1,5 +1,6 @@
 #include "train/sample.h"
 
+#include <cmath>
 #include <exception>
 #include <string_view>
 #include <vector>
@@ -135,9 +136,18 @@ SampleReport sample_command(const SampleCommand& command) {
                                                        checkpoint);
   const auto ask = [&] { require(ledger::check_release(release)); };
   const auto limit = ledger::similarity_limit(release);
+  const std::string kind = command.out.extension().string();
+  if (kind != ".gif" && kind != ".webm") {
+    throw Error(Errc::usage, "sample: --out ", command.out.string(),
+                ": give it a name that ends in .gif or .webm, which is what can be written");
+  }
   const RunConfig config = config_of_shape(
       parse_config(checkpoint.text.config, (command.checkpoint / "config.textproto").string()),
       command.shape);
+  if (config.stage() != RunConfig::TRANSFORMER) {
+    throw Error(Errc::config, "sample: checkpoint ", command.checkpoint.string(),
+                " is of an autoencoder, which makes no clips: give one of a run that used it");
+  }
   GenerateOptions options = preview_options(config);
   if (!command.caption && !config.has_preview()) {
     throw Error(Errc::usage, "sample: the config has no preview: give a --caption");
@@ -146,6 +156,9 @@ SampleReport sample_command(const SampleCommand& command) {
   if (command.seed) options.seed = *command.seed;
   if (command.steps) options.steps = *command.steps;
   if (command.guidance) options.guidance = *command.guidance;
+  if (!std::isfinite(options.guidance)) {
+    throw Error(Errc::usage, "sample: --guidance must be a number");
+  }
   options.scale = command.scale;
   options.progress = [&](int step) {
     ask();
@@ -165,7 +178,7 @@ SampleReport sample_command(const SampleCommand& command) {
   const int width = static_cast<int>(video.size(4)), height = static_cast<int>(video.size(3));
   const Frames frames = to_frames(video);
   if (limit) require(judge_clip(*limit, frames, width, height));
-  if (command.out.extension() == ".webm") {
+  if (kind == ".webm") {
     write_webm(command.out, frames,
                {.program = command.curate,
                 .width = width,

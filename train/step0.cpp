@@ -7,7 +7,6 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
-#include "ledger/textproto.h"
 #include "ledger/trust.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
@@ -16,7 +15,6 @@
 #include "train/replay.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
-#include "train/statement.h"
 
 namespace cleared::train {
 namespace fs = std::filesystem;
@@ -61,6 +59,18 @@ std::optional<Disagreement> compare(const std::map<std::string, std::string>& cl
   return {};
 }
 
+// A run learns the tensors that it began with, and no others come by.
+std::optional<Disagreement> compare_names(const std::map<std::string, std::string>& began,
+                                          const TensorMap& now, uint64_t step) {
+  for (const auto& [name, tensor] : now) {
+    if (!began.contains(name)) return Disagreement{step, "tensor " + name, "a tensor", "nothing"};
+  }
+  for (const auto& [name, line] : began) {
+    if (!now.contains(name)) return Disagreement{step, "tensor " + name, "nothing", "a tensor"};
+  }
+  return {};
+}
+
 }  // namespace
 
 Step0Report step0(const Step0Options& options) {
@@ -74,19 +84,18 @@ Step0Report step0(const Step0Options& options) {
   const std::string digest = ledger::digest_name(ledger::sha256(text));
   const auto trusted = ledger::read_trust(options.trust).keys;
 
+  auto names = by_name(text, false);
+  names.merge(by_name(text, true));
+
   Step0Report report;
   std::string config_text;
   for (const uint64_t step : steps) {
-    const fs::path folder = step_folder(options.run, step);
-    verify_checkpoint(folder);
-    verify_statement(folder, trusted);
-    State state;
-    ledger::parse_textproto(read_file(folder / "state.textproto"),
-                            (folder / "state.textproto").string(), state);
+    const Checkpoint checkpoint = read_checkpoint(step_folder(options.run, step), trusted);
+    const State& state = checkpoint.state;
     report.run = state.run();
     report.seed = state.seed();
     report.foreign = foreign_of(state);
-    config_text = read_file(folder / "config.textproto");
+    config_text = checkpoint.text.config;
     const std::string config_digest = ledger::digest_name(ledger::sha256(config_text));
     if (state.step0() != digest) {
       report.disagreement = Disagreement{step, "where the run began", state.step0(), digest};
@@ -96,6 +105,8 @@ Step0Report step0(const Step0Options& options) {
       report.disagreement = Disagreement{step, "config", state.config(), config_digest};
       return report;
     }
+    report.disagreement = compare_names(names, all_of(checkpoint.tensors), step);
+    if (report.disagreement) return report;
     ++report.checkpoints;
   }
   const RunConfig config = parse_config(config_text, "config of the run");

@@ -445,6 +445,28 @@ TEST_F(GateTest, ANewerPermitThatArrivesInTwoHalvesIsTaken) {
   EXPECT_TRUE(gate.has_next());
 }
 
+// As for a rank that is started again after the run took a newer one.
+TEST_F(GateTest, ANewerPermitIsTakenWhereTheFirstHasOnlyEnded) {
+  const uint64_t second = 1'000'000, now = now_us();
+  const auto from = [&](uint64_t ago, uint64_t until) {
+    return [=](Permit& p) {
+      p.set_issued_at(format_time(now - ago * second));
+      p.set_expires_at(format_time(now - ago * second + until * second));
+    };
+  };
+  const std::string next = read_file(world.node(from(5, 1000)).permit);
+  const GateOptions options = world.node(from(500, 100));
+  EXPECT_THAT(error_of([&] { Gate gate(options); }), StartsWith("refused: permit_expired"));
+  write_file(world.folder / "notices/next.permit", next);
+  Gate gate(options);
+  EXPECT_EQ(gate.permit_digest(), sha256(next));
+  EXPECT_EQ(gate.permits(), (std::vector<Digest>{sha256(read_file(options.permit)), sha256(next)}));
+  EXPECT_TRUE(gate.holds().cleared);
+  EXPECT_THAT(error_of([&] { Gate::as_of(options, now); }), StartsWith("refused: permit_expired"));
+  notice("a.revocation", "licence", "LIC-1", world.licensor);
+  EXPECT_THAT(error_of([&] { Gate again(options); }), StartsWith("refused: "));
+}
+
 TEST_F(GateTest, PassesAreCounted) {
   Gate gate(world.node());
   EXPECT_EQ(error_of([&] { gate.clear(0, 4); }), "");

@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <functional>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -28,6 +29,7 @@ struct Forgery {
   Places places;      // of the samples in `lines`
   State state;
   std::string weights, optimiser, tensors, totals;
+  std::map<std::string, std::string> more;  // files that no run writes
   // Of what the receipt, and the statement, are to say of the state.
   std::function<void(ReceiptFacts&)> receipt = [](ReceiptFacts&) {};
   std::function<void(State&)> statement = [](State&) {};
@@ -42,7 +44,8 @@ inline Forgery read_forgery(const std::filesystem::path& folder) {
                   .weights = read_file(folder / "weights.safetensors"),
                   .optimiser = read_file(folder / "optimizer.safetensors"),
                   .tensors = read_file(folder / "tensors.txt"),
-                  .totals = read_file(folder / "totals.txt")};
+                  .totals = read_file(folder / "totals.txt"),
+                  .more = {}};
   ledger::parse_textproto(read_file(folder / "state.textproto"), "state", forgery.state);
   return forgery;
 }
@@ -121,6 +124,7 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   state.set_tensors(ledger::digest_name(writer.write("tensors.txt", forgery.tensors)));
   forgery.last(state);
   writer.write("state.textproto", ledger::format_textproto(state));
+  for (const auto& [name, text] : forgery.more) writer.write(name, text);
   State stated = state;
   forgery.statement(stated);
   writer.write(std::string(kStatementFile),

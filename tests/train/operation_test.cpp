@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -12,6 +14,8 @@
 #include <unistd.h>
 
 #include "ledger/key.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
 #include "tests/train/forgery.h"
 #include "tests/train/train_program.h"
 #include "train/run_folder.h"
@@ -203,6 +207,61 @@ TEST_F(TrainOperation, AFullDiskLosesNothing) {
   EXPECT_TRUE(fs::exists(f.folder() / "a/step-000006"));
 }
 
+// What one checkpoint was to tell of is lost, and so nothing after it is told either.
+TEST_F(TrainOperation, NothingIsWrittenAfterACheckpointThatCouldNotBe) {
+  std::string config = tiny_config(100'000);
+  config.replace(config.find("every: 3"), 8, "every: 20");
+  const GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+  const fs::path a = f.folder() / "a";
+  make_folders(a);
+  write_file(a / "outbox", "no folder");
+  const Ended ended = run(f, "a", kTwoRanks);
+  EXPECT_EQ(ended.code, 74) << ended.output;
+  EXPECT_EQ(checkpoint_steps(a), (std::vector<uint64_t>{20}));
+  fs::remove(a / "outbox");
+  const Ended rest = run(f, "a", {"--until", "40"});
+  ASSERT_EQ(rest.code, 0) << rest.output;
+  std::map<uint64_t, std::string> previous;  // by the step that a receipt begins at
+  for (const ledger::Fact& fact : outbox(a)) {
+    if (!fact.has_receipt()) continue;
+    ledger::ReceiptText text;
+    ledger::parse_textproto(ledger::parse_note(fact.receipt().note()).text, "receipt", text);
+    previous[text.receipt().first_step()] = text.receipt().previous();
+  }
+  EXPECT_EQ(previous, (std::map<uint64_t, std::string>{
+                          {0, ""}, {20, state_of(a / "step-000020").receipt()}}));
+}
+
+// A rank was lost before the run had begun where it was told to, or after.
+TEST_F(TrainOperation, RestartsBeginWhereTheyWereTold) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const auto again = [&](const std::vector<std::string>& where) {
+    Process process("/usr/bin/env",
+                    std::vector<std::string>{"RANK=0", "WORLD_SIZE=1",
+                                             "MASTER_PORT=" + std::to_string(free_port()),
+                                             "TORCHELASTIC_RESTART_COUNT=1", CLEARED_TRAIN} +
+                        run_args(f, "a", where));
+    EXPECT_EQ(process.wait(), 0) << process.output();
+    return process.output();
+  };
+  EXPECT_THAT(again({"--fresh"}), HasSubstr("from the seed"));
+  EXPECT_THAT(again({"--fresh"}), HasSubstr("from step-000006"));
+  fs::remove(f.folder() / "a/launch.txt");
+  EXPECT_THAT(again({"--from", "3"}), HasSubstr("from step-000003"));
+  EXPECT_THAT(again({"--from", "3"}), HasSubstr("from step-000006"));
+}
+
+TEST_F(TrainOperation, SaysWhenAnotherProgramGoesOn) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  forge(f, f.folder() / "a", 3,
+        [](Forgery& forgery) { forgery.state.set_code_version("cleared 0.0 another"); });
+  const Ended ended = run(f, "a");
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("another program may give other bits"));
+}
+
 // The command, quoted for a shell.
 std::string quoted(const std::vector<std::string>& args) {
   std::string command = CLEARED_TRAIN;
@@ -261,8 +320,14 @@ TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
     int code;
     const char* says;
   };
+  const fs::path curate = f.folder() / "curate";
+  fs::copy_file(CLEARED_CURATE, curate);
+  fs::copy_file(fs::path(CLEARED_CURATE).parent_path() / "curate-media",
+                f.folder() / "curate-media");
+  std::ofstream(f.folder() / "curate-media", std::ios::app) << "another build";
   const Case cases[] = {{f.config_path(), config, 78, "different configs"},
-                        {f.paths().permit, permit, 3, "permits_differ"}};
+                        {f.paths().permit, permit, 3, "permits_differ"},
+                        {CLEARED_CURATE, curate, 78, "same curate and curate-media"}};
   for (const Case& c : cases) {
     const int port = free_port();
     const auto rank = [&](const char* number, const fs::path& given) {
@@ -276,6 +341,18 @@ TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
     EXPECT_EQ(second.wait(), c.code) << second.output();
     EXPECT_THAT(first.output(), HasSubstr(c.says));
     EXPECT_FALSE(fs::exists(f.folder() / "a/lock"));
+  }
+  const std::pair<std::vector<std::string>, const char*> flags[] = {
+      {{"--until", "3"}, "different --until"},
+      {{"--threads", "2"}, "different --threads"},
+      {{"--leave-out-revoked"}, "different --leave-out-revoked"}};
+  for (const auto& [flag, says] : flags) {
+    const int port = free_port();
+    Process first("/usr/bin/env", one_of_two("0", port, run_args(f, "a")));
+    Process second("/usr/bin/env", one_of_two("1", port, run_args(f, "a", flag)));
+    EXPECT_EQ(first.wait(), 78) << first.output();
+    EXPECT_EQ(second.wait(), 78) << second.output();
+    EXPECT_THAT(first.output(), HasSubstr(says));
   }
 }
 

@@ -1,6 +1,9 @@
 // An auditor makes a run again, and whoever lied about it is found out: every forger here holds the
 // trainer's own key, and signs what he made up.
+#include <cstring>
+
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "ledger/digest.h"
 #include "tests/train/forgery.h"
@@ -105,6 +108,22 @@ TEST_F(TrainReplay, AsksTheGateAndTheFolder) {
   const Ended swapped = replay(f, "a");
   EXPECT_EQ(swapped.code, 3) << swapped.output;
   EXPECT_THAT(swapped.output, HasSubstr("sample_changed: sample clip1"));
+}
+
+// A run that keeps its last checkpoints alone is no liar.
+TEST_F(TrainReplay, NamesTheStartThatAPrunedRunLeaves) {
+  for (const auto& [keep, code, says] :
+       {std::tuple("keep: 2", 66, "replay with --from 6"), {"keep: 1", 66, "no two in a row"}}) {
+    std::string config = tiny_config(9);
+    config.replace(config.find("keep: 0"), 7, keep);
+    const GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+    ASSERT_EQ(run(f, "a").code, 0);
+    const Ended ended = replay(f, "a");
+    EXPECT_EQ(ended.code, code) << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr(says));
+    const int from = replay(f, "a", {"--from", "6"}).code;
+    EXPECT_EQ(from, keep == std::string("keep: 2") ? 0 : 66);
+  }
 }
 
 // A permit that leaves out what the run had consumed already leaves it out for the auditor, too.
@@ -309,6 +328,103 @@ TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
   fs::copy(kept, run, fs::copy_options::recursive);
   forge(f, run, 6, [](Forgery&) {});
   EXPECT_EQ(replay(f, "a", three).code, 0);
+}
+
+// The safetensors file `bytes` with a tensor more.
+std::string with_tensor(const std::string& bytes, const std::string& name, const std::string& type,
+                        const std::string& data) {
+  uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  auto header = nlohmann::json::parse(bytes.substr(8, size));
+  const std::string rest = bytes.substr(8 + size);
+  const size_t count = type == "F32" ? data.size() / 4 : data.size();
+  header[name] = {{"dtype", type},
+                  {"shape", {count}},
+                  {"data_offsets", {rest.size(), rest.size() + data.size()}}};
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  size = text.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + rest + data;
+}
+
+// Whatever else is signed along with a checkpoint goes out with it: it must be nothing.
+TEST_F(TrainReplay, FindsTensorsAndFilesThatDoNotBelong) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path kept = f.folder() / "kept", run = f.folder() / "a";
+  fs::copy(run, kept, fs::copy_options::recursive);
+  struct Case {
+    const char *name, *type;
+    std::string Forgery::*file;
+    int code = 65;  // of who knows what should be there: replay, step0
+  };
+  const Case cases[] = {
+      {"hidden.model", "U8", &Forgery::weights}, {"model.hidden", "F32", &Forgery::weights},
+      {"ema", "F32", &Forgery::weights},         {"ema2.inp.weight", "F32", &Forgery::weights},
+      {"ema9.hidden", "U8", &Forgery::weights},  {"codec.hidden", "F32", &Forgery::weights, 1},
+      {"hidden", "U8", &Forgery::optimiser},     {"m.hidden", "F32", &Forgery::optimiser},
+  };
+  for (const Case& c : cases) {
+    fs::remove_all(run);
+    fs::copy(kept, run, fs::copy_options::recursive);
+    forge(f, run, 6, [&](Forgery& forged) {
+      forged.*c.file = with_tensor(forged.*c.file, c.name, c.type, std::string(64, 'x'));
+    });
+    f.release(*ledger::parse_digest_name(state_of(run / "step-000006").weights()));
+    auto resume = run_args(f, "a");
+    resume[0] = "resume";
+    const std::vector<std::string> sample = {"sample",
+                                             "--checkpoint",
+                                             run / "step-000006",
+                                             "--out",
+                                             f.folder() / "a.gif",
+                                             "--release",
+                                             f.folder() / "a.release",
+                                             "--trust",
+                                             f.folder() / "trust-release",
+                                             "--notices",
+                                             f.paths().notices};
+    for (const Ended& ended : {replay(f, "a", {"--from", "3"}), step0(f, "a")}) {
+      EXPECT_EQ(ended.code, c.code) << c.name << ": " << ended.output;
+      EXPECT_THAT(ended.output, HasSubstr(c.name));
+    }
+    for (const Ended& ended : {train(resume), train(sample)}) {
+      EXPECT_EQ(ended.code, 65) << c.name << ": " << ended.output;
+    }
+  }
+  // A file, listed and signed.
+  fs::remove_all(run);
+  fs::copy(kept, run, fs::copy_options::recursive);
+  forge(f, run, 6, [](Forgery& forged) { forged.more = {{"more.safetensors", "anything"}}; });
+  for (const Ended& ended : {replay(f, "a", {"--from", "3"}), step0(f, "a")}) {
+    EXPECT_EQ(ended.code, 65) << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr("more.safetensors does not belong to it"));
+  }
+}
+
+// A tolerance is for numbers that were computed, not for what the text was split by.
+TEST_F(TrainReplay, ToleratesNoOtherPairsOfTheText) {
+  std::string config = tiny_config();
+  config.replace(config.find("dropout: 0.1"), 12, "dropout: 0.1 vocabulary: 262");
+  const GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "a").code, 0);
+  const std::vector<std::string> tolerant = {"--from", "3", "--tolerance", "1"};
+  EXPECT_EQ(replay(f, "a", tolerant).code, 0);
+  forge(f, f.folder() / "a", 6, [](Forgery& forged) {
+    uint64_t size = 0;
+    std::memcpy(&size, forged.weights.data(), sizeof size);
+    const auto header = nlohmann::json::parse(forged.weights.substr(8, size));
+    const size_t pairs = 8 + size + header["codec.pairs"]["data_offsets"][0].get<size_t>();
+    forged.weights[pairs] ^= 1;
+    // The list agrees with it.
+    const size_t line = forged.tensors.find(" codec.pairs ") - 64;
+    const size_t bytes = header["codec.pairs"]["data_offsets"][1].get<size_t>() -
+                         header["codec.pairs"]["data_offsets"][0].get<size_t>();
+    forged.tensors.replace(line, 64, to_hex(ledger::sha256(forged.weights.substr(pairs, bytes))));
+  });
+  const Ended ended = replay(f, "a", tolerant);
+  EXPECT_EQ(ended.code, 1) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("tensor codec.pairs"));
 }
 
 // The weights come from a run that did something else, and are passed off as what the config, the

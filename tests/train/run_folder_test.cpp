@@ -6,6 +6,7 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/digest.h"
 #include "tests/train/gate_fixture.h"
 
 namespace cleared::train {
@@ -15,8 +16,8 @@ namespace fs = std::filesystem;
 
 fs::path write_step(const fs::path& run, uint64_t step) {
   CheckpointWriter writer(run, step);
-  writer.write("weights", "weights of " + std::to_string(step));
-  writer.write("state", "state");
+  writer.write("weights.safetensors", "weights of " + std::to_string(step));
+  writer.write("state.textproto", "state.textproto");
   return writer.commit();
 }
 
@@ -48,11 +49,18 @@ TEST(RunFolder, RefusesADamagedCheckpointAndNamesTheLastGoodOne) {
     const char* says;
   };
   const Case cases[] = {
-      {[](const fs::path& f) { write_file(f / "weights", "Weights of 3"); }, "weights was changed"},
-      {[](const fs::path& f) { fs::remove(f / "state"); }, "state is missing"},
+      {[](const fs::path& f) { write_file(f / "weights.safetensors", "Weights of 3"); },
+       "weights.safetensors was changed"},
+      {[](const fs::path& f) { fs::remove(f / "state.textproto"); }, "state.textproto is missing"},
       {[](const fs::path& f) { fs::remove(f / "SHA256SUMS"); }, "SHA256SUMS"},
       {[](const fs::path& f) { write_file(f / "SHA256SUMS", "x\n"); }, "SHA256SUMS"},
       {[](const fs::path& f) { write_file(f / "more", ""); }, "more does not belong"},
+      {[](const fs::path& f) {
+         write_file(f / "more", "");
+         write_file(f / "SHA256SUMS",
+                    read_file(f / "SHA256SUMS") + to_hex(ledger::sha256("")) + "  more\n");
+       },
+       "more does not belong"},
   };
   for (const Case& c : cases) {
     const TemporaryFolder run;
@@ -70,9 +78,9 @@ TEST(RunFolder, RefusesADamagedCheckpointAndNamesTheLastGoodOne) {
     EXPECT_NE(error.find(c.says), std::string::npos) << error;
     EXPECT_NE(error.find("--from 2"), std::string::npos) << error;
 
-    write_file(step_folder(run.path(), 2) / "state", "other");
+    write_file(step_folder(run.path(), 2) / "state.textproto", "other");
     EXPECT_NE(error_of(read).find("--from 1"), std::string::npos);
-    write_file(step_folder(run.path(), 1) / "state", "other");
+    write_file(step_folder(run.path(), 1) / "state.textproto", "other");
     EXPECT_NE(error_of(read).find("no good one before it"), std::string::npos);
   }
 }
@@ -81,7 +89,7 @@ TEST(RunFolder, IsWholeOrAbsent) {
   const TemporaryFolder run;
   {
     CheckpointWriter writer(run.path(), 5);
-    writer.write("weights", "half");
+    writer.write("weights.safetensors", "half");
   }
   EXPECT_TRUE(fs::is_empty(run.path()));
   write_step(run.path(), 5);
@@ -119,6 +127,24 @@ TEST(RunFolder, KeepsTheNewest) {
   for (const uint64_t step : {4, 5, 6, 7}) write_step(run.path(), step);
   prune(run.path(), 2, 2);
   EXPECT_EQ(checkpoint_steps(run.path()), (std::vector<uint64_t>{2, 4, 6, 7}));
+}
+
+// A checkpoint that is being deleted is none, and what stops a deletion stops no run.
+TEST(RunFolder, DeletesWholeOrNotAtAll) {
+  const TemporaryFolder run;
+  for (const uint64_t step : {1, 2, 3}) write_step(run.path(), step);
+  // In the way of the second one's hidden name.
+  const fs::path hidden = run.path() / ".pruned-step-000002";
+  make_folders(hidden / "more");
+  prune(run.path(), 1);
+  EXPECT_EQ(checkpoint_steps(run.path()), (std::vector<uint64_t>{2, 3}));
+  verify_checkpoint(step_folder(run.path(), 2));
+  make_folders(run.path() / ".partial-step-000009");
+  sweep(run.path());
+  EXPECT_FALSE(fs::exists(hidden));
+  EXPECT_FALSE(fs::exists(run.path() / ".partial-step-000009"));
+  prune(run.path(), 1);
+  EXPECT_EQ(checkpoint_steps(run.path()), (std::vector<uint64_t>{3}));
 }
 
 }  // namespace

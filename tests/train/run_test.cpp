@@ -128,6 +128,65 @@ TEST_F(TrainRun, StepsThatAreMadeAgainAreAnotherRuns) {
   }
 }
 
+// Whatever permit the newest checkpoint is under, and whether the older ones are still there.
+TEST_F(TrainRun, PassesStayConsumedUnderEveryPermit) {
+  for (const char* keep : {"keep: 0", "keep: 1"}) {
+    std::string config = tiny_config();
+    config.replace(config.find("keep: 0"), 7, keep);
+    GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+    const auto permit = [&](uint64_t tree_size) {
+      f.permit([&](ledger::Permit& p) {
+        p.mutable_shard(0)->set_max_passes(6);  // a whole run takes 5
+        p.set_tree_size(tree_size);
+      });
+      return read_file(f.paths().permit);
+    };
+    const std::string first = permit(9);
+    ASSERT_EQ(run(f, "a").code, 0);
+    const std::string second = permit(10);
+    ASSERT_EQ(run(f, "a", {"--from", "0", "--until", "3"}).code, 0);
+    for (const std::string& either : {first, second}) {
+      write_file(f.paths().permit, either);
+      const Ended ended = run(f, "a", {"--fresh", "--threads", "2"});
+      EXPECT_EQ(ended.code, 3) << keep << ": " << ended.output;
+      EXPECT_THAT(ended.output, HasSubstr("passes_exceeded"));
+    }
+    write_file(f.paths().permit, second);
+    EXPECT_EQ(run(f, "a").code, 0);  // goes on
+    permit(11);
+    EXPECT_EQ(run(f, "a", {"--fresh"}).code, 0);  // nothing was consumed under this one
+  }
+}
+
+// Killed between a checkpoint and its bundle, and then told to begin elsewhere.
+TEST_F(TrainRun, TellsWhatItConsumedBeforeItIsSetAside) {
+  const GateFixture f = make();
+  const fs::path a = f.folder() / "a";
+  const auto receipts = [&](const fs::path& folder) {
+    std::map<std::pair<std::string, uint64_t>, fs::path> out;  // by run and end: the bundle
+    for (const auto& entry : fs::directory_iterator(folder / "outbox")) {
+      for (const ledger::Fact& fact : ledger::read_bundle(entry.path())) {
+        if (!fact.has_receipt()) continue;
+        ledger::ReceiptText text;
+        ledger::parse_textproto(ledger::parse_note(fact.receipt().note()).text, "receipt", text);
+        out[{text.receipt().run(), text.receipt().end_step()}] = entry.path();
+      }
+    }
+    return out;
+  };
+  ASSERT_EQ(run(f, "a").code, 0);
+  const std::string first = state_of(a / "step-000006").run();
+  fs::remove(receipts(a).at({first, 6}));
+  // What is told does not depend on the weights.
+  write_file(a / "step-000006/weights.safetensors", "damaged");
+  ASSERT_EQ(run(f, "a", {"--from", "3"}).code, 0);
+  EXPECT_TRUE(receipts(a).contains({first, 6}));
+  const std::string second = state_of(a / "step-000006").run();
+  fs::remove(receipts(a).at({second, 6}));
+  ASSERT_EQ(run(f, "a", {"--fresh"}).code, 0);
+  EXPECT_TRUE(receipts(a / "superseded-2").contains({second, 6}));
+}
+
 TEST_F(TrainRun, ItsFolderSaysWhoseItIs) {
   const GateFixture f = make();
   const fs::path a = f.folder() / "a", file = a / "run.textproto";
@@ -435,6 +494,46 @@ TEST_F(TrainRun, TakesANewerPermitWhileItGoesOn) {
   EXPECT_EQ(permits, (std::vector<std::string>{first, second}));
 }
 
+// Each rank was brought another one: none is taken until all have the same.
+TEST_F(TrainRun, RanksTakeTheSameNewerPermit) {
+  GateFixture f = make(100'000);
+  const fs::path notices = f.folder() / "notices", others = f.folder() / "notices-1";
+  make_folders(others);
+  f.refresh();
+  fs::copy(notices / "next.permit", others / "next.permit");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // permits tell seconds
+  f.refresh();
+  const std::string next = read_file(notices / "next.permit");
+  const int port = free_port();
+  auto second_args = run_args(f, "a");
+  *std::find(second_args.begin(), second_args.end(), notices.string()) = others;
+  Process first("/usr/bin/env", one_of_two("0", port, run_args(f, "a")));
+  Process second("/usr/bin/env", one_of_two("1", port, second_args));
+  ASSERT_TRUE(first.wait_for("run.permits_differ")) << first.output();
+  ASSERT_TRUE(first.wait_for("step 3/")) << first.output();
+  EXPECT_THAT(first.output(), testing::Not(HasSubstr("run.permit until")));
+  write_file(others / "other.permit", next);
+  ASSERT_TRUE(first.wait_for("run.permit until")) << first.output();
+  first.send(SIGTERM);
+  EXPECT_EQ(first.wait(), 75) << first.output();
+  EXPECT_EQ(second.wait(), 75) << second.output();
+  const auto steps = checkpoint_steps(f.folder() / "a");
+  EXPECT_EQ(state_of(step_folder(f.folder() / "a", steps.back())).permit(),
+            ledger::digest_name(ledger::sha256(next)));
+}
+
+// As ranks do that were started again after one was lost.
+TEST_F(TrainRun, BeginsUnderTheNewerPermitWhenTheFirstHasEnded) {
+  GateFixture f = make();
+  f.permit([](ledger::Permit& p) { p.set_expires_at(format_time(now_us() - 1'000'000)); });
+  EXPECT_EQ(run(f, "a").code, 3);
+  f.refresh();
+  const Ended ended = run(f, "a", kTwoRanks);
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  EXPECT_EQ(state_of(f.folder() / "a/step-000006").permit(),
+            ledger::digest_name(ledger::sha256(read_file(f.folder() / "notices/next.permit"))));
+}
+
 TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   GateFixture f = make();
   ASSERT_EQ(run(f, "a").code, 0);
@@ -465,6 +564,17 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
   const Ended commercial = train(args + std::vector<std::string>{"--commercial"});
   EXPECT_EQ(commercial.code, 3) << commercial.output;
   EXPECT_THAT(commercial.output, HasSubstr("release_other_use"));
+
+  const std::pair<std::vector<std::string>, const char*> wrong[] = {
+      {{"--out", f.folder() / "out.mp4"}, "ends in .gif or .webm"},
+      {{"--out", gif, "--guidance", "nan"}, "--guidance must be a number"}};
+  for (const auto& [more, says] : wrong) {
+    auto given = args;
+    given.erase(given.begin() + 3, given.begin() + 5);  // --out
+    const Ended ended = train(given + more);
+    EXPECT_EQ(ended.code, 2) << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr(says));
+  }
 
   const fs::path webm = f.folder() / "out.webm";
   auto video_args = args;

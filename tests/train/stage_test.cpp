@@ -370,6 +370,26 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   f.adopt(latent_config_text(), f.folder() / "shards");
   const Ended video = run(f, "video", with_vae);
   ASSERT_EQ(video.code, 0) << video.output;
+  // What was consumed as latents is the same footage as video: nothing is held out, and an
+  // extraction test compares with all of it.
+  const Ended footage =
+      train(with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "latent/step-000006",
+                          "--samples", "1", "--clips", "16", "--release", f.folder() / "a.release",
+                          "--extraction", f.folder() / "a.extraction", "--key", f.trainer_key()}));
+  ASSERT_EQ(footage.code, 0) << footage.output;
+  EXPECT_EQ(last_json(footage.output)["seen"], 1);
+  EXPECT_EQ(last_json(footage.output)["held_out"], 0);
+  EXPECT_THAT(read_file(f.folder() / "a.extraction"),
+              AllOf(HasSubstr("compared: 3"), HasSubstr("consumed: 3")));
+
+  // An autoencoder makes no clips.
+  f.release(*ledger::parse_digest_name(state_of(autoencoder).weights()));
+  const Ended no_clips =
+      train({"sample", "--checkpoint", autoencoder, "--out", f.folder() / "vae.gif", "--caption",
+             "caption 1", "--release", f.folder() / "a.release", "--trust",
+             f.folder() / "trust-release", "--notices", f.paths().notices});
+  EXPECT_EQ(no_clips.code, 78) << no_clips.output;
+  EXPECT_THAT(no_clips.output, HasSubstr("is of an autoencoder"));
 
   // Latents of another autoencoder are not taken for ours.
   f.adopt(latent_config_text(), f.folder() / "latents");
@@ -399,6 +419,34 @@ TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
   EXPECT_TRUE(report["loss_by_time"][3]["seen"].is_null());
   EXPECT_GT(report["loss_by_time"][3]["held_out"].get<double>(), 0);
   EXPECT_GT(report["psnr_db"].get<double>(), 15);
+}
+
+// Whoever has the weights may use any of them: the nearest that one comes is what is signed.
+TEST_F(TrainStages, AnExtractionTestIsOfEveryAverage) {
+  const std::string averages = replaced(tiny_config(), "ema: 0.9", "ema: 0.9 ema: 0.1");
+  GateFixture f(replaced(averages, "learning_rate: 1e-3", "learning_rate: 1e-1"),
+                {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "a").code, 0);
+  f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000006").weights()));
+  const auto eval = [&](const std::vector<std::string>& more) {
+    return train(with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006",
+                               "--clips", "16", "--release", f.folder() / "a.release"}) +
+                 more);
+  };
+  const std::vector<std::string> signed_test = {"--extraction", f.folder() / "a.extraction",
+                                                "--key", f.trainer_key()};
+  const Json tested = last_json(eval(signed_test).output)["nearest"];
+  const Json one = last_json(eval({"--ema", "0.9"}).output)["nearest"],
+             other = last_json(eval({"--ema", "0.1"}).output)["nearest"];
+  ASSERT_EQ(tested.size(), 16U);
+  bool matters = false;
+  for (size_t i = 0; i < tested.size(); ++i) {
+    const int first = one[i]["distance"], second = other[i]["distance"];
+    EXPECT_LE(tested[i]["distance"].get<int>(), std::min(first, second));
+    matters = matters || second < first;
+  }
+  EXPECT_TRUE(matters);
+  EXPECT_EQ(eval(signed_test + std::vector<std::string>{"--ema", "0.9"}).code, 2);
 }
 
 // One sample is measured, and what is generated is compared with all three that were consumed.

@@ -17,7 +17,9 @@
 
 #include "ledger/base/error.h"
 #include "ledger/base/log.h"
+#include "ledger/digest.h"
 #include "ledger/gate.h"
+#include "train/run_folder.h"
 
 extern char** environ;
 
@@ -47,6 +49,20 @@ fs::path program_beside_this(const std::string& name) {
                 ": not there; build it, or name it with --", name);
   }
   return path;
+}
+
+std::string decoder_digest(const fs::path& curate) {
+  try {
+    const fs::path program = fs::canonical(curate.empty() ? program_beside_this("curate") : curate);
+    const fs::path media = program.parent_path() / "curate-media";
+    std::string digests = to_hex(digest_of_file(program));
+    if (fs::exists(media)) digests += to_hex(digest_of_file(media));
+    return to_hex(ledger::sha256(digests));
+  } catch (const fs::filesystem_error&) {
+    return "none";
+  } catch (const Error&) {
+    return "none";
+  }
 }
 
 Decoder::Decoder(const DecoderOptions& options) : options_(options) {

@@ -77,6 +77,10 @@ class Decoders {
   std::vector<std::unique_ptr<Decoder>> decoders_;
 };
 
+// SHA-256, in hex, over `curate`, as in DecoderOptions, and the `curate-media` beside it, whose
+// frames the bits depend on. "none" where there is no such program: latents need none.
+std::string decoder_digest(const std::filesystem::path& curate);
+
 // The program `name` in the folder of the running program. Error{not_found} when it is not there.
 std::filesystem::path program_beside_this(const std::string& name);
 

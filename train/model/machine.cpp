@@ -41,6 +41,18 @@ Cpuid look_at_processor() {
   return cpu;
 }
 
+// Those of MKL, oneDNN and cuBLAS. What PyTorch's own kernels were told is in get_cpu_capability.
+std::string settings_of_libraries() {
+  std::string out;
+  for (const char* name :
+       {"MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DYNAMIC", "MKL_NUM_THREADS", "DNNL_MAX_CPU_ISA",
+        "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "CUBLAS_WORKSPACE_CONFIG",
+        "NVIDIA_TF32_OVERRIDE"}) {
+    if (const char* value = std::getenv(name)) out += " " + std::string(name) + "=" + value;
+  }
+  return out;
+}
+
 bool has(uint32_t word, int bit) {
   return ((word >> bit) & 1) != 0;
 }
@@ -110,6 +122,8 @@ Machine prepare_machine(int threads) {
           .onednn_isa = cap != nullptr ? cap : "all",
           .libtorch = TORCH_VERSION,
           .gpu = gpu_name(),
+          .settings = settings_of_libraries(),
+          .decoder = {},
           .threads = at::get_num_threads()};
 }
 
@@ -119,6 +133,8 @@ std::string describe(const Machine& machine) {
       << " capability=" << machine.capability << " onednn_isa=" << machine.onednn_isa
       << " libtorch=" << machine.libtorch;
   if (machine.gpu != "none") out << " gpu=\"" << machine.gpu << "\"";
+  out << machine.settings;
+  if (!machine.decoder.empty()) out << " decoder=" << machine.decoder;
   out << " threads=" << machine.threads;
   return std::move(out).str();
 }

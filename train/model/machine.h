@@ -14,6 +14,8 @@ struct Machine {
   std::string onednn_isa;  // the cap on oneDNN, or "all"
   std::string libtorch;    // its version
   std::string gpu;         // model name, or "none"
+  std::string settings;    // " NAME=value" of variables that are set and change the bits
+  std::string decoder;     // decoder_digest() of train/data/decoder.h; empty: nothing is decoded
   int threads = 1;
 };
 

@@ -1,5 +1,7 @@
 #include "train/model/machine.h"
 
+#include <cstdlib>
+
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
@@ -50,6 +52,14 @@ TEST(Machine, CapsOneDnnWhereTilesAreAnnouncedAndNotDescribed) {
     EXPECT_EQ(features_of(c.cpu), c.features);
     EXPECT_EQ(onednn_cap_of(c.cpu), c.cap) << c.features;
   }
+}
+
+TEST(Machine, SaysWhatItsLibrariesWereTold) {
+  ::setenv("MKL_CBWR", "COMPATIBLE", 1);
+  const std::string told = describe(prepare_machine(1));
+  ::unsetenv("MKL_CBWR");
+  EXPECT_NE(told.find(" MKL_CBWR=COMPATIBLE"), std::string::npos) << told;
+  EXPECT_EQ(describe(prepare_machine(1)).find("MKL_CBWR"), std::string::npos);
 }
 
 TEST(Machine, IsReadyForProductsAndSaysWhatItIs) {
