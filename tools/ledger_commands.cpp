@@ -60,6 +60,11 @@ Fact revocation_fact(const std::string& note) {
   return fact;
 }
 
+struct SignedBatch {
+  std::string note;
+  std::vector<Digest> shards;
+};
+
 // Beside an approval that others sign too: the shards of its batch, one root a line, hex.
 std::vector<Digest> read_shard_list(const std::string& path) {
   std::vector<Digest> shards;
@@ -72,16 +77,25 @@ std::vector<Digest> read_shard_list(const std::string& path) {
   return shards;
 }
 
-int write_approval(const LedgerOptions& o, const std::string& note,
-                   const std::vector<Digest>& shards) {
+void write_approval(const std::string& path, const SignedBatch& batch) {
   std::string list;
-  for (const Digest& shard : shards) list += to_hex(shard) + "\n";
-  write_file(o.out + ".shards", list);
-  write_file(o.out, note);
+  for (const Digest& shard : batch.shards) list += to_hex(shard) + "\n";
+  write_file(path + ".shards", list);
+  write_file(path, batch.note);
   std::printf(
       "%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
-      o.out.c_str(), shards.size(), shards.size() == 1 ? "" : "s");
-  return exit_ok;
+      path.c_str(), batch.shards.size(), batch.shards.size() == 1 ? "" : "s");
+}
+
+// An approval lists so many shards and no more: of several the first is `out`, the next
+// "b-2.approval" for "b.approval".
+void write_approvals(const std::string& out, const std::vector<SignedBatch>& batches) {
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const fs::path path = out;
+    const std::string name =
+        path.stem().string() + "-" + std::to_string(i + 1) + path.extension().string();
+    write_approval(i == 0 ? out : (path.parent_path() / name).string(), batches[i]);
+  }
 }
 
 // A key is enrolled once: what its owner gives in again stays retired.
@@ -146,7 +160,7 @@ int record_refusal(Store& store, const LedgerOptions& o, const std::string& act,
     fact.mutable_refusal()->set_act(act);
     fact.mutable_refusal()->set_subject(printable(subject));
     fact.mutable_refusal()->set_rule(verdict.rule);
-    fact.mutable_refusal()->set_fact(printable(verdict.fact));
+    fact.mutable_refusal()->set_fact(printable(verdict.recorded()));
     store.append({fact});
     sign_if_possible(store, o);
   }
@@ -457,21 +471,28 @@ int ledger_approve(const LedgerOptions& o) {
   Store store(o.ledger, Access::append);
   const Rights rights(store);
   const std::vector<std::string> roots = shards_to_approve(store, o);
-  std::vector<Fact> facts;
+  std::vector<SignedBatch> batches;
   for (size_t first = 0; first < roots.size(); first += kMaxBatch) {
     const std::vector<std::string> part(
         roots.begin() + static_cast<ptrdiff_t>(first),
         roots.begin() + static_cast<ptrdiff_t>(std::min(first + kMaxBatch, roots.size())));
     try {
       const Batch batch = make_approval(store, rights, part, use, o.comment);
-      const std::string note = signed_text(format_textproto(batch.text), key);
-      if (!o.out.empty()) return write_approval(o, note, batch.shards);
-      facts.push_back(approval_fact(note, batch.shards));
+      batches.push_back({signed_text(format_textproto(batch.text), key), batch.shards});
     } catch (const Refused& refused) {
       return record_refusal(store, o, "approve", joined(part), refused.verdict());
     }
   }
-  if (!o.dry_run && !facts.empty()) store.append(facts);
+  if (!o.dry_run && !batches.empty()) {
+    if (!o.out.empty()) {
+      write_approvals(o.out, batches);
+      return exit_ok;
+    }
+    std::vector<Fact> facts;
+    for (const SignedBatch& batch : batches)
+      facts.push_back(approval_fact(batch.note, batch.shards));
+    store.append(facts);
+  }
   if (o.json) {
     std::printf("%s\n", Json(roots).dump().c_str());
   } else {
@@ -483,7 +504,7 @@ int ledger_approve(const LedgerOptions& o) {
                               : "there are no shards to approve");
     }
   }
-  if (!o.dry_run && !facts.empty()) sign_if_possible(store, o);
+  if (!o.dry_run && !batches.empty()) sign_if_possible(store, o);
   return exit_ok;
 }
 
@@ -617,11 +638,13 @@ int ledger_revoke(const LedgerOptions& o) {
   name_revoked(store, o.name, revocation);
   revocation.set_at(format_time(judging_time_us(store)));
   revocation.set_reason(o.comment);
-  const std::string note = signed_text(format_textproto(text), key);
-  if (o.dry_run) {
-    std::printf("%s", note.c_str());
+  if (o.dry_run) {  // what was signed once, others could append
+    std::printf("would revoke %s\n", revocation.has_licence()
+                                         ? ("licence " + revocation.licence()).c_str()
+                                         : ("shard " + revocation.shard()).c_str());
     return exit_ok;
   }
+  const std::string note = signed_text(format_textproto(text), key);
   if (!o.file.empty()) {
     write_file(o.file, note);
     std::printf("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
@@ -703,12 +726,27 @@ int ledger_log(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// Again, where it could not be held still.
+VerifyReport verify_patiently(const fs::path& ledger, const VerifyOptions& options) {
+  for (int tries = 5;; --tries) {
+    try {
+      return undisturbed([&] { return verify_ledger(ledger, options); });
+    } catch (const Error& error) {
+      if (error.code() != Errc::busy || tries == 1) throw;
+    }
+  }
+}
+
+}  // namespace
+
 int ledger_verify(const LedgerOptions& o) {
   VerifyOptions options;
   options.deep = o.deep;
   for (const std::string& path : o.files) options.anchors.push_back(anchor_in(path));
   if (!o.trust.empty()) options.log_keys = read_trust(o.trust).keys;
-  const VerifyReport report = verify_ledger(o.ledger, options);
+  const VerifyReport report = verify_patiently(o.ledger, options);
   if (o.json) {
     Json findings = Json::array();
     for (const Finding& f : report.findings)

@@ -92,11 +92,11 @@ int deleted(const RetentionOptions& o) {
   deletion.set_at(format_time(judging_time_us(store)));
   deletion.set_reason(o.reason);
   Note note{format_textproto(text), {}};
-  add_signature(note, key);
   if (o.dry_run) {
-    std::printf("%s", printable_lines(format_note(note)).c_str());
+    std::printf("%s", printable_lines(note.text).c_str());
     return exit_ok;
   }
+  add_signature(note, key);
   Fact fact;
   fact.mutable_deletion()->set_note(format_note(note));
   print_appended("deleted " + o.what, store.append({fact}));
