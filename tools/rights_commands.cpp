@@ -384,8 +384,9 @@ struct AskedTerm {
   std::string licence;
   LicenceField field;
 };
-// The terms that the rule looks at, of the licences that the refusal names, or of all. The record
-// leaves them out, since it may be published; here they are read from documents that are kept.
+// The terms that the rule looks at, of the licences that the refusal names; of all where what a
+// run may do in all is limited. The record leaves them out, since it may be published; here they
+// are read from documents that are kept.
 std::vector<AskedTerm> asked_terms(const Store& store, const FoundRefusal& r) {
   std::vector<AskedTerm> named, all;
   const GateRule* rule = find_rule(r.rule);
@@ -404,7 +405,7 @@ std::vector<AskedTerm> asked_terms(const Store& store, const FoundRefusal& r) {
       (is_named ? named : all).push_back({ref, std::move(field)});
     }
   }
-  return named.empty() ? all : named;
+  return named.empty() && rule->stage == RuleStage::limits ? all : named;
 }
 
 void print_refusal(const Store& store, const FoundRefusal& r) {
