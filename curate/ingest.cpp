@@ -294,7 +294,8 @@ class Ingest {
       file.outcome = Outcome::failed;
       file.detail = examined.rule + ": " + examined.problem;
     } else if (!verdict.cleared) {
-      append({refusal_fact("ingest", source.path, source.digest, verdict.rule, verdict.fact)});
+      append(
+          {refusal_fact("ingest", source.path, source.digest, verdict.rule, verdict.recorded())});
       file.outcome = Outcome::refused;
       file.detail = verdict.rule + ": " + verdict.fact;
     } else if (known_.contains(digest)) {

@@ -271,13 +271,13 @@ class Pack {
         rights_.judge_source(clip.path, digest_of(clip.source), ledger::ENCODE);
     ledger::Verdict verdict = rights.verdict;
     const std::string shown = shown_in(clip.source);
-    if (verdict.cleared && !shown.empty()) verdict = {false, "protected", shown};
+    if (verdict.cleared && !shown.empty()) verdict = ledger::no("protected", shown);
     std::string why;
     if (!verdict.cleared) {
       why = verdict.rule + ": " + verdict.fact;
       if (!options_.dry_run) {
         store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,
-                                    verdict.fact)});
+                                    verdict.recorded())});
       }
     }
     if (!why.empty()) {
@@ -364,7 +364,7 @@ class Pack {
     if (verdict.cleared) return true;
     if (!options_.dry_run) {
       store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,
-                                  "clip " + clip.id + ": " + verdict.fact)});
+                                  "clip " + clip.id + ": " + verdict.recorded())});
     }
     ++summary_.left_out;
     left_out_(printable(clip.path) + " clip " + clip.id.substr(0, 16),

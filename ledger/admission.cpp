@@ -104,6 +104,15 @@ bool Admission::rows_say_all(const Fact& fact) {
 void Admission::check(uint64_t seq, const KeyRecord& key) const {
   if (!is_role(key.role())) reject("key", "unknown role \"" + key.role() + "\"");
   if (key.retired()) return check_retirement(seq, key);
+  // One key under two names would count as two people, and a retired one would come back.
+  const std::string bytes = parse_verifier_key(key.vkey()).key;
+  for (const KnownKey& known : authority_.keys()) {
+    const std::string vkey = format_verifier_key(known.key);
+    if (known.key.key == bytes && vkey != key.vkey()) {
+      reject("key", key.name() + " is the key of " + known.key.name + " (" + vkey +
+                        ") under another name; make one with ledger key new");
+    }
+  }
   if (key.role() == "log") return check_log_key(seq, key);
   if (seq == 0) reject("key", "the first record is the log's own key");
   // A note names its signer. A second key of a name replaces the first one in time, and so has its

@@ -41,25 +41,23 @@ void Authority::add(uint64_t seq, const Policy& policy) {
 
 std::vector<std::string> Authority::signers(const Note& note, std::string_view role, uint64_t seq,
                                             std::string_view name) const {
-  std::vector<std::string> names;
+  std::vector<VerifierKey> signed_with;
   for (const KnownKey& known : keys_) {
     if ((!role.empty() && known.role != role) || !known.valid_at(seq)) continue;
     if (!name.empty() && known.key.name != name) continue;
-    if (signed_by(note, known.key)) names.push_back(known.key.name);
+    if (signed_by(note, known.key)) signed_with.push_back(known.key);
   }
-  sort_unique(names);
-  return names;
+  return voters(signed_with);
 }
 
 std::vector<std::string> Authority::signers(const Envelope& envelope, std::string_view role,
                                             uint64_t seq) const {
-  std::vector<std::string> names;
+  std::vector<VerifierKey> signed_with;
   for (const KnownKey& known : keys_) {
     if ((!role.empty() && known.role != role) || !known.valid_at(seq)) continue;
-    if (signed_by(envelope, known.key)) names.push_back(known.key.name);
+    if (signed_by(envelope, known.key)) signed_with.push_back(known.key);
   }
-  sort_unique(names);
-  return names;
+  return voters(signed_with);
 }
 
 const Policy* Authority::policy_at(uint64_t seq) const {
@@ -129,12 +127,9 @@ std::vector<VerifierKey> Authority::keys_of(std::string_view role, uint64_t seq)
 }
 
 size_t Authority::names_of(std::string_view role, uint64_t seq, std::string_view without) const {
-  std::vector<std::string> names;
-  for (const VerifierKey& key : keys_of(role, seq)) {
-    if (without.empty() || format_verifier_key(key) != without) names.push_back(key.name);
-  }
-  sort_unique(names);
-  return names.size();
+  std::vector<VerifierKey> keys = keys_of(role, seq);
+  std::erase_if(keys, [&](const VerifierKey& key) { return format_verifier_key(key) == without; });
+  return voters(keys).size();
 }
 
 std::string Authority::problem_of(const Policy& policy, uint64_t seq) const {

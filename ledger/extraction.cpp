@@ -50,16 +50,20 @@ bool limits_memorisation(const LicenceText& terms, Use use) {
 Verdict judge_extraction(const LicenceText& terms, std::string_view weights, uint64_t clips,
                          const std::optional<ExtractionTest>& test) {
   const double most = terms.limits().memorisation_max();
-  const std::string limit = licence_ref(terms) + " limits copies at release to " +
-                            short_number(most * 100) + " % of clips";
+  const std::string ref = licence_ref(terms);
+  const std::string limit =
+      ref + " limits copies at release to " + short_number(most * 100) + " % of clips";
   if (const std::string why = untested(weights, clips, test); !why.empty()) {
-    return no("memorisation_untested", limit + ", and " + why);
+    return no("memorisation_untested", limit + ", and " + why,
+              "licence " + ref + " limits copies at release, and " + why);
   }
   const double rate = static_cast<double>(test->copies()) / static_cast<double>(test->clips());
   if (rate > most) {
-    return no("memorisation_exceeded", limit + ", and " + std::to_string(test->copies()) + " of " +
-                                           std::to_string(test->clips()) +
-                                           " clips came as near to the footage as a copy");
+    return no("memorisation_exceeded",
+              limit + ", and " + std::to_string(test->copies()) + " of " +
+                  std::to_string(test->clips()) + " clips came as near to the footage as a copy",
+              "more clips came as near to the footage as a copy than a term of licence " + ref +
+                  " allows");
   }
   return yes();
 }

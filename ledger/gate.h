@@ -39,12 +39,20 @@ struct Verdict {
   bool cleared = false;
   std::string rule;
   std::string fact;
+  // What a record may keep of `fact` where that quotes terms: a licence's document is confidential,
+  // and records are published. Empty: all of it.
+  std::string open;
+  const std::string& recorded() const { return open.empty() ? fact : open; }
 };
 inline Verdict yes() {
-  return {true, "cleared", ""};
+  return {true, "cleared", "", ""};
 }
-inline Verdict no(std::string rule, std::string fact) {
-  return {false, std::move(rule), std::move(fact)};
+inline Verdict no(std::string rule, std::string fact, std::string open = "") {
+  return {false, std::move(rule), std::move(fact), std::move(open)};
+}
+// The same no, with words before both facts.
+inline Verdict no_about(const std::string& what, const Verdict& verdict) {
+  return no(verdict.rule, what + verdict.fact, what + verdict.recorded());
 }
 
 // Thrown where only a yes lets the work go on. what() is "rule: fact".

@@ -246,20 +246,21 @@ Objection finding_unreviewed(const Question& q) {
 struct Asked {
   std::string_view rule;
   Objection (*objection)(const Question&);
+  bool quotes_terms = false;  // beyond what the licence's record and other records say
 };
 constexpr Asked kAsked[] = {
     {"not_yet_valid", not_yet_valid},
     {"expired", expired},
-    {"use_not_allowed", use_not_allowed},
+    {"use_not_allowed", use_not_allowed, true},
     {"word_unclear", word_unclear},
-    {"model_not_allowed", model_not_allowed},
-    {"component_not_allowed", component_not_allowed},
-    {"field_excluded", field_excluded},
-    {"field_not_allowed", field_not_allowed},
-    {"territory_not_allowed", territory_not_allowed},
-    {"release_not_allowed", release_not_allowed},
-    {"height_above_limit", height_above_limit},
-    {"similarity_unguarded", similarity_unguarded},
+    {"model_not_allowed", model_not_allowed, true},
+    {"component_not_allowed", component_not_allowed, true},
+    {"field_excluded", field_excluded, true},
+    {"field_not_allowed", field_not_allowed, true},
+    {"territory_not_allowed", territory_not_allowed, true},
+    {"release_not_allowed", release_not_allowed, true},
+    {"height_above_limit", height_above_limit, true},
+    {"similarity_unguarded", similarity_unguarded, true},
     {"mark_unclear", mark_unclear},
     {"mark_says_no", mark_says_no},
     {"synthetic_not_licensed", synthetic_not_licensed},
@@ -305,9 +306,12 @@ Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
   static const bool kInOrder = is_table_of_rules();
   CLEARED_CHECK(kInOrder);
   const Question question{terms, act, day, footage};
-  for (const auto& [rule, objection] : kAsked) {
-    if (auto why = objection(question))
-      return no(std::string(rule), "licence " + licence_ref(terms) + " " + *why);
+  for (const auto& [rule, objection, quotes_terms] : kAsked) {
+    const auto why = objection(question);
+    if (!why) continue;
+    const std::string ref = "licence " + licence_ref(terms);
+    return no(std::string(rule), ref + " " + *why,
+              quotes_terms ? "a term of " + ref + " does not allow it" : "");
   }
   return yes();
 }

@@ -325,9 +325,11 @@ void check_passes(const Store& store, const Permit& permit, const std::optional<
     if (!shard.has_max_passes()) continue;
     each_clip(shard, [&](const Digest& clip, uint32_t) {
       if (passes[clip] <= shard.max_passes()) return;
-      throw Refused(no("passes_exceeded", "the run takes " + std::to_string(passes[clip]) +
-                                              " passes, and " + std::to_string(shard.max_passes()) +
-                                              " are left for shard " + shard.root()));
+      throw Refused(no("passes_exceeded",
+                       "the run takes " + std::to_string(passes[clip]) + " passes, and " +
+                           std::to_string(shard.max_passes()) + " are left for shard " +
+                           shard.root(),
+                       "the run takes more passes than licences leave for shard " + shard.root()));
     });
   }
 }
@@ -481,8 +483,9 @@ void check_permit(const Store& store, const Rights& rights, const Permit& permit
     }
     const auto left = passes_left(store, rights, standing, permit.purpose(), replaced, now);
     if (left && (!shard.has_max_passes() || shard.max_passes() > *left)) {
-      throw Refused(
-          no("passes_exceeded", std::to_string(*left) + " passes are left for shard " + root));
+      throw Refused(no("passes_exceeded",
+                       std::to_string(*left) + " passes are left for shard " + root,
+                       "the permit is for more passes than licences leave for shard " + root));
     }
   }
 }
@@ -536,21 +539,46 @@ std::string shard_proofs(const Store& store, const Permit& permit) {
   return format_shard_proofs(proofs);
 }
 
-ApprovalProof prove_approval(const Store& store, uint64_t what) {
+std::optional<uint64_t> approval_of(const Store& store, uint64_t shard, Use use) {
   Statement select(store.db(),
-                   "SELECT a.seq, p.shard, p.position, h.root FROM sample p "
-                   "JOIN approved_shard a ON a.shard = p.shard JOIN shard h ON h.seq = p.shard "
-                   "WHERE p.clip = ? OR p.seq = ? ORDER BY a.seq, p.seq LIMIT 1");
-  if (!select.with(what, what).next()) {
-    throw Error(Errc::not_found, store.path().string(), ": record ", what,
-                " is no clip or sample of a shard that was approved");
+                   "SELECT a.seq, a.note FROM approved_shard s JOIN approval a ON a.seq = s.seq "
+                   "WHERE s.shard = ? AND a.use = ? ORDER BY a.seq DESC");
+  std::optional<uint64_t> newest;
+  for (select.with(shard, Use_Name(use)); select.next();) {
+    const uint64_t seq = select.unsigned_integer(0);
+    if (!newest) newest = seq;
+    try {
+      const Note note = parse_note(select.view(1));
+      store.authority().require(note, Policy::APPROVE, store.size(), "approval");
+      return seq;
+    } catch (const Error& error) {
+      if (error.code() != Errc::permission) throw;
+    }
   }
-  const uint64_t approval = select.unsigned_integer(0);
-  ApprovalProof out;
-  out.sample_index = select.unsigned_integer(2);
-  out.shard = require_digest_name("sha256:" + select.text(3), "shard.root");
+  return newest;
+}
 
-  const Manifest manifest = recorded_samples(store, select.unsigned_integer(1));
+ApprovalProof prove_approval(const Store& store, uint64_t what, Use use) {
+  Statement select(store.db(),
+                   "SELECT p.shard, p.position, h.root FROM sample p "
+                   "JOIN shard h ON h.seq = p.shard WHERE p.clip = ? OR p.seq = ? "
+                   "ORDER BY p.shard IN (SELECT shard FROM revocation WHERE shard IS NOT NULL), "
+                   "p.seq DESC");
+  std::optional<uint64_t> found;
+  for (select.with(what, what); select.next();) {
+    if ((found = approval_of(store, select.unsigned_integer(0), use))) break;
+  }
+  if (!found) {
+    throw Error(Errc::not_found, store.path().string(), ": record ", what,
+                " is no clip or sample of a shard that was approved for ", Use_Name(use),
+                "; --use names another use");
+  }
+  const uint64_t approval = *found;
+  ApprovalProof out;
+  out.sample_index = select.unsigned_integer(1);
+  out.shard = require_digest_name("sha256:" + select.text(2), "shard.root");
+
+  const Manifest manifest = recorded_samples(store, select.unsigned_integer(0));
   std::vector<Digest> leaves;
   for (const ManifestSample& s : manifest.samples) {
     leaves.push_back(leaf_digest(as_bytes(sample_line(s))));

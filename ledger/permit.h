@@ -80,9 +80,13 @@ Batch make_approval(const Store& store, const Rights& rights, const std::vector<
                     Use use, const std::string& comment);
 // Merkle root (RFC 6962) over the roots of shards: what an approval signs.
 Digest batch_root(std::span<const Digest> shards);
-// The proof of the oldest approval of a clip or a sample; `what` is the number of its record.
-// Error{not_found} when it was never approved.
-ApprovalProof prove_approval(const Store& store, uint64_t what);
+// The record of the approval that the shard of this record stands on: the newest one for `use` that
+// has the signatures that the policy asks for now; without one the newest. Nothing when it was
+// never approved for that.
+std::optional<uint64_t> approval_of(const Store& store, uint64_t shard, Use use);
+// The proof of that approval of a clip or a sample; `what` is the number of its record. Of several
+// shards one that was not revoked. Error{not_found} when it was never approved for `use`.
+ApprovalProof prove_approval(const Store& store, uint64_t what, Use use);
 Fact approval_fact(const std::string& note, std::span<const Digest> shards);
 
 }  // namespace cleared::ledger

@@ -356,8 +356,9 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     }
     ++out.parts.back().second;
     const auto refuse_sample = [&](const Verdict& verdict) {
-      refuse(no(verdict.rule, "sample " + samples.text(0) + " of shard " + root + " (" +
-                                  source->path + "): " + verdict.fact));
+      refuse(
+          no_about("sample " + samples.text(0) + " of shard " + root + " (" + source->path + "): ",
+                   verdict));
     };
     const auto findings = rights.findings_of(samples.view(2));
     if (!of_source.verdict.cleared) {
@@ -406,7 +407,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
     out.valid_to = std::min(out.valid_to, last);
     if (rights.day() > last) {
       refuse(no("kept_too_long",
-                "shard " + root + " was to be deleted after " + last + ", by licence " + ref));
+                "shard " + root + " was to be deleted after " + last + ", by licence " + ref,
+                "shard " + root + " was to be deleted, by a term of licence " + ref));
     }
   }
   return out;
@@ -570,8 +572,7 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
         rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);
     erased.judge(sources.integer(2), source);
     if (!source.verdict.cleared) {
-      refuse(
-          no(source.verdict.rule, path + ", which the weights consumed: " + source.verdict.fact));
+      refuse(no_about(path + ", which the weights consumed: ", source.verdict));
     }
     if (sources.integer(3) != 0) {
       refuse(no("title_conflict",
@@ -593,8 +594,7 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                           rights.findings_of(clips.text(0)))
             .verdict;
     if (!verdict.cleared) {
-      refuse(no(verdict.rule,
-                "clip " + clips.text(0) + ", which the weights consumed: " + verdict.fact));
+      refuse(no_about("clip " + clips.text(0) + ", which the weights consumed: ", verdict));
     }
   }
   std::optional<std::pair<std::string, uint64_t>> weights;  // once, where a licence asks

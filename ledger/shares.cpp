@@ -240,7 +240,9 @@ class Planner {
       separator = ", ";
     }
     fact << ": permit footage of others, or make the run longer";
-    throw Refused(no("share_exceeded", fact.str()));
+    throw Refused(no("share_exceeded", fact.str(),
+                     "no order holds the shares that licences allow: permit footage of others, or "
+                     "make the run longer"));
   }
 
   const ShareRequest& request_;

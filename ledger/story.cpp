@@ -5,6 +5,7 @@
 #include "ledger/attestation.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "ledger/permit.h"
 #include "ledger/projection.h"
 #include "ledger/retention.h"
 #include "ledger/rights.h"
@@ -361,26 +362,17 @@ Chapter read_due(const Store& store, const Rights& rights) {
   return out;
 }
 
-// The approval that a shard stands on, if there is one.
-std::optional<uint64_t> approval_of(const Store& store, uint64_t shard) {
-  Statement select(store.db(),
-                   "SELECT min(a.seq) FROM approved_shard s JOIN approval a ON a.seq = s.seq "
-                   "WHERE s.shard = ? AND a.use = 'TRAIN'");
-  select.with(shard).next();
-  if (select.type(0) == ValueType::null) return std::nullopt;
-  return select.unsigned_integer(0);
-}
-
 Verdict judge_one(const Store& store, const Rights& rights, const std::string& root) {
   const ShardStanding shard = judge_shard(store, rights, root, Act{TRAIN});
   if (!shard.verdict.cleared) return shard.verdict;
-  const auto approval = approval_of(store, shard.seq);
+  const auto approval = approval_of(store, shard.seq, TRAIN);
   if (!approval) return no("not_approved", "nobody approved shard " + root);
   std::string licences;
   for (const std::string& ref : shard.licences) licences += " " + ref;
-  return {true, "cleared",
-          "training is allowed by" + licences + ", and record " + std::to_string(*approval) +
-              " approves shard " + root};
+  Verdict out = yes();
+  out.fact = "training is allowed by" + licences + ", and record " + std::to_string(*approval) +
+             " approves shard " + root;
+  return out;
 }
 
 // One yes is enough where `any`; else one no decides.

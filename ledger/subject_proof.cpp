@@ -16,14 +16,30 @@ namespace {
 constexpr std::string_view kSubjectHeader = "cleared state proof v1";
 constexpr size_t kIntervalBytes = 72;
 
-// `text` is what a record says in its own words: no absence of such an id says anything.
-enum class IdPart { digest, name, number, version, vkey, licence, licence_or_digest, run, text };
+enum class IdPart { digest, name, number, version, vkey, licence, licence_or_digest, run };
 
 struct SubjectKind {
   std::string_view name;
   std::string_view words;  // before the id
   std::vector<IdPart> parts;
+  // Not empty: the log may say the same thing under another id, so that the absence of one is no
+  // answer.
+  std::string_view no_absence = "";
 };
+constexpr std::string_view kWordsOfItsOwn =
+    "records say in words of their own what was refused, so that none has these words says nothing";
+constexpr std::string_view kConsumedOtherwise =
+    "a receipt names what was consumed by sample or by shard, from places of its choice, so that "
+    "none has this id says nothing; prove the absence of the sample, the shard or the run";
+constexpr std::string_view kFramesOfItsChoice =
+    "a record begins at a frame of its choice, so that none has this id says nothing; prove the "
+    "absence of the source";
+constexpr std::string_view kMeasureOfItsOwn =
+    "records name in words of their own what was measured, so that none has these words says "
+    "nothing; prove the absence of the source";
+constexpr std::string_view kOtherWayRound =
+    "the pair may be on record the other way round, so that none has this id says nothing; prove "
+    "the absence of the source";
 
 const std::vector<SubjectKind>& kinds() {
   using enum IdPart;
@@ -33,22 +49,25 @@ const std::vector<SubjectKind>& kinds() {
       {"checkpoint", "checkpoint of", {run, number}},
       {"clearance", "clearances of clip", {digest}},
       {"clip", "clip", {digest}},
-      {"consumed", "consumption of", {run, number, digest}},
-      {"consumed_shard", "consumption of the shard of", {run, number, digest, number}},
+      {"consumed", "consumption of", {run, number, digest}, kConsumedOtherwise},
+      {"consumed_shard",
+       "consumption of the shard of",
+       {run, number, digest, number},
+       kConsumedOtherwise},
       {"deletion", "deletion of", {digest}},
-      {"duplicate", "duplicate of", {digest, digest}},
+      {"duplicate", "duplicate of", {digest, digest}, kOtherWayRound},
       {"erasure", "erasure of licence", {licence}},
-      {"fingerprint", "fingerprint of", {digest, number}},
+      {"fingerprint", "fingerprint of", {digest, number}, kFramesOfItsChoice},
       {"key", "key", {vkey}},
       {"licence", "licence", {licence}},
       {"mark", "marks of file", {digest}},
-      {"measure", "measure of", {digest, name}},
+      {"measure", "measure of", {digest, name}, kMeasureOfItsOwn},
       {"permit", "permit", {digest}},
       {"permit_list", "list of shards of permits with root", {digest, number}},
       {"policy", "policy of version", {version}},
       {"protection", "protection by the fingerprint file", {digest}},
       {"receipt", "receipt of", {run, number}},
-      {"refusal", "refusal with the subject", {text}},
+      {"refusal", "refusal with the subject", {name}, kWordsOfItsOwn},
       {"release", "release", {digest}},
       {"retirement", "retirement of key", {vkey}},
       {"review", "review", {digest}},
@@ -126,7 +145,6 @@ ReadPart read_part(const SubjectName& name, const std::string& text, IdPart part
   // nothing.
   switch (part) {
     case IdPart::name:
-    case IdPart::text:
       return {text, text};
     case IdPart::number:
       return {big_endian_bytes(read_number(name, text)), text};
@@ -222,11 +240,7 @@ SubjectName spelled_out(const SubjectName& name) {
 }
 
 void require_absence_says(const SubjectName& name) {
-  const auto& parts = kind_of(name).parts;
-  if (std::find(parts.begin(), parts.end(), IdPart::text) == parts.end()) return;
-  unfit_id(name,
-           "records say in words of their own what was refused, so that none has these words "
-           "says nothing");
+  if (const auto why = kind_of(name).no_absence; !why.empty()) unfit_id(name, why);
 }
 
 std::string in_words(const SubjectName& name) {
@@ -234,6 +248,10 @@ std::string in_words(const SubjectName& name) {
   std::string out(kind.words);
   if (kind.name == "revocation") {
     out += name.id.starts_with("sha256:") ? " shard" : " licence";
+  }
+  if (kind.parts == std::vector{IdPart::run, IdPart::number}) {  // of another step there may be one
+    const auto parts = split_id(name, 2);
+    return out + " " + parts[0] + " that ends at step " + parts[1];
   }
   return out + " " + name.id;
 }

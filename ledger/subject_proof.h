@@ -29,7 +29,8 @@ struct SubjectName {
 Digest key_of(const SubjectName& name);
 // With "sha256:" before a bare digest, as proofs write it. Same errors.
 SubjectName spelled_out(const SubjectName& name);
-// Error{usage} for a kind whose ids are free words, so that an absence proof would say nothing.
+// Error{usage} for a kind of which the log may say the same under another id, which a stranger
+// cannot know, so that an absence proof would say nothing.
 void require_absence_says(const SubjectName& name);
 // "revocation of licence LIC-1", for sentences.
 std::string in_words(const SubjectName& name);

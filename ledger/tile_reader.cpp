@@ -56,7 +56,8 @@ TreeHead open_head(const std::string& text, std::span<const VerifierKey> log_key
     for (const VerifierKey& key : log_keys) {
       names += (names.empty() ? "" : " or ") + format_verifier_key(key);
     }
-    throw NotProven(where, ": is not signed by the log's key ", names);
+    throw NotProven(where, ": is not signed by the log's key ", names,
+                    "; if the log replaced its key, put the old and the new one in the trust file");
   }
   if (head.origin != log_keys[0].name) {
     throw NotProven(where, ": is about the log ", head.origin, ", not ", log_keys[0].name);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
@@ -70,10 +71,19 @@ void parse_foreign(std::string_view line, const std::string& where, Trust& out) 
   out.foreign = static_cast<uint32_t>(worst - 'A' + 1);
 }
 
+// The newest key: under two names one key would be two votes.
+void check_own_key(const Trust& trust, const std::string& where) {
+  const VerifierKey& newest = trust.keys.back().key;
+  for (const PublicKey& other : trust.keys) {
+    if (other.key.key == newest.key && other.key != newest) {
+      throw Error(Errc::corrupt, where, ": ", newest.name, " is the key of ", other.key.name,
+                  " under another name; take one of the lines out");
+    }
+  }
+}
+
 void check_need(const Trust& trust, const Trust::Need& need, const std::string& where) {
-  std::vector<std::string> names;
-  for (const VerifierKey& key : trust.keys_of(need.role)) names.push_back(key.name);
-  sort_unique(names);
+  const auto names = voters(trust.keys_of(need.role));
   if (names.size() < need.count) {
     throw Error(Errc::corrupt, where, ": ", need.act, " needs ", need.count, " names of role ",
                 need.role, ", and the file has keys of ", names.size(), ": nobody could meet it");
@@ -95,14 +105,23 @@ std::string missing_names(uint32_t count, std::string_view role,
   return names.empty() ? out : out + ")";
 }
 
-std::vector<std::string> Trust::signers(const Note& note, std::string_view role) const {
+std::vector<std::string> voters(const std::vector<VerifierKey>& keys) {
+  std::set<std::string_view> counted;
   std::vector<std::string> names;
-  for (const PublicKey& key : keys) {
-    if ((role.empty() || key.role == role) && signed_by(note, key.key))
-      names.push_back(key.key.name);
+  for (const VerifierKey& key : keys) {
+    if (counted.insert(key.key).second) names.push_back(key.name);
   }
   sort_unique(names);
   return names;
+}
+
+std::vector<std::string> Trust::signers(const Note& note, std::string_view role) const {
+  std::vector<VerifierKey> signed_with;
+  for (const PublicKey& key : keys) {
+    if ((role.empty() || key.role == role) && signed_by(note, key.key))
+      signed_with.push_back(key.key);
+  }
+  return voters(signed_with);
 }
 
 Trust::Answer Trust::ask(const Note& note, std::string_view act) const {
@@ -149,6 +168,7 @@ Trust parse_trust(std::string_view text, std::string_view where) {
       parse_foreign(line, at, out);
     } else {
       out.keys.push_back(parse_public_key(line, at));
+      check_own_key(out, at);
     }
   }
   if (out.keys.empty()) throw Error(Errc::corrupt, where, ": holds no public key");

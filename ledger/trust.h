@@ -48,6 +48,10 @@ struct Trust {
 Trust parse_trust(std::string_view text, std::string_view where);
 Trust read_trust(const std::filesystem::path& path);
 
+// The names, sorted, that count among keys that signed: each once, and of a key that stands under
+// two names the first one alone.
+std::vector<std::string> voters(const std::vector<VerifierKey>& keys);
+
 // "2 different names of role approver, it has 1 (a)": what is wanted and what is there.
 std::string missing_names(uint32_t count, std::string_view role,
                           const std::vector<std::string>& names);

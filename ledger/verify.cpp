@@ -43,7 +43,10 @@ class Verifier {
     // Before the file: the head that is published later may be about records that we do not see.
     std::optional<Anchor> published;
     findings_.guarded("published head", [&] {
-      if (fs::exists(head_path(path_))) published = read_anchor(head_path(path_));
+      const fs::path head = head_path(path_);
+      if (fs::exists(head)) {
+        published = {head.string(), parse_tree_head(parse_note(read_file(head)).text)};
+      }
     });
     check_header();
     findings_.guarded("file", [&] { hold_one_moment(); });
@@ -349,9 +352,18 @@ TreeHead head_of(const std::string& origin, uint64_t size, const std::string& ro
 
 }  // namespace
 
+// A tree head's first line is any name; only what is none is asked whether it is something else.
 Anchor read_anchor(const fs::path& path) {
   const std::string where = path.string();
   const std::string text = read_file(path);
+  const auto head = [](const std::string& note) -> std::optional<TreeHead> {
+    try {
+      return parse_tree_head(parse_note(note).text);
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  };
+  if (const auto found = head(text)) return {where, *found};
   if (text.starts_with("{")) {
     return {where, parse_statement(parse_envelope(text).payload).tree_head};
   }

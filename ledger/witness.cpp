@@ -14,14 +14,15 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kWitnessApplicationId = 0x434C5757;  // "CLWW"
-constexpr int kWitnessVersion = 1;
+constexpr int kWitnessVersion = 2;
 constexpr uint64_t kMaxSkewSeconds = 3600;
 constexpr std::string_view kTextContentType = "text/plain; charset=utf-8";
 constexpr const char* kWitnessSchema = R"(
 CREATE TABLE witness(vkey TEXT NOT NULL) STRICT;
 CREATE TABLE log(
   vkey TEXT PRIMARY KEY,
-  origin TEXT NOT NULL
+  origin TEXT NOT NULL,
+  removed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 -- The newest head of each log that was cosigned, with both signatures: size, root and time are in it.
 CREATE TABLE head(
@@ -146,6 +147,14 @@ WitnessState::WitnessState(const fs::path& path, Access access)
   if (db_.integer("PRAGMA user_version") > kWitnessVersion) {
     throw Error(Errc::unsupported, "open ", path.string(), ": is of a newer version");
   }
+  if (access == Access::append && db_.integer("PRAGMA user_version") == 1) {
+    Transaction transaction(db_);
+    if (db_.integer("PRAGMA user_version") == 1) {  // still: two may open it at once
+      db_.exec("ALTER TABLE log ADD COLUMN removed INTEGER NOT NULL DEFAULT 0");
+      db_.exec("PRAGMA user_version = 2");
+    }
+    transaction.commit();
+  }
   Statement check(db_, "PRAGMA integrity_check");
   if (!check.next() || check.text(0) != "ok") {
     throw Error(Errc::corrupt, "open ", path.string(), ": is damaged: ", check.text(0));
@@ -161,11 +170,30 @@ bool WitnessState::add_log(const VerifierKey& key) {
     throw Error(Errc::usage, "log key ", key.name, ": is the key of a witness, not of a log");
   }
   Transaction transaction(db_);
-  Statement known(db_, "SELECT 1 FROM log WHERE vkey = ?");
+  Statement known(db_, "SELECT 1 FROM log WHERE vkey = ? AND removed = 0");
   if (known.with(format_verifier_key(key)).next()) return false;
-  Statement(db_, "INSERT INTO log VALUES(?, ?)").with(format_verifier_key(key), key.name).run();
+  Statement(
+      db_, "INSERT INTO log(vkey, origin) VALUES(?, ?) ON CONFLICT(vkey) DO UPDATE SET removed = 0")
+      .with(format_verifier_key(key), key.name)
+      .run();
   transaction.commit();
   return true;
+}
+
+void WitnessState::remove_log(const VerifierKey& key) {
+  Transaction transaction(db_);
+  const std::vector<VerifierKey> keys = log_keys(key.name);
+  if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+    throw Error(Errc::not_found, path_.string(), ": has no key ", format_verifier_key(key),
+                " of a log that counts; ledger witness status --json lists them");
+  }
+  if (keys.size() == 1) {
+    throw Error(Errc::usage, path_.string(), ": ", format_verifier_key(key),
+                " is the only key of the log ", key.name,
+                ": add the one that replaces it first, ledger witness add-log");
+  }
+  Statement(db_, "UPDATE log SET removed = 1 WHERE vkey = ?").with(format_verifier_key(key)).run();
+  transaction.commit();
 }
 
 std::vector<std::string> WitnessState::origins() const {
@@ -177,7 +205,17 @@ std::vector<std::string> WitnessState::origins() const {
 }
 
 std::vector<VerifierKey> WitnessState::log_keys(std::string_view origin) const {
-  Statement select(db_, "SELECT vkey FROM log WHERE origin = ? ORDER BY rowid");
+  return keys_where(origin, "removed = 0");
+}
+
+std::vector<VerifierKey> WitnessState::removed_keys(std::string_view origin) const {
+  return keys_where(origin, "removed != 0");
+}
+
+std::vector<VerifierKey> WitnessState::keys_where(std::string_view origin,
+                                                  std::string_view condition) const {
+  Statement select(db_, "SELECT vkey FROM log WHERE origin = ? AND " + std::string(condition) +
+                            " ORDER BY rowid");
   select.with(origin);
   std::vector<VerifierKey> out;
   while (select.next()) {
@@ -197,7 +235,7 @@ std::optional<WitnessState::Head> WitnessState::newest(std::string_view origin) 
   out.note = parse_note(select.text(0));
   out.head = parse_tree_head(out.note.text);
   const auto at = cosigned_at(out.note, witness_);
-  if (!at || out.head.origin != origin || !signed_by_any(out.note, log_keys(origin))) {
+  if (!at || out.head.origin != origin || !signed_by_any(out.note, keys_where(origin, "TRUE"))) {
     throw Error(Errc::corrupt, path_.string(), ": the newest head of ", origin,
                 " is not one that the log signed and this witness cosigned; the file was changed");
   }

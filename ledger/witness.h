@@ -61,7 +61,12 @@ class WitnessState {
 
   // From here on heads of the log key.name that are signed with `key` (type 01) are cosigned. A log
   // may have several keys. False when the key was known. Another process may serve meanwhile.
+  // One that was removed counts again.
   bool add_log(const VerifierKey& key);
+  // From here on its signature gets no cosignature, as when the log retired the key. What was
+  // cosigned before stays, and stays readable. Error{not_found} for a key that does not count,
+  // Error{usage} for the log's last one.
+  void remove_log(const VerifierKey& key);
 
   struct Head {
     TreeHead head;
@@ -70,6 +75,7 @@ class WitnessState {
   };
   std::vector<std::string> origins() const;
   std::vector<VerifierKey> log_keys(std::string_view origin) const;  // none: the log is not known
+  std::vector<VerifierKey> removed_keys(std::string_view origin) const;
   // The newest head that was cosigned; nothing before the first. Error{corrupt} as above.
   std::optional<Head> newest(std::string_view origin) const;
   // Only inside a Transaction of db(), and after newest() was looked at.
@@ -81,6 +87,7 @@ class WitnessState {
   void keep_conflict(const TreeHead& head, const Note& note);
 
  private:
+  std::vector<VerifierKey> keys_where(std::string_view origin, std::string_view condition) const;
   std::filesystem::path path_;
   Database db_;
   VerifierKey witness_;

@@ -292,7 +292,7 @@ std::vector<Fact> key_facts(const std::string& path) {
 
 int ledger_key_retire(const LedgerOptions& o) {
   Written out(o.json, o.dry_run);
-  if (!o.out.empty()) {
+  if (!o.out.empty() && !o.dry_run) {
     const Store store(o.ledger, Access::read);
     const KnownKey& known = key_in_use(store, o.name);
     Note note{std::string(kRetire) + format_public_key({known.role, known.key}) + "\n", {}};
@@ -313,11 +313,15 @@ int ledger_key_retire(const LedgerOptions& o) {
   return exit_ok;
 }
 
-int prove_approved(const std::string& ledger, const std::string& what, const std::string& path,
-                   bool json) {
+int prove_approved(const std::string& ledger, const std::string& what, const std::string& use,
+                   const std::string& path, bool json) {
+  Use approved_for = INGEST;
+  if (!Use_Parse(use, &approved_for) || !trains(approved_for)) {
+    throw Error(Errc::usage, "prove: --use must be TRAIN, FINETUNE or DISTIL");
+  }
   const Store store(ledger, Access::read);
   const uint64_t seq = find_record(store, what, {"clip", "sample"});
-  const std::string text = format_approval_proof(prove_approval(store, seq));
+  const std::string text = format_approval_proof(prove_approval(store, seq, approved_for));
   write_file(path, text);
   Written out(json);
   out["record"] = seq;

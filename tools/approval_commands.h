@@ -36,7 +36,7 @@ std::vector<ledger::Fact> key_facts(const std::string& path);
 int ledger_key_retire(const LedgerOptions& o);
 
 // `ledger prove LEDGER CLIP --approval`.
-int prove_approved(const std::string& ledger, const std::string& what, const std::string& path,
-                   bool json);
+int prove_approved(const std::string& ledger, const std::string& what, const std::string& use,
+                   const std::string& path, bool json);
 
 }  // namespace cleared::tools

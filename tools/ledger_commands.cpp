@@ -62,6 +62,11 @@ Fact revocation_fact(const std::string& note) {
   return fact;
 }
 
+struct SignedBatch {
+  std::string note;
+  std::vector<Digest> shards;
+};
+
 // Beside an approval that others sign too: the shards of its batch, one root a line, hex.
 std::vector<Digest> read_shard_list(const std::string& path) {
   std::vector<Digest> shards;
@@ -74,17 +79,25 @@ std::vector<Digest> read_shard_list(const std::string& path) {
   return shards;
 }
 
-int write_approval(const LedgerOptions& o, const std::string& note,
-                   const std::vector<Digest>& shards, Written& out) {
+void write_approval(const std::string& path, const SignedBatch& batch, Written& out) {
   std::string list;
-  for (const Digest& shard : shards) list += to_hex(shard) + "\n";
-  write_file(o.out + ".shards", list);
-  write_file(o.out, note);
-  out.file(o.out);
-  out.file(o.out + ".shards");
+  for (const Digest& shard : batch.shards) list += to_hex(shard) + "\n";
+  write_file(path + ".shards", list);
+  write_file(path, batch.note);
+  out.file(path);
+  out.file(path + ".shards");
   out.say("%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
-          o.out.c_str(), shards.size(), shards.size() == 1 ? "" : "s");
-  return exit_ok;
+          path.c_str(), batch.shards.size(), batch.shards.size() == 1 ? "" : "s");
+}
+
+// An approval lists so many shards and no more: of several the first is `path`, the next
+// "b-2.approval" for "b.approval".
+void write_approvals(const fs::path& path, const std::vector<SignedBatch>& batches, Written& out) {
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const std::string name =
+        path.stem().string() + "-" + std::to_string(i + 1) + path.extension().string();
+    write_approval((i == 0 ? path : path.parent_path() / name).string(), batches[i], out);
+  }
 }
 
 // A key is enrolled once: what its owner gives in again stays retired.
@@ -152,7 +165,7 @@ int record_refusal(Store& store, const LedgerOptions& o, const std::string& act,
     fact.mutable_refusal()->set_act(act);
     fact.mutable_refusal()->set_subject(printable(subject));
     fact.mutable_refusal()->set_rule(verdict.rule);
-    fact.mutable_refusal()->set_fact(printable(verdict.fact));
+    fact.mutable_refusal()->set_fact(printable(verdict.recorded()));
     out.record("refusal", store.append({fact}));
     sign_if_possible(store, o.log_key, out);
   }
@@ -463,21 +476,29 @@ int ledger_approve(const LedgerOptions& o) {
   Store store(o.ledger, Access::append);
   const Rights rights(store);
   const std::vector<std::string> roots = shards_to_approve(store, o);
-  std::vector<Fact> facts;
+  std::vector<SignedBatch> batches;
   for (size_t first = 0; first < roots.size(); first += kMaxBatch) {
     const std::vector<std::string> part(
         roots.begin() + static_cast<ptrdiff_t>(first),
         roots.begin() + static_cast<ptrdiff_t>(std::min(first + kMaxBatch, roots.size())));
     try {
       const Batch batch = make_approval(store, rights, part, use, o.comment);
-      const std::string note = signed_text(format_textproto(batch.text), key);
-      if (!o.out.empty()) return write_approval(o, note, batch.shards, out);
-      facts.push_back(approval_fact(note, batch.shards));
+      batches.push_back({signed_text(format_textproto(batch.text), key), batch.shards});
     } catch (const Refused& refused) {
       return record_refusal(store, o, "approve", joined(part), refused.verdict(), out);
     }
   }
-  if (!o.dry_run && !facts.empty()) out.record("approval", store.append(facts));
+  if (!o.dry_run && !batches.empty()) {
+    if (!o.out.empty()) {
+      write_approvals(o.out, batches, out);
+      return exit_ok;
+    }
+    std::vector<Fact> facts;
+    for (const SignedBatch& batch : batches) {
+      facts.push_back(approval_fact(batch.note, batch.shards));
+    }
+    out.record("approval", store.append(facts));
+  }
   out["approved"] = roots;
   const char* done = o.dry_run ? "would approve" : "approved";
   for (const std::string& root : roots) out.say("%s %s\n", done, root.c_str());
@@ -486,7 +507,7 @@ int ledger_approve(const LedgerOptions& o) {
                         ? "every shard is approved already"
                         : "there are no shards to approve");
   }
-  if (!o.dry_run && !facts.empty()) sign_if_possible(store, o.log_key, out);
+  if (!o.dry_run && !batches.empty()) sign_if_possible(store, o.log_key, out);
   return exit_ok;
 }
 
@@ -604,12 +625,14 @@ int ledger_revoke(const LedgerOptions& o) {
   name_revoked(store, o.name, revocation);
   revocation.set_at(format_time(judging_time_us(store)));
   revocation.set_reason(o.comment);
-  const std::string note = signed_text(format_textproto(text), key);
-  out["note"] = note;
-  if (o.dry_run) {
-    out.say("%s", note.c_str());
+  if (o.dry_run) {  // what was signed once, others could append
+    out.say("would revoke %s\n", revocation.has_licence()
+                                     ? ("licence " + revocation.licence()).c_str()
+                                     : ("shard " + revocation.shard()).c_str());
     return exit_ok;
   }
+  const std::string note = signed_text(format_textproto(text), key);
+  out["note"] = note;
   if (!o.file.empty()) {
     write_file(o.file, note);
     out.file(o.file);
@@ -704,12 +727,27 @@ int ledger_log(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// Again, where it could not be held still.
+VerifyReport verify_patiently(const fs::path& ledger, const VerifyOptions& options) {
+  for (int tries = 5;; --tries) {
+    try {
+      return undisturbed([&] { return verify_ledger(ledger, options); });
+    } catch (const Error& error) {
+      if (error.code() != Errc::busy || tries == 1) throw;
+    }
+  }
+}
+
+}  // namespace
+
 int ledger_verify(const LedgerOptions& o) {
   VerifyOptions options;
   options.deep = o.deep;
   for (const std::string& path : o.files) options.anchors.push_back(anchor_in(path));
   if (!o.trust.empty()) options.log_keys = read_trust(o.trust).keys;
-  const VerifyReport report = verify_ledger(o.ledger, options);
+  const VerifyReport report = verify_patiently(o.ledger, options);
   if (o.json) {
     Json findings = Json::array();
     for (const Finding& f : report.findings)

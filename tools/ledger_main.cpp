@@ -1,6 +1,7 @@
 // The `ledger` program: command-line definitions. What each command does is in ledger_commands.cpp.
 #include <CLI/CLI.hpp>
 
+#include "ledger/sqlite.h"
 #include "tools/approval_commands.h"
 #include "tools/arguments.h"
 #include "tools/cli.h"
@@ -54,7 +55,7 @@ void add_writing(CLI::App* command, LedgerOptions& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cleared::tools::run_main("ledger", [&]() -> int {
+  const auto body = [&]() -> int {
     LedgerOptions o;
     CLI::App app("What may be used, and proof that it never changed.", "ledger");
     app.footer(kExitCodes);  // which each command inherits as it is added
@@ -248,5 +249,6 @@ int main(int argc, char** argv) {
     if (history->parsed()) return ledger_history(o);
     if (verify->parsed()) return ledger_verify(o);
     return ledger_status(o);
-  });
+  };
+  return cleared::tools::run_main("ledger", [&] { return cleared::ledger::undisturbed(body); });
 }

@@ -322,7 +322,7 @@ int prove(const ProofOptions& o) {
     throw Error(Errc::usage, "prove: name a record, or give --range, --present or --absent");
   }
   if (!o.range.empty()) return prove_range(o);
-  if (o.approval) return prove_approved(o.ledger, o.name, o.out, o.json);
+  if (o.approval) return prove_approved(o.ledger, o.name, o.use, o.out, o.json);
   return o.name.empty() ? prove_subject(o) : prove_record(o);
 }
 
@@ -526,8 +526,8 @@ int erase(const ProofOptions& o) {
   if (!o.note.empty()) {
     reason = parse_noted<ErasureText>(parse_note(note, o.note), o.note).erasure().reason();
   }
-  if (!o.out.empty()) {
-    if (note.empty()) throw Error(Errc::usage, "erase: --out needs --key");
+  if (!o.out.empty() && note.empty()) throw Error(Errc::usage, "erase: --out needs --key");
+  if (!o.out.empty() && !o.dry_run) {
     write_file(o.out, note);
     out.file(o.out);
     out.say("%s: to be signed by others with ledger sign, then given as --note\n", o.out.c_str());
@@ -608,9 +608,12 @@ void add_proof_commands(CLI::App& app, ProofOptions& o) {
                    "KIND ID: no record is about this. KIND: " + subject_kinds())
       ->expected(2);
   proving
-      ->add_flag("--approval", o.approval, "that WHAT, a clip or sample, was approved, and by whom")
+      ->add_flag("--approval", o.approval,
+                 "that WHAT, a clip or sample, was approved, and by whom: the newest approval")
       ->needs("WHAT")
       ->excludes(add_head_option(proving, o.head));
+  proving->add_option("--use", o.use, "with --approval: TRAIN, FINETUNE or DISTIL")
+      ->capture_default_str();
   proving->add_option("--out", o.out, "where the proof goes")->required();
   proving->add_flag("--json", o.json, "print JSON");
 

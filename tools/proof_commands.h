@@ -19,7 +19,7 @@ namespace cleared::tools {
 
 struct ProofOptions {
   std::string ledger, name, range, file, record, out, head, trust, policy, field, reason, key, note,
-      log_key;
+      log_key, use = "TRAIN";
   std::vector<std::string> present, absent;  // kind and id of a subject
   bool approval = false, list = false, dry_run = false, json = false;
   std::function<int(const ProofOptions&)> run;  // the command that was named, if it is one of these

@@ -93,12 +93,12 @@ int deleted(const RetentionOptions& o) {
   deletion.set_at(format_time(judging_time_us(store)));
   deletion.set_reason(o.reason);
   Note note{format_textproto(text), {}};
-  add_signature(note, key);
-  out["note"] = format_note(note);
   if (o.dry_run) {
-    out.say("%s", printable_lines(format_note(note)).c_str());
+    out.say("%s", printable_lines(note.text).c_str());
     return exit_ok;
   }
+  add_signature(note, key);
+  out["note"] = format_note(note);
   Fact fact;
   fact.mutable_deletion()->set_note(format_note(note));
   out.appended("deleted " + o.what, store.append({fact}));

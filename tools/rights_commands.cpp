@@ -16,6 +16,7 @@
 #include "ledger/base/utf8.h"
 #include "ledger/coverage.h"
 #include "ledger/digest.h"
+#include "ledger/disclosure.h"
 #include "ledger/extraction.h"
 #include "ledger/footage.h"
 #include "ledger/key.h"
@@ -414,7 +415,7 @@ int release(const RightsOptions& o) {
     refusal.set_act("release");
     refusal.set_subject(digest);
     refusal.set_rule(verdict.rule);
-    refusal.set_fact(verdict.fact);
+    refusal.set_fact(verdict.recorded());
     out.record("refusal", store.append({fact}));
     sign_if_possible(store, "", out);
   }
@@ -456,13 +457,44 @@ std::vector<FoundRefusal> refusals_of(const Store& store, const std::string& giv
   return out;
 }
 
-void print_refusal(const FoundRefusal& r) {
+struct AskedTerm {
+  std::string licence;
+  LicenceField field;
+};
+// The terms that the rule looks at, of the licences that the refusal names; of all where what a
+// run may do in all is limited. The record leaves them out, since it may be published; here they
+// are read from documents that are kept.
+std::vector<AskedTerm> asked_terms(const Store& store, const FoundRefusal& r) {
+  std::vector<AskedTerm> named, all;
+  const GateRule* rule = find_rule(r.rule);
+  if (rule == nullptr) return all;
+  Statement documents(store.db(),
+                      "SELECT l.ref, d.note FROM licence l JOIN document d "
+                      "ON d.digest = l.document_digest ORDER BY l.seq");
+  while (documents.next()) {
+    const std::string ref = documents.text(0);
+    const Note note = parse_note(documents.view(1), ref);
+    for (LicenceField& field :
+         licence_fields(parse_licence(note.text, ref, LicenceAge::recorded))) {
+      const std::string path = field.path.substr(0, field.path.find('['));
+      if (rule->fact.find("`" + path + "`") == std::string_view::npos) continue;
+      const bool is_named = (r.fact + " ").find("licence " + ref + " ") != std::string::npos;
+      (is_named ? named : all).push_back({ref, std::move(field)});
+    }
+  }
+  return named.empty() && rule->stage == RuleStage::limits ? all : named;
+}
+
+void print_refusal(const Store& store, const FoundRefusal& r) {
   const GateRule* rule = find_rule(r.rule);
   std::printf("%s\n",
               printable("record " + std::to_string(r.seq) + ", " + r.at + ": " + r.act + " of " +
                         r.subject + " was refused by rule " + r.rule + ", because " + r.fact + ".")
                   .c_str());
   if (rule == nullptr) return;
+  for (const auto& [ref, field] : asked_terms(store, r)) {
+    std::printf("  licence %s says %s: %s\n", ref.c_str(), field.path.c_str(), field.value.c_str());
+  }
   std::printf("  the rule asks: %s\n  what helps: %s\n", std::string(rule->question).c_str(),
               std::string(rule->helps).c_str());
 }
@@ -473,12 +505,17 @@ int why_not(const RightsOptions& o) {
   if (o.json) {
     Json out = Json::array();
     for (const FoundRefusal& r : found) {
+      Json terms = Json::array();
+      for (const auto& [ref, field] : asked_terms(store, r)) {
+        terms.push_back({{"licence", ref}, {"field", field.path}, {"value", field.value}});
+      }
       out.push_back({{"record", r.seq},
                      {"at", r.at},
                      {"act", r.act},
                      {"subject", r.subject},
                      {"rule", r.rule},
-                     {"fact", r.fact}});
+                     {"fact", r.fact},
+                     {"terms", terms}});
     }
     print_json(out);
     return exit_ok;
@@ -486,7 +523,7 @@ int why_not(const RightsOptions& o) {
   if (found.empty()) {
     std::printf("no refusal of it is on record; ledger why says whether it may be used today\n");
   } else {
-    print_refusal(found.front());
+    print_refusal(store, found.front());
   }
   if (found.size() > 1) std::printf("%zu earlier refusals: --json\n", found.size() - 1);
   return exit_ok;

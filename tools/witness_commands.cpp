@@ -84,6 +84,18 @@ void add_logs(WitnessState& state, const std::vector<VerifierKey>& keys, Written
   }
 }
 
+// What a command line names for ever must not bring back what its owner removed.
+std::vector<VerifierKey> without_removed(const WitnessState& state, std::vector<VerifierKey> keys) {
+  std::erase_if(keys, [&](const VerifierKey& key) {
+    const auto removed = state.removed_keys(key.name);
+    if (std::find(removed.begin(), removed.end(), key) == removed.end()) return false;
+    std::printf("log %s: %s was removed, and is not added\n", printable(key.name).c_str(),
+                format_verifier_key(key).c_str());
+    return true;
+  });
+  return keys;
+}
+
 void log_answer(const Witness::Answered& answered) {
   const int status = answered.answer.status;
   if (status == 200) {
@@ -155,6 +167,10 @@ nlohmann::ordered_json to_json(const WitnessState& state, const std::string& ori
   for (const VerifierKey& key : state.log_keys(origin)) {
     json["keys"].push_back(format_verifier_key(key));
   }
+  json["removed_keys"] = nlohmann::json::array();
+  for (const VerifierKey& key : state.removed_keys(origin)) {
+    json["removed_keys"].push_back(format_verifier_key(key));
+  }
   const auto newest = state.newest(origin);
   json["size"] = newest ? newest->head.size : 0;
   if (newest) {
@@ -196,6 +212,17 @@ int witness_add_log(const WitnessOptions& o) {
   return exit_ok;
 }
 
+int witness_remove_log(const WitnessOptions& o) {
+  const std::vector<VerifierKey> keys = log_keys(o.logs);
+  WitnessState state(o.state, Access::append);
+  for (const VerifierKey& key : keys) {
+    state.remove_log(key);
+    std::printf("log %s: %s counts no more\n", printable(key.name).c_str(),
+                format_verifier_key(key).c_str());
+  }
+  return exit_ok;
+}
+
 int witness_serve(const WitnessOptions& o) {
   const Address address = parse_address(o.listen);
   const std::vector<VerifierKey> keys = log_keys(o.logs);
@@ -205,7 +232,7 @@ int witness_serve(const WitnessOptions& o) {
   std::optional<Written> out(std::in_place, o.json);
   {
     WitnessState state(o.state, Access::append);
-    add_logs(state, keys, *out);
+    add_logs(state, without_removed(state, keys), *out);
   }
   WitnessService service(witness);
   {
@@ -339,6 +366,10 @@ void add_witness_commands(CLI::App& app, WitnessOptions& o) {
       ->add_option("--key", o.key, "its private key, of role witness")
       ->required();
   on_state("add-log", "cosign the heads of a log from now on", witness_add_log)
+      ->add_option("VKEY", o.logs, vkey)
+      ->required();
+  on_state("remove-log", "cosign no more what a key of a log signs, which it retired",
+           witness_remove_log)
       ->add_option("VKEY", o.logs, vkey)
       ->required();
   CLI::App* serve = on_state("serve", "answer add-checkpoint until SIGTERM", witness_serve);

@@ -25,6 +25,7 @@ void add_witness_commands(CLI::App& app, WitnessOptions& o);
 
 int witness_init(const WitnessOptions& o);
 int witness_add_log(const WitnessOptions& o);
+int witness_remove_log(const WitnessOptions& o);
 int witness_serve(const WitnessOptions& o);
 int witness_status(const WitnessOptions& o);
 int witness_add_policy(const WitnessOptions& o);

@@ -151,7 +151,7 @@ fs::path deliver_refusal(const fs::path& run, const std::string& subject,
   refusal.set_act("train");
   refusal.set_subject(printable(subject));
   refusal.set_rule(verdict.rule);
-  refusal.set_fact(printable(verdict.fact));
+  refusal.set_fact(printable(verdict.recorded()));
   return ledger::write_bundle(run / "outbox", {fact});
 }
 

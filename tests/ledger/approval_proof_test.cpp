@@ -55,7 +55,7 @@ class ApprovalProofTest : public testing::Test {
   }
   ApprovalProof from_ledger() {
     const Store store(world.ledger, Access::read);
-    return prove_approval(store, find("clip", sha256("clip 1")));
+    return prove_approval(store, find("clip", sha256("clip 1")), TRAIN);
   }
   uint64_t find(const std::string& kind, const Digest& id) {
     const Store store(world.ledger, Access::read);
@@ -187,10 +187,37 @@ TEST_F(ApprovalProofTest, ParsesOnlyWhatFormatWrites) {
   }
 }
 
+// Of several approvals: what the policy asks for now, and of these the newest.
+TEST_F(ApprovalProofTest, IsOfTheNewestThatIsValid) {
+  const std::string one = from_ledger().approval;
+  const auto approve = [&](const std::string& at, const std::vector<const SignerKey*>& signers) {
+    const Digest shard = shard_root(world.manifest);
+    const std::string note = sign_text(replaced(parse_note(one).text, "03:04:05Z", at), signers);
+    world.append({approval_fact(note, {&shard, 1})});
+    return note;
+  };
+  const std::string later = approve("03:04:06Z", {&world.approver});
+  EXPECT_EQ(from_ledger().approval, later);
+  const std::string two = approve("03:04:07Z", {&world.approver, &second});
+  const std::string alone = approve("03:04:08Z", {&world.approver});
+  EXPECT_EQ(from_ledger().approval, alone);
+  Fact fact;
+  fact.mutable_policy()->set_note(policy);
+  world.append({fact});
+  EXPECT_EQ(from_ledger().approval, two);
+  const std::string newest = approve("03:04:09Z", {&world.approver, &second});
+  EXPECT_EQ(from_ledger().approval, newest);
+  EXPECT_NE(from_ledger().policy, "");
+  const Store store(world.ledger, Access::read);
+  const uint64_t clip = find("clip", sha256("clip 1"));
+  EXPECT_THAT(error_of([&] { prove_approval(store, clip, FINETUNE); }),
+              HasSubstr("was approved for FINETUNE"));
+}
+
 TEST_F(ApprovalProofTest, IsOfSomethingThatWasApproved) {
   const Store store(world.ledger, Access::read);
-  EXPECT_THAT(error_of([&] { prove_approval(store, 0); }), StartsWith("not_found"));
-  EXPECT_THAT(error_of([&] { prove_approval(store, 999); }), StartsWith("not_found"));
+  EXPECT_THAT(error_of([&] { prove_approval(store, 0, TRAIN); }), StartsWith("not_found"));
+  EXPECT_THAT(error_of([&] { prove_approval(store, 999, TRAIN); }), StartsWith("not_found"));
 }
 
 }  // namespace

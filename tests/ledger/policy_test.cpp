@@ -7,6 +7,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/digest.h"
 #include "ledger/textproto.h"
+#include "ledger/trust.h"
 #include "ledger/verify.h"
 #include "tests/ledger/world.h"
 
@@ -342,6 +343,59 @@ TEST(Keys, ANameStandsForOneRole) {
   EXPECT_THAT(court.does(court.end(court.licensor, "approver")), StartsWith("corrupt"));
   EXPECT_THAT(court.does(court.end(court.log, "log")), StartsWith("permission"));
   EXPECT_THAT(court.does(court.end(court.later)), StartsWith("corrupt"));
+}
+
+// Else one person is two of them, a retired key goes on, and a licensor is a licensee, too.
+TEST(Keys, OneIsOnRecordUnderOneName) {
+  Court court(kTwoForAll);
+  const auto enrol = [&](const SignerKey& key, const std::string& role) {
+    return court.does(court.endorsed(court.key(key, role), {&court.a, &court.b, &key}));
+  };
+  EXPECT_THAT(enrol(renamed(court.a, "anna"), "approver"),
+              HasSubstr("anna is the key of example-approver (example-approver+"));
+  EXPECT_THAT(enrol(renamed(court.retired, "carla"), "approver"),
+              HasSubstr("is the key of approver-r"));
+  EXPECT_THAT(enrol(renamed(court.licensor, "studio-2"), "licensee"), StartsWith("corrupt"));
+  EXPECT_THAT(enrol(renamed(court.log, "logger"), "approver"), StartsWith("corrupt"));
+  EXPECT_THAT(enrol(renamed(court.a, court.log.verifier.name), "log"), StartsWith("corrupt"));
+  EXPECT_EQ(enrol(new_signer_key("anna"), "approver"), "");
+}
+
+// A ledger that an older program wrote may have one under two: it is still one vote.
+TEST(Keys, OneUnderTwoNamesIsOneVote) {
+  const SignerKey a = new_signer_key("ann"), again = renamed(a, "anna"), b = new_signer_key("bob");
+  Authority authority;
+  uint64_t seq = 1;
+  for (const SignerKey* key : {&a, &again, &b}) {
+    KeyRecord record;
+    record.set_name(key->verifier.name);
+    record.set_role("approver");
+    record.set_vkey(format_verifier_key(key->verifier));
+    authority.add(seq++, record);
+  }
+  const auto names = [&](const Signers& signers) {
+    return authority.signers(parse_note(sign_text("yes\n", signers)), "approver", seq);
+  };
+  EXPECT_THAT(names({&a, &again}), testing::ElementsAre("ann"));
+  EXPECT_THAT(names({&again}), testing::ElementsAre("anna"));
+  EXPECT_THAT(names({&a, &again, &b}), testing::ElementsAre("ann", "bob"));
+  EXPECT_EQ(authority.names_of("approver", seq), 2U);
+
+  Trust trust;
+  for (const SignerKey* key : {&a, &again, &b}) trust.keys.push_back({"approver", key->verifier});
+  EXPECT_THAT(trust.signers(parse_note(sign_text("yes\n", {&a, &again})), "approver"),
+              testing::ElementsAre("ann"));
+  std::string text;
+  for (const PublicKey& key : trust.keys) text += format_public_key(key) + "\n";
+  EXPECT_THAT(error_of([&] { parse_trust(text, "trust"); }),
+              testing::AllOf(StartsWith("corrupt: trust:2: anna is the key of ann"),
+                             HasSubstr("take one of the lines out")));
+  EXPECT_EQ(error_of([&] {
+              parse_trust(
+                  format_public_key(trust.keys[0]) + "\n" + format_public_key(trust.keys[0]) + "\n",
+                  "trust");
+            }),
+            "");
 }
 
 TEST(Policy, OneThatNobodyCouldMeetIsRefused) {

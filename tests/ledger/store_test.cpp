@@ -769,6 +769,23 @@ TEST(Verify, AnchorsCatchARewrittenLog) {
   EXPECT_EQ(findings(world.ledger, {{}, {{"log", world.log.verifier}}}), "");
 }
 
+// What an anchor is, its form says, and not the first letters of a name that its owner chose.
+TEST(Verify, ALogMayHaveAnyName) {
+  TempFolder folder;
+  for (const char* origin : {"permit.example/ledger", "permits", "receipts.example", "{x"}) {
+    const fs::path ledger = folder / ("l" + to_hex(sha256(origin)) + ".db");
+    const SignerKey log = new_signer_key(origin);
+    Store::create(ledger, log.verifier);
+    Store(ledger, Access::append).sign_head(log);
+    EXPECT_EQ(findings(ledger, {{read_anchor(head_path(ledger))}, {}}), "") << origin;
+  }
+  // The file beside a ledger is a tree head and nothing else.
+  FullWorld world;
+  fs::copy_file(world.folder / "a.permit", head_path(world.ledger),
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(findings(world.ledger), HasSubstr("published head"));
+}
+
 TEST(Query, ReadsAndDoesNothingElse) {
   FullWorld world;
   EXPECT_EQ(query_view(world.ledger, "exposure").rows.size(), 1U);
@@ -780,12 +797,16 @@ TEST(Query, ReadsAndDoesNothingElse) {
   }
   EXPECT_THAT(error_of([&] { query_view(world.ledger, "x\" --"); }), StartsWith("usage"));
   for (const char* sql : {"DELETE FROM leaf", "ATTACH '/tmp/x' AS x", "PRAGMA writable_schema = 1",
-                          "SELECT load_extension('x')", "CREATE TABLE x(y)", "SELEKT", "",
-                          "UPDATE leaf SET seq = 1 RETURNING 1", "VACUUM INTO '/tmp/x'",
-                          "SELECT 1; DELETE FROM leaf", "SELECT 1; SELECT 2"}) {
+                          "SELECT load_extension('x')", "SELECT fts3_tokenizer('simple')",
+                          "CREATE TABLE x(y)", "SELEKT", "", "UPDATE leaf SET seq = 1 RETURNING 1",
+                          "VACUUM INTO '/tmp/x'", "SELECT 1; DELETE FROM leaf",
+                          "SELECT 1; SELECT 2", "SELECT 1; -- c\nSELECT 2", "SELECT 1; x"}) {
     EXPECT_THAT(error_of([&] { query_sql(world.ledger, sql); }), StartsWith("usage")) << sql;
   }
-  EXPECT_EQ(query_sql(world.ledger, "SELECT 1;\n").rows.size(), 1U);
+  for (const char* sql :
+       {"SELECT 1;\n", "SELECT 1; -- c", "SELECT 1; /* c */ ; -- d\n", "SELECT 1 -- c"}) {
+    EXPECT_EQ(query_sql(world.ledger, sql).rows.size(), 1U) << sql;
+  }
   EXPECT_EQ(findings(world.ledger), "");
 }
 

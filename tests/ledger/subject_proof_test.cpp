@@ -81,13 +81,36 @@ TEST(Subject, WhatIsNoneIsRefused) {
   }
 }
 
-// What was refused is in the record's own words.
-TEST(Subject, NoAbsenceOfARefusal) {
-  EXPECT_THAT(error_of([] {
-                require_absence_says({"refusal", "2026-12/stray.mp4"});
-              }),
-              StartsWith("usage"));
+// What the log says under this id it may say under another one: in the record's own words, by
+// shard in place of sample, from another place, the other way round.
+TEST(Subject, NoAbsenceOfWhatMayHaveAnotherId) {
+  const std::string a(64, 'a'), b(64, 'b');
+  const std::vector<SubjectName> cases = {{"refusal", "2026-12/stray.mp4"},
+                                          {"consumed", kRun + "@10@" + a},
+                                          {"consumed_shard", kRun + "@10@" + a + "@1"},
+                                          {"fingerprint", a + "@1"},
+                                          {"measure", a + "@nothing"},
+                                          {"duplicate", a + "@" + b}};
+  for (const SubjectName& name : cases) {
+    EXPECT_THAT(error_of([&] { require_absence_says(name); }),
+                testing::AllOf(StartsWith("usage"), HasSubstr("says nothing")))
+        << name.kind;
+    EXPECT_THAT(error_of([&] {
+                  parse_subject_proof("cleared state proof v1\nabsent " + name.kind + "\nid " +
+                                      spelled_out(name).id + "\n");
+                }),
+                testing::AllOf(StartsWith("corrupt"), HasSubstr("says nothing")))
+        << name.kind;
+  }
   require_absence_says({"revocation", "LIC-1"});
+  require_absence_says({"sample", a});
+}
+
+TEST(Subject, OfARunIsSaidWithTheStepAtItsEnd) {
+  EXPECT_EQ(in_words({"checkpoint", kRun + "@7"}),
+            "checkpoint of " + kRun + " that ends at step 7");
+  EXPECT_EQ(in_words({"receipt", kRun + "@7"}), "receipt of " + kRun + " that ends at step 7");
+  EXPECT_EQ(in_words({"revocation", "LIC-1"}), "revocation of licence LIC-1");
 }
 
 SubjectProof proof_of(const Store& store, const SubjectName& name) {

@@ -302,6 +302,42 @@ TEST(Witness, ALogMayHaveSeveralKeysAndEachSpeaksForItsOriginAlone) {
   EXPECT_EQ(witness.answer(log.body(2, 4)).answer.status, 200);
 }
 
+// A key that the log retired, and somebody stole, must not lock the log out of its quorum.
+TEST(Witness, ARemovedKeyGetsNothingMore) {
+  const TestLog log(6);
+  TestLog second = log, thief(6, "x", 2);
+  second.key = new_signer_key(log.key.verifier.name);
+  thief.key = log.key;
+  const Bench bench(log);
+  Witness witness = bench.open();
+  EXPECT_EQ(witness.answer(log.body(0, 2)).answer.status, 200);
+  WitnessState state(bench.state, Access::append);  // while the witness serves
+  EXPECT_TRUE(error_of([&] { state.remove_log(log.key.verifier); }).starts_with("usage"));
+  EXPECT_TRUE(error_of([&] { state.remove_log(second.key.verifier); }).starts_with("not_found"));
+  EXPECT_TRUE(state.add_log(second.key.verifier));
+  state.remove_log(log.key.verifier);
+  EXPECT_TRUE(error_of([&] { state.remove_log(log.key.verifier); }).starts_with("not_found"));
+  EXPECT_EQ(witness.answer(thief.body(2, 6)).answer.status, 403);
+  EXPECT_EQ(state.newest(log.key.verifier.name)->head.size, 2U);  // signed by the removed key
+  EXPECT_EQ(state.log_keys(log.key.verifier.name), std::vector{second.key.verifier});
+  EXPECT_EQ(state.removed_keys(log.key.verifier.name), std::vector{log.key.verifier});
+  EXPECT_EQ(witness.answer(second.body(2, 4)).answer.status, 200);
+  EXPECT_TRUE(state.add_log(log.key.verifier));  // its owner was mistaken
+  EXPECT_EQ(witness.answer(log.body(4, 6)).answer.status, 200);
+}
+
+TEST(Witness, TheMemoryOfAnOlderProgramIsTakenOver) {
+  const TestLog log(2);
+  const Bench bench(log);
+  EXPECT_EQ(bench.open().answer(log.body(0, 2)).answer.status, 200);
+  Database::open(bench.state, Access::append)
+      .exec("ALTER TABLE log DROP COLUMN removed; PRAGMA user_version = 1");
+  EXPECT_EQ(bench.open().answer(log.body(2, 2)).answer.status, 200);
+  const WitnessState state(bench.state, Access::read);
+  EXPECT_EQ(state.db().integer("PRAGMA user_version"), 2);
+  EXPECT_EQ(state.log_keys(log.key.verifier.name).size(), 1U);
+}
+
 TEST(Witness, WrongKeysAndSecondWitnessesAreRefused) {
   const TestLog log(2);
   const Bench bench(log);

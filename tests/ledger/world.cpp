@@ -125,6 +125,15 @@ overrides {
 )";
 }
 
+SignerKey renamed(SignerKey key, const std::string& name) {
+  key.verifier.name = name;
+  const Digest digest = sha256(name + "\n\x01" + key.verifier.key);
+  key.verifier.id = 0;
+  for (const char c : digest.text().substr(0, 4))
+    key.verifier.id = key.verifier.id << 8 | static_cast<unsigned char>(c);
+  return key;
+}
+
 std::string sign_text(const std::string& text, const std::vector<const SignerKey*>& keys) {
   Note note{text, {}};
   for (const SignerKey* key : keys) add_signature(note, *key);

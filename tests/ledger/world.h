@@ -38,6 +38,9 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 // Valid from 2024-01-01 to 2099-12-31; every field is there.
 std::string full_licence_text();
 
+// The same private key under another name.
+SignerKey renamed(SignerKey key, const std::string& name);
+
 std::string sign_text(const std::string& text, const std::vector<const SignerKey*>& keys);
 
 struct World {

@@ -256,6 +256,55 @@ class TwoApprovers(Ledger):
         self.ledger("verify", self.db, says="intact")
         self.assertEqual(json.loads(self.ledger("status", self.db, "--json"))["unsigned_tail"], 0)
 
+    def test_a_dry_run_writes_and_signs_nothing(self):
+        _, root = self.make_ledger()
+        before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        for words, says in ((("approve", self.db, "--all", "--key", "keys/ann.key", "--out", "x.approval"), f"would approve {root}"),
+                            (("approve", self.db, "--all", "--key", "keys/ann.key"), f"would approve {root}"),
+                            (("erase", self.db, "TEST-1", "--reason", "x", "--key", "keys/ann.key", "--out", "x.erasure"), "would be lost"),
+                            (("revoke", self.db, "TEST-1", "--reason", "x", "--key", "keys/licensor.key"), "would revoke licence TEST-1"),
+                            (("revoke", self.db, root, "--reason", "x", "--key", "keys/ann.key"), f"would revoke shard sha256:{root}"),
+                            (("deleted", self.db, root, "--reason", "x", "--key", "keys/ann.key"), "deletion {"),
+                            (("key", "retire", self.db, "bob", "--key", "keys/ann.key", "--out", "x.retirement"), "")):
+            self.assertNotIn("\u2014 ", self.ledger(*words, "--dry-run", says=says), words)
+        after = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        self.assertEqual({path for path in after if before.get(path) != after[path]} - {self.folder / "ledger.db.lock"}, set())
+
+    def test_more_shards_than_an_approval_can_list(self):
+        self.make_ledger()
+        source, facts = sha256(b"source"), []
+        for i in range(1501):
+            clip, sample = sha256(b"many %d" % i), sha256(b"of %d" % i)
+            line = b"s %s %s 1000000 1024\n" % (sample.hex().encode(), clip.hex().encode())
+            facts += [message((6, message((1, clip), (2, source), (3, 1000 + i), (4, 1001 + i), (6, "kept")))),
+                      message((8, message((1, merkle_root([line])), (2, f"m{i}.tar"), (3, source), (4, 2048), (5, 1), (6, "TEST-1@1")))),
+                      message((9, message((1, merkle_root([line])), (3, "s"), (4, sample), (5, clip), (6, 1000000), (7, 1024))))]
+        bundle = message(*((1, fact) for fact in facts))
+        (self.folder / f"{sha256(bundle).hex()}.bundle").write_bytes(bundle)
+        self.ledger("append", self.db, f"{sha256(bundle).hex()}.bundle")
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", "--out", "out/x.approval", code=66)
+        said = self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", "--out", "x.approval", says="x.approval: approval of 1500 shards")
+        self.assertIn("x-2.approval: approval of 2 shards", said)
+        self.ledger("append", self.db, "x.approval", "x-2.approval")
+        self.ledger("approve", self.db, "--all", "--key", "keys/ann.key", says="every shard is approved already")
+
+    def test_a_proof_is_of_the_approval_that_counts_now(self):
+        clips, root = self.make_ledger()
+        self.ledger("approve", self.db, root, "--key", "keys/ann.key")
+        self.make_policy()
+        approved = ("approved", "a.proof", "--trust", self.trust("ann", "bob"), "--need", "2")
+        self.ledger("prove", self.db, clips[0], "--approval", "--out", "a.proof")
+        self.ledger(*approved, code=1)
+        self.ledger("approve", self.db, root, "--key", "keys/ann.key", "--out", "b.approval")
+        self.ledger("sign", "b.approval", "--key", "keys/bob.key")
+        self.ledger("append", self.db, "b.approval")
+        self.ledger("prove", self.db, clips[0], "--approval", "--out", "a.proof")
+        self.ledger(*approved, says="by ann, bob")
+        seq = self.ledger("query", self.db, "--csv", "--sql", "SELECT max(seq) FROM approval").split()[1]
+        self.ledger("why", self.db, clips[0], says=f"record {seq} approves shard {root}")
+        self.ledger("prove", self.db, clips[0], "--approval", "--use", "FINETUNE", "--out", "a.proof", code=66, says="approved for FINETUNE")
+        self.ledger("prove", self.db, clips[0], "--approval", "--use", "INGEST", "--out", "a.proof", code=2)
+
     def test_a_link_is_the_ledger_that_it_leads_to(self):
         self.make_ledger()
         (self.folder / "link.db").symlink_to("ledger.db")

@@ -27,6 +27,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -680,6 +681,48 @@ class Surroundings(OnLedgers):
         for words in (["verify", life.db], ["query", life.db, "refused"], ["show", life.db, "0"]):
             status, _, err = self.as_nobody(life, *words)
             self.assertEqual(status, 0, err)
+
+    # An auditor who may only read, beside an operator who appends: he may be told to come again, and never that it was changed.
+    def test_beside_a_writer_a_reader_without_rights_accuses_nobody(self):
+        life = self.read_only()
+        self.assertEqual(life.drive("append many 20000 head".split())[0], 0)  # so that verifying takes as long as a writer's life
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            writing = pool.submit(lambda: [subprocess.run([DRIVER, life.db, "append", f"w{i}", "30", "head"], check=False, capture_output=True).returncode
+                                           for i in range(60)])
+            seen = []
+            while not writing.done():
+                for words in (["verify", life.db], ["status", life.db], ["show", life.db, "0"]):
+                    status, out, err = self.as_nobody(life, *words)
+                    seen.append(status)
+                    self.assertIn(status, (0, 75), f"{words}: {out} {err}")
+            self.assertEqual(set(writing.result()), {0})
+        self.assertIn(0, seen)
+        for words in (["verify", life.db], ["status", life.db]):
+            status, _, err = self.as_nobody(life, *words)
+            self.assertEqual(status, 0, err)
+
+    def test_a_copy_that_lacks_the_index_says_what_to_do(self):
+        life = self.read_only()
+        life.folder.chmod(0o755)
+        with sqlite3.connect(life.db) as reader:  # so that the writer leaves its write-ahead file
+            reader.execute("SELECT count(*) FROM key").fetchall()
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM key").fetchall()
+            subprocess.run([LEDGER, "key", "new", "late", "--role", "curator", "--out", life.folder / "late"], check=True, capture_output=True)
+            subprocess.run([LEDGER, "append", life.db, life.folder / "late.pub"], check=False, capture_output=True)
+            self.assertGreater(pathlib.Path(f"{life.db}-wal").stat().st_size, 0)
+            copy = self.folder / "copy-without-index"
+            copy.mkdir()
+            for end in ("", "-wal", ".head"):
+                shutil.copy(f"{life.db}{end}", copy)
+        reader.close()
+        for path in copy.iterdir():
+            path.chmod(0o644)
+        copy.chmod(0o555)
+        for words in (["status", copy / life.db.name], ["verify", copy / life.db.name]):
+            status, _, err = self.as_nobody(life, *words)
+            self.assertEqual(status, 77, err)
+            self.assertIn("to a folder of your own", err)
 
     def test_an_older_copy_is_refused_by_every_command(self):
         life = self.life("older")

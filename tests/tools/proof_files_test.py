@@ -81,7 +81,7 @@ class ProofFiles(unittest.TestCase):
         vkey = pathlib.Path(f"{self.db}.pub").read_text(encoding="utf-8").split()[-1]
         licence = self.ref.split("@", maxsplit=1)[0]
         return [("present", "licence", self.ref), ("present", "key", vkey), ("absent", "revocation", licence), ("absent", "clip", "ab" * 32),
-                ("absent", "erasure", self.ref), ("absent", "checkpoint", "nano-0123456789abcdef@100"), ("absent", "duplicate", "ab" * 32 + "@" + "cd" * 32),
+                ("absent", "erasure", self.ref), ("absent", "checkpoint", "nano-0123456789abcdef@100"), ("absent", "sample", "ab" * 32),
                 ("absent", "revocation", "sha256:" + "ab" * 32)]
 
     def test_others_read_our_state_proofs(self):

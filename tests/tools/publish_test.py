@@ -30,9 +30,11 @@ import unittest
 import urllib.error
 import urllib.request
 
+from approval_test import merkle_root, message, sha256
 from ports import free_port
 
 LEDGER, BUILD_FOLDER, FAULTS, EVERY = "", "", "", 1
+NANO = pathlib.Path(__file__).resolve().parents[2] / "configs" / "nano.textproto"
 GO_SOURCE = pathlib.Path(__file__).resolve().parent / "tlog-tiles" / "main.go"
 
 
@@ -263,6 +265,62 @@ class Publish(WithWorld):
         for name, content in files.items():
             for secret in secrets:
                 self.assertNotIn(secret, content, name)
+
+    def test_a_refusal_publishes_no_terms(self):
+        """What decided is said on the terminal, and by `why-not` while the document is kept; the record names the rule and the licence."""
+        w = self.world
+        allows = """field_of_use: ["*"] compute_territory: ["*"] }"""
+        terms = {  # of one licence each: what it says, the rule that refuses, what of it the terminal says
+            "place": (allows.replace('territory: ["*"]', 'territory: ["NZ"]'), "territory_not_allowed", "does not allow computing in US"),
+            "share": (allows + " limits { max_share: 0.3217 }", "share_exceeded", "may have 0.3217"),
+            "passes": (allows + " limits { max_passes: 3 }", "passes_exceeded", "3 are left for shard"),
+            "height": (allows + " limits { max_height_px: 37 }", "height_above_limit", "at most 37 pixels of height"),
+        }
+        for name, role in (("licensor", "licensor"), ("studio", "licensee"), ("ann", "approver")):
+            must(LEDGER, "key", "new", name, "--role", role, "--out", w.folder / name)
+            must(LEDGER, "append", w.db, w.folder / f"{name}.pub")
+        for name, (said, _, _) in terms.items():
+            text, note = w.folder / f"{name}.textproto", w.folder / f"{name}.licence"
+            text.write_text(CONFIDENTIAL.replace("TEST-1", name).replace("Unannounced", name)
+                            .replace("TRAIN]", "TRAIN, GENERATE_INTERNAL]").replace(allows, said), encoding="utf-8")
+            must(LEDGER, "sign", text, "--key", w.folder / "licensor.key", "--out", note)
+            must(LEDGER, "sign", note, "--key", w.folder / "studio.key")
+            source, clip, sample = (sha256(f"{name} {what}".encode()) for what in ("source", "clip", "sample"))
+            line = b"s %s %s 1000000 1024\n" % (sample.hex().encode(), clip.hex().encode())
+            facts = [message((4, message((1, source), (2, f"{name}/a.webm"), (3, 1000), (4, f"{name}@1"), (5, "webm"), (10, 9), (17, "kept")))),
+                     message((6, message((1, clip), (2, source), (4, 1), (6, "kept")))),
+                     message((8, message((1, merkle_root([line])), (2, f"{name}.tar"), (3, source), (4, 2048), (5, 1), (6, f"{name}@1")))),
+                     message((9, message((1, merkle_root([line])), (3, "s"), (4, sample), (5, clip), (6, 1000000), (7, 1024))))]
+            bundle = message(*((1, fact) for fact in facts))
+            (w.folder / f"{sha256(bundle).hex()}.bundle").write_bytes(bundle)
+            must(LEDGER, "append", w.db, note, w.folder / f"{sha256(bundle).hex()}.bundle")
+        must(LEDGER, "approve", w.db, "--all", "--key", w.folder / "ann.key")
+        for name, (_, rule, says) in terms.items():
+            self.expect(run(LEDGER, "permit", w.db, "--run", NANO, "--key", w.folder / "ann.key", "--only", f"{name}.tar", "--out", w.folder / "p"),
+                        3, rule, says)
+        records = json.loads(must(LEDGER, "why-not", w.db, "nano", "--json"))
+        self.assertEqual([r["rule"] for r in reversed(records)], [rule for _, rule, _ in terms.values()])
+        self.assertEqual([r["terms"] for r in reversed(records)],
+                         [[{"licence": f"{name}@1", "field": field, "value": value}] for name, field, value in (
+                             ("place", "allows.compute_territory[0]", '"NZ"'), ("share", "limits.max_share", "0.3217"),
+                             ("passes", "limits.max_passes", "3"), ("height", "limits.max_height_px", "37"))])
+        self.assertIn("licence height@1 says limits.max_height_px: 37", must(LEDGER, "why-not", w.db, "nano"))
+        secrets = [b"NZ", b"computing in", b"0.3217", b"may have", b" left", b"pixels"]
+        def published():
+            self.expect(w.publish(), 0)
+            log = read_folder(w.web)
+            facts = [r for r in log.records if any(rule.encode() in r for _, rule, _ in terms.values())]
+            self.assertEqual(len(facts), len(terms))
+            return facts
+        for fact in published():
+            for secret in secrets:
+                self.assertNotIn(secret, fact)
+        for name, _ in terms.items():
+            must(LEDGER, "erase", w.db, name, "--reason", "over")
+        for fact in published():
+            for secret in secrets:
+                self.assertNotIn(secret, fact)
+        self.assertEqual([r["terms"] for r in json.loads(must(LEDGER, "why-not", w.db, "nano", "--json"))], [[]] * len(terms))
 
     def test_a_forged_head_does_not_steer_the_terminal(self):
         w = self.world

@@ -514,6 +514,40 @@ class Witnesses(unittest.TestCase):
                 must("proven", log.folder / "proof", "--trust", pub, "--policy", policy)
                 must("verify", log.db, "--trust", pub)
 
+    def test_a_stolen_key_that_was_retired_gets_no_cosignature(self):
+        """Else its thief has one record more cosigned, and the log is locked out of its quorum."""
+        self.b.start("--log", self.a.log_vkey)
+        stolen, web = self.a.folder / "stolen.key", self.a.folder / "www"
+        shutil.copy(f"{self.a.db}.key", stolen)
+        policy = self.policy(self.a, [self.b], 1)
+        must("witness", "add-policy", self.a.db, policy)
+        must("publish", self.a.db, web)
+        pub = self.two_keys(self.a)
+        next_vkey = pub.read_text(encoding="utf-8").split()[1]
+        must("witness", "add-log", self.b.state, pub)
+        policy.write_text(policy.read_text(encoding="utf-8").replace("\nwitness", f"\nlog {next_vkey}\nwitness", 1), encoding="utf-8")
+        must("witness", "add-policy", self.a.db, policy)
+        self.retire_the_first(self.a)
+        must("publish", self.a.db, web)
+        # The thief has the published log and the key: here for the head itself, and no less for one of records of his own.
+        (self.folder / "text").write_text(self.a.head().split("\n\n")[0] + "\n", encoding="utf-8")
+        must("sign", self.folder / "text", "--key", stolen, "--out", self.folder / "forged")
+        forged = f"old {size_of(self.a.head())}\n\n" + (self.folder / "forged").read_text(encoding="utf-8")
+        self.assertEqual(self.b.post(forged)[0], 200)
+        self.assertIn("counts no more", must("witness", "remove-log", self.b.state, self.a.log_vkey))
+        self.assertEqual(self.b.post(forged)[0], 403)
+        for word, code, says in ((self.a.log_vkey, 66, "has no key"), (pub, 2, "add the one that replaces it first"), ("nonsense", 65, "")):
+            done = run("witness", "remove-log", self.b.state, word)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(says, done.stderr)
+        # A unit file that names the old key for ever does not bring it back.
+        self.b.stop()
+        self.b.start("--log", self.a.log_vkey)
+        self.assertEqual(json.loads(must("witness", "status", self.b.state, "--json"))["logs"][0]["removed_keys"], [self.a.log_vkey])
+        self.assertEqual(self.b.post(forged)[0], 403)
+        self.a.grow()
+        must("publish", self.a.db, web)
+
     def test_a_fork_is_refused_and_kept_as_evidence(self):
         self.b.start("--log", self.a.log_vkey)
         policy = self.policy(self.a, [self.b], 1)
