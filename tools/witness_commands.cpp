@@ -85,12 +85,14 @@ void add_logs(WitnessState& state, const std::vector<VerifierKey>& keys, Written
 }
 
 // What a command line names for ever must not bring back what its owner removed.
-std::vector<VerifierKey> without_removed(const WitnessState& state, std::vector<VerifierKey> keys) {
+std::vector<VerifierKey> without_removed(const WitnessState& state, std::vector<VerifierKey> keys,
+                                         Written& out) {
   std::erase_if(keys, [&](const VerifierKey& key) {
     const auto removed = state.removed_keys(key.name);
     if (std::find(removed.begin(), removed.end(), key) == removed.end()) return false;
-    std::printf("log %s: %s was removed, and is not added\n", printable(key.name).c_str(),
-                format_verifier_key(key).c_str());
+    out["logs"].push_back({{"key", format_verifier_key(key)}, {"removed", true}});
+    out.say("log %s: %s was removed, and is not added\n", printable(key.name).c_str(),
+            format_verifier_key(key).c_str());
     return true;
   });
   return keys;
@@ -215,10 +217,12 @@ int witness_add_log(const WitnessOptions& o) {
 int witness_remove_log(const WitnessOptions& o) {
   const std::vector<VerifierKey> keys = log_keys(o.logs);
   WitnessState state(o.state, Access::append);
+  Written out(o.json);
   for (const VerifierKey& key : keys) {
     state.remove_log(key);
-    std::printf("log %s: %s counts no more\n", printable(key.name).c_str(),
-                format_verifier_key(key).c_str());
+    out["logs"].push_back({{"key", format_verifier_key(key)}, {"removed", true}});
+    out.say("log %s: %s counts no more\n", printable(key.name).c_str(),
+            format_verifier_key(key).c_str());
   }
   return exit_ok;
 }
@@ -232,7 +236,7 @@ int witness_serve(const WitnessOptions& o) {
   std::optional<Written> out(std::in_place, o.json);
   {
     WitnessState state(o.state, Access::append);
-    add_logs(state, without_removed(state, keys), *out);
+    add_logs(state, without_removed(state, keys, *out), *out);
   }
   WitnessService service(witness);
   {

@@ -73,6 +73,10 @@ class Written(approval_test.Ledger):
         key = self.written("key", "new", "w", "--role", "witness", "--out", "keys/w")["key"]
         self.assertEqual(self.written("witness", "init", "w.state", "--key", "keys/w.key")["witness"], key)
         self.assertTrue(self.written("witness", "add-log", "w.state", "ledger.db.pub")["logs"][0]["added"])
+        origin = (self.folder / "ledger.db.pub").read_text(encoding="utf-8").split()[1].partition("+")[0]
+        self.ledger("key", "new", origin, "--role", "log", "--out", "keys/later")
+        self.written("witness", "add-log", "w.state", "keys/later.pub")
+        self.assertTrue(self.written("witness", "remove-log", "w.state", "keys/later.pub")["logs"][0]["removed"])
         self.used.add("witness serve")
         with subprocess.Popen([approval_test.LEDGER, "witness", "serve", "w.state", "--key", "keys/w.key", "--listen", "127.0.0.1:0", "--json"],
                               cwd=self.folder, stdout=subprocess.PIPE, text=True) as server:
