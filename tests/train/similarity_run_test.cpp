@@ -19,11 +19,12 @@ using testing::Not;
 // The fingerprints that `curate` makes of a video, as a ledger has them of a source of this shape.
 ledger::FootagePictures pictures_of(const fs::path& video, uint32_t width = 64,
                                     uint32_t height = 64) {
-  const fs::path out = video.string() + ".print";
+  const fs::path out = video.string() + ".prints";  // a folder
   Process process(CLEARED_CURATE, {"fingerprint", video, "--out", out});
   EXPECT_EQ(process.wait(), 0) << process.output();
   curate::FootagePrint print;
-  EXPECT_TRUE(print.ParseFromString(read_file(out).substr(strlen("cleared fingerprint 2\n") + 32)));
+  EXPECT_TRUE(print.ParseFromString(read_file(fs::directory_iterator(out)->path())
+                                        .substr(strlen("cleared fingerprint 2\n") + 32)));
   ledger::FootagePictures pictures{ledger::sha256(read_file(video)), width, height, {}};
   for (size_t i = 0; i < print.quality().size(); ++i) {
     std::memcpy(pictures.prints.emplace_back().data(), print.pdq().data() + 32 * i, 32);
