@@ -195,8 +195,18 @@ TEST_F(ForeignWeights, ThatACheckpointConcealsAreFoundByReplayAndStep0) {
              f_->paths().notices, "--out", f_->folder() / "a.gif"});
   EXPECT_EQ(sampled.code, 65) << sampled.output;
   EXPECT_THAT(sampled.output, HasSubstr("foreign weights"));
-  const Ended start =
-      train({"step0", f_->folder() / "run", "--trust", auditor(), "--foreign", file_});
+  const std::vector<std::string> step0 = {"step0",   f_->folder() / "run", "--trust",
+                                          auditor(), "--foreign",          file_};
+  const Ended damaged = train(step0);
+  EXPECT_EQ(damaged.code, 65) << damaged.output;
+  EXPECT_THAT(damaged.output, HasSubstr("foreign weights"));
+  // The weights file conceals them, too.
+  forge(*f_, f_->folder() / "run", 3, [&](Forgery& forgery) {
+    const std::string named = "\"" + digest() + "\"", none = "\"none\"";
+    const size_t at = forgery.weights.find("\"foreign_weights\":" + named) + 18;
+    forgery.weights.replace(at, named.size(), none + std::string(named.size() - none.size(), ' '));
+  });
+  const Ended start = train(step0);
   EXPECT_EQ(start.code, 1) << start.output;
   EXPECT_THAT(start.output, HasSubstr("foreign weights"));
 }
