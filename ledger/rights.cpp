@@ -461,9 +461,22 @@ Verdict judge_line_of(const Store& store, uint64_t checkpoint) {
                     std::string(kEaten) +
                         "SELECT o.digest FROM line l JOIN origin o ON o.seq = l.seq "
                         "WHERE o.digest NOT IN (SELECT digest FROM checkpoint) ORDER BY l.seq");
-  if (!unknown.with(checkpoint).next()) return judge_shards_of(store, checkpoint);
-  return no("no_licence", "nothing on record says what weights " + unknown.text(0) +
-                              ", which these came from, consumed: append the bundles of their run");
+  if (unknown.with(checkpoint).next()) {
+    return no("no_licence", "nothing on record says what weights " + unknown.text(0) +
+                                ", which these came from, consumed: append the bundles of their "
+                                "run");
+  }
+  Statement gap(store.db(),
+                std::string(kEaten) +
+                    "SELECT r.name, t.first_step FROM line l JOIN checkpoint k ON k.seq = l.seq "
+                    "JOIN receipt t ON t.seq = k.receipt JOIN run r ON r.seq = k.run "
+                    "LEFT JOIN checkpoint b ON b.digest = k.parent AND b.step = t.first_step "
+                    "WHERE b.seq IS NULL AND (k.parent != '' OR t.first_step > 0) ORDER BY l.seq");
+  if (gap.with(checkpoint).next()) {
+    return no("no_licence", "nothing on record says what the weights that run " + gap.text(0) +
+                                " went on from at step " + gap.text(1) + " consumed before");
+  }
+  return judge_shards_of(store, checkpoint);
 }
 
 // Weights from elsewhere, each once, by digest.

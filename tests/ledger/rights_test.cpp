@@ -6,6 +6,7 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/digest.h"
+#include "ledger/impact.h"
 #include "ledger/licence.h"
 #include "ledger/retention.h"
 #include "ledger/textproto.h"
@@ -631,6 +632,88 @@ TEST(Checkpoint, IsJudgedByItsWholeLine) {
   unknown.vae = to_hex(sha256("weights that nobody recorded"));
   world.span(unknown, 10, {{1, {{1, 3}}}});
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
+}
+
+// Steps that nobody recorded may have consumed anything.
+TEST(Checkpoint, BeginsWhereTheWeightsBeforeItEnd) {
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}});
+  RunOf trunk = world.begin_run("run-1-trunk");
+  world.span(trunk, 10, {{0, {{1, 3}}}});
+  RunOf gap = world.begin_run("run-1-gap");
+  gap.step = 5;
+  EXPECT_THAT(error_of([&] {
+                world.span(gap, 20, {{0, {{1, 13}}}});
+              }),
+              HasSubstr("begins at step 5, and it names no weights that it came from"));
+  RunOf later = world.begin_run("run-1-later", trunk.parent);
+  later.step = 15;
+  EXPECT_THAT(error_of([&] {
+                world.span(later, 20, {{0, {{1, 16}}}});
+              }),
+              HasSubstr("begins at step 15, and the weights that it came from are of step 10"));
+  trunk.step = 12;
+  EXPECT_THAT(error_of([&] {
+                world.span(trunk, 20, {{0, {{1, 16}}}});
+              }),
+              HasSubstr("are of step 10"));
+
+  // Bundles come in any order, so what comes before may be told of afterwards, and be less.
+  RunOf first = world.begin_run("run-1-first", trunk.parent);
+  first.step = 30;
+  first.parent = to_hex(sha256("run-1-second 20"));
+  world.span(first, 40, {{0, {{1, 31}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
+  RunOf second = world.begin_run("run-1-second", trunk.parent);
+  world.span(second, 20, {{0, {{1, 13}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 1");
+  world.sign();
+  const Store store(world.ledger, Access::read);
+  Statement of(store.db(), "SELECT seq FROM checkpoint WHERE digest = ?");
+  ASSERT_TRUE(of.with(first.parent).next());
+  const Verdict verdict =
+      judge_checkpoint(store, Rights(store), of.unsigned_integer(0), Act{EVALUATE}).verdict;
+  EXPECT_EQ(verdict.rule, "no_licence");
+  EXPECT_THAT(verdict.fact, HasSubstr("run-1-first went on from at step 30"));
+  const Impact impact = impact_of(store, "LIC-2");
+  ASSERT_EQ(impact.runs.size(), 1U);
+  EXPECT_EQ(impact.runs[0].run, "run-1-first");
+  EXPECT_EQ(impact.runs[0].through, "weights that are not on record");
+}
+
+// A permit that replaces another one is for the same; which steps were made under which, the run
+// receipt says.
+TEST(Checkpoint, IsUnderAPermitOfItsRun) {
+  RunWorld world({{"LIC-1", 2}});
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{1, 3}}}});
+  world.sign();
+  const auto under = [&](const std::function<void(PermitRequest&)>& change) {
+    PermitRequest request = world.request();
+    change(request);
+    Fact permit;
+    {
+      const Store store(world.ledger, Access::read);
+      permit.mutable_permit()->set_note(sign_text(
+          format_textproto(make_permit(store, Rights(store), request).text), {&world.approver}));
+    }
+    world.append({permit});
+    world.before_append = [&](Fact& fact) {
+      if (!fact.has_receipt()) return;
+      ReceiptText text;
+      parse_textproto(parse_note(fact.receipt().note()).text, "test", text);
+      text.mutable_receipt()->set_permit(digest_name(sha256(permit.permit().note())));
+      fact.mutable_receipt()->set_note(sign_text(format_textproto(text), {&world.trainer}));
+    };
+    RunOf next = run;
+    const std::string error = error_of([&] { world.span(next, run.step + 10, {{0, {{1, 13}}}}); });
+    if (error.empty()) run = next;
+    return error;
+  };
+  const auto no = HasSubstr("under a permit for another run, config or purpose");
+  EXPECT_THAT(under([](PermitRequest& r) { r.run = "run-2"; }), no);
+  EXPECT_THAT(under([](PermitRequest& r) { r.config_digest = sha256("other"); }), no);
+  EXPECT_THAT(under([](PermitRequest& r) { r.purpose.set_compute_territory("US"); }), no);
+  EXPECT_EQ(under([](PermitRequest& r) { r.hours = 1; }), "");
 }
 
 // The record is the word of whoever appends it, the statement the trainer's.
