@@ -74,12 +74,12 @@ void Rights::read_findings(const Store& store) {
   }
 }
 
-// Bytes come by another path where ingest refused them there, or took nothing in but noted that
-// another licence covers them (curate/ingest.cpp).
+// Bytes come by another path where ingest refused them there, or took nothing in and noted it
+// (curate/ingest.cpp).
 void Rights::read_paths(const Store& store) {
   Statement refusals(store.db(),
                      "SELECT subject FROM refusal WHERE act = 'ingest' OR "
-                     "(act = 'curate' AND rule = 'other_licence') ORDER BY seq");
+                     "(act = 'curate' AND rule IN ('other_licence', 'other_path')) ORDER BY seq");
   Statement source(store.db(), "SELECT path FROM source WHERE seq = ?");
   while (refusals.next()) {
     const RefusedFile file = refused_file(refusals.text(0));
@@ -540,6 +540,10 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                                     const Act& declared, uint32_t worst_foreign,
                                     const std::optional<ExtractionTest>& extraction) {
   CheckpointStanding out;
+  Statement taken_back(store.db(),
+                       "SELECT DISTINCT h.root FROM revocation r JOIN shard h ON h.seq = r.shard "
+                       "ORDER BY h.root");
+  while (taken_back.next()) out.revoked_shards.push_back("sha256:" + taken_back.text(0));
   out.verdict = judge_line_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;
