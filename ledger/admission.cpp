@@ -545,7 +545,12 @@ void Admission::check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
   if (require_digest_name(r.checkpoint(), "receipt.checkpoint").text() != checkpoint.digest()) {
     reject("checkpoint", "its run receipt is for other weights");
   }
-  check_foreign(seq, require_digest_name(r.permit(), "receipt.permit"), statement);
+  check_begins(seq, checkpoint, r.first_step());
+  const uint64_t permit =
+      one(subject_key_of("permit", require_digest_name(r.permit(), "receipt.permit").text()), seq,
+          "the receipt's permit");
+  check_permit_of_run(seq, checkpoint.run(), permit);
+  check_foreign(permit, statement);
   const Consumed consumed = consumed_by(receipt, seq, checkpoint);
   if (consumed.samples != r.samples() ||
       digest_name(root_digest(consumed.leaves)) != r.consumed_root()) {
@@ -598,14 +603,58 @@ Admission::Consumed Admission::consumed_by(uint64_t receipt, uint64_t seq,
   return out;
 }
 
-// What the permit lists as foreign is what the trainer signs for: nothing left out, nothing added.
-void Admission::check_foreign(uint64_t seq, const Digest& permit,
-                              const TrainingStatement& statement) const {
-  const uint64_t record = one(subject_key_of("permit", permit.text()), seq, "the receipt's permit");
+// Steps that are on no record may have consumed anything, so a span begins where the weights that
+// it came from end. Bundles come in any order: weights that are not on record yet are let be, and
+// nothing of them is released before they are (judge_line_of in rights.cpp).
+void Admission::check_begins(uint64_t seq, const CheckpointRecord& checkpoint,
+                             uint64_t first_step) const {
+  const std::string begins = "its run receipt begins at step " + std::to_string(first_step);
+  if (checkpoint.parent().empty()) {
+    if (first_step == 0) return;
+    reject("checkpoint", begins + ", and it names no weights that it came from");
+  }
+  const std::string parent = to_hex(as_bytes(checkpoint.parent()));
+  Statement same_run(db_, "SELECT 1 FROM checkpoint WHERE seq = ? AND seq < ? AND digest = ?");
+  for (const uint64_t before : find_(step_key("checkpoint", checkpoint.run(), first_step))) {
+    if (same_run.with(before, seq, parent).next()) return;
+  }
+  Statement ends(db_, "SELECT step FROM checkpoint WHERE digest = ? AND seq < ?");
+  std::string other;
+  for (ends.with(parent, seq); ends.next(); other = ends.text(0)) {
+    if (ends.unsigned_integer(0) == first_step) return;
+  }
+  if (other.empty()) return;
+  reject("checkpoint", begins + ", and the weights that it came from are of step " + other);
+}
+
+Permit Admission::recorded_permit(uint64_t record) const {
   Statement select(db_, "SELECT note FROM permit WHERE seq = ?");
   if (!select.with(record).next()) reject("checkpoint", "its permit is not on record");
+  return parse_noted<PermitText>(parse_note(select.text(0)), "permit").permit();
+}
+
+// A newer permit may come in the place of the one that the run began under: one for the same.
+void Admission::check_permit_of_run(uint64_t seq, const std::string& run, uint64_t record) const {
+  Statement begun(db_, "SELECT permit FROM run WHERE seq = ?");
+  begun.with(one(subject_key_of("run", run), seq, "the checkpoint's run")).next();
+  if (begun.unsigned_integer(0) == record) return;
+  const auto what_for = [](Permit permit) {
+    permit.mutable_purpose()->clear_also();  // what is done beside training leaves no steps
+    return permit.run() + " " + permit.config_digest() + permit.purpose().SerializeAsString();
+  };
+  if (what_for(recorded_permit(record)) == what_for(recorded_permit(begun.unsigned_integer(0)))) {
+    return;
+  }
+  reject("checkpoint",
+         "its run receipt is under a permit for another run, config or purpose than "
+         "the one that run " +
+             run + " began under");
+}
+
+// What the permit lists as foreign is what the trainer signs for: nothing left out, nothing added.
+void Admission::check_foreign(uint64_t permit, const TrainingStatement& statement) const {
   std::set<std::string> listed, used;
-  const Permit p = parse_noted<PermitText>(parse_note(select.text(0)), "permit").permit();
+  const Permit p = recorded_permit(permit);
   for (const Foreign& weights : p.foreign()) listed.insert(weights.weights());
   for (const auto& file : statement.foreign_weights) used.insert(digest_name(file.digest));
   if (listed != used) {

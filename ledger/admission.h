@@ -71,7 +71,10 @@ class Admission {
   void check(uint64_t seq, const ProtectionRecord& protection) const;
   void check_consumed(uint64_t seq, const CheckpointRecord& checkpoint,
                       const TrainingStatement& statement) const;
-  void check_foreign(uint64_t seq, const Digest& permit, const TrainingStatement& statement) const;
+  void check_begins(uint64_t seq, const CheckpointRecord& checkpoint, uint64_t first_step) const;
+  void check_permit_of_run(uint64_t seq, const std::string& run, uint64_t record) const;
+  void check_foreign(uint64_t permit, const TrainingStatement& statement) const;
+  Permit recorded_permit(uint64_t record) const;
   void check_goes_on(uint64_t seq, const CheckpointRecord& checkpoint) const;
 
   const Database& db_;

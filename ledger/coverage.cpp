@@ -10,6 +10,8 @@
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
+#include "ledger/projection.h"
+#include "ledger/rights.h"
 
 namespace cleared::ledger {
 namespace {
@@ -70,12 +72,39 @@ std::optional<LicenceText> terms_in(const std::string& note, const std::string& 
 
 }  // namespace
 
+void each_other_path(const Store& store,
+                     const std::function<void(uint64_t, const std::string&)>& each) {
+  Statement refusals(store.db(),
+                     "SELECT subject FROM refusal WHERE act = 'ingest' OR "
+                     "(act = 'curate' AND rule IN ('other_licence', 'other_path')) ORDER BY seq");
+  while (refusals.next()) {
+    const RefusedFile file = refused_file(refusals.text(0));
+    const auto digest = parse_digest(file.digest);
+    if (!digest) continue;
+    const auto found = store.find(subject_key_of("source", digest->text()));
+    if (!found.empty()) each(found.front(), file.path);
+  }
+}
+
 std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
   std::set<uint64_t> out;
   Statement select(store.db(),
                    "SELECT v.source FROM licence l JOIN source_cover v ON v.licence = l.seq "
                    "WHERE l.id = ?");
   for (select.with(std::string(id)); select.next();) out.insert(select.unsigned_integer(0));
+  std::vector<LicenceText> versions;
+  Statement kept(store.db(),
+                 "SELECT l.ref, d.note FROM licence l JOIN document d "
+                 "ON d.digest = l.document_digest WHERE l.id = ?");
+  for (kept.with(std::string(id)); kept.next();) {
+    if (auto terms = terms_in(kept.text(1), kept.text(0))) versions.push_back(std::move(*terms));
+  }
+  each_other_path(store, [&](uint64_t source, const std::string& path) {
+    const bool covered = std::any_of(versions.begin(), versions.end(), [&](const auto& terms) {
+      return covers(terms, path, Digest{});
+    });
+    if (covered) out.insert(source);
+  });
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <set>
+#include <string>
 #include <string_view>
 
 #include "ledger/sqlite.h"
@@ -15,8 +16,14 @@
 namespace cleared::ledger {
 
 // Every source under a version of the licence with this id: what one of them covered was used under
-// it.
+// it, and so were bytes that came by another path that one covers. Costs a look at each refusal of
+// a file.
 std::set<uint64_t> sources_under(const Store& store, std::string_view id);
+
+// Calls `each` for every further path by which the bytes of a source came: where ingest refused
+// them there, or took nothing in and noted it (curate/ingest.cpp). A path may come several times.
+void each_other_path(const Store& store,
+                     const std::function<void(uint64_t source, const std::string& path)>& each);
 
 // Calls `each` with record numbers: a licence whose document is kept, `from` or later, and a source
 // before it that it covers, both rising. Costs a look at the names of all sources, and nothing

@@ -118,7 +118,7 @@ struct Checkpoint1 {
   int touched = -1;                     // 1 or 0 once it is known
   const Checkpoint1* before = nullptr;  // what it continued from
   const Checkpoint1* vae_of = nullptr;  // what its autoencoder is from
-  bool orphan = false;                  // one of the two is not on record
+  bool orphan = false;                  // one of the two is not on record, nor all of its steps
 };
 struct Touch {
   uint64_t first_step = kNever, passes = 0, sample_us = 0;
@@ -210,6 +210,8 @@ class Runs {
     };
     for (Checkpoint1& k : checkpoints_) {
       k.before = find(k, k.parent);
+      const uint64_t begins = k.before == nullptr ? 0 : k.before->step;
+      k.orphan = k.orphan || receipts_.at(k.receipt).first_step != begins;
       k.vae_of = find(k, k.vae);
     }
   }

@@ -523,6 +523,7 @@ ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
     r.set_similarity_max(*standing.similarity_max);
     r.set_footage(digest_name(request.footage));
   }
+  for (const std::string& root : standing.revoked_shards) r.add_revoked_shard(root);
   return text;
 }
 

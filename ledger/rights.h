@@ -117,8 +117,10 @@ std::vector<ShardStanding> judge_shards(const Store& store, const Rights& rights
 struct CheckpointStanding {
   Verdict verdict;
   uint64_t sources = 0;
-  std::set<std::string> licences;        // "id@version"
-  std::vector<Foreign> foreign;          // weights from elsewhere, of all permits of its line
+  std::set<std::string> licences;  // "id@version"
+  std::vector<Foreign> foreign;    // weights from elsewhere, of all permits of its line
+  // All that were by then, "sha256:HEX": weights that are cleared consumed none of them.
+  std::vector<std::string> revoked_shards;
   std::string last_day;                  // on which the terms allow it; empty: they set none
   std::vector<uint64_t> consumed;        // records of the sources
   std::optional<double> similarity_max;  // the strictest, where a licence limits it for this use

@@ -7,8 +7,11 @@
 #include <gtest/gtest.h>
 
 #include "ledger/base/clock.h"
+#include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/impact.h"
 #include "ledger/licence.h"
+#include "ledger/release.h"
 #include "ledger/retention.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
@@ -698,6 +701,88 @@ TEST(Checkpoint, IsJudgedByItsWholeLine) {
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
 }
 
+// Steps that nobody recorded may have consumed anything.
+TEST(Checkpoint, BeginsWhereTheWeightsBeforeItEnd) {
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}});
+  RunOf trunk = world.begin_run("run-1-trunk");
+  world.span(trunk, 10, {{0, {{1, 3}}}});
+  RunOf gap = world.begin_run("run-1-gap");
+  gap.step = 5;
+  EXPECT_THAT(error_of([&] {
+                world.span(gap, 20, {{0, {{1, 13}}}});
+              }),
+              HasSubstr("begins at step 5, and it names no weights that it came from"));
+  RunOf later = world.begin_run("run-1-later", trunk.parent);
+  later.step = 15;
+  EXPECT_THAT(error_of([&] {
+                world.span(later, 20, {{0, {{1, 16}}}});
+              }),
+              HasSubstr("begins at step 15, and the weights that it came from are of step 10"));
+  trunk.step = 12;
+  EXPECT_THAT(error_of([&] {
+                world.span(trunk, 20, {{0, {{1, 16}}}});
+              }),
+              HasSubstr("are of step 10"));
+
+  // Bundles come in any order, so what comes before may be told of afterwards, and be less.
+  RunOf first = world.begin_run("run-1-first", trunk.parent);
+  first.step = 30;
+  first.parent = to_hex(sha256("run-1-second 20"));
+  world.span(first, 40, {{0, {{1, 31}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
+  RunOf second = world.begin_run("run-1-second", trunk.parent);
+  world.span(second, 20, {{0, {{1, 13}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 1");
+  world.sign();
+  const Store store(world.ledger, Access::read);
+  Statement of(store.db(), "SELECT seq FROM checkpoint WHERE digest = ?");
+  ASSERT_TRUE(of.with(first.parent).next());
+  const Verdict verdict =
+      judge_checkpoint(store, Rights(store), of.unsigned_integer(0), Act{EVALUATE}).verdict;
+  EXPECT_EQ(verdict.rule, "no_licence");
+  EXPECT_THAT(verdict.fact, HasSubstr("run-1-first went on from at step 30"));
+  const Impact impact = impact_of(store, "LIC-2");
+  ASSERT_EQ(impact.runs.size(), 1U);
+  EXPECT_EQ(impact.runs[0].run, "run-1-first");
+  EXPECT_EQ(impact.runs[0].through, "weights that are not on record");
+}
+
+// A permit that replaces another one is for the same; which steps were made under which, the run
+// receipt says.
+TEST(Checkpoint, IsUnderAPermitOfItsRun) {
+  RunWorld world({{"LIC-1", 2}});
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{1, 3}}}});
+  world.sign();
+  const auto under = [&](const std::function<void(PermitRequest&)>& change) {
+    PermitRequest request = world.request();
+    change(request);
+    Fact permit;
+    {
+      const Store store(world.ledger, Access::read);
+      permit.mutable_permit()->set_note(sign_text(
+          format_textproto(make_permit(store, Rights(store), request).text), {&world.approver}));
+    }
+    world.append({permit});
+    world.before_append = [&](Fact& fact) {
+      if (!fact.has_receipt()) return;
+      ReceiptText text;
+      parse_textproto(parse_note(fact.receipt().note()).text, "test", text);
+      text.mutable_receipt()->set_permit(digest_name(sha256(permit.permit().note())));
+      fact.mutable_receipt()->set_note(sign_text(format_textproto(text), {&world.trainer}));
+    };
+    RunOf next = run;
+    const std::string error = error_of([&] { world.span(next, run.step + 10, {{0, {{1, 13}}}}); });
+    if (error.empty()) run = next;
+    return error;
+  };
+  const auto no = HasSubstr("under a permit for another run, config or purpose");
+  EXPECT_THAT(under([](PermitRequest& r) { r.run = "run-2"; }), no);
+  EXPECT_THAT(under([](PermitRequest& r) { r.config_digest = sha256("other"); }), no);
+  EXPECT_THAT(under([](PermitRequest& r) { r.purpose.set_compute_territory("US"); }), no);
+  EXPECT_EQ(under([](PermitRequest& r) { r.hours = 1; }), "");
+}
+
 // The record is the word of whoever appends it, the statement the trainer's.
 TEST(Checkpoint, ComesFromTheWeightsThatItsStatementNames) {
   RunWorld world({{"LIC-1", 2}});
@@ -763,6 +848,47 @@ TEST(Checkpoint, ItsReleaseEndsWithTheTerms) {
   EXPECT_EQ(expires(Licence::WITHDRAW_MODEL, 1), kHourUs);
   EXPECT_LE(expires(Licence::WITHDRAW_MODEL, 168), 48 * kHourUs);
   EXPECT_GT(expires(Licence::WITHDRAW_MODEL, 168), 24 * kHourUs);
+}
+
+// A notice of a shard that the release knew to be revoked is no news, any other one is, whenever it
+// was drafted.
+TEST(Checkpoint, ItsReleaseSaysWhichRevokedShardsItKnewOf) {
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}}, [&](size_t, LicenceText& terms) {
+    terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+  });
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{1, 3}}}});
+  const auto revoke = [&](size_t licence) {
+    const Fact fact = world.revocation("shard", digest_name(shard_root(world.manifests[licence])),
+                                       world.approver);
+    write_file(world.folder / "notices" / (std::to_string(licence) + ".revocation"),
+               fact.revocation().note());
+    return fact;
+  };
+  make_folders(world.folder / "notices");
+  world.append({revoke(1)});
+  world.sign();
+  write_file(world.folder / "trust",
+             "approver " + format_verifier_key(world.approver.verifier) + "\n");
+  ReleaseOptions options;
+  options.release = world.folder / "a.release";
+  options.trust = world.folder / "trust";
+  options.notices = world.folder / "notices";
+  options.weights = sha256("run-1-aaa 10");
+  {
+    const Store store(world.ledger, Access::read);
+    Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");
+    last.next();
+    Purpose purpose = World::purpose();
+    const CheckpointStanding standing = judge_checkpoint(
+        store, Rights(store), last.unsigned_integer(0), Act{GENERATE_INTERNAL, 0, &purpose, "US"});
+    const ReleaseText text = make_release(
+        store, standing, {options.weights, GENERATE_INTERNAL, "cleared-base", "film", "US", 1});
+    write_file(options.release, sign_text(format_textproto(text), {&world.approver}));
+  }
+  EXPECT_EQ(check_release(options).rule, "cleared") << check_release(options).fact;
+  revoke(0);
+  EXPECT_EQ(check_release(options).rule, "revoked");
 }
 
 TEST(Checkpoint, OfFootageThatTwoLicensorsClaimIsHeldBack) {
@@ -843,6 +969,7 @@ TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
     bool counts;
   };
   const Case cases[] = {{"curate", "other_licence", "other/a.webm", true},
+                        {"curate", "other_path", "other/a.webm", true},
                         {"ingest", "use_not_allowed", "other/a.webm", true},
                         {"ingest", "no_licence", "third/a.webm", false},  // nobody's path
                         {"curate", "unreadable", "other/a.webm", false}};
