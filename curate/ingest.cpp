@@ -328,8 +328,8 @@ class Ingest {
     append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
   }
 
-  // Under licences that do not cover the path on record, the bytes are held to those, too: this
-  // refusal is what Rights knows it by.
+  // The bytes are held to the licences of every path that they came by, those that are signed
+  // later, too: this refusal is what Rights knows the path by.
   void note_other_licences(const JudgedSource& source, const std::string& path, FileReport& file) {
     if (source.path == path) return;
     const auto first = [&] {
@@ -341,7 +341,10 @@ class Ingest {
       if (std::find(first.begin(), first.end(), ref) == first.end())
         others += (others.empty() ? "" : ", ") + ref;
     }
-    if (others.empty()) return;
+    if (others.empty()) {
+      return append({refusal_fact("curate", source.path, source.digest, "other_path",
+                                  "its bytes are in the ledger as " + printable(path))});
+    }
     const std::string fact = "its bytes are in the ledger as " + printable(path) +
                              ", and here they are under " + others +
                              ", too: they may be used where all agree";

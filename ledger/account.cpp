@@ -32,6 +32,25 @@ constexpr std::string_view kRounding =
     "each "
     "to the largest remainders, of equals to the first: each list adds up to the fee.";
 
+uint64_t sum_of(std::span<const uint64_t> amounts) {
+  Wide sum = 0;
+  for (const uint64_t amount : amounts) sum += amount;
+  if (sum > INT64_MAX) throw Error(Errc::usage, "statement: an amount is beyond all money");
+  return static_cast<uint64_t>(sum);
+}
+
+bool pays(const LicenceText& terms, Pay::Basis basis) {
+  return std::any_of(terms.pay().begin(), terms.pay().end(),
+                     [&](const Pay& pay) { return pay.basis() == basis; });
+}
+bool shares_pool(const LicenceText& terms, const std::string& currency,
+                 std::optional<uint32_t> bps = {}) {
+  return std::any_of(terms.pay().begin(), terms.pay().end(), [&](const Pay& pay) {
+    return pay.basis() == Pay::REVENUE_SHARE && pay.currency() == currency &&
+           (!bps || pay.pool_bps() == *bps);
+  });
+}
+
 struct Version {
   uint64_t seq = 0;
   std::string ref, licensor;
@@ -240,11 +259,14 @@ class Books {
       days_.emplace_back(select.unsigned_integer(0), select.text(1));
     }
   }
-  bool in_time(uint64_t seq) const {
+  // "" where it is not known.
+  std::string day_of(uint64_t seq) const {
     const auto after = std::upper_bound(days_.begin(), days_.end(), seq,
                                         [](uint64_t s, const auto& day) { return s < day.first; });
-    if (after == days_.begin()) return false;
-    const std::string& day = std::prev(after)->second;
+    return after == days_.begin() ? "" : std::prev(after)->second;
+  }
+  bool in_time(uint64_t seq) const {
+    const std::string day = day_of(seq);
     return day >= request_.from && day <= request_.to;
   }
 
@@ -485,19 +507,30 @@ class Books {
       add_clips(db, found->second.clips, part);
     }
     add_sources(db, line, version, part);
-    const bool begins = version.terms.licence().valid_from() >= request_.from &&
-                        version.terms.licence().valid_from() <= request_.to &&
-                        &version == &line.versions.back();
+    const bool begins = owes_fixed(line, version);
     if (part.passes() == 0 && part.source_size() == 0 && !begins) return std::nullopt;
-    if (!version.readable) {
-      throw Error(Errc::not_found, store_.path().string(), ": the document of ", version.ref,
-                  " was erased, so its rates are not known any more");
-    }
+    if (!version.readable) refuse_erased(version);
     for (const Pay& pay : version.terms.pay()) {
       if (pay.basis() == Pay::FIXED && !begins) continue;
       add_fee(pay, part);
     }
     return part;
+  }
+
+  // Once a licence: an amendment that begins later does not make the fee due again.
+  bool owes_fixed(const LicenceLine& line, const Version& version) const {
+    const std::string& day = version.terms.licence().valid_from();
+    if (day < request_.from || day > request_.to || !pays(version.terms, Pay::FIXED)) return false;
+    for (const Version& before : line.versions) {
+      if (&before == &version) break;
+      if (pays(before.terms, Pay::FIXED)) return false;
+      if (!before.readable) refuse_erased(before);
+    }
+    return true;
+  }
+  [[noreturn]] void refuse_erased(const Version& version) const {
+    throw Error(Errc::not_found, store_.path().string(), ": the document of ", version.ref,
+                " was erased, so its rates are not known any more");
   }
 
   void add_runs(const Used& used, Account::Part& part) const {
@@ -577,7 +610,7 @@ class Books {
         break;
       case Pay::FIXED:
         fee.set_rate_micros(pay.rate_micros());
-        fee.set_amount_micros(pay.rate_micros());
+        fee.set_amount_micros(times(pay.rate_micros(), 1, 1));
         break;
       case Pay::NO_FEE:
         fee.set_quantity_us(part.sample_us());
@@ -598,12 +631,48 @@ class Books {
   void add_ingested(const Pay& pay, const Account::Part& part, Account::Fee& fee) const {
     std::vector<uint64_t> lengths;
     for (const auto& source : part.source()) lengths.push_back(source.duration_us());
-    const uint64_t total = std::accumulate(lengths.begin(), lengths.end(), uint64_t{0});
+    const uint64_t total = sum_of(lengths);
     fee.set_rate_micros(pay.rate_micros());
     fee.set_quantity_us(total);
     fee.set_amount_micros(times(pay.rate_micros(), total, kMinuteUs));
     if (lengths.empty()) return;
     for (const uint64_t m : apportion(fee.amount_micros(), lengths)) fee.add_source_micros(m);
+  }
+
+  // Both pools of a licence whose share of the revenue was amended, each of all of it, would be
+  // paid: the day of the amendment is under the new one, and no time may reach across its
+  // beginning.
+  bool gave_way(const LicenceLine& line, const Version& version, const Pay& pay) const {
+    for (const Version& later : line.versions) {
+      if (later.seq <= version.seq || !used_.contains(later.seq)) continue;
+      if (!shares_pool(later.terms, pay.currency()) ||
+          shares_pool(later.terms, pay.currency(), pay.pool_bps())) {
+        continue;
+      }
+      const std::string day = day_of(later.seq);
+      if (day == request_.from) return true;
+      throw Error(Errc::usage, "statement: ", later.ref, " shares another part of the revenue in ",
+                  pay.currency(), " from ", day, " on than ", version.ref,
+                  ": make one statement up to the day before and one from ", day,
+                  ", each with the revenue of its time");
+    }
+    return false;
+  }
+  // What was consumed on the day of an amendment before it.
+  uint64_t gave_way_to(const LicenceLine& line, const Version& version,
+                       const std::string& currency) const {
+    uint64_t out = 0;
+    for (const Version& before : line.versions) {
+      const auto used = used_.find(before.seq);
+      if (before.seq >= version.seq || used == used_.end()) continue;
+      const auto& pay = before.terms.pay();
+      const bool gives = std::any_of(pay.begin(), pay.end(), [&](const Pay& its) {
+        return its.basis() == Pay::REVENUE_SHARE && its.currency() == currency &&
+               gave_way(line, before, its);
+      });
+      if (gives) out += used->second.all.sample_us;
+    }
+    return out;
   }
 
   // All versions of all licensors that share this pool, whoever is asked about: what one of them
@@ -624,38 +693,35 @@ class Books {
           throw Error(Errc::not_found, store_.path().string(), ": the document of ", v.ref,
                       " was erased, so who shares the pool is not known any more");
         }
-        const bool shares =
-            std::any_of(v.terms.pay().begin(), v.terms.pay().end(), [&](const Pay& other) {
-              return other.basis() == Pay::REVENUE_SHARE && other.currency() == pay.currency() &&
-                     other.pool_bps() == pay.pool_bps();
-            });
-        if (!shares) continue;
+        if (!shares_pool(v.terms, pay.currency(), pay.pool_bps()) || gave_way(line, v, pay)) {
+          continue;
+        }
         if (v.ref == part.licence()) mine = weights.size();
-        weights.push_back(used->second.all.sample_us);
+        weights.push_back(used->second.all.sample_us + gave_way_to(line, v, pay.currency()));
       }
     }
     const uint64_t pool = times(revenue->second, pay.pool_bps(), kWholeBps);
     fee.set_pool_micros(pool);
-    fee.set_pool_sample_us(std::accumulate(weights.begin(), weights.end(), uint64_t{0}));
+    fee.set_pool_sample_us(sum_of(weights));
     return mine == SIZE_MAX ? 0 : apportion(pool, weights)[mine];
   }
 
   static void add_totals(Account& out) {
-    std::map<std::pair<std::string, std::string>, uint64_t> totals;  // currency, party
+    std::map<std::pair<std::string, std::string>, std::vector<uint64_t>> totals;  // currency, party
     for (const auto& part : out.part()) {
       for (const auto& fee : part.fee()) {
         if (!fee.has_currency()) continue;
-        totals[{fee.currency(), ""}] += fee.amount_micros();
+        totals[{fee.currency(), ""}].push_back(fee.amount_micros());
         for (const auto& share : fee.share()) {
-          totals[{fee.currency(), share.party()}] += share.amount_micros();
+          totals[{fee.currency(), share.party()}].push_back(share.amount_micros());
         }
       }
     }
-    for (const auto& [key, micros] : totals) {
+    for (const auto& [key, amounts] : totals) {
       Account::Total& total = *out.add_total();
       total.set_currency(key.first);
       total.set_party(key.second);
-      total.set_amount_micros(micros);
+      total.set_amount_micros(sum_of(amounts));
     }
   }
 

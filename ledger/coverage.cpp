@@ -6,6 +6,7 @@
 #include "ledger/licence.h"
 #include "ledger/note.h"
 #include "ledger/projection.h"
+#include "ledger/rights.h"
 
 namespace cleared::ledger {
 namespace {
@@ -36,6 +37,13 @@ std::vector<KeptVersion> kept_versions(const Store& store, std::string_view wher
 std::vector<LateCoverage> late_coverage(const Store& store,
                                         const std::vector<KeptVersion>& versions) {
   std::vector<LateCoverage> out;
+  if (!versions.empty()) {
+    each_other_path(store, [&](uint64_t source, const std::string& path) {
+      for (const KeptVersion& version : versions) {
+        if (covers(version.terms, path, Digest{})) out.push_back({source, version.seq});
+      }
+    });
+  }
   std::vector<const KeptVersion*> by_path;
   for (const KeptVersion& version : versions) {
     const auto& digests = version.terms.covers().source_digest();
@@ -62,6 +70,20 @@ std::vector<LateCoverage> late_coverage(const Store& store,
 }
 
 }  // namespace
+
+void each_other_path(const Store& store,
+                     const std::function<void(uint64_t, const std::string&)>& each) {
+  Statement refusals(store.db(),
+                     "SELECT subject FROM refusal WHERE act = 'ingest' OR "
+                     "(act = 'curate' AND rule IN ('other_licence', 'other_path')) ORDER BY seq");
+  while (refusals.next()) {
+    const RefusedFile file = refused_file(refusals.text(0));
+    const auto digest = parse_digest(file.digest);
+    if (!digest) continue;
+    const auto found = store.find(subject_key_of("source", digest->text()));
+    if (!found.empty()) each(found.front(), file.path);
+  }
+}
 
 std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
   std::set<uint64_t> out;

@@ -127,11 +127,18 @@ Objection territory_not_allowed(const Question& q) {
     return {};
   return "does not allow computing in " + q.act.purpose->compute_territory();
 }
+// Clips that a run makes to look at are there where it computes.
 Objection release_not_allowed(const Question& q) {
-  if (q.act.release_territory.empty() ||
-      grants(q.terms.allows().release_territory(), q.act.release_territory))
-    return {};
-  return "does not allow release in " + std::string(q.act.release_territory);
+  const auto& listed = q.terms.allows().release_territory();
+  if (!q.act.release_territory.empty() && !grants(listed, q.act.release_territory))
+    return "does not allow release in " + std::string(q.act.release_territory);
+  if (q.act.purpose == nullptr) return {};
+  const auto& also = q.act.purpose->also();
+  const bool makes_clips = std::any_of(also.begin(), also.end(),
+                                       [](int use) { return generates(static_cast<Use>(use)); });
+  if (!makes_clips || grants(listed, q.act.purpose->compute_territory())) return {};
+  return "does not allow release in " + q.act.purpose->compute_territory() +
+         ", where the run computes and makes clips";
 }
 Objection height_above_limit(const Question& q) {
   const Limits& limits = q.terms.limits();
@@ -194,8 +201,9 @@ Objection minors_visible(const Question& q) {
   }
   return {};
 }
+// Weights that go out or generate have trained on it.
 Objection talent_not_released(const Question& q) {
-  if (!trains(q.act.use)) return {};
+  if (!trains(q.act.use) && !releases(q.act.use) && !generates(q.act.use)) return {};
   if (q.terms.clearances().talent() == Talent::RELEASED)
     return "has talent released, but not for training";
   for (const ClipFinding& finding : q.footage.findings) {
@@ -282,31 +290,33 @@ std::string last_day_of(const LicenceText& terms, Use use) {
 
 Verdict judge(const LicenceText& terms, const Act& act, std::string_view day,
               const FootageFacts& footage) {
-  static const bool kInOrder = is_table_of_rules();
-  CLEARED_CHECK(kInOrder);
-  const Question question{terms, act, day, footage};
-  for (const auto& [rule, objection] : kAsked) {
-    if (auto why = objection(question))
-      return no(std::string(rule), "licence " + licence_ref(terms) + " " + *why);
-  }
-  return yes();
+  const CoveringLicence one{&terms, {}};
+  return judge_covering({&one, 1}, act, day, footage);
 }
 
+// Question by question, as the table has them, and of each licence in turn.
 Verdict judge_covering(std::span<const CoveringLicence> licences, const Act& act,
                        std::string_view day, const FootageFacts& footage) {
+  static const bool kInOrder = is_table_of_rules();
+  CLEARED_CHECK(kInOrder);
   if (licences.empty()) return no("no_licence", "no licence in the ledger covers it");
   const LicenceText& first = *licences.front().terms;
   for (const CoveringLicence& covering : licences) {
-    const LicenceText& terms = *covering.terms;
-    if (terms.licence().licensor() != first.licence().licensor()) {
-      return no("title_conflict", "licences " + licence_ref(first) + " and " + licence_ref(terms) +
-                                      " come from two licensors and both cover it");
+    if (covering.terms->licence().licensor() == first.licence().licensor()) continue;
+    return no("title_conflict", "licences " + licence_ref(first) + " and " +
+                                    licence_ref(*covering.terms) +
+                                    " come from two licensors and both cover it");
+  }
+  for (const CoveringLicence& covering : licences) {
+    if (covering.revoked.empty()) continue;
+    return no("revoked", "licence " + licence_ref(*covering.terms) + " was revoked (" +
+                             std::string(covering.revoked) + ")");
+  }
+  for (const auto& [rule, objection] : kAsked) {
+    for (const CoveringLicence& covering : licences) {
+      if (auto why = objection({*covering.terms, act, day, footage}))
+        return no(std::string(rule), "licence " + licence_ref(*covering.terms) + " " + *why);
     }
-    if (!covering.revoked.empty()) {
-      return no("revoked", "licence " + licence_ref(terms) + " was revoked (" +
-                               std::string(covering.revoked) + ")");
-    }
-    if (Verdict verdict = judge(terms, act, day, footage); !verdict.cleared) return verdict;
   }
   return yes();
 }

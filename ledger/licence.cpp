@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "ledger/base/clock.h"
@@ -65,6 +67,8 @@ void check_splits(const LicenceText& terms, const Require& require) {
   }
 }
 
+constexpr uint64_t kMaxRateMicros = 1'000'000'000'000'000'000;  // a million millions
+
 // What a licence must keep to that is not on record yet.
 void check_offer(const LicenceText& terms, const Require& require) {
   check_names(terms, require);
@@ -76,6 +80,7 @@ void check_offer(const LicenceText& terms, const Require& require) {
             "overrides.mark must be a do-not-train mark of docs/formats/marks.md, as "
             "\"cawg.training-mining\"");
   }
+  std::set<std::pair<std::string, uint32_t>> pools;
   for (const Pay& pay : terms.pay()) {
     require(!pay.has_currency() || are_capitals(pay.currency(), 3),
             "pay.currency must be three capitals, as \"EUR\"");
@@ -87,6 +92,9 @@ void check_offer(const LicenceText& terms, const Require& require) {
     const bool shares = pay.basis() == Pay::REVENUE_SHARE, free = pay.basis() == Pay::NO_FEE;
     require(shares || free || pay.has_rate_micros(), "pay.basis needs a rate_micros");
     require(!shares || pay.has_pool_bps(), "pay.basis needs a pool_bps");
+    require(pay.rate_micros() <= kMaxRateMicros, "pay.rate_micros is beyond all money");
+    require(!shares || pools.emplace(pay.currency(), pay.pool_bps()).second,
+            "pay.pool_bps is of a pool that the licence shares already");
     for (const auto& split : pay.split()) {
       require(is_plain(split.party()), "pay.split.party must be plain ASCII, no spaces");
     }

@@ -531,6 +531,7 @@ ReleaseText make_release(const Store& store, const CheckpointStanding& standing,
   for (const std::string& ref : standing.licences) r.add_licence(ref);
   for (const Foreign& weights : standing.foreign) *r.add_foreign() = weights;
   for (const std::string& key : revokers_of(store)) r.add_revoker(key);
+  for (const std::string& root : standing.revoked_shards) r.add_revoked_shard(root);
   return text;
 }
 

@@ -149,6 +149,27 @@ struct Candidate {
   uint64_t seq = 0;
 };
 
+// Who delivers a film names it, and every folder of shards begins with the same name: one that
+// several have is none's. Of a licence, a run or a key the newest is meant.
+void require_one(const Store& store, const Place& place, const std::string& what) {
+  constexpr size_t kShown = 4;
+  if (place.kind != "source" && place.kind != "shard") return;
+  Statement select(store.db(), std::string("SELECT seq, ") +
+                                   (place.kind == "shard" ? "root" : "digest") + " FROM \"" +
+                                   std::string(place.kind) + "\" WHERE \"" +
+                                   std::string(place.column) + "\" = ? ORDER BY seq");
+  std::string digests;
+  size_t count = 0;
+  for (select.with(what); select.next(); ++count) {
+    if (count >= kShown) continue;
+    digests += std::string(count == 0 ? "" : ", ") + std::string(place.kind) + ":" +
+               select.text(1) + " (record " + select.text(0) + ")";
+  }
+  if (count < 2) return;
+  throw Error(Errc::usage, "\"", what, "\" names ", count, " ", place.kind,
+              "s; say which: ", digests, count > kShown ? ", ..." : "");
+}
+
 // The newest record of this kind with this name, or with a digest that begins so.
 std::optional<uint64_t> newest_named(const Store& store, std::string_view kind,
                                      const std::string& what) {
@@ -167,6 +188,7 @@ std::optional<uint64_t> newest_named(const Store& store, std::string_view kind,
     if (place.digest && what.size() < 64 && select.next()) {
       throw Error(Errc::usage, "\"", what, "\" fits several records; give more digits");
     }
+    if (!place.digest) require_one(store, place, what);
     return seq;
   }
   return std::nullopt;

@@ -13,7 +13,7 @@
 namespace cleared::ledger {
 namespace {
 
-constexpr uint64_t kMaxReleaseBytes = 1 << 20;
+constexpr uint64_t kMaxReleaseBytes = 16 << 20;
 
 uint64_t release_time(const std::string& text, const std::string& where) {
   const auto time = parse_time(text);
@@ -54,11 +54,13 @@ Verdict check_release_notices(const Release& release, const std::filesystem::pat
                                "was revoked at " + notice.at() + " (" + notice.reason() +
                                "), notice " + path.string());
     }
-    // A release does not list shards, so one that was taken back may be among them.
+    // A release does not list what the weights consumed, so one that it does not know to be taken
+    // back may be of it, whenever that was drafted.
+    const auto& known = release.revoked_shard();
     if (notice.has_shard() &&
-        release_time(notice.at(), path.string()) >= release_time(release.issued_at(), "release")) {
+        std::find(known.begin(), known.end(), notice.shard()) == known.end()) {
       return no("revoked", "shard " + notice.shard() + " was revoked at " + notice.at() +
-                               ", after the release was written; ask for a new one");
+                               ", which the release does not know of; ask for a new one");
     }
   }
   return yes();

@@ -9,6 +9,7 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/base/parallel.h"
+#include "ledger/coverage.h"
 #include "ledger/digest.h"
 #include "ledger/extraction.h"
 #include "ledger/licence.h"
@@ -74,23 +75,14 @@ void Rights::read_findings(const Store& store) {
   }
 }
 
-// Bytes come by another path where ingest refused them there, or took nothing in but noted that
-// another licence covers them (curate/ingest.cpp).
 void Rights::read_paths(const Store& store) {
-  Statement refusals(store.db(),
-                     "SELECT subject FROM refusal WHERE act = 'ingest' OR "
-                     "(act = 'curate' AND rule = 'other_licence') ORDER BY seq");
-  Statement source(store.db(), "SELECT path FROM source WHERE seq = ?");
-  while (refusals.next()) {
-    const RefusedFile file = refused_file(refusals.text(0));
-    const auto digest = parse_digest(file.digest);
-    const auto found =
-        digest ? store.find(subject_key_of("source", digest->text())) : std::vector<uint64_t>();
-    if (found.empty() || !source.with(found.front()).next()) continue;
-    Paths& paths = paths_[*digest];
-    paths.of_source = source.text(0);
-    paths.others.push_back(file.path);
-  }
+  Statement source(store.db(), "SELECT digest, path FROM source WHERE seq = ?");
+  each_other_path(store, [&](uint64_t seq, const std::string& path) {
+    if (!source.with(seq).next()) return;
+    Paths& paths = paths_[parse_digest(source.view(0)).value_or(Digest{})];
+    paths.of_source = source.text(1);
+    paths.others.push_back(path);
+  });
 }
 
 RefusedFile refused_file(const std::string& subject) {
@@ -540,6 +532,10 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                                     const Act& declared, uint32_t worst_foreign,
                                     const std::optional<ExtractionTest>& extraction) {
   CheckpointStanding out;
+  Statement taken_back(store.db(),
+                       "SELECT DISTINCT h.root FROM revocation r JOIN shard h ON h.seq = r.shard "
+                       "ORDER BY h.root");
+  while (taken_back.next()) out.revoked_shards.push_back("sha256:" + taken_back.text(0));
   out.verdict = judge_line_of(store, seq);
   const auto refuse = [&](const Verdict& verdict) {
     if (out.verdict.cleared) out.verdict = verdict;

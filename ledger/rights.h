@@ -119,7 +119,9 @@ struct CheckpointStanding {
   uint64_t sources = 0;
   std::set<std::string> licences;  // "id@version"
   std::vector<Foreign> foreign;    // weights from elsewhere, of all permits of its line
-  std::string last_day;            // on which the terms allow it; empty: they set none
+  // All that were by then, "sha256:HEX": weights that are cleared consumed none of them.
+  std::vector<std::string> revoked_shards;
+  std::string last_day;  // on which the terms allow it; empty: they set none
 };
 // `worst_foreign` is the worst contact class of foreign weights allowed, a Foreign::Contact; 0:
 // none. `extraction` is the test of these weights that a licence may ask for.

@@ -53,7 +53,8 @@ constexpr GateRule kRules[] = {
      "Unless weights are only handed out: does it list the place of computing, or `\"*\"`?",
      "`allows.compute_territory`", "compute elsewhere, or agree on it"},
     {RuleStage::terms, "release_not_allowed",
-     "Does it list the place where the weights or clips go, or `\"*\"`?",
+     "Does it list the place where the weights or clips go, or `\"*\"`? Clips that a run makes to "
+     "look at are where it computes.",
      "`allows.release_territory`", "release elsewhere, or agree on it"},
     {RuleStage::terms, "height_above_limit", "Are the frames no higher than allowed?",
      "`limits.max_height_px`", "smaller shards"},
@@ -75,7 +76,9 @@ constexpr GateRule kRules[] = {
      "clear them: a new version of the licence; of a clip, `ledger review`"},
     {RuleStage::terms, "minors_visible", "Are no minors visible?",
      "`clearances.minors`, clearances of the clip", "leave it out: nothing clears that here"},
-    {RuleStage::terms, "talent_not_released", "Is talent released for training, where one trains?",
+    {RuleStage::terms, "talent_not_released",
+     "Is talent released for training, where one trains, and where weights that did go out or "
+     "generate?",
      "`clearances.talent`, clearances of the clip",
      "clear it: a new version of the licence; of a clip, `ledger review`"},
     {RuleStage::terms, "union_notice_missing",
@@ -228,7 +231,7 @@ constexpr std::string_view kAfter = R"(
 | clips that a run makes to look at, with its checkpoints | `train` | GENERATE_INTERNAL, which a config with a `preview` declares beside TRAIN: in the permit, and again before each clip and at each step of one | there is no clip |
 | sampling, and clips of `train eval` | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
 
-`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too), `other_path` (the same, under the same licences: a later one for that path will hold for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
 )";
 
 }  // namespace

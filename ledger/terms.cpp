@@ -74,6 +74,69 @@ void explain_clearances(const Clearances& c, std::vector<std::string>& out) {
                 (c.minors() ? ", and minors are visible." : ", no minors."));
 }
 
+void explain_derived(const Derived& derived, std::vector<std::string>& out) {
+  if (derived.has_latent())
+    out.push_back("Latents must be deleted after " +
+                  std::to_string(derived.latent().delete_after_days()) + " days.");
+  const auto kept = [&](bool said, const char* what, Retention::Value value) {
+    if (!said) return;
+    const char* words = value == Retention::NEVER  ? " are not to be kept."
+                        : value == Retention::TERM ? " must be deleted after the last day."
+                                                   : " may be kept for good.";
+    out.push_back(std::string(what) + words);
+  };
+  kept(derived.has_caption(), "Captions", derived.caption());
+  kept(derived.has_embedding(), "Embeddings", derived.embedding());
+  kept(derived.has_fingerprint(), "Fingerprints", derived.fingerprint());
+}
+
+std::string millionths(uint64_t micros) {
+  std::string cents = std::to_string(1'000'000 + micros % 1'000'000).substr(1);
+  return std::to_string(micros / 1'000'000) + "." + cents;
+}
+
+std::string fee_words(const Pay& pay) {
+  const std::string rate = millionths(pay.rate_micros()) + " " + pay.currency();
+  switch (pay.basis()) {
+    case Pay::PER_SAMPLE_SECOND:
+      return rate + " for each second of footage, each time it is consumed";
+    case Pay::PER_MINUTE_INGESTED:
+      return rate + " for each minute that is taken in";
+    case Pay::FIXED:
+      return rate + ", once";
+    case Pay::REVENUE_SHARE:
+      return "a part, by the footage consumed, of " + short_number(pay.pool_bps() / 100.0) +
+             " % of the revenue in " + pay.currency();
+    case Pay::NO_FEE:
+      return "no fee";
+  }
+  return "something that nobody knows";
+}
+
+void explain_pay(const LicenceText& terms, std::vector<std::string>& out) {
+  for (const Pay& pay : terms.pay()) {
+    std::vector<std::string> parties;
+    for (const auto& split : pay.split()) {
+      parties.push_back(split.party() + " " + short_number(split.share_bps() / 100.0) + " %");
+    }
+    out.push_back("It pays " + fee_words(pay) +
+                  (parties.empty() ? "." : "; of that " + and_list(parties) + "."));
+  }
+}
+
+// What RETRAIN asks of a run, and of the others nothing (docs/formats/licence.md).
+void explain_removal(const Removal& removal, std::vector<std::string>& out) {
+  std::vector<std::string> tiers;
+  for (const int tier : removal.tier()) {
+    tiers.push_back(Removal::Tier_Name(static_cast<Removal::Tier>(tier)));
+  }
+  if (tiers.empty()) return;
+  const bool retrain = std::find(tiers.begin(), tiers.end(), "RETRAIN") != tiers.end();
+  out.push_back(
+      "When it is taken back the parties want: " + and_list(tiers) +
+      (retrain ? "; runs may be asked to consume it last (sequence: REVOCABLE_LAST)." : "."));
+}
+
 std::string after_term_words(Licence::AfterTerm after) {
   switch (after) {
     case Licence::KEEP_WEIGHTS:
@@ -165,8 +228,39 @@ Effect effect_on_limit(const std::vector<std::string>& before,
   return std::stod(after[0]) < std::stod(before[0]) ? Effect::stricter : Effect::looser;
 }
 
+// Of words that the gate knows a strictest of: that first, and words that are as strict side by
+// side. What is not set is not among them.
+using Ranks = std::map<std::string, int>;
+Effect effect_on_word(const Ranks& ranks, const std::vector<std::string>& before,
+                      const std::vector<std::string>& after) {
+  if (before.size() != 1 || after.size() != 1) return Effect::other;
+  const auto a = ranks.find(before[0]), b = ranks.find(after[0]);
+  if (a == ranks.end() || b == ranks.end() || a->second == b->second) return Effect::other;
+  return b->second < a->second ? Effect::stricter : Effect::looser;
+}
+
+// Where a licence lists digests its patterns count for nothing.
+Effect effect_on_digests(const std::vector<std::string>& before,
+                         const std::vector<std::string>& after) {
+  if (before.empty()) return Effect::stricter;
+  if (after.empty()) return Effect::looser;
+  return effect_on_list(before, after);
+}
+
 Effect effect_on(const std::string& path, const std::vector<std::string>& before,
                  const std::vector<std::string>& after) {
+  static const std::map<std::string, Ranks> kRanks = {
+      {"licence.after_term",
+       {{"WITHDRAW_MODEL", 0}, {"STOP_RELEASE", 1}, {"STOP_TRAINING", 2}, {"KEEP_WEIGHTS", 2}}},
+      {"derived.caption", {{"NEVER", 0}, {"TERM", 1}, {"PERPETUAL", 2}}},
+      {"derived.embedding", {{"NEVER", 0}, {"TERM", 1}, {"PERPETUAL", 2}}},
+      {"derived.fingerprint", {{"NEVER", 0}, {"TERM", 1}, {"PERPETUAL", 2}}},
+      {"clearances.talent",
+       {{"UNKNOWN", 0}, {"RELEASED", 1}, {"NONE_VISIBLE", 2}, {"RELEASED_FOR_TRAINING", 3}}},
+      {"clearances.voice", {{"UNKNOWN", 0}, {"NONE", 1}, {"RELEASED_FOR_TRAINING", 2}}},
+      {"clearances.music",
+       {{"UNKNOWN", 0}, {"NONE", 1}, {"MUTED", 1}, {"SYNC_AND_MASTER_FOR_TRAINING", 1}}},
+  };
   static const std::set<std::string> kGrants = {"allows.use",
                                                 "allows.model",
                                                 "allows.component",
@@ -176,6 +270,10 @@ Effect effect_on(const std::string& path, const std::vector<std::string>& before
                                                 "allows.release_territory"};
   const auto later = [&] { return !after.empty() && (before.empty() || after[0] > before[0]); };
   if (kGrants.contains(path)) return effect_on_list(before, after);
+  if (const auto ranks = kRanks.find(path); ranks != kRanks.end())
+    return effect_on_word(ranks->second, before, after);
+  if (path == "covers.source_digest") return effect_on_digests(before, after);
+  if (path == "derived.latent.delete_after_days") return effect_on_limit(before, after);
   if (path == "overrides.mark") return effect_on_list(before, after);
   if (path == "allows.synthetic")
     return after == std::vector<std::string>{"true"} ? Effect::looser : Effect::stricter;
@@ -232,14 +330,14 @@ std::vector<std::string> explain_licence(const LicenceText& terms) {
   if (a.synthetic()) out.push_back("Footage that a machine made is licensed as well.");
   explain_limits(terms.limits(), out);
   explain_clearances(terms.clearances(), out);
-  if (terms.derived().has_latent())
-    out.push_back("Latents must be deleted after " +
-                  std::to_string(terms.derived().latent().delete_after_days()) + " days.");
+  explain_derived(terms.derived(), out);
   out.push_back("After the last day " + after_term_words(l.after_term()) + ".");
   if (terms.overrides().mark_size() > 0)
     out.push_back("It stands against these do-not-train marks: " +
                   and_list({terms.overrides().mark().begin(), terms.overrides().mark().end()}) +
                   ".");
+  explain_removal(terms.removal(), out);
+  explain_pay(terms, out);
   return out;
 }
 

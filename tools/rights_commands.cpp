@@ -178,11 +178,22 @@ int check_licence(const RightsOptions& o) {
   return exit_ok;
 }
 
-// What an amendment touches of what the ledger holds: everything that licence `id` covers.
+// What an amendment touches of what the ledger holds: everything that the licence covers, or will.
 struct Touched {
   std::vector<std::string> clips, shards, runs;  // ids; names with roots; names
+  std::vector<std::string> gained, lost;         // paths of sources: covered after, and no more
 };
-Touched touched_by(const Store& store, const std::string& id) {
+Touched touched_by(const Store& store, const LicenceText& before, const LicenceText& after) {
+  Touched out;
+  std::set<uint64_t> under = sources_under(store, before.licence().id());
+  Statement sources(store.db(), "SELECT seq, path, digest FROM source ORDER BY path");
+  while (sources.next()) {
+    const Digest digest = parse_digest(sources.text(2)).value_or(Digest{});
+    const bool was = covers(before, sources.text(1), digest);
+    if (was == covers(after, sources.text(1), digest)) continue;
+    (was ? out.lost : out.gained).push_back(sources.text(1));
+    under.insert(sources.unsigned_integer(0));
+  }
   std::set<std::string> clips, shards, runs;
   Statement clips_of(store.db(),
                      "SELECT id FROM clip WHERE seq IN "
@@ -194,12 +205,15 @@ Touched touched_by(const Store& store, const std::string& id) {
   Statement runs_of(store.db(),
                     "SELECT DISTINCT r.name FROM source_clip c JOIN consumed_clip u "
                     "ON u.clip = c.clip JOIN run r ON r.seq = u.run WHERE c.source = ?");
-  for (const uint64_t source : sources_under(store, id)) {
+  for (const uint64_t source : under) {
     for (clips_of.with(source); clips_of.next();) clips.insert(clips_of.text(0));
     for (shards_of.with(source); shards_of.next();) shards.insert(shards_of.text(0));
     for (runs_of.with(source); runs_of.next();) runs.insert(runs_of.text(0));
   }
-  return {{clips.begin(), clips.end()}, {shards.begin(), shards.end()}, {runs.begin(), runs.end()}};
+  out.clips.assign(clips.begin(), clips.end());
+  out.shards.assign(shards.begin(), shards.end());
+  out.runs.assign(runs.begin(), runs.end());
+  return out;
 }
 
 // Clips may be many: their ids are in the JSON.
@@ -208,6 +222,8 @@ void print_touched(const Touched& t) {
               t.runs.size());
   for (const auto& shard : t.shards) std::printf("  shard %s\n", printable(shard).c_str());
   for (const auto& run : t.runs) std::printf("  run %s\n", printable(run).c_str());
+  for (const auto& path : t.gained) std::printf("covers now: %s\n", printable(path).c_str());
+  for (const auto& path : t.lost) std::printf("covers no more: %s\n", printable(path).c_str());
 }
 
 void print_changes(const std::vector<TermChange>& changes) {
@@ -236,8 +252,10 @@ int diff_licences(const RightsOptions& o) {
   }
   if (!o.ledger.empty()) {
     const Store store(o.ledger, Access::read);
-    const Touched t = touched_by(store, before.licence().id());
+    const Touched t = touched_by(store, before, after);
     out["touches"] = {{"clips", t.clips}, {"shards", t.shards}, {"runs", t.runs}};
+    out["covers_now"] = t.gained;
+    out["covers_no_more"] = t.lost;
     if (!o.json) print_touched(t);
   }
   if (o.json) print_json(out);
@@ -350,17 +368,39 @@ struct FoundRefusal {
   uint64_t seq = 0;
   std::string at, act, subject, rule, fact;
 };
-// Is `what` the subject of a refusal: all of it, its path before the digest, a file name at the end
-// of the path, or one of its digests, from 8 hex digits on?
-bool is_subject(const std::string& subject, const std::string& what) {
-  const std::string path = refused_file(subject).path;
-  if (subject == what || path == what || path.ends_with("/" + what)) return true;
+// What helps footage is no help to weights that have consumed it.
+std::string help_of(const FoundRefusal& r, const GateRule& rule) {
+  if (r.act != "release") return std::string(rule.helps);
+  if (r.rule == "revoked" || r.rule == "minors_visible")
+    return "weights that did not consume it: `ledger impact` names the last clean checkpoint";
+  if (r.rule == "no_licence" && r.fact.starts_with("nothing on record"))
+    return "append the bundles of the runs that they came from";
+  if (r.rule == "foreign_not_allowed") return "`ledger release --foreign`, where that may be";
+  return std::string(rule.helps);
+}
+
+// Does the text name this digest, by 8 hex digits or more?
+bool names_digest(const std::string& text, const std::string& what) {
   if (what.size() < 8 || what.find_first_not_of("0123456789abcdef") != std::string::npos)
     return false;
-  for (size_t at = subject.find(what); at != std::string::npos; at = subject.find(what, at + 1)) {
-    if (at == 0 || subject[at - 1] == ' ' || subject[at - 1] == ':') return true;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) {
+    if (at == 0 || text[at - 1] == ' ' || text[at - 1] == ':') return true;
   }
   return false;
+}
+// Is `what` the subject of a refusal: all of it, its path before the digest, a file name at the end
+// of the path, or one of its digests?
+bool is_subject(const std::string& subject, const std::string& what) {
+  const std::string path = refused_file(subject).path;
+  return subject == what || path == what || path.ends_with("/" + what) ||
+         names_digest(subject, what);
+}
+// Is it what decided? A sample is called by the first digits of its clip.
+bool decided(const std::string& fact, const std::string& what) {
+  constexpr size_t kKeyDigits = 16;
+  return names_digest(fact, what) ||
+         (what.size() > kKeyDigits && fact.starts_with("sample " + what.substr(0, kKeyDigits)) &&
+          names_digest(fact, what.substr(0, kKeyDigits)));
 }
 
 // The newest first.
@@ -369,10 +409,11 @@ std::vector<FoundRefusal> refusals_of(const Store& store, const std::string& giv
   const std::string what = printable(given.starts_with("sha256:") ? given.substr(7) : given);
   Statement select(store.db(),
                    "SELECT seq, at, act, subject, rule, fact FROM refused "
-                   "WHERE instr(subject, ?) > 0 ORDER BY seq DESC");
+                   "WHERE instr(subject, ?) > 0 OR instr(fact, ?) > 0 ORDER BY seq DESC");
   std::vector<FoundRefusal> out;
-  for (select.with(what); select.next();) {
-    if (!is_subject(select.text(3), what)) continue;
+  // 8 digits, so that a sample's fact is looked at, too.
+  for (select.with(what, what.substr(0, 8)); select.next();) {
+    if (!is_subject(select.text(3), what) && !decided(select.text(5), what)) continue;
     out.push_back({select.unsigned_integer(0), select.text(1), select.text(2), select.text(3),
                    select.text(4), select.text(5)});
   }
@@ -387,7 +428,7 @@ void print_refusal(const FoundRefusal& r) {
                   .c_str());
   if (rule == nullptr) return;
   std::printf("  the rule asks: %s\n  what helps: %s\n", std::string(rule->question).c_str(),
-              std::string(rule->helps).c_str());
+              help_of(r, *rule).c_str());
 }
 
 int why_not(const RightsOptions& o) {

@@ -11,13 +11,16 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/digest.h"
+#include "ledger/licence.h"
 #include "ledger/query.h"
+#include "ledger/textproto.h"
 #include "tests/ledger/full_world.h"
 #include "tests/ledger/runs.h"
 
 namespace cleared::ledger {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -284,6 +287,75 @@ TEST(Account, AnAmendmentChangesNoRateOfBefore) {
   EXPECT_EQ(a.part(0).fee(0).amount_micros(), before);
   EXPECT_EQ(a.part(1).licence(), "LIC-1@2");
   EXPECT_EQ(a.part(1).fee(0).amount_micros(), 4'000'006U);
+}
+
+// Two versions of one licence, a run under each, and what the day's statement pays.
+struct Amended : RunWorld {
+  explicit Amended(std::vector<Pay> first, std::vector<Pay> second, std::string from = {})
+      : RunWorld({{"LIC-1", 2}, {"LIC-2", 2}}, [&](size_t i, LicenceText& terms) {
+          terms.clear_pay();
+          if (i == 0) terms.mutable_pay()->Assign(first.begin(), first.end());
+          if (i == 1) *terms.add_pay() = pay(Pay::REVENUE_SHARE, 0, 600);
+        }) {
+    RunOf a = begin_run("run-1-aaa");
+    span(a, 10, {{0, {{1, 3}}}, {1, {{1, 3}}}});
+    LicenceText next = parse_licence(full_licence_text(), "test");
+    next.mutable_licence()->set_version(2);
+    next.mutable_licence()->set_supersedes("LIC-1@1");
+    if (!from.empty()) next.mutable_licence()->set_valid_from(from);
+    next.mutable_covers()->set_delivery(0, "footage-0/**");
+    next.mutable_pay()->Assign(second.begin(), second.end());
+    add_licence(format_textproto(next));
+    span(a, 20, {{0, {{2, 13}}}});
+    sign();
+  }
+  Account account(const std::string& from, const std::string& to) const {
+    AccountRequest out;
+    out.licensor = "example-stock";
+    out.from = from;
+    out.to = to;
+    out.revenue["USD"] = 1'000'000'000;
+    return make_account(Store(ledger, Access::read), out);
+  }
+};
+std::vector<uint64_t> amounts(const Account& account) {
+  std::vector<uint64_t> out;
+  for (const auto& part : account.part()) {
+    for (const auto& fee : part.fee()) out.push_back(fee.amount_micros());
+  }
+  return out;
+}
+
+// The revenue of a time is shared once, whatever was amended in it.
+TEST(Account, AnAmendedPoolIsPaidOnce) {
+  const Amended world({pay(Pay::REVENUE_SHARE, 0, 500)}, {pay(Pay::REVENUE_SHARE, 0, 600)});
+  const std::string today = date_of(now_us());
+  EXPECT_THAT(error_of([&] { world.account("2024-01-01", "2099-12-31"); }),
+              AllOf(StartsWith("usage: "), HasSubstr("LIC-1@2 shares another part"),
+                    HasSubstr("and one from " + today)));
+  // The whole day is under the new one: of LIC-1 three samples are consumed, of LIC-2 one.
+  EXPECT_EQ(amounts(world.account(today, today)),
+            (std::vector<uint64_t>{0, 45'000'000, 15'000'000}));
+  EXPECT_TRUE(amounts(world.account("2024-01-01", "2024-12-31")).empty());
+  const Amended same({pay(Pay::REVENUE_SHARE, 0, 600)}, {pay(Pay::REVENUE_SHARE, 0, 600)});
+  EXPECT_EQ(amounts(same.account("2024-01-01", "2099-12-31")),
+            (std::vector<uint64_t>{15'000'000, 30'000'000, 15'000'000}));
+}
+
+TEST(Account, AFixedFeeIsDueOnce) {
+  const Amended world({pay(Pay::FIXED, 5)}, {pay(Pay::FIXED, 7)}, "2025-06-01");
+  EXPECT_EQ(amounts(world.account("2024-01-01", "2024-12-31")), (std::vector<uint64_t>{5}));
+  EXPECT_TRUE(amounts(world.account("2025-01-01", "2025-12-31")).empty());
+  const Amended added({}, {pay(Pay::FIXED, 7)}, "2025-06-01");
+  EXPECT_EQ(amounts(added.account("2025-01-01", "2025-12-31")), (std::vector<uint64_t>{7}));
+}
+
+// Sums that wrap around would be small ones.
+TEST(Account, NoAmountIsBeyondAllMoney) {
+  const std::vector<Pay> ten(10, pay(Pay::FIXED, 1'000'000'000'000'000'000));
+  const Amended world(ten, {pay(Pay::FIXED, 1)}, "2025-06-01");
+  EXPECT_THAT(error_of([&] { world.account("2024-01-01", "2024-12-31"); }),
+              HasSubstr("beyond all money"));
 }
 
 TEST(Account, SaysWhatItCannotState) {

@@ -197,6 +197,34 @@ TEST(Hostile, AFilmsNameCapturesNothing) {
               AllOf(StartsWith("not_found"), HasSubstr("no licence or shard \"nothing\"")));
 }
 
+// A second film by the name of another one, a second folder of shards: which is meant is said.
+TEST(Hostile, ANameOfSeveralNamesNone) {
+  World world;
+  world.fill();
+  const Digest other = sha256("another film");
+  std::vector<Fact> facts = world.footage();
+  for (Fact& fact : facts) {
+    if (fact.has_source()) fact.mutable_source()->set_digest(std::string(other.text()));
+  }
+  std::erase_if(facts, [](const Fact& fact) { return !fact.has_source(); });
+  ASSERT_EQ(facts.size(), 1U);
+  Fact shard;
+  shard.mutable_shard()->set_name("shard-000000.tar");
+  shard.mutable_shard()->set_root(std::string(sha256("root").text()));
+  shard.mutable_shard()->set_digest(std::string(sha256("tar").text()));
+  facts.push_back(shard);
+  world.append(facts);
+  Store(world.ledger, Access::append).sign_head(world.log);
+  const Store store(world.ledger, Access::read);
+  for (const auto& [name, digest] : {std::pair("2026-01/a.webm", "source:" + to_hex(other)),
+                                     std::pair("shard-000000.tar", "shard:" + world.root_hex())}) {
+    EXPECT_THAT(error_of([&] { impact_of(store, name); }),
+                AllOf(StartsWith("usage"), HasSubstr("names 2 "), HasSubstr(digest)));
+    EXPECT_EQ(error_of([&] { impact_of(store, digest); }), "");
+  }
+  EXPECT_EQ(impact_of(store, "LIC-1").what, "licence LIC-1");
+}
+
 // Whoever may sign permits cannot stand in for those who approve.
 TEST(Hostile, APermitForWhatNobodyApprovedIsNoRecord) {
   World world;

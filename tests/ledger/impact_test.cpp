@@ -15,6 +15,8 @@
 #include "ledger/merkle.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/retention.h"
+#include "ledger/rights.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/full_world.h"
@@ -94,6 +96,31 @@ TEST(Impact, OfALicenceThatCameAfterTheFootage) {
     late.mutable_covers()->set_delivery(0, "footage-0/**");
     world.add_licence(format_textproto(late));
     EXPECT_EQ(impact_of(Store(world.ledger, Access::read), "LIC-9").clips, 5U);
+  }
+}
+
+// The gate asks the licences of every path that the bytes came by, so each of them reaches what was
+// consumed, whichever came first.
+TEST(Impact, OfALicenceOfAnotherPathOfTheSameBytes) {
+  for (const bool late : {false, true}) {
+    ThreeSpans world;
+    LicenceText other = parse_licence(full_licence_text(), "test");
+    other.mutable_licence()->set_id("LIC-9");
+    other.mutable_covers()->set_delivery(0, "elsewhere/**");
+    if (!late) world.add_licence(format_textproto(other));
+    Fact noted;
+    noted.mutable_refusal()->set_act("curate");
+    noted.mutable_refusal()->set_rule("other_path");
+    noted.mutable_refusal()->set_subject("elsewhere/a.webm sha256:" + to_hex(sha256("footage-1")));
+    world.append({noted});
+    if (late) world.add_licence(format_textproto(other));
+    world.sign();
+    const Store store(world.ledger, Access::read);
+    EXPECT_EQ(impact_of(store, "LIC-9").clips, impact_of(store, "LIC-2").clips);
+    EXPECT_GT(impact_of(store, "LIC-9").touched_checkpoints, 0U);
+    std::set<std::string> due;
+    for (const auto& row : due_of(store, Rights(store)).rows) due.insert(row[5]);
+    EXPECT_TRUE(due.contains("LIC-9@1"));
   }
 }
 

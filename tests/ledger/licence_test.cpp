@@ -93,6 +93,10 @@ TEST(Licence, RefusesByLineAndColumn) {
       {"\"2024-01-01\"", "\"2024-01-01Z\"", "a:8:3: licence.valid_from"},
       {"  currency: \"USD\"\n", "", "pay.rate_micros has no unit"},
       {"\"USD\"", "\"usd\"", "pay.currency"},
+      {"rate_micros: 2000000", "rate_micros: 1000000000000000001", "pay.rate_micros is beyond"},
+      {"pool_bps: 500\n",
+       "pool_bps: 500\n}\npay {\n  basis: REVENUE_SHARE\n  currency: \"USD\"\n  pool_bps: 500\n",
+       "pay.pool_bps is of a pool that the licence shares already"},
       {"delete_after_days: 30", "delete_after: 30", "a:3"},
       {"delete_after_days: 30", "delete_after_days: \"30 days\"", "a:3"},
   };
@@ -177,6 +181,22 @@ TEST(Terms, WhatAnAmendmentDoes) {
       {"TRAIN, EVALUATE", "TRAIN", "allows.use", Effect::stricter},
       {"minors: false", "minors: true", "clearances.minors", Effect::stricter},
       {"style_by_name: ALLOWED", "style_by_name: NEVER", "output.style_by_name", Effect::other},
+      {"STOP_TRAINING", "WITHDRAW_MODEL", "licence.after_term", Effect::stricter},
+      {"STOP_TRAINING", "KEEP_WEIGHTS", "licence.after_term",
+       Effect::other},  // the same to the gate
+      {"delete_after_days: 30", "delete_after_days: 1", "derived.latent.delete_after_days",
+       Effect::stricter},
+      {"  latent { delete_after_days: 30 }\n", "", "derived.latent.delete_after_days",
+       Effect::looser},
+      {"caption: TERM", "caption: PERPETUAL", "derived.caption", Effect::looser},
+      {"talent: RELEASED_FOR_TRAINING", "talent: UNKNOWN", "clearances.talent", Effect::stricter},
+      {"talent: RELEASED_FOR_TRAINING", "talent: RELEASED", "clearances.talent", Effect::stricter},
+      {"music: MUTED", "music: UNKNOWN", "clearances.music", Effect::stricter},
+      {"music: MUTED", "music: NONE", "clearances.music", Effect::other},
+      {"2026-01/**\"",
+       "2026-01/**\" source_digest: "
+       "\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"",
+       "covers.source_digest", Effect::stricter},  // the patterns count no more
   };
   const LicenceText before = parse_licence(full_licence_text(), "a");
   EXPECT_TRUE(compare_terms(before, before).empty());
@@ -187,6 +207,27 @@ TEST(Terms, WhatAnAmendmentDoes) {
     EXPECT_EQ(changes[0].path, c.path);
     EXPECT_EQ(effect_word(changes[0].effect), effect_word(c.effect)) << c.to;
   }
+}
+
+// What is agreed on and asked, or paid, is said, too.
+TEST(Terms, WhatIsExplained) {
+  const auto said = explain_licence(parse_licence(full_licence_text(), "a"));
+  for (const char* sentence :
+       {"Latents must be deleted after 30 days.", "Captions must be deleted after the last day.",
+        "Embeddings are not to be kept.", "Fingerprints may be kept for good.",
+        "When it is taken back the parties want: EXCLUDE, SUPPRESS and RETRAIN; runs may be asked "
+        "to consume it last (sequence: REVOCABLE_LAST).",
+        "It pays a part, by the footage consumed, of 5 % of the revenue in USD; of that "
+        "example-stock 90 % and guild 10 %."}) {
+    EXPECT_THAT(said, testing::Contains(sentence));
+  }
+  LicenceText fees = parse_licence(full_licence_text(), "a");
+  fees.mutable_pay(0)->set_basis(Pay::PER_SAMPLE_SECOND);
+  fees.mutable_pay(0)->set_rate_micros(1'250);
+  fees.mutable_pay(0)->clear_split();
+  EXPECT_THAT(explain_licence(fees),
+              testing::Contains("It pays 0.001250 USD for each second of footage, each time it is "
+                                "consumed."));
 }
 
 bool is_only_recorded(const std::string& warning) {

@@ -93,15 +93,17 @@ TEST(Release, OneRowARule) {
        }},
       {"revoked", [&](Released& w) { notice(w, "licence", "LIC-1", w.licensor); }},
       {"cleared", [&](Released& w) { notice(w, "licence", "LIC-11", w.licensor); }},
-      {"cleared", [&](Released& w) { notice(w, "shard", shard, w.approver); }},  // before it
+      // Drafted long before the release, and signed by others after it.
+      {"revoked", [&](Released& w) { notice(w, "shard", shard, w.approver); }},
       {"revoked",
        [&](Released& w) {
-         RevocationText text;
-         text.mutable_revocation()->set_shard(shard);
-         text.mutable_revocation()->set_at(format_time(now_us()));
-         text.mutable_revocation()->set_reason("a reason");
-         write_file(w.folder / "notices/a.revocation",
-                    sign_text(format_textproto(text), {&w.approver}));
+         w.text.mutable_release()->add_revoked_shard(digest_name(sha256("another shard")));
+         notice(w, "shard", shard, w.approver);
+       }},
+      {"cleared",
+       [&](Released& w) {
+         w.text.mutable_release()->add_revoked_shard(shard);
+         notice(w, "shard", shard, w.approver);
        }},
       {"notice_unverified", [&](Released& w) { notice(w, "licence", "LIC-9", w.trainer); }},
   };

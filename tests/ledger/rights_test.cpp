@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include "ledger/base/clock.h"
+#include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/impact.h"
 #include "ledger/licence.h"
+#include "ledger/release.h"
 #include "ledger/retention.h"
 #include "ledger/textproto.h"
 #include "ledger/verify.h"
@@ -783,6 +785,47 @@ TEST(Checkpoint, ItsReleaseEndsWithTheTerms) {
   EXPECT_GT(expires(Licence::WITHDRAW_MODEL, 168), 24 * kHourUs);
 }
 
+// A notice of a shard that the release knew to be revoked is no news, any other one is, whenever it
+// was drafted.
+TEST(Checkpoint, ItsReleaseSaysWhichRevokedShardsItKnewOf) {
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}}, [&](size_t, LicenceText& terms) {
+    terms.mutable_allows()->add_use(GENERATE_INTERNAL);
+  });
+  RunOf run = world.begin_run("run-1-aaa");
+  world.span(run, 10, {{0, {{1, 3}}}});
+  const auto revoke = [&](size_t licence) {
+    const Fact fact = world.revocation("shard", digest_name(shard_root(world.manifests[licence])),
+                                       world.approver);
+    write_file(world.folder / "notices" / (std::to_string(licence) + ".revocation"),
+               fact.revocation().note());
+    return fact;
+  };
+  make_folders(world.folder / "notices");
+  world.append({revoke(1)});
+  world.sign();
+  write_file(world.folder / "trust",
+             "approver " + format_verifier_key(world.approver.verifier) + "\n");
+  ReleaseOptions options;
+  options.release = world.folder / "a.release";
+  options.trust = world.folder / "trust";
+  options.notices = world.folder / "notices";
+  options.weights = sha256("run-1-aaa 10");
+  {
+    const Store store(world.ledger, Access::read);
+    Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");
+    last.next();
+    Purpose purpose = World::purpose();
+    const CheckpointStanding standing = judge_checkpoint(
+        store, Rights(store), last.unsigned_integer(0), Act{GENERATE_INTERNAL, 0, &purpose, "US"});
+    const ReleaseText text = make_release(
+        store, standing, {options.weights, GENERATE_INTERNAL, "cleared-base", "film", "US", 1});
+    write_file(options.release, sign_text(format_textproto(text), {&world.approver}));
+  }
+  EXPECT_EQ(check_release(options).rule, "cleared") << check_release(options).fact;
+  revoke(0);
+  EXPECT_EQ(check_release(options).rule, "revoked");
+}
+
 TEST(Checkpoint, OfFootageThatTwoLicensorsClaimIsHeldBack) {
   Fact conflict;
   DuplicateRecord& pair = *conflict.mutable_duplicate();
@@ -861,6 +904,7 @@ TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
     bool counts;
   };
   const Case cases[] = {{"curate", "other_licence", "other/a.webm", true},
+                        {"curate", "other_path", "other/a.webm", true},
                         {"ingest", "use_not_allowed", "other/a.webm", true},
                         {"ingest", "no_licence", "third/a.webm", false},  // nobody's path
                         {"curate", "unreadable", "other/a.webm", false}};

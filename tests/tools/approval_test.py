@@ -19,7 +19,7 @@ LICENCE = """
 licence { id: "TEST-1" version: 1 licensor: "licensor" licensee: "studio"
           valid_from: "2020-01-01" valid_to: "2099-12-31" after_term: KEEP_WEIGHTS }
 covers { delivery: "**" }
-allows { use: [INGEST, ENCODE, TRAIN, FINETUNE, GENERATE_INTERNAL, RELEASE_WEIGHTS] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] }
+allows { use: [INGEST, ENCODE, TRAIN, FINETUNE, GENERATE_INTERNAL, RELEASE_WEIGHTS] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] release_territory: ["US"] }
 clearances { talent: NONE_VISIBLE minors: false voice: NONE music: NONE }
 """
 RULES = [f"{act}:approver:2" for act in ("approve", "permit", "revoke", "enrol-key", "retire-key", "change-policy")]
@@ -150,17 +150,17 @@ class TwoApprovers(unittest.TestCase):
 
     def test_a_release_is_for_what_it_says_and_signed_like_a_permit(self):
         weights = self.make_weights()
-        self.release(weights, code=3, says="release_not_allowed")
+        self.release(weights, code=3, says="release_not_allowed", territory="FR")
         for words in ({"territory": ""}, {"territory": "*"}, {"territory": "us"}, {"model": ""}, {"model": "*"},
                       {"field": ""}, {"field": "*"}, {"field": "Political"}, {"field": "political "}):
             self.release(weights, code=2, says="release: --", **words)
 
-        terms = LICENCE.replace("version: 1", 'version: 2 supersedes: "TEST-1@1"').replace("compute_territory", 'release_territory: ["US"] compute_territory')
+        terms = LICENCE.replace("version: 1", 'version: 2 supersedes: "TEST-1@1"').replace('["US"]', '["US", "FR"]')
         (self.folder / "terms").write_text(terms, encoding="utf-8")
         self.ledger("sign", "terms", "--key", "keys/licensor.key", "--out", "b.licence")
         self.ledger("sign", "b.licence", "--key", "keys/studio.key")
         self.ledger("append", self.db, "b.licence")
-        self.release(weights, says="yes, by 1 licence")
+        self.release(weights, says="yes, by 1 licence", territory="FR")
         self.release(weights, "--key", "keys/trainer.key", "--out", "a.release", code=77, says="not signed by any approver")
         self.assertFalse((self.folder / "a.release").exists())
         self.release(weights, "--key", "keys/ann.key", "--out", "a.release", says="until")
@@ -172,7 +172,7 @@ class TwoApprovers(unittest.TestCase):
         self.ledger("sign", "b.release", "--key", "keys/bob.key")
 
     def test_weights_go_out_only_with_the_test_that_a_licence_asks_for(self):
-        weights = self.make_weights(LICENCE.replace("compute_territory", 'release_territory: ["US"] compute_territory') + "limits { memorisation_max: 0.1 }\n")
+        weights = self.make_weights(LICENCE + "limits { memorisation_max: 0.1 }\n")
         out = ("--use", "RELEASE_WEIGHTS")
         self.release(weights, *out, code=3, says="memorisation_untested: TEST-1@1 limits copies at release to 10 % of clips, and nobody tested")
         self.release(weights, "--use", "GENERATE_INTERNAL", says="yes, by 1 licence")  # with which the test is made
@@ -190,6 +190,12 @@ class TwoApprovers(unittest.TestCase):
         self.release(weights, *out, *tested(key="ann"), code=77, says="not signed by any trainer")
         self.release(weights, *out, "--extraction", "keys/ann.pub", code=65)
         self.ledger("why-not", self.db, weights, says="memorisation")
+
+    def test_what_helps_footage_is_no_help_to_weights(self):
+        weights = self.make_weights()
+        self.ledger("revoke", self.db, "TEST-1", "--reason", "sold", "--key", "keys/licensor.key")
+        self.release(weights, code=3, says="revoked")
+        self.ledger("why-not", self.db, weights, says="what helps: weights that did not consume it")
 
     def test_status_counts_records_and_nothing_else(self):
         self.make_weights()

@@ -27,7 +27,7 @@ LICENCE = """
 licence { id: "TEST-1" version: 1 licensor: "licensor" licensee: "studio"
           valid_from: "2020-01-01" valid_to: "2099-12-31" after_term: KEEP_WEIGHTS }
 covers { delivery: "**" }
-allows { use: [INGEST, ENCODE, TRAIN, GENERATE_INTERNAL] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] }
+allows { use: [INGEST, ENCODE, TRAIN, GENERATE_INTERNAL] model: ["*"] component: [GENERATOR, VAE, TEXT_ENCODER] field_of_use: ["*"] compute_territory: ["*"] release_territory: ["*"] }
 clearances { talent: NONE_VISIBLE minors: false voice: NONE music: NONE }
 """
 

@@ -227,6 +227,57 @@ class RightsInput(unittest.TestCase):
                     self.assertIn(rule.strip(":"), world.run(world_of.LEDGER, "why-not", world.db, path.strip(":")).stdout)
                     world.must(world_of.LEDGER, "verify", world.db)
 
+    def test_a_later_licence_of_another_path_is_asked(self):
+        """The same bytes by two paths under one licence; then comes another one, for the second path alone."""
+        with tempfile.TemporaryDirectory() as top:
+            for who, rule in (("licensor", "use_not_allowed"), ("archive", "title_conflict")):
+                with self.subTest(who):
+                    (pathlib.Path(top) / who).mkdir()
+                    world = world_of.make_world(pathlib.Path(top) / who)
+                    if who != "licensor":
+                        world.must(world_of.LEDGER, "key", "new", who, "--role", "licensor", "--out", world.path(who))
+                        world.must(*append(world, world.path(who + ".pub")))
+                    world.deliver("b/film.webm", WEBM)
+                    world.deliver("a/film.webm", WEBM)
+                    shards(world)
+                    world.must(world_of.CURATE, "ingest", "--ledger", world.db, world.delivery)
+                    world.must(*permit(world, "--dry-run"))
+                    strict = world.licence("two.licence", (who, "studio"), id=("TEST-1", "TEST-2"), where=('"**"', '"b/**"'),
+                                           use=("use: [INGEST, ENCODE, TRAIN, GENERATE_INTERNAL]", "use: [INGEST]"),
+                                           who=('licensor: "licensor"', f'licensor: "{who}"'))
+                    world.must(*append(world, strict))
+                    done = world.run(*permit(world, "--dry-run"))
+                    self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+                    self.assertIn(f"refused: {rule}: ", done.stderr)
+                    with contextlib.closing(sqlite3.connect(world.db)) as db:
+                        noted = db.execute("SELECT act, subject FROM refusal WHERE rule = 'other_path' ORDER BY subject").fetchall()
+                    self.assertEqual([(act, subject.split(" ")[0]) for act, subject in noted],
+                                     [("curate", "a/film.webm"), ("curate", "b/film.webm")])
+                    world.must(world_of.LEDGER, "verify", world.db)
+
+    def test_a_diff_says_what_an_amendment_covers(self):
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            old = world.licence("one.licence", where=('"**"', '"a/**"'))
+            world.must(*append(world, old))
+            world.must(*append(world, world.licence("two.licence", id=("TEST-1", "TEST-2"), where=('"**"', '"b/**"'))))
+            world.deliver("a/film.webm", WEBM)
+            world.deliver("b/film.webm", (world_of.DATA / "variable_rate.webm").read_bytes())
+            world.must(world_of.CURATE, "ingest", "--ledger", world.db, world.delivery)
+            new = world.write("next.textproto", world_of.LICENCE.replace(*NEXT).replace('"**"', '"b/**"'))
+            done = self.expect(world, 0, "covers now: b/film.webm\ncovers no more: a/film.webm\n", "licence", "diff", old, new, "--ledger", world.db)
+            self.assertRegex(done.stdout, "touches [2-9] clips")
+
+    def test_why_not_finds_what_decided(self):
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            self.assertEqual(world.run(*after_revocation(world)).returncode, 3)
+            with contextlib.closing(sqlite3.connect(world.db)) as db:
+                named = db.execute("SELECT c.id, h.root FROM sample p JOIN clip c ON c.seq = p.clip JOIN shard h ON h.seq = p.shard").fetchone()
+            for digest in named:
+                self.expect(world, 0, "^record .* was refused by rule revoked", "why-not", world.db, digest)
+                self.expect(world, 0, "^no refusal of it", "why-not", world.db, digest[1:] + "0")
+
     def expect(self, world, code, words, *command):
         done = world.run(world_of.LEDGER, *command)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
