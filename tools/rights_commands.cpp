@@ -343,7 +343,7 @@ void write_release(Store& store, const RightsOptions& o, Use use, const std::str
   if (standing.similarity_max) files.add(footage_path(o.out), footage);
   files.add(o.out, format_note(note));
   if (!o.draft) record_release(store, format_note(note), out);
-  for (const fs::path& path : files.publish()) out.file(path);
+  for (const auto& path : files.publish()) out.file(path);
   out["expires_at"] = text.release().expires_at();
   out.say("%s: until %s, for who has the weights and no ledger%s\n", o.out.c_str(),
           text.release().expires_at().c_str(),
