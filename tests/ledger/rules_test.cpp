@@ -410,7 +410,7 @@ int day_number(const std::string& day) {
 }
 
 struct Ask {
-  std::string use, also;
+  std::string use;
   int height = 0;
   bool with_purpose = false;
   std::string model, field, place, release;
@@ -500,16 +500,15 @@ std::string oracle_one(const Words& w, const Ask& ask) {
   ask_that(nobody(" no"), "mark_says_no");
   ask_that(nobody(" unclear"), "mark_unclear");
   const std::string alike = one("limits.similarity_max");
-  ask_that(!ask.with_purpose || !ask.also.contains("GENERATE_INTERNAL") || alike.empty() ||
-               std::stod(alike) == 1,
-           "similarity_unguarded");
+  const bool makes_clips =
+      ask.with_purpose && std::any_of(ask.also.begin(), ask.also.end(),
+                                      [](const auto& use) { return use.starts_with("GENERATE_"); });
+  ask_that(!makes_clips || alike.empty() || std::stod(alike) == 1, "similarity_unguarded");
   const std::string height = one("limits.max_height_px");
   ask_that(height.empty() || std::stoi(height) >= ask.height, "height_above_limit");
   ask_that(ask.release.empty() || named("allows.release_territory", ask.release),
            "release_not_allowed");
-  ask_that(!ask.with_purpose || !ask.also.starts_with("GENERATE_") ||
-               named("allows.release_territory", ask.place),
-           "release_not_allowed");
+  ask_that(!makes_clips || named("allows.release_territory", ask.place), "release_not_allowed");
   if (ask.with_purpose) {
     ask_that(ask.use == "RELEASE_WEIGHTS" || ask.use == "SUBLICENSE" ||
                  named("allows.compute_territory", ask.place),
@@ -537,7 +536,6 @@ std::string oracle_one(const Words& w, const Ask& ask) {
     ask_that(!ask.with_purpose || has("allows.use", use), "use_not_allowed");
   }
   ask_that(has("allows.use", ask.use), "use_not_allowed");
-  ask_that(!ask.with_purpose || ask.also.empty() || has("allows.use", ask.also), "use_not_allowed");
   static const std::map<std::string, std::set<std::string>> kAfter = {
       {"KEEP_WEIGHTS",
        {"GENERATE_INTERNAL", "GENERATE_COMMERCIAL", "RELEASE_WEIGHTS", "SUBLICENSE"}},
@@ -637,7 +635,7 @@ Ask random_ask(Chance& chance) {
   const auto or_word = [&](const char* usual) { return chance.seldom() ? chance.word() : usual; };
   Ask out;
   out.use = Use_Name(chance.below(2) == 0 ? TRAIN : static_cast<Use>(1 + chance.below(12)));
-  if (chance.seldom()) out.also = Use_Name(static_cast<Use>(1 + chance.below(12)));
+  if (chance.seldom()) out.also.insert(Use_Name(static_cast<Use>(1 + chance.below(12))));
   out.height = static_cast<int>(chance.below(100));
   out.with_purpose = !chance.seldom();
   out.model = or_word("cleared-base");
@@ -673,11 +671,6 @@ std::string asked_of_the_gate(const std::vector<CoveringLicence>& covering, cons
   purpose.set_model(ask.model);
   purpose.set_field_of_use(ask.field);
   purpose.set_compute_territory(ask.place);
-  if (!ask.also.empty()) {
-    Use also = INGEST;
-    EXPECT_TRUE(Use_Parse(ask.also, &also));
-    purpose.add_also(also);
-  }
   for (const std::string& name : ask.components) {
     Component component = GENERATOR;
     EXPECT_TRUE(Component_Parse(name, &component));

@@ -15,6 +15,7 @@
 #include "ledger/looks.pb.h"
 #include "ledger/release.h"
 #include "ledger/rights.h"
+#include "ledger/textproto.h"
 #include "tests/ledger/runs.h"
 
 namespace cleared::ledger {

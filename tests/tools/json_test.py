@@ -142,7 +142,7 @@ class Written(approval_test.Ledger):
             self.assertEqual(self.written("prove", self.db, *words, "--out", "proof")["files"][0]["path"], "proof")
         self.assertIn("allows.use[2]", self.written("disclose", self.db, "TEST-1", "--list")["fields"])
         self.assertEqual(self.written("disclose", self.db, "TEST-1", "--field", "allows.use[2]", "--out", "use")["value"], "TRAIN")
-        told = self.written("release", self.db, weights, "--model", "cleared-base", "--field", "film", "--territory", "US", code=3)
+        told = self.written("release", self.db, weights, "--model", "cleared-base", "--field", "film", "--territory", "FR", code=3)
         self.assertEqual((told["cleared"], told["refused"]["rule"], told["records"][0]["added"]), (False, "release_not_allowed", 1))
 
         self.review(clips[0])

@@ -270,11 +270,12 @@ class Publish(WithWorld):
         """What decided is said on the terminal, and by `why-not` while the document is kept; the record names the rule and the licence."""
         w = self.world
         allows = """field_of_use: ["*"] compute_territory: ["*"] }"""
+        anywhere = """field_of_use: ["*"] compute_territory: ["*"] release_territory: ["*"] }"""
         terms = {  # of one licence each: what it says, the rule that refuses, what of it the terminal says
             "place": (allows.replace('territory: ["*"]', 'territory: ["NZ"]'), "territory_not_allowed", "does not allow computing in US"),
-            "share": (allows + " limits { max_share: 0.3217 }", "share_exceeded", "may have 0.3217"),
-            "passes": (allows + " limits { max_passes: 3 }", "passes_exceeded", "3 are left for shard"),
-            "height": (allows + " limits { max_height_px: 37 }", "height_above_limit", "at most 37 pixels of height"),
+            "share": (anywhere + " limits { max_share: 0.3217 }", "share_exceeded", "may have 0.3217"),
+            "passes": (anywhere + " limits { max_passes: 3 }", "passes_exceeded", "3 are left for shard"),
+            "height": (anywhere + " limits { max_height_px: 37 }", "height_above_limit", "at most 37 pixels of height"),
         }
         for name, role in (("licensor", "licensor"), ("studio", "licensee"), ("ann", "approver")):
             must(LEDGER, "key", "new", name, "--role", role, "--out", w.folder / name)

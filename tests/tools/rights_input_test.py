@@ -157,7 +157,7 @@ TABLE = {
     "a permit asked for after the revocation": (after_revocation, 3, r"refused: revoked: .*sold", "revoked"),
     "clips of a run that nobody licensed": (no_clips, 3, r"refused: use_not_allowed: .*GENERATE_INTERNAL", "use_not_allowed"),
     "a permit of another ledger": (other_ledger, 65, r"names no tree head of this ledger", None),
-    "a permit for which there is no place": (no_place, 74, r"ledger: write .*folder: is a folder", None),
+    "a permit for which there is no place": (no_place, 74, r"ledger: write .*folder: a folder has that name", None),
     "a share that nothing holds": (only_limited, 3, r"refused: share_exceeded: .*all footage is of licensors with a limit", "share_exceeded"),
 }
 
