@@ -17,6 +17,7 @@
 #include "ledger/permit_lists.h"
 #include "ledger/projection.h"
 #include "ledger/rules.h"
+#include "ledger/run_name.h"
 #include "ledger/titles.h"
 #include "ledger/witness_policy.h"
 
@@ -355,7 +356,7 @@ std::string permit_problem(const Database& db, uint64_t seq, const std::string& 
   }
   if (!permit.has_counted()) return "";
   const std::string& counted = permit.counted().run();
-  if (!counted.starts_with(permit.run() + "-")) {
+  if (config_of_run(counted) != permit.run()) {
     return counted + " is no run of it, so it cannot go on as one";
   }
   Statement end(db,

@@ -1040,6 +1040,10 @@ Digest step_key(std::string_view kind, std::string_view run, uint64_t step) {
   return subject_key(kind, {run, big_endian(step)});
 }
 
+bool newest_alone_counts(const Fact& fact) {
+  return fact.has_witness_policy() || fact.has_protection();
+}
+
 std::optional<Subject> subject_of(const Fact& fact) {
   return visit(fact, Subjects{});
 }

@@ -41,6 +41,9 @@ struct Subject {
   std::vector<Digest> also;  // further keys that lead to it: the shards of an approval
 };
 std::optional<Subject> subject_of(const Fact& fact);
+// What was said before may be said again of these, once something else was: a witness policy that
+// another one replaced, a work whose protection was taken back.
+bool newest_alone_counts(const Fact& fact);
 Digest subject_key_of(std::string_view kind, std::string_view id);  // see docs/formats/state.md
 Digest step_key(std::string_view kind, std::string_view run, uint64_t step);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "ledger/base/clock.h"
+#include "ledger/coverage.h"
+#include "ledger/coverage.h"
 
 namespace cleared::ledger {
 namespace {
@@ -27,6 +29,7 @@ class Due {
     late_shards(scope.shards);
     texts(std::string(kSources) + "JOIN source_cover v ON v.source = s.seq " +
           std::string(kNewest) + "WHERE " + std::string(scope.sources));
+    other_paths(scope);
     releases(scope.releases);
     std::sort(table_.rows.begin(), table_.rows.end());
     table_.rows.erase(std::unique(table_.rows.begin(), table_.rows.end()), table_.rows.end());
@@ -69,6 +72,22 @@ class Due {
              "ON c.source = x.source CROSS JOIN sample p ON p.clip = c.clip WHERE x.seq = " +
              late.text(0) + ") AND " + std::string(scope));
     }
+  }
+
+  // The same of licences that cover another path by which the bytes of a source came.
+  void other_paths(const DueScope& scope) {
+    each_other_path(store_, [&](uint64_t source, const std::string& path) {
+      for (const std::string& ref : rights_.licences_at(path, Digest{})) {
+        const std::string licence = "JOIN licence n ON n.ref = '" + ref + "' WHERE ";
+        const std::string is_it = "= " + std::to_string(source);
+        shards(std::string(kShards) + licence +
+               "h.seq IN (SELECT p.shard FROM source_clip c CROSS JOIN sample p "
+               "ON p.clip = c.clip WHERE c.source " +
+               is_it + ") AND " + std::string(scope.shards));
+        texts(std::string(kSources) + licence + "s.seq " + is_it + " AND " +
+              std::string(scope.sources));
+      }
+    });
   }
 
   // Captions that came with the footage, fingerprints, and embeddings where the terms let some be

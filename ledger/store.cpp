@@ -155,15 +155,13 @@ struct Store::Memory {
     for (const Digest& key : subject->also) map.add(key, seq);
   }
 
-  // Whether a record states this fact already. A witness policy that another one replaced since
-  // does not, nor a protection that was taken back: only the newest counts.
+  // Whether a record states this fact already.
   bool knows(const Prepared& prepared) const {
     if (!prepared.subject) return false;
     auto found = prepared.may_be_mapped ? map.find(prepared.subject->key)
                                         : map.find_pending(prepared.subject->key);
     if (found.empty()) return false;
-    if (prepared.fact->has_witness_policy() || prepared.fact->has_protection())
-      found.erase(found.begin(), found.end() - 1);
+    if (newest_alone_counts(*prepared.fact)) found.erase(found.begin(), found.end() - 1);
     const std::string_view fact = parse_record(prepared.bytes).fact;
     for (const uint64_t seq : found) {
       const std::string known = entries.read(seq);

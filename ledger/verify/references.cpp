@@ -55,7 +55,7 @@ class References {
   }
 
   // Records about the same subject: the later ones of a kind that allows one are findings, and so
-  // is one that says what another said before it. Only of witness policies the newest counts alone.
+  // is one that says what another said before it, where not the newest alone counts.
   void check_equals() {
     const std::unordered_set<uint64_t> twice = prints_given_twice();
     if (twice.empty()) return;
@@ -73,7 +73,7 @@ class References {
       if (!fact.ParseFromArray(in.data(), static_cast<int>(in.size()))) continue;
       if (subject_of(fact)->unique) {
         findings_.add(record_name(seq), "is about the same as a record before it");
-      } else if (!is_new && !fact.has_witness_policy()) {
+      } else if (!is_new && !newest_alone_counts(fact)) {
         findings_.add(record_name(seq), "says the same as a record before it");
       }
     }

@@ -561,17 +561,17 @@ std::string oracle(const std::vector<Held>& held, const Ask& ask) {
       said.insert("title_conflict");
     }
   }
-  for (const char* first : {"title_conflict",        "revoked",
-                            "not_yet_valid",         "expired",
-                            "use_not_allowed",       "word_unclear",
-                            "model_not_allowed",     "component_not_allowed",
-                            "field_excluded",        "field_not_allowed",
-                            "territory_not_allowed", "release_not_allowed",
-                            "height_above_limit",    "mark_unclear",
-                            "mark_says_no",          "synthetic_not_licensed",
-                            "clearance_unknown",     "minors_visible",
-                            "talent_not_released",   "union_notice_missing",
-                            "finding_unreviewed"}) {
+  for (const char* first : {"title_conflict",         "revoked",
+                            "not_yet_valid",          "expired",
+                            "use_not_allowed",        "word_unclear",
+                            "model_not_allowed",      "component_not_allowed",
+                            "field_excluded",         "field_not_allowed",
+                            "territory_not_allowed",  "release_not_allowed",
+                            "height_above_limit",     "similarity_unguarded",
+                            "mark_unclear",           "mark_says_no",
+                            "synthetic_not_licensed", "clearance_unknown",
+                            "minors_visible",         "talent_not_released",
+                            "union_notice_missing",   "finding_unreviewed"}) {
     if (said.contains(first)) return first;
   }
   return said == std::set<std::string>{"cleared"} ? "cleared" : "unknown rule";

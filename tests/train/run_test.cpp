@@ -473,6 +473,9 @@ TEST_F(TrainRun, TakesANewerPermitWhileItGoesOn) {
   ASSERT_TRUE(process.wait_for("step 5/")) << process.output();
   f.refresh();
   ASSERT_TRUE(process.wait_for("run.permit")) << process.output();
+  const size_t newest = process.output().rfind("step ") + 5;  // some steps under it, too
+  const int step = std::stoi(process.output().substr(newest));
+  ASSERT_TRUE(process.wait_for("step " + std::to_string(step + 5) + "/")) << process.output();
   f.revoke();
   EXPECT_EQ(process.wait(), 3) << process.output();
   const std::string second =
