@@ -4,7 +4,6 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/coverage.h"
-#include "ledger/coverage.h"
 
 namespace cleared::ledger {
 namespace {
