@@ -151,8 +151,12 @@ TEST(Admission, WhatAppendRefusesVerifyObjectsTo) {
          p.mutable_counted()->set_run("run-2-a");
          p.mutable_counted()->set_end_step(3);
        })},
+      {"is no run of it", of_permit([](Permit& p) {
+         p.mutable_counted()->set_run("run-1-long-aaaaaaaaaaaaaaaa");
+         p.mutable_counted()->set_end_step(3);
+       })},
       {"that are not on record", of_permit([](Permit& p) {
-         p.mutable_counted()->set_run("run-1-a");
+         p.mutable_counted()->set_run("run-1-aaaaaaaaaaaaaaaa");
          p.mutable_counted()->set_end_step(3);
        })},
       {"and is recorded at", of_permit([](Permit& p) {
