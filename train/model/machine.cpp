@@ -29,6 +29,11 @@ Cpuid look_at_processor() {
   Cpuid cpu;
 #if defined(__x86_64__)
   unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(0, &a, &b, &c, &d)) {
+    for (const unsigned word : {b, d, c}) {
+      for (int bit = 0; bit < 32; bit += 8) cpu.vendor += static_cast<char>(word >> bit);
+    }
+  }
   if (__get_cpuid(1, &a, &b, &c, &d)) cpu.leaf1_ecx = c;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
     cpu.leaf7_ebx = b;
@@ -96,6 +101,12 @@ std::string onednn_cap_of(const Cpuid& cpu) {
   return tiles && cpu.leaf1d_1_eax == 0 ? "AVX512_CORE_FP16" : "";
 }
 
+Products products_of(const Cpuid& cpu) {
+  const bool avx512 = has(cpu.leaf7_ebx, 16) && has(cpu.leaf7_ebx, 17) &&  // F, DQ
+                      has(cpu.leaf7_ebx, 30) && has(cpu.leaf7_ebx, 31);    // BW, VL
+  return cpu.vendor == "AuthenticAMD" && avx512 ? Products::onednn : Products::mkl;
+}
+
 Machine prepare_machine(int threads) {
   const Cpuid cpu = look_at_processor();
   constexpr const char* kCap = "ONEDNN_MAX_CPU_ISA";
@@ -116,10 +127,15 @@ Machine prepare_machine(int threads) {
   at::globalContext().setAllowBF16ReductionCuBLAS(false);
 
   const char* cap = std::getenv(kCap);
+  // A oneDNN that was told to do with less may have no product for it.
+  const bool capped = cap != nullptr || std::getenv("DNNL_MAX_CPU_ISA") != nullptr;
+  const Products products = capped ? Products::mkl : products_of(cpu);
+  set_products(products);
   return {.cpu = processor_name(),
           .features = features_of(cpu),
           .capability = at::get_cpu_capability(),
           .onednn_isa = cap != nullptr ? cap : "all",
+          .products = products == Products::onednn ? "onednn" : "mkl",
           .libtorch = TORCH_VERSION,
           .gpu = gpu_name(),
           .settings = settings_of_libraries(),
@@ -131,6 +147,7 @@ std::string describe(const Machine& machine) {
   std::ostringstream out;
   out << "cpu=\"" << machine.cpu << "\" features=" << machine.features
       << " capability=" << machine.capability << " onednn_isa=" << machine.onednn_isa
+      << (machine.products == "mkl" ? "" : " products=" + machine.products)
       << " libtorch=" << machine.libtorch;
   if (machine.gpu != "none") out << " gpu=\"" << machine.gpu << "\"";
   out << machine.settings;

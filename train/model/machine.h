@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "train/model/product.h"
+
 namespace cleared::train {
 
 struct Machine {
@@ -12,6 +14,7 @@ struct Machine {
   std::string features;    // "avx2,fma,avx512f,..." of those that change the bits
   std::string capability;  // what PyTorch's own kernels use, as "AVX2"
   std::string onednn_isa;  // the cap on oneDNN, or "all"
+  std::string products;    // the library of float32 products: "mkl" or "onednn"
   std::string libtorch;    // its version
   std::string gpu;         // model name, or "none"
   std::string settings;    // " NAME=value" of variables that are set and change the bits
@@ -21,6 +24,7 @@ struct Machine {
 
 // What an x86 processor says of itself, as far as it matters here; 0 where it has no such leaf.
 struct Cpuid {
+  std::string vendor{};  // "GenuineIntel", "AuthenticAMD"
   uint32_t leaf1_ecx = 0;
   uint32_t leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0;  // subleaf 0
   uint32_t leaf7_1_eax = 0;                              // subleaf 1
@@ -31,6 +35,9 @@ std::string features_of(const Cpuid& cpu);
 // The cap on oneDNN that it needs: below AMX where that is announced and the tiles are not
 // described. Empty: none.
 std::string onednn_cap_of(const Cpuid& cpu);
+// Which library multiplies float32 matrices there: oneDNN on AMD's processors with AVX-512, where
+// it is an eighth faster than MKL (docs/performance.md), MKL everywhere else.
+Products products_of(const Cpuid& cpu);
 
 // Call once, first in main, before any thread is started and any tensor is made. Caps oneDNN below
 // AMX where the processor announces AMX but hides how its tiles are laid out (CPUID leaf 1Dh is

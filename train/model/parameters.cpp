@@ -6,6 +6,7 @@
 #include <ATen/ops/linear.h>
 
 #include "ledger/base/check.h"
+#include "train/model/product.h"
 #include "train/model/random.h"
 
 namespace cleared::train {
@@ -15,7 +16,7 @@ Tensor Linear::operator()(const Tensor& x) const {
 }
 
 Tensor Linear::product(const Tensor& x) const {
-  return at::linear(x, weight.to(x.scalar_type()));
+  return train::product(x, weight.to(x.scalar_type()));
 }
 
 Tensor Parameters::add(const std::string& name, at::IntArrayRef shape) {

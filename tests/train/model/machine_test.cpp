@@ -54,6 +54,23 @@ TEST(Machine, CapsOneDnnWhereTilesAreAnnouncedAndNotDescribed) {
   }
 }
 
+// The bits of EBX of leaf 7: AVX-512 F, DQ, BW, VL.
+TEST(Machine, MultipliesByTheFasterLibraryOfItsKind) {
+  constexpr uint32_t kAll = 1U << 16 | 1U << 17 | 1U << 30 | 1U << 31;
+  EXPECT_EQ(products_of({.vendor = "AuthenticAMD", .leaf7_ebx = kAll}), Products::onednn);
+  EXPECT_EQ(products_of({.vendor = "AuthenticAMD", .leaf7_ebx = 1U << 16}), Products::mkl);
+  EXPECT_EQ(products_of({.vendor = "GenuineIntel", .leaf7_ebx = kAll}), Products::mkl);
+  EXPECT_EQ(products_of({}), Products::mkl);
+  const Machine machine = prepare_machine(1);
+  EXPECT_EQ(describe(machine).find(" products=onednn") != std::string::npos,
+            machine.products == "onednn");
+  ::setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16", 0);
+  if (std::getenv("ONEDNN_MAX_CPU_ISA") == std::string("AVX512_CORE_FP16")) {
+    EXPECT_EQ(prepare_machine(1).products, "mkl");
+  }
+  if (machine.onednn_isa == "all") ::unsetenv("ONEDNN_MAX_CPU_ISA");
+}
+
 TEST(Machine, SaysWhatItsLibrariesWereTold) {
   ::setenv("MKL_CBWR", "COMPATIBLE", 1);
   const std::string told = describe(prepare_machine(1));

@@ -10,6 +10,8 @@
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
+#include "train/model/machine.h"
+#include "train/model/product.h"
 #include "train/model/random.h"
 
 namespace cleared::train {
@@ -57,6 +59,50 @@ void expect_same(const std::string& what, const Tensors& inputs,
     EXPECT_LE((a[i] - b[i]).abs().max().item<double>(), 1e-5 * scale)
         << what << " tensor " << i << " of " << a.size();
   }
+}
+
+// Both libraries; oneDNN's product is called where the processor has what it asks for, and else the
+// test says so.
+TEST(Product, IsTheProductOfEitherLibrary) {
+  const Tensors shapes[] = {draw_all({{2, 40, 24}, {36, 24}}),
+                            draw_all({{8, 320, 192}, {576, 192}}), draw_all({{3, 17}, {5, 17}}),
+                            draw_all({{1, 1, 64}, {64, 64}})};
+  const Machine machine = prepare_machine(1);
+  if (machine.features.find("avx512f") == std::string::npos) {
+    GTEST_SKIP() << "SKIPPED ALOUD: LibTorch calls oneDNN for float32 with AVX-512 alone";
+  }
+  for (const Products products : {Products::mkl, Products::onednn}) {
+    set_products(products);
+    for (const Tensors& inputs : shapes) {
+      expect_same(
+          products == Products::mkl ? "mkl" : "onednn", inputs,
+          [](const Tensors& in) { return Tensors{product(in[0], in[1])}; },
+          [](const Tensors& in) { return Tensors{at::matmul(in[0], in[1].t())}; });
+    }
+    // Of parts of a tensor, as they lie; and again, to the bit.
+    const Tensor whole = draw({6, 50, 64}, 7);
+    const Tensor x = whole.transpose(0, 1).slice(2, 0, 32), weight = draw({48, 64}, 8).slice(1, 32);
+    const Tensor once = product(x, weight);
+    EXPECT_LE((once - at::matmul(x, weight.t())).abs().max().item<double>(), 1e-4);
+    EXPECT_TRUE(at::equal(once, product(x, weight)));
+  }
+  prepare_machine(1);
+}
+
+// A weight that wants no gradient gets none, and neither does an input.
+TEST(Product, MakesNoGradientThatNobodyWants) {
+  if (prepare_machine(1).features.find("avx512f") == std::string::npos) {
+    GTEST_SKIP() << "SKIPPED ALOUD: LibTorch calls oneDNN for float32 with AVX-512 alone";
+  }
+  set_products(Products::onednn);
+  const Tensor x = draw({4, 32}, 1), weight = draw({16, 32}, 2).set_requires_grad(true);
+  product(x, weight).sum().backward();
+  EXPECT_FALSE(x.grad().defined());
+  EXPECT_LE((weight.grad() - x.sum({0}).expand({16, 32})).abs().max().item<double>(), 1e-5);
+  const Tensor y = draw({4, 32}, 3).set_requires_grad(true);
+  product(y, weight.detach()).sum().backward();
+  EXPECT_TRUE(y.grad().defined());
+  prepare_machine(1);
 }
 
 TEST(Ops, GeluIsLibTorchs) {
