@@ -141,6 +141,7 @@ void add_manifest(const std::string& label, const Json& manifest, std::vector<Ma
 
 using XmpPacket = Handle<std::remove_pointer_t<XmpPtr>, xmp_free>;
 using Text = Handle<std::remove_pointer_t<XmpStringPtr>, xmp_string_free>;
+using Walk = Handle<std::remove_pointer_t<XmpIteratorPtr>, xmp_iterator_free>;
 
 // Exempi takes RDF without this around it for an empty packet, and says that all is well.
 XmpPacket parse_packet(std::string_view rdf) {
@@ -151,20 +152,38 @@ XmpPacket parse_packet(std::string_view rdf) {
   return nullptr;
 }
 
-// The values of a property: one, or those of its items; of a structure "?".
-std::vector<std::string> values_of(const XmpPacket& packet, const char* schema, const char* name) {
-  const Text text(xmp_string_new());
+// "plus:DataMining" of "xmpMM:Ingredients[2]/plus:DataMining[1]"; a qualifier without its "?".
+std::string_view last_name(std::string_view path) {
+  path.remove_prefix(path.rfind('/') + 1);  // npos + 1 is 0
+  if (path.starts_with('?')) path.remove_prefix(1);
+  return path.substr(0, path.find('['));
+}
+
+struct Node {
+  std::string name_space, name, value;  // value "?": of a structure, or a list of nothing
+};
+
+// Every property and qualifier of the packet, at any depth; of a list each of its items.
+std::vector<Node> nodes_of(const XmpPacket& packet) {
+  const Walk walk(xmp_iterator_new(packet.get(), nullptr, nullptr, XMP_ITER_PROPERTIES));
+  const Text schema(xmp_string_new()), path(xmp_string_new()), value(xmp_string_new());
+  std::vector<Node> out;
   uint32_t bits = 0;
-  if (!xmp_get_property(packet.get(), schema, name, text.get(), &bits)) return {};
-  if (XMP_IS_PROP_SIMPLE(bits)) return {xmp_string_cstr(text.get())};
-  std::vector<std::string> out;
-  if (XMP_IS_PROP_ARRAY(bits)) {
-    for (int item = 1; xmp_get_array_item(packet.get(), schema, name, item, text.get(), &bits);
-         ++item) {
-      out.emplace_back(XMP_IS_PROP_SIMPLE(bits) ? xmp_string_cstr(text.get()) : "?");
+  while (walk && xmp_iterator_next(walk.get(), schema.get(), path.get(), value.get(), &bits)) {
+    const std::string_view name = last_name(xmp_string_cstr(path.get()));
+    const size_t colon = name.find(':');
+    if (colon == std::string_view::npos) continue;  // a schema
+    uint32_t item_bits = 0;
+    if (XMP_IS_PROP_ARRAY(bits) &&
+        xmp_get_array_item(packet.get(), xmp_string_cstr(schema.get()), xmp_string_cstr(path.get()),
+                           1, value.get(), &item_bits)) {
+      continue;  // its items come next, under its name
     }
+    const Text uri(xmp_string_new());
+    xmp_prefix_namespace_uri(std::string(name.substr(0, colon)).c_str(), uri.get());
+    out.push_back({xmp_string_cstr(uri.get()), std::string(name.substr(colon + 1)),
+                   XMP_IS_PROP_SIMPLE(bits) ? xmp_string_cstr(value.get()) : "?"});
   }
-  if (out.empty()) out.emplace_back("?");
   return out;
 }
 
@@ -273,6 +292,18 @@ std::optional<std::string> plain_text(const pugi::xml_node& node) {
   return out;
 }
 
+// An element that is none of these might say anything.
+void only_known(const pugi::xml_node& node, std::initializer_list<std::string_view> names,
+                std::string_view place, std::vector<Mark>& out) {
+  for (const pugi::xml_node& child : node.children()) {
+    if (child.type() == pugi::node_element &&
+        std::find(names.begin(), names.end(), local_name(child)) == names.end()) {
+      add(out, "rsl", MarkSays::unclear,
+          "<" + std::string(child.name()) + "> in <" + node.name() + ">", place);
+    }
+  }
+}
+
 // The words of RSL's usage vocabulary in it. What is none is unclear.
 std::vector<std::string> usages_of(const pugi::xml_node& node, std::string_view place,
                                    std::vector<Mark>& out) {
@@ -282,6 +313,9 @@ std::vector<std::string> usages_of(const pugi::xml_node& node, std::string_view 
     return {};
   }
   std::vector<std::string> words = words_of(*text);
+  if (words.empty()) {
+    add(out, "rsl", MarkSays::unclear, std::string(node.name()) + " has no words", place);
+  }
   for (const std::string& word : words) {
     if (rsl_usage(word) == RslUsage::unknown) add(out, "rsl", MarkSays::unclear, word, place);
   }
@@ -306,6 +340,11 @@ bool has_attribute_twice(pugi::xml_document& document) {
 
 void add_rsl_licence(const pugi::xml_node& licence, std::string_view place,
                      std::vector<Mark>& out) {
+  only_known(licence, {"permits", "prohibits", "payment", "legal"}, place, out);
+  if (licence.find_child([](const pugi::xml_node& n) { return n.type() == pugi::node_element; })
+          .empty()) {
+    add(out, "rsl", MarkSays::unclear, "a license that says nothing", place);
+  }
   bool permits = false, permits_training = false;
   for (const pugi::xml_node& prohibits : children(licence, "prohibits")) {
     if (std::string_view(prohibits.attribute("type").value()) != "usage") {
@@ -371,25 +410,36 @@ void prepare_xmp() {
 void marks_of_xmp(std::string_view text, std::vector<Mark>& out) {
   const XmpPacket packet = parse_packet(text);
   if (!packet) return add(out, "xmp", MarkSays::unclear, "does not parse", "XMP");
-  std::set<std::string_view> found;
-  for (const Property& property : kProperties) {
-    for (std::string& value : values_of(packet, property.schema, property.name)) {
-      const MarkSays says = property.says(value);
-      add(out, property.mark, says, std::move(value), property.place);
-      found.insert(property.name);
+  std::set<std::string_view> seen;
+  for (const Node& node : nodes_of(packet)) {
+    const Property* of_name = nullptr;
+    const Property* property = nullptr;
+    for (const Property& one : kProperties) {
+      if (node.name != one.name) continue;
+      of_name = &one;
+      if (node.name_space == one.schema) property = &one;
+    }
+    if (of_name == nullptr) continue;
+    seen.insert(of_name->name);
+    if (property != nullptr) {
+      add(out, property->mark, property->says(node.value), node.value, property->place);
+    } else {
+      add(out, of_name->mark, MarkSays::unclear, "is of " + node.name_space, of_name->place);
     }
   }
-  // What is there by name, and not where it belongs, is not passed over.
+  // What is there by name, and was not read, is not passed over.
   for (const Property& property : kProperties) {
-    if (!found.contains(property.name) &&
-        text.find(":" + std::string(property.name)) != std::string_view::npos)
+    const std::string name = property.name;
+    if (!seen.contains(property.name) && (text.find(":" + name) != std::string_view::npos ||
+                                          text.find("<" + name) != std::string_view::npos)) {
       add(out, property.mark, MarkSays::unclear, "is not where it belongs", property.place);
+    }
   }
 }
 
 bool names_remote_manifest(std::string_view text) {
   const XmpPacket packet = parse_packet(text);
-  return packet && !values_of(packet, "http://purl.org/dc/terms/", "provenance").empty();
+  return packet && xmp_has_property(packet.get(), "http://purl.org/dc/terms/", "provenance");
 }
 
 void marks_of_tdmrep(std::string_view text, std::string_view path, std::string_view place,
@@ -428,6 +478,7 @@ void marks_of_rsl(std::string_view xml, std::string_view path, std::string_view 
   if (!parsed || has_attribute_twice(document) || local_name(root) != "rsl" || contents.empty()) {
     return add(out, "rsl", MarkSays::unclear, "is no RSL document", place);
   }
+  only_known(root, {"content"}, place, out);
   for (const pugi::xml_node& content : contents) {
     const std::string url = content.attribute("url").value();
     const Speaks speaks = path.empty() ? Speaks::yes : speaks_for(url, path);
@@ -435,6 +486,10 @@ void marks_of_rsl(std::string_view xml, std::string_view path, std::string_view 
     if (speaks == Speaks::unclear) {
       add(out, "rsl", MarkSays::unclear, "url " + url, place);
       continue;
+    }
+    only_known(content, {"license", "schema", "copyright", "terms", "alternate"}, place, out);
+    if (const std::string server = content.attribute("server").value(); !server.empty()) {
+      add(out, "rsl", MarkSays::no, "wants a license from " + server, place);
     }
     const auto licences = children(content, "license");
     if (licences.empty()) add(out, "rsl", MarkSays::unclear, "content without a license", place);

@@ -167,7 +167,30 @@ TEST(XmpMarks, OfEveryVocabulary) {
       {packet("<plus:DataMining>"), {"xmp unclear"}},
       {packet("<tdm:other><rdf:Bag><rdf:li><rdf:Description plus:DataMining='DMI-PROHIBITED'/>"
               "</rdf:li></rdf:Bag></tdm:other>"),
-       {"plus.data-mining unclear"}},
+       {"plus.data-mining no"}},
+      // At any depth, beside one that allows; in a qualifier; by a default namespace; under the
+      // name in another namespace.
+      {packet("<plus:DataMining>DMI-ALLOWED</plus:DataMining><tdm:from rdf:parseType='Resource'>"
+              "<tdm:x>1</tdm:x><plus:DataMining>DMI-PROHIBITED</plus:DataMining></tdm:from>"),
+       {"plus.data-mining allowed", "plus.data-mining no"}},
+      {packet("<tdm:reservation>0</tdm:reservation><tdm:from rdf:parseType='Resource'>"
+              "<tdm:reservation>1</tdm:reservation></tdm:from>"),
+       {"tdm-reservation allowed", "tdm-reservation no"}},
+      {packet("<iptc:DigitalSourceType>digitalCapture</iptc:DigitalSourceType><tdm:from><rdf:Seq>"
+              "<rdf:li rdf:parseType='Resource'><iptc:DigitalSourceType>trainedAlgorithmicMedia"
+              "</iptc:DigitalSourceType></rdf:li></rdf:Seq></tdm:from>"),
+       {"digital-source-type allowed", "digital-source-type synthetic"}},
+      {packet("<plus:DataMining rdf:parseType='Resource'><rdf:value>DMI-ALLOWED</rdf:value>"
+              "<plus:DataMining>DMI-PROHIBITED</plus:DataMining></plus:DataMining>"),
+       {"plus.data-mining allowed", "plus.data-mining no"}},
+      {packet("<plus:DataMining>DMI-ALLOWED</plus:DataMining><tdm:from rdf:parseType='Resource'>"
+              "<DataMining xmlns='http://ns.useplus.org/ldf/xmp/1.0/'>DMI-PROHIBITED</DataMining>"
+              "</tdm:from>"),
+       {"plus.data-mining allowed", "plus.data-mining no"}},
+      {packet("<plus:DataMining>DMI-ALLOWED</plus:DataMining>"
+              "<tdm:DataMining>DMI-PROHIBITED</tdm:DataMining>"),
+       {"plus.data-mining allowed", "plus.data-mining unclear"}},
+      {packet("<plus:DataMining><rdf:Bag/></plus:DataMining>"), {"plus.data-mining unclear"}},
       {"<rdf:RDF", {"xmp unclear"}},
   };
   for (const Case& row : cases) {
@@ -268,6 +291,27 @@ TEST(Rsl, PermitsTrainingOnlyWithoutConditions) {
       {R"(<r:rsl xmlns:r="https://rslstandard.org/rsl"><r:content url="/"/></r:rsl>)",
        {"rsl unclear"}},
       {rsl(R"(<permits type="usage" type="user">ai-train</permits>)"), {"rsl unclear"}},
+      // What is not of the vocabulary might say anything.
+      {rsl(R"(<Prohibits type="usage">ai-train</Prohibits>)"), {"rsl unclear"}},
+      {rsl(R"(<permits type="usage">all</permits><prohibit type="usage">ai-train</prohibit>)"),
+       {"rsl unclear", "rsl allowed"}},
+      {rsl(R"(<permits type="usage">all</permits></license><prohibits type="usage">all</prohibits>)"
+           R"(<license><permits type="usage">all</permits>)"),
+       {"rsl unclear", "rsl allowed"}},
+      {rsl(R"(<permits type="usage">all</permits></license><content url="/"><license>)"
+           R"(<prohibits type="usage">all</prohibits></license></content><license>)"
+           R"(<permits type="usage">all</permits>)"),
+       {"rsl unclear", "rsl allowed"}},
+      {rsl(R"(<prohibits type="usage"/>)"), {"rsl unclear"}},
+      {rsl(""), {"rsl unclear"}},
+      {rsl(R"(<permits type="usage">all</permits><legal type="warranty">ownership</legal>)"),
+       {"rsl allowed"}},
+      {R"(<rsl><content url="/" server="https://a.example/api"><license><permits type="usage">all)"
+       R"(</permits></license><copyright>A</copyright></content></rsl>)",
+       {"rsl no", "rsl allowed"}},
+      {R"(<rsl><content url="/"><license><permits type="usage">all</permits></license></content>)"
+       R"(<license><prohibits type="usage">all</prohibits></license></rsl>)",
+       {"rsl unclear", "rsl allowed"}},
       {"<rsl/>", {"rsl unclear"}},
       {"<html/>", {"rsl unclear"}},
       {"<rsl><content", {"rsl unclear"}},
