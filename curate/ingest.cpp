@@ -401,11 +401,15 @@ class Ingest {
     }
     find_known(source, footage, matches, sounds, of_others);
     const auto facts = source_facts(measured, matches, sounds);
+    const std::string summary = summary_of(source, measured, matches, facts);
     // What lies beside the ledger comes first: a source on record is not measured again.
     write_looks(index_folder(options_.ledger), source.digest, measured.looks);
     write_pictures(source.digest, measured.pictures);
     std::vector<ledger::Fact> all = facts;
     all.insert(all.end(), of_others.begin(), of_others.end());
+    if (facts.front().source().status() == "conflict") {
+      all.push_back(refusal_fact("curate", source.path, source.digest, "conflict", summary));
+    }
     append(all);
     append(said_again(said_.at(to_hex(source.digest)), to_hex(source.digest)));
     if (!source.caption.problem.empty()) {
@@ -426,7 +430,7 @@ class Ingest {
                    : recorded.status() == "duplicate" ? Outcome::duplicate
                                                       : Outcome::conflict;
     if (file.outcome != Outcome::kept) file.kept_clips = 0;
-    file.detail = summary_of(source, measured, matches, facts);
+    file.detail = summary;
     for (const FoundSound& sound : sounds) file.detail += "; " + describe(sound.match, sound.of);
     if (!of_others.empty()) {
       file.detail += "; of what was there before, " + waiting_text(of_others.size());

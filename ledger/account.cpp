@@ -1,6 +1,7 @@
 #include "ledger/account.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -53,7 +54,7 @@ bool shares_pool(const LicenceText& terms, const std::string& currency,
 
 struct Version {
   uint64_t seq = 0;
-  std::string ref, licensor;
+  std::string ref, licensor, valid_from;
   LicenceText terms;
   bool readable = false;
 };
@@ -189,6 +190,11 @@ class Books {
     out.set_tree_root(digest_name(head.root));
     add_parts(out);
     add_totals(out);
+    if (last_counted_ >= head.size) {
+      throw Error(Errc::not_found, store_.path().string(), ": record ", last_counted_.load(),
+                  " counts and is under no signed tree head yet; run ledger sign-head where the "
+                  "log's key is");
+    }
     out.set_rounding(std::string(kRounding));
     out.set_query(query());
     return out;
@@ -197,7 +203,8 @@ class Books {
  private:
   void read_licences() {
     Statement select(store_.db(),
-                     "SELECT l.seq, l.ref, l.id, l.licensor, l.document_digest, d.salt, d.note "
+                     "SELECT l.seq, l.ref, l.id, l.licensor, l.document_digest, d.salt, d.note, "
+                     "l.valid_from "
                      "FROM licence l LEFT JOIN document d ON d.digest = l.document_digest "
                      "ORDER BY l.id, l.version");
     std::string last;
@@ -209,6 +216,7 @@ class Books {
       v.seq = select.unsigned_integer(0);
       v.ref = select.text(1);
       v.licensor = select.text(3);
+      v.valid_from = select.text(7);
       known = known || v.licensor == request_.licensor;
       v.readable = select.type(6) != ValueType::null;
       if (v.readable) {
@@ -284,6 +292,13 @@ class Books {
                                         [](uint64_t s, const auto& day) { return s < day.first; });
     return after == days_.begin() ? "" : std::prev(after)->second;
   }
+  // What a statement counts has to be below the tree head that it names.
+  void counted(uint64_t seq) const {
+    for (uint64_t last = last_counted_; seq > last;) {
+      if (last_counted_.compare_exchange_weak(last, seq)) break;
+    }
+  }
+
   bool in_time(uint64_t seq) const {
     const std::string day = day_of(seq);
     return day >= request_.from && day <= request_.to;
@@ -297,6 +312,7 @@ class Books {
       const Span1 span{select.unsigned_integer(0), select.unsigned_integer(1),
                        select.unsigned_integer(2)};
       if (!in_time(span.checkpoint)) continue;
+      counted(span.checkpoint);
       spans_.push_back(span);
       names_[span.run] = select.text(3);
     }
@@ -475,19 +491,27 @@ class Books {
   }
 
   // The sources that a version of a licence pays for having been ingested in the time: under it, so
-  // one that came later pays for none.
+  // one that came later pays for none. What two licensors delivered counts as ingested from the
+  // first review on that released a clip of it.
   void add_sources(const Database& db, const Version& version, Account::Part& part) const {
     Statement select(db,
-                     "SELECT s.seq, s.digest, s.path, s.duration_us FROM source s "
+                     "SELECT s.seq, s.digest, s.path, s.duration_us, "
+                     "CASE s.status WHEN 'kept' THEN s.seq ELSE "
+                     "(SELECT MIN(r.seq) FROM source_clip c CROSS JOIN reviewed_clip r "
+                     "ON r.clip = c.clip WHERE c.source = s.seq "
+                     "AND instr(', ' || r.released || ',', ', title,') > 0) END AS ingested "
+                     "FROM source s "
                      "WHERE s.seq IN (SELECT sl.seq FROM source_licence sl JOIN licence l "
-                     "ON l.seq = sl.licence WHERE l.id = ?) AND s.status = 'kept' "
-                     "ORDER BY s.digest");
+                     "ON l.seq = sl.licence WHERE l.id = ?) AND s.status IN ('kept', 'conflict') "
+                     "AND ingested IS NOT NULL ORDER BY s.digest");
     const std::string id = version.ref.substr(0, version.ref.rfind('@'));
     for (select.with(id); select.next();) {
       const uint64_t seq = select.unsigned_integer(0);
       const auto pays = payers_of_source_.find(seq);
       if (pays == payers_of_source_.end() || version_at(pays->second, seq) != &version) continue;
-      if (!in_time(seq)) continue;
+      const uint64_t ingested = select.unsigned_integer(4);
+      if (!in_time(ingested)) continue;
+      counted(ingested);
       Account::Source& source = *part.add_source();
       source.set_digest("sha256:" + select.text(1));
       source.set_path(select.text(2));
@@ -538,15 +562,19 @@ class Books {
     return part;
   }
 
-  // Once a licence: an amendment that begins later does not make the fee due again.
+  // Once a licence: an amendment that begins later does not make the fee due again. Whether an
+  // erased version has such a fee is not known any more.
   bool owes_fixed(const LicenceLine& line, const Version& version) const {
-    const std::string& day = version.terms.licence().valid_from();
-    if (day < request_.from || day > request_.to || !pays(version.terms, Pay::FIXED)) return false;
+    const std::string& day = version.valid_from;
+    if (day < request_.from || day > request_.to) return false;
+    if (version.readable && !pays(version.terms, Pay::FIXED)) return false;
     for (const Version& before : line.versions) {
       if (&before == &version) break;
       if (pays(before.terms, Pay::FIXED)) return false;
       if (!before.readable) refuse_erased(before);
     }
+    if (!version.readable) refuse_erased(version);
+    counted(version.seq);
     return true;
   }
   [[noreturn]] void refuse_erased(const Version& version) const {
@@ -777,6 +805,7 @@ class Books {
   std::vector<std::pair<uint64_t, size_t>> series_;     // of clips: first record, payers or kNobody
   std::vector<std::pair<uint64_t, std::string>> days_;  // first record of each
   UsedBy used_;
+  mutable std::atomic<uint64_t> last_counted_ = 0;  // record
 };
 
 void require_day(const std::string& day, std::string_view what) {

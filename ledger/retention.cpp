@@ -1,6 +1,8 @@
 #include "ledger/retention.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "ledger/base/clock.h"
 #include "ledger/coverage.h"
@@ -20,6 +22,12 @@ class Due {
   Due(const Store& store, const Rights& rights) : store_(store), rights_(rights) {
     table_.columns = {"delete_by", "is_due", "what", "of", "digest", "licence", "deleted"};
     table_.numeric = {false, false, false, false, false, false, false};
+    Statement select(store.db(),
+                     "SELECT l.ref, MIN(e.seq) FROM erasure e JOIN licence l ON l.seq = e.licence "
+                     "GROUP BY l.seq");
+    while (select.next()) {
+      erased_[select.text(0)] = time_of_record(store, select.unsigned_integer(1)).substr(0, 10);
+    }
   }
 
   Table list(const DueScope& scope) {
@@ -51,6 +59,11 @@ class Due {
     Statement select(store_.db(), sql);
     while (select.next()) {
       const LicenceText* terms = rights_.terms_of(select.text(2));
+      const auto erased = erased_.find(select.text(2));
+      if (erased != erased_.end()) {
+        add(erased->second, "shard", select.text(1), select.text(0), select.text(2),
+            select.text(4));
+      }
       if (terms == nullptr || !terms->derived().has_latent()) continue;
       add(last_day_kept(time_of_record(store_, select.unsigned_integer(3)), *terms), "shard",
           select.text(1), select.text(0), select.text(2), select.text(4));
@@ -65,7 +78,8 @@ class Due {
                        std::string(kNewest));
     while (late.next()) {
       const LicenceText* terms = rights_.terms_of(late.text(1));
-      if (terms == nullptr || !terms->derived().has_latent()) continue;
+      const bool limits = terms != nullptr && terms->derived().has_latent();
+      if (!limits && !erased_.contains(late.text(1))) continue;
       shards(std::string(kShards) + "JOIN licence n ON n.ref = '" + late.text(1) +
              "' WHERE h.seq IN (SELECT p.shard FROM licence_source x CROSS JOIN source_clip c "
              "ON c.source = x.source CROSS JOIN sample p ON p.clip = c.clip WHERE x.seq = " +
@@ -99,6 +113,15 @@ class Due {
   void texts(const std::string& sql) {
     Statement select(store_.db(), sql);
     while (select.next()) {
+      const auto erased = erased_.find(select.text(2));
+      if (erased != erased_.end()) {
+        for (const auto& [column, what, name] :
+             {std::tuple(5, "caption", "CAPTION"), {6, "fingerprint", "FINGERPRINT"}}) {
+          if (select.integer(column) == 0) continue;
+          add(erased->second, what, select.text(1), select.text(0), select.text(2),
+              deletion_of(select.unsigned_integer(3), name));
+        }
+      }
       const LicenceText* terms = rights_.terms_of(select.text(2));
       if (terms == nullptr) continue;
       const auto& uses = terms->allows().use();
@@ -148,6 +171,9 @@ class Due {
 
   const Store& store_;
   const Rights& rights_;
+  // The day on which the terms of a version were erased, by "id@version". For how long they let
+  // anything be kept nobody knows after it, so it is due on that day.
+  std::map<std::string, std::string, std::less<>> erased_;
   Table table_;
 };
 

@@ -69,7 +69,8 @@ std::vector<TitleConflict> title_conflicts(const Store& store) {
                    "WHERE d.verdict = 'conflict' ORDER BY d.seq");
   Statement said(store.db(),
                  "SELECT fact FROM refusal WHERE rule = 'conflict' AND act = 'curate' "
-                 "AND substr(subject, -71) = 'sha256:' || ? ORDER BY seq DESC LIMIT 1");
+                 "AND substr(subject, -71) = 'sha256:' || ? "
+                 "AND fact LIKE 'two licensors deliver the same bytes%' ORDER BY seq DESC LIMIT 1");
   while (select.next()) {
     TitleConflict& conflict = out.emplace_back();
     conflict.record = select.unsigned_integer(0);
