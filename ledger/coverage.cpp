@@ -108,6 +108,20 @@ std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
   return out;
 }
 
+std::set<uint64_t> sources_covered_by(const Store& store, const LicenceText& terms) {
+  std::set<uint64_t> out;
+  Statement sources(store.db(), "SELECT seq, path, digest FROM source");
+  while (sources.next()) {
+    if (covers(terms, sources.text(1), parse_digest(sources.text(2)).value_or(Digest{}))) {
+      out.insert(sources.unsigned_integer(0));
+    }
+  }
+  each_other_path(store, [&](uint64_t source, const std::string& path) {
+    if (covers(terms, path, Digest{})) out.insert(source);
+  });
+  return out;
+}
+
 void each_coverage(const Database& db, const std::function<void(uint64_t, uint64_t)>& each,
                    uint64_t from) {
   Statement late(db,

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "ledger/licence.pb.h"
 #include "ledger/sqlite.h"
 #include "ledger/store.h"
 
@@ -19,6 +20,10 @@ namespace cleared::ledger {
 // it, and so were bytes that came by another path that one covers. Costs a look at each refusal of
 // a file.
 std::set<uint64_t> sources_under(const Store& store, std::string_view id);
+
+// Every source that these terms cover, by whichever path its bytes came. Costs a look at the names
+// of all sources and at each refusal of a file.
+std::set<uint64_t> sources_covered_by(const Store& store, const LicenceText& terms);
 
 // Calls `each` for every further path by which the bytes of a source came: where ingest refused
 // them there, or took nothing in and noted it (curate/ingest.cpp). A path may come several times.

@@ -473,6 +473,7 @@ Impact impact_of(const Store& store, const Asked& asked) {
   out.about = asked.about;
   out.sources = asked.sources.size();
   out.clips = asked.clips.size();
+  out.clip_records = asked.clips;
   Statement length(store.db(), "SELECT end_us - start_us FROM clip WHERE seq = ?");
   for (const uint64_t clip : asked.clips) {
     if (length.with(clip).next()) out.duration_us += length.unsigned_integer(0);
@@ -493,12 +494,7 @@ Impact impact_of(const Store& store, const std::string& what) {
 Impact impact_of(const Store& store, const LicenceText& terms) {
   Asked asked;
   asked.what = "licence " + licence_ref(terms);
-  Statement sources(store.db(), "SELECT seq, path, digest FROM source");
-  while (sources.next()) {
-    if (covers(terms, sources.text(1), parse_digest(sources.text(2)).value_or(Digest{}))) {
-      asked.sources.insert(sources.unsigned_integer(0));
-    }
-  }
+  asked.sources = sources_covered_by(store, terms);
   add_clips_of_sources(store, asked);
   return impact_of(store, asked);
 }
@@ -565,6 +561,38 @@ std::vector<Forecast> forecast(const Store& store, const LicenceText& terms, con
     f.expected = part_of(f.whole, f.first_step);
     f.last = part_of(f.whole, f.last_step);
     out.push_back(std::move(f));
+  }
+  return out;
+}
+
+std::vector<UntouchedRun> untouched_runs(const Store& store, const Impact& impact) {
+  std::set<uint64_t> touched;
+  for (const RunImpact& run : impact.runs) touched.insert(run.seq);
+  std::vector<UntouchedRun> out;
+  Statement runs(store.db(), "SELECT seq, name FROM run ORDER BY seq");
+  while (runs.next()) {
+    if (touched.contains(runs.unsigned_integer(0))) continue;
+    out.push_back({runs.unsigned_integer(0), runs.text(1), {}});
+  }
+  std::map<uint64_t, UntouchedRun*> by_record;
+  for (UntouchedRun& run : out) by_record[run.seq] = &run;
+  Statement checkpoints(store.db(),
+                        "SELECT run, seq, step, digest FROM checkpoint ORDER BY step, seq");
+  while (checkpoints.next()) {
+    const auto of = by_record.find(checkpoints.unsigned_integer(0));
+    if (of == by_record.end()) continue;
+    of->second->checkpoints.push_back({checkpoints.unsigned_integer(1),
+                                       checkpoints.unsigned_integer(2), checkpoints.text(3),
+                                       false});
+  }
+  return out;
+}
+
+std::vector<std::string> clip_ids(const Store& store, const Impact& impact) {
+  std::vector<std::string> out;
+  Statement id(store.db(), "SELECT id FROM clip WHERE seq = ?");
+  for (const uint64_t clip : impact.clip_records) {
+    if (id.with(clip).next()) out.push_back(id.text(0));
   }
   return out;
 }

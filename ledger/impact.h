@@ -72,7 +72,8 @@ struct Impact {
   std::vector<uint64_t> about;  // records: the versions of the licence, or the thing itself
   uint64_t sources = 0;
   uint64_t clips = 0, consumed_clips = 0;
-  uint64_t duration_us = 0;  // of the clips, once
+  std::vector<uint64_t> clip_records;  // rising
+  uint64_t duration_us = 0;            // of the clips, once
   std::vector<ShardImpact> shards;
   std::vector<RunImpact> runs;          // touched ones, in the order of their records
   std::vector<ReleaseImpact> releases;  // of their touched checkpoints, likewise
@@ -85,6 +86,19 @@ struct Impact {
 Impact impact_of(const Store& store, const std::string& what);
 // Of all that a licence would cover, whether it is on record or not.
 Impact impact_of(const Store& store, const LicenceText& terms);
+
+// A run that consumed none of it, and continued from nothing that did: all its checkpoints are
+// clean.
+struct UntouchedRun {
+  uint64_t seq = 0;
+  std::string run;
+  std::vector<CheckpointImpact> checkpoints;  // by step
+};
+// In the order of their records.
+std::vector<UntouchedRun> untouched_runs(const Store& store, const Impact& impact);
+
+// The ids of the clips, in hex, in the order of their records.
+std::vector<std::string> clip_ids(const Store& store, const Impact& impact);
 
 // What a run like `run` would cost if a licence were taken back after it.
 struct Forecast {

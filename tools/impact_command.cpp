@@ -152,12 +152,16 @@ Json to_json(const Price& price) {
           {"measured", price.measured}};
 }
 
-Json to_json(const RunImpact& r) {
-  Json checkpoints = Json::array();
-  for (const CheckpointImpact& k : r.checkpoints) {
-    checkpoints.push_back(
+Json to_json(const std::vector<CheckpointImpact>& checkpoints) {
+  Json out = Json::array();
+  for (const CheckpointImpact& k : checkpoints) {
+    out.push_back(
         {{"record", k.seq}, {"step", k.step}, {"digest", k.digest}, {"touched", k.touched}});
   }
+  return out;
+}
+
+Json to_json(const RunImpact& r) {
   Json out = {{"record", r.seq},
               {"run", r.run},
               {"first_step", r.first_step},
@@ -166,7 +170,7 @@ Json to_json(const RunImpact& r) {
               {"first_receipt", r.first_receipt},
               {"passes", r.passes},
               {"sample_us", r.sample_us},
-              {"checkpoints", checkpoints},
+              {"checkpoints", to_json(r.checkpoints)},
               {"last_clean", nullptr},
               {"price", to_json(r.price)}};
   if (r.clean) {
@@ -203,7 +207,7 @@ Json to_json(const Forecast& f) {
           {"price_if_last", to_json(f.last)}};
 }
 
-Json to_json(const Impact& impact, const std::vector<Forecast>& forecasts,
+Json to_json(const Store& store, const Impact& impact, const std::vector<Forecast>& forecasts,
              const std::vector<TlogProof>& proofs) {
   Json out = {{"what", impact.what},
               {"records", impact.about},
@@ -218,6 +222,8 @@ Json to_json(const Impact& impact, const std::vector<Forecast>& forecasts,
               {"price", to_json(impact.price)},
               {"shards", Json::array()},
               {"runs", Json::array()},
+              {"untouched_runs", Json::array()},
+              {"clip_ids", clip_ids(store, impact)},
               {"releases", Json::array()},
               {"forecast", Json::array()},
               {"head", proofs.empty() ? "" : proofs.front().head},
@@ -231,6 +237,10 @@ Json to_json(const Impact& impact, const std::vector<Forecast>& forecasts,
                              {"runs", s.runs}});
   }
   for (const RunImpact& r : impact.runs) out["runs"].push_back(to_json(r));
+  for (const UntouchedRun& r : untouched_runs(store, impact)) {
+    out["untouched_runs"].push_back(
+        {{"record", r.seq}, {"run", r.run}, {"checkpoints", to_json(r.checkpoints)}});
+  }
   for (const ReleaseImpact& r : impact.releases) out["releases"].push_back(to_json(r));
   for (const Forecast& f : forecasts) out["forecast"].push_back(to_json(f));
   for (const TlogProof& p : proofs) {
@@ -258,6 +268,18 @@ std::string to_page(const Store& store, const Impact& impact,
       "were "
       "trained.");
   page.table(run_table(impact), kAll);
+  page.heading("Runs that did not");
+  Table clean;
+  clean.columns = {"run", "checkpoints"};
+  clean.numeric = {false, false};
+  for (const UntouchedRun& r : untouched_runs(store, impact)) {
+    std::string steps;
+    for (const CheckpointImpact& k : r.checkpoints) {
+      steps += (steps.empty() ? "" : " ") + std::to_string(k.step);
+    }
+    clean.rows.push_back({r.run, steps.empty() ? "none" : steps});
+  }
+  page.table(clean, kAll);
   page.heading("Releases of touched checkpoints");
   page.sentence(
       "Notes by which weights were let go or generate where there is no ledger. One still runs "
@@ -312,7 +334,7 @@ int impact(const ImpactOptions& o) {
     write_file(o.html, to_page(store, answer, forecasts, proofs, named.size()));
   }
   if (o.json) {
-    print_json(to_json(answer, forecasts, proofs));
+    print_json(to_json(store, answer, forecasts, proofs));
     return exit_ok;
   }
   for (const std::string& line : sentences(answer)) std::printf("%s\n", printable(line).c_str());

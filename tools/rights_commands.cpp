@@ -134,16 +134,6 @@ PartySignature check_signature(const LicenceFile& file, const KnownKeys& known,
   return out;
 }
 
-// Of the ledger's sources, those that the licence covers.
-uint64_t covered_sources(const Store& store, const LicenceText& terms) {
-  uint64_t count = 0;
-  Statement sources(store.db(), "SELECT path, digest FROM source");
-  while (sources.next()) {
-    count += covers(terms, sources.text(0), parse_digest(sources.text(1)).value_or(Digest{}));
-  }
-  return count;
-}
-
 int check_licence(const RightsOptions& o) {
   if (!o.at.empty() && !(is_date(o.at) && o.at >= "1990" && o.at < "2200")) {
     throw Error(Errc::usage, "licence check: --day \"", o.at,
@@ -168,7 +158,7 @@ int check_licence(const RightsOptions& o) {
   }
   if (!o.ledger.empty()) {
     const Store store(o.ledger, Access::read);
-    if (covered_sources(store, file.terms) == 0)
+    if (sources_covered_by(store, file.terms).empty())
       warnings.push_back("it covers none of the sources in " + o.ledger);
   }
   if (o.json) {
@@ -195,13 +185,13 @@ struct Touched {
 Touched touched_by(const Store& store, const LicenceText& before, const LicenceText& after) {
   Touched out;
   std::set<uint64_t> under = sources_under(store, before.licence().id());
-  Statement sources(store.db(), "SELECT seq, path, digest FROM source ORDER BY path");
+  const auto was = sources_covered_by(store, before), is = sources_covered_by(store, after);
+  Statement sources(store.db(), "SELECT seq, path FROM source ORDER BY path");
   while (sources.next()) {
-    const Digest digest = parse_digest(sources.text(2)).value_or(Digest{});
-    const bool was = covers(before, sources.text(1), digest);
-    if (was == covers(after, sources.text(1), digest)) continue;
-    (was ? out.lost : out.gained).push_back(sources.text(1));
-    under.insert(sources.unsigned_integer(0));
+    const uint64_t seq = sources.unsigned_integer(0);
+    if (was.contains(seq) == is.contains(seq)) continue;
+    (was.contains(seq) ? out.lost : out.gained).push_back(sources.text(1));
+    under.insert(seq);
   }
   std::set<std::string> clips, shards, runs;
   Statement clips_of(store.db(),

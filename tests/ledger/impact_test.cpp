@@ -103,6 +103,24 @@ TEST(Impact, OfALicenceThatCameAfterTheFootage) {
   }
 }
 
+// Touched and untouched together are all there are, each by name.
+TEST(Impact, NamesTheRunsThatItDoesNotTouch) {
+  ThreeSpans world;
+  RunOf second = world.begin_run("run-2-bbb");
+  world.span(second, 10, {{0, {{0, 0}, {2, 9}}}});
+  world.sign();
+  const Store store(world.ledger, Access::read);
+  const Impact impact = impact_of(store, "LIC-2");
+  EXPECT_EQ(impact.all_runs, 2U);
+  const auto untouched = untouched_runs(store, impact);
+  ASSERT_EQ(untouched.size(), 1U);
+  EXPECT_EQ(untouched[0].run, "run-2-bbb");
+  ASSERT_EQ(untouched[0].checkpoints.size(), 1U);
+  EXPECT_EQ(untouched[0].checkpoints[0].step, 10U);
+  EXPECT_EQ(clip_ids(store, impact).size(), impact.clips);
+  EXPECT_TRUE(untouched_runs(store, impact_of(store, "LIC-1")).empty());
+}
+
 // The gate asks the licences of every path that the bytes came by, so each of them reaches what was
 // consumed, whichever came first.
 TEST(Impact, OfALicenceOfAnotherPathOfTheSameBytes) {
@@ -117,8 +135,14 @@ TEST(Impact, OfALicenceOfAnotherPathOfTheSameBytes) {
     noted.mutable_refusal()->set_rule("other_path");
     noted.mutable_refusal()->set_subject("elsewhere/a.webm sha256:" + to_hex(sha256("footage-1")));
     world.append({noted});
-    if (late) world.add_licence(format_textproto(other));
     world.sign();
+    if (late) {  // before it is signed, too
+      const Store store(world.ledger, Access::read);
+      EXPECT_EQ(impact_of(store, other).clips, impact_of(store, "LIC-2").clips);
+      EXPECT_GT(impact_of(store, other).touched_checkpoints, 0U);
+      world.add_licence(format_textproto(other));
+      world.sign();
+    }
     const Store store(world.ledger, Access::read);
     EXPECT_EQ(impact_of(store, "LIC-9").clips, impact_of(store, "LIC-2").clips);
     EXPECT_GT(impact_of(store, "LIC-9").touched_checkpoints, 0U);
