@@ -451,8 +451,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   for (const auto& [source, its] : sources.all()) {
     out.licences.insert(its.judged.licences.begin(), its.judged.licences.end());
   }
-  for (const auto& [clips, judged] : sources.all_with_copies()) {
-    out.licences.insert(judged.licences.begin(), judged.licences.end());
+  for (const auto& [copied, its] : sources.all_with_copies()) {
+    out.licences.insert(its.licences.begin(), its.licences.end());
   }
   // The samples as the ledger records them must add up to the root that names the shard.
   if (lines.size() != out.samples || to_hex(lines.root()) != root) {

@@ -121,7 +121,12 @@ struct FullWorld : World {
                                      {10, 11}}) {
       append({facts.begin() + static_cast<ptrdiff_t>(first),
               facts.begin() + static_cast<ptrdiff_t>(end)});
-      if (end == 6) append({release(to_hex(sha256("weights")), {"LIC-1@1"})});
+      if (end == 6) {
+        append({release(to_hex(sha256("weights")), {"LIC-1@1"}, [](Release& r) {
+          r.set_similarity_max(0.5);
+          r.set_footage(digest_name(sha256("footage")));
+        })});
+      }
       stage();
     }
     // One that is erased and covered nothing, and one that came after the footage which it covers.

@@ -12,10 +12,13 @@
 #include "ledger/digest.h"
 #include "ledger/impact.h"
 #include "ledger/licence.h"
+#include "ledger/note.h"
+#include "ledger/projection.h"
 #include "ledger/query.h"
 #include "ledger/retention.h"
 #include "ledger/rights.h"
 #include "ledger/story.h"
+#include "ledger/textproto.h"
 #include "ledger/verify.h"
 #include "tests/ledger/runs.h"
 

@@ -152,7 +152,7 @@ TEST(ReleaseRecord, AsksForTheWholeLine) {
   orphan.vae = to_hex(sha256("nobody's"));
   world.span(orphan, 5, {{0, {{1, 3}}}});
   EXPECT_THAT(world.said(world.release(orphan.checkpoints[0], {"LIC-1@1"})),
-              HasSubstr("are not on record"));
+              HasSubstr("nothing on record says what weights"));
 }
 
 // By what the release lists, as whoever uses the note does (ledger/release.h), whenever a

@@ -788,13 +788,14 @@ TEST(Checkpoint, ComesFromTheWeightsThatItsStatementNames) {
   RunWorld world({{"LIC-1", 2}});
   RunOf codec = world.begin_run("run-1-c0dec00000000000");
   world.span(codec, 10, {{0, {{1, 3}}}});
-  for (const char* hidden : {"parent", "vae"}) {
+  for (const std::string hidden : {"parent", "vae"}) {
     world.before_append = [&](Fact& fact) {
       if (!fact.has_checkpoint()) return;
-      hidden == std::string("vae") ? fact.mutable_checkpoint()->clear_vae()
-                                   : fact.mutable_checkpoint()->clear_parent();
+      hidden == "vae" ? fact.mutable_checkpoint()->clear_vae()
+                      : fact.mutable_checkpoint()->clear_parent();
     };
-    RunOf run = world.begin_run(std::string("run-1-dead000000000000") + hidden, codec.parent);
+    RunOf run = world.begin_run(
+        hidden == "vae" ? "run-1-bbbbbbbb00000000" : "run-1-aaaaaaaa00000000", codec.parent);
     run.vae = codec.parent;
     EXPECT_THAT(error_of([&] {
                   world.span(run, 20, {{0, {{1, 13}}}});
