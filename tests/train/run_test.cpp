@@ -215,20 +215,24 @@ TEST_F(TrainRun, ConsumesWhatAPermitLeavesItAndNoMore) {
     for (const auto& entry : fs::directory_iterator(f.folder() / "again/outbox")) {
       bundles.push_back(entry.path());
     }
+    size_t forged = 0;
     for (const fs::path& bundle : bundles) {
-      std::vector<ledger::Fact> facts = ledger::read_bundle(bundle), less;
+      const std::vector<ledger::Fact> facts = ledger::read_bundle(bundle);
+      std::vector<ledger::Fact> less;
+      bool later = false;  // than what the permit has counted
       for (const ledger::Fact& fact : facts) {
         if (!fact.has_consumed_shard()) less.push_back(fact);
+        later = later || (fact.has_checkpoint() && fact.checkpoint().step() > 3);
       }
+      if (!later) continue;
+      ++forged;
       fs::remove(bundle);
-      const fs::path forged = ledger::write_bundle(f.folder() / "again/outbox", less);
-      const bool counted = std::any_of(facts.begin(), facts.end(), [](const ledger::Fact& fact) {
-        return fact.has_checkpoint() && fact.checkpoint().step() == 3;
-      });
-      if (!counted) refuses("again", {}, "passes_exceeded");
-      fs::remove(forged);
+      const fs::path in_its_place = ledger::write_bundle(f.folder() / "again/outbox", less);
+      refuses("again", {}, "passes_exceeded");
+      fs::remove(in_its_place);
       ledger::write_bundle(f.folder() / "again/outbox", facts);
     }
+    EXPECT_EQ(forged, 2U);
     EXPECT_EQ(run(f, "again").code, 0);
     fs::remove_all(f.folder() / "lost/outbox");
     fs::remove_all(f.folder() / "lost/step-000003");
