@@ -653,7 +653,8 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
                        "JOIN source s ON s.seq = c.source "
                        "WHERE s.seq IN (SELECT of FROM near_copy) GROUP BY c.seq ORDER BY c.seq");
   std::set<std::tuple<std::string, Copies, std::string>> asked;
-  for (copied.with(seq, kAllRecords); copied.next();) {
+  const bool any = store.db().integer("SELECT EXISTS (SELECT 1 FROM near_copy)") != 0;
+  for (copied.with(seq, kAllRecords); any && copied.next();) {
     const Digest digest = parse_digest(copied.text(1)).value_or(Digest{});
     const Copies copies =
         rights.copies_of(digest, copied.unsigned_integer(2), copied.unsigned_integer(3));

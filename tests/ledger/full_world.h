@@ -122,9 +122,9 @@ struct FullWorld : World {
       append({facts.begin() + static_cast<ptrdiff_t>(first),
               facts.begin() + static_cast<ptrdiff_t>(end)});
       if (end == 6) {
-        append({release(to_hex(sha256("weights")), {"LIC-1@1"}, [](Release& r) {
-          r.set_similarity_max(0.5);
-          r.set_footage(digest_name(sha256("footage")));
+        append({release(to_hex(sha256("weights")), {"LIC-1@1"}, [](Release& made) {
+          made.set_similarity_max(0.5);
+          made.set_footage(digest_name(sha256("footage")));
         })});
       }
       stage();
