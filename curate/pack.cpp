@@ -356,11 +356,12 @@ class Pack {
   // May this clip of a usable source be encoded? It may be stricter than its licence.
   bool cleared(const PackedClip& clip) {
     const std::vector<ledger::ClipFinding> findings = findings_of(clip);
-    if (findings.empty()) return true;
-    const ledger::Verdict verdict = rights_
-                                        .judge_source(clip.path, digest_of(clip.source),
-                                                      ledger::Act{ledger::ENCODE}, {}, findings)
-                                        .verdict;
+    const Digest source = digest_of(clip.source);
+    const auto copies = rights_.copies_of(source, clip.start_us, clip.end_us);
+    if (findings.empty() && copies.empty()) return true;
+    const ledger::Verdict verdict =
+        rights_.judge_source(clip.path, source, ledger::Act{ledger::ENCODE}, {}, findings, copies)
+            .verdict;
     if (verdict.cleared) return true;
     if (!options_.dry_run) {
       store_.append({refusal_fact("curate", clip.path, digest_of(clip.source), verdict.rule,

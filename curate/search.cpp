@@ -11,11 +11,13 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "ledger/extraction.h"
 
 namespace cleared::curate {
 namespace {
 
 namespace fs = std::filesystem;
+static_assert(kAlike == static_cast<int>(ledger::kLeastCopyBits));
 using kernels::blocks_with_hits;
 using kernels::Hit;
 using kernels::hits_of_list;

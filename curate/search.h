@@ -23,7 +23,7 @@
 
 namespace cleared::curate {
 
-inline constexpr int kAlike = 31;  // bits of 256
+inline constexpr int kAlike = 31;  // bits of 256; what ledger/extraction.h calls a copy
 
 struct Near {
   uint32_t id = 0;   // position in order of add(), or in `base`

@@ -449,7 +449,7 @@ void Admission::check(uint64_t seq, const RunRecord& run) const {
   const uint64_t permit = one(subject_key_of("permit", run.permit()), seq, "the run's permit");
   Statement select(db_, "SELECT run FROM permit WHERE seq = ?");
   if (!select.with(permit).next()) reject("run", "its permit is not on record");
-  if (!run.name().starts_with(select.text(0) + "-")) {
+  if (config_of_run(run.name()) != select.view(0)) {
     reject("run", run.name() + " is no run of " + select.text(0) + ", which its permit is for");
   }
 }

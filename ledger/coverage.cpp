@@ -86,6 +86,12 @@ void each_other_path(const Store& store,
   }
 }
 
+std::string json_list(const std::set<uint64_t>& seqs) {
+  std::string out = "[";
+  for (const uint64_t seq : seqs) out += (out.size() == 1 ? "" : ",") + std::to_string(seq);
+  return out + "]";
+}
+
 std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
   std::set<uint64_t> out;
   Statement select(store.db(),
@@ -99,6 +105,7 @@ std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
   for (kept.with(std::string(id)); kept.next();) {
     if (auto terms = terms_in(kept.text(1), kept.text(0))) versions.push_back(std::move(*terms));
   }
+  if (versions.empty()) return out;
   each_other_path(store, [&](uint64_t source, const std::string& path) {
     const bool covered = std::any_of(versions.begin(), versions.end(), [&](const auto& terms) {
       return covers(terms, path, Digest{});

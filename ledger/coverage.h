@@ -18,12 +18,15 @@ namespace cleared::ledger {
 
 // Every source under a version of the licence with this id: what one of them covered was used under
 // it, and so were bytes that came by another path that one covers. Costs a look at each refusal of
-// a file.
+// a file, where a document of the licence is kept.
 std::set<uint64_t> sources_under(const Store& store, std::string_view id);
 
 // Every source that these terms cover, by whichever path its bytes came. Costs a look at the names
 // of all sources and at each refusal of a file.
 std::set<uint64_t> sources_covered_by(const Store& store, const LicenceText& terms);
+
+// "[1,2,3]": record numbers for SQL's json_each().
+std::string json_list(const std::set<uint64_t>& seqs);
 
 // Calls `each` for every further path by which the bytes of a source came: where ingest refused
 // them there, or took nothing in and noted it (curate/ingest.cpp). A path may come several times.

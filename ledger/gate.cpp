@@ -99,7 +99,8 @@ Gate::Gate(const GateOptions& options, std::optional<uint64_t> as_of_us)
                        verdict.rule == "head_stale";
   if (too_old && !as_of_us_) {
     read_folder();
-    if (take_next()) verdict = holds();
+    if (next_ != nullptr && !next_->permit.has_counted()) keep_passes(permit(), next_->permit);
+    if (go_over()) verdict = holds();
   }
   if (!verdict.cleared) throw Refused(verdict);
 }
@@ -343,6 +344,16 @@ void Gate::leave_out() {
   }
 }
 
+// Passes are counted from what was left when the run began: what it began with goes on.
+void Gate::keep_passes(const Permit& mine, Permit& next) {
+  for (int i = 0; i < mine.shard_size(); ++i) {
+    if (!mine.shard(i).has_max_passes()) continue;
+    next.mutable_shard(i)->set_max_passes(mine.shard(i).max_passes());
+  }
+  next.clear_counted();
+  if (mine.has_counted()) *next.mutable_counted() = mine.counted();
+}
+
 // A permit that does not fit is for another run, or of another time: it says nothing here. So does
 // one that gives other shards or shares, for what a run consumes is a function of them, fewer
 // passes, or other foreign weights.
@@ -378,12 +389,6 @@ std::unique_ptr<Gate::Granted> Gate::find_next() const {
       check_permit(other, note);
       check_proofs(other);
       if (!check_time(other).cleared) continue;
-      // Passes are counted from what was left when the run began: what it began with goes on.
-      for (int i = 0; i < permit().shard_size(); ++i) {
-        const Permit::Shard& mine = permit().shard(i);
-        if (!mine.has_max_passes()) continue;
-        other.permit.mutable_shard(i)->set_max_passes(mine.max_passes());
-      }
       best = std::make_unique<Granted>(std::move(other));
     } catch (const Error&) {
       continue;
@@ -416,6 +421,11 @@ std::vector<Digest> Gate::permits() const {
 }
 
 bool Gate::take_next() {
+  if (next_ != nullptr) keep_passes(permit(), next_->permit);
+  return go_over();
+}
+
+bool Gate::go_over() {
   if (next_ == nullptr) return false;
   const std::scoped_lock lock(current_->mutex);
   current_->now = &current_->all.emplace_back(std::move(*next_));

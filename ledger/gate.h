@@ -193,8 +193,8 @@ class Gate {
   // A newer permit for this very run, *.permit in the notices folder, as holds() saw it last:
   // signed and proven as the first one must be, for the same shards. The passes of the first one
   // go on: they are counted from what was left when the run began. Others that lie there are for
-  // other runs. take_next() makes it the permit; false: there is
-  // none. A gate whose first permit is only too old takes it at once.
+  // other runs. take_next() makes it the permit; false: there is none. A gate whose first permit is
+  // only too old takes it at once: where it has counted what a run consumed, with its own passes.
   bool has_next() const { return next_ != nullptr; }
   const Digest& next_digest() const { return next_->digest; }  // where there is one
   bool take_next();
@@ -243,6 +243,8 @@ class Gate {
   std::vector<std::string> revokers() const;
   Verdict judge_notices() const;
   std::unique_ptr<Granted> find_next() const;
+  static void keep_passes(const Permit& mine, Permit& next);
+  bool go_over();  // to next_, as it is
 
   GateOptions options_;
   std::optional<uint64_t> as_of_us_;  // none: now

@@ -53,6 +53,23 @@ void add_clips_of_sources(const Store& store, Asked& asked) {
   std::sort(asked.clips.begin(), asked.clips.end());
 }
 
+// Clips of other sources that these show, too: they are used under the licences of both.
+void add_copied_clips(const Store& store, Asked& asked) {
+  Statement clips(store.db(),
+                  "SELECT c.clip, c.source FROM near_copy n CROSS JOIN source_clip c "
+                  "ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us "
+                  "WHERE n.source IN (SELECT value FROM json_each(?))");
+  clips.with(json_list(asked.sources));
+  const size_t own = asked.clips.size();
+  while (clips.next()) {
+    asked.clips.push_back(clips.unsigned_integer(0));
+    asked.sources.insert(clips.unsigned_integer(1));
+  }
+  if (asked.clips.size() == own) return;
+  std::sort(asked.clips.begin(), asked.clips.end());
+  asked.clips.erase(std::unique(asked.clips.begin(), asked.clips.end()), asked.clips.end());
+}
+
 // Every version of the licence: what one of them covered was used under it.
 bool ask_licence(const Store& store, uint64_t seq, Asked& asked) {
   Statement licence(store.db(), "SELECT id FROM licence WHERE seq = ?");
@@ -63,6 +80,7 @@ bool ask_licence(const Store& store, uint64_t seq, Asked& asked) {
   asked.what = "licence " + id;
   asked.sources = sources_under(store, id);
   add_clips_of_sources(store, asked);
+  add_copied_clips(store, asked);
   return true;
 }
 
@@ -496,6 +514,7 @@ Impact impact_of(const Store& store, const LicenceText& terms) {
   asked.what = "licence " + licence_ref(terms);
   asked.sources = sources_covered_by(store, terms);
   add_clips_of_sources(store, asked);
+  add_copied_clips(store, asked);
   return impact_of(store, asked);
 }
 

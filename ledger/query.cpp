@@ -32,7 +32,7 @@ class Past {
         "CREATE TEMP VIEW today AS SELECT substr(at, 1, 10) AS day FROM moment "
         "ORDER BY seq DESC LIMIT 1");
     constexpr std::string_view kCreate = "CREATE VIEW ";
-    std::string views(kViews);
+    std::string views = kViews;
     for (size_t from = 0; (from = views.find(kCreate, from)) != std::string::npos; ++from) {
       views.replace(from, kCreate.size(), "CREATE TEMP VIEW ");
     }

@@ -9,8 +9,11 @@
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
+#include "ledger/licence.h"
+#include "ledger/line.h"
 #include "ledger/projection.h"
 #include "ledger/rules.h"
+#include "ledger/similarity.h"
 
 namespace cleared::ledger {
 namespace {
@@ -19,17 +22,10 @@ namespace {
   throw Error(Errc::corrupt, "release: ", why);
 }
 
-// Of the records before ?2: the checkpoint of record ?1 and all that its weights came from, by
-// parent and by autoencoder, and the shards that they read.
-constexpr std::string_view kLine =
-    "WITH RECURSIVE origin(seq, digest) AS ("
-    "SELECT seq, parent FROM checkpoint WHERE parent != '' "
-    "UNION ALL SELECT seq, vae FROM checkpoint_vae), "
-    "line(seq, run, step) AS ("
-    "SELECT seq, run, step FROM checkpoint WHERE seq = ?1 UNION "
-    "SELECT k.seq, k.run, k.step FROM line l JOIN origin o ON o.seq = l.seq "
-    "JOIN checkpoint k ON k.digest = o.digest AND k.seq < ?2), "
-    "span(receipt, run) AS (SELECT t.seq, t.run FROM line l JOIN receipt t ON t.run = l.run "
+// The shards that the line of a checkpoint read.
+const std::string kShardsOfLine =
+    std::string(kLine) +
+    ", span(receipt, run) AS (SELECT t.seq, t.run FROM line l JOIN receipt t ON t.run = l.run "
     "AND t.end_step <= l.step AND t.seq < ?2), "
     "shards(shard) AS (SELECT u.shard FROM span t JOIN consumed_shard u ON u.receipt = t.receipt "
     "UNION SELECT p.shard FROM span t JOIN run n ON n.seq = t.run "
@@ -43,7 +39,7 @@ constexpr std::string_view kNewestThen =
 std::set<std::string> texts(const Database& db, const std::string& sql, uint64_t checkpoint,
                             uint64_t seq) {
   std::set<std::string> out;
-  Statement select(db, std::string(kLine) + sql);
+  Statement select(db, kShardsOfLine + sql);
   for (select.with(checkpoint, seq); select.next();) out.insert(select.text(0));
   return out;
 }
@@ -57,6 +53,25 @@ void check_times(const Release& r, uint64_t at_us) {
   if (*issued > at_us + kClockSkewUs || *expires <= at_us) {
     reject("it holds from " + r.issued_at() + " to " + r.expires_at() + ", and it is " +
            format_time(at_us));
+  }
+}
+
+// What the strictest says whose document is kept: clips are compared by no laxer measure.
+void check_similarity(const Database& db, const Release& r, const std::set<std::string>& listed) {
+  if (r.has_similarity_max() != r.has_footage() ||
+      !(r.similarity_max() >= 0 && r.similarity_max() < 1)) {
+    reject("similarity_max is in [0, 1), and says what file it is about");
+  }
+  Statement document(db,
+                     "SELECT d.note FROM licence l JOIN document d ON d.digest = "
+                     "l.document_digest WHERE l.ref = ?");
+  for (const std::string& ref : listed) {
+    if (!document.with(ref).next()) continue;
+    const LicenceText terms =
+        parse_licence(parse_note(document.text(0)).text, "licence " + ref, LicenceAge::recorded);
+    if (!limits_similarity(terms, r.use())) continue;
+    if (r.has_similarity_max() && r.similarity_max() <= terms.limits().similarity_max()) continue;
+    reject("licence " + ref + " limits how alike clips may be to the footage, and it allows more");
   }
 }
 
@@ -105,24 +120,21 @@ void Admission::check(uint64_t seq, uint64_t at_us, const ReleaseRecord& record)
     reject("the weights are of model line " + checkpoint.text(1) + ", not of " + r.model());
   }
   const uint64_t of = checkpoint.unsigned_integer(0);
-  const auto first = [&](const std::string& sql) {
-    const auto found = texts(db_, sql, of, seq);
-    return found.empty() ? std::string() : *found.begin();
-  };
-  const std::string unknown = first(
-      "SELECT o.digest FROM line l JOIN origin o ON o.seq = l.seq "
-      "WHERE o.digest NOT IN (SELECT digest FROM checkpoint WHERE seq < ?2)");
-  if (!unknown.empty()) {
-    reject("weights " + unknown + ", which these came from, are not on record");
+  const std::string missing = missing_in_line(db_, of, seq);
+  if (!missing.empty()) reject(missing);
+  const auto revoked =
+      texts(db_,
+            "SELECT h.root FROM shards s JOIN revocation r ON r.shard = s.shard AND r.seq < ?2 "
+            "JOIN shard h ON h.seq = s.shard",
+            of, seq);
+  if (!revoked.empty()) {
+    reject("shard " + *revoked.begin() + ", which they consumed, was revoked");
   }
-  const std::string revoked = first(
-      "SELECT h.root FROM shards s JOIN revocation r ON r.shard = s.shard AND r.seq < ?2 "
-      "JOIN shard h ON h.seq = s.shard");
-  if (!revoked.empty()) reject("shard " + revoked + ", which they consumed, was revoked");
 
   const std::set<std::string> listed(r.licence().begin(), r.licence().end());
   if (listed.empty()) reject("it names no licence");
   check_listed(db_, seq, listed);
+  check_similarity(db_, r, listed);
   const auto lists = [&](const std::set<std::string>& licences) {
     return std::includes(listed.begin(), listed.end(), licences.begin(), licences.end());
   };

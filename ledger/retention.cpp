@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "ledger/base/clock.h"
@@ -34,6 +35,12 @@ class Due {
     shards(std::string(kShards) + "JOIN shard_licence v ON v.seq = h.seq " + std::string(kNewest) +
            "WHERE " + std::string(scope.shards));
     late_shards(scope.shards);
+    shards(std::string(kShards) +
+           "JOIN (SELECT DISTINCT p.shard, x.licence FROM near_copy m "
+           "JOIN source_cover x ON x.source = m.source CROSS JOIN source_clip c ON c.source = m.of "
+           "AND c.start_us < m.end_us AND m.start_us < c.end_us "
+           "CROSS JOIN sample p ON p.clip = c.clip) v ON v.shard = h.seq " +
+           std::string(kNewest) + "WHERE " + std::string(scope.shards));
     texts(std::string(kSources) + "JOIN source_cover v ON v.source = s.seq " +
           std::string(kNewest) + "WHERE " + std::string(scope.sources));
     other_paths(scope);
@@ -55,8 +62,10 @@ class Due {
   static constexpr std::string_view kShards =
       "SELECT h.root, h.name, n.ref, h.seq, COALESCE((SELECT MIN(d.seq) FROM deletion d "
       "WHERE d.shard = h.seq), '') FROM shard h ";
-  void shards(const std::string& sql) {
+  // `sources` are those that `?` of the question stands for, as JSON; empty: it has none.
+  void shards(const std::string& sql, const std::string& sources = "") {
     Statement select(store_.db(), sql);
+    if (!sources.empty()) select.with(sources);
     while (select.next()) {
       const LicenceText* terms = rights_.terms_of(select.text(2));
       const auto erased = erased_.find(select.text(2));
@@ -89,18 +98,24 @@ class Due {
 
   // The same of licences that cover another path by which the bytes of a source came.
   void other_paths(const DueScope& scope) {
+    std::map<std::string, std::set<uint64_t>> sources;  // by licence
     each_other_path(store_, [&](uint64_t source, const std::string& path) {
       for (const std::string& ref : rights_.licences_at(path, Digest{})) {
-        const std::string licence = "JOIN licence n ON n.ref = '" + ref + "' WHERE ";
-        const std::string is_it = "= " + std::to_string(source);
-        shards(std::string(kShards) + licence +
-               "h.seq IN (SELECT p.shard FROM source_clip c CROSS JOIN sample p "
-               "ON p.clip = c.clip WHERE c.source " +
-               is_it + ") AND " + std::string(scope.shards));
-        texts(std::string(kSources) + licence + "s.seq " + is_it + " AND " +
-              std::string(scope.sources));
+        sources[ref].insert(source);
       }
     });
+    for (const auto& [ref, its] : sources) {
+      const std::string list = json_list(its);
+      const std::string licence = "JOIN licence n ON n.ref = '" + ref + "' WHERE ";
+      shards(std::string(kShards) + licence +
+                 "h.seq IN (SELECT p.shard FROM json_each(?) j CROSS JOIN source_clip c "
+                 "ON c.source = j.value CROSS JOIN sample p ON p.clip = c.clip) AND " +
+                 std::string(scope.shards),
+             list);
+      texts(std::string(kSources) + licence + "s.seq IN (SELECT value FROM json_each(?)) AND " +
+                std::string(scope.sources),
+            list);
+    }
   }
 
   // Captions that came with the footage, fingerprints, and embeddings where the terms let some be
@@ -110,8 +125,9 @@ class Due {
       "FROM revocation r WHERE r.licence = n.id), ''), s.caption <> '', "
       "s.chromaprint <> '' OR EXISTS (SELECT 1 FROM fingerprint f WHERE f.source = s.seq) "
       "FROM source s ";
-  void texts(const std::string& sql) {
+  void texts(const std::string& sql, const std::string& sources = "") {
     Statement select(store_.db(), sql);
+    if (!sources.empty()) select.with(sources);
     while (select.next()) {
       const auto erased = erased_.find(select.text(2));
       if (erased != erased_.end()) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <tuple>
 
 #include "ledger/base/check.h"
 #include "ledger/base/clock.h"
@@ -13,8 +14,10 @@
 #include "ledger/digest.h"
 #include "ledger/extraction.h"
 #include "ledger/licence.h"
+#include "ledger/line.h"
 #include "ledger/projection.h"
 #include "ledger/retention.h"
+#include "ledger/schema.h"
 #include "ledger/similarity.h"
 #include "ledger/titles.h"
 #include "ledger/verify.h"
@@ -51,6 +54,7 @@ Rights::Rights(const Store& store, std::string_view day)
                          "(SELECT digest FROM document))") != 0;
   read_findings(store);
   read_paths(store);
+  read_copies(store);
   Statement marks(store.db(), "SELECT source, name, says, value, place FROM mark ORDER BY seq");
   while (marks.next()) {
     marks_[marks.text(0)].push_back({marks.text(1),
@@ -64,13 +68,9 @@ Rights::Rights(const Store& store, std::string_view day)
 void Rights::read_findings(const Store& store) {
   Statement select(store.db(),
                    "SELECT c.id, f.reason, f.value, f.origin, COALESCE((SELECT "
-                   "instr(', ' || r.released || ',', ', ' || f.reason || ',') > 0 "
-                   "FROM reviewed_clip r JOIN review v ON v.seq = r.seq "
-                   "WHERE r.clip = f.clip AND r.seq > f.seq AND v.at >= (SELECT m.at FROM moment m "
-                   "WHERE m.seq <= f.seq ORDER BY m.seq DESC LIMIT 1) AND "
-                   "instr(', ' || r.released || ', ' || r.kept_out || ',', "
-                   "', ' || f.reason || ',') > 0 ORDER BY v.at DESC, r.seq DESC LIMIT 1), 0) "
-                   "FROM clearance f JOIN clip c ON c.seq = f.clip ORDER BY f.seq");
+                   "instr(', ' || r.released || ',', ', ' || f.reason || ',') > 0 FROM" +
+                       deciding_review("f.clip", "f.seq", "f.reason") +
+                       "), 0) FROM clearance f JOIN clip c ON c.seq = f.clip ORDER BY f.seq");
   while (select.next()) {
     findings_[select.text(0)].push_back({select.text(1), select.text(2), select.text(3),
                                          is_releasable(select.text(1)) && select.integer(4) != 0});
@@ -85,6 +85,34 @@ void Rights::read_paths(const Store& store) {
     paths.of_source = source.text(1);
     paths.others.push_back(path);
   });
+}
+
+void Rights::read_copies(const Store& store) {
+  Statement select(
+      store.db(),
+      "SELECT a.digest, n.start_us, n.end_us, b.seq, b.path, b.digest FROM near_copy n "
+      "JOIN source a ON a.seq = n.of JOIN source b ON b.seq = n.source");
+  while (select.next()) {
+    const uint64_t seq = select.unsigned_integer(3);
+    const NearCopy copy{seq, select.text(4), parse_digest(select.view(5)).value_or(Digest{})};
+    copied_[parse_digest(select.view(0)).value_or(Digest{})].push_back(
+        {select.unsigned_integer(1), select.unsigned_integer(2),
+         &copies_.try_emplace(seq, copy).first->second});
+  }
+}
+
+std::vector<const NearCopy*> Rights::copies_of(const Digest& source, uint64_t start_us,
+                                               uint64_t end_us) const {
+  std::vector<const NearCopy*> out;
+  if (copied_.empty()) return out;
+  const auto found = copied_.find(source);
+  if (found == copied_.end()) return out;
+  for (const CopiedSpan& span : found->second) {
+    if (start_us < span.end_us && span.start_us < end_us) out.push_back(span.copy);
+  }
+  std::sort(out.begin(), out.end(), [](const auto* a, const auto* b) { return a->seq < b->seq; });
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 RefusedFile refused_file(const std::string& subject) {
@@ -108,16 +136,29 @@ std::vector<std::string> Rights::licences_at(std::string_view path, const Digest
 
 SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, const Act& act,
                                    std::span<const Mark> marks,
-                                   std::span<const ClipFinding> findings) const {
+                                   std::span<const ClipFinding> findings,
+                                   std::span<const NearCopy* const> copies) const {
+  if (!copies.empty()) {  // they can only object to what may be used without them
+    SourceVerdict alone = judge_source(path, digest, act, marks, findings);
+    if (!alone.verdict.cleared) return alone;
+  }
   SourceVerdict out;
   std::vector<CoveringLicence> covering;
-  std::vector<std::string_view> paths{path};
-  if (const auto* others = other_paths(path, digest)) {
-    paths.insert(paths.end(), others->begin(), others->end());
+  std::vector<std::pair<std::string_view, const Digest*>> places{{path, &digest}};
+  std::string_view other_path;
+  const auto add_other_paths = [&](std::string_view of, const Digest& bytes) {
+    const auto* others = other_paths(of, bytes);
+    if (others == nullptr) return;
+    for (const std::string& one : *others) places.emplace_back(other_path = one, &bytes);
+  };
+  add_other_paths(path, digest);
+  for (const NearCopy* copy : copies) {
+    places.emplace_back(copy->path, &copy->digest);
+    add_other_paths(copy->path, copy->digest);
   }
   for (const Entry& entry : licences_) {
-    const bool covered = entry.readable && std::any_of(paths.begin(), paths.end(), [&](auto one) {
-                           return covers(entry.terms, one, digest);
+    const bool covered = entry.readable && std::any_of(places.begin(), places.end(), [&](auto& at) {
+                           return covers(entry.terms, at.first, *at.second);
                          });
     if (!covered) continue;
     out.licences.push_back(entry.ref);
@@ -132,13 +173,16 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, 
     }
   }
   out.verdict = judge_covering(covering, act, day_, {all, findings});
-  if (paths.size() == 1 || !out.verdict.cleared) return out;
+  if (!copies.empty() && !out.verdict.cleared) {
+    out.verdict = no_about(copies.front()->path + " shows the same: ", out.verdict);
+  }
+  if (other_path.empty() || !out.verdict.cleared) return out;
   const auto erased = std::find_if(licences_.begin(), licences_.end(),
                                    [](const Entry& entry) { return !entry.readable; });
   if (erased != licences_.end()) {
     out.verdict = no("no_licence", "the document of licence " + erased->ref +
                                        " is no longer kept, and it may cover the same bytes as " +
-                                       std::string(paths[1]));
+                                       std::string(other_path));
   }
   return out;
 }
@@ -259,6 +303,18 @@ class RecordedLines {
   std::vector<size_t> ends_;
 };
 
+using Copies = std::vector<const NearCopy*>;
+
+// Clips of a source that others show, too: what an erased licence of one of these would say, nobody
+// knows.
+SourceVerdict judge_with_copies(const Rights& rights, ErasedLicences& erased,
+                                const std::string& path, const Digest& digest, const Act& act,
+                                const Copies& copies) {
+  SourceVerdict out = rights.judge_source(path, digest, act, {}, {}, copies);
+  for (const NearCopy* copy : copies) erased.judge(static_cast<int64_t>(copy->seq), out);
+  return out;
+}
+
 // Sources of a shard, each judged once: a shard has many samples of one, mostly side by side, and a
 // ledger may have thousands of licences.
 class JudgedSources {
@@ -294,12 +350,24 @@ class JudgedSources {
   }
   const std::map<int64_t, Source>& all() const { return sources_; }
 
+  // Clips of the source, which is `seq`, that these show, too.
+  const SourceVerdict& with_copies(int64_t seq, const Source& source, const Copies& copies) {
+    const auto [at, first] = with_copies_.try_emplace({seq, copies});
+    if (first)
+      at->second = judge_with_copies(rights_, erased_, source.path, source.digest, act_, copies);
+    return at->second;
+  }
+  const std::map<std::pair<int64_t, Copies>, SourceVerdict>& all_with_copies() const {
+    return with_copies_;
+  }
+
  private:
   const Rights& rights_;
   const Act& act_;
   ErasedLicences erased_;
   Statement select_;
   std::map<int64_t, Source> sources_;
+  std::map<std::pair<int64_t, Copies>, SourceVerdict> with_copies_;
   int64_t last_seq_ = 0;
   const Source* last_ = nullptr;
 };
@@ -330,7 +398,7 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   }
   Statement samples(store.db(),
                     "SELECT p.key, p.digest, c.id, p.duration_us, p.size_bytes, c.source, "
-                    "c.verdict, " +
+                    "c.verdict, c.start_us, c.end_us, " +
                         std::string(kTitleOfClip) +
                         " FROM sample p JOIN clip c ON c.seq = p.clip "
                         "WHERE p.shard = ? ORDER BY p.position");
@@ -353,6 +421,8 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
                    verdict));
     };
     const auto findings = rights.findings_of(samples.view(2));
+    const auto copies =
+        rights.copies_of(source->digest, samples.unsigned_integer(7), samples.unsigned_integer(8));
     if (!of_source.verdict.cleared) {
       refuse_sample(of_source.verdict);
     } else if (!findings.empty()) {
@@ -360,7 +430,11 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
           rights.judge_source(source->path, source->digest, act, {}, findings).verdict;
       if (!verdict.cleared) refuse_sample(verdict);
     }
-    const auto title = static_cast<Title>(samples.integer(7));
+    if (!copies.empty()) {
+      const Verdict& verdict = sources.with_copies(samples.integer(5), *source, copies).verdict;
+      if (!verdict.cleared) refuse_sample(verdict);
+    }
+    const auto title = static_cast<Title>(samples.integer(9));
     if (title == Title::clear && source->status == "kept" && samples.view(6) == "kept") continue;
     const std::string standing = standing_of(samples.view(6), source->status, title);
     if (standing == "conflict") {
@@ -376,6 +450,9 @@ ShardStanding judge_shard(const Store& store, const Rights& rights, const std::s
   }
   for (const auto& [source, its] : sources.all()) {
     out.licences.insert(its.judged.licences.begin(), its.judged.licences.end());
+  }
+  for (const auto& [copied, its] : sources.all_with_copies()) {
+    out.licences.insert(its.licences.begin(), its.licences.end());
   }
   // The samples as the ledger records them must add up to the root that names the shard.
   if (lines.size() != out.samples || to_hex(lines.root()) != root) {
@@ -428,63 +505,38 @@ namespace {
 
 // The samples that a checkpoint, those before it in its line and those of its autoencoder's line
 // consumed, with the permit of each.
-constexpr std::string_view kEaten =
-    "WITH RECURSIVE origin(seq, digest) AS ("
-    "SELECT seq, parent FROM checkpoint WHERE parent != '' "
-    "UNION ALL SELECT seq, vae FROM checkpoint_vae), "
-    "line(seq, run, step) AS ("
-    "SELECT seq, run, step FROM checkpoint WHERE seq = ? UNION "
-    "SELECT k.seq, k.run, k.step FROM line l "
-    "JOIN origin o ON o.seq = l.seq JOIN checkpoint k ON k.digest = o.digest), "
-    "eaten(sample, permit) AS (SELECT DISTINCT u.sample, n.permit FROM line l "
+const std::string kEaten =
+    std::string(kLine) +
+    ", eaten(sample, permit) AS (SELECT DISTINCT u.sample, n.permit FROM line l "
     "JOIN receipt t ON t.run = l.run AND t.end_step <= l.step "
     "JOIN run n ON n.seq = l.run JOIN consumption u ON u.receipt = t.seq) ";
 
 // A sample may lie in several shards; that of the permit is the one that was read.
 Verdict judge_shards_of(const Store& store, uint64_t checkpoint) {
   Statement revoked(store.db(),
-                    std::string(kEaten) +
+                    kEaten +
                         "SELECT h.root, r.reason || ', at ' || r.at FROM revocation r "
                         "JOIN shard h ON h.seq = r.shard WHERE EXISTS (SELECT 1 FROM eaten e "
                         "JOIN permitted_shard m ON m.permit = e.permit AND m.shard = h.seq "
                         "JOIN sample p ON p.shard = h.seq AND p.first = e.sample) ORDER BY r.seq");
-  if (!revoked.with(checkpoint).next()) return yes();
+  if (!revoked.with(checkpoint, kAllRecords).next()) return yes();
   return no("revoked", "shard " + revoked.text(0) + ", which the weights consumed, was revoked (" +
                            revoked.text(1) + ")");
 }
 
-// What weights came from that nobody recorded may have consumed anything.
 Verdict judge_line_of(const Store& store, uint64_t checkpoint) {
-  Statement unknown(store.db(),
-                    std::string(kEaten) +
-                        "SELECT o.digest FROM line l JOIN origin o ON o.seq = l.seq "
-                        "WHERE o.digest NOT IN (SELECT digest FROM checkpoint) ORDER BY l.seq");
-  if (unknown.with(checkpoint).next()) {
-    return no("no_licence", "nothing on record says what weights " + unknown.text(0) +
-                                ", which these came from, consumed: append the bundles of their "
-                                "run");
-  }
-  Statement gap(store.db(),
-                std::string(kEaten) +
-                    "SELECT r.name, t.first_step FROM line l JOIN checkpoint k ON k.seq = l.seq "
-                    "JOIN receipt t ON t.seq = k.receipt JOIN run r ON r.seq = k.run "
-                    "LEFT JOIN checkpoint b ON b.digest = k.parent AND b.step = t.first_step "
-                    "WHERE b.seq IS NULL AND (k.parent != '' OR t.first_step > 0) ORDER BY l.seq");
-  if (gap.with(checkpoint).next()) {
-    return no("no_licence", "nothing on record says what the weights that run " + gap.text(0) +
-                                " went on from at step " + gap.text(1) + " consumed before");
-  }
-  return judge_shards_of(store, checkpoint);
+  const std::string missing = missing_in_line(store.db(), checkpoint);
+  return missing.empty() ? judge_shards_of(store, checkpoint) : no("no_licence", missing);
 }
 
 // Weights from elsewhere, each once, by digest.
 std::vector<Foreign> foreign_of(const Store& store, uint64_t checkpoint) {
-  Statement permits(store.db(), std::string(kEaten) +
+  Statement permits(store.db(), kEaten +
                                     "SELECT DISTINCT p.seq, p.note FROM line l "
                                     "JOIN run n ON n.seq = l.run JOIN permit p ON p.seq = n.permit "
                                     "ORDER BY p.seq");
   std::map<std::string, Foreign> found;
-  for (permits.with(checkpoint); permits.next();) {
+  for (permits.with(checkpoint, kAllRecords); permits.next();) {
     const auto permit = parse_noted<PermitText>(parse_note(permits.text(1)), "permit");
     for (const Foreign& weights : permit.permit().foreign()) {
       found.emplace(weights.weights(), weights);
@@ -499,10 +551,10 @@ std::vector<Foreign> foreign_of(const Store& store, uint64_t checkpoint) {
 std::pair<std::string, uint64_t> weights_of(const Store& store, uint64_t checkpoint) {
   Statement digest(store.db(), "SELECT digest FROM checkpoint WHERE seq = ?");
   CLEARED_CHECK(digest.with(checkpoint).next());
-  Statement clips(store.db(), std::string(kEaten) +
+  Statement clips(store.db(), kEaten +
                                   "SELECT COUNT(DISTINCT p.clip) FROM eaten e "
                                   "JOIN sample p ON p.seq = e.sample");
-  CLEARED_CHECK(clips.with(checkpoint).next());
+  CLEARED_CHECK(clips.with(checkpoint, kAllRecords).next());
   return {digest.text(0), clips.unsigned_integer(0)};
 }
 
@@ -521,10 +573,10 @@ Verdict judge_model_of(const Store& store, uint64_t checkpoint, const std::strin
 // By permit of the line, the components that it was given for.
 std::map<uint64_t, std::set<int>> components_of(const Store& store, uint64_t checkpoint) {
   std::map<uint64_t, std::set<int>> out;
-  Statement permits(store.db(), std::string(kEaten) +
+  Statement permits(store.db(), kEaten +
                                     "SELECT DISTINCT p.seq, p.note FROM eaten e "
                                     "JOIN permit p ON p.seq = e.permit");
-  for (permits.with(checkpoint); permits.next();) {
+  for (permits.with(checkpoint, kAllRecords); permits.next();) {
     const auto permit = parse_noted<PermitText>(parse_note(permits.text(1)), "permit");
     const auto& components = permit.permit().purpose().component();
     out[permits.unsigned_integer(0)].insert(components.begin(), components.end());
@@ -559,24 +611,27 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
     const Verdict verdict = judge_foreign(weights, worst_foreign, "the release");
     if (!verdict.cleared) refuse(verdict);
   }
+  // What footage was consumed for is asked of it, not what other footage of the line was.
+  const auto consumed_under = [&](const std::string& permits) {
+    std::set<int> consumed_for;
+    std::istringstream all(permits);
+    for (std::string permit; std::getline(all, permit, ',');) {
+      const auto& its = components.at(std::stoull(permit));
+      consumed_for.insert(its.begin(), its.end());
+    }
+    purpose.mutable_component()->Assign(consumed_for.begin(), consumed_for.end());
+  };
   Statement sources(
       store.db(),
-      std::string(kEaten) +
+      kEaten +
           "SELECT s.path, s.digest, s.seq, MAX(c.seq IN (SELECT clip FROM conflicted_clip)), "
           "group_concat(DISTINCT e.permit) "
           "FROM eaten e JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
           "JOIN source s ON s.seq = c.source GROUP BY s.seq ORDER BY s.seq");
   ErasedLicences erased(store, rights);
-  for (sources.with(seq); sources.next(); ++out.sources) {
+  for (sources.with(seq, kAllRecords); sources.next(); ++out.sources) {
     const std::string path = sources.text(0);
-    // What it was consumed for is asked of it, not what other footage of the line was.
-    std::set<int> consumed_for;
-    std::istringstream permits(sources.text(4));
-    for (std::string permit; std::getline(permits, permit, ',');) {
-      const auto& its = components.at(std::stoull(permit));
-      consumed_for.insert(its.begin(), its.end());
-    }
-    purpose.mutable_component()->Assign(consumed_for.begin(), consumed_for.end());
+    consumed_under(sources.text(4));
     SourceVerdict source =
         rights.judge_source(path, parse_digest(sources.text(1)).value_or(Digest{}), act);
     erased.judge(sources.integer(2), source);
@@ -590,13 +645,35 @@ CheckpointStanding judge_checkpoint(const Store& store, const Rights& rights, ui
     out.licences.insert(source.licences.begin(), source.licences.end());
     out.consumed.push_back(sources.unsigned_integer(2));
   }
+  Statement copied(store.db(),
+                   kEaten +
+                       "SELECT s.path, s.digest, c.start_us, c.end_us, "
+                       "group_concat(DISTINCT e.permit) FROM eaten e "
+                       "JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
+                       "JOIN source s ON s.seq = c.source "
+                       "WHERE s.seq IN (SELECT of FROM near_copy) GROUP BY c.seq ORDER BY c.seq");
+  std::set<std::tuple<std::string, Copies, std::string>> asked;
+  const bool any = store.db().integer("SELECT EXISTS (SELECT 1 FROM near_copy)") != 0;
+  for (copied.with(seq, kAllRecords); any && copied.next();) {
+    const Digest digest = parse_digest(copied.text(1)).value_or(Digest{});
+    const Copies copies =
+        rights.copies_of(digest, copied.unsigned_integer(2), copied.unsigned_integer(3));
+    if (copies.empty() || !asked.emplace(copied.text(0), copies, copied.text(4)).second) continue;
+    consumed_under(copied.text(4));
+    const SourceVerdict source =
+        judge_with_copies(rights, erased, copied.text(0), digest, act, copies);
+    if (!source.verdict.cleared) {
+      refuse(no_about(copied.text(0) + ", which the weights consumed: ", source.verdict));
+    }
+    out.licences.insert(source.licences.begin(), source.licences.end());
+  }
   purpose.clear_component();
-  Statement clips(store.db(), std::string(kEaten) +
+  Statement clips(store.db(), kEaten +
                                   "SELECT DISTINCT c.id, s.path, s.digest FROM eaten e "
                                   "JOIN sample p ON p.seq = e.sample JOIN clip c ON c.seq = p.clip "
                                   "JOIN source s ON s.seq = c.source "
                                   "WHERE c.seq IN (SELECT clip FROM clearance) ORDER BY c.seq");
-  for (clips.with(seq); clips.next();) {
+  for (clips.with(seq, kAllRecords); clips.next();) {
     const Verdict verdict =
         rights
             .judge_source(clips.text(1), parse_digest(clips.text(2)).value_or(Digest{}), act, {},

@@ -32,6 +32,14 @@ struct SourceVerdict {
   std::string licensor;               // of them all
 };
 
+// Another source of the same licensor, of which a span shows what one of a source that came before
+// it shows: found when it was ingested (view near_copy).
+struct NearCopy {
+  uint64_t seq = 0;  // its record
+  std::string path;
+  Digest digest;
+};
+
 class Rights {
  public:
   // Error{corrupt} when the tables do not agree with the log. `day` is a later day to judge for,
@@ -42,16 +50,22 @@ class Rights {
   // that covers it must say yes: what is derived from several inherits the strictest. With the path
   // of a source on record, where a licence covers it, every licence that covers another path by
   // which its bytes came must, too. Marks on record for these bytes count always; `marks` are those
-  // that are not on record yet. `findings` are of a clip of it.
+  // that are not on record yet. `findings` and `copies` are of a clip of it: every
+  // licence that covers one of the copies must say yes, too, and none gives what it has not itself.
   SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act,
                              std::span<const Mark> marks = {},
-                             std::span<const ClipFinding> findings = {}) const;
+                             std::span<const ClipFinding> findings = {},
+                             std::span<const NearCopy* const> copies = {}) const;
   SourceVerdict judge_source(std::string_view path, const Digest& digest, Use use) const {
     return judge_source(path, digest, Act{use});
   }
 
   // "id@version" of every licence that covers these bytes at this path alone, sorted.
   std::vector<std::string> licences_at(std::string_view path, const Digest& digest) const;
+
+  // Sources that show what this span of a source shows; none for most.
+  std::vector<const NearCopy*> copies_of(const Digest& source, uint64_t start_us,
+                                         uint64_t end_us) const;
 
   // What is on record about a clip, with what reviews made of it; empty for most. `id` in hex.
   std::span<const ClipFinding> findings_of(std::string_view id) const;
@@ -75,13 +89,20 @@ class Rights {
     std::string of_source;
     std::vector<std::string> others;
   };
+  struct CopiedSpan {
+    uint64_t start_us = 0, end_us = 0;
+    const NearCopy* copy = nullptr;
+  };
+  void read_copies(const Store& store);
   void read_findings(const Store& store);
   void read_paths(const Store& store);
   const std::vector<std::string>* other_paths(std::string_view path, const Digest& digest) const;
 
   std::vector<Entry> licences_;
   std::map<Digest, Paths> paths_;
-  std::map<std::string, std::vector<Mark>, std::less<>> marks_;            // by digest, hex
+  std::map<uint64_t, NearCopy> copies_;                          // by record
+  std::map<Digest, std::vector<CopiedSpan>> copied_;             // by the source that came before
+  std::map<std::string, std::vector<Mark>, std::less<>> marks_;  // by digest, hex
   std::map<std::string, std::vector<ClipFinding>, std::less<>> findings_;  // by clip, hex
   std::string day_;
   bool lacks_documents_ = false;

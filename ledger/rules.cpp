@@ -230,7 +230,7 @@ May this footage be used so, now? Each question below must be answered with yes.
 and then, in words, the fact that decided, with the licence, the shard or the sample. Nothing turns a rule off. Three things hold everywhere:
 
 - **Closed vocabulary.** What the licence does not list is refused, and so is a word that nobody knows. `"*"` lists everything, and an exclusion goes before it.
-- **Strictest of several.** What is under several licences, whether at one path or by several paths that the same bytes came by, or was made from several sources, may be used only if every one of them says yes.
+- **Strictest of several.** What is under several licences, whether at one path or by several paths that the same bytes came by, or was made from several sources, may be used only if every one of them says yes. So may a clip that another file of the same licensor shows, too (a `duplicate` that ingest found): the licences of that file count, and can only object.
 - **Days are UTC, and both ends count.** A licence from 2026-01-01 to 2026-12-31 holds from the first second of the one day to the last of the other, by the later of the host's clock and the newest record.
 )";
 

@@ -1,12 +1,13 @@
 // The tables of a ledger file, as SQL. docs/formats/ledger.md says what each column means.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 6;
+constexpr int kSchemaVersion = 7;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -298,7 +299,8 @@ CREATE TABLE state(
 )sql";
 
 // What version 4 has more than version 3, version 5 more than version 4, and version 6 more than
-// version 5: a ledger of a version before gains it when it is opened to be written to.
+// version 5: a ledger of a version before gains it when it is opened to be written to. Version 7
+// has other views.
 constexpr std::string_view kVersion4Schema = R"sql(
 CREATE TABLE measure(
   seq INTEGER PRIMARY KEY,
@@ -444,10 +446,26 @@ CREATE TABLE protection(
 CREATE INDEX protection_of ON protection(fingerprint);
 )sql";
 
+// What follows "FROM" for the review, `r` and its `v`, that decides about a reason for which a clip
+// is held, given SQL for clip, reason and the record that found it: of those decided and taken
+// after that record, the one decided last.
+inline std::string deciding_review(std::string_view clip, std::string_view found,
+                                   std::string_view reason, std::string_view before = "") {
+  std::string sql = " reviewed_clip r JOIN review v ON v.seq = r.seq WHERE r.clip = ";
+  sql.append(clip).append(" AND r.seq > ").append(found);
+  if (!before.empty()) sql.append(" AND r.seq < ").append(before);
+  sql.append(" AND v.at >= (SELECT m.at FROM moment m WHERE m.seq <= ").append(found);
+  sql.append(
+      " ORDER BY m.seq DESC LIMIT 1) AND instr(', ' || r.released || ', ' || r.kept_out "
+      "|| ',', ', ' || ");
+  sql.append(reason).append(" || ',') > 0 ORDER BY v.at DESC, r.seq DESC LIMIT 1");
+  return sql;
+}
+
 // Readable views. They are made over the tables above; for a point in time they are made again over
 // the rows of the records before it (ledger/query.h), with its day as `today`.
 constexpr std::string_view kTodayView = "CREATE VIEW today AS SELECT date('now') AS day;\n";
-constexpr std::string_view kViews = R"sql(
+inline const std::string kViews = std::string(R"sql(
 -- When each kind of record was made: `at` is that of the newest moment not after it.
 CREATE VIEW record AS
   SELECT seq, (SELECT m.at FROM moment m WHERE m.seq <= r.seq ORDER BY m.seq DESC LIMIT 1) AS at,
@@ -499,16 +517,12 @@ CREATE VIEW source_clip AS
        AND c.seq < COALESCE((SELECT MIN(n.seq) FROM clip_series n WHERE n.seq > s.seq),
                             9223372036854775807);
 -- Clips of a span that two licensors claim, whichever came first, and all clips of a file that came
--- with such a span; with the review that decides about it. That is, of those decided and taken after
--- the span was on record, the one decided last.
+-- with such a span; with the review that decides about it.
 CREATE VIEW title_review AS
   SELECT a.clip, a.duplicate,
-         (SELECT r.seq FROM reviewed_clip r JOIN review v ON v.seq = r.seq
-          WHERE r.clip = a.clip AND r.seq > a.duplicate
-            AND v.at >= (SELECT m.at FROM moment m WHERE m.seq <= a.duplicate
-                         ORDER BY m.seq DESC LIMIT 1)
-            AND instr(', ' || r.released || ', ' || r.kept_out || ',', ', title,') > 0
-          ORDER BY v.at DESC, r.seq DESC LIMIT 1) AS review
+         (SELECT r.seq FROM)sql") +
+                                  deciding_review("a.clip", "a.duplicate", "'title'") +
+                                  R"sql() AS review
   FROM (SELECT c.clip, d.seq AS duplicate FROM duplicate d CROSS JOIN source_clip c
           ON c.source = d.of AND c.start_us < d.of_end_us AND d.of_start_us < c.end_us
         WHERE d.verdict = 'conflict'
@@ -527,6 +541,16 @@ CREATE VIEW title_claim AS
 CREATE VIEW conflicted_clip AS SELECT DISTINCT clip FROM title_claim WHERE released = 0;
 CREATE VIEW released_clip AS
   SELECT clip FROM title_claim GROUP BY clip HAVING MIN(released) = 1;
+-- Spans of a source, `of`, that show what another source of its licensor shows, which came later: by a
+-- finding, or through others.
+CREATE VIEW near_copy AS
+  WITH RECURSIVE near(source, of, start_us, end_us) AS (
+    SELECT source, of, of_start_us, of_end_us FROM duplicate WHERE verdict = 'duplicate'
+    UNION
+    SELECT n.source, d.of, d.of_start_us, d.of_end_us FROM near n JOIN duplicate d ON d.source = n.of
+      AND d.start_us < n.end_us AND n.start_us < d.end_us
+    WHERE d.verdict = 'duplicate')
+  SELECT source, of, start_us, end_us FROM near;
 -- The works that are protected now, one for each file that has to be beside the ledger.
 CREATE VIEW protected_work AS
   SELECT p.fingerprint, p.name, p.seq AS record FROM protection p
@@ -636,12 +660,21 @@ CREATE VIEW provenance AS
   CROSS JOIN licence l ON l.seq = sl.licence
   WHERE u.seq = (SELECT MIN(f.seq) FROM consumed_clip f
                  WHERE f.clip = p.clip AND f.run = k.run AND f.end_step <= k.step);
+-- By the licences that cover a file, or a near copy of it, as it came: ledger/impact.h also asks those of
+-- other paths of its bytes, and what runs inherited from others.
 CREATE VIEW revoked_clip AS
   SELECT c.clip, r.licence AS revoked, r.at, r.reason
   FROM revocation r
   CROSS JOIN licence l ON l.id = r.licence
   CROSS JOIN source_cover v ON v.licence = l.seq
   CROSS JOIN source_clip c ON c.source = v.source
+  UNION
+  SELECT c.clip, r.licence, r.at, r.reason
+  FROM revocation r
+  CROSS JOIN licence l ON l.id = r.licence
+  CROSS JOIN source_cover v ON v.licence = l.seq
+  JOIN near_copy n ON n.source = v.source
+  CROSS JOIN source_clip c ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us
   UNION
   SELECT p.clip, h.root, r.at, r.reason
   FROM revocation r CROSS JOIN shard h ON h.seq = r.shard CROSS JOIN sample p ON p.shard = r.shard;
@@ -654,14 +687,15 @@ CREATE VIEW touched AS
   CROSS JOIN run r ON r.seq = k.run
   GROUP BY k.seq, v.revoked;
 -- What was released, and since when it counts no more: a licence that the weights consumed under was
--- revoked, or a shard, which may be any of theirs, after the release was written (ledger/release.h).
+-- revoked, or a shard, which may be any of theirs but those that the release says it knew to be
+-- (ledger/release.h).
 CREATE VIEW released AS
   SELECT e.seq, r.name AS run, k.step, e.checkpoint, e.use, e.model, e.field_of_use, e.territory,
          e.issued_at, e.expires_at,
-         (SELECT MIN(v.at) FROM revocation v
+         (SELECT MIN(v.at) FROM revocation v LEFT JOIN shard h ON h.seq = v.shard
           WHERE v.licence IN (SELECT l.id FROM release_licence x JOIN licence l ON l.seq = x.licence
                               WHERE x.seq = e.seq)
-             OR (v.shard IS NOT NULL AND v.at >= e.issued_at)) AS taken_back,
+             OR instr(e.note, h.root) = 0) AS taken_back,
          e.signers
   FROM release e
   CROSS JOIN checkpoint k ON k.seq = (SELECT MIN(seq) FROM checkpoint WHERE digest = e.checkpoint)

@@ -418,21 +418,20 @@ std::optional<Verdict> judge_footage(const Store& store, const Rights& rights) {
       return no(source.verdict.rule, select.text(0) + ": " + source.verdict.fact);
     }
   }
-  Statement clips(store.db(),
-                  with_sets("SELECT c.id, " + standing_sql() +
-                            ", s.path, s.digest FROM clip c JOIN source s ON s.seq = c.source "
-                            "WHERE c.seq IN {clip}"));
+  Statement clips(store.db(), with_sets("SELECT c.id, " + standing_sql() +
+                                        ", s.path, s.digest, c.start_us, c.end_us FROM clip c "
+                                        "JOIN source s ON s.seq = c.source WHERE c.seq IN {clip}"));
   std::optional<Verdict> first;
   while (clips.next()) {
     const std::string clip = "clip " + clips.text(0);
+    const Digest source = parse_digest(clips.text(3)).value_or(Digest{});
     const auto findings = rights.findings_of(clips.text(0));
+    const auto copies =
+        rights.copies_of(source, clips.unsigned_integer(4), clips.unsigned_integer(5));
     const Verdict verdict =
-        findings.empty()
+        findings.empty() && copies.empty()
             ? yes()
-            : rights
-                  .judge_source(clips.text(2), parse_digest(clips.text(3)).value_or(Digest{}),
-                                Act{TRAIN}, {}, findings)
-                  .verdict;
+            : rights.judge_source(clips.text(2), source, Act{TRAIN}, {}, findings, copies).verdict;
     const std::string standing = clips.text(1);
     if (standing == "kept" && verdict.cleared) return std::nullopt;
     if (first) continue;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ledger/base/utf8.h"
+#include "ledger/schema.h"
 
 namespace cleared::ledger {
 
@@ -101,12 +102,8 @@ class Titles {
       : seq_(seq),
         at_(at),
         released_(released),
-        newest_(db,
-                "SELECT r.seq, instr(', ' || r.released || ',', ', title,') > 0, v.at "
-                "FROM reviewed_clip r JOIN review v ON v.seq = r.seq "
-                "WHERE r.clip = ? AND r.seq > ? AND r.seq < ? AND v.at >= ? AND "
-                "instr(', ' || r.released || ', ' || r.kept_out || ',', ', title,') > 0 "
-                "ORDER BY v.at DESC, r.seq DESC LIMIT 1") {
+        newest_(db, "SELECT r.seq, instr(', ' || r.released || ',', ', title,') > 0, v.at FROM" +
+                        deciding_review("?1", "?2", "'title'", "?3")) {
     std::set<uint64_t> clips;
     for (const auto& [clip, is_released] : released) clips.insert(clip);
     Statement before(db,
@@ -145,7 +142,7 @@ class Titles {
   };
   // The record of the decision that counts, where it is a release; else 0.
   uint64_t released_by(uint64_t clip, uint64_t duplicate, const std::string& since) {
-    const bool known = newest_.with(clip, duplicate, seq_, since).next();
+    const bool known = newest_.with(clip, duplicate, seq_).next();
     const auto now = released_.find(clip);
     if (now != released_.end() && at_ >= since && (!known || at_ >= newest_.text(2)))
       return now->second ? seq_ : 0;

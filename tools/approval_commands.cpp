@@ -124,9 +124,8 @@ int write_policy(const PolicyOptions& o) {
   }
   Note note{format_textproto(text), {}};
   add_signature(note, read_signer_key(o.key));
-  write_file(o.out, format_note(note));
   Written out(o.json);
-  out.file(o.out);
+  out.write(o.out, format_note(note));
   out["version"] = policy.version();
   out["rules"] = rules_of(&policy);
   out.say("%s: policy %u, to be signed by others with ledger sign, then appended\n", o.out.c_str(),
@@ -298,8 +297,7 @@ int ledger_key_retire(const LedgerOptions& o) {
     Note note{std::string(kRetire) + format_public_key({known.role, known.key}) + "\n", {}};
     if (o.key.empty()) throw Error(Errc::usage, "key retire: give --key to sign --out with");
     add_signature(note, read_signer_key(o.key));
-    write_file(o.out, format_note(note));
-    out.file(o.out);
+    out.write(o.out, format_note(note));
     out["key"] = format_verifier_key(known.key);
     out.say("%s: to be signed by others with ledger sign, then appended\n", o.out.c_str());
     return exit_ok;
@@ -322,10 +320,9 @@ int prove_approved(const std::string& ledger, const std::string& what, const std
   const Store store(ledger, Access::read);
   const uint64_t seq = find_record(store, what, {"clip", "sample"});
   const std::string text = format_approval_proof(prove_approval(store, seq, approved_for));
-  write_file(path, text);
   Written out(json);
   out["record"] = seq;
-  out.file(path);
+  out.write(path, text);
   out.say("%s: proof that %s was approved, %zu bytes; ledger approved checks it\n", path.c_str(),
           what.c_str(), text.size());
   return exit_ok;

@@ -281,7 +281,8 @@ class MadeUp {
 
   void add_run(uint64_t number, std::vector<Fact>& facts) {
     const uint64_t permit = number % permits_.size();
-    const std::string name = "bench-" + std::to_string(number);
+    const std::string digits = std::to_string(number);
+    const std::string name = "bench-" + std::string(16 - digits.size(), '0') + digits;
     RunRecord& run = *facts.emplace_back().mutable_run();
     run.set_name(name);
     run.set_permit(std::string(sha256(permits_[permit]).text()));

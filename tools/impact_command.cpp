@@ -284,8 +284,8 @@ std::string to_page(const Store& store, const Impact& impact,
   page.sentence(
       "Notes by which weights were let go or generate where there is no ledger. One still runs "
       "until "
-      "the time that it says, unless a licence that it stands on was revoked, or after its issue a "
-      "shard: then whoever sees that notice uses it no more.");
+      "the time that it says, unless a licence that it stands on was revoked, or a shard that it "
+      "does not list as revoked before: then whoever sees that notice uses it no more.");
   page.table(release_table(impact), kAll);
   page.heading("Shards that hold it");
   page.table(shard_table(impact), kAll);

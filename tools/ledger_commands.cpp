@@ -82,10 +82,8 @@ std::vector<Digest> read_shard_list(const std::string& path) {
 void write_approval(const std::string& path, const SignedBatch& batch, Written& out) {
   std::string list;
   for (const Digest& shard : batch.shards) list += to_hex(shard) + "\n";
-  write_file(path + ".shards", list);
-  write_file(path, batch.note);
-  out.file(path);
-  out.file(path + ".shards");
+  out.write(path + ".shards", list);
+  out.write(path, batch.note);
   out.say("%s: approval of %zu shard%s, to be signed by others with ledger sign, then appended\n",
           path.c_str(), batch.shards.size(), batch.shards.size() == 1 ? "" : "s");
 }
@@ -364,9 +362,8 @@ int ledger_sign(const LedgerOptions& o) {
   }
   if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
-  write_file(out, format_note(note));
   Written written(o.json);
-  written.file(out);
+  written.write(out, format_note(note));
   for (const NoteSignature& signature : note.signatures) {
     written["signatures"].push_back(signature.name);
   }
@@ -634,8 +631,7 @@ int ledger_revoke(const LedgerOptions& o) {
   const std::string note = signed_text(format_textproto(text), key);
   out["note"] = note;
   if (!o.file.empty()) {
-    write_file(o.file, note);
-    out.file(o.file);
+    out.write(o.file, note);
     out.say("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
             o.file.c_str());
     return exit_ok;
@@ -644,8 +640,7 @@ int ledger_revoke(const LedgerOptions& o) {
   if (!o.out.empty()) {
     make_folders(o.out);
     const fs::path path = fs::path(o.out) / (to_hex(sha256(note)).substr(0, 16) + ".revocation");
-    write_file(path, note);
-    out.file(path);
+    out.write(path, note);
     out.say("notice for running jobs: %s\n", path.c_str());
   }
   sign_if_possible(store, o.log_key, out);

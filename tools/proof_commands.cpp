@@ -186,8 +186,7 @@ int disclose(const ProofOptions& o) {
   const std::string head = head_to_prove_under(store, o.head);
   disclosure.proof = parse_tlog_proof(store.prove(licence.seq, head));
   verify_disclosure(disclosure, signer_of(store, head));
-  write_file(o.out, format_disclosure(disclosure));
-  out.file(o.out);
+  out.write(o.out, format_disclosure(disclosure));
   out.head(parse_tree_head(parse_note(head).text));
   out["field"] = disclosure.field.path;
   out["value"] = disclosure.field.value;
@@ -224,12 +223,10 @@ int prove_record(const ProofOptions& o) {
   const Store store(o.ledger, Access::read);
   const uint64_t seq = find_record(store, o.name);
   const std::string head = head_to_prove_under(store, o.head);
-  write_file(o.out, store.prove(seq, head));
-  write_file(o.out + ".record", store.record_bytes(seq));
   Written out(o.json);
   out["record"] = seq;
-  out.file(o.out);
-  out.file(o.out + ".record");
+  out.write(o.out, store.prove(seq, head));
+  out.write(o.out + ".record", store.record_bytes(seq));
   out.head(parse_tree_head(parse_note(head).text));
   out.say("%s: proof that record %llu is in the log %s\n%s.record: the record itself\n",
           o.out.c_str(), number(seq), store.origin().c_str(), o.out.c_str());
@@ -254,10 +251,9 @@ int prove_range(const ProofOptions& o) {
   const auto [begin, end] = parse_range(o.range);
   const Store store(o.ledger, Access::read);
   const std::string head = head_to_prove_under(store, o.head);
-  write_file(o.out, store.prove_range(begin, end, head));
   Written out(o.json);
   out["range"] = {begin, end};
-  out.file(o.out);
+  out.write(o.out, store.prove_range(begin, end, head));
   out.head(parse_tree_head(parse_note(head).text));
   out.say("%s: proof that records %llu to %llu, which are in it, are in the log %s\n",
           o.out.c_str(), number(begin), number(end - 1), store.origin().c_str());
@@ -303,13 +299,12 @@ int prove_subject(const ProofOptions& o) {
     return exit_no;
   }
   verify_subject_proof(proof, store.log_key());
-  write_file(o.out, format_subject_proof(proof));
   Written out(o.json);
   out["present"] = proof.present;
   out["kind"] = proof.subject.kind;
   out["id"] = proof.subject.id;
   if (proof.present) out["record"] = proof.seq;
-  out.file(o.out);
+  out.write(o.out, format_subject_proof(proof));
   out.head(parse_tree_head(parse_note(head).text));
   out.say("%s: proof that at %llu records of %s %s\n", o.out.c_str(), number(proof.proof.index),
           store.origin().c_str(), printable(sentence(proof)).c_str());
@@ -528,8 +523,7 @@ int erase(const ProofOptions& o) {
   }
   if (!o.out.empty() && note.empty()) throw Error(Errc::usage, "erase: --out needs --key");
   if (!o.out.empty() && !o.dry_run) {
-    write_file(o.out, note);
-    out.file(o.out);
+    out.write(o.out, note);
     out.say("%s: to be signed by others with ledger sign, then given as --note\n", o.out.c_str());
     return exit_ok;
   }

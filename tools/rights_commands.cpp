@@ -194,21 +194,24 @@ Touched touched_by(const Store& store, const LicenceText& before, const LicenceT
     under.insert(seq);
   }
   std::set<std::string> clips, shards, runs;
-  Statement clips_of(store.db(),
-                     "SELECT id FROM clip WHERE seq IN "
-                     "(SELECT clip FROM source_clip WHERE source = ?)");
-  Statement shards_of(store.db(),
-                      "SELECT DISTINCT s.name || ' sha256:' || s.root FROM source_clip c "
-                      "JOIN sample p ON p.clip = c.clip JOIN shard s ON s.seq = p.shard "
-                      "WHERE c.source = ?");
-  Statement runs_of(store.db(),
-                    "SELECT DISTINCT r.name FROM source_clip c JOIN consumed_clip u "
-                    "ON u.clip = c.clip JOIN run r ON r.seq = u.run WHERE c.source = ?");
-  for (const uint64_t source : under) {
-    for (clips_of.with(source); clips_of.next();) clips.insert(clips_of.text(0));
-    for (shards_of.with(source); shards_of.next();) shards.insert(shards_of.text(0));
-    for (runs_of.with(source); runs_of.next();) runs.insert(runs_of.text(0));
-  }
+  const std::string of_them =  // and clips of others that they show, too
+      "WITH its(clip) AS (SELECT c.clip FROM json_each(?1) j CROSS JOIN source_clip c "
+      "ON c.source = j.value UNION SELECT c.clip FROM near_copy n CROSS JOIN source_clip c "
+      "ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us "
+      "WHERE n.source IN (SELECT value FROM json_each(?1))) ";
+  const auto read = [&](const std::string& sql, std::set<std::string>& into) {
+    Statement select(store.db(), of_them + sql);
+    for (select.with(json_list(under)); select.next();) into.insert(select.text(0));
+  };
+  read("SELECT k.id FROM its c CROSS JOIN clip k ON k.seq = c.clip", clips);
+  read(
+      "SELECT DISTINCT s.name || ' sha256:' || s.root FROM its c CROSS JOIN sample p "
+      "ON p.clip = c.clip JOIN shard s ON s.seq = p.shard",
+      shards);
+  read(
+      "SELECT DISTINCT r.name FROM its c CROSS JOIN consumed_clip u ON u.clip = c.clip "
+      "JOIN run r ON r.seq = u.run",
+      runs);
   out.clips.assign(clips.begin(), clips.end());
   out.shards.assign(shards.begin(), shards.end());
   out.runs.assign(runs.begin(), runs.end());

@@ -335,8 +335,7 @@ int witness_ask(const WitnessOptions& o) {
   if (o.out.empty()) {
     out.say("%s", format_note(gathered.note).c_str());
   } else {
-    write_file(o.out, format_note(gathered.note));
-    out.file(o.out);
+    out.write(o.out, format_note(gathered.note));
   }
   for (const auto& cosigned : gathered.quorum.cosigned) {
     const std::string at = format_time(cosigned.unix_seconds * 1'000'000);

@@ -64,8 +64,16 @@ void Written::record(const std::string& what, const Store::Appended& appended) {
   out["present"] = appended.present;
 }
 
+void Written::write(const std::filesystem::path& path, const std::string& bytes) {
+  write_file(path, bytes);
+  tell(path, bytes);
+}
+
 void Written::file(const std::filesystem::path& path) {
-  const std::string bytes = read_file(path);
+  tell(path, read_file(path));
+}
+
+void Written::tell(const std::filesystem::path& path, const std::string& bytes) {
   object_->files.push_back(
       {{"path", path.string()}, {"sha256", to_hex(sha256(bytes))}, {"bytes", bytes.size()}});
 }

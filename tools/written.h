@@ -25,16 +25,20 @@ class Written {
   [[gnu::format(printf, 2, 3)]] void say(const char* format, ...) const;
   bool in_words() const { return !json_; }
 
+  // Writes a file, too: whole or not at all.
+  void write(const std::filesystem::path& path, const std::string& bytes);
+
   // Records that `what` became, and in words "WHAT: record 7", or that it was there already.
   void appended(const std::string& what, const ledger::Store::Appended& appended);
   // Without words: records, a file, a signed tree head, a fact of the command's own.
   void record(const std::string& what, const ledger::Store::Appended& appended);
-  void file(const std::filesystem::path& path);
+  void file(const std::filesystem::path& path);  // that is there
   void head(const ledger::TreeHead& head);
   Json& operator[](const char* key);
 
  private:
   struct Object;
+  void tell(const std::filesystem::path& path, const std::string& bytes);
   const bool json_;
   const std::unique_ptr<Object> object_;
 };

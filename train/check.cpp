@@ -170,24 +170,15 @@ uint64_t count_unpermitted(const ledger::Gate& gate, const Totals& totals) {
 }
 
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
-                                    const Totals& totals, uint64_t step, uint64_t end_step,
-                                    const std::string& resumed, const Totals& set_aside) {
+                                    const Totals& consumed, uint64_t step, uint64_t end_step) {
   struct Clip {
     uint64_t consumed = 0, by_order = 0, in_all = 0;
   };
   std::map<Digest, Clip> clips;
-  const ledger::Permit& permit = gate.permit();
-  const bool counted = permit.has_counted() && permit.counted().run() == resumed &&
-                       permit.counted().end_step() >= step;
   for (uint64_t i = 0; i < gate.samples().size(); ++i) {
     Clip& clip = clips[gate.samples()[i].clip];
     clip.by_order += order.passes(i, step);
     clip.in_all += order.passes(i, end_step);
-  }
-  Totals consumed = counted ? Totals() : totals;
-  for (const auto& [sample, total] : set_aside) {
-    Total& all = consumed.try_emplace(sample, Total{0, total.clip}).first->second;
-    all.passes += total.passes;
   }
   for (const auto& [sample, total] : consumed) {
     const auto found = clips.find(total.clip);

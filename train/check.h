@@ -64,13 +64,11 @@ void add_fit(Totals& totals, const ledger::Gate& gate, const FitSamples& fit);
 uint64_t count_unpermitted(const ledger::Gate& gate, const Totals& totals);
 
 // By sample, the passes of its clip but for those that `order` counts for the sample itself: what
-// was consumed before `order` began, from totals at `step`, and what other samples of the clip, as
-// its latent is one, will have been consumed at `end_step`. To be added to what the order has
-// consumed, modulo 2^64. Where the permit has counted what run `resumed` consumed up to this step,
-// none of it counts again; what was `set_aside` counts on top.
+// was consumed at `step` of what the permit allows (train/passes.h), and what other samples of the
+// clip, as its latent is one, will have been consumed at `end_step`. To be added to what the order
+// has consumed, modulo 2^64.
 std::vector<uint64_t> passes_before(const ledger::Gate& gate, const Order& order,
-                                    const Totals& totals, uint64_t step, uint64_t end_step,
-                                    const std::string& resumed = {}, const Totals& set_aside = {});
+                                    const Totals& consumed, uint64_t step, uint64_t end_step);
 
 // Throws ledger::Refused when the steps up to `end_step` would consume a clip more often than the
 // permit allows: better now than there.

@@ -172,8 +172,7 @@ void Training::start() {
     throw ledger::Refused(verdict);
   }
   if (state_.step() == 0) start_from_foreign(world_, config_, options_.foreign, position_);
-  const auto before = passes_before(*gate_, *order_, position_.totals, state_.step(), end_step_,
-                                    position_.resumed_run, position_.passes_set_aside);
+  const auto before = passes_before(*gate_, *order_, position_.consumed, state_.step(), end_step_);
   check_passes(*gate_, *order_, before, end_step_);
   check_shares(*gate_, *order_, fit, config_.steps());
 
@@ -268,6 +267,7 @@ void Training::fit_codec(const FitSamples& fit) {
   record_foreign(config_, fitted.foreign, state_);
   span_.codec(fitted.samples);
   add_fit(position_.totals, *gate_, fit);
+  add_fit(position_.consumed, *gate_, fit);
 }
 
 Outcome Training::look() {

@@ -79,7 +79,12 @@ std::map<std::string, ToldReceipt> told_receipts(const fs::path& run) {
     try {
       const ledger::Receipt receipt = parse_receipt(note, bundle);
       out.try_emplace(ledger::digest_name(ledger::sha256(note)),
-                      ToldReceipt{receipt.permit(), receipt.previous(), bundle});
+                      ToldReceipt{.run = receipt.run(),
+                                  .end_step = receipt.end_step(),
+                                  .permit = receipt.permit(),
+                                  .previous = receipt.previous(),
+                                  .consumed_root = receipt.consumed_root(),
+                                  .bundle = bundle});
     } catch (const Error&) {
       return;
     }

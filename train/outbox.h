@@ -28,8 +28,10 @@ std::set<uint64_t> delivered_steps(const std::filesystem::path& run, const std::
 
 // A run receipt that lies in an outbox of the run's folder, those that were set aside included.
 struct ToldReceipt {
-  std::string permit, previous;  // digests, as the receipt has them
-  std::filesystem::path bundle;  // that also has what was consumed
+  std::string run;
+  uint64_t end_step = 0;
+  std::string permit, previous, consumed_root;  // digests, as the receipt has them
+  std::filesystem::path bundle;                 // that also has what was consumed
 };
 // By the digest of the receipt.
 std::map<std::string, ToldReceipt> told_receipts(const std::filesystem::path& run);

@@ -25,6 +25,7 @@
 #include "train/learner.h"
 #include "train/model/dist.h"
 #include "train/model/machine.h"
+#include "train/passes.h"
 #include "train/start.h"
 
 namespace cleared::train {
@@ -171,6 +172,9 @@ Outcome Replay::ask_gate() {
         }
         const auto verdict = gate_->judge_foreign(foreign_of(position_.state));
         if (!verdict.cleared) throw ledger::Refused(verdict);
+        if (!world_.first() || !claims_.start) return;
+        position_.consumed =
+            passes_behind(*gate_, options_.run, claims_.start->state, position_.totals);
       }));
 }
 
@@ -189,7 +193,9 @@ void Replay::start() {
     }
     compare_foreign(fitted.foreign);
     start_from_foreign(world_, config, options_.foreign, position_);
-    add_fit(position_.totals, *gate_, fit_samples(config, *gate_));
+    const FitSamples fit = fit_samples(config, *gate_);
+    add_fit(position_.totals, *gate_, fit);
+    add_fit(position_.consumed, *gate_, fit);
     const std::string line = codec_line(fitted.samples);
     if (claims_.codec != line) {
       disagree(0, "samples of the codec", claims_.codec.value_or("nothing"), line);
@@ -199,8 +205,7 @@ void Replay::start() {
     if (!fitted.vae.empty()) made_.set_vae(fitted.vae);
     record_foreign(config, fitted.foreign, made_);
   }
-  const auto before = passes_before(*gate_, *order_, position_.totals, step_, claims_.end_step,
-                                    claims_.start ? claims_.start->state.run() : "");
+  const auto before = passes_before(*gate_, *order_, position_.consumed, step_, claims_.end_step);
   check_passes(*gate_, *order_, before, claims_.end_step);
   learner_ = make_learner(world_, config, position_.tensors);
   position_.tensors = {};

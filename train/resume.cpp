@@ -19,6 +19,7 @@
 #include "train/loop.h"
 #include "train/model/machine.h"
 #include "train/outbox.h"
+#include "train/passes.h"
 #include "train/run_folder.h"
 #include "train/statement.h"
 #include "train/version.h"
@@ -101,63 +102,15 @@ void deliver_undelivered(const fs::path& run) {
   }
 }
 
-// What was consumed under the gate's permit, by what the run's folder has told, and is not part of
-// what the run goes on from. It was consumed all the same: it counts against what the permit
-// leaves.
-Totals count_set_aside(const fs::path& run, uint64_t step, const ledger::Gate& gate) {
-  const auto told = told_receipts(run);
-  std::set<std::string> gone_on_from;
-  for (const uint64_t before : checkpoint_steps(run)) {
-    if (before > step) break;
-    try {
-      std::string receipt = read_state(step_folder(run, before)).receipt();
-      while (told.contains(receipt) && gone_on_from.insert(receipt).second) {
-        receipt = told.at(receipt).previous;
-      }
-    } catch (const Error&) {
-      continue;  // damaged: those after it lead to what was before it
-    }
-  }
-  const auto permits = gate.permits();
-  std::map<std::string, uint64_t> first_of;  // by the root of the shard, as records have it
-  for (uint64_t i = gate.samples().size(); i-- > 0;) {
-    const auto& root = gate.permit().shard(static_cast<int>(gate.samples()[i].shard)).root();
-    if (gate.samples()[i].index == 0) first_of[std::string(digest_at(root).text())] = i;
-  }
-  Totals all;
-  for (const auto& [digest, receipt] : told) {
-    const bool under =
-        std::find(permits.begin(), permits.end(), digest_at(receipt.permit)) != permits.end();
-    if (!under || gone_on_from.contains(digest)) continue;
-    for (const ledger::Fact& fact : ledger::read_bundle(receipt.bundle)) {
-      const auto& consumed = fact.consumed_shard();
-      const auto first = first_of.find(consumed.shard());
-      if (!fact.has_consumed_shard() || first == first_of.end()) continue;
-      for (int i = 0; i < consumed.passes_size(); ++i) {
-        const uint64_t sample = first->second + consumed.index() + static_cast<uint64_t>(i);
-        if (sample >= gate.samples().size()) break;
-        const auto& its = gate.samples()[sample];
-        Total& total = all.try_emplace(its.digest, Total{0, its.clip}).first->second;
-        total.passes += consumed.passes(i);
-      }
-    }
-  }
-  return all;
-}
-
 // Refused before anything is set aside for it.
 void require_passes(const RunOptions& options, const RunConfig& config, const ledger::Gate& gate,
                     const Position& position, uint64_t order_first_step) {
-  if (position.passes_set_aside.empty()) return;
   const uint64_t step = position.state.step();
   const uint64_t end_step = std::min(options.until.value_or(config.steps()), config.steps());
   const Order order = order_of(config, gate, order_first_step);
-  Totals totals = position.totals;
-  if (step == 0) add_fit(totals, gate, fit_samples(config, gate));
-  check_passes(gate, order,
-               passes_before(gate, order, totals, step, end_step, position.resumed_run,
-                             position.passes_set_aside),
-               end_step);
+  Totals consumed = position.consumed;
+  if (step == 0) add_fit(consumed, gate, fit_samples(config, gate));
+  check_passes(gate, order, passes_before(gate, order, consumed, step, end_step), end_step);
 }
 
 Checkpoint load(uint64_t step, const RunOptions& options, const LoadedConfig& loaded,
@@ -231,7 +184,6 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
     position.resumed_from = step_folder(options.out, newest_step);
     Checkpoint checkpoint = load(newest_step, options, loaded, position.trusted);
     state = checkpoint.state;
-    position.resumed_run = state.run();
     position.totals = std::move(checkpoint.text.totals);
     position.tensors = std::move(checkpoint.tensors);
     state.set_parent(state.weights());
@@ -255,11 +207,11 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   const auto permits = gate.permits();
   const bool began_under_it =
       file && std::find(permits.begin(), permits.end(), digest_at(file->permit())) != permits.end();
-  require_counted(gate, position.resumed_run, newest && began_under_it);
+  require_counted(gate, state.run(), newest && began_under_it);
   const std::string samples = ledger::digest_name(samples_root(loaded.config, gate));
   const bool other_samples = newest && samples != state.samples_root();
   if (!newest || other_samples) state.set_order_first_step(state.step());
-  position.passes_set_aside = count_set_aside(options.out, newest_step, gate);
+  position.consumed = passes_under(gate, options.out, state, position.totals);
   require_passes(options, loaded.config, gate, position, state.order_first_step());
 
   if (options.fresh) set_aside_all(options.out);

@@ -23,9 +23,8 @@ struct Position {
   CheckpointTensors tensors;               // none when the run starts from the seed
   std::vector<ledger::PublicKey> trusted;  // of trainers, this one included
   std::filesystem::path resumed_from;
-  std::string resumed_run;  // its name there; empty: from the seed
   size_t set_aside = 0;
-  Totals passes_set_aside;  // under this permit, and not part of what is gone on from
+  Totals consumed;  // of what this permit allows (train/passes.h)
 };
 
 // Makes the folder and its run.textproto when the run is new. Steps that are made again after

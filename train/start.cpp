@@ -60,9 +60,8 @@ void share_position(World& world, Position& position) {
   position.state.ParseFromString(world.broadcast(position.state.SerializePartialAsString()));
   position.totals =
       parse_totals(world.broadcast(format_totals(position.totals)), "totals of rank 0");
-  position.passes_set_aside =
-      parse_totals(world.broadcast(format_totals(position.passes_set_aside)), "passes of rank 0");
-  position.resumed_run = world.broadcast(position.resumed_run);
+  position.consumed =
+      parse_totals(world.broadcast(format_totals(position.consumed)), "passes of rank 0");
 }
 
 namespace {

@@ -94,10 +94,10 @@ struct Paid : RunWorld {
               }
             },
             {}, same_first) {
-    RunOf a = begin_run("run-1-aaa");
+    RunOf a = begin_run("run-1-aaaaaaaa00000000");
     span(a, 10, {{0, {{1, 3}, {0, 0}, {2, 9}}}, {1, {{1, 1}}}});
     span(a, 20, {{0, {{0, 0}, {4, 11}}}, {2, {{2, 12}, {1, 12}, {1, 13}, {3, 14}}}});
-    RunOf b = begin_run("run-1-bbb");
+    RunOf b = begin_run("run-1-bbbbbbbb00000000");
     span(b, 5, {{0, {{1, 0}, {1, 0}, {1, 0}}}, {1, {{5, 1}, {1, 2}}}});
     sign();
   }
@@ -232,7 +232,7 @@ TEST(Account, ManyShardsAndLicencesAddUp) {
     terms.clear_pay();
     *terms.add_pay() = pay(Pay::PER_SAMPLE_SECOND, 1'000 + i);
   });
-  for (const char* name : {"run-1-aaa", "run-1-bbb"}) {
+  for (const char* name : {"run-1-aaaaaaaa00000000", "run-1-bbbbbbbb00000000"}) {
     RunOf run = world.begin_run(name);
     std::map<size_t, Eaten> eaten;
     for (size_t i = 0; i < licences.size(); ++i) eaten[i] = Eaten(licences[i].second, {1 + i, 0});
@@ -279,7 +279,7 @@ TEST(Account, AnAmendmentChangesNoRateOfBefore) {
   world.add_licence(replaced(text, "  pool_bps: 500\n", ""));
   const uint64_t before = world.account().part(0).fee(0).amount_micros();
   EXPECT_EQ(before, 24'691'377U);
-  RunOf run = world.begin_run("run-1-ccc");
+  RunOf run = world.begin_run("run-1-cccccccc00000000");
   world.span(run, 5, {{0, {{1, 0}}}});
   world.sign();
   const Account a = world.account();
@@ -297,7 +297,7 @@ struct Amended : RunWorld {
           if (i == 0) terms.mutable_pay()->Assign(first.begin(), first.end());
           if (i == 1) *terms.add_pay() = pay(Pay::REVENUE_SHARE, 0, 600);
         }) {
-    RunOf a = begin_run("run-1-aaa");
+    RunOf a = begin_run("run-1-aaaaaaaa00000000");
     span(a, 10, {{0, {{1, 3}}}, {1, {{1, 3}}}});
     LicenceText next = parse_licence(full_licence_text(), "test");
     next.mutable_licence()->set_version(2);

@@ -148,7 +148,7 @@ TEST(Admission, WhatAppendRefusesVerifyObjectsTo) {
       {"names no tree head", of_permit([](Permit& p) { p.set_origin("other.example/log"); })},
       {"is not of the time", of_permit([](Permit& p) { p.set_tree_at("2020-01-01T00:00:00Z"); })},
       {"is no run of it", of_permit([](Permit& p) {
-         p.mutable_counted()->set_run("run-2-a");
+         p.mutable_counted()->set_run("run-2-a000000000000000");
          p.mutable_counted()->set_end_step(3);
        })},
       {"is no run of it", of_permit([](Permit& p) {
@@ -204,7 +204,7 @@ TEST(Admission, WhatAppendRefusesVerifyObjectsTo) {
       {"is no run of run-1",
        [](const Ruled& world) {
          Fact fact;
-         fact.mutable_run()->set_name("run-2-a");
+         fact.mutable_run()->set_name("run-1-long-aaaaaaaaaaaaaaaa");
          fact.mutable_run()->set_permit(std::string(sha256("permit").text()));
          fact.mutable_run()->set_config_digest(std::string(sha256("config").text()));
          const std::string note = world.permit_note();

@@ -25,7 +25,7 @@ struct Tested : RunWorld {
       terms.mutable_allows()->add_release_territory("*");
   }
   Tested() : RunWorld({{"LIC-1", 3}}, terms) {
-    RunOf run = begin_run("run-1-aaa");
+    RunOf run = begin_run("run-1-aaaaaaaa00000000");
     span(run, 10, {{0, {{1, 3}, {1, 4}, {1, 5}}}});
     sign();
     weights = run.parent;

@@ -78,15 +78,15 @@ TEST(Foreign, ACheckpointOfOursIsNotFromElsewhere) {
   RunWorld world({{"LIC-1", 2}});
   PermitText text;
   parse_textproto(parse_note(world.permit_note()).text, "test", text);
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaa00000000");
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   world.sign();
-  const Foreign own = weights("run-1-aaa 10", Foreign::A);
+  const Foreign own = weights("run-1-aaaaaaaa00000000 10", Foreign::A);
   ASSERT_EQ(own.weights(), "sha256:" + run.checkpoints[0]);
   EXPECT_THAT(said([&] { world.permit({own}); }),
               StartsWith("foreign_not_allowed: weights " + own.weights() +
                          " are not from elsewhere: they are the checkpoint of step 10 of run "
-                         "run-1-aaa"));
+                         "run-1-aaaaaaaa00000000"));
   *text.mutable_permit()->add_foreign() = own;
   Fact fact;
   fact.mutable_permit()->set_note(sign_text(format_textproto(text), {&world.approver}));
@@ -186,7 +186,7 @@ TEST(Foreign, ACheckpointsStatementSaysWhatItsPermitLists) {
     RunWorld world({{"A", 2}});
     world.permit(c.permitted);
     world.claimed = c.claimed;
-    RunOf run = world.begin_run("run-1-a");
+    RunOf run = world.begin_run("run-1-a000000000000000");
     const std::string error = said([&] { world.span(run, 2, {{0, {{1, 0}, {1, 1}}}}); });
     EXPECT_EQ(error.empty(), c.taken) << error;
     EXPECT_EQ(error.find("foreign weights of its statement") == std::string::npos, c.taken);
@@ -197,12 +197,12 @@ TEST(Foreign, AReleaseIsRefusedUnlessItAllowsTheClassAlsoOfTheRunsBefore) {
   RunWorld world({{"A", 2}});
   world.permit({weights("one", Foreign::B)});
   world.claimed = {{"WHOLE", sha256("one")}};
-  RunOf first = world.begin_run("run-1-a");
+  RunOf first = world.begin_run("run-1-a000000000000000");
   world.span(first, 2, {{0, {{1, 0}, {1, 1}}}});
   // Goes on under a permit that lists nothing: the line remembers.
   world.permit();
   world.claimed = {};
-  RunOf second = world.begin_run("run-1-b", first.checkpoints.back());
+  RunOf second = world.begin_run("run-1-b000000000000000", first.checkpoints.back());
   world.span(second, 4, {{0, {{1, 2}, {1, 3}}}});
   const Store store(world.ledger, Access::read);
   Statement checkpoints(store.db(), "SELECT seq FROM checkpoint ORDER BY seq");

@@ -41,18 +41,18 @@ struct FullWorld : World {
     std::vector<Fact> facts(7);
     facts[0].mutable_permit()->set_note(permit);
     RunRecord& run = *facts[1].mutable_run();
-    run.set_name("run-1-abc");
+    run.set_name("run-1-abc0000000000000");
     run.set_permit(std::string(sha256(permit).text()));
     run.set_config_digest(std::string(sha256("config").text()));
     run.set_code_version("1.0");
     run.set_ranks(2);
     ConsumedRecord& consumed = *facts[3].mutable_consumed();
-    consumed.set_run("run-1-abc");
+    consumed.set_run("run-1-abc0000000000000");
     consumed.set_end_step(2);
     consumed.set_sample(std::string(manifest.samples[0].digest.text()));
     consumed.set_passes(2);
     ConsumedShardRecord& by_shard = *facts[4].mutable_consumed_shard();
-    by_shard.set_run("run-1-abc");
+    by_shard.set_run("run-1-abc0000000000000");
     by_shard.set_end_step(2);
     by_shard.set_shard(std::string(shard_root(manifest).text()));
     by_shard.add_passes(1);
@@ -60,7 +60,7 @@ struct FullWorld : World {
     by_shard.set_sample_us(2'000'000);
     ReceiptText receipt;
     Receipt& r = *receipt.mutable_receipt();
-    r.set_run("run-1-abc");
+    r.set_run("run-1-abc0000000000000");
     r.set_permit(digest_name(sha256(permit)));
     r.set_origin(log.verifier.name);
     const TreeHead head = Store(ledger, Access::append).sign_head(log);
@@ -81,14 +81,14 @@ struct FullWorld : World {
     consumed.set_passes(passes);
     TrainingStatement s;
     s.subjects = {{"weights", sha256("weights")}};
-    s.run = "run-1-abc";
+    s.run = "run-1-abc0000000000000";
     s.step = 2;
     s.tree_head = head;
     // Itself: no other weights are on record here, and a circle must not hold anybody up.
     s.vae = to_hex(sha256("weights"));
     CheckpointRecord& checkpoint = *facts[5].mutable_checkpoint();
     checkpoint.set_digest(std::string(sha256("weights").text()));
-    checkpoint.set_run("run-1-abc");
+    checkpoint.set_run("run-1-abc0000000000000");
     checkpoint.set_step(2);
     checkpoint.set_vae(std::string(sha256("weights").text()));
     checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
@@ -121,7 +121,12 @@ struct FullWorld : World {
                                      {10, 11}}) {
       append({facts.begin() + static_cast<ptrdiff_t>(first),
               facts.begin() + static_cast<ptrdiff_t>(end)});
-      if (end == 6) append({release(to_hex(sha256("weights")), {"LIC-1@1"})});
+      if (end == 6) {
+        append({release(to_hex(sha256("weights")), {"LIC-1@1"}, [](Release& made) {
+          made.set_similarity_max(0.5);
+          made.set_footage(digest_name(sha256("footage")));
+        })});
+      }
       stage();
     }
     // One that is erased and covered nothing, and one that came after the footage which it covers.

@@ -467,6 +467,42 @@ TEST_F(GateTest, ANewerPermitIsTakenWhereTheFirstHasOnlyEnded) {
   EXPECT_THAT(error_of([&] { Gate again(options); }), StartsWith("refused: "));
 }
 
+// What a newer permit has counted is not in the passes of the one before: each goes with its own.
+TEST_F(GateTest, PassesGoWithWhatTheirPermitHasCounted) {
+  const uint64_t second = 1'000'000, now = now_us();
+  const auto made = [&](uint64_t ago, uint64_t until, uint32_t passes, uint64_t counted) {
+    return world.node([=](Permit& p) {
+      p.set_issued_at(format_time(now - ago * second));
+      p.set_expires_at(format_time(now - ago * second + until * second));
+      p.mutable_shard(0)->set_max_passes(passes);
+      if (counted == 0) return;
+      p.mutable_counted()->set_run("run-1-a");
+      p.mutable_counted()->set_end_step(counted);
+    });
+  };
+  struct Case {
+    uint64_t first_counted, next_counted;
+    uint64_t passes, counted;  // of a gate that begins with the second
+  };
+  for (const Case& c : {Case{0, 3, 1, 3}, {0, 0, 6, 0}, {2, 0, 6, 2}, {2, 3, 1, 3}}) {
+    for (const bool ended : {true, false}) {
+      const std::string next = read_file(made(5, 1000, 1, c.next_counted).permit);
+      const GateOptions options = made(500, ended ? 100 : 1000, 6, c.first_counted);
+      std::filesystem::remove(world.folder / "notices/next.permit");
+      if (ended) write_file(world.folder / "notices/next.permit", next);
+      Gate gate(options);
+      if (!ended) {
+        write_file(world.folder / "notices/next.permit", next);
+        ASSERT_TRUE(gate.holds().cleared);
+        ASSERT_TRUE(gate.take_next());
+      }
+      EXPECT_EQ(gate.permit_digest(), sha256(next));
+      EXPECT_EQ(gate.permit().shard(0).max_passes(), ended ? c.passes : 6);
+      EXPECT_EQ(gate.permit().counted().end_step(), ended ? c.counted : c.first_counted);
+    }
+  }
+}
+
 TEST_F(GateTest, PassesAreCounted) {
   Gate gate(world.node());
   EXPECT_EQ(error_of([&] { gate.clear(0, 4); }), "");

@@ -37,7 +37,7 @@ using testing::StartsWith;
 // A run of three checkpoints: the first two spans consume nothing of the second licence.
 struct ThreeSpans : RunWorld {
   ThreeSpans() : RunWorld({{"LIC-1", 3}, {"LIC-2", 2}}) {
-    first = begin_run("run-1-aaa");
+    first = begin_run("run-1-aaaaaaaa00000000");
     span(first, 10, {{0, {{1, 3}, {0, 0}, {2, 9}}}});
     span(first, 20, {{0, {{0, 0}, {4, 11}}}});
     span(first, 30, {{0, {{1, 20}}}, {1, {{0, 0}, {5, 25}}}});
@@ -57,7 +57,7 @@ TEST(Impact, TellsTouchedFromClean) {
   EXPECT_EQ(impact.touched_checkpoints, 1U);
   ASSERT_EQ(impact.runs.size(), 1U);
   const RunImpact& run = impact.runs[0];
-  EXPECT_EQ(run.run, "run-1-aaa");
+  EXPECT_EQ(run.run, "run-1-aaaaaaaa00000000");
   EXPECT_EQ(run.first_step, 25U);
   EXPECT_EQ(run.end_step, 30U);
   EXPECT_EQ(run.passes, 5U);
@@ -168,16 +168,16 @@ TEST(Impact, OfAClipASourceAShardAndNothing) {
   EXPECT_EQ(first("footage-1/a.webm"), 25);
   EXPECT_EQ(first(to_hex(shard_root(world.manifests[1]))), 25);
   EXPECT_THAT(error_of([&] { first("LIC-9"); }), StartsWith("not_found"));
-  EXPECT_THAT(error_of([&] { first("run-1-aaa"); }), StartsWith("not_found"));
+  EXPECT_THAT(error_of([&] { first("run-1-aaaaaaaa00000000"); }), StartsWith("not_found"));
 }
 
 // A model whose autoencoder knows of the clips knows of them, too, from its first step on.
 TEST(Impact, ReachesAModelThroughItsAutoencoder) {
   ThreeSpans world;
-  RunOf clean = world.begin_run("run-1-bbb");
+  RunOf clean = world.begin_run("run-1-bbbbbbbb00000000");
   clean.vae = world.first.checkpoints[1];
   world.span(clean, 10, {{0, {{1, 3}}}});
-  RunOf touched = world.begin_run("run-1-ccc");
+  RunOf touched = world.begin_run("run-1-cccccccc00000000");
   touched.vae = world.first.checkpoints[2];
   world.span(touched, 10, {{0, {{1, 3}}}});
   world.span(touched, 20, {{0, {{1, 13}}}});
@@ -186,8 +186,8 @@ TEST(Impact, ReachesAModelThroughItsAutoencoder) {
   const Impact impact = impact_of(store, "LIC-2");
   ASSERT_EQ(impact.runs.size(), 2U);
   EXPECT_EQ(impact.touched_checkpoints, 3U);
-  EXPECT_EQ(impact.runs[1].run, "run-1-ccc");
-  EXPECT_EQ(impact.runs[1].through, "run-1-aaa");
+  EXPECT_EQ(impact.runs[1].run, "run-1-cccccccc00000000");
+  EXPECT_EQ(impact.runs[1].through, "run-1-aaaaaaaa00000000");
   EXPECT_EQ(impact.runs[1].first_step, 0U);
   EXPECT_FALSE(impact.runs[1].clean);
   EXPECT_EQ(impact.runs[1].price.steps, 20U);
@@ -196,21 +196,21 @@ TEST(Impact, ReachesAModelThroughItsAutoencoder) {
 // A run that went on from a touched checkpoint knows of the clips though it never read them.
 TEST(Impact, FollowsTheLineFromRunToRun) {
   ThreeSpans world;
-  RunOf clean = world.begin_run("run-1-bbb", world.first.checkpoints[1]);
+  RunOf clean = world.begin_run("run-1-bbbbbbbb00000000", world.first.checkpoints[1]);
   world.span(clean, 40, {{0, {{1, 33}}}});
-  RunOf touched = world.begin_run("run-1-ccc", world.first.checkpoints[2]);
+  RunOf touched = world.begin_run("run-1-cccccccc00000000", world.first.checkpoints[2]);
   world.span(touched, 35, {{0, {{1, 33}}}});
   world.span(touched, 45, {{0, {{1, 36}}}});
   world.sign();
   const Store store(world.ledger, Access::read);
   const Impact impact = impact_of(store, "LIC-2");
   ASSERT_EQ(impact.runs.size(), 2U);
-  EXPECT_EQ(impact.runs[1].run, "run-1-ccc");
-  EXPECT_EQ(impact.runs[1].through, "run-1-aaa");
+  EXPECT_EQ(impact.runs[1].run, "run-1-cccccccc00000000");
+  EXPECT_EQ(impact.runs[1].through, "run-1-aaaaaaaa00000000");
   EXPECT_EQ(impact.runs[1].first_step, 30U);
   EXPECT_EQ(impact.runs[1].passes, 0U);
   ASSERT_TRUE(impact.runs[1].clean);
-  EXPECT_EQ(impact.runs[1].clean_run, "run-1-aaa");
+  EXPECT_EQ(impact.runs[1].clean_run, "run-1-aaaaaaaa00000000");
   EXPECT_EQ(impact.runs[1].clean->step, 20U);
   EXPECT_EQ(impact.runs[1].price.steps, 15U);
   EXPECT_EQ(impact.price.steps, 25U);
@@ -249,17 +249,17 @@ TEST(Impact, NamesTheReleasesOfTouchedCheckpoints) {
     }
     return out;
   };
-  EXPECT_THAT(of("LIC-1"), ElementsAre("run-1-aaa 20 GENERATE_INTERNAL runs",
-                                       "run-1-aaa 30 GENERATE_INTERNAL runs",
-                                       "run-1-aaa 30 GENERATE_COMMERCIAL runs"));
+  EXPECT_THAT(of("LIC-1"), ElementsAre("run-1-aaaaaaaa00000000 20 GENERATE_INTERNAL runs",
+                                       "run-1-aaaaaaaa00000000 30 GENERATE_INTERNAL runs",
+                                       "run-1-aaaaaaaa00000000 30 GENERATE_COMMERCIAL runs"));
   EXPECT_EQ(of("LIC-2").size(), 2U);
   std::this_thread::sleep_for(std::chrono::milliseconds(2'100));
-  EXPECT_THAT(of("LIC-2"), ElementsAre("run-1-aaa 30 GENERATE_INTERNAL runs",
-                                       "run-1-aaa 30 GENERATE_COMMERCIAL ended"));
+  EXPECT_THAT(of("LIC-2"), ElementsAre("run-1-aaaaaaaa00000000 30 GENERATE_INTERNAL runs",
+                                       "run-1-aaaaaaaa00000000 30 GENERATE_COMMERCIAL ended"));
   world.append({world.revocation("licence", "LIC-2", world.licensor)});
-  EXPECT_THAT(of("LIC-1"), ElementsAre("run-1-aaa 20 GENERATE_INTERNAL runs",
-                                       "run-1-aaa 30 GENERATE_INTERNAL taken back",
-                                       "run-1-aaa 30 GENERATE_COMMERCIAL taken back"));
+  EXPECT_THAT(of("LIC-1"), ElementsAre("run-1-aaaaaaaa00000000 20 GENERATE_INTERNAL runs",
+                                       "run-1-aaaaaaaa00000000 30 GENERATE_INTERNAL taken back",
+                                       "run-1-aaaaaaaa00000000 30 GENERATE_COMMERCIAL taken back"));
   // What is to be told whom: until it ends, and not of what was never revoked.
   const auto due = [&] {
     const Store store(world.ledger, Access::read);
@@ -269,7 +269,8 @@ TEST(Impact, NamesTheReleasesOfTouchedCheckpoints) {
     }
     return out;
   };
-  EXPECT_THAT(due(), ElementsAre("GENERATE_INTERNAL of run-1-aaa step 30 in EU LIC-2@1 yes"));
+  EXPECT_THAT(due(),
+              ElementsAre("GENERATE_INTERNAL of run-1-aaaaaaaa00000000 step 30 in EU LIC-2@1 yes"));
 }
 
 TEST(Impact, CountsWhatIsToldSampleBySampleToo) {
@@ -306,7 +307,7 @@ TEST(Impact, BeforeSigningSaysWhatWaitingWouldSave) {
   ASSERT_EQ(impact.runs.size(), 1U);
   const auto said = forecast(store, terms, impact);
   ASSERT_EQ(said.size(), 1U);
-  EXPECT_EQ(said[0].run, "run-1-aaa");
+  EXPECT_EQ(said[0].run, "run-1-aaaaaaaa00000000");
   EXPECT_EQ(said[0].steps, 30U);
   EXPECT_EQ(said[0].samples, 5U);
   EXPECT_EQ(said[0].covered, 2U);
@@ -386,7 +387,7 @@ TEST(Impact, AgreesWithAWalkOverTheRecords) {
   std::vector<std::string> checkpoints;
   size_t differ = 0;
   for (int i = 0; i < 12; ++i) {
-    const std::string name = "run-1-" + std::to_string(i);
+    const std::string name = "run-1-" + std::to_string(1'000'000'000'000'000 + i);
     const bool fresh = checkpoints.empty() || random() % 3 == 0;
     RunOf run = fresh ? world.begin_run(name)
                       : world.begin_run(name, checkpoints[random() % checkpoints.size()]);

@@ -36,7 +36,7 @@ struct Late : RunWorld {
   Late()
       : RunWorld({{"LIC-1", 2}, {"LIC-2", 3}},
                  [](size_t, LicenceText& terms) { pay(terms, kRateOfFirst); }) {
-    run = begin_run("run-1-aaa");
+    run = begin_run("run-1-aaaaaaaa00000000");
     span(run, 10, {{0, {{1, 3}, {2, 4}}}, {1, {{1, 5}}}});
     sign();
   }

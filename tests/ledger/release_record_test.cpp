@@ -1,4 +1,7 @@
 // A release on record: what is admitted, and what becomes of it.
+#include <algorithm>
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +11,7 @@
 #include "ledger/digest.h"
 #include "ledger/projection.h"
 #include "ledger/query.h"
+#include "ledger/release.h"
 #include "ledger/story.h"
 #include "ledger/verify.h"
 #include "tests/ledger/runs.h"
@@ -15,13 +19,14 @@
 namespace cleared::ledger {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::StartsWith;
 
 // Two licences, a checkpoint of each: the second goes on from the first.
 struct TwoCheckpoints : RunWorld {
   TwoCheckpoints() : RunWorld({{"LIC-1", 2}, {"LIC-2", 2}}) {
-    run = begin_run("run-1-aaa");
+    run = begin_run("run-1-aaaaaaaa00000000");
     span(run, 10, {{0, {{1, 3}, {1, 4}}}});
     span(run, 20, {{1, {{1, 13}, {1, 14}}}});
     sign();
@@ -138,16 +143,69 @@ TEST(ReleaseRecord, NamesTheLicencesOfWhatWasConsumedAndNoMore) {
 // Weights that another run's came from, by parent or autoencoder, must have been recorded.
 TEST(ReleaseRecord, AsksForTheWholeLine) {
   TwoCheckpoints world;
-  RunOf branch = world.begin_run("run-1-bbb");
+  RunOf branch = world.begin_run("run-1-bbbbbbbb00000000");
   branch.vae = world.run.checkpoints[1];
   world.span(branch, 5, {{0, {{1, 3}}}});
   EXPECT_THAT(world.said(world.release(branch.checkpoints[0], {"LIC-1@1"})),
               HasSubstr("leaves out licence LIC-2@1"));
-  RunOf orphan = world.begin_run("run-1-ccc");
+  RunOf orphan = world.begin_run("run-1-cccccccc00000000");
   orphan.vae = to_hex(sha256("nobody's"));
   world.span(orphan, 5, {{0, {{1, 3}}}});
   EXPECT_THAT(world.said(world.release(orphan.checkpoints[0], {"LIC-1@1"})),
-              HasSubstr("are not on record"));
+              HasSubstr("nothing on record says what weights"));
+}
+
+// By what the release lists, as whoever uses the note does (ledger/release.h), whenever a
+// revocation was drafted.
+TEST(ReleaseRecord, IsTakenBackByWhatItDoesNotKnowOf) {
+  struct Case {
+    const char* drafted;
+    bool before, listed;  // than the release; in it
+    bool taken_back;
+  };
+  const std::string day = "2026-01-02T03:04:05Z", later = "2099-01-01T00:00:00Z";
+  for (const Case& c : {Case{day.c_str(), false, false, true},
+                        {day.c_str(), true, true, false},
+                        {day.c_str(), true, false, true},
+                        {later.c_str(), true, true, false},
+                        {later.c_str(), false, false, true}}) {
+    RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}});
+    RunOf run = world.begin_run("run-1-aaaaaaaa00000000");
+    world.span(run, 10, {{0, {{1, 3}, {1, 4}}}});
+    world.sign();
+    const std::string other = digest_name(shard_root(world.manifests[1]));  // it consumed no such
+    Fact revocation;
+    revocation.mutable_revocation()->set_note(sign_text("revocation {\n  shard: \"" + other +
+                                                            "\"\n  at: \"" + c.drafted +
+                                                            "\"\n  reason: \"a reason\"\n}\n",
+                                                        {&world.approver}));
+    if (c.before) world.append({revocation});
+    const Fact release = world.release(run.checkpoints[0], {"LIC-1@1"}, [&](Release& r) {
+      r.add_revoker(format_verifier_key(world.approver.verifier));
+      if (c.listed) r.add_revoked_shard(other);
+    });
+    world.append({release});
+    if (!c.before) world.append({revocation});
+    const Table released = query_view(world.ledger, "released");
+    const auto column = std::find(released.columns.begin(), released.columns.end(), "taken_back");
+    ASSERT_NE(column, released.columns.end());
+    EXPECT_EQ(released.rows.at(0)[static_cast<size_t>(column - released.columns.begin())],
+              c.taken_back ? c.drafted : "");
+
+    const fs::path note = world.folder / "a.release";
+    write_file(note, release.release().note());
+    write_file(world.folder / "trust",
+               "approver " + format_verifier_key(world.approver.verifier) + "\n");
+    make_folders(world.folder / "notices");
+    write_file(world.folder / "notices/a.revocation", revocation.revocation().note());
+    const Verdict verdict =
+        check_release({.release = note,
+                       .trust = world.folder / "trust",
+                       .notices = world.folder / "notices",
+                       .weights = parse_digest(run.checkpoints[0]).value_or(Digest{}),
+                       .use = GENERATE_INTERNAL});
+    EXPECT_EQ(verdict.cleared, !c.taken_back) << verdict.fact;
+  }
 }
 
 TEST(ReleaseRecord, ComesInNoBundle) {
@@ -177,7 +235,7 @@ TEST(ReleaseRecord, IsFoundToldAndAnAnchor) {
     const auto chapter = std::find_if(story.chapters.begin(), story.chapters.end(),
                                       [](const Chapter& c) { return c.title == "release"; });
     ASSERT_NE(chapter, story.chapters.end()) << from;
-    EXPECT_EQ(chapter->table.rows[0][1], "run-1-aaa");
+    EXPECT_EQ(chapter->table.rows[0][1], "run-1-aaaaaaaa00000000");
   }
   write_file(world.folder / "a.release", fact.release().note());
   const Anchor anchor = read_anchor(world.folder / "a.release");

@@ -492,10 +492,8 @@ TEST(Permit, ToMeasureByFootageIsForWhatAllowsIt) {
 // A config's name may be how another's begins.
 TEST(Permit, OfARunThatGoesOnIsForItsConfigAlone) {
   RunWorld world({{"LIC-1", 2}});
-  for (const char* name : {"run-1-long-aaaaaaaaaaaaaaaa", "run-1-aaaaaaaaaaaaaaaa"}) {
-    RunOf run = world.begin_run(name);
-    world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
-  }
+  RunOf run = world.begin_run("run-1-aaaaaaaaaaaaaaaa");
+  world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   world.sign();
   PermitRequest request = world.request();
   request.resumes = "run-1-aaaaaaaaaaaaaaaa";
@@ -519,17 +517,17 @@ TEST(Permit, ThatCountsARunIsForThatRunGoingOn) {
   world.span(run, 10, {{0, {{2, 1}, {1, 2}}}});
   world.sign();
   world.permit({}, "run-1-aaaaaaaaaaaaaaaa");
-  RunOf other = world.begin_run("run-1-bbb");
+  RunOf other = world.begin_run("run-1-bbbbbbbb00000000");
   EXPECT_THAT(error_of([&] {
                 world.span(other, 5, {{0, {{1, 1}}}});
               }),
               HasSubstr("is for run run-1-aaaaaaaaaaaaaaaa going on"));
   other.parent = to_hex(sha256("not on record yet"));
   world.span(other, 5, {{0, {{1, 1}}}});
-  RunOf fork = world.begin_run("run-1-ccc", run.checkpoints[0]);
+  RunOf fork = world.begin_run("run-1-cccccccc00000000", run.checkpoints[0]);
   world.span(fork, 15, {{0, {{1, 11}}}});
   world.span(fork, 20, {{0, {{1, 16}}}});
-  RunOf again = world.begin_run("run-1-ddd", fork.checkpoints[0]);
+  RunOf again = world.begin_run("run-1-dddddddd00000000", fork.checkpoints[0]);
   world.span(again, 20, {{0, {{1, 16}}}});
   world.span(run, 20, {{0, {{1, 11}}}});
 }
@@ -548,7 +546,7 @@ TEST(Permit, StepsOfARunAreToldOnce) {
       HasSubstr(
           "steps 4 to 8 of run run-1-aaaaaaaaaaaaaaaa overlap those of another receipt of it, 4 to "
           "6"));
-  RunOf other = world.begin_run("run-1-bbb", at_4.parent);
+  RunOf other = world.begin_run("run-1-bbbbbbbb00000000", at_4.parent);
   world.span(other, 8, {{0, {{1, 5}}}});
 }
 
@@ -686,16 +684,16 @@ std::string checkpoint_rule(const World& world, Use use) {
 // its autoencoder, and both of theirs.
 TEST(Checkpoint, IsJudgedByItsWholeLine) {
   RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}, {"LIC-3", 2}});
-  RunOf codec = world.begin_run("run-1-codec");
+  RunOf codec = world.begin_run("run-1-c0dec00000000000");
   world.span(codec, 10, {{0, {{1, 3}}}});
-  RunOf trunk = world.begin_run("run-1-trunk");
+  RunOf trunk = world.begin_run("run-1-7000000000000000");
   trunk.vae = codec.parent;
   world.span(trunk, 10, {{1, {{1, 3}}}});
-  RunOf branch = world.begin_run("run-1-branch", trunk.parent);
+  RunOf branch = world.begin_run("run-1-b000000000000000", trunk.parent);
   world.span(branch, 20, {{2, {{1, 13}}}});
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 3");
 
-  RunOf unknown = world.begin_run("run-1-unknown");
+  RunOf unknown = world.begin_run("run-1-0bad000000000000");
   unknown.vae = to_hex(sha256("weights that nobody recorded"));
   world.span(unknown, 10, {{1, {{1, 3}}}});
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
@@ -704,15 +702,15 @@ TEST(Checkpoint, IsJudgedByItsWholeLine) {
 // Steps that nobody recorded may have consumed anything.
 TEST(Checkpoint, BeginsWhereTheWeightsBeforeItEnd) {
   RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}});
-  RunOf trunk = world.begin_run("run-1-trunk");
+  RunOf trunk = world.begin_run("run-1-7000000000000000");
   world.span(trunk, 10, {{0, {{1, 3}}}});
-  RunOf gap = world.begin_run("run-1-gap");
+  RunOf gap = world.begin_run("run-1-9a90000000000000");
   gap.step = 5;
   EXPECT_THAT(error_of([&] {
                 world.span(gap, 20, {{0, {{1, 13}}}});
               }),
               HasSubstr("begins at step 5, and it names no weights that it came from"));
-  RunOf later = world.begin_run("run-1-later", trunk.parent);
+  RunOf later = world.begin_run("run-1-1a7e000000000000", trunk.parent);
   later.step = 15;
   EXPECT_THAT(error_of([&] {
                 world.span(later, 20, {{0, {{1, 16}}}});
@@ -725,12 +723,12 @@ TEST(Checkpoint, BeginsWhereTheWeightsBeforeItEnd) {
               HasSubstr("are of step 10"));
 
   // Bundles come in any order, so what comes before may be told of afterwards, and be less.
-  RunOf first = world.begin_run("run-1-first", trunk.parent);
+  RunOf first = world.begin_run("run-1-f100000000000000", trunk.parent);
   first.step = 30;
-  first.parent = to_hex(sha256("run-1-second 20"));
+  first.parent = to_hex(sha256("run-1-5ec0000000000000 20"));
   world.span(first, 40, {{0, {{1, 31}}}});
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
-  RunOf second = world.begin_run("run-1-second", trunk.parent);
+  RunOf second = world.begin_run("run-1-5ec0000000000000", trunk.parent);
   world.span(second, 20, {{0, {{1, 13}}}});
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 1");
   world.sign();
@@ -740,10 +738,12 @@ TEST(Checkpoint, BeginsWhereTheWeightsBeforeItEnd) {
   const Verdict verdict =
       judge_checkpoint(store, Rights(store), of.unsigned_integer(0), Act{EVALUATE}).verdict;
   EXPECT_EQ(verdict.rule, "no_licence");
-  EXPECT_THAT(verdict.fact, HasSubstr("run-1-first went on from at step 30"));
+  EXPECT_THAT(verdict.fact, HasSubstr("run-1-f100000000000000 went on from at step 30"));
+  EXPECT_THAT(error_of([&] { world.append({world.release(first.parent, {"LIC-1@1"})}); }),
+              HasSubstr("run-1-f100000000000000 went on from at step 30"));
   const Impact impact = impact_of(store, "LIC-2");
   ASSERT_EQ(impact.runs.size(), 1U);
-  EXPECT_EQ(impact.runs[0].run, "run-1-first");
+  EXPECT_EQ(impact.runs[0].run, "run-1-f100000000000000");
   EXPECT_EQ(impact.runs[0].through, "weights that are not on record");
 }
 
@@ -751,7 +751,7 @@ TEST(Checkpoint, BeginsWhereTheWeightsBeforeItEnd) {
 // receipt says.
 TEST(Checkpoint, IsUnderAPermitOfItsRun) {
   RunWorld world({{"LIC-1", 2}});
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaa00000000");
   world.span(run, 10, {{0, {{1, 3}}}});
   world.sign();
   const auto under = [&](const std::function<void(PermitRequest&)>& change) {
@@ -786,15 +786,16 @@ TEST(Checkpoint, IsUnderAPermitOfItsRun) {
 // The record is the word of whoever appends it, the statement the trainer's.
 TEST(Checkpoint, ComesFromTheWeightsThatItsStatementNames) {
   RunWorld world({{"LIC-1", 2}});
-  RunOf codec = world.begin_run("run-1-codec");
+  RunOf codec = world.begin_run("run-1-c0dec00000000000");
   world.span(codec, 10, {{0, {{1, 3}}}});
-  for (const char* hidden : {"parent", "vae"}) {
+  for (const std::string hidden : {"parent", "vae"}) {
     world.before_append = [&](Fact& fact) {
       if (!fact.has_checkpoint()) return;
-      hidden == std::string("vae") ? fact.mutable_checkpoint()->clear_vae()
-                                   : fact.mutable_checkpoint()->clear_parent();
+      hidden == "vae" ? fact.mutable_checkpoint()->clear_vae()
+                      : fact.mutable_checkpoint()->clear_parent();
     };
-    RunOf run = world.begin_run(std::string("run-1-no") + hidden, codec.parent);
+    RunOf run = world.begin_run(
+        hidden == "vae" ? "run-1-bbbbbbbb00000000" : "run-1-aaaaaaaa00000000", codec.parent);
     run.vae = codec.parent;
     EXPECT_THAT(error_of([&] {
                   world.span(run, 20, {{0, {{1, 13}}}});
@@ -856,7 +857,7 @@ TEST(Checkpoint, ItsReleaseSaysWhichRevokedShardsItKnewOf) {
   RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}}, [&](size_t, LicenceText& terms) {
     terms.mutable_allows()->add_use(GENERATE_INTERNAL);
   });
-  RunOf run = world.begin_run("run-1-aaa");
+  RunOf run = world.begin_run("run-1-aaaaaaaa00000000");
   world.span(run, 10, {{0, {{1, 3}}}});
   const auto revoke = [&](size_t licence) {
     const Fact fact = world.revocation("shard", digest_name(shard_root(world.manifests[licence])),
@@ -874,7 +875,7 @@ TEST(Checkpoint, ItsReleaseSaysWhichRevokedShardsItKnewOf) {
   options.release = world.folder / "a.release";
   options.trust = world.folder / "trust";
   options.notices = world.folder / "notices";
-  options.weights = sha256("run-1-aaa 10");
+  options.weights = sha256("run-1-aaaaaaaa00000000 10");
   {
     const Store store(world.ledger, Access::read);
     Statement last(store.db(), "SELECT MAX(seq) FROM checkpoint");

@@ -16,6 +16,7 @@
 #include "ledger/release.h"
 #include "ledger/rights.h"
 #include "ledger/textproto.h"
+#include "ledger/verify.h"
 #include "tests/ledger/runs.h"
 
 namespace cleared::ledger {
@@ -102,7 +103,7 @@ struct Consumed : RunWorld {
           terms.mutable_limits()->clear_memorisation_max();
           if (limits[i] >= 0) terms.mutable_limits()->set_similarity_max(limits[i]);
         }) {
-    RunOf run = begin_run("run-1-aaa");
+    RunOf run = begin_run("run-1-aaaaaaaa00000000");
     std::map<size_t, Eaten> eaten;
     for (size_t i = 0; i < limits.size(); ++i) eaten[i] = {{1, i}};
     span(run, 10, eaten);
@@ -275,6 +276,33 @@ TEST(Similarity, AReleaseNamesTheFileThatClipsAreComparedWith) {
   release.clear_similarity_max();
   EXPECT_EQ(sign(world.approver), "");
   EXPECT_EQ(similarity_limit(options), std::nullopt);
+}
+
+// One that nobody made by `ledger release` is held to the same.
+TEST(Similarity, NoReleaseIsRecordedThatAllowsMore) {
+  const Consumed world({0.86, -1, 0.5, 1});
+  const std::vector<std::string> all = {"LIC-0@1", "LIC-1@1", "LIC-2@1", "LIC-3@1"};
+  const auto said = [&](std::optional<double> most, bool footage, Use use = GENERATE_INTERNAL) {
+    const Fact fact = world.release(world.weights, all, [&](Release& r) {
+      r.set_use(use);
+      if (most) r.set_similarity_max(*most);
+      if (footage) r.set_footage(digest_name(sha256("file")));
+    });
+    return error_of([&] { Store(world.ledger, Access::append).append({fact}); });
+  };
+  for (const Use use : {GENERATE_INTERNAL, GENERATE_COMMERCIAL, RELEASE_WEIGHTS, SUBLICENSE}) {
+    EXPECT_THAT(said(std::nullopt, false, use), HasSubstr("limits how alike clips may be"));
+    EXPECT_THAT(said(0.86, true, use), HasSubstr("licence LIC-2@1 limits how alike"));
+  }
+  EXPECT_THAT(said(0.5, false), HasSubstr("says what file it is about"));
+  EXPECT_THAT(said(std::nullopt, true), HasSubstr("says what file it is about"));
+  for (const double most : {-0.1, 1.0, 2.0}) EXPECT_THAT(said(most, true), HasSubstr("in [0, 1)"));
+  EXPECT_EQ(said(0.5, true), "");
+  EXPECT_EQ(said(0.4, true), "");
+  EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
+  // What an erased document asked nobody knows any more: what was recorded stays as it was.
+  Store(world.ledger, Access::append).erase_document("LIC-2@1", "asked for");
+  EXPECT_TRUE(verify_ledger(world.ledger, {}).findings.empty());
 }
 
 }  // namespace

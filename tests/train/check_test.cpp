@@ -7,7 +7,9 @@
 #include "ledger/digest.h"
 #include "ledger/shares.h"
 #include "tests/train/gate_fixture.h"
+#include "train/checkpoint.pb.h"
 #include "train/data/order.h"
+#include "train/passes.h"
 
 namespace cleared::train {
 namespace {
@@ -148,11 +150,15 @@ TEST(Check, PassesAreThoseOfTheClip) {
     }
     EXPECT_EQ(before[i], others + (gate.samples()[i].clip == clip ? 3 : 0)) << i;
   }
-  EXPECT_EQ(passes_before(gate, order, totals, 3, 6, "tiny-1")[0],
-            before[0]);  // the permit has not counted it
+  State at;
+  at.set_run("tiny-1");
+  at.set_step(3);
+  EXPECT_EQ(passes_behind(gate, f.folder(), at, totals), totals);  // the permit has not counted it
   permit(5, "tiny-1");
   const ledger::Gate knows(f.options());
-  EXPECT_EQ(passes_before(knows, order, totals, 3, 6, "tiny-1")[0], before[0] - 3);
+  EXPECT_EQ(passes_behind(knows, f.folder(), at, totals), Totals());
+  at.set_step(4);
+  EXPECT_EQ(passes_behind(knows, f.folder(), at, totals), totals);  // and not this step
 }
 
 // A permit with other shares is for another order, and so for another run.

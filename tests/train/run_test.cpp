@@ -158,6 +158,102 @@ TEST_F(TrainRun, PassesStayConsumedUnderEveryPermit) {
   }
 }
 
+// A permit for a run that goes on has allowed for what the run consumed by the record, and for no
+// more: what is consumed since then counts once, however often the run is broken off.
+TEST_F(TrainRun, ConsumesWhatAPermitLeavesItAndNoMore) {
+  for (const char* keep : {"keep: 0", "keep: 1"}) {
+    std::string config = tiny_config();
+    config.replace(config.find("keep: 0"), 7, keep);
+    GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+    const auto permit = [&](uint32_t passes, const std::string& counted) {
+      f.permit([&](ledger::Permit& p) {
+        p.mutable_shard(0)->set_max_passes(passes);
+        if (counted.empty()) return;
+        p.set_tree_size(10);
+        p.mutable_counted()->set_run(counted);
+        p.mutable_counted()->set_end_step(3);
+      });
+      return read_file(f.paths().permit);
+    };
+    const auto refuses = [&](const std::string& out, const std::vector<std::string>& how,
+                             const char* rule) {
+      const Ended ended = run(f, out, how);
+      EXPECT_EQ(ended.code, 3) << keep << ": " << ended.output;
+      EXPECT_THAT(ended.output, HasSubstr(rule));
+    };
+    const std::string first = permit(5, "");  // a whole run
+    ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+    const std::string name = state_of(f.folder() / "a/step-000003").run();
+    permit(1, name);
+    refuses("a", {}, "passes_exceeded");
+    const std::string just = permit(2, name);  // three steps of two are two passes of three samples
+    ASSERT_EQ(run(f, "a", {"--until", "4"}).code, 0);
+    fs::copy(f.folder() / "a", f.folder() / "lost", fs::copy_options::recursive);
+    ASSERT_EQ(run(f, "a", {"--until", "5"}).code, 0);
+    fs::copy(f.folder() / "a", f.folder() / "again", fs::copy_options::recursive);
+    const Ended ended = run(f, "a");
+    ASSERT_EQ(ended.code, 0) << keep << ": " << ended.output;
+    EXPECT_EQ(state_of(f.folder() / "a/step-000006").run(), name);
+    EXPECT_EQ(run(f, "a").code, 0);
+    // The same passes are not there twice.
+    refuses("a", {"--from", "0"}, "permit_other_run");
+    refuses("a", {"--fresh"}, "permit_other_run");
+    if (keep == std::string("keep: 0")) {
+      refuses("a", {"--from", "3"}, "passes_exceeded");
+      refuses("a", {"--from", "5"}, "passes_exceeded");
+      // Made again, it is another run under the same permit, and goes on as that.
+      write_file(f.paths().permit, permit(4, name));
+      ASSERT_EQ(run(f, "a", {"--from", "3", "--until", "5"}).code, 0);
+      ASSERT_EQ(run(f, "a").code, 0);
+      EXPECT_NE(state_of(f.folder() / "a/step-000006").run(), name);
+      refuses("a", {"--from", "3"}, "passes_exceeded");
+    }
+
+    // What leads to a checkpoint must have been told, as it was signed for.
+    write_file(f.paths().permit, just);
+    std::vector<fs::path> bundles;
+    for (const auto& entry : fs::directory_iterator(f.folder() / "again/outbox")) {
+      bundles.push_back(entry.path());
+    }
+    size_t forged = 0;
+    for (const fs::path& bundle : bundles) {
+      const std::vector<ledger::Fact> facts = ledger::read_bundle(bundle);
+      std::vector<ledger::Fact> less;
+      bool later = false;  // than what the permit has counted
+      for (const ledger::Fact& fact : facts) {
+        if (!fact.has_consumed_shard()) less.push_back(fact);
+        later = later || (fact.has_checkpoint() && fact.checkpoint().step() > 3);
+      }
+      if (!later) continue;
+      ++forged;
+      fs::remove(bundle);
+      const fs::path in_its_place = ledger::write_bundle(f.folder() / "again/outbox", less);
+      refuses("again", {}, "passes_exceeded");
+      fs::remove(in_its_place);
+      ledger::write_bundle(f.folder() / "again/outbox", facts);
+    }
+    EXPECT_EQ(forged, 2U);
+    EXPECT_EQ(run(f, "again").code, 0);
+    fs::remove_all(f.folder() / "lost/outbox");
+    fs::remove_all(f.folder() / "lost/step-000003");
+    refuses("lost", {}, "passes_exceeded");
+
+    // Steps that no record had when the permit was made, whatever they were under.
+    write_file(f.paths().permit, first);
+    ASSERT_EQ(run(f, "b", {"--until", "3"}).code, 0);
+    const std::string other = state_of(f.folder() / "b/step-000003").run();
+    ASSERT_EQ(run(f, "b").code, 0);
+    permit(1, other);
+    refuses("b", {}, "passes_exceeded");
+    permit(3, other);
+    EXPECT_EQ(run(f, "b").code, 0);  // two of them
+    if (keep == std::string("keep: 1")) continue;
+    refuses("b", {"--from", "3"}, "passes_exceeded");
+    permit(4, other);
+    EXPECT_EQ(run(f, "b", {"--from", "3"}).code, 0);
+  }
+}
+
 // Killed between a checkpoint and its bundle, and then told to begin elsewhere.
 TEST_F(TrainRun, TellsWhatItConsumedBeforeItIsSetAside) {
   const GateFixture f = make();
