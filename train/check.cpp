@@ -15,7 +15,10 @@
 
 namespace cleared::train {
 
-ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths) {
+ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths,
+                                 std::optional<ledger::Use> also) {
+  ledger::Purpose purpose = purpose_of(loaded.config);
+  if (also) ledger::declare(purpose, *also);
   std::vector<std::string> foreign;
   for (const auto& weights : loaded.config.foreign()) foreign.push_back(weights.weights());
   return {.permit = paths.permit,
@@ -24,7 +27,7 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .notices = paths.notices,
           .run = loaded.config.name(),
           .config_digest = loaded.digest,
-          .purpose = purpose_of(loaded.config),
+          .purpose = std::move(purpose),
           .foreign = std::move(foreign),
           .leave_out = paths.leave_out};
 }

@@ -51,7 +51,7 @@ class Encoding {
         checkpoint_(
             read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
-        gate_(gate_options(loaded_, options.gate)),
+        gate_(gate_options(loaded_, options.gate, ledger::ENCODE)),
         shapes_(by_shape(loaded_.config)),
         decoders_(decoder_options(options.curate, loaded_.config)) {
     if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {
