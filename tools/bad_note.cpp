@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "ledger/base/file.h"
 #include "ledger/base/utf8.h"
 #include "ledger/digest.h"

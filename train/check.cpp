@@ -15,10 +15,7 @@
 
 namespace cleared::train {
 
-ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths,
-                                 std::optional<ledger::Use> also) {
-  ledger::Purpose purpose = purpose_of(loaded.config);
-  if (also) ledger::declare(purpose, *also);
+ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths) {
   std::vector<std::string> foreign;
   for (const auto& weights : loaded.config.foreign()) foreign.push_back(weights.weights());
   return {.permit = paths.permit,
@@ -27,7 +24,7 @@ ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& pa
           .notices = paths.notices,
           .run = loaded.config.name(),
           .config_digest = loaded.digest,
-          .purpose = std::move(purpose),
+          .purpose = purpose_of(loaded.config),
           .foreign = std::move(foreign),
           .leave_out = paths.leave_out};
 }

@@ -5,12 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "ledger/base/bytes.h"
-#include "ledger/licence.pb.h"
 #include "train/totals.h"
 
 namespace cleared::ledger {
@@ -32,9 +30,7 @@ struct GatePaths {
   std::filesystem::path notices;
   bool leave_out = false;  // GateOptions::leave_out
 };
-// For what the config declares of its run, and what else is done by `also`.
-ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths,
-                                 std::optional<ledger::Use> also = {});
+ledger::GateOptions gate_options(const LoadedConfig& loaded, const GatePaths& paths);
 
 // Which of the config's shapes (by_shape in train/data/config.h) takes a sample, by its place in
 // Gate::samples().

@@ -47,6 +47,13 @@ struct Errors {
   Mean loss, psnr;
 };
 
+// The gate of a permit that says EVALUATE, whatever the config declares for its run.
+ledger::GateOptions evaluating(const LoadedConfig& loaded, const GatePaths& paths) {
+  ledger::GateOptions options = gate_options(loaded, paths);
+  ledger::declare(options.purpose, ledger::EVALUATE);
+  return options;
+}
+
 constexpr uint64_t kNoPass = 0;  // nothing is learned from what is only measured
 
 class Evaluation {
@@ -56,7 +63,7 @@ class Evaluation {
         checkpoint_(
             read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
-        gate_(gate_options(loaded_, options.gate, ledger::EVALUATE)),
+        gate_(evaluating(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
         decoders_(decoder_options(options.curate, loaded_.config)) {
     if (loaded_.config.stage() != RunConfig::TRANSFORMER) {
