@@ -365,7 +365,11 @@ int ledger_sign(const LedgerOptions& o) {
     check_review(parse_noted<ReviewText>(note, o.file).review());
   }
   if (fs::path(out).extension() == ".revocation") {
-    check_revocation(parse_noted<RevocationText>(note, o.file).revocation());
+    try {
+      check_revocation(parse_noted<RevocationText>(note, o.file).revocation());
+    } catch (const Error& error) {
+      throw about(o.file, error);
+    }
   }
   if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
