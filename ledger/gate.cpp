@@ -157,7 +157,9 @@ void Gate::check_permit(const Granted& granted, const Note& note) const {
     if (declares(permit.purpose(), use)) continue;
     throw Refused(no("permit_other_purpose",
                      name + " does not say " + Use_Name(use) + ", which this is: ask for one " +
-                         (use == EVALUATE ? "made with ledger permit --evaluate" : "that does")));
+                         (use == EVALUATE ? "made with ledger permit --evaluate"
+                          : use == ENCODE ? "made with ledger permit --encode"
+                                          : "that does")));
   }
   Purpose same = permit.purpose();
   *same.mutable_also() = options_.purpose.also();

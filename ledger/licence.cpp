@@ -15,17 +15,14 @@
 namespace cleared::ledger {
 namespace {
 
-bool is_id(std::string_view id) {
-  constexpr std::string_view kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-  return !id.empty() && id.size() <= 100 &&
-         id.find_first_not_of(kLetters) == std::string_view::npos;
+bool is_plain_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 // Names of keys, which are compared byte by byte, so that two that look alike are one.
 bool is_plain(const std::string& name) {
-  return !name.empty() && name.size() <= 200 &&
-         std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~'; });
+  return !name.empty() && name.size() <= 200 && is_plain_ascii(name) &&
+         name.find(' ') == std::string::npos;
 }
 
 bool are_capitals(std::string_view text, size_t count) {
@@ -34,6 +31,15 @@ bool are_capitals(std::string_view text, size_t count) {
 }
 
 using Require = std::function<void(bool ok, std::string_view what)>;
+
+// "SAG-AFTRA:2026-07-14", or "none".
+bool is_union_notice(std::string_view notice) {
+  const size_t colon = notice.rfind(':');
+  if (colon == std::string_view::npos) return notice == "none";
+  const std::string_view name = notice.substr(0, colon);
+  return is_plain_ascii(name) && !name.empty() && name.front() != ' ' && name.back() != ' ' &&
+         is_date(notice.substr(colon + 1));
+}
 
 // `what` begins with the path of the field.
 void check_names(const LicenceText& terms, const Require& require) {
@@ -72,8 +78,18 @@ constexpr uint64_t kMaxRateMicros = 1'000'000'000'000'000'000;  // a million mil
 // What a licence must keep to that is not on record yet.
 void check_offer(const LicenceText& terms, const Require& require) {
   check_names(terms, require);
+  // A delivered name may spell what is not ASCII in another way, and then nothing would match.
+  for (const std::string& pattern : terms.covers().delivery()) {
+    require(is_plain_ascii(pattern),
+            "covers.delivery must be plain ASCII, with * for other characters: a letter with an "
+            "accent, or of another script, can be written in two ways");
+  }
   require(terms.licence().valid_from() >= "1990", "licence.valid_from must be 1990 or later");
   require(terms.licence().valid_to() < "2200", "licence.valid_to must be a real end, before 2200");
+  const Clearances& c = terms.clearances();
+  require(!c.has_union_notice() || is_union_notice(c.union_notice()),
+          "clearances.union_notice must be UNION:YYYY-MM-DD, as \"SAG-AFTRA:2026-07-14\", or "
+          "\"none\"");
   for (const std::string& name : terms.overrides().mark()) {
     const MarkName* known = find_mark_name(name);
     require(known != nullptr && known->overridable,
@@ -110,7 +126,7 @@ void check_values(const LicenceText& terms, std::string_view text, std::string_v
     throw Error(Errc::corrupt, where, place.empty() ? "" : ":" + place, ": ", what);
   };
   const Licence& licence = terms.licence();
-  require(is_id(licence.id()), "licence.id must be 1 to 100 of A-Z a-z 0-9 . _ -");
+  require(is_licence_id(licence.id()), "licence.id must be 1 to 100 of A-Z a-z 0-9 . _ -");
   require(licence.version() >= 1, "licence.version counts from 1");
   if (licence.version() > 1 || licence.has_supersedes()) {
     const std::string before = licence.id() + "@" + std::to_string(licence.version() - 1);
@@ -193,6 +209,7 @@ std::vector<std::string_view> split_path(std::string_view path) {
 LicenceText parse_licence(std::string_view text, std::string_view where, LicenceAge age) {
   LicenceText terms;
   parse_textproto(text, where, terms);
+  if (age == LicenceAge::offered) require_plain_values(text, where, terms);
   check_values(terms, text, where, age);
   return terms;
 }
@@ -201,6 +218,13 @@ LicenceText parse_licence(std::string_view text, std::string_view where, Licence
 // the field that is excluded, and "cleared-base" with a Cyrillic e another model line.
 bool is_word(std::string_view text) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !text.empty() && text.size() <= 100 &&
+         text.find_first_not_of(kLetters) == std::string_view::npos;
+}
+
+bool is_licence_id(std::string_view text) {
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
   return !text.empty() && text.size() <= 100 &&
          text.find_first_not_of(kLetters) == std::string_view::npos;
 }

@@ -20,6 +20,8 @@ LicenceText parse_licence(std::string_view text, std::string_view where,
 
 // A model line or a field of use, as terms list it and people declare it: 1 to 100 of a-z 0-9 . _ -
 bool is_word(std::string_view text);
+// 1 to 100 of A-Z a-z 0-9 . _ -
+bool is_licence_id(std::string_view text);
 // A territory: two capitals, as "DE" or "EU".
 bool is_place(std::string_view text);
 

@@ -3,13 +3,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include "ledger/base/clock.h"
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/digest.h"
 #include "ledger/gate.h"
+#include "ledger/licence.h"
 #include "ledger/note.h"
 #include "ledger/textproto.h"
 
@@ -24,11 +29,25 @@ constexpr uint64_t kMaxNoticeBytes = 1 << 20;
               ": no such folder; revocations must be able to arrive");
 }
 
-// A newer permit for a run, or what lies beside it (ledger/shard_proof.h, ledger/permit_lists.h).
-bool is_permit(const fs::path& path) {
+// Named as a newer permit for a run, or as what lies beside it (ledger/shard_proof.h,
+// ledger/permit_lists.h)?
+bool named_as_permit(const fs::path& path) {
   const fs::path name = path.filename();
   const bool beside = name.extension() == ".proofs" || name.extension() == ".shards";
   return (beside ? name.stem() : name).extension() == ".permit";
+}
+
+// Does it begin as one? Half of it, or nothing yet, may be there: permits are copied slowly.
+bool begins_as_permit(const fs::path& path) {
+  const std::string kind = path.extension();
+  const std::string_view begin = kind == ".proofs"   ? "c2sp.org/tlog-proof@"
+                                 : kind == ".shards" ? "shard {"
+                                                     : "permit {";
+  std::string start(begin.size(), '\0');
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return !fs::exists(path);  // gone since
+  start.resize(static_cast<size_t>(in.read(start.data(), std::ssize(start)).gcount()));
+  return begin.starts_with(start);
 }
 
 int64_t nanoseconds(const timespec& time) {
@@ -36,6 +55,22 @@ int64_t nanoseconds(const timespec& time) {
 }
 
 }  // namespace
+
+void check_revocation(const Revocation& revocation) {
+  const auto require = [](bool ok, std::string_view what, const std::string& is) {
+    if (!ok) throw Error(Errc::corrupt, what, is.empty() ? "" : ", and not \"" + is + '"');
+  };
+  require(revocation.has_licence() != revocation.has_shard(),
+          "revocation must name a licence or a shard, one of the two", "");
+  require(!revocation.has_licence() || is_licence_id(revocation.licence()),
+          "revocation.licence must be the id of a licence, without a version",
+          revocation.licence());
+  require(!revocation.has_shard() || parse_digest_name(revocation.shard()),
+          "revocation.shard must be its root, sha256: and 64 lower-case hex digits",
+          revocation.shard());
+  require(parse_time(revocation.at()).has_value(),
+          "revocation.at must be a time like 2026-01-31T23:59:59Z", revocation.at());
+}
 
 std::vector<std::pair<fs::path, Revocation>> read_notices(const fs::path& folder,
                                                           std::span<const std::string> revokers) {
@@ -45,11 +80,13 @@ std::vector<std::pair<fs::path, Revocation>> read_notices(const fs::path& folder
     const fs::path& path = entry.path();
     std::error_code ignored;
     if (path.filename().native().starts_with('.')) continue;
-    if (is_permit(path) && !entry.is_directory(ignored)) continue;
+    if (named_as_permit(path) && entry.is_regular_file(ignored) && begins_as_permit(path)) continue;
     if (path.extension() != ".revocation") {
-      throw Refused(no("notice_unverified", path.string() +
-                                                " is neither *.revocation nor *.permit; if it is a "
-                                                "revocation name it so, else take it away"));
+      throw Refused(no(
+          "notice_unverified",
+          path.string() +
+              (named_as_permit(path) ? " is no permit" : " is neither *.revocation nor *.permit") +
+              "; if it is a revocation name it *.revocation, else take it away"));
     }
     paths.push_back(path);
   }
@@ -61,6 +98,7 @@ std::vector<std::pair<fs::path, Revocation>> read_notices(const fs::path& folder
       const Note note = parse_note(read_file(path, kMaxNoticeBytes));
       RevocationText parsed;
       parse_textproto(note.text, path.string(), parsed);
+      check_revocation(parsed.revocation());
       out.emplace_back(path, parsed.revocation());
       verified = std::any_of(revokers.begin(), revokers.end(), [&](const std::string& key) {
         return signed_by(note, parse_verifier_key(key));

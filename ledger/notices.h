@@ -12,11 +12,16 @@
 
 namespace cleared::ledger {
 
-// Every one in the folder, by name. One that cannot be read, or that none of the `revokers`
-// (verifier keys) signed, is thrown as Refused, `notice_unverified`: a revocation must not be lost
-// because it arrived damaged. So is whatever else lies there, a folder, too, but permits with what
-// belongs to them and names that begin with a dot: it might be one under another name. Error{io} or
-// Error{not_found} for the folder.
+// Error{corrupt} unless it names one licence, by its id, or one shard, by its root, and a time:
+// what is written otherwise would take nothing back, in silence.
+void check_revocation(const Revocation& revocation);
+
+// Every one in the folder, by name. One that cannot be read or does not say what it takes back, or
+// that none of the `revokers` (verifier keys) signed, is thrown as Refused, `notice_unverified`: a
+// revocation must not be lost because it arrived damaged. So is whatever else lies there, a folder,
+// too, but what begins as a permit, or as what belongs to one, under such a name, and names that
+// begin with a dot: it might be one under another name. Error{io} or Error{not_found} for the
+// folder.
 std::vector<std::pair<std::filesystem::path, Revocation>> read_notices(
     const std::filesystem::path& folder, std::span<const std::string> revokers);
 

@@ -149,9 +149,9 @@ constexpr GateRule kRules[] = {
      "its config digest", "a permit for this config"},
     {RuleStage::permits, "permit_other_purpose",
      "Is it for what is declared: the purpose of the config, GENERATE_INTERNAL with a `preview`, "
-     "and "
-     "EVALUATE for `train eval`?",
-     "its purpose", "a permit for this config; for EVALUATE `ledger permit --evaluate`"},
+     "EVALUATE for `train eval`, and ENCODE for `train encode`?",
+     "its purpose",
+     "a permit for this config; for EVALUATE `ledger permit --evaluate`, for ENCODE `--encode`"},
     {RuleStage::permits, "not_for_training",
      "Is that TRAIN, FINETUNE or DISTIL? Whatever a run calls what it does, it trains.",
      "`purpose.use`", "a config that says so, shards approved for it, a permit"},
@@ -196,10 +196,9 @@ constexpr GateRule kRules[] = {
     {RuleStage::permits, "permits_differ", "Were all ranks given the same permit?",
      "the permit's digest", "give all of them the same file"},
     {RuleStage::permits, "notice_unverified",
-     "Is everything in the notices folder a revocation that verifies, or a permit with what "
-     "belongs "
-     "to it? Whatever else is there, a sub-folder, too, might be a revocation; only names that "
-     "begin "
+     "Is everything in the notices folder a revocation that verifies and names one licence, by its "
+     "id alone, or one shard, by its root, or what begins as a permit or as what belongs to one? "
+     "Whatever else is there, a sub-folder, too, might be a revocation; only names that begin "
      "with a dot are not looked at.",
      "notices", "look at it, and ask its licensor; take away what is none"},
     {RuleStage::clips, "similarity_exceeded",
@@ -251,6 +250,7 @@ constexpr std::string_view kAfter = R"(
 |---|---|---|---|
 | ingest, before a byte is parsed, and again with the marks before one is decoded | `curate ingest` | INGEST, each file | on record, with the file's digest |
 | before clips are encoded | `curate shard` | ENCODE, each source | on record, with the file's digest |
+| before latents are made of them | `train encode` | ENCODE, which `ledger permit --encode` declares beside TRAIN, or the config (`purpose.also`): in the permit, and again before each sample | exit code 3, and there is no latent |
 | approval | `ledger approve` | TRAIN, FINETUNE or DISTIL (`--use`), each source of the shard | on record |
 | permit, and again when it is appended | `ledger permit`, `ledger append` | all that the run declares, each source of each shard | on record |
 | the start of a run, on every rank | `train` | the permit, from it and public keys alone | on record, through the outbox |
@@ -262,7 +262,7 @@ constexpr std::string_view kAfter = R"(
 | sampling, and clips that `train eval` measures | `train sample`, `train eval` | the release that `ledger release --out` signed, for these weights, now; the notices; again at each step of a clip | exit code 3 |
 | a clip, before it is written | `train sample` | its frames, where the release limits how alike they may be; `train eval` shows nobody its clips, and says how near they are | exit code 3, and there is no file |
 
-`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too), `other_path` (the same, under the same licences: a later one for that path will hold for them, too). `ledger append` puts a licence that it does not take on the record with the act "append": `licence_invalid`.
+`curate` adds rules of its own for footage that cannot be used, on the record with the act "curate": `no_video`, `unsupported`, `unreadable`, `clearances` (a [sidecar](formats/review.md) that does not parse), `conflict`, `other_licence` (bytes that are in the ledger come by another path, under a licence that does not cover them there: it holds for them, too), `other_path` (the same, under the same licences: a later one for that path will hold for them, too). `ledger append`, and `ledger review --take`, put a signed note that they do not take on the record with the act "append", by a rule that is named after its kind: `licence_invalid`, `permit_invalid`, `approval_invalid`, `revocation_invalid`, `review_invalid`, `policy_invalid`, `retirement_invalid`. The line on stderr names it last.
 )";
 
 }  // namespace

@@ -68,6 +68,11 @@ void explain_clearances(const Clearances& c, std::vector<std::string>& out) {
   out.push_back("Clearances: talent " + Talent::Value_Name(c.talent()) + ", voice " +
                 Voice::Value_Name(c.voice()) + ", music " + Music::Value_Name(c.music()) +
                 (c.minors() ? ", and minors are visible." : ", no minors."));
+  const size_t colon = c.union_notice().rfind(':');
+  if (colon != std::string::npos)
+    out.push_back("Notice was given to the union " + c.union_notice().substr(0, colon) + ", on " +
+                  c.union_notice().substr(colon + 1) +
+                  "; where a clip asks for notice to another, it is refused.");
 }
 
 void explain_derived(const Derived& derived, std::vector<std::string>& out) {

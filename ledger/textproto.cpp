@@ -39,7 +39,116 @@ class FirstProblem : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
+// Walks the tokens of a text that parses, beside the fields that they are values of.
+class PlainValues {
+  using Tokenizer = google::protobuf::io::Tokenizer;
+  using Descriptor = google::protobuf::Descriptor;
+  using FieldDescriptor = google::protobuf::FieldDescriptor;
+
+ public:
+  PlainValues(std::string_view text, std::string_view where)
+      : where_(where),
+        problem_(where),
+        in_(text.data(), static_cast<int>(text.size())),
+        tokens_(&in_, &problem_) {
+    tokens_.set_allow_f_after_float(true);  // as the parser sets it
+    tokens_.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
+    tokens_.set_require_space_after_number(false);
+    tokens_.set_allow_multiline_strings(true);
+    tokens_.Next();
+  }
+
+  void check(const Descriptor& type, std::string_view end = "") {
+    while (tokens_.current().text != end) {
+      const FieldDescriptor* field = type.FindFieldByName(take());
+      if (field == nullptr) fail("does not parse");
+      took(":");
+      if (took("[")) {
+        while (!took("]")) {
+          check_value(*field);
+          took(",");
+        }
+      } else {
+        check_value(*field);
+      }
+      if (!took(";")) took(",");
+    }
+    tokens_.Next();
+  }
+
+ private:
+  std::string take() {
+    if (tokens_.current().type == Tokenizer::TYPE_END) fail("does not parse");
+    std::string text = tokens_.current().text;
+    tokens_.Next();
+    return text;
+  }
+  bool took(std::string_view symbol) {
+    if (tokens_.current().text != symbol) return false;
+    tokens_.Next();
+    return true;
+  }
+
+  void check_value(const FieldDescriptor& field) {
+    const auto require = [&](bool ok, const char* what) {
+      if (!ok) fail(field.name() + " must be " + what);
+    };
+    const std::string& text = tokens_.current().text;
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        check(*field.message_type(), take() == "<" ? ">" : "}");
+        return;
+      case FieldDescriptor::CPPTYPE_ENUM:
+        require(tokens_.current().type == Tokenizer::TYPE_IDENTIFIER, "a word, not its number");
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        require(text == "true" || text == "false", "true or false");
+        break;
+      case FieldDescriptor::CPPTYPE_STRING:
+        require(is_plain_string(text), "written as it reads: no letter by its number");
+        break;
+      default:
+        took("-");
+        require(is_plain_number(text), "a number in digits, with no 0 before them");
+    }
+    take();
+    require(field.cpp_type() != FieldDescriptor::CPPTYPE_STRING ||
+                tokens_.current().type != Tokenizer::TYPE_STRING,
+            "one string, not several");
+  }
+
+  static bool is_plain_number(std::string_view text) {
+    const bool octal_or_hex = text.size() > 1 && text[0] == '0' && text[1] != '.' && text[1] != 'e';
+    return !octal_or_hex && text.find_first_not_of("0123456789.eE+-") == std::string_view::npos;
+  }
+  // A control character would be printed by its number.
+  static bool is_plain_string(std::string_view text) {
+    for (size_t i = 0; i < text.size(); ++i) {
+      const auto c = static_cast<unsigned char>(text[i]);
+      if (c < ' ' || c == 0x7f) return false;
+      if (c != '\\') continue;
+      if (std::string_view("nrt\"'\\").find(text[++i]) == std::string_view::npos) return false;
+    }
+    return true;
+  }
+
+  [[noreturn]] void fail(const std::string& what) {
+    throw Error(Errc::corrupt, where_, ":", tokens_.current().line + 1, ":",
+                tokens_.current().column + 1, ": ", what);
+  }
+
+  std::string_view where_;
+  FirstProblem problem_;
+  google::protobuf::io::ArrayInputStream in_;
+  Tokenizer tokens_;
+};
+
 }  // namespace
+
+void require_plain_values(std::string_view text, std::string_view where,
+                          const google::protobuf::Message& type) {
+  PlainValues(text, where).check(*type.GetDescriptor());
+}
 
 void parse_textproto(std::string_view text, std::string_view where, google::protobuf::Message& out,
                      Errc code) {

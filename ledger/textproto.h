@@ -19,6 +19,12 @@ namespace cleared::ledger {
 void parse_textproto(std::string_view text, std::string_view where, google::protobuf::Message& out,
                      Errc code = Errc::corrupt);
 
+// Error{corrupt} at the first value of `text`, which parses as such a message, that does not read
+// as what it is: a number for a word, "010", which is 8, or "0xA", "t" for true, a string in pieces
+// or with letters by number. People sign what they read.
+void require_plain_values(std::string_view text, std::string_view where,
+                          const google::protobuf::Message& type);
+
 // "12:3", where `text`, which parses as a message like `type`, sets the field of this path, as
 // "allows.use" or "pay.split": its first one, or the message around it. Nothing when it has
 // neither.

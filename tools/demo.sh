@@ -112,7 +112,7 @@ train_model() {
 
 have_vae() { [ -e "$work/.trained-vae" ]; }
 train_vae() {
-  permit "$vae_config" nano- --evaluate
+  permit "$vae_config" nano- --evaluate --encode
   learn vae "$vae_config" shards trust
   touch "$work/.trained-vae"
 }

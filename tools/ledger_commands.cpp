@@ -26,6 +26,7 @@
 #include "ledger/impact.h"
 #include "ledger/key.h"
 #include "ledger/licence.h"
+#include "ledger/notices.h"
 #include "ledger/permit.h"
 #include "ledger/permit_lists.h"
 #include "ledger/projection.h"
@@ -36,6 +37,7 @@
 #include "ledger/trust.h"
 #include "ledger/verify.h"
 #include "tools/approval_commands.h"
+#include "tools/bad_note.h"
 #include "tools/cli.h"
 #include "tools/held_files.h"
 #include "tools/output.h"
@@ -360,6 +362,13 @@ int ledger_sign(const LedgerOptions& o) {
   if (fs::path(out).extension() == ".review") {
     check_review(parse_noted<ReviewText>(note, o.file).review());
   }
+  if (fs::path(out).extension() == ".revocation") {
+    try {
+      check_revocation(parse_noted<RevocationText>(note, o.file).revocation());
+    } catch (const Error& error) {
+      throw about(o.file, error);
+    }
+  }
   if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
   Written written(o.json);
@@ -373,36 +382,6 @@ int ledger_sign(const LedgerOptions& o) {
 }
 
 namespace {
-
-// Of the ledger, and not of what was handed in.
-bool is_of(const Store& store, const Error& error) {
-  return std::string_view(error.what()).starts_with(store.path().string());
-}
-
-// What is wrong and where, without the words that were there: a log is for ever and may be public,
-// and terms are neither. `why` begins with the file's path.
-std::string without_terms(const std::string& why, const std::string& path) {
-  const size_t from = why.starts_with(path) ? path.size() : 0;
-  const size_t words =
-      std::min({why.find('"', from), why.find(", got", from), why.find('(', from)});
-  if (words == std::string::npos) return why;
-  return why.substr(0, why.find_last_not_of(" ,:\"(", words) + 1) +
-         "; the words that are there are not recorded";
-}
-
-// A licence that was handed in and is none: that somebody tried is on record, whatever it said.
-void record_bad_licence(Store& store, const std::string& path, const Error& error, Written& out) {
-  const bool is_bad = error.code() == Errc::corrupt || error.code() == Errc::permission;
-  if (fs::path(path).extension() != ".licence" || !is_bad || is_of(store, error)) return;
-  Fact fact;
-  fact.mutable_refusal()->set_act("append");
-  fact.mutable_refusal()->set_subject(printable(path) + " " + digest_name(sha256(read_file(path))));
-  fact.mutable_refusal()->set_rule("licence_invalid");
-  fact.mutable_refusal()->set_fact(
-      std::string(first_bytes(without_terms(printable(error.what()), printable(path)), 1000)));
-  out["refused"] = {{"rule", "licence_invalid"}, {"fact", fact.refusal().fact()}};
-  out.record("refusal", store.append({fact}));
-}
 
 Anchor anchor_in(const std::string& path) try {
   return read_anchor(path);
@@ -444,9 +423,7 @@ int ledger_append(const LedgerOptions& o) {
   } catch (const Error& error) {
     store.sync();
     tell();
-    record_bad_licence(store, current, error, out);
-    if (is_of(store, error)) throw;
-    throw about(current, error);
+    throw record_bad_note(store, current, error, out);
   }
   store.sync();
   tell();
@@ -556,6 +533,7 @@ int ledger_permit(const LedgerOptions& o) {
   request.config_digest = loaded.digest;
   request.purpose = train::purpose_of(config);
   if (o.evaluate) declare(request.purpose, EVALUATE);
+  if (o.encode) declare(request.purpose, ENCODE);
   uint32_t most = config.batch();  // samples of a step
   for (const train::RunConfig& shape : train::by_shape(config)) {
     request.height_px = std::max(request.height_px, shape.clip().height());
@@ -613,6 +591,30 @@ int ledger_permit(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// What took the same back already: it is of every version of a licence, and for good.
+struct RevokedBefore {
+  uint64_t seq = 0;
+  std::string note;
+};
+std::optional<RevokedBefore> revoked_before(const Store& store, const Revocation& revocation) {
+  Statement select(store.db(),
+                   "SELECT r.seq, r.note FROM revocation r LEFT JOIN shard h ON h.seq = r.shard "
+                   "WHERE r.licence = ?1 OR 'sha256:' || h.root = ?1 ORDER BY r.seq");
+  select.with(revocation.has_licence() ? revocation.licence() : revocation.shard());
+  if (!select.next()) return {};
+  return RevokedBefore{select.unsigned_integer(0), select.text(1)};
+}
+
+void tell_revoked(const std::string& name, const RevokedBefore& before, Written& out) {
+  out["revoked_before"] = before.seq;
+  out.say("%s was revoked before, by record %llu; nothing is appended\n", name.c_str(),
+          static_cast<unsigned long long>(before.seq));
+}
+
+}  // namespace
+
 int ledger_revoke(const LedgerOptions& o) {
   Written out(o.json, o.dry_run);
   const SignerKey key = read_signer_key(o.key);
@@ -622,25 +624,39 @@ int ledger_revoke(const LedgerOptions& o) {
   name_revoked(store, o.name, revocation);
   revocation.set_at(format_time(judging_time_us(store)));
   revocation.set_reason(o.comment);
+  const auto before = revoked_before(store, revocation);
+  if (o.dry_run && before) {
+    tell_revoked(o.name, *before, out);
+    return exit_ok;
+  }
   if (o.dry_run) {  // what was signed once, others could append
     out.say("would revoke %s\n", revocation.has_licence()
                                      ? ("licence " + revocation.licence()).c_str()
                                      : ("shard " + revocation.shard()).c_str());
     return exit_ok;
   }
-  const std::string note = signed_text(format_textproto(text), key);
-  out["note"] = note;
+  std::string note = signed_text(format_textproto(text), key);
   if (!o.file.empty()) {
+    out["note"] = note;
     out.write(o.file, note);
     out.say("%s: to be signed by others with ledger sign, then appended; not recorded yet\n",
             o.file.c_str());
     return exit_ok;
   }
-  out.appended("revoked " + o.name, store.append({revocation_fact(note)}));
+  if (before) note = before->note;
+  out["note"] = note;
+  HeldFiles notice;
   if (!o.out.empty()) {
     make_folders(o.out);
-    const fs::path path = fs::path(o.out) / (to_hex(sha256(note)).substr(0, 16) + ".revocation");
-    out.write(path, note);
+    notice.add(fs::path(o.out) / (to_hex(sha256(note)).substr(0, 16) + ".revocation"), note);
+  }
+  if (before) {
+    tell_revoked(o.name, *before, out);
+  } else {
+    out.appended("revoked " + o.name, store.append({revocation_fact(note)}));
+  }
+  for (const fs::path& path : notice.publish()) {
+    out.file(path);
     out.say("notice for running jobs: %s\n", path.c_str());
   }
   sign_if_possible(store, o.log_key, out);

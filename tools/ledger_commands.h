@@ -18,7 +18,7 @@ struct LedgerOptions {
   uint64_t hours = 24, from = 0, limit = 0;
   std::optional<uint64_t> at, rows;  // of a query: at which size, how many at most
   bool all = false, json = false, csv = false, dry_run = false, leave_out = false, draft = false,
-       deep = false, evaluate = false;
+       deep = false, evaluate = false, encode = false;
 };
 
 int ledger_init(const LedgerOptions& o);

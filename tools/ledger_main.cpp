@@ -125,6 +125,9 @@ int main(int argc, char** argv) {
     permit->add_flag("--evaluate", o.evaluate,
                      "for measuring by it, too, as `train eval` does: every licence must list "
                      "EVALUATE");
+    permit->add_flag("--encode", o.encode,
+                     "for latents made of it, too, as `train encode` does: every licence must list "
+                     "ENCODE");
     permit->add_flag("--draft", o.draft, "write it for others to sign, and record nothing");
     permit->add_option("--resume", o.resume,
                        "name of the run that goes on: what it consumed by the record is counted");

@@ -12,6 +12,7 @@
 #include "ledger/projection.h"
 #include "ledger/review.h"
 #include "ledger/titles.h"
+#include "tools/bad_note.h"
 #include "tools/cli.h"
 #include "tools/output.h"
 #include "tools/written.h"
@@ -35,10 +36,7 @@ struct ReviewOptions {
   bool json = false, dry_run = false;
 };
 
-int take(const ReviewOptions& o) {
-  Written out(o.json, o.dry_run);
-  const std::string note = read_file(o.take);
-  Store store(o.ledger, o.dry_run ? Access::read : Access::append);
+void record(const ReviewOptions& o, Store& store, const std::string& note, Written& out) {
   const Review review = parse_noted<ReviewText>(parse_note(note, o.take), o.take).review();
   const Fact fact = review_fact(store, note);
   size_t released = 0;
@@ -49,6 +47,18 @@ int take(const ReviewOptions& o) {
   out.say("%s: %d clip%s decided, %zu released for a reason%s\n", o.take.c_str(),
           review.decision_size(), review.decision_size() == 1 ? "" : "s", released,
           o.dry_run ? "; dry run: nothing was recorded" : "");
+}
+
+int take(const ReviewOptions& o) {
+  Written out(o.json, o.dry_run);
+  const std::string note = read_file(o.take);
+  Store store(o.ledger, o.dry_run ? Access::read : Access::append);
+  try {
+    record(o, store, note, out);
+  } catch (const Error& error) {
+    if (o.dry_run) throw;
+    throw record_bad_note(store, o.take, error, out);
+  }
   if (!o.dry_run) sign_if_possible(store, "", out);
   return exit_ok;
 }

@@ -338,6 +338,7 @@ Exit codes: 0 it fits, 1 it does not, 78 bad config.)");
   ledger append ledger.db latents/outbox/*.bundle; ledger approve ledger.db --all --key approver.key
   ledger permit ledger.db --run configs/small.textproto --only latent- (and so on)
 
+The permit must say ENCODE: ledger permit --encode.
 Killed and started again it goes on with the next shard, to the same bytes.
 Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
   add_checkpoint(encode, o->encode.checkpoint, o->encode.gate, o->encode.curate, o->encode.threads);

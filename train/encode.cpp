@@ -44,6 +44,13 @@ std::string derived_json(const ledger::Permit::Shard& shard, const ledger::Clear
          ledger::digest_name(sample.digest()) + "\"},\"source\":" + source + "}\n";
 }
 
+// The gate of a permit that says ENCODE, whatever the config declares for its run.
+ledger::GateOptions encoding(const LoadedConfig& loaded, const GatePaths& paths) {
+  ledger::GateOptions options = gate_options(loaded, paths);
+  ledger::declare(options.purpose, ledger::ENCODE);
+  return options;
+}
+
 class Encoding {
  public:
   explicit Encoding(const EncodeOptions& options)
@@ -51,7 +58,7 @@ class Encoding {
         checkpoint_(
             read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
-        gate_(gate_options(loaded_, options.gate)),
+        gate_(encoding(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
         decoders_(decoder_options(options.curate, loaded_.config)) {
     if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {

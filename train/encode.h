@@ -16,7 +16,8 @@ namespace cleared::train {
 
 struct EncodeOptions {
   std::filesystem::path checkpoint;  // of an AUTOENCODER run, or of any run with that codec
-  GatePaths gate;                    // permit for that run's config, and the shards to encode
+  GatePaths gate;                    // permit for that run's config that says ENCODE, and the
+                                     // shards to encode
   std::filesystem::path out;         // folder for the new shards, and their bundle in out/outbox
   std::filesystem::path curate;      // program that decodes
   int threads = 1;

@@ -358,6 +358,43 @@ TEST_F(GateTest, AsOfAnEarlierTimeAPermitThatIsOverHolds) {
   EXPECT_EQ(judged(now_us()), "");
 }
 
+// Signed by the licensor, and in words that take nothing back: nobody may go on as if it had not
+// come.
+TEST_F(GateTest, ARevocationThatNamesNothingStopsTheRun) {
+  const std::string at = "at: \"2026-01-31T23:59:59Z\" ", root = world.root_hex();
+  const std::pair<const char*, std::string> cases[] = {
+      {"one of the two", at},
+      {"one of the two", at + "licence: \"LIC-2\" shard: \"sha256:" + root + '"'},
+      {"without a version", at + "licence: \"LIC-1@1\""},
+      {"without a version", at + "licence: \"\""},
+      {"must be its root", at + "shard: \"" + root + '"'},
+      {"must be its root", at + "shard: \"SHA256:" + root + '"'},
+      {"must be its root", at + "shard: \"sha256:A" + root.substr(1) + '"'},
+      {"must be its root", at + "shard: \"shard-000000.tar\""},
+      {"must be a time", "at: \"whenever\" licence: \"LIC-2\""},
+  };
+  for (const auto& [says, text] : cases) {
+    Gate gate(world.node());
+    write_file(world.folder / "notices/n.revocation",
+               sign_text("revocation { reason: \"sold\" " + text + " }\n", {&world.licensor}));
+    const Verdict verdict = gate.holds();
+    EXPECT_EQ(verdict.rule, "notice_unverified") << text;
+    EXPECT_THAT(verdict.fact, AllOf(HasSubstr("n.revocation"), HasSubstr(says))) << text;
+    fs::remove(world.folder / "notices/n.revocation");
+  }
+}
+
+TEST_F(GateTest, ARevocationNamedAsAPermitStopsTheRun) {
+  for (const char* name : {"n.permit", "n.permit.proofs", "n.permit.shards"}) {
+    Gate gate(world.node());
+    notice(name, "licence", "LIC-1", world.licensor);
+    const Verdict verdict = gate.holds();
+    EXPECT_EQ(verdict.rule, "notice_unverified") << name;
+    EXPECT_THAT(verdict.fact, AllOf(HasSubstr(name), HasSubstr("name it *.revocation"))) << name;
+    fs::remove(world.folder / "notices" / name);
+  }
+}
+
 TEST_F(GateTest, WhatNoticesDo) {
   const std::string root = "sha256:" + world.root_hex();
   const SignerKey stranger = new_signer_key("example-stock");  // the licensor's name, another key

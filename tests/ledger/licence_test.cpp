@@ -97,6 +97,26 @@ TEST(Licence, RefusesByLineAndColumn) {
       {"pool_bps: 500\n",
        "pool_bps: 500\n}\npay {\n  basis: REVENUE_SHARE\n  currency: \"USD\"\n  pool_bps: 500\n",
        "pay.pool_bps is of a pool that the licence shares already"},
+      // A letter with an accent is delivered as one character or as two, and others look alike.
+      {"\"2026-01/**\"", "\"k\u00f6ln/**\"", "covers.delivery must be plain ASCII"},
+      {"\"2026-01/**\"", "\"r\u0435el/**\"", "covers.delivery must be plain ASCII"},
+      {"union_notice: \"none\"", "union_notice: \"SAG-AFTRA\"", "clearances.union_notice"},
+      {"union_notice: \"none\"", "union_notice: \"SAG-AFTRA:2026-13-45\"", "union_notice"},
+      {"union_notice: \"none\"", "union_notice: \"SAG-AFTRA: 2026-07-14\"", "union_notice"},
+      {"union_notice: \"none\"", "union_notice: \"SAG-AFTRA :2026-07-14\"", "union_notice"},
+      {"union_notice: \"none\"", "union_notice: \":2026-07-14\"", "union_notice"},
+      // What is signed is what it reads as.
+      {"use: [INGEST, ", "use: [1, ", "a:16:9: use must be a word, not its number"},
+      {"use: [INGEST, ", "use: [INGEST, 0xA, ", "use must be a word"},
+      {"after_term: STOP_TRAINING", "after_term: 2", "after_term must be a word"},
+      {"minors: false", "minors: f", "minors must be true or false"},
+      {"minors: false", "minors: 0", "minors must be true or false"},
+      {"max_passes: 4", "max_passes: 010", "max_passes must be a number in digits"},
+      {"max_passes: 4", "max_passes: 0x4", "max_passes must be a number in digits"},
+      {"max_share: 1.0", "max_share: 1.0f", "max_share must be a number in digits"},
+      {"delete_after_days: 30", "delete_after_days: 030", "delete_after_days must be a number"},
+      {"id: \"LIC-1\"", "id: \"L\" \"IC-1\"", "id must be one string"},
+      {"id: \"LIC-1\"", "id: \"L\\x49C-1\"", "id must be written as it reads"},
       {"delete_after_days: 30", "delete_after: 30", "a:3"},
       {"delete_after_days: 30", "delete_after_days: \"30 days\"", "a:3"},
   };
@@ -114,8 +134,10 @@ TEST(Licence, RefusesByLineAndColumn) {
 
 // What was on record before a check came is read as it was taken, so that no ledger breaks.
 TEST(Licence, OnRecordIsReadAsItWasTaken) {
-  const std::string old = replaced(full_licence_text(), "2099-12-31", "9999-12-31");
+  std::string old = replaced(full_licence_text(), "2099-12-31", "9999-12-31");
   EXPECT_THAT(error_of([&] { parse_licence(old, "a"); }), StartsWith("corrupt: a:9:3: "));
+  old = replaced(replaced(old, "max_passes: 4", "max_passes: 010"), "2026-01/**", "k\u00f6ln/**");
+  EXPECT_EQ(parse_licence(old, "a", LicenceAge::recorded).limits().max_passes(), 8U);
   EXPECT_EQ(parse_licence(old, "a", LicenceAge::recorded).licence().valid_to(), "9999-12-31");
 }
 
@@ -222,6 +244,10 @@ TEST(Terms, WhatIsExplained) {
     EXPECT_THAT(said, testing::Contains(sentence));
   }
   LicenceText fees = parse_licence(full_licence_text(), "a");
+  EXPECT_THAT(said, testing::Not(testing::Contains(HasSubstr("union"))));
+  fees.mutable_clearances()->set_union_notice("SAG-AFTRA:2026-07-14");
+  EXPECT_THAT(explain_licence(fees),
+              testing::Contains(HasSubstr("given to the union SAG-AFTRA, on 2026-07-14;")));
   fees.mutable_pay(0)->set_basis(Pay::PER_SAMPLE_SECOND);
   fees.mutable_pay(0)->set_rate_micros(1'250);
   fees.mutable_pay(0)->clear_split();

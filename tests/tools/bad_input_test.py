@@ -343,7 +343,7 @@ REFUSED_OR_FAILED = {
     "a policy that is not UTF-8": (bad_policy, 65, r"w\.policy: is not UTF-8", {}),
     "an escape that is not UTF-8": (bad_escape, 65, r"x\.textproto: output\.attribution is not UTF-8", {}),
     "an escape that is not UTF-8, signed elsewhere": (bad_escape_signed, 65, r"x\.licence: output\.attribution is not UTF-8", {}),
-    **{f"a .{kind} that is no note": (junk(kind), 65, rf"^ledger: \S*junk\.{kind}: .*no blank line before the signatures$", {})
+    **{f"a .{kind} that is no note": (junk(kind), 65, rf"^ledger: \S*junk\.{kind}: .*no blank line before the signatures \[{kind}_invalid\]$", {})
        for kind in ("licence", "policy", "revocation", "permit", "retirement")},
     "an .approval that is no note": (junk("approval"), 65, r"^ledger: \S*junk\.approval: .*no blank line", {}),
     "a .pub that is no key": (junk("pub"), 65, r"^ledger: \S*junk\.pub:1: expected a role", {}),

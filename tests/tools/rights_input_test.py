@@ -105,13 +105,28 @@ def no_clips(world):
     return permit(world)
 
 
-def other_ledger(world):
-    """A permit of another ledger, signed by the same approver."""
-    shards(world)
-    world.must(*permit(world, "--draft"))
-    path = pathlib.Path(world.path("run.permit"))
-    text = path.read_text(encoding="utf-8").split("\n\n\u2014 ")[0] + "\n"
-    return append(world, world.sign(text.replace("test.example/ledger", "other.example/ledger"), "other.permit", ("approver",)))
+def changed_permit(was, becomes, keys=("approver",)):
+    """A permit whose words somebody changed, and who signed it then."""
+    def prepare(world):
+        shards(world)
+        world.must(*permit(world, "--draft"))
+        path = pathlib.Path(world.path("run.permit"))
+        text = path.read_text(encoding="utf-8").split("\n\n\u2014 ")[0] + "\n"
+        return append(world, world.sign(re.sub(was, becomes, text), "other.permit", keys))
+    return prepare
+
+
+def revocation(what, key):
+    def prepare(world):
+        shards(world)
+        text = 'revocation { licence: "%s" at: "2026-01-02T03:04:05Z" reason: "sold" }\n' % what
+        return append(world, world.sign(text, "x.revocation", (key,)))
+    return prepare
+
+
+def review(world):
+    text = 'review { at: "2026-01-02T03:04:05Z" decision { clip: "sha256:%s" keep_out: FACE } }\n' % ("ab" * 32)
+    return [world_of.LEDGER, "review", world.db, "--take", world.sign(text, "x.review", ("approver",))]
 
 
 def no_place(world):
@@ -156,7 +171,14 @@ TABLE = {
     "a permit brought after the revocation": (replayed, 3, r"refused: revoked: .*sold", "revoked"),
     "a permit asked for after the revocation": (after_revocation, 3, r"refused: revoked: .*sold", "revoked"),
     "clips of a run that nobody licensed": (no_clips, 3, r"refused: use_not_allowed: .*GENERATE_INTERNAL", "use_not_allowed"),
-    "a permit of another ledger": (other_ledger, 65, r"names no tree head of this ledger", None),
+    "a permit of another ledger": (changed_permit("test.example/ledger", "other.example/ledger"), 65, r"names no tree head of this ledger.* \[permit_invalid\]$", "permit_invalid"),
+    "a permit for years": (changed_permit('expires_at: "20', 'expires_at: "21'), 65, r"other\.permit: .* \[permit_invalid\]$", "permit_invalid"),
+    "a permit that the licensor signed": (changed_permit("x^", "", ("licensor",)), 77, r"other\.permit: .*not signed by .* \[permit_invalid\]$", "permit_invalid"),
+    "a revocation by a stranger": (revocation("TEST-1", "stranger"), 77, r"x\.revocation: .* \[revocation_invalid\]$", "revocation_invalid"),
+    "a revocation of nothing": (revocation("TEST-9", "licensor"), 65, r"x\.revocation: .*no licence TEST-9 \[revocation_invalid\]$", "revocation_invalid"),
+    "a review of what is not on record": (review, 65, r"x\.review: .* \[review_invalid\]$", "review_invalid"),
+    "a licence that reads as another": (handed_in(("version: 1", "version: 01")), 65, r"x\.licence:\d+:\d+: version must be a number .*\[licence_invalid\]$", "licence_invalid"),
+    "a folder with an accent": (handed_in(('"**"', '"k\u00f6ln/**"')), 65, r"x\.licence:\d+:\d+: covers\.delivery must be plain ASCII", "licence_invalid"),
     "a permit for which there is no place": (no_place, 74, r"ledger: write .*folder: a folder has that name", None),
     "a share that nothing holds": (only_limited, 3, r"refused: share_exceeded: .*all footage is of licensors with a limit", "share_exceeded"),
 }
@@ -254,6 +276,28 @@ class RightsInput(unittest.TestCase):
                     self.assertEqual([(act, subject.split(" ")[0]) for act, subject in noted],
                                      [("curate", "a/film.webm"), ("curate", "b/film.webm")])
                     world.must(world_of.LEDGER, "verify", world.db)
+
+    def test_a_revocation_is_told_of_or_not_on_record(self):
+        """A notice that cannot be written leaves no record; asked for again, there is one record, and the notice."""
+        with tempfile.TemporaryDirectory() as top:
+            world = world_of.make_world(top)
+            shards(world)
+            revoke = ["revoke", world.db, "TEST-1", "--reason", "sold", "--key", world.path("licensor.key")]
+            before = pathlib.Path(world.db).read_bytes()
+            self.expect(world, 74, "afile", *revoke, "--notices", world.write("afile", "x"))
+            self.assertEqual(pathlib.Path(world.db).read_bytes(), before)
+            self.expect(world, 0, "revoked TEST-1: record", *revoke)
+            notices = pathlib.Path(world.path("notices"))
+            for _ in range(2):
+                self.expect(world, 0, r"TEST-1 was revoked before, by record \d+; nothing is appended\nnotice for running jobs", *revoke, "--notices", notices)
+                self.assertEqual([path.suffix for path in notices.iterdir()], [".revocation"])
+            with contextlib.closing(sqlite3.connect(world.db)) as db:
+                (note,), = db.execute("SELECT note FROM revocation").fetchall()
+            self.assertEqual(next(notices.iterdir()).read_text(encoding="utf-8"), note)
+            # Nobody puts a name under one that takes nothing back.
+            text = world.write("x.textproto", note.split("\n\n\u2014 ")[0].replace("TEST-1", "TEST-1@1") + "\n")
+            self.expect(world, 65, "x.textproto.*without a version", "sign", text, "--key", world.path("licensor.key"), "--out", world.path("x.revocation"))
+            self.assertFalse(pathlib.Path(world.path("x.revocation")).exists())
 
     def test_a_diff_says_what_an_amendment_covers(self):
         with tempfile.TemporaryDirectory() as top:

@@ -150,7 +150,9 @@ ledger::PermitText GateFixture::permit_text(
   permit.set_run(config_.config.name());
   permit.set_config_digest(ledger::digest_name(config_.digest));
   *permit.mutable_purpose() = purpose_of(config_.config);
-  ledger::declare(*permit.mutable_purpose(), ledger::EVALUATE);
+  for (const auto also : {ledger::EVALUATE, ledger::ENCODE}) {
+    ledger::declare(*permit.mutable_purpose(), also);
+  }
   permit.set_issued_at(format_time(now_us() - kHourUs));
   permit.set_expires_at(format_time(now_us() + kHourUs));
   permit.set_origin("test.example/ledger");

@@ -35,7 +35,7 @@ std::string tiny_config(uint64_t steps = 6, uint32_t batch = 2);
 class GateFixture {
  public:
   // Three samples, whose videos and captions are given; a permit for `config` that is good for
-  // hours, and for EVALUATE, too.
+  // hours, and for EVALUATE and ENCODE, too.
   GateFixture(const std::string& config, const std::vector<std::string>& videos);
 
   std::filesystem::path folder() const { return folder_.path(); }

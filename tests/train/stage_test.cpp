@@ -210,7 +210,10 @@ TEST_F(TrainStages, NobodyMeasuresByFootageThatIsNotPermittedForIt) {
 // footage, too: both are left out, in one line, and the work goes on.
 TEST_F(TrainStages, AnAutoencoderIsNotShownByFootageThatIsNotPermittedForIt) {
   GateFixture f(vae_config_text(), {sample_video(0), sample_video(1), sample_video(2)});
-  f.permit([](ledger::Permit& p) { p.mutable_purpose()->clear_also(); });
+  f.permit([](ledger::Permit& p) {
+    p.mutable_purpose()->clear_also();
+    p.mutable_purpose()->add_also(ledger::ENCODE);
+  });
   const Ended silent = run(f, "vae");
   ASSERT_EQ(silent.code, 0) << silent.output;
   EXPECT_THAT(silent.output,
@@ -235,6 +238,32 @@ TEST_F(TrainStages, AnAutoencoderIsNotShownByFootageThatIsNotPermittedForIt) {
   EXPECT_THAT(measured.output, HasSubstr(" dB from the footage"));
   EXPECT_EQ(read_file(f.folder() / "measured/latent-000000.tar"),
             read_file(f.folder() / "latents/latent-000000.tar"));
+}
+
+// Footage whose licence lists TRAIN and not ENCODE may be trained on; no latent of it is made.
+TEST_F(TrainStages, NobodyEncodesFootageThatIsNotPermittedForIt) {
+  GateFixture f(vae_config_text(), {sample_video(0), sample_video(1)});
+  f.permit([](ledger::Permit& p) {
+    p.mutable_purpose()->clear_also();
+    p.mutable_purpose()->add_also(ledger::EVALUATE);
+  });
+  const Ended trained = run(f, "vae");
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const auto encode = [&] {
+    return train(with_gate(f, {"encode", "--checkpoint", f.folder() / "vae/step-000006", "--out",
+                               f.folder() / "latents"}));
+  };
+  const Ended refused = encode();
+  EXPECT_EQ(refused.code, 3) << refused.output;
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("permit_other_purpose"),
+                                    HasSubstr("does not say ENCODE"), HasSubstr("--encode")));
+  EXPECT_FALSE(fs::exists(f.folder() / "latents"));
+  f.permit([](ledger::Permit& p) {
+    p.mutable_purpose()->clear_also();
+    p.mutable_purpose()->add_also(ledger::ENCODE);
+  });
+  const Ended encoded = encode();
+  EXPECT_EQ(encoded.code, 0) << encoded.output;
 }
 
 // The permit was judged for clips of its own footage. What an autoencoder, or the checkpoint that a
