@@ -35,6 +35,9 @@ struct Forgery {
   std::function<void(State&)> statement = [](State&) {};
   // Of the state as it is written, once it says what the files are.
   std::function<void(State&)> last = [](State&) {};
+  // Of the bytes of state, receipt and statement.
+  std::function<void(const std::string& name, std::string& bytes)> bytes = [](const std::string&,
+                                                                              std::string&) {};
 };
 
 inline Forgery read_forgery(const std::filesystem::path& folder) {
@@ -102,6 +105,10 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   const Span span =
       forged_span(forgery.lines, std::stoull(forgery.lines.substr(first + 5)), forgery.places);
   CheckpointWriter writer(run, step);
+  const auto write = [&](const std::string& name, std::string bytes) {
+    forgery.bytes(name, bytes);
+    return writer.write(name, bytes);
+  };
   const Digest weights = writer.write("weights.safetensors", forgery.weights);
   writer.write("optimizer.safetensors", forgery.optimiser);
   writer.write("config.textproto", config);
@@ -119,16 +126,16 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   facts.weights = weights;
   forgery.receipt(facts);
   state.set_receipt(
-      ledger::digest_name(writer.write("receipt.note", write_receipt(span, facts, trainer))));
+      ledger::digest_name(write("receipt.note", write_receipt(span, facts, trainer))));
   state.set_weights(ledger::digest_name(weights));
   state.set_tensors(ledger::digest_name(writer.write("tensors.txt", forgery.tensors)));
   forgery.last(state);
-  writer.write("state.textproto", ledger::format_textproto(state));
+  write("state.textproto", ledger::format_textproto(state));
   for (const auto& [name, text] : forgery.more) writer.write(name, text);
   State stated = state;
   forgery.statement(stated);
-  writer.write(std::string(kStatementFile),
-               write_statement(stated, span.steps_root(), writer.files(), trainer));
+  write(std::string(kStatementFile),
+        write_statement(stated, span.steps_root(), writer.files(), trainer));
   writer.commit();
 }
 
