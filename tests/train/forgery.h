@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bit>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -79,6 +80,21 @@ inline Span forged_span(const std::string& lines, uint64_t first_step, Places pl
   Span span(first_step, std::make_shared<const Places>(places));
   for (const auto& [facts, codec] : steps) codec ? span.codec(facts.samples) : span.step(facts);
   return span;
+}
+
+// The safetensors file `bytes` with `to` for `from` in its header, which is then as a run writes
+// it.
+inline std::string with_header(const std::string& bytes, const std::string& from,
+                               const std::string& to) {
+  uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  std::string header = bytes.substr(8, size);
+  header.erase(header.find_last_not_of(' ') + 1);
+  header.replace(header.find(from), from.size(), to);
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const uint64_t now = header.size();
+  return std::string(reinterpret_cast<const char*>(&now), sizeof now) + header +
+         bytes.substr(8 + size);
 }
 
 // SHA256SUMS as it must be for the files that lie there now.

@@ -56,7 +56,7 @@ TEST_F(TrainLaunchers, TorchrunStartsRanksAndStartsThemAgain) {
 
 // An abort is a bug and no loss: started again it would come to the same, four times over.
 TEST_F(TrainLaunchers, ARankThatCrashesIsNotStartedAgain) {
-  const GateFixture f = make(100'000);
+  const GateFixture f = make(40);
   for (const int signal : {SIGABRT, SIGSEGV}) {
     Process process(CLEARED_TRAIN, run_args(f, std::to_string(signal), kTwoRanks));
     ASSERT_TRUE(process.wait_for("step 2/")) << process.output();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstring>
+#include <map>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
@@ -414,6 +416,21 @@ TEST_F(TrainReplay, StartsNoRanksByTheWordOfAFolder) {
   EXPECT_THAT(replay(f, "a", {"--nproc-per-node", "1"}).output, HasSubstr("step 3 disagrees"));
 }
 
+// tensors.txt with that tensor of floats, too.
+std::string with_line(const std::string& tensors, const std::string& name,
+                      const std::string& data) {
+  std::map<std::string, std::string> lines = {
+      {name,
+       to_hex(ledger::sha256(data)) + " " + name + " Float " + std::to_string(data.size() / 4)}};
+  std::istringstream in(tensors);
+  for (std::string line; std::getline(in, line);) {
+    lines.emplace(line.substr(65, line.find(' ', 65) - 65), line);
+  }
+  std::string out;
+  for (const auto& [key, line] : lines) out += line + "\n";
+  return out;
+}
+
 // Files that say what a run would say in other words: whatever is between the words is signed along
 // with them, and goes out with the checkpoint.
 TEST_F(TrainReplay, FindsFilesThatARunWritesInOtherWords) {
@@ -498,7 +515,8 @@ TEST_F(TrainReplay, FindsFilesThatARunWritesInOtherWords) {
       forge(f, run, static_cast<uint64_t>(step), c.change);
       const Ended ended = replay(f, "a", {"--from", from});
       EXPECT_THAT(ended.code, testing::AnyOf(1, 65)) << c.name << " " << step << ended.output;
-      if (step == 6) EXPECT_THAT(ended.output, HasSubstr(c.says)) << c.name;
+      if (step == 3) continue;
+      EXPECT_THAT(ended.output, HasSubstr(c.says)) << c.name;
     }
   }
 }
@@ -524,7 +542,9 @@ TEST_F(TrainReplay, FindsTensorsAndFilesThatDoNotBelong) {
     fs::remove_all(run);
     fs::copy(kept, run, fs::copy_options::recursive);
     forge(f, run, 6, [&](Forgery& forged) {
-      forged.*c.file = with_tensor(forged.*c.file, c.name, c.type, std::string(64, 'x'));
+      const std::string data(64, 'x');
+      forged.*c.file = with_tensor(forged.*c.file, c.name, c.type, data);
+      if (c.code == 1) forged.tensors = with_line(forged.tensors, c.name, data);
     });
     f.release(*ledger::parse_digest_name(state_of(run / "step-000006").weights()));
     auto resume = run_args(f, "a");

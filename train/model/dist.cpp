@@ -10,6 +10,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
+#include <c10/util/Logging.h>
 #include <fcntl.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -37,6 +38,7 @@ using BackendType = c10d::ProcessGroup::BackendType;
 std::string what_of(std::string_view text) {
   text = text.substr(0, text.find('\n'));
   if (text.starts_with('[')) text.remove_prefix(std::min(text.find("] ") + 2, text.size()));
+  if (text.ends_with('.')) text.remove_suffix(1);
   return std::string(text);
 }
 
@@ -80,6 +82,8 @@ auto gloo_device(const std::string& address) {
 }
 
 c10::intrusive_ptr<c10d::Store> connect_store(const WorldOptions& options) {
+  // It prints what it throws, with a page of addresses.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
   c10d::TCPStoreOptions store;
   store.port = static_cast<uint16_t>(options.port);
   store.isServer = options.rank == 0 && !options.store_runs;

@@ -57,7 +57,10 @@ TEST(Machine, CapsOneDnnWhereTilesAreAnnouncedAndNotDescribed) {
 // Processors of one cluster are of one kind where their names differ in a letter; of two makers
 // they are not, whatever both announce.
 TEST(Machine, IsOfAKindByWhatChangesBits) {
-  const Machine one = {.cpu = "Xeon 8480+", .vendor = "GenuineIntel", .features = "fma,avx2"};
+  Machine one;
+  one.cpu = "Xeon 8480+";
+  one.vendor = "GenuineIntel";
+  one.features = "fma,avx2";
   Machine other = one;
   other.cpu = "Xeon 8480C";
   other.decoder = "of another program";
