@@ -143,11 +143,19 @@ std::string seal_envelope(std::string_view payload_type, std::string_view payloa
   }
   const std::string signature =
       sign_bytes(as_bytes(pre_authentication_encoding(payload_type, payload)), key);
-  const Json envelope = {
-      {"payload", to_base64(as_bytes(payload))},
-      {"payloadType", payload_type},
-      {"signatures", {{{"keyid", key_id(key.verifier)}, {"sig", to_base64(as_bytes(signature))}}}}};
-  return envelope.dump() + "\n";
+  return format_envelope(
+      {std::string(payload_type), std::string(payload), {{key_id(key.verifier), signature}}});
+}
+
+std::string format_envelope(const Envelope& envelope) {
+  Json signatures = Json::array();
+  for (const auto& [id, signature] : envelope.signatures) {
+    signatures.push_back({{"keyid", id}, {"sig", to_base64(as_bytes(signature))}});
+  }
+  const Json json = {{"payload", to_base64(as_bytes(envelope.payload))},
+                     {"payloadType", envelope.payload_type},
+                     {"signatures", signatures}};
+  return json.dump() + "\n";
 }
 
 Envelope parse_envelope(std::string_view text) {

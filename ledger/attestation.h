@@ -58,6 +58,8 @@ struct Envelope {
   std::vector<Signature> signatures;
 };
 Envelope parse_envelope(std::string_view json);
+// As seal_envelope writes it: parse_envelope takes it with other blanks, order or members, too.
+std::string format_envelope(const Envelope& envelope);
 [[nodiscard]] bool signed_by(const Envelope& envelope, const VerifierKey& key);
 
 }  // namespace cleared::ledger

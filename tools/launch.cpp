@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -95,9 +96,16 @@ void tell(const std::vector<pid_t>& ranks, int signal) {
 
 // One attempt: starts all ranks, and ends all when one ends badly.
 struct Attempt {
-  int code = 0;       // of the first that failed
-  bool lost = false;  // a rank was ended by a signal that was not ours, or stopped
+  int code = 0;          // of the first that failed
+  bool lost = false;     // a rank was ended by a signal that was not ours, or stopped
+  bool crashed = false;  // by one that it brought about itself: it would do so again
 };
+
+bool is_crash(int status) {
+  if (!WIFSIGNALED(status)) return false;
+  const int signal = WTERMSIG(status);
+  return signal == SIGABRT || signal == SIGSEGV || signal == SIGILL || signal == SIGFPE;
+}
 
 std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
   const StoreSocket store = bind_store_socket();
@@ -114,8 +122,9 @@ std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
   return running;
 }
 
-Attempt watch(std::vector<pid_t> running) {
+Attempt watch(const std::vector<pid_t>& ranks) {
   Attempt attempt;
+  std::vector<pid_t> running = ranks;
   auto deadline = Clock::time_point::max();
   bool killed = false;
   std::vector<pid_t> stopped;  // SIGSTOP: they hear no SIGTERM
@@ -130,6 +139,13 @@ Attempt watch(std::vector<pid_t> running) {
       std::erase(stopped, ended);
       // What we ended ourselves is not lost: ranks that do not catch SIGTERM die of it.
       const bool ours = killed || (attempt.code != 0 && WTERMSIG(status) == SIGTERM);
+      // One that crashes when another is lost does so because of it.
+      if (is_crash(status) && !attempt.lost) {
+        const auto rank = std::find(ranks.begin(), ranks.end(), ended) - ranks.begin();
+        std::fprintf(stderr, "train: rank %td crashed (%s): a bug: report it with what it said\n",
+                     rank, ::strsignal(WTERMSIG(status)));
+        attempt.crashed = true;
+      }
       attempt.lost |= WIFSIGNALED(status) && !ours && !g_asked_to_end;
       if (attempt.code == 0 && exit_code(status) != 0) {
         attempt.code = exit_code(status);
@@ -178,6 +194,7 @@ int launch_ranks(int ranks, char** argv, int restarts) {
   ::sigaction(SIGTERM, &pass_on, nullptr);
   for (int n = 0;; ++n) {
     const Attempt attempt = watch(start_ranks(ranks, n, argv));
+    if (attempt.crashed) return exit_internal;
     if (!attempt.lost) return attempt.code;
     if (n == restarts) return exit_busy;
     log(Level::warn, "launch.restart", {{"ended_with", attempt.code}, {"attempt", n + 1}});

@@ -10,7 +10,8 @@ namespace cleared::tools {
 // or 0. SIGINT and SIGTERM go to all of them; when one fails the others are told to end, and killed
 // when they do not. When one was lost (killed by a signal that did not come through here, or
 // stopped while others end) all are started again, up to `restarts` times; then the answer is
-// exit_busy. Call from a process that has one thread. Error{io} when they cannot be started.
+// exit_busy. One that crashed (SIGABRT, SIGSEGV, SIGILL, SIGFPE) would do so again: exit_internal.
+// Call from a process that has one thread. Error{io} when they cannot be started.
 int launch_ranks(int ranks, char** argv, int restarts = 0);
 
 // For a process that some launcher started as a rank: SIGTERM when the launcher dies.

@@ -8,6 +8,7 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
+#include "ledger/trust.h"
 #include "tools/cli.h"
 #include "tools/launch.h"
 #include "tools/train_output.h"
@@ -92,11 +93,10 @@ int do_replay(Options& options) {
   }
   if (std::getenv("RANK") == nullptr) {
     const auto& replay = options.replay;
-    const int ranks =
-        options.ranks > 0
-            ? options.ranks
-            : static_cast<int>(
-                  train::claimed_state({replay.run, replay.from, replay.steps}).ranks());
+    const int ranks = train::claimed_ranks({replay.run, replay.from, replay.steps},
+                                           ledger::read_trust(replay.gate.trust).keys,
+                                           {options.ranks, replay.threads})
+                          .ranks;
     if (ranks > 1) return launch_ranks(ranks, options.argv);
   }
   const bool first = train::world_from_environment().rank == 0;

@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -7,10 +8,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "ledger/attestation.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
+#include "ledger/note.h"
+#include "ledger/notes.pb.h"
 #include "ledger/textproto.h"
 #include "train/data/config.h"
 #include "train/model/optim.h"
@@ -23,6 +27,9 @@ namespace {
 
 constexpr const char* kWeights = "weights.safetensors";
 constexpr const char* kOptimiser = "optimizer.safetensors";
+const std::string kTexts[] = {
+    "config.textproto", "steps.txt",   kPlacesFile,       "totals.txt",
+    "receipt.note",     "tensors.txt", "state.textproto", std::string(kStatementFile)};
 constexpr uint64_t kLimit = uint64_t{1} << 40;  // of a file
 
 TensorMap weights_of(const CheckpointTensors& tensors) {
@@ -101,6 +108,60 @@ void check_names(const fs::path& folder, const CheckpointTensors& tensors,
         moment ? tensors.model.contains(name.substr(2)) : name == "steps" || name == "norms";
     if (!mine) stranger(kOptimiser, name);
   }
+}
+
+// A line of tensors.txt, behind the digest.
+std::string manifest_line(const std::string& name, const Tensor& tensor) {
+  std::string line = std::string(" ") + name + " " + at::toString(tensor.scalar_type());
+  for (const int64_t size : tensor.sizes()) line += " " + std::to_string(size);
+  return line + "\n";
+}
+
+// What `text` lists with the digests that it has: making them again takes as long as the files'
+// own, so it is left to train replay.
+std::string manifest_with_digests_of(std::string_view text, const TensorMap& tensors) {
+  std::string out;
+  for (const auto& [name, tensor] : tensors) {
+    const auto digest = parse_digest(text.substr(0, 64));
+    out += to_hex(digest.value_or(Digest())) + manifest_line(name, tensor);
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  }
+  return out;
+}
+
+// A run writes each text in one way. One that only parses, with comments, blanks, another order or
+// a signature more, could carry what nobody looks for, under the trainer's signature.
+void check_written(const fs::path& folder, const std::map<std::string, std::string>& files,
+                   const Checkpoint& checkpoint) {
+  const auto path = [&](const std::string& name) { return (folder / name).string(); };
+  const auto same = [&](const std::string& name, std::string_view written) {
+    const std::string_view text = files.at(name);
+    if (text == written) return;
+    const auto parted =
+        std::mismatch(text.begin(), text.end(), written.begin(), written.end()).first;
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", name, ":",
+                1 + std::count(text.begin(), parted, '\n'),
+                ": not as a run writes it; get the folder again");
+  };
+  ledger::Note note = ledger::parse_note(files.at("receipt.note"), path("receipt.note"));
+  ledger::ReceiptText receipt;
+  ledger::parse_textproto(note.text, path("receipt.note"), receipt);
+  note.text = ledger::format_textproto(receipt);
+  note.signatures.resize(1);
+  same("receipt.note", ledger::format_note(note));
+
+  const Span span = parse_span(
+      files.at("steps.txt"), receipt.receipt().first_step(), path("steps.txt"),
+      std::make_shared<const Places>(parse_places(files.at(kPlacesFile), path(kPlacesFile))));
+  same(kPlacesFile, span.places_text());
+  same("totals.txt", format_totals(checkpoint.text.totals));
+  same("tensors.txt",
+       manifest_with_digests_of(files.at("tensors.txt"), all_of(checkpoint.tensors)));
+  same("state.textproto", ledger::format_textproto(checkpoint.state));
+
+  ledger::Envelope statement = ledger::parse_envelope(files.at(std::string(kStatementFile)));
+  statement.signatures.resize(std::min<size_t>(statement.signatures.size(), 1));
+  same(std::string(kStatementFile), ledger::format_envelope(statement));
 }
 
 }  // namespace
@@ -192,9 +253,7 @@ TensorMap all_of(const CheckpointTensors& tensors) {
 std::string tensors_manifest(const CheckpointTensors& tensors) {
   std::string text;
   for (const auto& [name, tensor] : all_of(tensors)) {
-    text += to_hex(tensor_digest(tensor)) + " " + name + " " + at::toString(tensor.scalar_type());
-    for (const int64_t size : tensor.sizes()) text += " " + std::to_string(size);
-    text += "\n";
+    text += to_hex(tensor_digest(tensor)) + manifest_line(name, tensor);
   }
   return text;
 }
@@ -228,18 +287,14 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
 }
 
 Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::PublicKey>& trusted) {
-  const std::set<std::string> used = {kWeights, kOptimiser, "config.textproto", "state.textproto",
-                                      "totals.txt"};
+  std::set<std::string> used = {kWeights, kOptimiser};
+  used.insert(std::begin(kTexts), std::end(kTexts));
   std::map<std::string, std::string> files;
   Checkpoint checkpoint;
   for (const FileDigest& file : listed_files(folder)) {
     if (file.name == kWeights) checkpoint.weights = file.digest;
-    if (used.contains(file.name)) {
-      std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
-      check_digest(folder, file, ledger::sha256(bytes));
-    } else {
-      check_digest(folder, file, digest_of_file(folder / file.name));
-    }
+    std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
+    check_digest(folder, file, ledger::sha256(bytes));
   }
   for (const std::string& name : used) {
     if (files.contains(name)) continue;
@@ -249,8 +304,8 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
 
   const auto path = [&](const char* name) { return (folder / name).string(); };
   const auto tensors = [&](const char* name) {
-    return parse_safetensors(std::make_shared<const std::string>(std::move(files[name])),
-                             path(name));
+    return parse_own_safetensors(std::make_shared<const std::string>(std::move(files[name])),
+                                 path(name));
   };
   ledger::parse_textproto(files["state.textproto"], path("state.textproto"), checkpoint.state);
   checkpoint.text.config = files["config.textproto"];
@@ -269,6 +324,7 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   checkpoint.weights_metadata = std::move(weights.metadata);
   checkpoint.optimiser_metadata = std::move(optimiser.metadata);
   check_word_on_weights(folder, checkpoint);
+  check_written(folder, files, checkpoint);
   return checkpoint;
 }
 

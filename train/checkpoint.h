@@ -89,8 +89,9 @@ struct Checkpoint {
   Metadata weights_metadata, optimiser_metadata;
 };
 
-// Reads every file once: what is used are the bytes that were hashed. Checks the statement too when
-// `trusted` has keys. Error{corrupt}.
+// Reads every file once: what is used are the bytes that were hashed. Each must be as a run writes
+// it, to the byte, but for the config, which is the user's. Checks the statement too when `trusted`
+// has keys. Error{corrupt}.
 Checkpoint read_checkpoint(const std::filesystem::path& folder,
                            const std::vector<ledger::PublicKey>& trusted);
 

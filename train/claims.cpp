@@ -12,6 +12,7 @@
 #include "ledger/note.h"
 #include "ledger/notes.pb.h"
 #include "ledger/textproto.h"
+#include "train/data/config.h"
 #include "train/receipt.h"
 #include "train/run_folder.h"
 #include "train/statement.h"
@@ -191,6 +192,15 @@ class ReceiptCheck {
   ledger::Receipt receipt_;
 };
 
+// As check_slots in train/start.h has it.
+bool can_have(const RunConfig& config, uint32_t ranks) {
+  const auto shares = [&](uint32_t number) { return ranks > 0 && number % ranks == 0; };
+  const auto shapes = by_shape(config);
+  return std::all_of(shapes.begin(), shapes.end(),
+                     [&](const RunConfig& shape) { return shares(shape.batch()); }) &&
+         (config.gradients() == RunConfig::REDUCER || shares(micro_batches_of(config)));
+}
+
 std::vector<std::string> fields_of(const std::string& line) {
   std::vector<std::string> words;
   size_t start = 0;
@@ -262,14 +272,37 @@ Claims read_claims(const ClaimsOptions& options, const std::vector<ledger::Publi
   return claims;
 }
 
-State claimed_state(const ClaimsOptions& options) {
+Ranks claimed_ranks(const ClaimsOptions& options, const std::vector<ledger::PublicKey>& trusted,
+                    const Ranks& asked) {
+  if (asked.ranks > 0 && asked.threads > 0) return asked;
   const std::vector<uint64_t> steps = checkpoint_steps(options.run);
   const auto step = std::upper_bound(steps.begin(), steps.end(), options.from);
   if (step == steps.end()) {
     throw Error(Errc::not_found, "run ", options.run.string(), ": no checkpoint after step ",
                 options.from, "; there are: ", list_of(steps));
   }
-  return read_state(step_folder(options.run, *step));
+  // The weights are not hashed for it: the signature is over the digests of the two files.
+  const fs::path folder = step_folder(options.run, *step);
+  const auto listed = listed_files(folder);
+  verify_signed(folder, trusted);
+  for (const FileDigest& file : listed) {
+    if (file.name != "state.textproto" && file.name != "config.textproto") continue;
+    check_digest(folder, file, digest_of_file(folder / file.name));
+  }
+  const State state = read_state(folder);
+  const RunConfig config = load_config(folder / "config.textproto").config;
+  const auto number = [&](int mine, uint32_t theirs, bool possible, const char* what,
+                          const char* flag) {
+    constexpr uint32_t kMost = 1024;  // that the flags take
+    if (mine > 0) return mine;
+    if (possible && theirs > 0 && theirs <= kMost) return static_cast<int>(theirs);
+    throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": state.textproto says ", theirs,
+                " ", what, ", which are not started by its word: say with ", flag,
+                " how many to start");
+  };
+  return {number(asked.ranks, state.ranks(), can_have(config, state.ranks()), "ranks",
+                 "--nproc-per-node"),
+          number(asked.threads, state.threads(), true, "threads", "--threads")};
 }
 
 std::optional<Disagreement> compare_lines(const std::string& claimed, const std::string& replayed,

@@ -51,9 +51,16 @@ struct ClaimsOptions {
 // there, Error{corrupt} when its files are damaged. A receipt that was forged is an answer.
 Claims read_claims(const ClaimsOptions& options, const std::vector<ledger::PublicKey>& trusted);
 
-// The state of the checkpoint to start from, or of the first one: under how many ranks and threads
-// that part of the run was made. Nothing is checked.
-State claimed_state(const ClaimsOptions& options);
+// How many ranks, and threads of each, to make that part of the run again with: `asked`, and where
+// that is 0 as many as the run says. Processes are started by its word, so it counts only where a
+// trusted trainer has signed it and a run of its config can have had them: else Error{corrupt},
+// before anything else in the folder is believed.
+struct Ranks {
+  int ranks = 0;
+  int threads = 0;
+};
+Ranks claimed_ranks(const ClaimsOptions& options, const std::vector<ledger::PublicKey>& trusted,
+                    const Ranks& asked);
 
 // Two step lines of docs/formats/receipt.md: the first word by which they differ, or nothing. With
 // `tolerance` above 0 losses and norms may differ by so much of themselves, samples never.

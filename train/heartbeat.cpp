@@ -29,7 +29,7 @@ using std::chrono::milliseconds;
 constexpr int kBeatsInSilence = 10;
 
 // Messages are four bytes, most significant first: what is not one of these is the rank that was
-// lost.
+// lost, and its host's name follows.
 constexpr int kBeat = -1, kGoodbye = -2;
 constexpr size_t kMessageBytes = 4;
 
@@ -48,8 +48,10 @@ int message_of(const std::string& bytes) {
   return static_cast<int>(ntohl(ordered));
 }
 
+// Who did not come in time may come the next time.
 [[noreturn]] void fail(std::string_view what, int error) {
-  throw Error(Errc::io, "ranks: ", what, ": ", std::generic_category().message(error));
+  throw Error(error == ETIMEDOUT ? Errc::busy : Errc::io, "ranks: ", what, ": ",
+              std::generic_category().message(error));
 }
 
 bool is_loopback(const std::string& address) {
@@ -217,16 +219,15 @@ void Heartbeat::connect(const std::string& port, const std::string& token) {
 }
 
 // One who does not read does not get it; that shows when he is silent, too.
-void Heartbeat::tell_all(int message) {
-  const std::string bytes = message_bytes(message);
+void Heartbeat::tell_all(const std::string& bytes) {
   for (const Peer& peer : peers_) {
     static_cast<void>(
         ::send(peer.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
   }
 }
 
-// All that has arrived. `lost`: a rank that rank 0 says is lost.
-Heartbeat::Heard Heartbeat::hear(Peer& peer, int& lost) const {
+// All that has arrived. `lost`: whom rank 0 says is lost.
+Heartbeat::Heard Heartbeat::hear(Peer& peer, Lost& lost) const {
   Heard heard = Heard::nothing;
   for (;;) {
     char buffer[256];
@@ -239,7 +240,10 @@ Heartbeat::Heard Heartbeat::hear(Peer& peer, int& lost) const {
       heard = Heard::something;
       const int message = message_of(peer.heard);
       if (message == kGoodbye) return Heard::goodbye;
-      if (message != kBeat) return lost = message, Heard::loss;
+      if (message == kBeat) continue;
+      if (peer.heard.size() < kMessageBytes + kHostBytes) break;
+      lost = {message, peer.heard.substr(kMessageBytes, kHostBytes).c_str()};
+      return Heard::loss;
     }
   }
 }
@@ -249,7 +253,7 @@ void Heartbeat::beat() {
   Clock::time_point told, listened = Clock::now();
   while (!peers_.empty()) {
     if (Clock::now() - told >= pause) {
-      tell_all(kBeat);
+      tell_all(message_bytes(kBeat));
       told = Clock::now();
     }
     std::vector<pollfd> waiting = {{.fd = woken_.get(), .events = POLLIN, .revents = 0}};
@@ -264,7 +268,7 @@ void Heartbeat::beat() {
     listened = now;
     for (auto peer = peers_.begin(); peer != peers_.end();) {
       peer->silence += passed;
-      int lost = peer->rank;
+      Lost lost{peer->rank, peer->host};
       const Heard heard = hear(*peer, lost);
       const auto silent = std::chrono::duration_cast<milliseconds>(peer->silence).count();
       if (heard == Heard::goodbye) {
@@ -287,14 +291,28 @@ void Heartbeat::beat() {
   }
 }
 
-void Heartbeat::lose(int rank, const std::string& how) {
-  std::string who = "rank " + std::to_string(rank);
-  for (const Peer& peer : peers_) {
-    if (peer.rank == rank) who += " on " + peer.host;
+void Heartbeat::lose(const Lost& lost, const std::string& how) {
+  if (options_.rank == 0) {
+    std::string host = lost.host;
+    host.resize(kHostBytes);
+    tell_all(message_bytes(lost.rank) + host);
   }
-  if (options_.rank == 0) tell_all(rank);
-  options_.on_lost("ranks: " + who + " " + how +
+  const auto now = [this](Verdict verdict) {
+    const std::lock_guard lock(mutex_);
+    verdict_ = verdict;
+    changed_.notify_all();
+  };
+  now(Verdict::being_told);
+  options_.on_lost("ranks: rank " + std::to_string(lost.rank) + " on " + lost.host + " " + how +
                    ": a rank was lost: run again to go on from the last checkpoint");
+  now(Verdict::told);
+}
+
+void Heartbeat::await_verdict() {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, silence_ + 2 * silence_ / kBeatsInSilence,
+                    [this] { return verdict_ != Verdict::none; });
+  changed_.wait(lock, [this] { return verdict_ != Verdict::being_told; });
 }
 
 // Closing with beats unread would reset the connection, and the goodbye could be lost on the way:
@@ -303,11 +321,11 @@ Heartbeat::~Heartbeat() {
   if (!thread_.joinable()) return;
   wake_.reset();
   thread_.join();
-  tell_all(kGoodbye);
+  tell_all(message_bytes(kGoodbye));
   for (const Peer& peer : peers_) ::shutdown(peer.socket.get(), SHUT_WR);
   const auto deadline = Clock::now() + silence_;
   for (Peer& peer : peers_) {
-    int lost = 0;
+    Lost lost;
     while (wait_to_read(peer.socket, deadline - Clock::now()) &&
            hear(peer, lost) == Heard::something) {
     }

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -43,6 +45,10 @@ class Heartbeat {
   Heartbeat(const Heartbeat&) = delete;
   Heartbeat& operator=(const Heartbeat&) = delete;
 
+  // For a rank whose collective has failed: which rank it is for is known here, or will be within
+  // the limit. Returns when on_lost has, or after that time if nobody is missed.
+  void await_verdict();
+
  private:
   struct Peer {
     int rank = 0;
@@ -51,19 +57,27 @@ class Heartbeat {
     std::string heard;  // the beginning of a message
     std::chrono::steady_clock::duration silence{};
   };
+  struct Lost {
+    int rank = 0;
+    std::string host;
+  };
   enum class Heard { nothing, something, goodbye, loss, end };
 
   void accept_all(const Fd& listener, const std::string& token);
   void connect(const std::string& port, const std::string& token);
   void beat();
-  void tell_all(int message);
-  Heard hear(Peer& peer, int& lost) const;
-  void lose(int rank, const std::string& how);
+  void tell_all(const std::string& bytes);
+  Heard hear(Peer& peer, Lost& lost) const;
+  void lose(const Lost& lost, const std::string& how);
 
   const HeartbeatOptions options_;
   std::chrono::milliseconds silence_{};
   std::vector<Peer> peers_;  // the thread's, once it runs
   Fd wake_, woken_;          // two ends of a pipe: closing one ends the thread
+  enum class Verdict { none, being_told, told };
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Verdict verdict_ = Verdict::none;  // under the mutex
   std::jthread thread_;
 };
 

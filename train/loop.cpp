@@ -506,7 +506,7 @@ RunResult Training::end(const Outcome& outcome) {
 
 // Before anything else is said: the same programs, the same config and the same end on every rank.
 void agree_on_run(World& world, const LoadedConfig& loaded, const RunOptions& options,
-                  const Machine& machine) {
+                  Machine& machine) {
   agree_or_throw(world, [&] {
     if (!world.agree(program_digest())) {
       throw Error(Errc::config, "ranks: they do not run the same train program: ", code_version(),
@@ -528,6 +528,7 @@ void agree_on_run(World& world, const LoadedConfig& loaded, const RunOptions& op
                     ": start all of them with the same command");
       }
     }
+    agree_on_machine(world, machine);
   });
 }
 

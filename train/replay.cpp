@@ -182,6 +182,11 @@ void Replay::start() {
   share_position(world_, position_);
   const RunConfig& config = loaded_.config;
   check_slots(config, world_.size());
+  if (world_.first() && claims_.start) {
+    compare_text("tensors.txt of " + claims_.start->folder.filename().string(),
+                 read_file(claims_.start->folder / "tensors.txt"),
+                 tensors_manifest(position_.tensors), step_);
+  }
   begin_state();
   order_ = std::make_unique<Order>(order_of(config, *gate_, made_.order_first_step()));
   if (step_ == 0) {
@@ -406,14 +411,16 @@ void Replay::share_disagreement() {
 }  // namespace
 
 ReplayReport replay(const ReplayOptions& options) {
-  const State claimed = claimed_state({options.run, options.from, options.steps});
-  Machine machine =
-      prepare_machine(options.threads > 0 ? options.threads : static_cast<int>(claimed.threads()));
-  machine.decoder = decoder_digest(options.curate);
   WorldOptions where = world_from_environment();
+  Machine machine = prepare_machine(claimed_ranks({options.run, options.from, options.steps},
+                                                  ledger::read_trust(options.gate.trust).keys,
+                                                  {where.size, options.threads})
+                                        .threads);
+  machine.decoder = decoder_digest(options.curate);
   where.on_lost = options.on_lost;
   set_log_rank(where.rank);
   World world(where);
+  agree_or_throw(world, [&] { agree_on_machine(world, machine); });
   Replay replay(options, world, machine);
   agree_or_throw(world, [&] { replay.read_run(); });
   if (replay.disagrees()) return replay.report();

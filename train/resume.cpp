@@ -188,10 +188,15 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
     position.tensors = std::move(checkpoint.tensors);
     state.set_parent(state.weights());
     state.set_previous_receipt(state.receipt());
-    if (state.machine() != describe(machine) || state.ranks() != static_cast<uint32_t>(ranks)) {
+    if (state.machine() != describe(machine)) {
       log(Level::warn, "run.resume",
-          {{"was", state.machine() + " ranks=" + std::to_string(state.ranks())},
-           {"note", "another machine or number of ranks may give other bits"}});
+          {{"was", state.machine()}, {"note", "another machine may give other bits"}});
+    }
+    if (state.ranks() != static_cast<uint32_t>(ranks) &&
+        loaded.config.gradients() == RunConfig::REDUCER) {
+      log(Level::warn, "run.resume",
+          {{"was", std::to_string(state.ranks()) + " ranks"},
+           {"note", "another number of ranks gives other bits with gradients: REDUCER"}});
     }
     if (state.code_version() != code_version()) {
       log(Level::warn, "run.resume",

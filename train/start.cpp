@@ -1,7 +1,9 @@
 #include "train/start.h"
 
 #include <algorithm>
+#include <set>
 
+#include "ledger/base/log.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/codec.h"
@@ -10,9 +12,11 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/data/order.h"
+#include "train/difference.h"
 #include "train/foreign.h"
 #include "train/learner.h"
 #include "train/model/dist.h"
+#include "train/model/machine.h"
 #include "train/trainee.h"
 
 namespace cleared::train {
@@ -30,6 +34,28 @@ Outcome open_gate(World& world, const RunConfig& config, std::unique_ptr<ledger:
     outcome.text = "the ranks see different notices, and so other samples to leave out; run again";
   }
   return outcome;
+}
+
+void agree_on_machine(World& world, Machine& machine) {
+  const auto kinds = world.all_gather(kind_of(machine));
+  for (size_t rank = 1; rank < kinds.size(); ++rank) {
+    const auto differ = first_difference(kinds[0], kinds[rank], ' ');
+    if (!differ) continue;
+    throw Error(Errc::config, "ranks: their arithmetic is not the same: rank 0 has ",
+                differ->claimed, ", rank ", rank, " ", differ->made,
+                ": train on processors of one kind, with the same libraries and settings");
+  }
+  const auto names = world.all_gather(machine.cpu);
+  const std::set<std::string> all(names.begin(), names.end());
+  if (all.size() == 1) return;
+  machine.cpu.clear();
+  for (const std::string& name : all) machine.cpu += (machine.cpu.empty() ? "" : " and ") + name;
+  if (!world.first()) return;
+  log(Level::warn, "run.processors",
+      {{"are", machine.cpu},
+       {"note",
+        "of one kind by all that is known to change bits; one machine may not make the same "
+        "again"}});
 }
 
 void check_slots(const RunConfig& config, int world_size) {

@@ -30,6 +30,11 @@ struct Learned;
 Outcome open_gate(World& world, const RunConfig& config, std::unique_ptr<ledger::Gate>& gate,
                   const std::function<std::unique_ptr<ledger::Gate>()>& open);
 
+// Error{config} where ranks would compute with other bits than each other: other processors,
+// libraries or settings of them. Where only the processors' model names differ the run's machine is
+// all of them.
+void agree_on_machine(World& world, Machine& machine);
+
 // Error{config} when the ranks cannot share a step of some shape equally.
 void check_slots(const RunConfig& config, int world_size);
 

@@ -202,9 +202,8 @@ TEST_F(ForeignWeights, ThatACheckpointConcealsAreFoundByReplayAndStep0) {
   EXPECT_THAT(damaged.output, HasSubstr("foreign weights"));
   // The weights file conceals them, too.
   forge(*f_, f_->folder() / "run", 3, [&](Forgery& forgery) {
-    const std::string named = "\"" + digest() + "\"", none = "\"none\"";
-    const size_t at = forgery.weights.find("\"foreign_weights\":" + named) + 18;
-    forgery.weights.replace(at, named.size(), none + std::string(named.size() - none.size(), ' '));
+    forgery.weights = with_header(forgery.weights, "\"foreign_weights\":\"" + digest() + "\"",
+                                  "\"foreign_weights\":\"none\"");
   });
   const Ended start = train(step0);
   EXPECT_EQ(start.code, 1) << start.output;

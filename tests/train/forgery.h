@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bit>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,6 +36,9 @@ struct Forgery {
   std::function<void(State&)> statement = [](State&) {};
   // Of the state as it is written, once it says what the files are.
   std::function<void(State&)> last = [](State&) {};
+  // Of the bytes of state, receipt and statement.
+  std::function<void(const std::string& name, std::string& bytes)> bytes = [](const std::string&,
+                                                                              std::string&) {};
 };
 
 inline Forgery read_forgery(const std::filesystem::path& folder) {
@@ -78,6 +82,21 @@ inline Span forged_span(const std::string& lines, uint64_t first_step, Places pl
   return span;
 }
 
+// The safetensors file `bytes` with `to` for `from` in its header, which is then as a run writes
+// it.
+inline std::string with_header(const std::string& bytes, const std::string& from,
+                               const std::string& to) {
+  uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  std::string header = bytes.substr(8, size);
+  header.erase(header.find_last_not_of(' ') + 1);
+  header.replace(header.find(from), from.size(), to);
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const uint64_t now = header.size();
+  return std::string(reinterpret_cast<const char*>(&now), sizeof now) + header +
+         bytes.substr(8 + size);
+}
+
 // SHA256SUMS as it must be for the files that lie there now.
 inline void sum_again(const std::filesystem::path& folder) {
   std::string sums;
@@ -102,6 +121,10 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   const Span span =
       forged_span(forgery.lines, std::stoull(forgery.lines.substr(first + 5)), forgery.places);
   CheckpointWriter writer(run, step);
+  const auto write = [&](const std::string& name, std::string bytes) {
+    forgery.bytes(name, bytes);
+    return writer.write(name, bytes);
+  };
   const Digest weights = writer.write("weights.safetensors", forgery.weights);
   writer.write("optimizer.safetensors", forgery.optimiser);
   writer.write("config.textproto", config);
@@ -119,16 +142,16 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
   facts.weights = weights;
   forgery.receipt(facts);
   state.set_receipt(
-      ledger::digest_name(writer.write("receipt.note", write_receipt(span, facts, trainer))));
+      ledger::digest_name(write("receipt.note", write_receipt(span, facts, trainer))));
   state.set_weights(ledger::digest_name(weights));
   state.set_tensors(ledger::digest_name(writer.write("tensors.txt", forgery.tensors)));
   forgery.last(state);
-  writer.write("state.textproto", ledger::format_textproto(state));
+  write("state.textproto", ledger::format_textproto(state));
   for (const auto& [name, text] : forgery.more) writer.write(name, text);
   State stated = state;
   forgery.statement(stated);
-  writer.write(std::string(kStatementFile),
-               write_statement(stated, span.steps_root(), writer.files(), trainer));
+  write(std::string(kStatementFile),
+        write_statement(stated, span.steps_root(), writer.files(), trainer));
   writer.commit();
 }
 

@@ -92,7 +92,11 @@ class Ranks {
                                .address = "127.0.0.1",
                                .silence = silence,
                                .patience = 20s,
-                               .on_lost = [](const std::string&) { ::_exit(kLost); }},
+                               .on_lost =
+                                   [](const std::string& line) {
+                                     const bool says_where = line.find(" on ") != line.npos;
+                                     ::_exit(says_where ? kLost : 1);
+                                   }},
                               broadcast);
     body(rank);
     return kDone;

@@ -1,6 +1,7 @@
 // The launchers that clusters have, run for real on this machine: torchrun and Slurm. Each comes to
 // the same bits as one rank that nobody launched. They skip aloud where they are not installed.
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <thread>
@@ -51,6 +52,21 @@ TEST_F(TrainLaunchers, TorchrunStartsRanksAndStartsThemAgain) {
   EXPECT_THAT(process.output(), HasSubstr("from step-0000"));
   EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
             state_of(f.folder() / "b/step-000040").tensors());
+}
+
+// An abort is a bug and no loss: started again it would come to the same, four times over.
+TEST_F(TrainLaunchers, ARankThatCrashesIsNotStartedAgain) {
+  const GateFixture f = make(40);
+  for (const int signal : {SIGABRT, SIGSEGV}) {
+    Process process(CLEARED_TRAIN, run_args(f, std::to_string(signal), kTwoRanks));
+    ASSERT_TRUE(process.wait_for("step 2/")) << process.output();
+    const auto ranks = children_of(process.pid());
+    ASSERT_EQ(ranks.size(), 2U);
+    ::kill(ranks[1], signal);
+    EXPECT_EQ(process.wait(), 70) << process.output();
+    EXPECT_THAT(process.output(), HasSubstr("train: rank 1 crashed ("));
+    EXPECT_EQ(process.output().find("launch.restart"), std::string::npos) << process.output();
+  }
 }
 
 // A cluster of one node: munged, slurmctld and slurmd with nothing but files below a folder.

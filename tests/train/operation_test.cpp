@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -28,19 +29,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 using TrainOperation = TrainRun;
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
-  std::vector<pid_t> children;
-  for (pid_t child = 0; in >> child;) children.push_back(child);
-  return children;
-}
-
-bool is_gone(pid_t pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string number, name, state;
-  return !(stat >> number >> name >> state) || state == "Z";
-}
 
 TEST_F(TrainOperation, OneRunHasAFolderAtATime) {
   const GateFixture f = make(100'000);
@@ -138,9 +126,43 @@ TEST_F(TrainOperation, GoesOnWithFewerRanksToTheSameBits) {
   }
   const Ended rest = run(f, "b");
   EXPECT_EQ(rest.code, 0) << rest.output;
-  EXPECT_THAT(rest.output, HasSubstr("from step-0000"));
+  EXPECT_THAT(rest.output, AllOf(HasSubstr("from step-0000"), Not(HasSubstr("other bits"))));
   EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
             state_of(f.folder() / "b/step-000040").tensors());
+}
+
+TEST_F(TrainOperation, SaysWhenAnotherNumberOfRanksGivesOtherBits) {
+  const GateFixture f(tiny_config() + "gradients: REDUCER\n",
+                      {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  const Ended rest = run(f, "a", kTwoRanks);
+  EXPECT_EQ(rest.code, 0) << rest.output;
+  EXPECT_THAT(rest.output, HasSubstr("another number of ranks gives other bits"));
+}
+
+// What a rank was doing when another was killed, or which of them heard of it first, does not
+// matter: its line names the one that was lost and where it ran.
+TEST_F(TrainOperation, EveryRankNamesTheOneThatWasLost) {
+  const GateFixture f(tiny_config(100'000, 4), {sample_video(0), sample_video(1), sample_video(2)});
+  for (size_t i = 0; i < 10; ++i) {
+    Process process(CLEARED_TRAIN,
+                    run_args(f, std::to_string(i),
+                             {"--nproc-per-node", "4", "--threads", "1", "--restarts", "0"}));
+    ASSERT_TRUE(process.wait_for("step " + std::to_string(2 + i) + "/")) << process.output();
+    const auto ranks = children_of(process.pid());
+    ASSERT_EQ(ranks.size(), 4U);
+    const size_t lost = i % 4;
+    ::kill(ranks[lost], SIGKILL);
+    EXPECT_EQ(process.wait(), 75) << process.output();
+    size_t lines = 0;
+    std::istringstream output(process.output());
+    for (std::string line; std::getline(output, line);) {
+      if (!line.starts_with("train: ")) continue;
+      ++lines;
+      EXPECT_THAT(line, HasSubstr("ranks: rank " + std::to_string(lost) + " on "));
+    }
+    EXPECT_EQ(lines, 3U) << process.output();
+  }
 }
 
 // As timeout(1) and some schedulers send it: to the process, and then to its group.
@@ -353,6 +375,24 @@ TEST_F(TrainOperation, RanksThatWereGivenDifferentThingsDoNotStart) {
     EXPECT_EQ(first.wait(), 78) << first.output();
     EXPECT_EQ(second.wait(), 78) << second.output();
     EXPECT_THAT(first.output(), HasSubstr(says));
+  }
+}
+
+// Sums that one rank makes with other instructions than the other would be in the weights of both,
+// and no comparison of the ranks would show it: they hold the same.
+TEST_F(TrainOperation, RanksWhoseArithmeticDiffersDoNotStart) {
+  const GateFixture f = make();
+  for (const char* setting : {"ATEN_CPU_CAPABILITY=default", "ONEDNN_MAX_CPU_ISA=SSE41",
+                              "MKL_ENABLE_INSTRUCTIONS=SSE4_2"}) {
+    const int port = free_port();
+    Process first("/usr/bin/env", one_of_two("0", port, run_args(f, "a")));
+    Process second("/usr/bin/env",
+                   std::vector<std::string>{setting} + one_of_two("1", port, run_args(f, "a")));
+    EXPECT_EQ(first.wait(), 78) << setting << first.output();
+    EXPECT_EQ(second.wait(), 78) << setting << second.output();
+    EXPECT_THAT(first.output(), HasSubstr("their arithmetic is not the same: rank 0 has "));
+    EXPECT_THAT(first.output(), HasSubstr("rank 1 "));
+    EXPECT_FALSE(fs::exists(f.folder() / "a/lock")) << setting;
   }
 }
 

@@ -33,4 +33,7 @@ class Process {
   std::string output_;
 };
 
+std::vector<pid_t> children_of(pid_t pid);
+bool is_gone(pid_t pid);  // or ended and not yet waited for
+
 }  // namespace cleared::train

@@ -1,11 +1,16 @@
 // An auditor makes a run again, and whoever lied about it is found out: every forger here holds the
 // trainer's own key, and signs what he made up.
+#include <algorithm>
+#include <cctype>
 #include <cstring>
+#include <map>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
 #include "ledger/digest.h"
+#include "ledger/note.h"
 #include "tests/train/forgery.h"
 #include "tests/train/train_program.h"
 #include "train/run_folder.h"
@@ -279,8 +284,11 @@ TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
        "step 6 disagrees: state of step-000006: the run says first_loss: 0.001"},
       {"smooth loss", 3, none, state(&State::set_smooth_loss),
        "step 3 disagrees: state of step-000003: the run says smooth_loss: 0.001"},
-      {"tensors", 6, three, [](Forgery& g) { g.tensors = "nothing\n"; },
-       "step 6 disagrees: tensors.txt of step-000006: the run says nothing"},
+      {"tensors", 6, three, [](Forgery& g) { g.tensors.replace(0, 64, std::string(64, 'a')); },
+       "step 6 disagrees: tensors.txt of step-000006: the run says aaaa"},
+      {"tensors of the start", 3, three,
+       [](Forgery& g) { g.tensors.replace(0, 64, std::string(64, 'a')); },
+       "step 3 disagrees: tensors.txt of step-000003: the run says aaaa"},
       {"totals", 6, three, [](Forgery& g) { g.totals.clear(); },
        "step 6 disagrees: totals.txt of step-000006: the run says nothing"},
       {"metadata: seed", 6, three,
@@ -330,21 +338,187 @@ TEST_F(TrainReplay, FindsACheckpointThatLiesAboutItself) {
   EXPECT_EQ(replay(f, "a", three).code, 0);
 }
 
-// The safetensors file `bytes` with a tensor more.
+// The safetensors file `bytes` with a tensor more, as a run would write it.
 std::string with_tensor(const std::string& bytes, const std::string& name, const std::string& type,
                         const std::string& data) {
   uint64_t size = 0;
   std::memcpy(&size, bytes.data(), sizeof size);
   auto header = nlohmann::json::parse(bytes.substr(8, size));
-  const std::string rest = bytes.substr(8 + size);
+  const std::string before = bytes.substr(8 + size) + data;
   const size_t count = type == "F32" ? data.size() / 4 : data.size();
   header[name] = {{"dtype", type},
                   {"shape", {count}},
-                  {"data_offsets", {rest.size(), rest.size() + data.size()}}};
+                  {"data_offsets", {before.size() - data.size(), before.size()}}};
+  std::string after;
+  for (auto& [tensor, entry] : header.items()) {
+    if (tensor == "__metadata__") continue;
+    auto& range = entry["data_offsets"];
+    const size_t begin = range[0], end = range[1];
+    range = {after.size(), after.size() + end - begin};
+    after += before.substr(begin, end - begin);
+  }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   size = text.size();
-  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + rest + data;
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + after;
+}
+
+// An auditor's machine starts no process by the word of a folder that nobody has signed, and none
+// beyond what a run of that config can have had.
+TEST_F(TrainReplay, StartsNoRanksByTheWordOfAFolder) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path kept = f.folder() / "kept", run = f.folder() / "a";
+  fs::copy(run, kept, fs::copy_options::recursive);
+  struct Case {
+    uint32_t ranks, threads;
+    bool is_signed;
+    const char* says;
+  };
+  const Case cases[] = {
+      {2, 1, false, "speaks of other files"},
+      {3, 1, true, "says 3 ranks, which are not started by its word: say with --nproc-per-node"},
+      {8, 1, true, "says 8 ranks"},
+      {0, 1, true, "says 0 ranks"},
+      {1, 5000, true, "says 5000 threads, which are not started by its word: say with --threads"},
+      {5000, 1, false, "speaks of other files"},
+      {5000, 1, true, "says 5000 ranks"},
+  };
+  for (const Case& c : cases) {
+    fs::remove_all(run);
+    fs::copy(kept, run, fs::copy_options::recursive);
+    const auto change = [&](State& state) {
+      state.set_ranks(c.ranks);
+      state.set_threads(c.threads);
+    };
+    const fs::path folder = run / "step-000003";
+    if (c.is_signed) {
+      forge(f, run, 3, [&](Forgery& forgery) { change(forgery.state); });
+    } else {
+      State state = state_of(folder);
+      change(state);
+      write_file(folder / "state.textproto", ledger::format_textproto(state));
+      sum_again(folder);
+    }
+    const GatePaths paths = f.paths();
+    Process process(CLEARED_TRAIN,
+                    {"replay", run, "--permit", paths.permit, "--trust", auditor_trust(f),
+                     "--shards", paths.shards, "--curate", CLEARED_CURATE});
+    size_t children = 0;
+    while (!is_gone(process.pid()))
+      children = std::max(children, children_of(process.pid()).size());
+    EXPECT_EQ(process.wait(), 65) << c.says << ": " << process.output();
+    EXPECT_THAT(process.output(), HasSubstr(c.says));
+    EXPECT_EQ(children, 0U) << c.says;
+  }
+  // Asked for, its word does not count.
+  forge(f, run, 3, [](Forgery& forgery) { forgery.state.set_ranks(5000); });
+  EXPECT_THAT(replay(f, "a", {"--nproc-per-node", "1"}).output, HasSubstr("step 3 disagrees"));
+}
+
+// tensors.txt with that tensor of floats, too.
+std::string with_line(const std::string& tensors, const std::string& name,
+                      const std::string& data) {
+  std::map<std::string, std::string> lines = {
+      {name,
+       to_hex(ledger::sha256(data)) + " " + name + " Float " + std::to_string(data.size() / 4)}};
+  std::istringstream in(tensors);
+  for (std::string line; std::getline(in, line);) {
+    lines.emplace(line.substr(65, line.find(' ', 65) - 65), line);
+  }
+  std::string out;
+  for (const auto& [key, line] : lines) out += line + "\n";
+  return out;
+}
+
+// Files that say what a run would say in other words: whatever is between the words is signed along
+// with them, and goes out with the checkpoint.
+TEST_F(TrainReplay, FindsFilesThatARunWritesInOtherWords) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path kept = f.folder() / "kept", run = f.folder() / "a";
+  fs::copy(run, kept, fs::copy_options::recursive);
+  const auto padded = [](std::string Forgery::*file) {
+    return [=](Forgery& g) {
+      std::string& bytes = g.*file;
+      uint64_t size = 0;
+      std::memcpy(&size, bytes.data(), sizeof size);
+      const std::string hidden = " \t\n\r  \t\t";
+      bytes.insert(8 + size, hidden);
+      size += hidden.size();
+      std::memcpy(bytes.data(), &size, sizeof size);
+    };
+  };
+  const auto text = [](std::string Forgery::*file, auto change) {
+    return [=](Forgery& g) { change(g.*file); };
+  };
+  const auto written = [](const std::string& file, auto change) {
+    return [=](Forgery& g) {
+      g.bytes = [=](const std::string& name, std::string& bytes) {
+        if (name == file) change(bytes);
+      };
+    };
+  };
+  const auto comment = [](std::string& bytes) { bytes += "# hidden\n"; };
+  const auto zero = [](std::string& bytes) { bytes.insert(bytes.find(' ') + 1, "0"); };
+  const auto signs_again = [&](auto change) {
+    return [&, change](std::string& bytes) {
+      ledger::Note note = ledger::parse_note(bytes);
+      change(note);
+      bytes = ledger::format_note(note);
+    };
+  };
+  const ledger::SignerKey trainer = ledger::read_signer_key(f.trainer_key());
+  const auto upper = [](std::string& bytes) {
+    std::transform(bytes.begin(), bytes.begin() + 64, bytes.begin(), ::toupper);
+  };
+  struct Case {
+    const char* name;
+    std::function<void(Forgery&)> change;
+    const char* says;
+  };
+  const Case cases[] = {
+      {"weights", padded(&Forgery::weights), "weights.safetensors: its header is not as"},
+      {"moments", padded(&Forgery::optimiser), "optimizer.safetensors: its header is not as"},
+      {"totals: a number", text(&Forgery::totals, zero), "totals.txt:1: not as a run writes it"},
+      {"totals: the order",
+       text(&Forgery::totals,
+            [](std::string& bytes) {
+              const size_t end = bytes.find('\n') + 1;
+              bytes = bytes.substr(end) + bytes.substr(0, end);
+            }),
+       "totals.txt:1: not as a run writes it"},
+      {"tensors: a line", text(&Forgery::tensors, comment), "not as a run writes it"},
+      {"tensors: letters", text(&Forgery::tensors, upper), "tensors.txt:1: not as a run writes it"},
+      {"tensors: one less",
+       text(&Forgery::tensors,
+            [](std::string& bytes) { bytes.erase(bytes.rfind('\n', bytes.size() - 2) + 1); }),
+       "not as a run writes it"},
+      {"state", written("state.textproto", comment), "not as a run writes it"},
+      {"receipt", written("receipt.note", signs_again([&](ledger::Note& note) {
+                            note.text += "# hidden\n";
+                            ledger::add_signature(note, trainer);
+                          })),
+       "not as a run writes it"},
+      {"receipt: a signature", written("receipt.note", signs_again([](ledger::Note& note) {
+                                         ledger::add_signature(note, {"hidden", 1, "anything"});
+                                       })),
+       "not as a run writes it"},
+      {"statement", written("statement.dsse.json", [](std::string& bytes) { bytes += " \t"; }),
+       "statement.dsse.json:2: not as a run writes it"},
+  };
+  for (const Case& c : cases) {
+    // At the end of what is replayed, and where it starts.
+    for (const auto& [step, from] : {std::pair{6, "3"}, {3, "3"}}) {
+      fs::remove_all(run);
+      fs::copy(kept, run, fs::copy_options::recursive);
+      forge(f, run, static_cast<uint64_t>(step), c.change);
+      const Ended ended = replay(f, "a", {"--from", from});
+      EXPECT_THAT(ended.code, testing::AnyOf(1, 65)) << c.name << " " << step << ended.output;
+      if (step == 3) continue;
+      EXPECT_THAT(ended.output, HasSubstr(c.says)) << c.name;
+    }
+  }
 }
 
 // Whatever else is signed along with a checkpoint goes out with it: it must be nothing.
@@ -368,7 +542,9 @@ TEST_F(TrainReplay, FindsTensorsAndFilesThatDoNotBelong) {
     fs::remove_all(run);
     fs::copy(kept, run, fs::copy_options::recursive);
     forge(f, run, 6, [&](Forgery& forged) {
-      forged.*c.file = with_tensor(forged.*c.file, c.name, c.type, std::string(64, 'x'));
+      const std::string data(64, 'x');
+      forged.*c.file = with_tensor(forged.*c.file, c.name, c.type, data);
+      if (c.code == 1) forged.tensors = with_line(forged.tensors, c.name, data);
     });
     f.release(*ledger::parse_digest_name(state_of(run / "step-000006").weights()));
     auto resume = run_args(f, "a");

@@ -122,7 +122,8 @@ void check_transformer(const RunConfig& config, const Rules& rules) {
   const RunConfig::Text& text = config.text();
   rules.between<uint32_t>(text.length(), 1, 4096, "text.length");
   rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
-  rules.between<uint32_t>(text.dim(), 2, 1 << 14, "text.dim");
+  rules.multiple(text.dim(), 2 * std::max(1U, text.dim() / 64), 1 << 14,
+                 "text.dim (in pairs for each head, one for each 64)");
   rules.between(text.dropout(), 0.0, 0.999, "text.dropout");
   rules.between(text.learning_rate_share(), 0.0, 10.0, "text.learning_rate_share");
   if (text.vocabulary() != 0) {

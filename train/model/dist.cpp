@@ -10,6 +10,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
+#include <c10/util/Logging.h>
 #include <fcntl.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -33,28 +34,38 @@ namespace {
 using Milliseconds = std::chrono::milliseconds;
 using BackendType = c10d::ProcessGroup::BackendType;
 
-std::string first_line(std::string_view text) {
-  return std::string(text.substr(0, text.find('\n')));
+// The library's first line, without the place in its own source.
+std::string what_of(std::string_view text) {
+  text = text.substr(0, text.find('\n'));
+  if (text.starts_with('[')) text.remove_prefix(std::min(text.find("] ") + 2, text.size()));
+  if (text.ends_with('.')) text.remove_suffix(1);
+  return std::string(text);
 }
 
-// A rank that is gone is a reason to try again; a world that never came about is not.
-[[noreturn]] void give_up(std::string_view what, std::string_view why) {
-  if (what == "join") throw Error(Errc::io, "ranks: ", what, ": ", first_line(why));
-  throw Error(Errc::busy, "ranks: ", what, ": ", first_line(why),
+// A rank that is gone, or did not come in time, is a reason to try again; a world that cannot come
+// about is not. Who is gone the heartbeat says, and then this is not reached.
+[[noreturn]] void give_up(std::string_view what, std::string_view why, Heartbeat* heartbeat) {
+  if (what == "join") {
+    const bool late = why.find("imed out") != why.npos || why.find("imeout") != why.npos;
+    throw Error(late ? Errc::busy : Errc::io, "ranks: join: ", what_of(why),
+                late ? ": not all of them came: look at what the others say, and run again" : "");
+  }
+  if (heartbeat != nullptr) heartbeat->await_verdict();
+  throw Error(Errc::busy, "ranks: ", what, ": ", what_of(why),
               "; a rank was lost: run again to go on from the last checkpoint");
 }
 
 // Runs `body` and turns what torch and gloo throw into our one kind of failure.
 template <class Body>
-auto talk(const char* what, const Body& body) {
+auto talk(const char* what, const std::unique_ptr<Heartbeat>& heartbeat, const Body& body) {
   try {
     return body();
   } catch (const Error&) {
     throw;
   } catch (const c10::Error& error) {
-    give_up(what, error.what_without_backtrace());
+    give_up(what, error.what_without_backtrace(), heartbeat.get());
   } catch (const std::exception& error) {  // gloo has a type of its own
-    give_up(what, error.what());
+    give_up(what, error.what(), heartbeat.get());
   }
 }
 
@@ -71,6 +82,8 @@ auto gloo_device(const std::string& address) {
 }
 
 c10::intrusive_ptr<c10d::Store> connect_store(const WorldOptions& options) {
+  // It prints what it throws, with a page of addresses.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
   c10d::TCPStoreOptions store;
   store.port = static_cast<uint16_t>(options.port);
   store.isServer = options.rank == 0 && !options.store_runs;
@@ -120,7 +133,7 @@ World::World(const WorldOptions& options) : options_(options), device_(at::kCPU)
     require_devices({says});
     return;
   }
-  talk("join", [&] {
+  talk("join", heartbeat_, [&] {
     group_ = std::make_unique<Group>();
     group_->store = connect_store(options);
     group_->ranks =
@@ -138,7 +151,7 @@ World::World(const WorldOptions& options) : options_(options), device_(at::kCPU)
   require_devices(all_gather(says));
 #ifdef CLEARED_CUDA
   if (device_.is_cuda()) {
-    talk("join", [&] {
+    talk("join", heartbeat_, [&] {
       auto nccl = c10d::ProcessGroupNCCL::Options::create();
       nccl->timeout = Milliseconds(options.timeout);
       group_->ranks->setBackend(at::kCUDA, BackendType::NCCL,
@@ -178,7 +191,7 @@ std::string World::backend() const {
 
 void World::all_reduce(const Tensor& tensor) {
   if (!group_) return;
-  talk("all_reduce", [&] {
+  talk("all_reduce", heartbeat_, [&] {
     std::vector<Tensor> tensors = {tensor.detach()};
     group_->ranks->allreduce(tensors)->wait();
   });
@@ -186,7 +199,7 @@ void World::all_reduce(const Tensor& tensor) {
 
 void World::broadcast(const Tensor& tensor, int root) {
   if (!group_) return;
-  talk("broadcast", [&] {
+  talk("broadcast", heartbeat_, [&] {
     std::vector<Tensor> tensors = {tensor.detach()};
     c10d::BroadcastOptions how;
     how.rootRank = root;
@@ -196,7 +209,7 @@ void World::broadcast(const Tensor& tensor, int root) {
 
 std::vector<Tensor> World::all_gather(const Tensor& tensor) {
   if (!group_) return {tensor.detach().clone()};
-  return talk("all_gather", [&] {
+  return talk("all_gather", heartbeat_, [&] {
     std::vector<Tensor> input = {tensor.detach().contiguous()};
     std::vector<std::vector<Tensor>> output(1);
     for (int i = 0; i < size(); ++i) output[0].push_back(at::empty_like(input[0]));
@@ -208,7 +221,7 @@ std::vector<Tensor> World::all_gather(const Tensor& tensor) {
 Tensor World::all_to_all(const Tensor& flat) {
   CLEARED_CHECK(flat.dim() == 1 && flat.is_contiguous() && flat.numel() % size() == 0);
   if (!group_) return flat.detach().clone();
-  return talk("all_to_all", [&] {
+  return talk("all_to_all", heartbeat_, [&] {
     Tensor input = flat.detach(), output = at::empty_like(input);
     std::vector<int64_t> equal;  // none: parts of equal size
     group_->ranks->all_to_all_single(output, input, equal, equal)->wait();
@@ -223,7 +236,7 @@ void World::all_gather_into(const Tensor& flat, const Tensor& part) {
     flat.detach().copy_(part);
     return;
   }
-  talk("all_gather", [&] {
+  talk("all_gather", heartbeat_, [&] {
     Tensor output = flat.detach(), input = part.detach();
     group_->ranks->all_gather_single(output, input)->wait();
   });
@@ -296,7 +309,7 @@ DataParallel::DataParallel(World& world, const TensorMap& parameters,
   }
   if (world.size() == 1) return;
   state_ = std::make_unique<State>();
-  talk("prepare gradients", [&] {
+  talk("prepare gradients", world_.heartbeat_, [&] {
     constexpr int64_t kBucketBytes = 4 << 20;
     const auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(tensors, {kBucketBytes});
     state_->reducer = std::make_unique<c10d::Reducer>(
@@ -316,7 +329,7 @@ DataParallel::~DataParallel() = default;
 void DataParallel::backward(const Tensor& loss) {
   if (!state_) return loss.backward();
   if (state_->reducer) {
-    return talk("backward", [&] {
+    return talk("backward", world_.heartbeat_, [&] {
       state_->reducer->prepare_for_backward({loss});
       loss.backward();
     });

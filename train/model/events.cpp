@@ -80,7 +80,12 @@ EventWriter::EventWriter(const std::filesystem::path& folder) {
   }
   Event event = new_event(0);
   event.set_file_version("brain.Event:2");
-  write_all(fd_.get(), tf_record(event.SerializeAsString()), path_.string());
+  try {
+    write_all(fd_.get(), tf_record(event.SerializeAsString()), path_.string());
+  } catch (const Error&) {
+    ::unlink(path_.c_str());  // a full disk: no empty file for each try
+    throw;
+  }
 }
 
 void EventWriter::scalar(std::string_view tag, double value, int64_t step) noexcept try {

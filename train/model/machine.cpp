@@ -132,6 +132,7 @@ Machine prepare_machine(int threads) {
   const Products products = capped ? Products::mkl : products_of(cpu);
   set_products(products);
   return {.cpu = processor_name(),
+          .vendor = cpu.vendor,
           .features = features_of(cpu),
           .capability = at::get_cpu_capability(),
           .onednn_isa = cap != nullptr ? cap : "all",
@@ -154,6 +155,13 @@ std::string describe(const Machine& machine) {
   if (!machine.decoder.empty()) out << " decoder=" << machine.decoder;
   out << " threads=" << machine.threads;
   return std::move(out).str();
+}
+
+std::string kind_of(const Machine& machine) {
+  Machine kind = machine;
+  kind.cpu = machine.vendor;
+  kind.decoder.clear();
+  return describe(kind);
 }
 
 }  // namespace cleared::train

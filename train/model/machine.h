@@ -10,7 +10,8 @@
 namespace cleared::train {
 
 struct Machine {
-  std::string cpu;         // model name
+  std::string cpu;         // model name; of a run on several kinds all of them
+  std::string vendor;      // of the processor, as it says itself
   std::string features;    // "avx2,fma,avx512f,..." of those that change the bits
   std::string capability;  // what PyTorch's own kernels use, as "AVX2"
   std::string onednn_isa;  // the cap on oneDNN, or "all"
@@ -47,5 +48,9 @@ Machine prepare_machine(int threads);
 
 // "cpu=... features=... threads=...": one line for checkpoints and logs.
 std::string describe(const Machine& machine);
+
+// The same of what must be equal on all ranks: the vendor for the model name, for processors of one
+// cluster often differ in a letter of it, and without the decoder, which is no arithmetic of ours.
+std::string kind_of(const Machine& machine);
 
 }  // namespace cleared::train

@@ -280,4 +280,11 @@ Safetensors parse_safetensors(std::shared_ptr<const std::string> bytes, const st
   return out;
 }
 
+Safetensors parse_own_safetensors(std::shared_ptr<const std::string> bytes,
+                                  const std::string& where) {
+  Safetensors out = parse_safetensors(bytes, where);
+  if (bytes->starts_with(format_header(out.tensors, out.metadata))) return out;
+  throw Error(Errc::corrupt, where, ": its header is not as a run writes it; get the file again");
+}
+
 }  // namespace cleared::train

@@ -46,6 +46,8 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"frames: 16", "frames: 18", "clip.frames: must be a multiple of 4"},
       {"heads: 1", "heads: 5", "model.dim"},
       {"dim: 24", "dim: 10", "model.dim"},
+      {"length: 16 dim: 16", "length: 16 dim: 7", "text.dim"},
+      {"length: 16 dim: 16", "length: 16 dim: 130", "text.dim"},
       {"dropout: 0.1", "dropout: 1", "text.dropout"},
       {"dropout: 0.1", "dropout: nan", "text.dropout"},
       {"learning_rate: 1e-3", "learning_rate: 0", "optimiser.learning_rate"},

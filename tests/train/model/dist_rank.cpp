@@ -1,5 +1,6 @@
 // One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
-// saw, one line per fact; exit code 75 is Error{busy}. DEVICE_OF_1="gpu a" has rank 1 say that.
+// saw, one line per fact; exit code 75 is Error{busy}. DEVICE_OF_1="gpu a" has rank 1 say that,
+// TIMEOUT_S=2 has it wait for no longer.
 //   dist_rank talk | train | exact MICRO_BATCHES [PIECE] | reducer | part | die | device
 #include <cstdio>
 #include <cstdlib>
@@ -143,7 +144,8 @@ void part_from_the_others(World& world) {
 int main(int argc, char** argv) try {
   prepare_machine(1);
   WorldOptions options = world_from_environment();
-  options.timeout = std::chrono::seconds(20);
+  const char* timeout = std::getenv("TIMEOUT_S");
+  options.timeout = std::chrono::seconds(timeout != nullptr ? std::atoi(timeout) : 20);
   const std::string device = "DEVICE_OF_" + std::to_string(options.rank);
   if (const char* says = std::getenv(device.c_str())) options.device = says;
   World world(options);

@@ -183,6 +183,18 @@ TEST(DataParallel, RefusesRanksThatCannotShareTheMicroBatches) {
   }
 }
 
+TEST(World, ARankThatNeverComesIsAReasonToTryAgain) {
+  for (const char* rank : {"0", "1"}) {
+    const auto [status, text] = testing::run_command(
+        "env CUDA_VISIBLE_DEVICES= MASTER_ADDR=127.0.0.1 MASTER_PORT=" +
+        std::to_string(free_port()) + " WORLD_SIZE=2 TIMEOUT_S=2 RANK=" + rank +
+        " " CLEARED_DIST_RANK " talk");
+    EXPECT_EQ(status, 75) << text;
+    EXPECT_NE(text.find("error: ranks: join: "), std::string::npos) << text;
+    EXPECT_NE(text.find("not all of them came"), std::string::npos) << text;
+  }
+}
+
 TEST(World, TheDeathOfARankIsAnErrorThatSaysSo) {
   const auto outputs = run_world(2, "die");
   EXPECT_EQ(outputs[0].status, 75) << outputs[0].text;

@@ -1,7 +1,11 @@
 // Read back by PyPI tensorboard's own reader.
 #include "train/model/events.h"
 
+#include <csignal>
+#include <filesystem>
+
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "ledger/base/error.h"
 #include "tests/train/model/support.h"
@@ -18,6 +22,20 @@ TEST(Events, Crc32cIsTheOneOfRfc3720) {  // appendix B.4, in this byte order
   EXPECT_EQ(crc32c(up), 0x46DD794Eu);
   EXPECT_EQ(crc32c(down), 0x113FDB5Cu);
   EXPECT_EQ(crc32c("123456789"), 0xE3069283u);
+}
+
+// A run that tries again and again on a full disk does not leave a file each time.
+TEST(Events, WhatCouldNotBeBegunIsNotThere) {
+  const testing::TemporaryFolder folder;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  const auto signal = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  EXPECT_THROW(EventWriter(folder.path() / "run"), Error);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, signal);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path() / "run"));
 }
 
 TEST(Events, TensorBoardReadsCurvesPicturesAndCaptions) {

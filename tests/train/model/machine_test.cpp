@@ -54,6 +54,34 @@ TEST(Machine, CapsOneDnnWhereTilesAreAnnouncedAndNotDescribed) {
   }
 }
 
+// Processors of one cluster are of one kind where their names differ in a letter; of two makers
+// they are not, whatever both announce.
+TEST(Machine, IsOfAKindByWhatChangesBits) {
+  Machine one;
+  one.cpu = "Xeon 8480+";
+  one.vendor = "GenuineIntel";
+  one.features = "fma,avx2";
+  Machine other = one;
+  other.cpu = "Xeon 8480C";
+  other.decoder = "of another program";
+  EXPECT_EQ(kind_of(one), kind_of(other));
+  EXPECT_NE(describe(one), describe(other));
+  const std::pair<std::string Machine::*, const char*> changes[] = {
+      {&Machine::vendor, "AuthenticAMD"},
+      {&Machine::features, "fma,avx2,avx512f"},
+      {&Machine::capability, "DEFAULT"},
+      {&Machine::onednn_isa, "SSE41"},
+      {&Machine::products, "onednn"},
+      {&Machine::libtorch, "2.14"},
+      {&Machine::gpu, "H100"},
+      {&Machine::settings, " MKL_CBWR=AVX2"}};
+  for (const auto& [field, value] : changes) {
+    other = one;
+    other.*field = value;
+    EXPECT_NE(kind_of(one), kind_of(other)) << value;
+  }
+}
+
 // The bits of EBX of leaf 7: AVX-512 F, DQ, BW, VL.
 TEST(Machine, MultipliesByTheFasterLibraryOfItsKind) {
   constexpr uint32_t kAll = 1U << 16 | 1U << 17 | 1U << 30 | 1U << 31;

@@ -86,6 +86,31 @@ bool is_accepted(const std::string& bytes) try {
   return false;
 }
 
+TEST(Safetensors, OfOurOwnOnlyWhatWeWrite) {
+  const auto is_own = [](const std::string& bytes) {
+    EXPECT_TRUE(is_accepted(bytes));
+    try {
+      parse_own_safetensors(std::make_shared<const std::string>(bytes), "row");
+      return true;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::corrupt);
+      return false;
+    }
+  };
+  const std::string a = R"("a":{"data_offsets":[0,1],"dtype":"U8","shape":[1]})",
+                    b = R"("b":{"data_offsets":[1,2],"dtype":"U8","shape":[1]})";
+  const auto padded = [](std::string header) {
+    header.resize((header.size() + 7) / 8 * 8, ' ');
+    return header;
+  };
+  EXPECT_TRUE(is_own(file_of(padded("{" + a + "," + b + "}"), 2)));
+  EXPECT_TRUE(is_own(format_safetensors({{"a", at::ones({3})}}, {{"k", "v"}})));
+  EXPECT_FALSE(is_own(file_of(padded("{" + b + "," + a + "}"), 2)));
+  EXPECT_FALSE(is_own(file_of(padded("{" + a + ", " + b + "}"), 2)));
+  EXPECT_FALSE(is_own(file_of(padded("{" + a + "," + b + "}") + "        ", 2)));
+  EXPECT_FALSE(is_own(file_of("{" + a + "," + b + "}\n", 2)));
+}
+
 TEST(Safetensors, TakesOnlyWhatIsWhole) {
   struct Row {
     const char* what;
