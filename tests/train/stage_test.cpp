@@ -507,6 +507,7 @@ TEST_F(TrainStages, APlanSaysWhetherItFits) {
   const Ended large = train({"plan", "../configs/14b.textproto"});
   EXPECT_EQ(large.code, 1) << large.output;
   EXPECT_THAT(large.output, HasSubstr("does not fit here"));
+  EXPECT_THAT(large.output, HasSubstr("checkpoints and the next, in files of up to 4.66 GiB"));
   const Ended uneven = train({"plan", "../configs/nano.textproto", "--nproc-per-node", "3"});
   EXPECT_EQ(uneven.code, 1);
   EXPECT_THAT(uneven.output, HasSubstr("cannot be shared equally"));
