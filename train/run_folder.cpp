@@ -48,8 +48,9 @@ void sync(const fs::path& folder) {
   }
 }
 
-[[noreturn]] void damaged(const fs::path& folder, const std::string& how) {
-  throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", how);
+template <class... How>
+[[noreturn]] void damaged(const fs::path& folder, const How&... how) {
+  throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", how...);
 }
 
 bool lists(const std::vector<FileDigest>& files, std::string_view name) {
@@ -67,7 +68,7 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 
 fs::path new_superseded_folder(const fs::path& run) {
   for (int n = 1;; ++n) {
-    const fs::path folder = run / (std::string(kSuperseded) + std::to_string(n));
+    fs::path folder = run / (std::string(kSuperseded) + std::to_string(n));
     if (fs::exists(folder)) continue;
     make_folders(folder);
     return folder;
@@ -134,7 +135,7 @@ std::vector<FileDigest> listed_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw Error(Errc::not_found, "checkpoint ", folder.string(), ": no such folder");
   }
-  const auto sums = read_sums(folder);
+  auto sums = read_sums(folder);
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name != kSums && !lists(sums, name)) damaged(folder, name + " does not belong to it");
@@ -169,9 +170,9 @@ FileDigest tensors_file(const fs::path& folder, const std::vector<FileDigest>& l
     if (file.name == whole || file.name == index) found.push_back(file);
     if (is_part_name(file.name, stem)) part = file.name;
   }
-  if (found.empty()) damaged(folder, (part.empty() ? whole : index) + " is not listed");
-  if (found.size() > 1) damaged(folder, index + " does not belong beside " + whole);
-  if (found[0].name == whole && !part.empty()) damaged(folder, part + " does not belong to it");
+  if (found.empty()) damaged(folder, part.empty() ? whole : index, " is not listed");
+  if (found.size() > 1) damaged(folder, index, " does not belong beside ", whole);
+  if (found[0].name == whole && !part.empty()) damaged(folder, part, " does not belong to it");
   return found[0];
 }
 
@@ -182,14 +183,15 @@ TensorIndex listed_index(const fs::path& folder, const std::vector<FileDigest>& 
   for (const FileDigest& file : listed) {
     if (!is_part_name(file.name, stem)) continue;
     const auto named = index.digests.find(file.name);
-    if (named == index.digests.end())
-      damaged(folder, file.name + " is not one that " + name + " names");
+    if (named == index.digests.end()) {
+      damaged(folder, file.name, " is not one that ", name, " names");
+    }
     if (named->second != file.digest) {
-      damaged(folder, file.name + " was changed: its digest is not the one in " + name);
+      damaged(folder, file.name, " was changed: its digest is not the one in ", name);
     }
   }
   for (const auto& [part, digest] : index.digests) {
-    if (!lists(listed, part)) damaged(folder, part + " is missing, and " + name + " names it");
+    if (!lists(listed, part)) damaged(folder, part, " is missing, and ", name, " names it");
   }
   return index;
 }

@@ -242,12 +242,13 @@ Safetensors join_safetensors(const TensorIndex& index, const std::string& where,
   Safetensors out;
   uint64_t total_size = 0;
   bool first = true;
-  for (const auto& [file, digest] : index.digests) {
+  for (const auto& listed : index.digests) {
+    const std::string& file = listed.first;
     const auto need = [&](bool holds, const auto&... what) {
       if (!holds) throw Error(Errc::corrupt, where, ": ", file, what...);
     };
     const Safetensors part = read(file);
-    need(part.digest == digest, " is another file than the one whose digest the index has");
+    need(part.digest == listed.second, " is another file than the one whose digest the index has");
     need(first || part.metadata == out.metadata, " has other metadata than the files before");
     out.metadata = part.metadata;
     first = false;
