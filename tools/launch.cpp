@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -62,15 +64,16 @@ StoreSocket bind_store_socket() {
 
 // In a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone, which
 // passes it on once.
-[[noreturn]] void become_rank(int rank, int ranks, const StoreSocket& store, int attempt,
-                              char** argv) {
+[[noreturn]] void become_rank(int rank, const std::vector<int>& places, const StoreSocket& store,
+                              int attempt, char** argv) {
+  const auto ranks = static_cast<int>(places.size());
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   const auto set = [](const char* name, int value) {
     ::setenv(name, std::to_string(value).c_str(), 1);
   };
   set("RANK", rank);
-  set("LOCAL_RANK", rank);
+  set("LOCAL_RANK", places[static_cast<size_t>(rank)]);
   set("WORLD_SIZE", ranks);
   set("LOCAL_WORLD_SIZE", ranks);
   set("MASTER_PORT", store.port);
@@ -96,9 +99,9 @@ void tell(const std::vector<pid_t>& ranks, int signal) {
 
 // One attempt: starts all ranks, and ends all when one ends badly.
 struct Attempt {
-  int code = 0;          // of the first that failed
-  bool lost = false;     // a rank was ended by a signal that was not ours, or stopped
-  bool crashed = false;  // by one that it brought about itself: it would do so again
+  int code = 0;             // of the first that failed
+  std::vector<pid_t> lost;  // ended by a signal that was not ours, or stopped
+  bool crashed = false;     // by one that it brought about itself: it would do so again
 };
 
 bool is_crash(int status) {
@@ -107,12 +110,13 @@ bool is_crash(int status) {
   return signal == SIGABRT || signal == SIGSEGV || signal == SIGILL || signal == SIGFPE;
 }
 
-std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
+// One for each place.
+std::vector<pid_t> start_ranks(const std::vector<int>& places, int attempt, char** argv) {
   const StoreSocket store = bind_store_socket();
   std::vector<pid_t> running;
-  for (int rank = 0; rank < ranks; ++rank) {
+  for (int rank = 0; rank < static_cast<int>(places.size()); ++rank) {
     const pid_t pid = ::fork();
-    if (pid == 0) become_rank(rank, ranks, store, attempt, argv);
+    if (pid == 0) become_rank(rank, places, store, attempt, argv);
     if (pid < 0) {
       tell(running, SIGKILL);
       throw Error(Errc::io, "start rank ", rank, ": ", std::generic_category().message(errno));
@@ -120,6 +124,10 @@ std::vector<pid_t> start_ranks(int ranks, int attempt, char** argv) {
     running.push_back(pid);
   }
   return running;
+}
+
+void add(const std::vector<pid_t>& more, std::vector<pid_t>& to) {
+  to.insert(to.end(), more.begin(), more.end());
 }
 
 Attempt watch(const std::vector<pid_t>& ranks) {
@@ -140,13 +148,13 @@ Attempt watch(const std::vector<pid_t>& ranks) {
       // What we ended ourselves is not lost: ranks that do not catch SIGTERM die of it.
       const bool ours = killed || (attempt.code != 0 && WTERMSIG(status) == SIGTERM);
       // One that crashes when another is lost does so because of it.
-      if (is_crash(status) && !attempt.lost) {
+      if (is_crash(status) && attempt.lost.empty()) {
         const auto rank = std::find(ranks.begin(), ranks.end(), ended) - ranks.begin();
         std::fprintf(stderr, "train: rank %td crashed (%s): a bug: report it with what it said\n",
                      rank, ::strsignal(WTERMSIG(status)));
         attempt.crashed = true;
       }
-      attempt.lost |= WIFSIGNALED(status) && !ours && !g_asked_to_end;
+      if (WIFSIGNALED(status) && !ours && !g_asked_to_end) attempt.lost.push_back(ended);
       if (attempt.code == 0 && exit_code(status) != 0) {
         attempt.code = exit_code(status);
         tell(running, SIGTERM);
@@ -154,7 +162,7 @@ Attempt watch(const std::vector<pid_t>& ranks) {
       }
     }
     if (attempt.code != 0 && !stopped.empty()) {
-      attempt.lost |= attempt.code == exit_busy && !g_asked_to_end;
+      if (attempt.code == exit_busy && !g_asked_to_end) add(stopped, attempt.lost);
       killed = true;
       tell(std::exchange(stopped, {}), SIGKILL);
     }
@@ -164,13 +172,25 @@ Attempt watch(const std::vector<pid_t>& ranks) {
       tell(running, signal);
     }
     if (Clock::now() > deadline) {
-      attempt.lost |= attempt.code == exit_busy && !g_asked_to_end;  // a frozen one, most likely
+      if (attempt.code == exit_busy && !g_asked_to_end) add(running, attempt.lost);  // frozen
       killed = true;
       tell(running, SIGKILL);
     }
     ::usleep(20'000);
   }
   return attempt;
+}
+
+// The places that are left, and then those of ranks that were lost, should there be too few.
+std::vector<int> without_lost(const std::vector<int>& places, const std::vector<pid_t>& ranks,
+                              const std::vector<pid_t>& lost) {
+  std::vector<int> good, bad;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const bool is_lost = std::find(lost.begin(), lost.end(), ranks[i]) != lost.end();
+    (is_lost ? bad : good).push_back(places[i]);
+  }
+  good.insert(good.end(), bad.begin(), bad.end());
+  return good;
 }
 
 }  // namespace
@@ -187,17 +207,28 @@ void end_lost(const std::string& line) {
   ::_exit(exit_busy);
 }
 
-int launch_ranks(int ranks, char** argv, int restarts) {
+int launch_ranks(const LaunchOptions& options, char** argv) {
   struct sigaction pass_on {};
   pass_on.sa_handler = [](int signal) { g_signal = signal; };
   ::sigaction(SIGINT, &pass_on, nullptr);
   ::sigaction(SIGTERM, &pass_on, nullptr);
+  std::vector<int> places(static_cast<size_t>(options.ranks));
+  std::iota(places.begin(), places.end(), 0);
+  int left = options.restarts;
   for (int n = 0;; ++n) {
-    const Attempt attempt = watch(start_ranks(ranks, n, argv));
+    const std::vector<pid_t> ranks = start_ranks(places, n, argv);
+    const Attempt attempt = watch(ranks);
     if (attempt.crashed) return exit_internal;
-    if (!attempt.lost) return attempt.code;
-    if (n == restarts) return exit_busy;
-    log(Level::warn, "launch.restart", {{"ended_with", attempt.code}, {"attempt", n + 1}});
+    if (attempt.lost.empty()) return attempt.code;
+    if (left-- == 0) {
+      const size_t fewer = std::bit_floor(places.size() - 1);
+      if (!options.least || fewer < static_cast<size_t>(*options.least)) return exit_busy;
+      places = without_lost(places, ranks, attempt.lost);
+      places.resize(fewer);
+      left = options.restarts;
+    }
+    log(Level::warn, "launch.restart",
+        {{"ended_with", attempt.code}, {"attempt", n + 1}, {"ranks", places.size()}});
   }
 }
 

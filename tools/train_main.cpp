@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -59,6 +60,7 @@ struct Options {
   train::SampleCommand sample;
   int ranks = 1;
   int restarts = 3;
+  std::optional<int> least;
   bool autoencoder = false;
   bool json = false;
   bool quiet = false;
@@ -216,7 +218,10 @@ int do_run(Options& options, char** argv) {
                 ": stage: must be AUTOENCODER; train run is for the others");
   }
   if (std::getenv("RANK") == nullptr && options.ranks > 1) {
-    return tools::launch_ranks(options.ranks, argv, options.restarts);
+    if (options.least && *options.least > options.ranks) {
+      throw Error(Errc::usage, "--nproc-min is more than --nproc-per-node");
+    }
+    return tools::launch_ranks({options.ranks, options.restarts, options.least}, argv);
   }
   const train::WorldOptions where = train::world_from_environment();
   if (where.launched) tools::end_with_parent();
@@ -315,6 +320,9 @@ void add_run(CLI::App* run, Options& o) {
                   "how often --nproc-per-node starts all ranks again when one was lost")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
+  run->add_option("--nproc-min", o.least,
+                  "after --restarts go on with fewer ranks, a power of two, down to so many")
+      ->check(CLI::Range(1, 1024));
   run->add_option("--threads", o.run.threads, "threads of each rank; the bits depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -70,6 +70,7 @@ int do_plan(const Options& options) {
       device.is_cpu()
           ? memory.rank() * static_cast<uint64_t>(options.ranks) + memory.preview + memory.copy
           : memory.first_gpu();
+  const uint64_t kept = train::kept_checkpoints(loaded.config);
   const bool fits = there == 0 || all_needed <= there;
   if (options.json) {
     print({{"config", loaded.config.name()},
@@ -85,6 +86,7 @@ int do_plan(const Options& options) {
            {"activation_bytes", plan.activation_bytes},
            {"recomputed_bytes", plan.recomputed_bytes},
            {"checkpoint_bytes", plan.checkpoint_bytes},
+           {"kept_checkpoints", kept},
            {"sums_bytes", memory.sums},
            {"preview_bytes", memory.preview},
            {"ranks", options.ranks},
@@ -124,6 +126,10 @@ int do_plan(const Options& options) {
         train::bytes_text(memory.recomputed).c_str(), train::bytes_text(memory.preview).c_str(),
         device.is_cpu() ? (", " + train::bytes_text(memory.copy) + " for checkpoints").c_str() : "",
         train::bytes_text(there).c_str());
+    std::printf("disk: %s for %llu checkpoint%s and the next, in files of up to %s\n",
+                train::bytes_text((kept + 1) * plan.checkpoint_bytes).c_str(), number(kept),
+                kept == 1 ? "" : "s",
+                train::bytes_text(loaded.config.checkpoints().file_bytes()).c_str());
   }
   if (!divides) {
     std::fprintf(stderr, "train: plan: batch %u cannot be shared equally by %d ranks\n",

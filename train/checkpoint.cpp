@@ -25,12 +25,36 @@ namespace cleared::train {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kWeights = "weights.safetensors";
-constexpr const char* kOptimiser = "optimizer.safetensors";
 const std::string kTexts[] = {
     "config.textproto", "steps.txt",   kPlacesFile,       "totals.txt",
     "receipt.note",     "tensors.txt", "state.textproto", std::string(kStatementFile)};
 constexpr uint64_t kLimit = uint64_t{1} << 40;  // of a file
+
+// Into one file, or into several and their index. The digest stands for all that was written.
+Digest write_tensors(CheckpointWriter& writer, const char* stem, const TensorMap& tensors,
+                     const Metadata& metadata, uint64_t file_bytes) {
+  const auto write = [&](const std::string& name, const TensorMap& some) {
+    return write_safetensors(writer.path() / name, some, metadata);
+  };
+  const auto files = split_tensors(tensors, file_bytes);
+  if (files.size() == 1) {
+    const Digest digest = write(whole_name(stem), tensors);
+    writer.add(whole_name(stem), digest);
+    return digest;
+  }
+  TensorIndex index;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string name = part_name(stem, i + 1, files.size());
+    index.digests.emplace(name, write(name, files[i]));
+    for (const auto& [tensor, values] : files[i]) {
+      index.file_of.emplace(tensor, name);
+      index.total_size += values.nbytes();
+    }
+  }
+  const Digest digest = writer.write(index_name(stem), format_index(index));
+  for (const auto& [name, part] : index.digests) writer.add(name, part);
+  return digest;
+}
 
 TensorMap weights_of(const CheckpointTensors& tensors) {
   TensorMap all;
@@ -73,7 +97,7 @@ void check_word_on_weights(const fs::path& folder, const Checkpoint& checkpoint)
   const auto same = [&](const char* what, const std::string& state, const std::string& weights) {
     if (state == weights) return;
     throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": state.textproto says ", what, " ",
-                state, ", and ", kWeights, " is of ", weights,
+                state, ", and its weights are of ", weights,
                 ": it is not what a run wrote; get the folder again");
   };
   same("weights", checkpoint.state.weights(), ledger::digest_name(checkpoint.weights));
@@ -92,21 +116,21 @@ void check_names(const fs::path& folder, const CheckpointTensors& tensors,
   };
   const TensorMap known = weights_of(tensors);
   for (const auto& [name, tensor] : weights) {
-    if (!known.contains(name)) stranger(kWeights, name);
+    if (!known.contains(name)) stranger(kWeightsStem, name);
   }
   for (const auto& [name, tensor] : tensors.model) {
-    if (!tensors.ema.contains(name)) stranger(kWeights, "model." + name);
+    if (!tensors.ema.contains(name)) stranger(kWeightsStem, "model." + name);
   }
   for (const auto& [name, tensor] : known) {
     const bool average = name.starts_with("ema");
     if (average && !tensors.model.contains(name.substr(name.find('.') + 1)))
-      stranger(kWeights, name);
+      stranger(kWeightsStem, name);
   }
   for (const auto& [name, tensor] : tensors.optimiser) {
     const bool moment = name.starts_with("m.") || name.starts_with("v.");
     const bool mine =
         moment ? tensors.model.contains(name.substr(2)) : name == "steps" || name == "norms";
-    if (!mine) stranger(kOptimiser, name);
+    if (!mine) stranger(kOptimiserStem, name);
   }
 }
 
@@ -158,6 +182,11 @@ void check_written(const fs::path& folder, const std::map<std::string, std::stri
   same("tensors.txt",
        manifest_with_digests_of(files.at("tensors.txt"), all_of(checkpoint.tensors)));
   same("state.textproto", ledger::format_textproto(checkpoint.state));
+  for (const char* stem : {kWeightsStem, kOptimiserStem}) {
+    const auto index = files.find(index_name(stem));
+    if (index == files.end()) continue;
+    same(index->first, format_index(parse_index(index->second, stem, path(index->first))));
+  }
 
   ledger::Envelope statement = ledger::parse_envelope(files.at(std::string(kStatementFile)));
   statement.signatures.resize(std::min<size_t>(statement.signatures.size(), 1));
@@ -265,12 +294,12 @@ Digest tensors_digest(const CheckpointTensors& tensors) {
 fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTensors& tensors,
                           const CheckpointText& text, const Span& span,
                           const ledger::SignerKey& trainer) {
+  const uint64_t file_bytes =
+      parse_config(text.config, "config.textproto").checkpoints().file_bytes();
   CheckpointWriter writer(run, state.step());
-  const Digest weights = write_safetensors(writer.path() / kWeights, weights_of(tensors),
-                                           weights_metadata(state, span));
-  writer.add(kWeights, weights);
-  writer.add(kOptimiser, write_safetensors(writer.path() / kOptimiser, tensors.optimiser,
-                                           optimiser_metadata()));
+  const Digest weights = write_tensors(writer, kWeightsStem, weights_of(tensors),
+                                       weights_metadata(state, span), file_bytes);
+  write_tensors(writer, kOptimiserStem, tensors.optimiser, optimiser_metadata(), file_bytes);
   writer.write("config.textproto", text.config);
   writer.write("steps.txt", span.text());
   writer.write(kPlacesFile, span.places_text());
@@ -287,30 +316,41 @@ fs::path write_checkpoint(const fs::path& run, State& state, const CheckpointTen
 }
 
 Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::PublicKey>& trusted) {
-  std::set<std::string> used = {kWeights, kOptimiser};
-  used.insert(std::begin(kTexts), std::end(kTexts));
+  const std::vector<FileDigest> listed = listed_files(folder);
   std::map<std::string, std::string> files;
-  Checkpoint checkpoint;
-  for (const FileDigest& file : listed_files(folder)) {
-    if (file.name == kWeights) checkpoint.weights = file.digest;
+  std::map<std::string, Digest> digests;
+  for (const FileDigest& file : listed) {
+    digests.emplace(file.name, file.digest);
     std::string& bytes = files[file.name] = read_file(folder / file.name, kLimit);
     check_digest(folder, file, ledger::sha256(bytes));
   }
-  for (const std::string& name : used) {
+  for (const std::string& name : kTexts) {
     if (files.contains(name)) continue;
     throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", name, " is not listed");
   }
   if (!trusted.empty()) verify_statement(folder, trusted);
 
-  const auto path = [&](const char* name) { return (folder / name).string(); };
-  const auto tensors = [&](const char* name) {
-    return parse_own_safetensors(std::make_shared<const std::string>(std::move(files[name])),
-                                 path(name));
+  const auto path = [&](const std::string& name) { return (folder / name).string(); };
+  const auto tensors_in = [&](const std::string& name) {
+    Safetensors file = parse_own_safetensors(
+        std::make_shared<const std::string>(std::move(files[name])), path(name));
+    file.digest = digests.at(name);
+    return file;
   };
+  const auto tensors_of = [&](const char* stem) {
+    const FileDigest first = tensors_file(folder, listed, stem);
+    if (first.name == whole_name(stem)) return tensors_in(first.name);
+    const TensorIndex index = listed_index(folder, listed, stem, files[first.name]);
+    Safetensors all = join_safetensors(index, "checkpoint " + path(first.name), tensors_in);
+    all.digest = first.digest;
+    return all;
+  };
+  Checkpoint checkpoint;
   ledger::parse_textproto(files["state.textproto"], path("state.textproto"), checkpoint.state);
   checkpoint.text.config = files["config.textproto"];
   checkpoint.text.totals = parse_totals(files["totals.txt"], path("totals.txt"));
-  Safetensors weights = tensors(kWeights), optimiser = tensors(kOptimiser);
+  Safetensors weights = tensors_of(kWeightsStem), optimiser = tensors_of(kOptimiserStem);
+  checkpoint.weights = weights.digest;
   checkpoint.tensors.model = with_prefix(weights.tensors, "model.");
   checkpoint.tensors.ema = with_prefix(weights.tensors, "ema.");
   checkpoint.tensors.codec = with_prefix(weights.tensors, "codec.");

@@ -4,6 +4,9 @@
 //   weights.safetensors     model.* trained, ema.* averaged (also ema2.* to ema4.*), codec.*; its
 //                           metadata says what made them
 //   optimizer.safetensors   m.* and v.* moments, steps
+//   *.safetensors.index.json, *-00001-of-00003.safetensors
+//                           instead of either, where its tensors are of more than
+//                           checkpoints.file_bytes (train/tensor_index.h)
 //   config.textproto        the run config, byte for byte
 //   tensors.txt             a digest, a type and a shape for every tensor of the two
 //   steps.txt, totals.txt   what was consumed since the checkpoint before, and since the start
@@ -77,13 +80,13 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& run, State& 
                                        const CheckpointTensors& tensors, const CheckpointText& text,
                                        const Span& span, const ledger::SignerKey& trainer);
 
-// What a reader of weights.safetensors alone can see: a function of state and span.
+// What a reader of a file of weights alone can see: a function of state and span.
 Metadata weights_metadata(const State& state, const Span& span);
 Metadata optimiser_metadata();
 
 struct Checkpoint {
   State state;     // its word on weights and foreign weights is that of the weights file
-  Digest weights;  // of that file
+  Digest weights;  // of that file, or of the index of several
   CheckpointTensors tensors;
   CheckpointText text;
   Metadata weights_metadata, optimiser_metadata;

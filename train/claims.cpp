@@ -127,7 +127,7 @@ class ReceiptCheck {
         {"receipt before", receipt_.previous(), previous},
         {"receipt before", state_.previous_receipt(), previous},
         {"parent", state_.parent(), parent},
-        {"weights file", state_.weights(), digest_of("weights.safetensors")},
+        {"weights file", state_.weights(), weights_digest()},
         {"list of tensors", state_.tensors(), digest_of("tensors.txt")},
         {"config file", state_.config(), digest_of("config.textproto")},
     };
@@ -159,6 +159,9 @@ class ReceiptCheck {
            "more";
   }
 
+  std::string weights_digest() const {
+    return ledger::digest_name(tensors_file(folder_, read_sums(folder_), kWeightsStem).digest);
+  }
   // verify_checkpoint has compared the file with SHA256SUMS, so this is the file's.
   std::string digest_of(const std::string& name) const {
     for (const FileDigest& file : read_sums(folder_)) {

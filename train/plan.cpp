@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdio>
+#include <numeric>
 #include <vector>
 
 #include "train/config.pb.h"
@@ -168,6 +169,15 @@ Memory memory_of(const RunConfig& config, int ranks) {
     memory.recomputed = std::max(memory.recomputed, clips * one.recomputed_bytes);
   }
   return memory;
+}
+
+uint64_t kept_checkpoints(const RunConfig& config) {
+  const RunConfig::Checkpoints& checkpoints = config.checkpoints();
+  const uint64_t every = checkpoints.every(), all = (config.steps() + every - 1) / every;
+  const uint64_t newest = checkpoints.keep();
+  if (newest == 0 || all <= newest) return all;
+  if (checkpoints.keep_every() == 0 || checkpoints.keep_every() > config.steps()) return newest;
+  return newest + (all - newest) * every / std::lcm(every, checkpoints.keep_every());
 }
 
 double step_seconds(const Plan& plan, double flops_per_s, int ranks) {

@@ -53,6 +53,9 @@ struct Memory {
 // Of one of `ranks` equal ranks.
 Memory memory_of(const RunConfig& config, int ranks);
 
+// Checkpoints that lie on disk once the run is done; while one is written it is one more.
+uint64_t kept_checkpoints(const RunConfig& config);
+
 // Seconds of a step on `ranks` equal ranks that each reach `flops_per_s`; communication not
 // counted.
 double step_seconds(const Plan& plan, double flops_per_s, int ranks);

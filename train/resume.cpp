@@ -91,7 +91,7 @@ void deliver_undelivered(const fs::path& run) {
       if (told.contains(state.receipt())) continue;
       if (run_file_for(run, state).run() != state.run()) continue;
       for (const FileDigest& file : read_sums(folder)) {
-        if (file.name.ends_with(".safetensors")) continue;
+        if (is_of_tensors(file.name)) continue;
         check_digest(folder, file, digest_of_file(folder / file.name));
       }
       deliver_checkpoint(run, folder);

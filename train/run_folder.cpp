@@ -24,13 +24,13 @@ constexpr std::string_view kPartial = ".partial-";  // being written
 constexpr std::string_view kPruned = ".pruned-";    // being deleted
 constexpr std::string_view kSuperseded = "superseded-";
 constexpr std::string_view kStep = "step-";
+constexpr uint64_t kIndexLimit = 64 << 20;
 
-// All that a checkpoint may hold (train/checkpoint.h).
-constexpr std::string_view kFiles[] = {"weights.safetensors", "optimizer.safetensors",
-                                       "config.textproto",    "tensors.txt",
-                                       "steps.txt",           "totals.txt",
-                                       "places.txt",          "receipt.note",
-                                       "state.textproto",     "statement.dsse.json"};
+// All that a checkpoint may hold beside its tensors (train/checkpoint.h).
+constexpr std::string_view kFiles[] = {"config.textproto", "tensors.txt",        "steps.txt",
+                                       "totals.txt",       "places.txt",         "receipt.note",
+                                       "state.textproto",  "statement.dsse.json"};
+constexpr std::string_view kStems[] = {kWeightsStem, kOptimiserStem};
 
 std::optional<uint64_t> step_of(const std::string& name) {
   const std::string digits = name.starts_with(kStep) ? name.substr(kStep.size()) : "";
@@ -48,8 +48,14 @@ void sync(const fs::path& folder) {
   }
 }
 
-[[noreturn]] void damaged(const fs::path& folder, const std::string& how) {
-  throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", how);
+template <class... How>
+[[noreturn]] void damaged(const fs::path& folder, const How&... how) {
+  throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", how...);
+}
+
+bool lists(const std::vector<FileDigest>& files, std::string_view name) {
+  return std::any_of(files.begin(), files.end(),
+                     [&](const FileDigest& file) { return file.name == name; });
 }
 
 void rename_folder(const fs::path& from, const fs::path& to) {
@@ -62,7 +68,7 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 
 fs::path new_superseded_folder(const fs::path& run) {
   for (int n = 1;; ++n) {
-    const fs::path folder = run / (std::string(kSuperseded) + std::to_string(n));
+    fs::path folder = run / (std::string(kSuperseded) + std::to_string(n));
     if (fs::exists(folder)) continue;
     make_folders(folder);
     return folder;
@@ -116,7 +122,7 @@ std::vector<FileDigest> read_sums(const fs::path& folder) {
     const std::string_view line = rest.substr(0, end);
     const auto digest = line.size() > 66 ? parse_digest(line.substr(0, 64)) : std::nullopt;
     if (end == std::string_view::npos || !digest || line.substr(64, 2) != "  " ||
-        line.find('/') != std::string_view::npos) {
+        line.find('/') != std::string_view::npos || lists(sums, line.substr(66))) {
       damaged(folder, std::string(kSums) + " is not as a run writes it");
     }
     sums.push_back({std::string(line.substr(66)), *digest});
@@ -129,15 +135,14 @@ std::vector<FileDigest> listed_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw Error(Errc::not_found, "checkpoint ", folder.string(), ": no such folder");
   }
-  const auto sums = read_sums(folder);
+  auto sums = read_sums(folder);
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const bool listed = std::any_of(sums.begin(), sums.end(),
-                                    [&](const FileDigest& file) { return file.name == name; });
-    if (name != kSums && !listed) damaged(folder, name + " does not belong to it");
+    if (name != kSums && !lists(sums, name)) damaged(folder, name + " does not belong to it");
   }
   for (const auto& [name, digest] : sums) {
-    if (std::find(std::begin(kFiles), std::end(kFiles), name) == std::end(kFiles)) {
+    const bool known = std::find(std::begin(kFiles), std::end(kFiles), name) != std::end(kFiles);
+    if (!known && !is_of_tensors(name)) {
       damaged(folder, name + " does not belong to it");
     }
     if (!fs::exists(folder / name)) damaged(folder, name + " is missing");
@@ -150,9 +155,57 @@ void check_digest(const fs::path& folder, const FileDigest& listed, const Digest
   damaged(folder, listed.name + " was changed: its digest is not the one in " + std::string(kSums));
 }
 
+bool is_of_tensors(std::string_view name) {
+  return std::any_of(std::begin(kStems), std::end(kStems), [&](std::string_view stem) {
+    return name == whole_name(stem) || name == index_name(stem) || is_part_name(name, stem);
+  });
+}
+
+FileDigest tensors_file(const fs::path& folder, const std::vector<FileDigest>& listed,
+                        std::string_view stem) {
+  const std::string whole = whole_name(stem), index = index_name(stem);
+  std::vector<FileDigest> found;
+  std::string part;
+  for (const FileDigest& file : listed) {
+    if (file.name == whole || file.name == index) found.push_back(file);
+    if (is_part_name(file.name, stem)) part = file.name;
+  }
+  if (found.empty()) damaged(folder, part.empty() ? whole : index, " is not listed");
+  if (found.size() > 1) damaged(folder, index, " does not belong beside ", whole);
+  if (found[0].name == whole && !part.empty()) damaged(folder, part, " does not belong to it");
+  return found[0];
+}
+
+TensorIndex listed_index(const fs::path& folder, const std::vector<FileDigest>& listed,
+                         std::string_view stem, std::string_view text) {
+  const std::string name = index_name(stem);
+  TensorIndex index = parse_index(text, stem, "checkpoint " + (folder / name).string());
+  for (const FileDigest& file : listed) {
+    if (!is_part_name(file.name, stem)) continue;
+    const auto named = index.digests.find(file.name);
+    if (named == index.digests.end()) {
+      damaged(folder, file.name, " is not one that ", name, " names");
+    }
+    if (named->second != file.digest) {
+      damaged(folder, file.name, " was changed: its digest is not the one in ", name);
+    }
+  }
+  for (const auto& [part, digest] : index.digests) {
+    if (!lists(listed, part)) damaged(folder, part, " is missing, and ", name, " names it");
+  }
+  return index;
+}
+
 void verify_checkpoint(const fs::path& folder) {
-  for (const FileDigest& file : listed_files(folder)) {
+  const auto listed = listed_files(folder);
+  for (const FileDigest& file : listed) {
     check_digest(folder, file, digest_of_file(folder / file.name));
+  }
+  for (const std::string_view stem : kStems) {
+    const std::string name = tensors_file(folder, listed, stem).name;
+    if (name == index_name(stem)) {
+      listed_index(folder, listed, stem, read_file(folder / name, kIndexLimit));
+    }
   }
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "ledger/base/bytes.h"
+#include "train/tensor_index.h"
 
 namespace cleared {
 class Error;
@@ -60,7 +61,25 @@ std::vector<FileDigest> listed_files(const std::filesystem::path& folder);
 void check_digest(const std::filesystem::path& folder, const FileDigest& listed,
                   const Digest& found);
 
-// Both, for every file.
+// What stands before the names of the files that tensors are in: one, or an index and what it names
+// (train/tensor_index.h).
+inline constexpr const char* kWeightsStem = "weights";
+inline constexpr const char* kOptimiserStem = "optimizer";
+
+// Whether a file of this name holds tensors, or is the index of such.
+bool is_of_tensors(std::string_view name);
+
+// Of the files listed, the one whose digest stands for the tensors of `stem`. Error{corrupt} when
+// there are both, or neither, or files of an index that is not there.
+FileDigest tensors_file(const std::filesystem::path& folder, const std::vector<FileDigest>& listed,
+                        std::string_view stem);
+
+// Of `text`, that index's. Error{corrupt} unless the files that it names are those that are listed,
+// with these digests.
+TensorIndex listed_index(const std::filesystem::path& folder, const std::vector<FileDigest>& listed,
+                         std::string_view stem, std::string_view text);
+
+// All of this, for every file.
 void verify_checkpoint(const std::filesystem::path& folder);
 
 // The checkpoint to go on from: the newest one, or the one of step `from`. None: the run starts at

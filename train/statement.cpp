@@ -23,10 +23,22 @@ Digest digest_of(const std::string& name) {
   return *digest;
 }
 
+// But for the statement itself, and for the files that an index among them stands for: what the
+// ledger keeps of a checkpoint does not grow with it.
+std::vector<FileDigest> subjects_of(std::vector<FileDigest> files) {
+  std::erase_if(files, [](const FileDigest& file) {
+    return file.name == kStatementFile || is_part_name(file.name, kWeightsStem) ||
+           is_part_name(file.name, kOptimiserStem);
+  });
+  return files;
+}
+
 std::string statement_of(const State& state, const Digest& steps_root,
                          const std::vector<FileDigest>& files) {
   ledger::TrainingStatement statement;
-  for (const auto& [name, digest] : files) statement.subjects.push_back({name, digest});
+  for (const auto& [name, digest] : subjects_of(files)) {
+    statement.subjects.push_back({name, digest});
+  }
   statement.run = state.run();
   statement.step = state.step();
   statement.seed = state.seed();
@@ -45,13 +57,6 @@ std::string statement_of(const State& state, const Digest& steps_root,
   if (state.has_parent()) statement.parent = to_hex(digest_of(state.parent()));
   if (state.has_vae()) statement.vae = to_hex(digest_of(state.vae()));
   return ledger::format_statement(statement);
-}
-
-// But for the statement itself.
-std::vector<FileDigest> files_of(const std::filesystem::path& folder) {
-  std::vector<FileDigest> files = read_sums(folder);
-  std::erase_if(files, [](const FileDigest& file) { return file.name == kStatementFile; });
-  return files;
 }
 
 template <class Message>
@@ -82,7 +87,7 @@ void verify_signed(const std::filesystem::path& folder,
                 ": no trainer's key among the trusted ones has signed it");
   }
   const auto statement = ledger::parse_statement(envelope.payload);
-  const std::vector<FileDigest> files = files_of(folder);
+  const std::vector<FileDigest> files = subjects_of(read_sums(folder));
   const bool same = std::equal(files.begin(), files.end(), statement.subjects.begin(),
                                statement.subjects.end(), [](const auto& file, const auto& subject) {
                                  return file.name == subject.name && file.digest == subject.digest;
@@ -100,7 +105,7 @@ std::optional<Difference> compare_statement(const std::filesystem::path& folder)
                                                   folder / "receipt.note");
   return first_difference(
       ledger::parse_envelope(file(kStatementFile)).payload,
-      statement_of(state, digest_of(receipt.receipt().steps_root()), files_of(folder)), ',');
+      statement_of(state, digest_of(receipt.receipt().steps_root()), read_sums(folder)), ',');
 }
 
 void verify_statement(const std::filesystem::path& folder,

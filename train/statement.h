@@ -23,12 +23,13 @@ class State;
 
 inline constexpr std::string_view kStatementFile = "statement.dsse.json";
 
-// The envelope. `files` are its subjects, the weights first.
+// The envelope. `files`, the weights first, are its subjects, but for those that an index among
+// them stands for.
 std::string write_statement(const State& state, const Digest& steps_root,
                             const std::vector<FileDigest>& files, const ledger::SignerKey& trainer);
 
 // Error{corrupt} unless one of `keys` that is a trainer's signed the statement in `folder`, and it
-// speaks of exactly the files that are there. Call verify_checkpoint first: it compares their
+// speaks of exactly those files that are there. Call verify_checkpoint first: it compares their
 // bytes.
 void verify_signed(const std::filesystem::path& folder, const std::vector<ledger::PublicKey>& keys);
 

@@ -11,6 +11,7 @@
 #include "ledger/digest.h"
 #include "tests/train/forgery.h"
 #include "tests/train/train_program.h"
+#include "train/tensor_index.h"
 
 namespace cleared::train {
 namespace {
@@ -31,6 +32,13 @@ File read_weights(const fs::path& path) {
   return {Json::parse(bytes.substr(8, size)), bytes.substr(8 + size)};
 }
 
+std::string file_bytes(const Json& header, const std::string& data) {
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t size = text.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + data;
+}
+
 // The averaged weights whose names start with `prefix`, as a file of their own, under the names
 // that foreign files have. What a test calls foreign is another run's, which is as good.
 std::string taken_from(const fs::path& checkpoint, const std::string& prefix) {
@@ -45,10 +53,7 @@ std::string taken_from(const fs::path& checkpoint, const std::string& prefix) {
                               {"data_offsets", {data.size(), data.size() + end - begin}}};
     data += file.data.substr(begin, end - begin);
   }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const uint64_t size = text.size();
-  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + data;
+  return file_bytes(header, data);
 }
 
 ledger::Foreign described(const std::string& bytes, ledger::Foreign::Contact contact) {
@@ -178,6 +183,63 @@ TEST_F(ForeignWeights, WhereTheyMayBeUsedEveryCheckpointSaysSoAndAuditorsStartFr
   // A run goes on under a permit that still lists them, and under no other.
   f_->permit();
   EXPECT_EQ(run(*f_, "run", {"--fresh"}).code, 3);
+}
+
+// As large models are handed out: the index is what is registered, and what --foreign names.
+TEST_F(ForeignWeights, MayLieInSeveralFilesOfAnIndex) {
+  const std::string first = "text-00001-of-00002.safetensors",
+                    second = "text-00002-of-00002.safetensors";
+  TensorIndex index;
+  const File all = read_weights(file_);
+  index.total_size = all.data.size();
+  const auto part = [&](const std::string& name, bool embedding) {
+    Json header = Json::object();
+    std::string data;
+    for (const auto& [tensor, entry] : all.header.items()) {
+      if ((tensor == "text.embedding") != embedding) continue;
+      const uint64_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
+      header[tensor] = entry;
+      header[tensor]["data_offsets"] = {data.size(), data.size() + end - begin};
+      data += all.data.substr(begin, end - begin);
+      index.file_of[tensor] = name;
+    }
+    const std::string bytes = file_bytes(header, data);
+    index.digests[name] = ledger::sha256(bytes);
+    return bytes;
+  };
+  const std::string one = part(first, true), two = part(second, false);
+  bytes_ = format_index(index);
+  f_.emplace(config("TEXT_ENCODER"),
+             std::vector{sample_video(0), sample_video(1), sample_video(2)});
+  trust_ = read_file(f_->paths().trust);
+  file_ = f_->folder() / "text.safetensors.index.json";
+  write_file(file_, bytes_);
+  write_file(f_->folder() / first, one);
+  permit(ledger::Foreign::B);
+  trust("foreign B\n");
+  const auto fails = [&](const std::string& out, const std::string& says) {
+    const Ended ended = run(*f_, out, file());
+    EXPECT_THAT(ended.output, HasSubstr(says));
+    return ended.code;
+  };
+  EXPECT_EQ(fails("a", second), 66);  // a file is not there
+  write_file(f_->folder() / second, one);
+  EXPECT_EQ(fails("b", second + " is another file than the one whose digest"), 65);
+  write_file(f_->folder() / second, two);
+  const Ended done = run(*f_, "run", file());
+  ASSERT_EQ(done.code, 0) << done.output;
+  EXPECT_THAT(done.output, HasSubstr("foreign weights " + digest()));
+  const Ended from_files =
+      train(std::vector<std::string>{"step0", f_->folder() / "run", "--trust", auditor()} + file());
+  EXPECT_EQ(from_files.code, 0) << from_files.output;
+  // The files without their index are no start, and one without digests binds nothing.
+  file_ = f_->folder() / first;
+  EXPECT_EQ(fails("c", "foreign_changed"), 3);
+  file_ = f_->folder() / "text.safetensors.index.json";
+  Json bare = Json::parse(bytes_);
+  bare["metadata"].erase("sha256");
+  write_file(file_, bare.dump());
+  EXPECT_EQ(fails("d", "in sha256 the digest of every file"), 65);
 }
 
 TEST_F(ForeignWeights, ThatACheckpointConcealsAreFoundByReplayAndStep0) {

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -108,6 +109,52 @@ TEST_F(TrainOperation, GoesOnByItselfWhenARankIsStopped) {
     EXPECT_EQ(state_of(f.folder() / "a/step-000040").tensors(),
               state_of(f.folder() / out / "step-000040").tensors());
   }
+}
+
+// A rank that dies at once, each time that it is started: the others go on without it, where they
+// may, and without its place.
+TEST_F(TrainOperation, GoesOnByItselfWithFewerRanksWhenOneKeepsBeingLost) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const auto soon = [](const auto& is_so) {
+    for (int i = 0; i < 6000; ++i) {
+      if (is_so()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  };
+  for (const size_t victim : {0, 1}) {
+    const std::string out = "without-" + std::to_string(victim);
+    Process process(
+        CLEARED_TRAIN,
+        run_args(f, out,
+                 kTwoRanks + std::vector<std::string>{"--restarts", "1", "--nproc-min", "1"}));
+    pid_t dead = 0;
+    std::vector<pid_t> ranks;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      ASSERT_TRUE(soon([&] {
+        ranks = children_of(process.pid());
+        return ranks.size() == 2 && ranks[victim] > dead;
+      })) << process.output();
+      dead = std::max(ranks[0], ranks[1]);
+      ::kill(ranks[victim], SIGKILL);
+    }
+    ASSERT_TRUE(process.wait_for("ranks=1")) << process.output();
+    EXPECT_TRUE(soon([&] {
+      ranks = children_of(process.pid());
+      if (ranks.size() != 1) return false;
+      std::ifstream in("/proc/" + std::to_string(ranks[0]) + "/environ");
+      const std::string environment((std::istreambuf_iterator<char>(in)), {});
+      const std::string place = "LOCAL_RANK=" + std::to_string(1 - victim);
+      return environment.find("WORLD_SIZE=1") != std::string::npos &&
+             environment.find(place) != std::string::npos;
+    })) << process.output();
+    EXPECT_EQ(process.wait(), 0) << process.output();
+    EXPECT_EQ(state_of(f.folder() / "a/step-000006").tensors(),
+              state_of(f.folder() / out / "step-000006").tensors());
+  }
+  const Ended more = run(f, "b", kTwoRanks + std::vector<std::string>{"--nproc-min", "3"});
+  EXPECT_EQ(more.code, 2) << more.output;
 }
 
 // Without the launcher's help: exit 75, and the same command with a rank less comes to the same

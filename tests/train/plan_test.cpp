@@ -102,6 +102,28 @@ TEST(Plan, CountsTheSumsOfGradientsAndTheModelOfPreviews) {
   EXPECT_EQ(memory_of(config, 64).activations, 4 * plan_of(config).activation_bytes);
 }
 
+TEST(Plan, CountsTheCheckpointsThatAreKept) {
+  RunConfig config = load_config("../configs/nano.textproto").config;
+  struct Row {
+    uint64_t steps, every;
+    uint32_t keep;
+    uint64_t keep_every, kept;
+  };
+  const Row rows[] = {
+      {10, 3, 0, 0, 4},                                                          // 3 6 9 10
+      {10, 3, 0, 6, 4},   {10, 3, 9, 0, 4}, {10, 3, 2, 0, 2}, {10, 3, 2, 6, 3},  // 6 and 9 10
+      {10, 3, 2, 4, 2},    // no checkpoint is of a multiple of 4 but that of step 12
+      {100, 5, 2, 20, 6},  // 20 40 60 80 and 95 100
+  };
+  for (const Row& row : rows) {
+    config.set_steps(row.steps);
+    config.mutable_checkpoints()->set_every(row.every);
+    config.mutable_checkpoints()->set_keep(row.keep);
+    config.mutable_checkpoints()->set_keep_every(row.keep_every);
+    EXPECT_EQ(kept_checkpoints(config), row.kept) << row.steps << " " << row.keep_every;
+  }
+}
+
 TEST(Plan, WritesBytesForPeople) {
   EXPECT_EQ(bytes_text(0), "0 B");
   EXPECT_EQ(bytes_text(999), "999 B");

@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 fs::path write_step(const fs::path& run, uint64_t step) {
   CheckpointWriter writer(run, step);
   writer.write("weights.safetensors", "weights of " + std::to_string(step));
+  writer.write("optimizer.safetensors", "moments of " + std::to_string(step));
   writer.write("state.textproto", "state.textproto");
   return writer.commit();
 }
@@ -61,6 +62,11 @@ TEST(RunFolder, RefusesADamagedCheckpointAndNamesTheLastGoodOne) {
                     read_file(f / "SHA256SUMS") + to_hex(ledger::sha256("")) + "  more\n");
        },
        "more does not belong"},
+      {[](const fs::path& f) {
+         write_file(f / "SHA256SUMS",
+                    read_file(f / "SHA256SUMS") + read_file(f / "SHA256SUMS").substr(0, 86));
+       },
+       "SHA256SUMS is not as a run writes it"},
   };
   for (const Case& c : cases) {
     const TemporaryFolder run;

@@ -223,6 +223,7 @@ void check(const RunConfig& config, const Rules& rules) {
   check_foreign(config, rules);
   check_optimiser(config, rules);
   rules.between<uint64_t>(config.checkpoints().every(), 1, uint64_t{1} << 32, "checkpoints.every");
+  rules.need(config.checkpoints().file_bytes() > 0, "checkpoints.file_bytes", "above 0");
   rules.between<uint32_t>(config.log_every(), 1, 1 << 20, "log_every");
 }
 

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include <ATen/ops/empty.h>
@@ -18,6 +17,8 @@
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
+#include "train/data/strict_json.h"
+#include "train/tensor_index.h"
 
 namespace cleared::train {
 namespace {
@@ -113,28 +114,6 @@ class NewFile {
   bool finished_ = false;
 };
 
-// Parses JSON that has no duplicate keys and nests no deeper than a header does.
-Json parse_header_json(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> open_objects;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > 4) throw Error(Errc::corrupt, where, ": header nests too deeply");
-    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !open_objects.back().insert(value.get<std::string>()).second) {
-      throw Error(Errc::corrupt, where, ": header has two entries ", value.dump());
-    }
-    return true;
-  };
-  try {
-    Json header = Json::parse(text.begin(), text.end(), watch);
-    if (!header.is_object()) throw Error(Errc::corrupt, where, ": header is not an object");
-    return header;
-  } catch (const Json::exception&) {
-    throw Error(Errc::corrupt, where, ": header is not JSON");
-  }
-}
-
 struct Entry {
   std::string name;
   at::ScalarType type;
@@ -228,10 +207,69 @@ std::string format_safetensors(const TensorMap& tensors, const Metadata& metadat
   return bytes;
 }
 
+std::vector<TensorMap> split_tensors(const TensorMap& tensors, uint64_t file_bytes) {
+  std::vector<TensorMap> files(1);
+  uint64_t filled = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (!files.back().empty() && filled + tensor.nbytes() > file_bytes) {
+      files.emplace_back();
+      filled = 0;
+    }
+    files.back().emplace(name, tensor);
+    filled += tensor.nbytes();
+  }
+  return files;
+}
+
 Safetensors read_safetensors(const fs::path& path) {
   const auto bytes = std::make_shared<const std::string>(read_file(path, kMaxFileBytes));
-  Safetensors out = parse_safetensors(bytes, path.string());
-  out.digest = ledger::sha256(*bytes);
+  const Digest digest = ledger::sha256(*bytes);
+  Safetensors out;
+  if (const std::string name = path.filename(); name.ends_with(kIndexSuffix)) {
+    const std::string stem = name.substr(0, name.size() - kIndexSuffix.size());
+    out = join_safetensors(
+        parse_index(*bytes, stem, path.string()), path.string(),
+        [&](const std::string& file) { return read_safetensors(path.parent_path() / file); });
+  } else {
+    out = parse_safetensors(bytes, path.string());
+  }
+  out.digest = digest;
+  return out;
+}
+
+Safetensors join_safetensors(const TensorIndex& index, const std::string& where,
+                             const std::function<Safetensors(const std::string& file)>& read) {
+  Safetensors out;
+  uint64_t total_size = 0;
+  bool first = true;
+  for (const auto& listed : index.digests) {
+    const std::string& file = listed.first;
+    const auto need = [&](bool holds, const auto&... what) {
+      if (!holds) throw Error(Errc::corrupt, where, ": ", file, what...);
+    };
+    const Safetensors part = read(file);
+    need(part.digest == listed.second, " is another file than the one whose digest the index has");
+    need(first || part.metadata == out.metadata, " has other metadata than the files before");
+    out.metadata = part.metadata;
+    first = false;
+    for (const auto& [name, tensor] : part.tensors) {
+      const auto its = index.file_of.find(name);
+      need(its != index.file_of.end(), " holds tensor ", Json(name).dump(),
+           ", which the index does not have");
+      need(its->second == file, " holds tensor ", Json(name).dump(), ", which the index has in ",
+           its->second);
+      out.tensors.emplace(name, tensor);
+      total_size += tensor.nbytes();
+    }
+  }
+  for (const auto& [name, file] : index.file_of) {
+    if (out.tensors.contains(name)) continue;
+    throw Error(Errc::corrupt, where, ": tensor ", Json(name).dump(), " is not in ", file);
+  }
+  if (total_size != index.total_size) {
+    throw Error(Errc::corrupt, where, ": total_size is ", index.total_size,
+                ", and its tensors are of ", total_size, " bytes");
+  }
   return out;
 }
 
@@ -246,7 +284,7 @@ Safetensors parse_safetensors(std::shared_ptr<const std::string> bytes, const st
   }
   const std::string_view text = std::string_view(*bytes).substr(kSizeBytes, header_bytes);
   if (!text.starts_with('{')) throw Error(Errc::corrupt, where, ": header does not start with {");
-  const Json header = parse_header_json(text, where);
+  const Json header = parse_strict_json(text, where + ": header");
 
   Safetensors out;
   std::vector<Entry> entries;

@@ -89,6 +89,7 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"steps: 6", "steps: 5000000" + bucket("a", "width: 64 height: 32 frames: 8 batch: 2"),
        "steps: must be at most"},
       {"every: 3", "every: 0", "checkpoints.every"},
+      {"every: 3", "every: 3 file_bytes: 0", "checkpoints.file_bytes"},
       {"preview { caption: \"a\"", "preview {", "preview.caption: must be there"},
       {"steps: 1 guidance", "steps: 0 guidance", "preview.steps"},
       {"dropout: 0.1", "dropout: 0.1 learning_rate_share: -0.1", "text.learning_rate_share"},

@@ -70,6 +70,27 @@ save_file({"x": np.arange(4, dtype="f8"), "y": np.array([[1, 2]], dtype="u1")}, 
   EXPECT_TRUE(at::equal(theirs.tensors.at("y"), at::arange(1, 3, at::kByte).view({1, 2})));
 }
 
+TEST(Safetensors, TensorsAreSplitInOrderAndNeverCut) {
+  TensorMap tensors;
+  for (const auto& [name, size] :
+       std::map<std::string, int64_t>{{"a", 3}, {"b", 2}, {"c", 9}, {"d", 0}, {"e", 1}, {"f", 4}}) {
+    tensors.emplace(name, at::ones({size}, at::kByte));
+  }
+  const auto split = [&](uint64_t file_bytes) {
+    std::string text;
+    for (const TensorMap& file : split_tensors(tensors, file_bytes)) {
+      for (const auto& [name, tensor] : file) text += name;
+      text += " ";
+    }
+    return text;
+  };
+  EXPECT_EQ(split(19), "abcdef ");
+  EXPECT_EQ(split(18), "abcde f ");
+  EXPECT_EQ(split(5), "ab c def ");
+  EXPECT_EQ(split(1), "a b c de f ");
+  EXPECT_EQ(split_tensors({}, 1).size(), 1U);
+}
+
 std::string file_of(const std::string& header, size_t data_bytes) {
   std::string bytes(8, '\0');
   const uint64_t size = header.size();
