@@ -24,7 +24,7 @@ struct AdamWRates {
 struct AdamWPass {
   AdamWRates rates;
   const float* grad_M;
-  float *p_M, *m_M, *v_M, *ema_M;
+  float *p_M, *m_M, *v_M, *ema_M;  // ema_M null: no average
   int64_t count;  // M
 };
 
