@@ -77,9 +77,9 @@ TEST_F(TrainAdversary, LearnsToTheSameBitsOnRanksAfterAKillAndInAReplay) {
   const fs::path trust = f.folder() / "both.trust";
   write_file(trust, read_file(f.folder() / "trust") + read_file(f.folder() / "trainer.pub"));
   for (const char* from : {"0", "3"}) {
-    const Ended audit = train({"replay", f.folder() / "a", "--from", from, "--permit",
-                               f.paths().permit, "--trust", trust, "--shards", f.paths().shards,
-                               "--curate", CLEARED_CURATE});
+    const Ended audit =
+        train({"replay", f.folder() / "a", "--from", from, "--permit", f.paths().permit, "--trust",
+               trust, "--shards", f.paths().shards, "--curate", CLEARED_CURATE});
     EXPECT_EQ(audit.code, 0) << audit.output;
   }
   const Ended start = train({"step0", f.folder() / "a", "--trust", trust});
@@ -159,9 +159,9 @@ TEST_F(TrainAdversary, ACheckpointHasItsTensorsOrIsRefused) {
 
 // A step that the guard leaves out is one in which nothing learns.
 TEST_F(TrainAdversary, AnOutlierLeavesBothAsTheyWere) {
-  GateFixture f(vae_text("discriminator { dim: 2 start: 0 }\n",
-                         "guard { steps: 4 above: 1.0000001 } "),
-                {sample_video(0), sample_video(1), sample_video(2)});
+  GateFixture f(
+      vae_text("discriminator { dim: 2 start: 0 }\n", "guard { steps: 4 above: 1.0000001 } "),
+      {sample_video(0), sample_video(1), sample_video(2)});
   const Ended ended = run(f, "a");
   ASSERT_EQ(ended.code, 0) << ended.output;
   const Ended two = run(f, "b", kTwoRanks);

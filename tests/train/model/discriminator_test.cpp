@@ -37,8 +37,7 @@ TEST(Discriminator, LossesAndGradientsAreThoseOfPython) {
   add_with_prefix(weights, kDiscriminatorPrefix, with_prefix(known, "w."));
   copy_tensors(weights, discriminator.parameters(), "known");
   const Tensor decoded = known.at("decoded").clone().set_requires_grad(true);
-  const AdversarialLoss loss =
-      adversarial_loss(discriminator, known.at("video"), decoded, kKnown);
+  const AdversarialLoss loss = adversarial_loss(discriminator, known.at("video"), decoded, kKnown);
   EXPECT_LE(far(loss.of_autoencoder.detach(), known.at("generator")[0]), 1e-5);
   EXPECT_LE(far(loss.of_discriminator.detach(), known.at("discriminator")[0]), 1e-5);
 

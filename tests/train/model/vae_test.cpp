@@ -127,7 +127,8 @@ TEST(Vae, ChannelNormIsTheRootMeanSquareAndSoIsItsGradient) {
     const Tensor y = x.detach().to(at::kDouble).set_requires_grad(true);
     const Tensor weight = at::randn({channels}), to = at::randn({2, channels, 3, 2, 5});
     const Tensor mine = channel_norm(x, weight);
-    const Tensor plain = y * at::rsqrt((y * y).mean(1, true) + 1e-6) * weight.view({1, -1, 1, 1, 1});
+    const Tensor plain =
+        y * at::rsqrt((y * y).mean(1, true) + 1e-6) * weight.view({1, -1, 1, 1, 1});
     EXPECT_TRUE(at::allclose(mine.to(at::kDouble), plain, 1e-5, 1e-6)) << channels;
     (mine * to).sum().backward();
     (plain * to).sum().backward();
