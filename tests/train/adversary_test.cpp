@@ -33,7 +33,7 @@ class TrainAdversary : public TrainRun {
   static GateFixture make(const std::string& more) {
     return GateFixture(vae_text(more), {sample_video(0), sample_video(1), sample_video(2)});
   }
-  // That lines of the manifest of RUN/step-NNNNNN have which name `what`.
+  // Those lines of a list of tensors that have `what` in them.
   static std::string lines(const fs::path& manifest, const std::string& what) {
     std::istringstream in(read_file(manifest));
     std::string found;
@@ -90,7 +90,7 @@ TEST_F(TrainAdversary, LearnsToTheSameBitsOnRanksAfterAKillAndInAReplay) {
                     HasSubstr(" optimiser.discriminator.steps Long 1"),
                     Not(HasSubstr(" ema.discriminator"))));
 
-  // Another weight of its verdict is another run, which the auditor notices.
+  // The autoencoder listens to it, and to its weights alone.
   GateFixture deaf = make("discriminator { dim: 2 start: 2 weight: 0 feature_loss: 0 }\n");
   ASSERT_EQ(run(deaf, "a").code, 0);
   const auto of = [](const GateFixture& g, const char* step) {
@@ -164,6 +164,7 @@ TEST_F(TrainAdversary, AnOutlierLeavesBothAsTheyWere) {
       {sample_video(0), sample_video(1), sample_video(2)});
   const Ended ended = run(f, "a");
   ASSERT_EQ(ended.code, 0) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("run.outlier"));
   const Ended two = run(f, "b", kTwoRanks);
   ASSERT_EQ(two.code, 0) << two.output;
   EXPECT_EQ(state_of(f.folder() / "a/step-000006").tensors(),
