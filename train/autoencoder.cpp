@@ -85,8 +85,8 @@ Learned AutoencoderTrainee::learn(const Batch& batch, uint32_t first_slot) {
     VaeLoss loss = vae_loss(vae_, video, noise,
                             {.gradient = options.gradient_loss(), .kl = options.kl_loss()});
     if (opposed) {
-      const AdversarialLoss against = adversarial_loss(
-          adversary_->discriminator, video, loss.decoded_BCTHW, adversary_->options);
+      const AdversarialLoss against = adversarial_loss(adversary_->discriminator, video,
+                                                       loss.decoded_BCTHW, adversary_->options);
       loss.total = loss.total + against.of_autoencoder;
       adversary_->parallel.backward(against.of_discriminator);
       verdicts.push_back(against.of_discriminator.detach());

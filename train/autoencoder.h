@@ -1,6 +1,6 @@
 // The learner of stage AUTOENCODER: a causal video autoencoder from frames alone
-// (train/model/vae.h), and beside it, where the config says so, a discriminator of its own. Its averaged weights and the statistics of its latents are the codec of
-// later runs.
+// (train/model/vae.h), and beside it, where the config says so, a discriminator of its own. Its
+// averaged weights and the statistics of its latents are the codec of later runs.
 #pragma once
 
 #include "train/adversary.h"

@@ -76,8 +76,9 @@ void check_word_on_weights(const fs::path& folder, const Checkpoint& checkpoint)
        foreign == checkpoint.weights_metadata.end() ? "none" : foreign->second);
 }
 
-// Every average has the tensors of the model, but for a discriminator (train/adversary.h), and the optimiser moments of no others. What is not
-// one of a checkpoint's tensors would go out with it under the same signature.
+// Every average has the tensors of the model, but for a discriminator (train/adversary.h), and the
+// optimiser moments of no others. What is not one of a checkpoint's tensors would go out with it
+// under the same signature.
 void check_names(const fs::path& folder, const CheckpointTensors& tensors,
                  const TensorMap& weights) {
   const auto stranger = [&](const std::string& file, const std::string& name) {

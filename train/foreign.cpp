@@ -34,7 +34,8 @@ TensorMap part_of(const TensorMap& all, RunConfig::Foreign::Part part) {
   TensorMap some;
   for (const auto& [name, tensor] : all) {
     if (of_adversary(name)) continue;  // always from the seed
-    if (part == RunConfig::Foreign::WHOLE || name.starts_with("text.") == (part == RunConfig::Foreign::TEXT_ENCODER)) {
+    if (part == RunConfig::Foreign::WHOLE ||
+        name.starts_with("text.") == (part == RunConfig::Foreign::TEXT_ENCODER)) {
       some.emplace(name, tensor.detach());
     }
   }

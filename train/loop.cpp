@@ -382,8 +382,8 @@ void Training::report(const Learned& learned) {
   const LoaderTimes times = loader_->times();
   const size_t shape = order_->shape(state_.step() - 1);
   const double batch = shapes_[shape].batch();
-  const double flop = plans_[shape].step_flop +
-                      (learned.discriminator_loss ? plans_[shape].adversary_flop : 0);
+  const double flop =
+      plans_[shape].step_flop + (learned.discriminator_loss ? plans_[shape].adversary_flop : 0);
   const StepReport report{
       .step = state_.step() - 1,
       .steps = config_.steps(),

@@ -83,7 +83,8 @@ Flops forward(const Shape& shape) {
   return {blocks + around + text, attention, blocks};
 }
 
-// A convolution of the discriminator: numbers of its input and output, and of the latter the places.
+// A convolution of the discriminator: numbers of its input and output, and of the latter the
+// places.
 struct DiscriminatorLayer {
   uint64_t in, out, kernel, places;
 };
@@ -102,7 +103,7 @@ std::vector<DiscriminatorLayer> discriminator_layers(const RunConfig& config) {
 
 void add_discriminator(const RunConfig& config, Plan& plan) {
   if (!config.has_discriminator()) return;
-  constexpr double kPasses = 8;     // three forward; two of them twice backward, one once
+  constexpr double kPasses = 8;       // three forward; two of them twice backward, one once
   constexpr uint64_t kPictures = 15;  // kept of each layer: some five of each forward pass
   uint64_t parameters = 0, kept = 0;
   double flop = 0;
@@ -199,12 +200,11 @@ Memory memory_of(const RunConfig& config, int ranks) {
   const uint32_t micro_batches = exact ? micro_batches_of(config) : 1;
   const bool autoencoder = config.stage() == RunConfig::AUTOENCODER;
   const uint64_t learns = autoencoder ? plan.codec + plan.discriminator : plan.parameters();
-  Memory memory{.state = plan.state_bytes,
-                .preview =
-                    config.has_preview() ? kFloat * plan.parameters() + plan.part_bytes : 0,
-                .copy = plan.checkpoint_bytes +
-                        (autoencoder ? kFloat * plan.codec + plan.part_bytes : 0),
-                .base = kBase};
+  Memory memory{
+      .state = plan.state_bytes,
+      .preview = config.has_preview() ? kFloat * plan.parameters() + plan.part_bytes : 0,
+      .copy = plan.checkpoint_bytes + (autoencoder ? kFloat * plan.codec + plan.part_bytes : 0),
+      .base = kBase};
   if (exact) {
     // GradientTree holds a sum of each of its levels but the lowest, whose leaves are added at
     // once.

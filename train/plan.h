@@ -20,7 +20,7 @@ struct Plan {
   uint64_t text = 0;
   uint64_t codec = 0;
   uint64_t discriminator = 0;  // that learns beside an autoencoder
-  uint64_t tokens = 0;  // of a clip
+  uint64_t tokens = 0;         // of a clip
 
   double clip_flop = 0;        // of one training pass over a clip
   double attention_share = 0;  // of it, [0, 1]
@@ -48,10 +48,10 @@ struct Memory {
   uint64_t activations = 0;  // of the clips that are computed at once
   uint64_t recomputed = 0;   // the same where every block is computed again
   uint64_t codec = 0;        // where samples are video, before: while an autoencoder encodes them
-  uint64_t preview = 0;      // rank 0: the averaged weights, as a model that makes clips, and a clip
-  uint64_t copy = 0;         // rank 0, of the machine's memory: the checkpoint that is written, and
-                             // an autoencoder's clip to look at
-  uint64_t base = 0;         // the program, LibTorch, what allocators keep
+  uint64_t preview = 0;  // rank 0: the averaged weights, as a model that makes clips, and a clip
+  uint64_t copy = 0;     // rank 0, of the machine's memory: the checkpoint that is written, and
+                         // an autoencoder's clip to look at
+  uint64_t base = 0;     // the program, LibTorch, what allocators keep
 
   uint64_t rank() const { return state + sums + activations + base; }
   uint64_t first_gpu() const { return rank() + preview; }

@@ -29,8 +29,8 @@ struct MeanSquare : torch::autograd::Function<MeanSquare> {
     }
     return sum.narrow(1, 0, 1) / static_cast<double>(x_BCTHW.size(1));
   }
-  static torch::autograd::variable_list backward(
-      AutogradContext* context, const torch::autograd::variable_list& gradients) {
+  static torch::autograd::variable_list backward(AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
     const Tensor x = context->get_saved_variables().front();
     return {x * (gradients.front() * (2.0 / static_cast<double>(x.size(1))))};
   }

@@ -65,10 +65,10 @@ AdversarialLoss adversarial_loss(const Discriminator& discriminator, const Tenso
     far = far.defined() ? far + part : part;
   }
   const auto layers = static_cast<double>(footage.features.size());
-  return {.of_autoencoder =
-              options.features / layers * far - options.weight * fooled.verdict.mean(),
-          .of_discriminator = 0.5 * (at::relu(1.0 - footage.verdict).mean() +
-                                     at::relu(1.0 + caught.verdict).mean())};
+  return {
+      .of_autoencoder = options.features / layers * far - options.weight * fooled.verdict.mean(),
+      .of_discriminator =
+          0.5 * (at::relu(1.0 - footage.verdict).mean() + at::relu(1.0 + caught.verdict).mean())};
 }
 
 }  // namespace cleared::train

@@ -167,14 +167,14 @@ StepResult AdamW::step(double learning_rate) {
       if (!ema_.empty()) ema_.front().at(name).lerp_(parameter, follow(0));
       continue;
     }
-    kernels::AdamWPass op{.rates = rates,
-                          .grad_M = gradient.const_data_ptr<float>(),
-                          .p_M = parameter.mutable_data_ptr<float>(),
-                          .m_M = m_.at(name).mutable_data_ptr<float>(),
-                          .v_M = v_.at(name).mutable_data_ptr<float>(),
-                          .ema_M = ema_.empty() ? nullptr
-                                                : ema_.front().at(name).mutable_data_ptr<float>(),
-                          .count = parameter.numel()};
+    kernels::AdamWPass op{
+        .rates = rates,
+        .grad_M = gradient.const_data_ptr<float>(),
+        .p_M = parameter.mutable_data_ptr<float>(),
+        .m_M = m_.at(name).mutable_data_ptr<float>(),
+        .v_M = v_.at(name).mutable_data_ptr<float>(),
+        .ema_M = ema_.empty() ? nullptr : ema_.front().at(name).mutable_data_ptr<float>(),
+        .count = parameter.numel()};
     op.rates.rate = static_cast<float>(rate / correction);
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
     if (decays) op.rates.keep = static_cast<float>(kept);

@@ -118,8 +118,8 @@ Tensor Vae::CausalConv::operator()(Tensor x, Carried* carried) const {
   if (frames == 1) return Conv::operator()(x, 0, side);
   const auto s = x.sizes();
   const bool begins = carried == nullptr || carried->begins();
-  const Tensor before = begins ? x.narrow(2, 0, 1).expand({s[0], s[1], frames - 1, s[3], s[4]})
-                               : carried->before();
+  const Tensor before =
+      begins ? x.narrow(2, 0, 1).expand({s[0], s[1], frames - 1, s[3], s[4]}) : carried->before();
   const Tensor all = at::cat({before, x}, 2);
   x.reset();  // a part's largest: without gradient nobody else may hold it
   if (carried != nullptr) {

@@ -77,7 +77,7 @@ class Vae {
     Tensor norm;
     std::vector<Residual> middle;
     std::vector<std::vector<Residual>> levels;  // in the order of use
-    std::vector<CausalConv> between;                  // after each level but the last
+    std::vector<CausalConv> between;            // after each level but the last
   };
   Half encoder_, decoder_;
 };
