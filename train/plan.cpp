@@ -189,7 +189,7 @@ Plan plan_of(const RunConfig& config) {
 // At its widest level, of the pixels, so many pictures of the four frames of a part are held at
 // once; measured (tests/train/model/vae_test.cpp).
 uint64_t part_bytes(uint64_t width, uint64_t height, uint64_t dim, uint64_t patch) {
-  constexpr uint64_t kPictures = 18, kFrames = 4;
+  constexpr uint64_t kPictures = 16, kFrames = 4;
   return kPictures * kFloat * kFrames * dim * (width / patch) * (height / patch);
 }
 

@@ -81,19 +81,20 @@ TEST(Vae, PartByPartIsTheWholeClip) {
 TEST(Vae, PartByPartMemoryDoesNotGrowWithTheClip) {
   const at::NoGradGuard no_grad;
   const Vae vae({.dim = 8, .channels = 16, .blocks = 1, .patch = 1}, 1);
-  const auto peak = [&](int64_t frames, bool whole) {
+  const auto peak_of = [&](int64_t frames, bool whole) {
     const Tensor video = random_video(frames), latent = vae.encode(video).mean_BCTHW;
     testing::MemoryPeak peak;
     const Tensor there = whole ? vae.encode(video).mean_BCTHW : vae.encode_in_parts(video);
     const Tensor back = whole ? vae.decode(latent) : vae.decode_in_parts(latent);
     return peak.bytes() - there.nbytes() - back.nbytes();
   };
-  EXPECT_GT(peak(49, true), 2 * peak(17, true));
-  EXPECT_LE(peak(49, false), peak(17, false));
-  EXPECT_LT(peak(17, false), peak(17, true));
+  EXPECT_GT(peak_of(49, true), 2 * peak_of(17, true));
+  EXPECT_LE(peak_of(49, false), peak_of(17, false));
+  EXPECT_LT(peak_of(17, false), peak_of(17, true));
 }
 
-// The plan's number is of the wider of the two ways: enough, and not twice what is taken.
+// The plan's number is of the wider of the two ways: enough, and no more than a quarter above what
+// is taken.
 TEST(Vae, PartByPartMemoryIsWhatThePlanSays) {
   const at::NoGradGuard no_grad;
   for (const auto& [dim, blocks] : {std::pair{8, 1}, {16, 2}, {32, 2}}) {
@@ -115,7 +116,7 @@ TEST(Vae, PartByPartMemoryIsWhatThePlanSays) {
     }
     const uint64_t planned = part_bytes(64, 64, config.dim, config.patch);
     EXPECT_LE(most, planned) << dim;
-    EXPECT_GT(2 * most, planned) << dim;
+    EXPECT_GT(most, planned * 4 / 5) << dim;
   }
 }
 
