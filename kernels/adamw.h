@@ -24,8 +24,8 @@ struct AdamWRates {
 struct AdamWPass {
   AdamWRates rates;
   const float* grad_M;
-  float *p_M, *m_M, *v_M, *ema_M;
-  int64_t count;  // M
+  float *p_M, *m_M, *v_M, *ema_M;  // ema_M null: no average
+  int64_t count;                   // M
 };
 
 void adamw_cpu(const AdamWPass& op, int64_t first, int64_t end);

@@ -60,7 +60,7 @@ CLEARED_ELEMENT typename O::V flow_error(const O& o, const FlowLoss& op, int64_t
 CLEARED_ELEMENT void adamw_at(const O& o, const AdamWPass& op, int64_t i) {
   const AdamWRates& r = op.rates;
   const auto g = o.mul(o.load(op.grad_M + i), o.set(r.scale));
-  const auto m_was = o.load(op.m_M + i), ema_was = o.load(op.ema_M + i);
+  const auto m_was = o.load(op.m_M + i);
   const auto m = o.fma(o.sub(g, m_was), o.set(1 - r.beta1), m_was);
   const auto v = o.fma(o.mul(g, g), o.set(1 - r.beta2), o.mul(o.load(op.v_M + i), o.set(r.beta2)));
   const auto below = o.add(o.div(o.sqrt(v), o.set(r.root)), o.set(r.eps));
@@ -69,6 +69,8 @@ CLEARED_ELEMENT void adamw_at(const O& o, const AdamWPass& op, int64_t i) {
   o.store(m, op.m_M + i);
   o.store(v, op.v_M + i);
   o.store(p, op.p_M + i);
+  if (op.ema_M == nullptr) return;
+  const auto ema_was = o.load(op.ema_M + i);
   o.store(o.fma(o.sub(p, ema_was), o.set(r.follow), ema_was), op.ema_M + i);
 }
 

@@ -112,6 +112,9 @@ void show_step(Lines& lines, const train::StepReport& step, uint32_t every) {
                   {"learning_rate", step.learning_rate},
                   {"gradient_norm", step.gradient_norm},
                   {"applied", step.applied},
+                  {"discriminator_loss", step.discriminator_loss
+                                             ? nlohmann::ordered_json(*step.discriminator_loss)
+                                             : nlohmann::ordered_json()},
                   {"seconds", step.seconds},
                   {"samples_per_s", step.samples_per_s},
                   {"tokens_per_s", step.tokens_per_s},

@@ -78,16 +78,19 @@ int do_plan(const Options& options) {
            {"transformer", plan.transformer},
            {"text", plan.text},
            {"codec", plan.codec},
+           {"discriminator", plan.discriminator},
            {"tokens", plan.tokens},
            {"clip_flop", plan.clip_flop},
            {"step_flop", plan.step_flop},
            {"again_flop", plan.again_flop},
+           {"adversary_flop", plan.adversary_flop},
            {"state_bytes", plan.state_bytes},
            {"activation_bytes", plan.activation_bytes},
            {"recomputed_bytes", plan.recomputed_bytes},
            {"checkpoint_bytes", plan.checkpoint_bytes},
            {"kept_checkpoints", kept},
            {"sums_bytes", memory.sums},
+           {"codec_bytes", memory.codec},
            {"preview_bytes", memory.preview},
            {"ranks", options.ranks},
            {"needed_bytes", all_needed},
@@ -120,10 +123,12 @@ int do_plan(const Options& options) {
         duration_text(step_s * static_cast<double>(loaded.config.steps())).c_str());
     std::printf(
         "memory: %s needed: on each rank %s of state, %s of gradient sums, %s of activations (%s "
-        "with every block computed again); on the first %s for previews%s; %s free\n",
+        "with every block computed again; %s to encode, where samples are video); on the first %s "
+        "for previews%s; %s free\n",
         train::bytes_text(all_needed).c_str(), train::bytes_text(memory.state).c_str(),
         train::bytes_text(memory.sums).c_str(), train::bytes_text(memory.activations).c_str(),
-        train::bytes_text(memory.recomputed).c_str(), train::bytes_text(memory.preview).c_str(),
+        train::bytes_text(memory.recomputed).c_str(), train::bytes_text(memory.codec).c_str(),
+        train::bytes_text(memory.preview).c_str(),
         device.is_cpu() ? (", " + train::bytes_text(memory.copy) + " for checkpoints").c_str() : "",
         train::bytes_text(there).c_str());
     std::printf("disk: %s for %llu checkpoint%s and the next, in files of up to %s\n",

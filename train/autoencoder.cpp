@@ -1,5 +1,7 @@
 #include "train/autoencoder.h"
 
+#include <cmath>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -50,13 +52,19 @@ Tensor moments_by_channel(const VaeMoments& moments) {
 
 AutoencoderTrainee::AutoencoderTrainee(World& world, const RunConfig& config,
                                        const CheckpointTensors& tensors)
+    : AutoencoderTrainee(world, config, tensors, part(tensors).rest) {}
+
+AutoencoderTrainee::AutoencoderTrainee(World& world, const RunConfig& config,
+                                       const CheckpointTensors& tensors,
+                                       const CheckpointTensors& own)
     : world_(world),
       config_(config),
       shapes_(by_shape(config)),
-      vae_(build_vae(world, config, tensors.model)),
+      vae_(build_vae(world, config, own.model)),
       statistics_(share_statistics(world, config, tensors.codec)),
       parallel_(world, vae_.parameters(), gradient_options(config)),
-      optimiser_(share_optimiser(world, config, vae_.parameters(), tensors)),
+      optimiser_(share_optimiser(world, adamw_options(config), vae_.parameters(), own)),
+      adversary_(make_adversary(world, config, tensors)),
       schedule_(schedule_of(config)),
       counted_(optimiser_.steps() > 0) {}
 
@@ -68,29 +76,50 @@ Learned AutoencoderTrainee::learn(const Batch& batch, uint32_t first_slot) {
   const int64_t rounds = parallel_.rounds(),
                 size = static_cast<int64_t>(batch.items.size()) / rounds;
   const RunConfig::Vae& options = config_.codec().vae();
-  std::vector<Tensor> losses, moments;
+  const bool opposed = adversary_ && batch.step >= config_.discriminator().start();
+  std::vector<Tensor> losses, moments, verdicts;
   for (int64_t round = 0; round < rounds; ++round) {
     const Tensor video = video_BCTHW_.narrow(0, round * size, size).to(world_.device());
     const Tensor noise =
         latent_noise(batch, first_slot + static_cast<uint64_t>(round * size), size);
-    const VaeLoss loss = vae_loss(vae_, video, noise,
-                                  {.gradient = options.gradient_loss(), .kl = options.kl_loss()});
+    VaeLoss loss = vae_loss(vae_, video, noise,
+                            {.gradient = options.gradient_loss(), .kl = options.kl_loss()});
+    if (opposed) {
+      const AdversarialLoss against = adversarial_loss(adversary_->discriminator, video,
+                                                       loss.decoded_BCTHW, adversary_->options);
+      loss.total = loss.total + against.of_autoencoder;
+      adversary_->parallel.backward(against.of_discriminator);
+      verdicts.push_back(against.of_discriminator.detach());
+    }
     parallel_.backward(loss.total);
     losses.push_back(loss.total.detach());
     moments.push_back(moments_by_channel(loss.moments));
   }
   parallel_.finish();
+  if (opposed) adversary_->parallel.finish();
 
   Learned learned;
   learned.learning_rate = schedule_.at(static_cast<int64_t>(batch.step));
-  const StepResult result = optimiser_.step(learned.learning_rate);
-  learned.gradient_norm = result.gradient_norm;
-  learned.applied = result.applied;
   learned.loss = parallel_.mean(losses).item<double>();
+  if (opposed) learned.discriminator_loss = parallel_.mean(verdicts).item<double>();
+  update(opposed, learned);
   const Tensor now = parallel_.mean(moments);
   if (learned.applied) count(now);
   last_video_ = video_BCTHW_.narrow(0, 0, 1).to(at::kCPU);
   return learned;
+}
+
+// Both learn, or neither: what is not finite stops the run as it was, and an outlier is left out.
+void AutoencoderTrainee::update(bool opposed, Learned& learned) {
+  if (opposed && !std::isfinite(adversary_->optimiser.gradient_norm())) {
+    learned.gradient_norm = adversary_->optimiser.gradient_norm();
+    return;
+  }
+  const StepResult result = optimiser_.step(learned.learning_rate);
+  learned.gradient_norm = result.gradient_norm;
+  learned.applied = result.applied;
+  if (opposed && learned.applied) adversary_->optimiser.step(learned.learning_rate);
+  else if (opposed) adversary_->optimiser.skip();
 }
 
 Tensor AutoencoderTrainee::latent_noise(const Batch& batch, uint64_t first_slot,
@@ -119,6 +148,9 @@ CheckpointTensors AutoencoderTrainee::tensors() const {
   tensors.model = vae_.parameters();
   tensors.codec = {{"mean", statistics_.mean_C}, {"square", statistics_.square_C}};
   split_optimiser_state(optimiser_.state(), tensors);
+  if (adversary_) {
+    add_adversary(tensors, adversary_->discriminator.parameters(), adversary_->optimiser.state());
+  }
   return tensors;
 }
 

@@ -16,6 +16,7 @@
 #include "ledger/note.h"
 #include "ledger/notes.pb.h"
 #include "ledger/textproto.h"
+#include "train/adversary.h"
 #include "train/data/config.h"
 #include "train/model/optim.h"
 #include "train/run_folder.h"
@@ -106,8 +107,9 @@ void check_word_on_weights(const fs::path& folder, const Checkpoint& checkpoint)
        foreign == checkpoint.weights_metadata.end() ? "none" : foreign->second);
 }
 
-// Every average has the tensors of the model, and the optimiser moments of no others. What is not
-// one of a checkpoint's tensors would go out with it under the same signature.
+// Every average has the tensors of the model, but for a discriminator (train/adversary.h), and the
+// optimiser moments of no others. What is not one of a checkpoint's tensors would go out with it
+// under the same signature.
 void check_names(const fs::path& folder, const CheckpointTensors& tensors,
                  const TensorMap& weights) {
   const auto stranger = [&](const std::string& file, const std::string& name) {
@@ -119,7 +121,7 @@ void check_names(const fs::path& folder, const CheckpointTensors& tensors,
     if (!known.contains(name)) stranger(kWeightsStem, name);
   }
   for (const auto& [name, tensor] : tensors.model) {
-    if (!tensors.ema.contains(name)) stranger(kWeightsStem, "model." + name);
+    if (!tensors.ema.contains(name) && !of_adversary(name)) stranger(kWeightsStem, "model." + name);
   }
   for (const auto& [name, tensor] : known) {
     const bool average = name.starts_with("ema");
@@ -127,6 +129,7 @@ void check_names(const fs::path& folder, const CheckpointTensors& tensors,
       stranger(kWeightsStem, name);
   }
   for (const auto& [name, tensor] : tensors.optimiser) {
+    if (of_adversary(name)) continue;
     const bool moment = name.starts_with("m.") || name.starts_with("v.");
     const bool mine =
         moment ? tensors.model.contains(name.substr(2)) : name == "steps" || name == "norms";
@@ -361,6 +364,7 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   }
   checkpoint.tensors.optimiser = std::move(optimiser.tensors);
   check_names(folder, checkpoint.tensors, weights.tensors);
+  check_adversary(config, checkpoint.tensors, "checkpoint " + folder.string());
   checkpoint.weights_metadata = std::move(weights.metadata);
   checkpoint.optimiser_metadata = std::move(optimiser.metadata);
   check_word_on_weights(folder, checkpoint);

@@ -1,5 +1,6 @@
 #include "train/codec.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
@@ -40,14 +41,14 @@ class Autoencoder : public Codec {
   }
   Tensor encode(const Tensor& video) const override {
     const at::NoGradGuard no_grad;
-    return (vae_.encode(video.to(device_)).mean_BCTHW - wide(statistics_.mean_C)) /
+    return (vae_.encode_in_parts(video) - wide(statistics_.mean_C)) /
            wide(statistics_.deviation_C());
   }
   Tensor decode(const Tensor& latent) const override {
     const at::NoGradGuard no_grad;
     const Tensor z =
         latent.to(device_) * wide(statistics_.deviation_C()) + wide(statistics_.mean_C);
-    return vae_.decode(z).clamp(-1.0, 1.0);
+    return vae_.decode_in_parts(z).clamp_(-1.0, 1.0);
   }
   TensorMap state() const override { return vae_codec_state(vae_.parameters(), statistics_); }
   void to(at::Device device) override {

@@ -7,6 +7,7 @@
 #include "ledger/base/error.h"
 #include "ledger/digest.h"
 #include "ledger/gate.h"
+#include "train/adversary.h"
 #include "train/codec.h"
 #include "train/config.pb.h"
 #include "train/model/model.h"
@@ -19,16 +20,22 @@ namespace {
 
 TensorMap seeded_weights(const RunConfig& config) {
   if (config.stage() == RunConfig::AUTOENCODER) {
-    return Vae(vae_config(config), config.seed()).parameters();
+    TensorMap weights = Vae(vae_config(config), config.seed()).parameters();
+    if (config.has_discriminator()) {
+      const Discriminator discriminator(config.discriminator().dim(), config.seed());
+      add_with_prefix(weights, "", discriminator.parameters());
+    }
+    return weights;
   }
   return Model(model_config(config), config.seed()).parameters();
 }
 
 TensorMap part_of(const TensorMap& all, RunConfig::Foreign::Part part) {
-  if (part == RunConfig::Foreign::WHOLE) return all;
   TensorMap some;
   for (const auto& [name, tensor] : all) {
-    if (name.starts_with("text.") == (part == RunConfig::Foreign::TEXT_ENCODER)) {
+    if (of_adversary(name)) continue;  // always from the seed
+    if (part == RunConfig::Foreign::WHOLE ||
+        name.starts_with("text.") == (part == RunConfig::Foreign::TEXT_ENCODER)) {
       some.emplace(name, tensor.detach());
     }
   }

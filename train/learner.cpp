@@ -10,9 +10,9 @@
 
 namespace cleared::train {
 
-AdamW share_optimiser(World& world, const RunConfig& config, const TensorMap& parameters,
+AdamW share_optimiser(World& world, const AdamWOptions& options, const TensorMap& parameters,
                       const CheckpointTensors& tensors) {
-  AdamW optimiser(parameters, adamw_options(config));
+  AdamW optimiser(parameters, options);
   if (world.broadcast(tensors.optimiser.empty() ? "seed" : "checkpoint") == "seed") {
     return optimiser;
   }

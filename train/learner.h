@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "train/checkpoint.h"
@@ -23,6 +24,7 @@ struct Learned {
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   bool applied = false;  // false: the gradient was not finite, or an outlier, and nothing changed
+  std::optional<double> discriminator_loss;  // of a step in which one learned
 };
 
 class Learner {
@@ -51,7 +53,7 @@ class Learner {
 
 // An optimiser with rank 0's moments on every rank; there are none when the run starts from the
 // seed.
-AdamW share_optimiser(World& world, const RunConfig& config, const TensorMap& parameters,
+AdamW share_optimiser(World& world, const AdamWOptions& options, const TensorMap& parameters,
                       const CheckpointTensors& tensors);
 
 // One tensor of frames of a whole batch, of which `config` is the shape's. Error{corrupt} where a

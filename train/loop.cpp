@@ -382,6 +382,8 @@ void Training::report(const Learned& learned) {
   const LoaderTimes times = loader_->times();
   const size_t shape = order_->shape(state_.step() - 1);
   const double batch = shapes_[shape].batch();
+  const double flop =
+      plans_[shape].step_flop + (learned.discriminator_loss ? plans_[shape].adversary_flop : 0);
   const StepReport report{
       .step = state_.step() - 1,
       .steps = config_.steps(),
@@ -390,9 +392,10 @@ void Training::report(const Learned& learned) {
       .learning_rate = learned.learning_rate,
       .gradient_norm = learned.gradient_norm,
       .applied = learned.applied,
+      .discriminator_loss = learned.discriminator_loss,
       .samples_per_s = batch / seconds,
       .tokens_per_s = static_cast<double>(plans_[shape].tokens) * batch / seconds,
-      .peak_share = plans_[shape].step_flop / seconds / peak_flops_per_s_,
+      .peak_share = flop / seconds / peak_flops_per_s_,
       .eta_s = pace_s_ * static_cast<double>(end_step_ - state_.step()),
       .memory_bytes = peak_bytes(world_.device()),
       .seconds = seconds,
@@ -411,6 +414,10 @@ void Training::report(const Learned& learned) {
       {"gate_share", report.gate_share}};
   for (const auto& [name, value] : curves) {
     events_->scalar(name, value, static_cast<int64_t>(report.step));
+  }
+  if (report.discriminator_loss) {
+    events_->scalar("discriminator_loss", *report.discriminator_loss,
+                    static_cast<int64_t>(report.step));
   }
   if (options_.on_step) options_.on_step(report);
   if (profile_ && state_.step() - first_step_ > options_.profile) save_profile();

@@ -24,7 +24,8 @@ struct StepReport {
   double smooth_loss = 0;
   double learning_rate = 0;
   double gradient_norm = 0;
-  bool applied = true;  // false: the gradient was an outlier
+  bool applied = true;                       // false: the gradient was an outlier
+  std::optional<double> discriminator_loss;  // where one learned
   double samples_per_s = 0;
   double tokens_per_s = 0;    // of latents that the transformer sees
   double peak_share = 0;      // of the ranks' measured peak, by the arithmetic of train/plan.h

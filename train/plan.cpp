@@ -84,6 +84,49 @@ Flops forward(const Shape& shape) {
   return {blocks + around + text, attention, blocks};
 }
 
+// A convolution of the discriminator: numbers of its input and output, and of the latter the
+// places.
+struct DiscriminatorLayer {
+  uint64_t in, out, kernel, places;
+};
+
+// Mirrors train/model/discriminator.cpp; a test compares the two.
+std::vector<DiscriminatorLayer> discriminator_layers(const RunConfig& config) {
+  const RunConfig::Clip& clip = config.clip();
+  const uint64_t d = config.discriminator().dim(), area = uint64_t{clip.width()} * clip.height();
+  const uint64_t half = (clip.frames() - 1) / 2 + 1, quarter = (half - 1) / 2 + 1;
+  return {{3, d, 48, clip.frames() * area / 4},
+          {d, 2 * d, 48, half * area / 16},
+          {2 * d, 4 * d, 48, quarter * area / 64},
+          {4 * d, 8 * d, 27, quarter * area / 64},
+          {8 * d, 1, 27, quarter * area / 64}};
+}
+
+void add_discriminator(const RunConfig& config, Plan& plan) {
+  if (!config.has_discriminator()) return;
+  constexpr double kPasses = 8;       // three forward; two of them twice backward, one once
+  constexpr uint64_t kPictures = 15;  // kept of each layer: some five of each forward pass
+  uint64_t parameters = 0, kept = 0;
+  double flop = 0;
+  for (const DiscriminatorLayer& layer : discriminator_layers(config)) {
+    const bool normed = layer.in != 3 && layer.out != 1;
+    parameters += (layer.in * layer.kernel + (normed ? 2 : 1)) * layer.out;
+    kept += layer.out * layer.places;
+    flop += 2 * static_cast<double>(layer.places) *
+            static_cast<double>(layer.in * layer.out * layer.kernel);
+  }
+  plan.discriminator = parameters;
+  plan.adversary_flop = kPasses * flop * config.batch();
+  plan.state_bytes += 4 * kFloat * parameters;
+  plan.checkpoint_bytes += 3 * kFloat * parameters;
+  plan.activation_bytes += kPictures * kFloat * kept;
+}
+
+uint64_t part_bytes_of(const RunConfig& config) {
+  const RunConfig::Vae& vae = config.codec().vae();
+  return part_bytes(config.clip().width(), config.clip().height(), vae.dim(), vae.patch());
+}
+
 Plan plan_of_autoencoder(const RunConfig& config) {
   Plan plan;
   plan.codec = codec_parameters(config);
@@ -98,8 +141,10 @@ Plan plan_of_autoencoder(const RunConfig& config) {
       uint64_t{config.clip().frames()} * config.clip().height() * config.clip().width();
   plan.activation_bytes =
       kFloat * pixels * config.codec().vae().dim() * 10 * (2 * config.codec().vae().blocks() + 1);
-  plan.recomputed_bytes = plan.activation_bytes;
   plan.checkpoint_bytes = (3 + averages) * kFloat * plan.codec;
+  add_discriminator(config, plan);
+  plan.recomputed_bytes = plan.activation_bytes;
+  plan.part_bytes = part_bytes_of(config);
   return plan;
 }
 
@@ -112,6 +157,7 @@ Plan plan_of(const RunConfig& config) {
   plan.transformer = transformer_parameters(s);
   plan.text = text_parameters(s);
   plan.codec = codec_parameters(config);
+  if (config.codec().has_vae()) plan.part_bytes = part_bytes_of(config);
   plan.tokens = s.tokens;
   const Flops once = forward(s);
   plan.clip_flop = 3 * once.all;
@@ -141,16 +187,25 @@ Plan plan_of(const RunConfig& config) {
   return plan;
 }
 
+// At its widest level, of the pixels, so many pictures of the four frames of a part are held at
+// once; measured (tests/train/model/vae_test.cpp).
+uint64_t part_bytes(uint64_t width, uint64_t height, uint64_t dim, uint64_t patch) {
+  constexpr uint64_t kPictures = 16, kFrames = 4;
+  return kPictures * kFloat * kFrames * dim * (width / patch) * (height / patch);
+}
+
 Memory memory_of(const RunConfig& config, int ranks) {
   const Plan plan = plan_of(config);
   const bool exact = config.gradients() == RunConfig::EXACT;
   const auto shared_by = static_cast<uint32_t>(ranks);
   const uint32_t micro_batches = exact ? micro_batches_of(config) : 1;
-  const uint64_t learns = plan.parameters() > 0 ? plan.parameters() : plan.codec;
-  Memory memory{.state = plan.state_bytes,
-                .preview = config.has_preview() ? kFloat * plan.parameters() : 0,
-                .copy = plan.checkpoint_bytes,
-                .base = kBase};
+  const bool autoencoder = config.stage() == RunConfig::AUTOENCODER;
+  const uint64_t learns = autoencoder ? plan.codec + plan.discriminator : plan.parameters();
+  Memory memory{
+      .state = plan.state_bytes,
+      .preview = config.has_preview() ? kFloat * plan.parameters() + plan.part_bytes : 0,
+      .copy = plan.checkpoint_bytes + (autoencoder ? kFloat * plan.codec + plan.part_bytes : 0),
+      .base = kBase};
   if (exact) {
     // GradientTree holds a sum of each of its levels but the lowest, whose leaves are added at
     // once.
@@ -167,6 +222,7 @@ Memory memory_of(const RunConfig& config, int ranks) {
     const Plan one = plan_of(shape);
     memory.activations = std::max(memory.activations, clips * one.activation_bytes);
     memory.recomputed = std::max(memory.recomputed, clips * one.recomputed_bytes);
+    if (!autoencoder) memory.codec = std::max(memory.codec, clips * one.part_bytes);
   }
   return memory;
 }
@@ -181,7 +237,7 @@ uint64_t kept_checkpoints(const RunConfig& config) {
 }
 
 double step_seconds(const Plan& plan, double flops_per_s, int ranks) {
-  return (plan.step_flop + plan.again_flop) / (flops_per_s * ranks);
+  return (plan.step_flop + plan.again_flop + plan.adversary_flop) / (flops_per_s * ranks);
 }
 
 std::string bytes_text(uint64_t bytes) {
@@ -198,10 +254,16 @@ std::string bytes_text(uint64_t bytes) {
 std::string plan_line(const RunConfig& config) {
   const Plan plan = plan_of(config);
   const auto millions = [](uint64_t n) { return static_cast<double>(n) / 1e6; };
-  char what[160];
+  char what[160], beside[80] = "", its[80] = "";
+  if (plan.discriminator > 0) {
+    std::snprintf(beside, sizeof beside, " + %.1f M of its discriminator",
+                  millions(plan.discriminator));
+    std::snprintf(its, sizeof its, " + %.3g of the discriminator",
+                  plan.adversary_flop / config.batch() / 1e12);
+  }
   if (plan.parameters() == 0) {
-    std::snprintf(what, sizeof what, "autoencoder of %.1f M parameters, %.4g TFLOP a clip",
-                  millions(plan.codec), plan.clip_flop / 1e12);
+    std::snprintf(what, sizeof what, "autoencoder of %.1f M parameters%s, %.4g%s TFLOP a clip",
+                  millions(plan.codec), beside, plan.clip_flop / 1e12, its);
   } else {
     std::snprintf(what, sizeof what,
                   "%.1f M parameters + %.1f M text, %llu tokens, %.4g TFLOP a clip (%.0f %% "

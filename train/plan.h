@@ -19,17 +19,21 @@ struct Plan {
   uint64_t transformer = 0;
   uint64_t text = 0;
   uint64_t codec = 0;
-  uint64_t tokens = 0;  // of a clip
+  uint64_t discriminator = 0;  // that learns beside an autoencoder
+  uint64_t tokens = 0;         // of a clip
 
   double clip_flop = 0;        // of one training pass over a clip
   double attention_share = 0;  // of it, [0, 1]
   double step_flop = 0;        // of the whole batch
   double again_flop = 0;       // beside it: blocks of the batch that are computed again
+  double adversary_flop = 0;   // beside it: a discriminator's, in steps in which it learns
 
   uint64_t state_bytes = 0;       // on every rank: weights, gradients, moments, averages
   uint64_t activation_bytes = 0;  // of a clip, kept for the backward pass
   uint64_t recomputed_bytes = 0;  // the same where every block is computed again
   uint64_t checkpoint_bytes = 0;  // of one checkpoint on disk
+  uint64_t part_bytes = 0;        // while an autoencoder encodes or decodes a clip, part by part,
+                                  // however many frames that has; beside the clip itself
 
   uint64_t parameters() const { return transformer + text; }
 };
@@ -43,13 +47,18 @@ struct Memory {
   uint64_t sums = 0;         // of gradients, beside those that backward() makes
   uint64_t activations = 0;  // of the clips that are computed at once
   uint64_t recomputed = 0;   // the same where every block is computed again
-  uint64_t preview = 0;      // rank 0: the averaged weights, as a model that makes clips
-  uint64_t copy = 0;         // rank 0, of the machine's memory: the checkpoint that is written
-  uint64_t base = 0;         // the program, LibTorch, what allocators keep
+  uint64_t codec = 0;        // where samples are video, before: while an autoencoder encodes them
+  uint64_t preview = 0;  // rank 0: the averaged weights, as a model that makes clips, and a clip
+  uint64_t copy = 0;     // rank 0, of the machine's memory: the checkpoint that is written, and
+                         // an autoencoder's clip to look at
+  uint64_t base = 0;     // the program, LibTorch, what allocators keep
 
   uint64_t rank() const { return state + sums + activations + base; }
   uint64_t first_gpu() const { return rank() + preview; }
 };
+// Plan::part_bytes of pictures of that size.
+uint64_t part_bytes(uint64_t width, uint64_t height, uint64_t dim, uint64_t patch);
+
 // Of one of `ranks` equal ranks.
 Memory memory_of(const RunConfig& config, int ranks);
 

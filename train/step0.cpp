@@ -8,6 +8,7 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/trust.h"
+#include "train/adversary.h"
 #include "train/checkpoint.h"
 #include "train/data/config.h"
 #include "train/foreign.h"
@@ -41,8 +42,12 @@ std::map<std::string, std::string> by_name(const std::string& manifest, bool cod
 std::string initial_manifest(const RunConfig& config, const std::vector<fs::path>& foreign) {
   CheckpointTensors tensors;
   tensors.model = initial_weights(config, foreign);
-  const AdamW optimiser(tensors.model, adamw_options(config));
-  split_optimiser_state(optimiser.state(), tensors);
+  const Parted parts = part(tensors);
+  split_optimiser_state(AdamW(parts.rest.model, adamw_options(config)).state(), tensors);
+  if (config.has_discriminator()) {
+    const TensorMap& weights = parts.discriminator.model;
+    add_adversary(tensors, weights, AdamW(weights, adversary_options(config)).state());
+  }
   return tensors_manifest(tensors);
 }
 

@@ -65,7 +65,7 @@ Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors&
       codec_name_(codec_digest(codec_->state())),
       model_(build_model(world, config, tensors.model)),
       parallel_(world, model_.parameters(), gradient_options(config)),
-      optimiser_(share_optimiser(world, config, model_.parameters(), tensors)),
+      optimiser_(share_optimiser(world, adamw_options(config), model_.parameters(), tensors)),
       schedule_(schedule_of(config)) {}
 
 // Latents are read as they are; frames are encoded here.

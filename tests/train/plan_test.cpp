@@ -88,10 +88,10 @@ TEST(Plan, CountsTheSumsOfGradientsAndTheModelOfPreviews) {
     EXPECT_EQ(memory_of(config, ranks).sums, gradients * gradient) << ranks;
   }
   const Memory alone = memory_of(config, 1);
-  EXPECT_EQ(alone.preview, gradient);
+  EXPECT_EQ(alone.preview, gradient + plan_of(config).part_bytes);
   EXPECT_EQ(alone.activations, plan_of(config).activation_bytes);  // a micro-batch is one clip
   EXPECT_EQ(alone.first_gpu(),
-            alone.state + alone.sums + alone.activations + alone.base + gradient);
+            alone.state + alone.sums + alone.activations + alone.base + alone.preview);
   EXPECT_GT(alone.first_gpu() >> 30, 80U);  // as `train plan` has to say: not on one GPU of 80 GB
 
   config.clear_preview();
@@ -122,6 +122,34 @@ TEST(Plan, CountsTheCheckpointsThatAreKept) {
     config.mutable_checkpoints()->set_keep_every(row.keep_every);
     EXPECT_EQ(kept_checkpoints(config), row.kept) << row.steps << " " << row.keep_every;
   }
+}
+
+// What it takes beside the autoencoder: weights, gradients and two moments, no average; and in a
+// checkpoint the three that are kept.
+TEST(Plan, CountsTheDiscriminator) {
+  RunConfig config = load_config("../configs/nano-vae.textproto").config;
+  const Plan alone = plan_of(config);
+  config.mutable_discriminator()->set_dim(16);
+  const Plan judged = plan_of(config);
+  EXPECT_EQ(judged.discriminator, (3 * 48 + 1) * 16 + (16 * 48 + 2) * 32 + (32 * 48 + 2) * 64 +
+                                      (64 * 27 + 2) * 128 + (128 * 27 + 1));
+  EXPECT_EQ(judged.state_bytes - alone.state_bytes, 16 * judged.discriminator);
+  EXPECT_EQ(judged.checkpoint_bytes - alone.checkpoint_bytes, 12 * judged.discriminator);
+  EXPECT_GT(judged.activation_bytes, alone.activation_bytes);
+  EXPECT_EQ(memory_of(config, 2).sums, 4 * (judged.codec + judged.discriminator));
+  // Of the second layer alone, seven frames of 16 x 16: three times forward and five backward.
+  EXPECT_GT(judged.adversary_flop, 8.0 * 2 * 7 * 16 * 16 * 16 * 32 * 48 * config.batch());
+  EXPECT_DOUBLE_EQ(step_seconds(judged, 1, 1), alone.step_flop + judged.adversary_flop);
+}
+
+// The codec's memory is of a part of a clip, so that a longer one takes no more.
+TEST(Plan, EncodingTakesNoMoreForALongerClip) {
+  RunConfig config = load_config("../configs/small.textproto").config;
+  const Memory as_it_is = memory_of(config, 1);
+  EXPECT_GT(as_it_is.codec, 0U);
+  config.mutable_clip()->set_frames(config.clip().frames() + 400);
+  EXPECT_EQ(memory_of(config, 1).codec, as_it_is.codec);
+  EXPECT_EQ(memory_of(load_config("../configs/nano.textproto").config, 1).codec, 0U);
 }
 
 TEST(Plan, WritesBytesForPeople) {

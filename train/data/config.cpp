@@ -183,6 +183,17 @@ void check_optimiser(const RunConfig& config, const Rules& rules) {
              "optimiser.muon_momentum", "left out: an autoencoder has no matrices that repeat");
 }
 
+void check_discriminator(const RunConfig& config, const Rules& rules) {
+  if (!config.has_discriminator()) return;
+  const RunConfig::Discriminator& its = config.discriminator();
+  rules.need(config.stage() == RunConfig::AUTOENCODER, "discriminator",
+             "left out: it learns beside an autoencoder");
+  rules.between<uint32_t>(its.dim(), 1, 1024, "discriminator.dim");
+  rules.need(its.start() < config.steps(), "discriminator.start", "below steps");
+  rules.between(its.weight(), 0.0, 100.0, "discriminator.weight");
+  rules.between(its.feature_loss(), 0.0, 100.0, "discriminator.feature_loss");
+}
+
 // Each shape as if it were the config's own, and what they have in common.
 void check_buckets(const RunConfig& config, const Rules& rules) {
   constexpr int kMostBuckets = 15;
@@ -219,6 +230,7 @@ void check(const RunConfig& config, const Rules& rules) {
              "precision", "FLOAT32 in stage AUTOENCODER");
   rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
              "there: it is what learns in this run");
+  check_discriminator(config, rules);
   check_buckets(config, rules);
   check_foreign(config, rules);
   check_optimiser(config, rules);

@@ -87,7 +87,6 @@ AdamW::AdamW(const TensorMap& parameters, const AdamWOptions& options)
     const bool muon = options_.muon_momentum > 0 && is_hidden_matrix(name, parameter);
     if (!muon) v_.emplace(name, at::zeros_like(parameter.detach()));
   }
-  CLEARED_CHECK(!options_.ema_decays.empty());
   for (size_t i = 0; i < options_.ema_decays.size(); ++i) {
     TensorMap& average = ema_.emplace_back();
     for (const auto& [name, p] : parameters_) average.emplace(name, p.detach().clone());
@@ -105,14 +104,27 @@ bool AdamW::is_outlier(double norm) const {
   return norm > options_.guard_above * *middle;
 }
 
-StepResult AdamW::step(double learning_rate) {
-  const at::NoGradGuard no_grad;
+std::vector<Tensor> AdamW::gradients() const {
   std::vector<Tensor> gradients;
   for (const auto& [name, parameter] : parameters_) {
     CLEARED_CHECK(parameter.grad().defined());
     gradients.push_back(parameter.grad().contiguous());
-    parameter.mutable_grad().reset();
   }
+  return gradients;
+}
+
+double AdamW::gradient_norm() const {
+  return std::sqrt(sum_of_squares(gradients()));
+}
+
+void AdamW::skip() {
+  for (const auto& [name, parameter] : parameters_) parameter.mutable_grad().reset();
+}
+
+StepResult AdamW::step(double learning_rate) {
+  const at::NoGradGuard no_grad;
+  const std::vector<Tensor> gradients = this->gradients();
+  skip();
 
   StepResult result;
   result.gradient_norm = std::sqrt(sum_of_squares(gradients));
@@ -130,6 +142,7 @@ StepResult AdamW::step(double learning_rate) {
   result.applied = true;
   const double n = static_cast<double>(steps_);
   const auto follow = [&](size_t average) {
+    if (average >= options_.ema_decays.size()) return 0.0;
     return 1.0 - std::min(options_.ema_decays[average], (1.0 + n) / (10.0 + n));
   };
   const kernels::AdamWRates rates{
@@ -151,16 +164,17 @@ StepResult AdamW::step(double learning_rate) {
     if (!v_.contains(name)) {
       muon_step(parameter, clips ? gradient * rates.scale : gradient, m_.at(name),
                 {.learning_rate = rate, .keep = kept, .momentum = options_.muon_momentum});
-      ema_.front().at(name).lerp_(parameter, follow(0));
+      if (!ema_.empty()) ema_.front().at(name).lerp_(parameter, follow(0));
       continue;
     }
-    kernels::AdamWPass op{.rates = rates,
-                          .grad_M = gradient.const_data_ptr<float>(),
-                          .p_M = parameter.mutable_data_ptr<float>(),
-                          .m_M = m_.at(name).mutable_data_ptr<float>(),
-                          .v_M = v_.at(name).mutable_data_ptr<float>(),
-                          .ema_M = ema_.front().at(name).mutable_data_ptr<float>(),
-                          .count = parameter.numel()};
+    kernels::AdamWPass op{
+        .rates = rates,
+        .grad_M = gradient.const_data_ptr<float>(),
+        .p_M = parameter.mutable_data_ptr<float>(),
+        .m_M = m_.at(name).mutable_data_ptr<float>(),
+        .v_M = v_.at(name).mutable_data_ptr<float>(),
+        .ema_M = ema_.empty() ? nullptr : ema_.front().at(name).mutable_data_ptr<float>(),
+        .count = parameter.numel()};
     op.rates.rate = static_cast<float>(rate / correction);
     const bool decays = parameter.dim() >= 2;  // matrices do and vectors do not
     if (decays) op.rates.keep = static_cast<float>(kept);

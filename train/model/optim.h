@@ -29,8 +29,7 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.01;  // not on vectors: biases, norms
   double max_norm = 1.0;       // gradients are scaled down to this global norm; 0: never
-  std::vector<double> ema_decays = {0.999};  // at least one; reached by (1 + n) / (10 + n) after
-                                             // n steps
+  std::vector<double> ema_decays = {0.999};  // reached by (1 + n) / (10 + n) after n steps
   // A step whose gradient is more than guard_above times as long as the median of the guard_steps
   // steps before is an outlier and not applied; 0: there is none. Its length still counts for the
   // median, so that a change that lasts is followed.
@@ -57,6 +56,11 @@ class AdamW {
   // gradient is a bug.
   StepResult step(double learning_rate);
 
+  // Of those that backward() left, before clipping; nothing is changed.
+  double gradient_norm() const;
+  // Clears them.
+  void skip();
+
   int64_t steps() const { return steps_; }  // that were applied
 
   // "m.NAME", "v.NAME", "ema.NAME" of the first average and "ema2.NAME" and so on of others,
@@ -66,9 +70,10 @@ class AdamW {
   TensorMap state() const;
   void load(const TensorMap& state);  // Error{corrupt}
 
-  const TensorMap& ema() const { return ema_.front(); }
+  const TensorMap& ema() const { return ema_.front(); }  // the first, if there is one
 
  private:
+  std::vector<Tensor> gradients() const;
   AdamWOptions options_;
   bool is_outlier(double norm) const;
 

@@ -4,7 +4,8 @@
 // Source of the shape: the public Wan family's autoencoder; without its attention, so that cost and
 // memory grow with the pixels alone. Video is [B, 3, T, H, W] in [-1, 1].
 //
-// Nothing foreign judges the result: the loss is on pixels and on differences between neighbours.
+// Nothing foreign judges the result: the loss is on pixels and on differences between neighbours,
+// and where a run asks for it what a discriminator of its own says (train/model/discriminator.h).
 // Const use is safe from several threads as far as autograd is; one optimiser changes the weights.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "train/model/conv.h"
 #include "train/model/parameters.h"
 #include "train/model/tensor.h"
 
@@ -37,35 +39,45 @@ class Vae {
   VaeMoments encode(const Tensor& video_BCTHW) const;
   Tensor decode(const Tensor& latent_BCTHW) const;  // not clamped
 
+  // encode()'s means, and decode(), without gradient, one latent frame after the other: each
+  // convolution is handed the frames that it saw last. So the memory they take beside what is given
+  // and returned does not grow with the clip. On CPUs with oneDNN the bits are those of the whole
+  // clip at once; elsewhere they may differ by rounding.
+  Tensor encode_in_parts(const Tensor& video_BCTHW) const;  // frames may be on another device
+  Tensor decode_in_parts(const Tensor& latent_BCTHW) const;
+
   const TensorMap& parameters() const { return parameters_.all(); }
   int64_t parameter_count() const;
   const VaeConfig& config() const { return config_; }
   void to(at::Device device);  // call before anything else refers to the weights
 
  private:
-  // Pads in time with copies of the first frame, in front only.
-  struct Conv {
-    Tensor weight, bias;
-    int64_t stride_t = 1, stride_s = 1;
-    Tensor operator()(const Tensor& x_BCTHW) const;
+  class Carried;  // from one part of a clip to the next
+  // Sees no later frame. Before the first part of a clip are copies of its first frame.
+  struct CausalConv : Conv {
+    Tensor operator()(Tensor x_BCTHW, Carried* carried) const;
   };
   struct Residual {
     Tensor norm1, norm2;
-    Conv conv1, conv2, past;  // past: none when the widths are equal
-    Tensor operator()(const Tensor& x) const;
+    CausalConv conv1, conv2, past;  // past: none when the widths are equal
+    Tensor operator()(const Tensor& x, Carried* carried) const;
   };
-  Conv conv(const std::string& name, int64_t in, int64_t out, int64_t time, int64_t side);
+  CausalConv conv(const std::string& name, int64_t in, int64_t out, int64_t time, int64_t side);
   Residual residual(const std::string& name, int64_t in, int64_t out);
   std::vector<Residual> residuals(const std::string& name, int64_t in, int64_t out, int64_t count);
+  void check_video(const Tensor& video_BCTHW) const;
+  // Mean and log variance, one after the other, of a whole clip, or of a part of one.
+  Tensor moments(const Tensor& video_BCTHW, Carried* carried) const;
+  Tensor pixels(const Tensor& latent_BCTHW, Carried* carried) const;
 
   VaeConfig config_;
   Parameters parameters_;
   struct Half {
-    Conv first, last;
+    CausalConv first, last;
     Tensor norm;
     std::vector<Residual> middle;
     std::vector<std::vector<Residual>> levels;  // in the order of use
-    std::vector<Conv> between;                  // after each level but the last
+    std::vector<CausalConv> between;            // after each level but the last
   };
   Half encoder_, decoder_;
 };
@@ -78,6 +90,7 @@ struct VaeLossOptions {
 struct VaeLoss {
   Tensor total;       // to call backward() on
   Tensor difference;  // mean absolute error of pixels, detached
+  Tensor decoded_BCTHW;
   VaeMoments moments;
 };
 

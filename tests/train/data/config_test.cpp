@@ -90,6 +90,7 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
        "steps: must be at most"},
       {"every: 3", "every: 0", "checkpoints.every"},
       {"every: 3", "every: 3 file_bytes: 0", "checkpoints.file_bytes"},
+      {"seed: 7", "seed: 7 discriminator { dim: 2 start: 2 }", "discriminator: must be left out"},
       {"preview { caption: \"a\"", "preview {", "preview.caption: must be there"},
       {"steps: 1 guidance", "steps: 0 guidance", "preview.steps"},
       {"dropout: 0.1", "dropout: 0.1 learning_rate_share: -0.1", "text.learning_rate_share"},
@@ -116,6 +117,35 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
     }
   }
   EXPECT_NO_THROW(parse_config(tiny_config(), "tiny"));
+}
+
+TEST(Config, NamesWhatIsWrongWithADiscriminator) {
+  const auto with = [](const std::string& discriminator) {
+    std::string text = tiny_config();
+    const auto replace = [&](const std::string& what, const std::string& by) {
+      text.replace(text.find(what), what.size(), by);
+    };
+    replace("frames: 16", "frames: 17");
+    replace("fit_samples: 2", "vae { dim: 2 channels: 4 blocks: 1 }");
+    return text + "stage: AUTOENCODER discriminator { " + discriminator + " }\n";
+  };
+  EXPECT_NO_THROW(parse_config(with("dim: 2 start: 0"), "tiny"));
+  const std::pair<const char*, const char*> rows[] = {
+      {"dim: 0 start: 0", "discriminator.dim"},
+      {"dim: 2", "start"},
+      {"dim: 2 start: 6", "discriminator.start: must be below steps"},
+      {"dim: 2 start: 0 weight: -1", "discriminator.weight"},
+      {"dim: 2 start: 0 weight: nan", "discriminator.weight"},
+      {"dim: 2 start: 0 feature_loss: 101", "discriminator.feature_loss"}};
+  for (const auto& [discriminator, says] : rows) {
+    try {
+      parse_config(with(discriminator), "tiny");
+      ADD_FAILURE() << "took " << discriminator;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::config) << error.what();
+      EXPECT_NE(std::string(error.what()).find(says), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST(Config, AStepIsUpToFourMicroBatchesUnlessItSaysOtherwise) {

@@ -13,6 +13,7 @@
 #include "train/data/config.h"
 #include "train/data/loader.h"
 #include "train/learner.h"
+#include "train/model/discriminator.h"
 #include "train/model/dist.h"
 #include "train/plan.h"
 #include "train/setup.h"
@@ -55,6 +56,16 @@ TEST(PlanShape, CountsTheAutoencoder) {
     const RunConfig config =
         parse_config(config_of("vae { " + std::string(vae) + " }", 13, ""), "test");
     const Vae made(vae_config(config), 1);
+    RunConfig judged = config;
+    judged.set_stage(RunConfig::AUTOENCODER);
+    judged.mutable_discriminator()->set_dim(5);
+    uint64_t its = 0;
+    const Discriminator discriminator(5, 1);
+    for (const auto& [name, tensor] : discriminator.parameters()) {
+      its += static_cast<uint64_t>(tensor.numel());
+    }
+    EXPECT_EQ(plan_of(judged).discriminator, its);
+    EXPECT_EQ(plan_of(config).discriminator, 0U);
     EXPECT_EQ(codec_parameters(config), static_cast<uint64_t>(made.parameter_count())) << vae;
     const Model model(model_config(config), 1);
     EXPECT_EQ(model.config().dit.channels, made.config().channels);

@@ -5,9 +5,11 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include "tests/train/model/support.h"
 #include "train/model/klt.h"
 #include "train/model/optim.h"
 #include "train/model/random.h"
+#include "train/plan.h"
 
 namespace cleared::train {
 namespace {
@@ -55,6 +57,84 @@ TEST(Vae, SeesNoLaterFrame) {
   const Tensor other = vae.decode(latent).detach();
   EXPECT_TRUE(at::equal(decoded.narrow(2, 0, 5), other.narrow(2, 0, 5)));
   EXPECT_FALSE(at::allclose(decoded.narrow(2, 5, 4), other.narrow(2, 5, 4)));
+}
+
+// As codecs do it, for latents of any length, to the bits of the whole clip at once.
+TEST(Vae, PartByPartIsTheWholeClip) {
+  if (!at::hasMKLDNN()) GTEST_SKIP() << "LibTorch without oneDNN: other frames, other rounding";
+  const at::NoGradGuard no_grad;
+  VaeConfig folded{.dim = 8, .channels = 16, .blocks = 2, .patch = 2};
+  for (const VaeConfig& config : {kTinyVae, folded}) {
+    const Vae vae(config, 1);
+    for (const int64_t frames : {1, 5, 9, 17, 49}) {
+      const Tensor video = at::cat({random_video(frames, 3), random_video(frames, 4)});
+      const Tensor mean = vae.encode(video).mean_BCTHW;
+      EXPECT_TRUE(at::equal(vae.encode_in_parts(video), mean)) << frames;
+      EXPECT_TRUE(at::equal(vae.decode_in_parts(mean), vae.decode(mean))) << frames;
+      // And so the beginning of a clip is that of any longer one.
+      EXPECT_TRUE(at::equal(vae.encode_in_parts(video.narrow(2, 0, 1)), mean.narrow(2, 0, 1)));
+    }
+  }
+}
+
+// Beside the clip and its latents, which are held all the same.
+TEST(Vae, PartByPartMemoryDoesNotGrowWithTheClip) {
+  const at::NoGradGuard no_grad;
+  const Vae vae({.dim = 8, .channels = 16, .blocks = 1, .patch = 1}, 1);
+  const auto peak_of = [&](int64_t frames, bool whole) {
+    const Tensor video = random_video(frames), latent = vae.encode(video).mean_BCTHW;
+    testing::MemoryPeak peak;
+    const Tensor there = whole ? vae.encode(video).mean_BCTHW : vae.encode_in_parts(video);
+    const Tensor back = whole ? vae.decode(latent) : vae.decode_in_parts(latent);
+    return peak.bytes() - there.nbytes() - back.nbytes();
+  };
+  EXPECT_GT(peak_of(49, true), 2 * peak_of(17, true));
+  EXPECT_LE(peak_of(49, false), peak_of(17, false));
+  EXPECT_LT(peak_of(17, false), peak_of(17, true));
+}
+
+// The plan's number is of the wider of the two ways: enough, and no more than a quarter above what
+// is taken.
+TEST(Vae, PartByPartMemoryIsWhatThePlanSays) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [dim, blocks] : {std::pair{8, 1}, {16, 2}, {32, 2}}) {
+    const VaeConfig config{.dim = dim, .channels = 16, .blocks = blocks, .patch = 1};
+    const Vae vae(config, 1);
+    const Draw draw{.seed = 1, .step = 0, .sample = 0, .purpose = Purpose::noise};
+    const Tensor video = normal({&draw, 1}, {3, 13, 64, 64});
+    const Tensor latent = vae.encode_in_parts(video);
+    testing::MemoryPeak peak;
+    size_t most = 0;
+    {
+      const Tensor there = vae.encode_in_parts(video);
+      most = peak.bytes() - there.nbytes();
+    }
+    {
+      const testing::MemoryPeak decoding;
+      const Tensor back = vae.decode_in_parts(latent);
+      most = std::max(most, decoding.bytes() - back.nbytes());
+    }
+    const uint64_t planned = part_bytes(64, 64, config.dim, config.patch);
+    EXPECT_LE(most, planned) << dim;
+    EXPECT_GT(most, planned * 4 / 5) << dim;
+  }
+}
+
+// Against PyTorch's own operations: the sum over channels is another, the gradient written by hand.
+TEST(Vae, ChannelNormIsTheRootMeanSquareAndSoIsItsGradient) {
+  at::manual_seed(1);
+  for (const int64_t channels : {1, 3, 8, 13}) {
+    const Tensor x = at::randn({2, channels, 3, 2, 5}).set_requires_grad(true);
+    const Tensor y = x.detach().to(at::kDouble).set_requires_grad(true);
+    const Tensor weight = at::randn({channels}), to = at::randn({2, channels, 3, 2, 5});
+    const Tensor mine = channel_norm(x, weight);
+    const Tensor plain =
+        y * at::rsqrt((y * y).mean(1, true) + 1e-6) * weight.view({1, -1, 1, 1, 1});
+    EXPECT_TRUE(at::allclose(mine.to(at::kDouble), plain, 1e-5, 1e-6)) << channels;
+    (mine * to).sum().backward();
+    (plain * to).sum().backward();
+    EXPECT_TRUE(at::allclose(x.grad().to(at::kDouble), y.grad(), 1e-4, 1e-5)) << channels;
+  }
 }
 
 TEST(Vae, WeightsAreAFunctionOfTheSeed) {
