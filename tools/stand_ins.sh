@@ -22,6 +22,7 @@ path_of() { awk -v name="$1" '$1 == name { print $2 }' "$work/paths"; }
 # What is loaded as it is: all that PROGRAM asks for itself, and what that asks for in turn, FFmpeg apart.
 : >"$work/loaded"
 : >"$work/by_ffmpeg"
+: >"$work/asked_for"
 todo=$(needed "$program")
 while [ -n "$todo" ]; do
   next=
@@ -43,7 +44,7 @@ while [ -n "$todo" ]; do
 done
 
 # "TYPE NAME VERSION" of what FFmpeg is linked to in the others.
-sort -u "$work/by_ffmpeg" | grep -vxFf "$work/loaded" >"$work/left_out"
+sort -u "$work/by_ffmpeg" | grep -vxFf "$work/loaded" >"$work/left_out" || true # an FFmpeg of one's own may need no other
 while read -r name; do
   ln -s stand-ins.so "$work/$name"
   nm -D --defined-only "$(path_of "$name")"
@@ -54,7 +55,8 @@ done <"$work/left_out" | sed 's/@@/@/' |
 awk '$1 ~ /[TWi]/ { print "long " $2 "(void) { return 0; }"; next } { print "char " $2 "[64];" }' "$work/symbols" >"$work/stand-ins.c"
 awk '$3 != "" { names[$3] = names[$3] " " $2 ";" }
      END { for (version in names) print version " {" names[version] " };" }' "$work/symbols" >"$work/versions"
-"$compiler" -x c -w -fno-builtin -O1 -fPIC -shared -nostdlib "-Wl,--version-script=$work/versions" \
-  -o "$work/stand-ins.so" "$work/stand-ins.c"
+set --
+if [ -s "$work/versions" ]; then set -- "-Wl,--version-script=$work/versions"; fi
+"$compiler" -x c -w -fno-builtin -O1 -fPIC -shared -nostdlib "$@" -o "$work/stand-ins.so" "$work/stand-ins.c"
 (cd "$work" && rm paths loaded by_ffmpeg asked_for left_out symbols stand-ins.c versions)
 mv "$work" "$folder"

@@ -106,7 +106,7 @@ TEST_F(Worker, ThatNeedsTooMuchMemoryCostsOnlyItsFile) {
   Request poor = request();
   poor.mutable_limits()->set_memory_mb(8);
   // What malloc has at hand when the limit comes is enough for small pictures.
-  const auto large = testing::make_media({.width = 1280, .height = 720});
+  const auto large = testing::make_media({.width = 2560, .height = 1440, .frames_per_scene = 4});
   EXPECT_NE(failure(large, poor, curate_), "");
   EXPECT_EQ(failure(large, request(), curate_), "");
 }
