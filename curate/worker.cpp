@@ -42,7 +42,7 @@ Fd memory_file(const char* name) {
 std::vector<char*> environment() {
   static char settings[] =
       "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:"
-      "glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=8388608";
+      "glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=4194304";
   std::vector<char*> out;
   for (char** entry = environ; *entry != nullptr; ++entry) out.push_back(*entry);
   if (::getenv("GLIBC_TUNABLES") == nullptr) out.push_back(settings);
