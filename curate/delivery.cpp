@@ -106,12 +106,17 @@ std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
 
 namespace {
 
-// Of its content, its size or its owner.
-int64_t changed_ns(const Fd& fd) {
+struct stat info_of(const Fd& fd) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) {
     throw Error(Errc::io, "read a source: ", std::strerror(errno));
   }
+  return info;
+}
+
+// Of its content, its size or its owner.
+int64_t changed_ns(const Fd& fd) {
+  const struct stat info = info_of(fd);
   return info.st_ctim.tv_sec * int64_t{1'000'000'000} + info.st_ctim.tv_nsec;
 }
 
@@ -180,19 +185,23 @@ std::vector<ledger::ClipFinding> findings_of(const std::vector<SaidClearances>& 
   return out;
 }
 
-OpenedSource open_delivered(const DeliveredFile& source) {
+OpenedSource open_delivered(const DeliveredFile& source, Hashed hashed) {
   if (!source.problem.empty()) throw Error(Errc::corrupt, source.problem);
   if (!has_plain_file(source.file)) {
     throw Error(Errc::corrupt, "went away while the delivery was read");
   }
-  return open_source(source.file);
+  return open_source(source.file, hashed);
 }
 
-OpenedSource open_source(const fs::path& file) {
+OpenedSource open_source(const fs::path& file, Hashed hashed) {
   OpenedSource source{.fd = open_read(file), .digest = {}, .size_bytes = 0, .changed_ns = 0};
   source.changed_ns = changed_ns(source.fd);
+  if (hashed == Hashed::no) {
+    source.size_bytes = static_cast<uint64_t>(info_of(source.fd).st_size);
+    return source;
+  }
   ledger::Sha256 hasher;
-  std::vector<std::byte> buffer(1 << 20);
+  std::vector<std::byte> buffer(1 << 17);  // stays in the cache
   for (;;) {
     const ssize_t n = ::read(source.fd.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;

@@ -73,10 +73,12 @@ struct OpenedSource {
 // Error{corrupt} when it was written to since open_source(): what was decoded may be something else
 // than what was hashed.
 void require_unchanged(const OpenedSource& source);
+// Where nobody asks for the digest it need not be made, and is 0.
+enum class Hashed { yes, no };
 // As has_plain_file(): a delivery is its own files.
-OpenedSource open_delivered(const DeliveredFile& source);
+OpenedSource open_delivered(const DeliveredFile& source, Hashed hashed = Hashed::yes);
 // Links are followed.
-OpenedSource open_source(const std::filesystem::path& file);
+OpenedSource open_source(const std::filesystem::path& file, Hashed hashed = Hashed::yes);
 
 // `text` with every byte that is no printable UTF-8 as %XX: for a line on screen and in a record.
 std::string printable(std::string_view text);

@@ -79,14 +79,16 @@ void LogoFinder::take(uint64_t pts_us, const kernels::SmallLuma& small, const do
   for (size_t side = 0; side < 4; ++side) {
     window_.black[side] = std::min(window_.black[side], black[side]);
   }
+  const int places = small.places;  // could change with what is written, for all the compiler knows
+  const ptrdiff_t stride = small.stride;
   for (int l = 1; l + 1 < small.lines; ++l) {
-    const uint8_t* line = small.pixels.data() + static_cast<ptrdiff_t>(l) * small.stride;
-    const auto at = static_cast<ptrdiff_t>(l) * small.places;
+    const uint8_t* line = small.pixels.data() + l * stride;
+    const auto at = static_cast<ptrdiff_t>(l) * places;
     int32_t *along = window_.along.data() + at, *across = window_.across.data() + at;
     int32_t* all = window_.all.data() + at;
-    for (int p = 1; p + 1 < small.places; ++p) {
+    for (int p = 1; p + 1 < places; ++p) {
       const int32_t dp = line[p + 1] - line[p - 1];
-      const int32_t dl = line[p + small.stride] - line[p - small.stride];
+      const int32_t dl = line[p + stride] - line[p - stride];
       along[p] += dp;
       across[p] += dl;
       all[p] += std::abs(dp) + std::abs(dl);

@@ -110,7 +110,7 @@ void look(const LookOptions& options, const Config& config,
     out.path = printable(file.path);
     try {
       if (!is_utf8(file.path)) throw Error(Errc::corrupt, "its name is not UTF-8: rename it");
-      const OpenedSource opened = open_delivered(file);
+      const OpenedSource opened = open_delivered(file, asked ? Hashed::yes : Hashed::no);
       out.size_bytes = opened.size_bytes;
       if (asked) {
         asked->judge(

@@ -22,6 +22,8 @@
 namespace cleared::curate {
 namespace {
 
+constexpr int kNotLoaded = 127;  // exit status that the loader gives
+
 [[noreturn]] void fail(const char* what) {
   throw Error(Errc::io, "start a worker: ", what, ": ", std::strerror(errno));
 }
@@ -40,7 +42,7 @@ Fd memory_file(const char* name) {
 std::vector<char*> environment() {
   static char settings[] =
       "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:"
-      "glibc.malloc.trim_threshold=268435456";
+      "glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=4194304";
   std::vector<char*> out;
   for (char** entry = environ; *entry != nullptr; ++entry) out.push_back(*entry);
   if (::getenv("GLIBC_TUNABLES") == nullptr) out.push_back(settings);
@@ -127,8 +129,8 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
   write_all(asked.get(), request.SerializeAsString(), "the request of a worker");
   if (::lseek(asked.get(), 0, SEEK_SET) != 0) fail("seek");
 
-  const pid_t pid = spawn(options.program.empty() ? media_program() : options.program, asked.get(),
-                          answered.get(), handed.get());
+  const std::filesystem::path program = options.program.empty() ? media_program() : options.program;
+  const pid_t pid = spawn(program, asked.get(), answered.get(), handed.get());
   const int status = wait_for(pid, request.limits().wall_s());
   if (WIFSIGNALED(status)) {
     const int signal = WTERMSIG(status);
@@ -137,6 +139,11 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
       throw Error(Errc::corrupt, "its worker was killed, by its CPU limit or by hand");
     if (signal == SIGSYS) throw Error(Errc::corrupt, "its worker tried what the sandbox forbids");
     throw Error(Errc::corrupt, "its worker crashed (signal ", signal, ")");
+  }
+  if (WEXITSTATUS(status) == kNotLoaded) {
+    throw Error(Errc::io, program.string(),
+                ": cannot be loaded; the libraries here are not those that it was built with: "
+                "build it again");
   }
   Reply reply;
   if (WEXITSTATUS(status) != 0 || !reply.ParseFromString(content_of(answered.get()))) {

@@ -31,7 +31,7 @@ std::string content_of(int fd);
 
 // Parent's side; any thread. Throws what went wrong in the child: Error{corrupt, unsupported or
 // not_found} for the source, Error{corrupt} "crashed"/"hung" when the child died or passed its wall
-// time; the caller names the file.
+// time; the caller names the file. Error{io} when the program cannot be started.
 Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& options);
 
 // Child's side, the whole of it: returns the exit status.

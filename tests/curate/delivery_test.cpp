@@ -76,6 +76,15 @@ TEST(Delivery, TellsUtf8FromOtherBytes) {
   EXPECT_EQ(printable("a\nb\xFF\x1B[2J\xC3\xA9"), "a%0Ab%FF%1B[2J\xC3\xA9");
 }
 
+TEST(Delivery, ADigestThatNobodyAsksForIsNotMade) {
+  const testing::TemporaryFolder folder;
+  write_file(folder.path() / "x", "four");
+  const OpenedSource opened = open_source(folder.path() / "x", Hashed::no);
+  EXPECT_EQ(opened.size_bytes, 4U);
+  EXPECT_EQ(opened.digest, Digest{});
+  EXPECT_NO_THROW(require_unchanged(opened));
+}
+
 TEST(Delivery, DigestIsOfTheBytesDelivered) {
   const testing::TemporaryFolder folder;
   write_file(folder.path() / "x", "abc");

@@ -58,10 +58,29 @@ TEST_F(Worker, DecodesTheCommonCodecsInsideTheSandbox) {
       {.container = "mp4", .codec = "libx265"},
       {.container = "matroska", .codec = "libaom-av1", .frames_per_scene = 4},
   };
+  // Elsewhere the program loads all that FFmpeg is linked to, and not what stands in for it.
+  const WorkerOptions whole{.program = folder_.path() / "curate-media"};
+  std::filesystem::copy_file(curate_.program, whole.program);
   for (const auto& media : cases) {
-    const Reply reply = run_worker(request(), source(testing::make_media(media)), curate_);
+    const Fd bytes = source(testing::make_media(media));
+    const Reply reply = run_worker(request(), bytes, curate_);
     EXPECT_EQ(reply.analysis().pts_us_size(), media.frames_per_scene) << media.codec;
     EXPECT_EQ(reply.analysis().problem(), "") << media.codec;
+    EXPECT_EQ(run_worker(request(), bytes, whole).SerializeAsString(), reply.SerializeAsString())
+        << media.codec;
+  }
+}
+
+TEST_F(Worker, ThatCannotBeLoadedIsNoFaultOfTheSource) {
+  const auto program = folder_.path() / "unloadable";
+  write_file(program, "#!/bin/sh\nexit 127\n");
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  try {
+    run_worker(request(), source("x"), {.program = program});
+    ADD_FAILURE() << "it was loaded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::io);
+    EXPECT_NE(std::string(error.what()).find("build it again"), std::string::npos) << error.what();
   }
 }
 
@@ -87,7 +106,7 @@ TEST_F(Worker, ThatNeedsTooMuchMemoryCostsOnlyItsFile) {
   Request poor = request();
   poor.mutable_limits()->set_memory_mb(8);
   // What malloc has at hand when the limit comes is enough for small pictures.
-  const auto large = testing::make_media({.width = 1280, .height = 720});
+  const auto large = testing::make_media({.width = 2560, .height = 1440, .frames_per_scene = 4});
   EXPECT_NE(failure(large, poor, curate_), "");
   EXPECT_EQ(failure(large, request(), curate_), "");
 }

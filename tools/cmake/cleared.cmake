@@ -31,6 +31,15 @@ function(cleared_library name)
   cleared_unite(${name})
 endfunction()
 
+# A program that sets CLEARED_STARTS_OFTEN has Protocol Buffers inside: loading the shared library takes 1 ms. Not train, for LibTorch
+# comes with its own.
+find_library(CLEARED_PROTOBUF_ARCHIVE libprotobuf.a)
+mark_as_advanced(CLEARED_PROTOBUF_ARCHIVE)
+set(cleared_protobuf protobuf::libprotobuf)
+if(CLEARED_PROTOBUF_ARCHIVE)
+  set(cleared_protobuf $<IF:$<BOOL:$<TARGET_PROPERTY:CLEARED_STARTS_OFTEN>>,${CLEARED_PROTOBUF_ARCHIVE},protobuf::libprotobuf>)
+endif()
+
 # cleared_protos(cleared_ledger_protos record.proto ...): a library of the generated messages,
 # included by their path in the tree: "ledger/record.pb.h". Generated code is not ours to warn about.
 function(cleared_protos name)
@@ -47,7 +56,7 @@ function(cleared_protos name)
   endforeach()
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} SYSTEM PUBLIC ${PROJECT_BINARY_DIR}/generated)
-  target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
+  target_link_libraries(${name} PUBLIC ${cleared_protobuf})
   if(CLEARED_SANITIZE)
     target_compile_options(${name} PRIVATE -fsanitize=${CLEARED_SANITIZE} -fno-omit-frame-pointer)
   endif()
