@@ -4,9 +4,11 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "curate/pdq.h"
 #include "curate/worker.pb.h"
+#include "ledger/base/error.h"
 
 namespace cleared::curate {
 namespace {
@@ -21,6 +23,11 @@ constexpr size_t kThumb = 256;
 constexpr float kSameThumb = 3;         // mean difference of luma, of 255
 constexpr float kSameLit = 0.9f;        // likeness of one picture in another light
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
+
+void require_few(const std::vector<Shot>& shots) {
+  if (shots.size() < kMostShots) return;
+  throw Error(Errc::unsupported, "has more than ", kMostShots, " shots: deliver it in parts");
+}
 
 // Mean motion around frame `at`, itself left out.
 float normal_motion(const Analysis& analysis, int at) {
@@ -193,27 +200,27 @@ Shot find_black(const Analysis& analysis, const Shot& shot) {
   return {};
 }
 
-Shot find_dissolve(const Analysis& analysis, const Shot& shot) {
-  for (const size_t length : kLengths) {
-    for (size_t first = shot.first; first + length < shot.end; ++first) {
-      if (is_dissolve(analysis, shot, first, length)) {
-        return {.first = first + 1, .end = first + length, .begins = Transition::dissolve};
-      }
-    }
+// As `shot` is split at what fades or dissolves in it. Each looks at every frame a few times at most,
+// however many shots come of it: films are made to be slow, too.
+void split_at_black(const Analysis& analysis, Shot shot, std::vector<Shot>& out) {
+  for (Shot black; (black = find_black(analysis, shot)).end > 0;) {
+    out.push_back({.first = shot.first, .end = black.first, .begins = shot.begins});
+    require_few(out);
+    shot = {.first = black.end, .end = shot.end, .begins = black.begins};
   }
-  return {};
+  out.push_back(shot);
 }
 
-// Splits a shot at what fades or dissolves in it; those frames belong to no shot.
-void split(const Analysis& analysis, const Shot& shot, std::vector<Shot>& out) {
-  Shot mixed = find_black(analysis, shot);
-  if (mixed.end == 0) mixed = find_dissolve(analysis, shot);
-  if (mixed.end == 0) {
-    out.push_back(shot);
-    return;
+void split_at_dissolves(const Analysis& analysis, size_t length, Shot shot,
+                        std::vector<Shot>& out) {
+  for (size_t first = shot.first; first + length < shot.end; ++first) {
+    if (!is_dissolve(analysis, shot, first, length)) continue;
+    out.push_back({.first = shot.first, .end = first + 1, .begins = shot.begins});
+    require_few(out);
+    shot = {.first = first + length, .end = shot.end, .begins = Transition::dissolve};
+    first = shot.first - 1;
   }
-  split(analysis, {.first = shot.first, .end = mixed.first, .begins = shot.begins}, out);
-  split(analysis, {.first = mixed.end, .end = shot.end, .begins = mixed.begins}, out);
+  out.push_back(shot);
 }
 
 }  // namespace
@@ -226,12 +233,18 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
     if (!is_cut(analysis, at)) continue;
     shot.end = static_cast<size_t>(at);
     hard.push_back(shot);
+    require_few(hard);
     shot = {.first = shot.end, .end = 0, .begins = Transition::cut};
   }
   shot.end = frames;
   if (frames > 0) hard.push_back(shot);
   if (analysis.thumb().size() != kThumb * frames) return hard;
-  for (const Shot& one : hard) split(analysis, one, shots);
+  for (const Shot& one : hard) split_at_black(analysis, one, shots);
+  for (const size_t length : kLengths) {
+    std::vector<Shot> parts;
+    for (const Shot& one : shots) split_at_dissolves(analysis, length, one, parts);
+    shots = std::move(parts);
+  }
   return shots;
 }
 

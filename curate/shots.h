@@ -11,6 +11,8 @@ class Analysis;
 
 enum class Transition { none, cut, dissolve, fade };  // none: the file begins
 
+constexpr size_t kMostShots = 20'000;  // of one file
+
 struct Shot {
   size_t first = 0, end = 0;  // frames [first, end)
   Transition begins = Transition::none;
@@ -26,6 +28,8 @@ struct Shot {
 // A dissolve of 6 to 80 frames is found by what it is: each frame a mixture of its first and its
 // last picture, the share of the last growing evenly. A fade is black between two pictures that are
 // not alike, or for half a second; the frames on the way to black stay with their shot.
+//
+// Error{unsupported} for more than kMostShots: that is no film, and each costs the ledger a record.
 std::vector<Shot> find_shots(const Analysis& analysis);
 
 }  // namespace cleared::curate

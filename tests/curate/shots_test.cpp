@@ -3,6 +3,7 @@
 #include "curate/shots.h"
 
 #include <algorithm>
+#include <ctime>
 #include <functional>
 #include <map>
 
@@ -11,6 +12,7 @@
 #include "curate/decode.h"
 #include "curate/pdq.h"
 #include "curate/worker.pb.h"
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "tests/curate/media.h"
 
@@ -199,6 +201,59 @@ TEST(Shots, CutAtAGapOfTime) {
   Analysis a = quiet();
   for (int i = 20; i < 40; ++i) a.set_pts_us(i, a.pts_us(i) + 3'000'000);
   EXPECT_EQ(cuts(a), std::vector<size_t>{20});
+}
+
+// Picture and black in turns, which is nothing for a camera and 75,000 fades deep for a search that
+// calls itself.
+TEST(Shots, AreCountedAndBoundedHoweverManyFades) {
+  Analysis a;
+  a.set_frame_us(2'000);
+  const auto grow = [&](int frames) {
+    for (int i = a.pts_us_size(); i < frames; ++i) {
+      const bool black = i % 2 == 1;
+      a.add_pts_us(static_cast<uint64_t>(i) * 2'000);
+      a.add_motion(90);
+      a.add_histogram(0.9f);
+      a.add_luma(black ? 2 : 120);
+      a.mutable_pdq()->append(32, static_cast<char>(i / 2 * 0x35));
+      for (int place = 0; place < 256; ++place) {
+        const int light = 40 + (place * 37 + i / 2 * place * 11) % 150;
+        a.mutable_thumb()->push_back(static_cast<char>(black ? 2 : light));
+      }
+    }
+  };
+  grow(20'000);
+  EXPECT_GT(find_shots(a).size(), 5'000U);
+  grow(200'000);
+  try {
+    find_shots(a);
+    FAIL() << "so many shots are none";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::unsupported);
+    EXPECT_STREQ(error.what(), "has more than 20000 shots: deliver it in parts");
+  }
+}
+
+// A thousand dissolves: each frame is looked at once a length, not again for each one found.
+TEST(Shots, OfManyDissolvesTakeNoLongerEach) {
+  const auto seconds = [](int dissolves) {
+    const Analysis one =
+        on_the_way([](int from, int to, int step, int) { return from + (to - from) * step / 12; });
+    Analysis a;
+    std::string pdq, thumb;
+    for (int i = 0; i < dissolves; ++i) {
+      a.MergeFrom(one);
+      pdq += one.pdq();
+      thumb += one.thumb();
+    }
+    a.set_pdq(pdq);
+    a.set_thumb(thumb);
+    for (int i = 0; i < a.pts_us_size(); ++i) a.set_pts_us(i, static_cast<uint64_t>(i) * 40'000);
+    const std::clock_t start = std::clock();
+    EXPECT_GT(find_shots(a).size(), static_cast<size_t>(dissolves));
+    return double(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  EXPECT_LT(seconds(1600), 9 * (seconds(400) + 0.01));
 }
 
 TEST(Shots, OfNothingAreNone) {
