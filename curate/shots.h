@@ -23,7 +23,8 @@ struct Shot {
 //
 // A cut needs three witnesses: luma changes at once and much more than around it (the adaptive test
 // of PySceneDetect), its histogram moves, and the fingerprint turns into another one and stays so:
-// a flash or a lost frame comes back. A gap of time in the container is a cut too.
+// a flash or a lost frame comes back. A gap of time in the container is a cut too. Where a rate was
+// raised by showing pictures again, up to 6 times, only the first of each is looked at.
 //
 // A dissolve of 6 to 80 frames is found by what it is: each frame a mixture of its first and its
 // last picture, the share of the last growing evenly. A fade is black between two pictures that are

@@ -197,6 +197,51 @@ TEST(Shots, DoNotCutBetweenPicturesThatLookTheSame) {
   EXPECT_TRUE(cuts(a).empty());
 }
 
+// Each picture `times` times, as of a film of 10 frames a second that was made one of 30 or 60.
+Analysis held(const Analysis& film, int times) {
+  Analysis a;
+  std::string pdq;
+  for (int i = 0; i < film.pts_us_size(); ++i) {
+    for (int again = 0; again < times; ++again) {
+      a.add_pts_us(static_cast<uint64_t>(a.pts_us_size()) * 40'000);
+      a.add_motion(again == 0 ? film.motion(i) : 0.05f);
+      a.add_histogram(again == 0 ? film.histogram(i) : 0);
+      pdq += film.pdq().substr(32 * static_cast<size_t>(i), 32);
+    }
+  }
+  a.set_pdq(pdq);
+  a.set_frame_us(40'000);
+  return a;
+}
+
+// Somebody walks through the picture, and it stays the same place: fast for a moment, and after a
+// while all looks as before.
+TEST(Shots, DoNotCutWherePicturesAreHeld) {
+  Analysis walk = quiet();
+  for (int i = 12; i < 28; ++i) walk.set_motion(i, 5);
+  walk.set_motion(20, 9);
+  jump(walk, 20, '\x70', 22);
+  walk.set_motion(20, 9);
+  Analysis cut = quiet();
+  jump(cut, 20, '\x70', 40);
+  for (const int times : {1, 2, 3, 6}) {
+    EXPECT_TRUE(cuts(held(walk, times)).empty()) << times;
+    EXPECT_EQ(cuts(held(cut, times)), std::vector<size_t>{20U * static_cast<size_t>(times)})
+        << times;
+  }
+}
+
+// Stills, and a short one between two others.
+TEST(Shots, CutBetweenStills) {
+  for (const int length : {5, 8}) {
+    Analysis a = quiet();
+    for (int i = 1; i < 40; ++i) a.set_motion(i, 0);
+    jump(a, 20, '\x70', 20 + length);
+    jump(a, 20 + length, '\x0F', 40);
+    EXPECT_EQ(cuts(a), (std::vector<size_t>{20, 20 + static_cast<size_t>(length)})) << length;
+  }
+}
+
 TEST(Shots, CutAtAGapOfTime) {
   Analysis a = quiet();
   for (int i = 20; i < 40; ++i) a.set_pts_us(i, a.pts_us(i) + 3'000'000);
