@@ -285,13 +285,12 @@ class Ingest {
       marks.push_back(mark_fact(source.digest, mark));
     }
     const std::string digest = to_hex(source.digest);
-    if (!marks.empty()) {
-      append(marks);
-      marked_.insert(digest);
-    }
-    // It was judged on its thread, maybe before what lies beside another copy was on record.
-    if (source.rights.verdict.cleared && marked_.contains(digest)) {
-      source.rights = judge(source.path, source.digest, examined.marks);
+    if (!marks.empty()) append(marks);
+    // It was judged on its thread, maybe before what lies beside another copy was known.
+    std::vector<ledger::Mark>& all = marks_[digest];
+    all.insert(all.end(), examined.marks.begin(), examined.marks.end());
+    if (source.rights.verdict.cleared && all.size() > examined.marks.size()) {
+      source.rights = judge(source.path, source.digest, all);
     }
     FileReport file;
     file.path = printable(source.path);
@@ -640,7 +639,7 @@ class Ingest {
   ledger::Rights rights_;
   std::set<std::string> known_;                              // digests of recorded sources, hex
   std::map<std::string, std::vector<SaidClearances>> said_;  // beside any copy, by digest
-  std::set<std::string> marked_;                             // in this run, by digest
+  std::map<std::string, std::vector<ledger::Mark>> marks_;   // in this run, by digest
   std::set<std::string> seen_again_;                         // those whose looks were made again
   std::set<std::string> lost_;  // paths of those whose looks have to be made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact

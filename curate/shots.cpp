@@ -90,8 +90,10 @@ std::vector<int> frames_with_news(const Analysis& analysis) {
   std::vector<int> out;
   for (size_t i = 0; i + 1 < begins.size(); ++i) {
     const int first = begins[i], end = begins[i + 1];
-    const bool between_cuts = first > 0 && end < frames && differ(analysis, first - 1, first) &&
-                              differ(analysis, end - 1, end);
+    const bool between_cuts =
+        first > 0 && end < frames &&
+        std::min(analysis.motion(first), analysis.motion(end)) > kTimesNormal * kMotion &&
+        differ(analysis, first - 1, first) && differ(analysis, end - 1, end);
     const bool again = is_held(i) && (i == 0 || is_held(i - 1)) && is_held(i + 1) && !between_cuts;
     for (int at = first; at < (again ? first + 1 : end); ++at) out.push_back(at);
   }

@@ -26,8 +26,7 @@ std::string_view first_bytes(std::string_view text, size_t most);
 std::string printable(std::string_view text);
 std::string printable_lines(std::string_view text);
 
-// `text` with every byte as %XX that is no UTF-8, or of a character that printable() keeps away,
-// that joins or that is not seen.
+// `text` with every byte that is no printable UTF-8 as %XX.
 std::string with_escapes(std::string_view text);
 
 }  // namespace cleared
