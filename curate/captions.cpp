@@ -214,6 +214,8 @@ Caption parse_json_caption(std::string_view bytes) {
     object = nlohmann::json::parse(require_utf8(bytes));
   } catch (const nlohmann::json::parse_error& error) {
     throw Error(Errc::corrupt, "is not JSON, at byte ", error.byte);
+  } catch (const nlohmann::json::exception&) {
+    throw Error(Errc::corrupt, "has a number that is too large");
   }
   if (!object.is_object()) throw Error(Errc::corrupt, "is no JSON object");
   Caption out;

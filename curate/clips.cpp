@@ -35,8 +35,8 @@ Clip measure(const Analysis& analysis, size_t first, size_t end, const Quality& 
 
 }  // namespace
 
-std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
-                               const Quality& quality) {
+std::vector<Clip> choose_clips(const Analysis& analysis, const std::vector<Shot>& shots,
+                               const Clips& clips, const Quality& quality) {
   std::vector<uint64_t> lengths_us;  // the longest first
   for (auto frames = clips.longer().rbegin(); frames != clips.longer().rend(); ++frames) {
     lengths_us.push_back(uint64_t{1'000'000} * *frames / clips.fps());
@@ -45,7 +45,6 @@ std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
   // Containers round times to their own clock: a third of a frame is no missing frame.
   const uint64_t slack_us = analysis.frame_us() / 3;
   std::vector<Clip> out;
-  const std::vector<Shot> shots = find_shots(analysis);
   for (size_t s = 0; s < shots.size(); ++s) {
     for (size_t first = shots[s].first; first < shots[s].end;) {
       const uint64_t start_us = analysis.pts_us(static_cast<int>(first));

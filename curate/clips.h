@@ -12,6 +12,7 @@ namespace cleared::curate {
 class Analysis;
 class Clips;
 class Quality;
+struct Shot;
 
 struct Clip {
   uint64_t start_us = 0, end_us = 0;  // from the first frame of the source; whole frames
@@ -21,9 +22,10 @@ struct Clip {
 };
 
 // Clips of the lengths that `clips` says, one after the other from the start of each shot, each the
-// longest that still fits: what is left at the end of a shot is too short and stays out.
-std::vector<Clip> choose_clips(const Analysis& analysis, const Clips& clips,
-                               const Quality& quality);
+// longest that still fits: what is left at the end of a shot is too short and stays out. `shots`
+// are those of find_shots().
+std::vector<Clip> choose_clips(const Analysis& analysis, const std::vector<Shot>& shots,
+                               const Clips& clips, const Quality& quality);
 
 // The identity of a clip in the ledger: ClipRecord.id.
 Digest clip_id(const Digest& source, const Clip& clip);

@@ -42,16 +42,32 @@ Kind kind_of(std::string_view name, std::string& of) {
   return sidecar ? Kind::sidecar : Kind::source;
 }
 
-void list_folder(const fs::path& folder, const fs::path& root, std::vector<DeliveredFile>& files) {
+// Captions are read by their name as it is written: curate/captions.h.
+bool is_read(const fs::path& sidecar, const fs::path& root, const std::set<std::string>& films) {
+  const std::string name = small_letters(sidecar.filename().string());
+  if (name == "license.xml" || name == "rsl.xml" || name == "tdmrep.json") return true;
+  if (sidecar == root / "captions.csv") return true;
+  const std::string end = sidecar.extension().string();
+  return (end == ".txt" || end == ".srt" || end == ".json") &&
+         films.contains(sidecar.stem().string());
+}
+
+void list_folder(const fs::path& folder, const fs::path& root, std::vector<DeliveredFile>& files,
+                 uint64_t& not_looked_at) {
   std::vector<std::pair<std::string, DeliveredFile>> of_rights;  // with the name of their film
-  std::set<std::string> films;  // names in small letters, with and without extension
+  std::vector<fs::path> sidecars;
+  std::set<std::string>
+      films;  // names as they are and in small letters, with and without extension
   std::error_code problem, none;
   for (auto it = fs::directory_iterator(folder, problem); !problem && it != fs::end(it);
        it.increment(problem)) {
     const fs::path& path = it->path();
-    if (path.filename().string().starts_with('.')) continue;
+    if (path.filename().string().starts_with('.')) {
+      not_looked_at += path.filename() == ".well-known" ? 0 : 1;
+      continue;
+    }
     if (!it->is_symlink(none) && it->is_directory(none)) {
-      list_folder(path, root, files);
+      list_folder(path, root, files, not_looked_at);
       continue;
     }
     DeliveredFile file{path.lexically_relative(root).generic_string(), path};
@@ -59,9 +75,11 @@ void list_folder(const fs::path& folder, const fs::path& root, std::vector<Deliv
     std::string of;
     const Kind kind = kind_of(name, of);
     if (kind == Kind::of_rights) of_rights.emplace_back(of, std::move(file));
+    if (kind == Kind::sidecar) sidecars.push_back(path);
     if (kind != Kind::source) continue;
-    films.insert(name);
-    films.insert(fs::path(name).replace_extension().string());
+    for (const fs::path& film : {fs::path(name), path.filename()}) {
+      films.insert({film.string(), film.stem().string()});
+    }
     files.push_back(std::move(file));
   }
   for (auto& [of, file] : of_rights) {
@@ -69,6 +87,7 @@ void list_folder(const fs::path& folder, const fs::path& root, std::vector<Deliv
     file.problem = "is about a film that is not beside it: name it as the film, or take it away";
     files.push_back(std::move(file));
   }
+  for (const fs::path& sidecar : sidecars) not_looked_at += is_read(sidecar, root, films) ? 0 : 1;
   if (!problem) return;
   if (folder == root) {
     throw Error(Errc::io, "read delivery ", folder.string(), ": ", problem.message());
@@ -93,12 +112,13 @@ bool has_plain_file(const fs::path& path) {
   return true;
 }
 
-std::vector<DeliveredFile> list_delivery(const fs::path& folder) {
+std::vector<DeliveredFile> list_delivery(const fs::path& folder, uint64_t* not_looked_at) {
   if (!fs::is_directory(folder)) {
     throw Error(Errc::not_found, "delivery ", folder.string(), ": no such folder");
   }
   std::vector<DeliveredFile> files;
-  list_folder(folder, folder, files);
+  uint64_t unread = 0;
+  list_folder(folder, folder, files, not_looked_at == nullptr ? unread : *not_looked_at);
   std::sort(files.begin(), files.end(),
             [](const DeliveredFile& a, const DeliveredFile& b) { return a.path < b.path; });
   return files;

@@ -27,7 +27,12 @@ struct DeliveredFile {
 // ones. Listed too, for open_delivered() to refuse: what is no plain file; a folder that cannot be
 // read; a sidecar about the rights in a film that is not there. Folders that are links are not
 // entered. Error{not_found} for no folder, Error{io} when it cannot be read itself.
-std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder);
+//
+// `not_looked_at` is set to how many there are besides that nothing reads, whatever is in them:
+// what is hidden, a hidden folder as one, and what is named as a note or a caption and beside no
+// film.
+std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder,
+                                         uint64_t* not_looked_at = nullptr);
 
 // What lies in folders, by names of which the case does not count: REEL.CLEARANCES speaks as
 // reel.clearances does. Each folder is listed once. Any thread.
@@ -80,7 +85,7 @@ OpenedSource open_delivered(const DeliveredFile& source, Hashed hashed = Hashed:
 // Links are followed.
 OpenedSource open_source(const std::filesystem::path& file, Hashed hashed = Hashed::yes);
 
-// `text` with every byte that is no printable UTF-8 as %XX: for a line on screen and in a record.
+// with_escapes(): for a line on screen and in a record.
 std::string printable(std::string_view text);
 
 }  // namespace cleared::curate

@@ -203,7 +203,7 @@ MeasuredSource measure_source(const JudgedSource& source, const Analysis& analys
     *out.facts.emplace_back().mutable_measure() = std::move(measure);
   }
   const std::string pictures = out.pictures.empty() ? "" : raw(ledger::sha256(out.pictures));
-  for (const Clip& clip : choose_clips(analysis, config.clips(), config.quality())) {
+  for (const Clip& clip : choose_clips(analysis, shots, config.clips(), config.quality())) {
     const Digest id = clip_id(source.digest, clip);
     ledger::ClipRecord& fact = *out.facts.emplace_back().mutable_clip();
     fact.set_id(raw(id));

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <tuple>
 #include <variant>
 
@@ -70,7 +71,7 @@ class Ingest {
   Ingest(const IngestOptions& options, const Config& config)
       : options_(options),
         config_(config),
-        files_(list_delivery(options.delivery)),
+        files_(list_delivery(options.delivery, &summary_.not_looked_at)),
         captions_(options.delivery),
         store_(options.ledger, options.dry_run ? ledger::Access::read : ledger::Access::append),
         rights_(store_) {
@@ -111,8 +112,9 @@ class Ingest {
         store_.db(), "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' ORDER BY seq");
     while (row.next()) {
       const ledger::RefusedFile file = ledger::refused_file(row.text(0));
-      if (!file.digest.empty() && is_failure(row.text(1)))
-        failed_[file.digest] = {row.text(1), row.text(2)};
+      if (file.digest.empty() || !is_failure(row.text(1))) continue;
+      failed_[file.digest] = {row.text(1), row.text(2)};
+      failed_subjects_.insert(row.text(0));
     }
   }
 
@@ -180,7 +182,7 @@ class Ingest {
     try {
       const OpenedSource opened = open_delivered(file);
       if (!lost.contains(opened.digest)) return std::nullopt;
-      if (!judge(file, opened.digest, {}).verdict.cleared) return std::nullopt;
+      if (!judge(file.path, opened.digest, {}).verdict.cleared) return std::nullopt;
       return SourceLooksFile{
           opened.digest,
           looks_file(opened.digest, analyse_in_worker(opened, config_.limits(), options_.worker))};
@@ -217,7 +219,7 @@ class Ingest {
       const OpenedSource opened = open_delivered(file);
       out.source.digest = opened.digest;
       out.source.size_bytes = opened.size_bytes;
-      out.source.rights = judge(file, opened.digest, {});
+      out.source.rights = judge(file.path, opened.digest, {});
       out.known = known.contains(to_hex(opened.digest));
       // What is said beside a copy counts for its bytes, wherever they are taken in; of a file that
       // is not, nothing is parsed.
@@ -225,7 +227,7 @@ class Ingest {
       const std::string unclear = read_sidecar(file, out.source);
       out.marks = read_marks(file, options_.delivery, opened.fd, config_.limits(), options_.worker,
                              folders_, closed ? LookFor::beside_alone : LookFor::all);
-      if (!out.marks.empty()) out.source.rights = judge(file, opened.digest, out.marks);
+      if (!out.marks.empty()) out.source.rights = judge(file.path, opened.digest, out.marks);
       if (!out.source.rights.verdict.cleared) return out;
       if (!unclear.empty()) {
         out.rule = "clearances";
@@ -247,14 +249,19 @@ class Ingest {
       if (error.code() == Errc::io) throw;  // the machine, not the file
       out.rule = rule_of(error.code());
       out.problem = error.what();
+    } catch (const std::system_error&) {
+      throw;
+    } catch (const std::exception& error) {  // of a library: one file stops no delivery
+      out.rule = "unreadable";
+      out.problem = error.what();
     }
     return out;
   }
 
-  ledger::SourceVerdict judge(const DeliveredFile& file, const Digest& digest,
+  ledger::SourceVerdict judge(const std::string& path, const Digest& digest,
                               const std::vector<ledger::Mark>& marks) const {
     const std::lock_guard lock(rights_mutex_);
-    return rights_.judge_source(file.path, digest, ledger::Act{ledger::INGEST}, marks);
+    return rights_.judge_source(path, digest, ledger::Act{ledger::INGEST}, marks);
   }
 
   // Why nobody can tell what is said of the people in it; mostly empty. Once the sidecar is mended
@@ -271,21 +278,31 @@ class Ingest {
   }
 
   FileReport record(Examined examined) {
-    const JudgedSource& source = examined.source;
+    JudgedSource& source = examined.source;
     // First of all, whatever becomes of the file: every later decision sees them.
     std::vector<ledger::Fact> marks;
     for (const ledger::Mark& mark : examined.marks) {
       marks.push_back(mark_fact(source.digest, mark));
     }
+    const std::string digest = to_hex(source.digest);
     if (!marks.empty()) append(marks);
+    // It was judged on its thread, maybe before what lies beside another copy was known.
+    std::vector<ledger::Mark>& all = marks_[digest];
+    all.insert(all.end(), examined.marks.begin(), examined.marks.end());
+    if (source.rights.verdict.cleared && all.size() > examined.marks.size()) {
+      source.rights = judge(source.path, source.digest, all);
+    }
     FileReport file;
     file.path = printable(source.path);
-    const std::string digest = to_hex(source.digest);
     std::vector<SaidClearances>& said = said_[digest];
     said.insert(said.end(), source.clearances.begin(), source.clearances.end());
     if (known_.contains(digest)) append(said_again(said, digest));
     const ledger::Verdict& verdict = source.rights.verdict;
     if (examined.failed_before) {
+      // By each path that has the bytes, once: what has no record is what --limit takes next.
+      const ledger::Fact again =
+          refusal_fact("curate", source.path, source.digest, examined.rule, examined.problem);
+      if (failed_subjects_.insert(again.refusal().subject()).second) append({again});
       file.outcome = Outcome::failed;
       file.detail =
           examined.rule + ": " + examined.problem + " (as before; --retry failed tries it again)";
@@ -617,6 +634,7 @@ class Ingest {
 
   const IngestOptions& options_;
   const Config& config_;
+  IngestSummary summary_;
   std::vector<DeliveredFile> files_;
   const Captions captions_;
   const Folders folders_;
@@ -625,13 +643,14 @@ class Ingest {
   ledger::Rights rights_;
   std::set<std::string> known_;                              // digests of recorded sources, hex
   std::map<std::string, std::vector<SaidClearances>> said_;  // beside any copy, by digest
+  std::map<std::string, std::vector<ledger::Mark>> marks_;   // in this run, by digest
   std::set<std::string> seen_again_;                         // those whose looks were made again
   std::set<std::string> lost_;  // paths of those whose looks have to be made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
+  std::set<std::string> failed_subjects_;  // path and digest, as refusals have them
   FaceCascades cascades_;
   DuplicateIndex index_;
   std::unique_ptr<ProtectedWorks> protected_;
-  IngestSummary summary_;
 };
 
 }  // namespace

@@ -114,10 +114,12 @@ class Measures {
   std::vector<int> cropped_times(const Shot& shot, const Edges& bars) const {
     std::vector<int> out;
     const uint64_t start_us = start_of(shot), end_us = end_of(shot);
-    for (int i = 0, sample = 0; i < analysis_.cropped_pts_us_size(); ++i) {
-      const uint64_t at_us = analysis_.cropped_pts_us(i);
-      while (analysis_.edge_pts_us(sample) < at_us) ++sample;  // each is at the time of one
-      if (at_us < start_us || at_us >= end_us) continue;
+    const auto index_of = [](const auto& times, uint64_t at_us) {
+      return static_cast<int>(std::lower_bound(times.begin(), times.end(), at_us) - times.begin());
+    };
+    const auto& times_us = analysis_.cropped_pts_us();
+    for (int i = index_of(times_us, start_us); i < times_us.size() && times_us[i] < end_us; ++i) {
+      const int sample = index_of(analysis_.edge_pts_us(), times_us[i]);  // there is one
       bool same = true;
       for (int side = 0; side < 4; ++side) {
         const auto black = static_cast<int>(analysis_.edge(5 * sample + side));

@@ -52,8 +52,9 @@ struct FileReport {
 struct IngestSummary {
   uint64_t files = 0, kept = 0, already = 0, duplicate = 0, conflict = 0, refused = 0, failed = 0;
   uint64_t cleared = 0, frames = 0, kept_clips = 0;
-  uint64_t records = 0;  // appended
-  uint64_t later = 0;    // over the limit
+  uint64_t records = 0;        // appended
+  uint64_t later = 0;          // over the limit
+  uint64_t not_looked_at = 0;  // list_delivery()
 };
 
 // Every file of the delivery is judged, decoded once, compared with all footage of the ledger and

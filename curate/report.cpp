@@ -9,7 +9,6 @@
 #include "curate/delivery.h"
 #include "curate/report_parts.h"
 #include "ledger/base/html.h"
-#include "ledger/base/utf8.h"
 #include "ledger/store.h"
 #include "ledger/titles.h"
 
@@ -94,19 +93,6 @@ void section(std::ostream& out, const ledger::Database& db, const char* title, c
   }
 }
 
-// Characters that turn the direction of text, join or hide: U+200B to U+200F, U+2028 to U+202E,
-// U+2060 to U+206F, U+FEFF, and the controls above U+007F.
-bool is_unseen(std::string_view character) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(character[i]); };
-  if (character.size() == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;
-  if (character.size() != 3) return false;
-  if (byte(0) == 0xEF) return byte(1) == 0xBB && byte(2) == 0xBF;
-  if (byte(0) != 0xE2) return false;
-  return (byte(1) == 0x80 &&
-          ((byte(2) >= 0x8B && byte(2) <= 0x8F) || (byte(2) >= 0xA8 && byte(2) <= 0xAE))) ||
-         (byte(1) == 0x81 && byte(2) >= 0xA0 && byte(2) <= 0xAF);
-}
-
 void write_refusals(std::ostream& out, const ledger::Store& store) {
   std::vector<std::pair<std::string, int64_t>> rules;
   ledger::Statement row(store.db(),
@@ -143,22 +129,7 @@ void summary(std::ostream& out, const ledger::Store& store) {
 }  // namespace
 
 std::string visible_html(std::string_view text) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  const std::string shown = printable(text);
-  for (std::string_view rest = shown; !rest.empty();) {
-    const size_t length = std::max<size_t>(first_code_point(rest).bytes, 1);
-    const std::string_view character = rest.substr(0, length);
-    rest.remove_prefix(length);
-    if (!is_unseen(character)) {
-      out += escape_html(character);
-      continue;
-    }
-    for (const char c : character) {
-      out += {'%', kDigits[static_cast<uint8_t>(c) >> 4], kDigits[static_cast<uint8_t>(c) & 15]};
-    }
-  }
-  return out;
+  return escape_html(printable(text));
 }
 
 std::string html_report(const ledger::Store& store, const ReportOptions& options,

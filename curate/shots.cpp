@@ -4,9 +4,11 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "curate/pdq.h"
 #include "curate/worker.pb.h"
+#include "ledger/base/error.h"
 
 namespace cleared::curate {
 namespace {
@@ -21,18 +23,13 @@ constexpr size_t kThumb = 256;
 constexpr float kSameThumb = 3;         // mean difference of luma, of 255
 constexpr float kSameLit = 0.9f;        // likeness of one picture in another light
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
+// Where a rate was raised by showing pictures again, each is there up to so many times.
+constexpr int kMostTimesShown = 6;
+constexpr float kSamePicture = 0.5f;  // mean change of luma that coding it again makes
 
-// Mean motion around frame `at`, itself left out.
-float normal_motion(const Analysis& analysis, int at) {
-  float sum = 0;
-  int count = 0;
-  const int last = std::min(at + kWindow, analysis.motion_size() - 1);
-  for (int i = std::max(1, at - kWindow); i <= last; ++i) {
-    if (i == at) continue;
-    sum += analysis.motion(i);
-    ++count;
-  }
-  return count == 0 ? 0 : sum / static_cast<float>(count);
+void require_few(const std::vector<Shot>& shots) {
+  if (shots.size() < kMostShots) return;
+  throw Error(Errc::unsupported, "has more than ", kMostShots, " shots: deliver it in parts");
 }
 
 const uint8_t* thumb(const Analysis& analysis, size_t at) {
@@ -64,43 +61,97 @@ float thumb_likeness(const Analysis& analysis, size_t a, size_t b) {
   return vx <= 0 || vy <= 0 ? 0 : static_cast<float>((xy - sx * sy / kThumb) / std::sqrt(vx * vy));
 }
 
-// Is every picture around here before `at` another one than every picture after? A flash, a lost
-// frame or a dirty one has its like on both sides.
-bool stays_different(const Analysis& analysis, int at) {
-  const int last = std::min(at + 3, analysis.pts_us_size());
-  for (int before = std::max(0, at - 3); before < at; ++before) {
-    for (int after = at; after < last; ++after) {
-      const int bits = distance(pdq_at(analysis.pdq(), static_cast<size_t>(before)),
-                                pdq_at(analysis.pdq(), static_cast<size_t>(after)));
-      if (bits < kOtherPicture) return false;
-      // Stripes and the like have bits that noise decides.
-      if (thumb_difference(analysis, static_cast<size_t>(before), static_cast<size_t>(after)) <
-          kSameThumb) {
-        return false;
-      }
+bool follows_a_gap(const Analysis& analysis, int at) {
+  return at > 0 && analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs;
+}
+
+// Are the pictures of two frames others, and not one in noise or in another light?
+bool differ(const Analysis& analysis, int a, int b) {
+  const auto x = static_cast<size_t>(a), y = static_cast<size_t>(b);
+  // Stripes and the like have bits that noise decides.
+  return distance(pdq_at(analysis.pdq(), x), pdq_at(analysis.pdq(), y)) >= kOtherPicture &&
+         thumb_difference(analysis, x, y) >= kSameThumb;
+}
+
+// The frames to look for cuts in: all, but for those that show the picture before them again where
+// a rate was raised so. A still, and the short shot of one between two cuts, keeps its frames.
+std::vector<int> frames_with_news(const Analysis& analysis) {
+  const int frames = analysis.pts_us_size();
+  std::vector<int> begins;  // of each picture, however often it is shown
+  for (int at = 0; at < frames; ++at) {
+    if (at == 0 || analysis.motion(at) >= kSamePicture || follows_a_gap(analysis, at)) {
+      begins.push_back(at);
     }
   }
-  return true;
-}
-
-// Does the picture change at once, within a frame or, where a blended one lies between, two? What
-// begins to move or to zoom fast goes on.
-bool is_sudden(const Analysis& analysis, int at) {
-  const auto motion = [&](int i) {
-    return i < 1 || i >= analysis.motion_size() ? 0 : analysis.motion(i);
+  begins.push_back(frames);
+  const auto is_held = [&](size_t i) {  // or would be: there is none before the first
+    return i + 1 >= begins.size() || begins[i + 1] - begins[i] <= kMostTimesShown;
   };
-  const float here = motion(at);
-  return here > motion(at - 1) && here >= motion(at + 1) &&
-         here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
+  std::vector<int> out;
+  for (size_t i = 0; i + 1 < begins.size(); ++i) {
+    const int first = begins[i], end = begins[i + 1];
+    const bool between_cuts =
+        first > 0 && end < frames &&
+        std::min(analysis.motion(first), analysis.motion(end)) > kTimesNormal * kMotion &&
+        differ(analysis, first - 1, first) && differ(analysis, end - 1, end);
+    const bool again = is_held(i) && (i == 0 || is_held(i - 1)) && is_held(i + 1) && !between_cuts;
+    for (int at = first; at < (again ? first + 1 : end); ++at) out.push_back(at);
+  }
+  return out;
 }
 
-bool is_cut(const Analysis& analysis, int at) {
-  if (analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs) return true;
-  const float motion = analysis.motion(at);
-  return motion > kMotion && analysis.histogram(at) > kHistogram &&
-         motion > kTimesNormal * normal_motion(analysis, at) && is_sudden(analysis, at) &&
-         stays_different(analysis, at);
-}
+// Looks for cuts in a row of frames; places count in that row.
+class CutFinder {
+ public:
+  explicit CutFinder(const Analysis& analysis)
+      : analysis_(analysis), frames_(frames_with_news(analysis)) {}
+
+  int size() const { return static_cast<int>(frames_.size()); }
+  int frame(int at) const { return frames_[static_cast<size_t>(at)]; }
+
+  bool is_cut(int at) const {
+    if (follows_a_gap(analysis_, frame(at))) return true;
+    return motion(at) > kMotion && analysis_.histogram(frame(at)) > kHistogram &&
+           motion(at) > kTimesNormal * normal_motion(at) && is_sudden(at) && stays_different(at);
+  }
+
+ private:
+  float motion(int at) const { return at < 1 || at >= size() ? 0 : analysis_.motion(frame(at)); }
+
+  // Mean motion around `at`, itself left out.
+  float normal_motion(int at) const {
+    float sum = 0;
+    int count = 0;
+    for (int i = std::max(1, at - kWindow); i <= std::min(at + kWindow, size() - 1); ++i) {
+      if (i == at) continue;
+      sum += motion(i);
+      ++count;
+    }
+    return count == 0 ? 0 : sum / static_cast<float>(count);
+  }
+
+  // Does the picture change at once, within a frame or, where a blended one lies between, two? What
+  // begins to move or to zoom fast goes on.
+  bool is_sudden(int at) const {
+    const float here = motion(at);
+    return here > motion(at - 1) && here >= motion(at + 1) &&
+           here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
+  }
+
+  // Is every picture around here before `at` another one than every picture after? A flash, a lost
+  // frame or a dirty one has its like on both sides.
+  bool stays_different(int at) const {
+    for (int before = std::max(0, at - 3); before < at; ++before) {
+      for (int after = at; after < std::min(at + 3, size()); ++after) {
+        if (!differ(analysis_, frame(before), frame(after))) return false;
+      }
+    }
+    return true;
+  }
+
+  const Analysis& analysis_;
+  std::vector<int> frames_;
+};
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
 // ever more of the last: nothing that moves or pans does that.
@@ -193,27 +244,27 @@ Shot find_black(const Analysis& analysis, const Shot& shot) {
   return {};
 }
 
-Shot find_dissolve(const Analysis& analysis, const Shot& shot) {
-  for (const size_t length : kLengths) {
-    for (size_t first = shot.first; first + length < shot.end; ++first) {
-      if (is_dissolve(analysis, shot, first, length)) {
-        return {.first = first + 1, .end = first + length, .begins = Transition::dissolve};
-      }
-    }
+// As `shot` is split at what fades or dissolves in it. Each looks at every frame a few times at
+// most, however many shots come of it: films are made to be slow, too.
+void split_at_black(const Analysis& analysis, Shot shot, std::vector<Shot>& out) {
+  for (Shot black; (black = find_black(analysis, shot)).end > 0;) {
+    out.push_back({.first = shot.first, .end = black.first, .begins = shot.begins});
+    require_few(out);
+    shot = {.first = black.end, .end = shot.end, .begins = black.begins};
   }
-  return {};
+  out.push_back(shot);
 }
 
-// Splits a shot at what fades or dissolves in it; those frames belong to no shot.
-void split(const Analysis& analysis, const Shot& shot, std::vector<Shot>& out) {
-  Shot mixed = find_black(analysis, shot);
-  if (mixed.end == 0) mixed = find_dissolve(analysis, shot);
-  if (mixed.end == 0) {
-    out.push_back(shot);
-    return;
+void split_at_dissolves(const Analysis& analysis, size_t length, Shot shot,
+                        std::vector<Shot>& out) {
+  for (size_t first = shot.first; first + length < shot.end; ++first) {
+    if (!is_dissolve(analysis, shot, first, length)) continue;
+    out.push_back({.first = shot.first, .end = first + 1, .begins = shot.begins});
+    require_few(out);
+    shot = {.first = first + length, .end = shot.end, .begins = Transition::dissolve};
+    first = shot.first - 1;
   }
-  split(analysis, {.first = shot.first, .end = mixed.first, .begins = shot.begins}, out);
-  split(analysis, {.first = mixed.end, .end = shot.end, .begins = mixed.begins}, out);
+  out.push_back(shot);
 }
 
 }  // namespace
@@ -222,16 +273,23 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   std::vector<Shot> hard, shots;
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
   Shot shot;
-  for (int at = 1; at < analysis.pts_us_size(); ++at) {
-    if (!is_cut(analysis, at)) continue;
-    shot.end = static_cast<size_t>(at);
+  const CutFinder finder(analysis);
+  for (int at = 1; at < finder.size(); ++at) {
+    if (!finder.is_cut(at)) continue;
+    shot.end = static_cast<size_t>(finder.frame(at));
     hard.push_back(shot);
+    require_few(hard);
     shot = {.first = shot.end, .end = 0, .begins = Transition::cut};
   }
   shot.end = frames;
   if (frames > 0) hard.push_back(shot);
   if (analysis.thumb().size() != kThumb * frames) return hard;
-  for (const Shot& one : hard) split(analysis, one, shots);
+  for (const Shot& one : hard) split_at_black(analysis, one, shots);
+  for (const size_t length : kLengths) {
+    std::vector<Shot> parts;
+    for (const Shot& one : shots) split_at_dissolves(analysis, length, one, parts);
+    shots = std::move(parts);
+  }
   return shots;
 }
 

@@ -11,6 +11,8 @@ class Analysis;
 
 enum class Transition { none, cut, dissolve, fade };  // none: the file begins
 
+constexpr size_t kMostShots = 20'000;  // of one file
+
 struct Shot {
   size_t first = 0, end = 0;  // frames [first, end)
   Transition begins = Transition::none;
@@ -21,11 +23,14 @@ struct Shot {
 //
 // A cut needs three witnesses: luma changes at once and much more than around it (the adaptive test
 // of PySceneDetect), its histogram moves, and the fingerprint turns into another one and stays so:
-// a flash or a lost frame comes back. A gap of time in the container is a cut too.
+// a flash or a lost frame comes back. A gap of time in the container is a cut too. Where a rate was
+// raised by showing pictures again, up to 6 times, only the first of each is looked at.
 //
 // A dissolve of 6 to 80 frames is found by what it is: each frame a mixture of its first and its
 // last picture, the share of the last growing evenly. A fade is black between two pictures that are
 // not alike, or for half a second; the frames on the way to black stay with their shot.
+//
+// Error{unsupported} for more than kMostShots: that is no film, and each costs the ledger a record.
 std::vector<Shot> find_shots(const Analysis& analysis);
 
 }  // namespace cleared::curate

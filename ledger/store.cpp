@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <set>
 
 #include <fcntl.h>
 #include <openssl/rand.h>
@@ -35,6 +37,7 @@ namespace {
 constexpr uint64_t kMaxHeadBytes = 1 << 20;
 // As many subjects in memory before the map is written, head or no head.
 constexpr size_t kMaxPending = 1 << 18;
+constexpr size_t kManyMeasures = 64;  // of one kind, of one source
 constexpr uint64_t kReadBackRecords = 16384;
 constexpr int kPatienceMs = 200;  // with a reader, when closing
 
@@ -156,13 +159,23 @@ struct Store::Memory {
   }
 
   // Whether a record states this fact already.
-  bool knows(const Prepared& prepared) const {
+  bool knows(const Prepared& prepared) {
     if (!prepared.subject) return false;
+    const std::string_view fact = parse_record(prepared.bytes).fact;
+    if (stated && stated->subject == prepared.subject->key) {
+      return stated->facts.contains(sha256(fact));
+    }
     auto found = prepared.may_be_mapped ? map.find(prepared.subject->key)
                                         : map.find_pending(prepared.subject->key);
     if (found.empty()) return false;
     if (newest_alone_counts(*prepared.fact)) found.erase(found.begin(), found.end() - 1);
-    const std::string_view fact = parse_record(prepared.bytes).fact;
+    if (prepared.fact->has_measure() && found.size() >= kManyMeasures) {
+      stated.emplace(Stated{prepared.subject->key, {}});
+      for (const uint64_t seq : found) {
+        stated->facts.insert(sha256(parse_record(entries.read(seq)).fact));
+      }
+      return stated->facts.contains(sha256(fact));
+    }
     for (const uint64_t seq : found) {
       const std::string known = entries.read(seq);
       if (parse_record(known).fact == fact) return true;
@@ -202,6 +215,9 @@ struct Store::Memory {
     entries.append(prepared.bytes);
     tree.append(seq, prepared.leaf);
     note_subject(seq, prepared.subject);
+    if (stated && prepared.subject && stated->subject == prepared.subject->key) {
+      stated->facts.insert(sha256(parse_record(prepared.bytes).fact));
+    }
     if (fact.has_key()) authority.add(seq, fact.key());
     if (fact.has_policy()) {
       authority.add(seq,
@@ -232,6 +248,13 @@ struct Store::Memory {
   uint64_t newest_at_us = 0;
   ClipSeries series;
   TableWriter writer;
+  // What is stated of the last subject that has many measures, by digest: the shots of a film are
+  // not read again for each of them.
+  struct Stated {
+    Digest subject;
+    std::set<Digest> facts;
+  };
+  std::optional<Stated> stated;
 };
 
 fs::path head_path(const fs::path& ledger) {

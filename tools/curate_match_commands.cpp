@@ -1,6 +1,7 @@
 #include "tools/curate_match_commands.h"
 
 #include <cstdio>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -36,7 +37,8 @@ constexpr const char* kFingerprintExamples = R"(Examples:
   curate fingerprint film.mp4                      writes film.mp4.print
   curate fingerprint reels/*.mxf --out prints      writes prints/NAME.print
 A fingerprint file is enough to recognise copies of the footage, whole or in part; the pictures cannot be
-made from it. Send it to whoever should keep the footage out: curate protect add.)";
+made from it. Send it to whoever should keep the footage out: curate protect add. Two files of one name need
+two --out, and a fingerprint that is there stays: 2 where another would take its place.)";
 
 constexpr const char* kMatchExamples = R"(Examples:
   curate match --ledger film.db offer.mp4          is it, or a part of it, in the ledger or protected?
@@ -243,13 +245,17 @@ size_t each_file(const std::vector<std::string>& files, const Visit& visit) {
     try {
       visit(file);
     } catch (const Error& error) {
-      if (error.code() == Errc::io || files.size() == 1) throw;
+      if (error.code() == Errc::io || error.code() == Errc::usage || files.size() == 1) throw;
       std::fprintf(stderr, "%s\n", printable(error.what()).c_str());
       ++failed;
     }
     std::fflush(stdout);
   }
   return failed;
+}
+
+fs::path print_of(const fs::path& folder, const fs::path& file) {
+  return folder / (file.filename().string() + ".print");
 }
 
 }  // namespace
@@ -317,10 +323,21 @@ int MatchCommands::run() {
     return curate::examine_file(file, config.limits(), {});
   };
   if (fingerprint_->parsed()) {
+    std::map<fs::path, std::string> prints;  // and what each is of
+    for (const std::string& file : o.files) {
+      const auto [known, first] = prints.emplace(print_of(o.out, file), file);
+      if (first || known->second == file) continue;
+      throw Error(Errc::usage, known->second, " and ", file, ": both would become ",
+                  known->first.string(), ": give each an --out of its own");
+    }
     const size_t failed = each_file(o.files, [&](const std::string& file) {
-      const fs::path out = fs::path(o.out) / (fs::path(file).filename().string() + ".print");
+      const fs::path out = print_of(o.out, file);
       const std::string bytes = examine(file).fingerprint;
       make_folders(o.out);
+      if (fs::exists(out) && read_file(out) != bytes) {
+        throw Error(Errc::usage, out.string(), " is there already and is not the fingerprint of ",
+                    file, ": take it away, or give another --out");
+      }
       write_file(out, bytes);
       if (!o.quiet) std::printf("%s\n", printable(out.string()).c_str());
     });

@@ -13,6 +13,11 @@ bool is_harmless(uint32_t c) {
   return !control && !direction;
 }
 
+// What joins or hides: two names may look alike for it.
+bool is_unseen(uint32_t c) {
+  return (c >= 0x200B && c <= 0x200F) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF;
+}
+
 std::string without_controls(std::string_view text, bool lines) {
   std::string out;
   while (!text.empty()) {
@@ -75,14 +80,17 @@ std::string with_escapes(std::string_view text) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   std::string out;
   while (!text.empty()) {
-    const auto byte = static_cast<uint8_t>(text[0]);
-    const size_t length = byte < 0x20 || byte == 0x7F ? 0 : first_code_point(text).bytes;
-    if (length > 0) {
-      out += text.substr(0, length);
-    } else {
+    const CodePoint c = first_code_point(text);
+    const std::string_view character = text.substr(0, std::max<size_t>(c.bytes, 1));
+    text.remove_prefix(character.size());
+    if (c.bytes > 0 && is_harmless(c.value) && !is_unseen(c.value)) {
+      out += character;
+      continue;
+    }
+    for (const char one : character) {
+      const auto byte = static_cast<uint8_t>(one);
       out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
     }
-    text.remove_prefix(std::max<size_t>(length, 1));
   }
   return out;
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "curate/shots.h"
 #include "curate/worker.pb.h"
 #include "ledger/digest.h"
 
@@ -31,7 +32,7 @@ Analysis film(const Film& f) {
 }
 
 std::vector<Clip> clips_of(const Analysis& a) {
-  return choose_clips(a, Clips(), Quality());
+  return choose_clips(a, find_shots(a), Clips(), Quality());
 }
 
 TEST(Clips, FollowOneAnotherWithoutOverlap) {
@@ -58,7 +59,8 @@ TEST(Clips, FillAShotWithTheLongestThatFits) {
   Clips lengths;
   lengths.add_longer(32);
   lengths.add_longer(64);
-  const auto clips = choose_clips(film({.frames = 190, .cut = 183}), lengths, Quality());
+  const Analysis a = film({.frames = 190, .cut = 183});
+  const auto clips = choose_clips(a, find_shots(a), lengths, Quality());
   ASSERT_EQ(clips.size(), 3U);  // 7.32 s: four, two and one; then 0.28 s
   const uint64_t ends[] = {4'000'000, 6'000'000, 7'000'000};
   for (size_t i = 0; i < clips.size(); ++i) {

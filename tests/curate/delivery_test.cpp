@@ -223,6 +223,11 @@ TEST(Config, OfTheNanoModelReads) {
   EXPECT_EQ(config.shards().name(), "nano");
 }
 
+TEST(Delivery, NamesThatTurnOrHideTextAreShownAsBytes) {
+  EXPECT_EQ(printable("a\xE2\x80\xAEvkm.b \xC2\x9B \xE2\x80\x8B \xEF\xBB\xBF \xD8\x9C \xC3\xA9 %"),
+            "a%E2%80%AEvkm.b %C2%9B %E2%80%8B %EF%BB%BF %D8%9C \xC3\xA9 %");
+}
+
 TEST(Report, EscapesMarkup) {
   EXPECT_EQ(visible_html("<script>\"a\" & 'b'</script>"),
             "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;");

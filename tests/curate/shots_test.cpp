@@ -3,6 +3,7 @@
 #include "curate/shots.h"
 
 #include <algorithm>
+#include <ctime>
 #include <functional>
 #include <map>
 
@@ -11,6 +12,7 @@
 #include "curate/decode.h"
 #include "curate/pdq.h"
 #include "curate/worker.pb.h"
+#include "ledger/base/error.h"
 #include "ledger/base/file.h"
 #include "tests/curate/media.h"
 
@@ -195,10 +197,108 @@ TEST(Shots, DoNotCutBetweenPicturesThatLookTheSame) {
   EXPECT_TRUE(cuts(a).empty());
 }
 
+// Each picture `times` times, as of a film of 10 frames a second that was made one of 30 or 60.
+Analysis held(const Analysis& film, int times) {
+  Analysis a;
+  std::string pdq;
+  for (int i = 0; i < film.pts_us_size(); ++i) {
+    for (int again = 0; again < times; ++again) {
+      a.add_pts_us(static_cast<uint64_t>(a.pts_us_size()) * 40'000);
+      a.add_motion(again == 0 ? film.motion(i) : 0.05f);
+      a.add_histogram(again == 0 ? film.histogram(i) : 0);
+      pdq += film.pdq().substr(32 * static_cast<size_t>(i), 32);
+    }
+  }
+  a.set_pdq(pdq);
+  a.set_frame_us(40'000);
+  return a;
+}
+
+// Somebody walks through the picture, and it stays the same place: fast for a moment, and after a
+// while all looks as before.
+TEST(Shots, DoNotCutWherePicturesAreHeld) {
+  Analysis walk = quiet();
+  for (int i = 12; i < 28; ++i) walk.set_motion(i, 5);
+  walk.set_motion(20, 9);
+  jump(walk, 20, '\x70', 22);
+  walk.set_motion(20, 9);
+  Analysis cut = quiet();
+  jump(cut, 20, '\x70', 40);
+  for (const int times : {1, 2, 3, 6}) {
+    EXPECT_TRUE(cuts(held(walk, times)).empty()) << times;
+    EXPECT_EQ(cuts(held(cut, times)), std::vector<size_t>{20U * static_cast<size_t>(times)})
+        << times;
+  }
+}
+
+// Stills, and a short one between two others.
+TEST(Shots, CutBetweenStills) {
+  for (const int length : {5, 8}) {
+    Analysis a = quiet();
+    for (int i = 1; i < 40; ++i) a.set_motion(i, 0);
+    jump(a, 20, '\x70', 20 + length);
+    jump(a, 20 + length, '\x0F', 40);
+    EXPECT_EQ(cuts(a), (std::vector<size_t>{20, 20 + static_cast<size_t>(length)})) << length;
+  }
+}
+
 TEST(Shots, CutAtAGapOfTime) {
   Analysis a = quiet();
   for (int i = 20; i < 40; ++i) a.set_pts_us(i, a.pts_us(i) + 3'000'000);
   EXPECT_EQ(cuts(a), std::vector<size_t>{20});
+}
+
+// Picture and black in turns, which is nothing for a camera and 75,000 fades deep for a search that
+// calls itself.
+TEST(Shots, AreCountedAndBoundedHoweverManyFades) {
+  Analysis a;
+  a.set_frame_us(2'000);
+  const auto grow = [&](int frames) {
+    for (int i = a.pts_us_size(); i < frames; ++i) {
+      const bool black = i % 2 == 1;
+      a.add_pts_us(static_cast<uint64_t>(i) * 2'000);
+      a.add_motion(90);
+      a.add_histogram(0.9f);
+      a.add_luma(black ? 2 : 120);
+      a.mutable_pdq()->append(32, static_cast<char>(i / 2 * 0x35));
+      for (int place = 0; place < 256; ++place) {
+        const int light = 40 + (place * 37 + i / 2 * place * 11) % 150;
+        a.mutable_thumb()->push_back(static_cast<char>(black ? 2 : light));
+      }
+    }
+  };
+  grow(20'000);
+  EXPECT_GT(find_shots(a).size(), 5'000U);
+  grow(200'000);
+  try {
+    find_shots(a);
+    FAIL() << "so many shots are none";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::unsupported);
+    EXPECT_STREQ(error.what(), "has more than 20000 shots: deliver it in parts");
+  }
+}
+
+// A thousand dissolves: each frame is looked at once a length, not again for each one found.
+TEST(Shots, OfManyDissolvesTakeNoLongerEach) {
+  const auto seconds = [](int dissolves) {
+    const Analysis one =
+        on_the_way([](int from, int to, int step, int) { return from + (to - from) * step / 12; });
+    Analysis a;
+    std::string pdq, thumb;
+    for (int i = 0; i < dissolves; ++i) {
+      a.MergeFrom(one);
+      pdq += one.pdq();
+      thumb += one.thumb();
+    }
+    a.set_pdq(pdq);
+    a.set_thumb(thumb);
+    for (int i = 0; i < a.pts_us_size(); ++i) a.set_pts_us(i, static_cast<uint64_t>(i) * 40'000);
+    const std::clock_t start = std::clock();
+    EXPECT_GT(find_shots(a).size(), static_cast<size_t>(dissolves));
+    return double(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  EXPECT_LT(seconds(1600), 9 * (seconds(400) + 0.01));
 }
 
 TEST(Shots, OfNothingAreNone) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -104,6 +105,32 @@ TEST(Append, ClipSeriesLeadFromASourceToItsClips) {
             db.integer("SELECT COUNT(*) FROM clip"));
   EXPECT_GT(db.integer("SELECT COUNT(*) FROM clip_series"), 1000);
   EXPECT_EQ(findings(world.ledger), "");
+}
+
+// Each is known by its subject, which all share: a film of many shots is no reason to read every
+// one again for the next.
+TEST(Append, ManyMeasuresOfASourceTakeNoLongerEach) {
+  const auto seconds = [](int count) {
+    World world;
+    Store store(world.ledger, Access::append);
+    const Digest digest = sha256("film");
+    Fact source;
+    source.mutable_source()->set_digest(std::string(digest.text()));
+    std::vector<Fact> facts;
+    for (int i = 0; i < count; ++i) {
+      MeasureRecord& shot = *facts.emplace_back().mutable_measure();
+      shot.set_source(std::string(digest.text()));
+      shot.set_kind("shot");
+      shot.set_start_us(static_cast<uint64_t>(i) * 1000);
+      shot.set_end_us(static_cast<uint64_t>(i + 1) * 1000);
+    }
+    store.append({source});
+    const std::clock_t start = std::clock();
+    EXPECT_EQ(store.append(facts).added, static_cast<uint64_t>(count));
+    EXPECT_EQ(store.append(facts).present, static_cast<uint64_t>(count));
+    return double(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  EXPECT_LT(seconds(6000), 10 * seconds(1000) + 0.1);
 }
 
 TEST(Append, IsAllOrNothing) {

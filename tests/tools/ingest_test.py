@@ -9,6 +9,7 @@ puts it.
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -74,6 +75,7 @@ NAMES = {
     b"$(reboot);'.mkv": "$(reboot);'.mkv",
     "\u00e9t\u00e9 \u96ea.mkv".encode(): "\u00e9t\u00e9 \u96ea.mkv",
     b"caf\xe9.mkv": "caf%E9.mkv",
+    "turned\u202evkm.txt.mkv".encode(): "turned%E2%80%AEvkm.txt.mkv",
 }
 
 # Sidecars of film.mkv, and what its line ends with.
@@ -83,6 +85,7 @@ SIDECARS = {
     "long": ("film.txt", b"x" * 3000, r"caption film\.txt left out: is longer than 2000 bytes"),
     "no subtitles": ("film.srt", b"1\n00:00:00 --> 00:00:01\nhello\n", r"caption film\.srt left out: line 2: is no time like"),
     "deep JSON": ("film.json", b"[" * 500000, r"caption film\.json left out: is not JSON"),
+    "JSON with a number over all": ("film.json", b'{"caption": "x", "n": 1e400}', r"caption film\.json left out: has a number that is too large"),
     "JSON of another kind": ("film.json", b'{"caption": {"a": 1}}', r'caption film\.json left out: "caption" is no text'),
 }
 
@@ -132,6 +135,18 @@ class Ingest(unittest.TestCase):
         self.assertEqual(seen, ["0.mkv", "1.mkv", "2.mkv", "letter.mkv"])
         for wrong in ("0", "-1", "x"):
             self.assertEqual(self.world.run(*world_of.ingest(self.world), "--limit", wrong).returncode, 2, wrong)
+
+    def test_limit_goes_past_a_copy_of_what_failed(self):
+        self.world.deliver("a.mkv", "no film")
+        self.run_json(code=4)
+        self.world.deliver("b.mkv", "no film")
+        self.deliver_clip("c.mkv", 0)
+        files, _ = self.run_json("--limit", "1", code=4)
+        self.assertIn("as before", files["b.mkv"]["detail"])
+        files, _ = self.run_json("--limit", "1")
+        self.assertEqual(set(files), {"c.mkv"})
+        files, _ = self.run_json(code=4)
+        self.assertEqual(self.status()["refusals"], {"unreadable": 2})  # one a path, however often
 
     def test_retry_failed_tries_again_what_failed(self):
         self.world.deliver("letter.mkv", "no film")
@@ -183,6 +198,42 @@ class Ingest(unittest.TestCase):
         self.assertEqual(self.status()["sources"], {})
         self.run_json("--retry", "failed")
         self.assertEqual(self.status()["sources"], {"kept": 1})
+
+    def test_a_film_of_too_many_shots_costs_itself_alone(self):
+        self.deliver_clip("good.mkv", 0)
+        chance = random.Random(1)
+        pictures = [b"".join(bytes([chance.choice((30, 220))]) * 4 for _ in range(256)) for _ in range(37)]
+        ffmpeg = subprocess.Popen(["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "32x32", "-r", "500", "-i", "-", "-c:v", "mpeg4",
+                                   "-q:v", "4", "-g", "300", self.world.delivery / "strobe.mkv"], stdin=subprocess.PIPE)
+        for i in range(21_000):
+            ffmpeg.stdin.write(pictures[i % 37] + bytes(1024))
+        ffmpeg.stdin.close()
+        self.assertEqual(ffmpeg.wait(), 0)
+        files, _ = self.run_json(code=4)
+        self.assertEqual(files["good.mkv"]["outcome"], "kept")
+        self.assertEqual(files["strobe.mkv"]["detail"], "unsupported: has more than 20000 shots: deliver it in parts")
+
+    def test_a_no_beside_one_copy_counts_for_the_next_however_quickly_it_is_read(self):
+        for name in ("x.mkv", "y.mkv", "z.mkv"):
+            shutil.copy(self.clip, self.world.delivery / name)
+        self.world.deliver("x.xmp", '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+                           'rdf:about="" xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/"><plus:DataMining>DMI-PROHIBITED</plus:DataMining>'
+                           '</rdf:Description></rdf:RDF></x:xmpmeta>')
+        files, _ = self.run_json("-j", "3", code=3)
+        self.assertEqual({name: file["outcome"] for name, file in files.items()}, {name: "refused" for name in ("x.mkv", "y.mkv", "z.mkv")})
+        self.assertEqual(self.status()["sources"], {})
+
+    def test_what_nothing_reads_is_counted(self):
+        for name in ("film.mkv", ".hidden.mkv", "walk.md", "WALK.TXT", ".cache/x.mkv", "sub/notes.txt"):
+            (self.world.delivery / name).parent.mkdir(exist_ok=True)
+            shutil.copy(self.clip, self.world.delivery / name)
+        self.world.deliver("film.txt", "a pattern")
+        self.world.deliver("captions.csv", "path,caption\n")
+        (self.world.delivery / ".well-known").mkdir()
+        files, total = self.run_json()
+        self.assertEqual((set(files), total["not_looked_at"]), ({"film.mkv"}, 5))
+        done = self.world.run(*world_of.ingest(self.world))
+        self.assertIn("5 not looked at: hidden, or named as a note and beside no film", done.stdout)
 
     def test_odd_names_are_data(self):
         for i, name in enumerate(NAMES):

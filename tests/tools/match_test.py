@@ -53,6 +53,19 @@ class Match(unittest.TestCase):
         self.expect(66, "nothing.webm", "match", "--ledger", self.world.db, self.world.path("nothing.webm"))
         self.expect(66, "nothing.db", "match", "--ledger", self.world.path("nothing.db"), self.film)
 
+    def test_a_print_takes_no_other_s_place(self):
+        out = self.world.path("prints")
+        first, other = (self.world.write(f"{folder}/reel.webm", (DATA / film).read_bytes()) for folder, film in (("x", FILM), ("y", "ten_bit.webm")))
+        said = self.expect(2, "reel.webm.print", "fingerprint", first, other, "--out", out)
+        self.assertIn(str(first), said.stderr)
+        self.assertIn(str(other), said.stderr)
+        self.assertFalse(pathlib.Path(out).exists())
+        self.expect(0, ".print", "fingerprint", first, first, "--out", out)
+        before = (pathlib.Path(out) / "reel.webm.print").read_bytes()
+        self.expect(2, "is not the fingerprint of", "fingerprint", other, "--out", out)
+        self.assertEqual((pathlib.Path(out) / "reel.webm.print").read_bytes(), before)
+        self.expect(0, ".print", "fingerprint", first, "--out", out)
+
     def test_a_print_finds_its_film_and_odd_names_are_harmless(self):
         odd = self.world.write(ODD, (DATA / FILM).read_bytes())
         out = self.world.path("prints")
