@@ -115,7 +115,7 @@ bool by_two_pictures(const std::vector<Vote>& votes) {
                      [&](const Vote& vote) { return vote.at != votes.front().at; });
 }
 
-// Votes as the index gives them, in no order and `of` without featureless pictures, for align().
+// Votes as the index gives them, in no order and `of` without featureless pictures, for Alignment.
 std::vector<Vote> votes_in(const Track& of, std::vector<Vote> votes) {
   std::vector<uint32_t> places;
   for (uint32_t i = 0; i < of.prints.size(); ++i) {
@@ -286,29 +286,21 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
 struct DuplicateIndex::Comparison {
   const Track& track;
   const Track& of;
-  std::vector<Vote> votes;
+  Alignment alignment;
   const char* how;
   bool whole;
-  Aside aside = {};
   size_t passed = 0;  // stretches that are set aside and no copies
   bool asked = false;
   std::optional<Stretch> answer = {};
   Match match = {};
   double score = 0;  // 0: no copy
 
-  // True when some of its votes are gone.
-  bool forget_votes() {
-    return std::erase_if(votes, [&](const Vote& vote) {
-             return aside.has(track.pts_us[vote.at], of.pts_us[vote.of]);
-           }) > 0;
-  }
   void put_found(const Stretch& found) {
-    aside.put_found(found);
     const bool touched =
         answer &&
         ((answer->start_us <= found.end_us && found.start_us <= answer->end_us) ||
          (answer->of_start_us <= found.of_end_us && found.of_start_us <= answer->of_end_us));
-    if (forget_votes() || touched) asked = false;
+    if (alignment.put_found(found) || touched) asked = false;
   }
 };
 
@@ -317,7 +309,7 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
                          const Duplicates& rules, std::span<const Match> before) const {
   one.asked = true;
   one.score = 0;
-  while ((one.answer = align(one.track, one.of, one.votes, one.aside))) {
+  while ((one.answer = one.alignment.best())) {
     const Stretch& found = *one.answer;
     Match& match = one.match = {.of = of,
                                 .start_us = found.start_us,
@@ -345,8 +337,7 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
     const bool still = is_long(match, rules) && match.weight < kMoves;
     if ((!copy && !still) || one.passed == kMostPassed) return;
     ++one.passed;
-    one.aside.put_refused(found);
-    one.forget_votes();
+    one.alignment.put_refused(found);
   }
 }
 
@@ -396,15 +387,17 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
       if (!by_two_pictures(votes)) continue;
       if (p == Voting::kWhole) {
         pictures = Track{footage_[of].pts_us, footage_[of].prints};
-        comparisons.push_back({whole, *pictures, std::move(votes), "whole", true});
+        comparisons.push_back(
+            {whole, *pictures, Alignment(whole, *pictures, std::move(votes)), "whole", true});
         continue;
       }
       if (!kept) kept = looks_.kept(of);
       if (kept->empty()) continue;
       const LookPair pair = look_pairs()[p];
       const Track& look = (*kept)[pair.kept];
-      comparisons.push_back(
-          {*question.track(pair), look, votes_in(look, std::move(votes)), describe(pair), false});
+      const Track& track = *question.track(pair);
+      comparisons.push_back({track, look, Alignment(track, look, votes_in(look, std::move(votes))),
+                             describe(pair), false});
     }
     Aside aside;
     std::vector<Match> found = copies(std::move(comparisons), of, footage, rules, aside);
