@@ -4,7 +4,7 @@
 // A copy plays at some speed from some moment on: of-time = speed * time + offset. Pairs of
 // fingerprints that are alike vote for such lines; along each line that many vote for, the stretch
 // that agrees best is taken. What was cut apart or put into another order has several: each time
-// what was found is set aside, and align() finds the next.
+// what was found is set aside, and Alignment finds the next.
 //
 // Agreement alone is no evidence: two takes of one room agree all the time, and so does a title
 // card with itself. What counts is that a picture agrees with the one at its moment better than
@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "curate/pdq.h"
@@ -54,7 +55,7 @@ class Seconds {
   std::map<uint64_t, uint64_t> end_of_;  // by start
 };
 
-// What align() need not look at again.
+// What nobody need look at again.
 class Aside {
  public:
   // The same: a pair of pictures still counts where one of the two is in no such stretch.
@@ -74,9 +75,50 @@ class Aside {
 std::optional<Stretch> compare(const Track& track, const Track& of, double offset_us,
                                uint64_t start_us, uint64_t end_us, const Aside& aside);
 
-// The best stretch beside what is set aside, of which no votes are given either; or nothing when no
-// two pictures are alike.
-std::optional<Stretch> align(const Track& track, const Track& of, std::span<const Vote> votes,
-                             const Aside& aside);
+// What two tracks have in common, stretch by stretch. The tracks have to stay. What is found or
+// refused is set aside and costs no more than what it touches: the lines are counted and followed
+// once, and again only where a stretch of theirs lost pictures. One thread.
+class Alignment {
+ public:
+  // In order of `at`.
+  Alignment(const Track& track, const Track& of, std::vector<Vote> votes);
+  // The best stretch beside what is set aside, or nothing when no two pictures are alike.
+  std::optional<Stretch> best();
+  // True when fewer pictures vote now.
+  bool put_found(const Stretch& stretch);
+  bool put_refused(const Stretch& stretch);
+
+ private:
+  // The best of one line.
+  struct BinStretch {
+    double offset_us = 0, score = 0;
+    uint64_t start_us = 0, end_us = 0, of_start_us = 0, of_end_us = 0;
+    bool known = false;
+  };
+  // Three lines, half a bin apart, and how many pictures vote for them.
+  struct Bin {
+    int64_t bin = 0;
+    uint32_t pictures = 0;
+    std::vector<BinStretch> stretches = {};  // none: it was never asked
+  };
+  struct Lines {
+    double speed = 1;
+    std::vector<Bin> bins;                               // in order
+    std::vector<std::pair<uint32_t, uint32_t>> popular;  // heap: pictures, place in `bins`
+    std::vector<size_t> asked = {};                      // places
+  };
+  int64_t bin(const Vote& vote, double speed) const;
+  Lines make_lines(double speed) const;
+  static std::vector<size_t> most_popular(Lines& lines);
+  bool forget(const Stretch& stretch);
+  void count(uint32_t vote, int change);
+
+  const Track &track_, &of_;
+  std::vector<Vote> votes_;
+  std::vector<bool> gone_;       // of the votes
+  std::vector<uint32_t> by_of_;  // the votes in order of `of`
+  std::vector<Lines> lines_;     // by speed
+  Aside aside_;
+};
 
 }  // namespace cleared::curate

@@ -21,6 +21,9 @@ constexpr double kSoundWindowUs = 2.6e6;    // that the last item of a run cover
 constexpr double kHeardDistance = 72, kHeardWeight = 1;
 constexpr double kMoves = 0.5;  // weight: less is a still
 constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.8;
+// Of what is further apart than kNear, without its sound. Measured: copies have 0.90 and 1.4 at
+// least, other seconds of one fixed camera up to 0.92 where they have 0.85 (docs/accuracy.md).
+constexpr double kAlikeLikeness = 0.88, kAlikeWeight = 1, kSameLikeness = 0.95;
 constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
 // Of what is found beside other things, when chance had more tries.
 constexpr double kNear = 8;        // bits: only coded again
@@ -115,7 +118,7 @@ bool by_two_pictures(const std::vector<Vote>& votes) {
                      [&](const Vote& vote) { return vote.at != votes.front().at; });
 }
 
-// Votes as the index gives them, in no order and `of` without featureless pictures, for align().
+// Votes as the index gives them, in no order and `of` without featureless pictures, for Alignment.
 std::vector<Vote> votes_in(const Track& of, std::vector<Vote> votes) {
   std::vector<uint32_t> places;
   for (uint32_t i = 0; i < of.prints.size(); ++i) {
@@ -142,7 +145,11 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
   const bool edited = match.distance <= kEditedDistance && match.weight >= kEditedWeight &&
                       found.likeness >= kEditedLikeness && found.pictures >= kEditedPictures &&
                       found.speed == 1;
-  return match.distance <= limit || edited;
+  if (match.distance > limit) return edited;
+  // Pictures that are only alike, as those of a fixed camera are: copies change together, too.
+  return match.distance <= kNear || sound_agrees ||
+         (found.likeness >= kAlikeLikeness &&
+          (match.weight >= kAlikeWeight || found.likeness >= kSameLikeness));
 }
 
 // Are these seconds, on either side, those of a copy that is much nearer? A film that moves little
@@ -286,29 +293,21 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
 struct DuplicateIndex::Comparison {
   const Track& track;
   const Track& of;
-  std::vector<Vote> votes;
+  Alignment alignment;
   const char* how;
   bool whole;
-  Aside aside = {};
   size_t passed = 0;  // stretches that are set aside and no copies
   bool asked = false;
   std::optional<Stretch> answer = {};
   Match match = {};
   double score = 0;  // 0: no copy
 
-  // True when some of its votes are gone.
-  bool forget_votes() {
-    return std::erase_if(votes, [&](const Vote& vote) {
-             return aside.has(track.pts_us[vote.at], of.pts_us[vote.of]);
-           }) > 0;
-  }
   void put_found(const Stretch& found) {
-    aside.put_found(found);
     const bool touched =
         answer &&
         ((answer->start_us <= found.end_us && found.start_us <= answer->end_us) ||
          (answer->of_start_us <= found.of_end_us && found.of_start_us <= answer->of_end_us));
-    if (forget_votes() || touched) asked = false;
+    if (alignment.put_found(found) || touched) asked = false;
   }
 };
 
@@ -317,7 +316,7 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
                          const Duplicates& rules, std::span<const Match> before) const {
   one.asked = true;
   one.score = 0;
-  while ((one.answer = align(one.track, one.of, one.votes, one.aside))) {
+  while ((one.answer = one.alignment.best())) {
     const Stretch& found = *one.answer;
     Match& match = one.match = {.of = of,
                                 .start_us = found.start_us,
@@ -345,8 +344,7 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
     const bool still = is_long(match, rules) && match.weight < kMoves;
     if ((!copy && !still) || one.passed == kMostPassed) return;
     ++one.passed;
-    one.aside.put_refused(found);
-    one.forget_votes();
+    one.alignment.put_refused(found);
   }
 }
 
@@ -396,15 +394,17 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
       if (!by_two_pictures(votes)) continue;
       if (p == Voting::kWhole) {
         pictures = Track{footage_[of].pts_us, footage_[of].prints};
-        comparisons.push_back({whole, *pictures, std::move(votes), "whole", true});
+        comparisons.push_back(
+            {whole, *pictures, Alignment(whole, *pictures, std::move(votes)), "whole", true});
         continue;
       }
       if (!kept) kept = looks_.kept(of);
       if (kept->empty()) continue;
       const LookPair pair = look_pairs()[p];
       const Track& look = (*kept)[pair.kept];
-      comparisons.push_back(
-          {*question.track(pair), look, votes_in(look, std::move(votes)), describe(pair), false});
+      const Track& track = *question.track(pair);
+      comparisons.push_back({track, look, Alignment(track, look, votes_in(look, std::move(votes))),
+                             describe(pair), false});
     }
     Aside aside;
     std::vector<Match> found = copies(std::move(comparisons), of, footage, rules, aside);

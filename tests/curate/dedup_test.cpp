@@ -275,6 +275,44 @@ TEST(Duplicates, AreFoundInEveryStretch) {
   }
 }
 
+// Minutes, when each piece that was found had the whole film followed again.
+TEST(Duplicates, AreFoundInEveryPieceOfAShuffledFilm) {
+  constexpr size_t kPieces = 400, kFrames = 50;  // 2 s each
+  std::mt19937_64 random(1);
+  const auto flip = [&](Fingerprint print, int bits) {
+    for (int i = 0; i < bits; ++i) {
+      const auto bit = random() % 256;
+      print.bits[bit / 8] = static_cast<uint8_t>(print.bits[bit / 8] ^ (1U << bit % 8));
+    }
+    return print;
+  };
+  Footage film{.digest = ledger::sha256("film")}, copy{.digest = ledger::sha256("copy")};
+  for (size_t i = 0; i < kPieces * kFrames; ++i) {
+    film.pts_us.push_back(i * 40'000);
+    film.prints.push_back(i == 0 ? flip({.bits = {}, .quality = 100}, 99)
+                                 : flip(film.prints.back(), i % 75 == 0 ? 99 : 4));
+  }
+  std::vector<size_t> order(kPieces);
+  for (size_t i = 0; i < kPieces; ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), random);
+  for (const size_t piece : order) {
+    for (size_t i = 0; i < kFrames; ++i) {
+      copy.prints.push_back(flip(film.prints[piece * kFrames + i], 6));
+    }
+  }
+  copy.pts_us = film.pts_us;
+  DuplicateIndex index;
+  index.add(film);
+  Seconds found;
+  for (const Match& match : index.find(copy, Duplicates())) {
+    const size_t piece = match.start_us / (kFrames * 40'000);
+    const double offset = (double(order[piece]) - double(piece)) * kFrames * 40'000;
+    EXPECT_NEAR(double(match.of_start_us) - double(match.start_us), offset, 2e5);
+    found.add(match.start_us, match.end_us);
+  }
+  EXPECT_GT(double(found.length_us()), 0.97 * double(copy.pts_us.back()));
+}
+
 // A ledger and a fingerprint file keep the looks of a source and none of its turns.
 TEST(Duplicates, AreFoundMirroredAndTurnedByTheirKeptLooksAlone) {
   const auto film = [](int frame) { return testing::draw(5, frame, 320, 240); };
