@@ -17,22 +17,34 @@ constexpr float kTimesNormal = 3;
 constexpr float kTimesBeside = 1.5f;
 constexpr float kHistogram = 0.015f;  // share of pixels that change their band
 constexpr int kOtherPicture = 64;     // bits of the fingerprint, of 256
+constexpr int kSamePicture = 40;      // the same, between pictures a moment apart
+constexpr int kSoon = 12;             // frames in which what was covered or lit comes back
+constexpr float kOtherLight = 0.25f;  // kHistogram where everything moves
+constexpr int kFewFrames = 4;         // without features or mixed, between two shots
 constexpr size_t kThumb = 256;
-constexpr float kSameThumb = 3;         // mean difference of luma, of 255
-constexpr float kSameLit = 0.9f;        // likeness of one picture in another light
+constexpr float kSameThumb = 3;   // mean difference of luma, of 255
+constexpr float kSameLit = 0.9f;  // likeness of one picture in another light
+constexpr float kLittle = 0.3f;   // of the change at a cut: what is left of it where it comes back
+constexpr float kSureSameLit = 0.985f;
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 
-// Mean motion around frame `at`, itself left out.
-float normal_motion(const Analysis& analysis, int at) {
+// Mean of a measure around frames [first, last], themselves left out.
+template <class Values>
+float normal(const Values& values, int first, int last) {
   float sum = 0;
   int count = 0;
-  const int last = std::min(at + kWindow, analysis.motion_size() - 1);
-  for (int i = std::max(1, at - kWindow); i <= last; ++i) {
-    if (i == at) continue;
-    sum += analysis.motion(i);
+  const int end = std::min(last + kWindow, values.size() - 1);
+  for (int i = std::max(1, first - kWindow); i <= end; ++i) {
+    if (i >= first && i <= last) continue;
+    sum += values.Get(i);
     ++count;
   }
   return count == 0 ? 0 : sum / static_cast<float>(count);
+}
+
+int bits_between(const Analysis& analysis, int a, int b) {
+  return distance(pdq_at(analysis.pdq(), static_cast<size_t>(a)),
+                  pdq_at(analysis.pdq(), static_cast<size_t>(b)));
 }
 
 const uint8_t* thumb(const Analysis& analysis, size_t at) {
@@ -51,6 +63,7 @@ float thumb_difference(const Analysis& analysis, size_t a, size_t b) {
 
 // [-1, 1]. Near 1: the same picture, however bright.
 float thumb_likeness(const Analysis& analysis, size_t a, size_t b) {
+  if (analysis.thumb().size() < kThumb * (std::max(a, b) + 1)) return 0;
   const uint8_t *x = thumb(analysis, a), *y = thumb(analysis, b);
   double sx = 0, sy = 0, xx = 0, yy = 0, xy = 0;
   for (size_t i = 0; i < kThumb; ++i) {
@@ -64,42 +77,58 @@ float thumb_likeness(const Analysis& analysis, size_t a, size_t b) {
   return vx <= 0 || vy <= 0 ? 0 : static_cast<float>((xy - sx * sy / kThumb) / std::sqrt(vx * vy));
 }
 
-// Is every picture around here before `at` another one than every picture after? A flash, a lost
-// frame or a dirty one has its like on both sides.
-bool stays_different(const Analysis& analysis, int at) {
-  const int last = std::min(at + 3, analysis.pts_us_size());
-  for (int before = std::max(0, at - 3); before < at; ++before) {
-    for (int after = at; after < last; ++after) {
-      const int bits = distance(pdq_at(analysis.pdq(), static_cast<size_t>(before)),
-                                pdq_at(analysis.pdq(), static_cast<size_t>(after)));
-      if (bits < kOtherPicture) return false;
+// Is every picture up to `before` another one than every picture from `after` on? A flash, a lost
+// frame or a dirty one has its like on both sides, and what passes before the camera has soon.
+bool stays_different(const Analysis& analysis, int before, int after) {
+  const int end = std::min(after + kSoon, analysis.pts_us_size());
+  float change = 0;
+  for (int i = before + 1; i <= after; ++i) change = std::max(change, analysis.motion(i));
+  for (int a = std::max(0, before + 1 - kSoon); a <= before; ++a) {
+    for (int b = after; b < end && b - a <= kSoon + after - before; ++b) {
+      const bool beside = before - a < 3 && b - after < 3;
+      const int bits = bits_between(analysis, a, b);
+      if (beside && bits < kOtherPicture) return false;
       // Stripes and the like have bits that noise decides.
-      if (thumb_difference(analysis, static_cast<size_t>(before), static_cast<size_t>(after)) <
-          kSameThumb) {
-        return false;
-      }
+      const float difference = thumb_difference(analysis, size_t(a), size_t(b));
+      if (beside && difference < std::max(kSameThumb, kLittle * change)) return false;
+      if (difference < kSameThumb && bits < kSamePicture) return false;
+      if (thumb_likeness(analysis, size_t(a), size_t(b)) > kSureSameLit) return false;
     }
   }
   return true;
 }
 
+float motion_at(const Analysis& analysis, int at) {
+  return at < 1 || at >= analysis.motion_size() ? 0 : analysis.motion(at);
+}
+
 // Does the picture change at once, within a frame or, where a blended one lies between, two? What
 // begins to move or to zoom fast goes on.
 bool is_sudden(const Analysis& analysis, int at) {
-  const auto motion = [&](int i) {
-    return i < 1 || i >= analysis.motion_size() ? 0 : analysis.motion(i);
-  };
+  const auto motion = [&](int i) { return motion_at(analysis, i); };
   const float here = motion(at);
   return here > motion(at - 1) && here >= motion(at + 1) &&
          here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
 }
 
+// Where everything moves, and fast, another scene has other light.
+bool is_other_light(const Analysis& analysis, int at) {
+  const float motion = motion_at(analysis, at), histogram = analysis.histogram(at);
+  for (int i = std::max(1, at - 2); i <= std::min(at + 2, analysis.histogram_size() - 1); ++i) {
+    if (i != at && 2 * analysis.histogram(i) > histogram) return false;
+  }
+  return motion > kMotion && motion > motion_at(analysis, at - 1) &&
+         motion >= motion_at(analysis, at + 1) && histogram > kOtherLight &&
+         histogram > kTimesNormal * normal(analysis.histogram(), at, at);
+}
+
 bool is_cut(const Analysis& analysis, int at) {
   if (analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs) return true;
   const float motion = analysis.motion(at);
-  return motion > kMotion && analysis.histogram(at) > kHistogram &&
-         motion > kTimesNormal * normal_motion(analysis, at) && is_sudden(analysis, at) &&
-         stays_different(analysis, at);
+  const bool stands_out = motion > kMotion && analysis.histogram(at) > kHistogram &&
+                          motion > kTimesNormal * normal(analysis.motion(), at, at) &&
+                          is_sudden(analysis, at);
+  return (stands_out || is_other_light(analysis, at)) && stays_different(analysis, at - 1, at);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
@@ -131,6 +160,41 @@ float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t 
   const float share = along / whole;
   const float rest = std::max(0.0f, off / whole - share * share);
   return rest > kUnmixed * kUnmixed ? -1 : std::max(share, 0.0f);
+}
+
+// Nothing to see: a flash, or black, or a mixture of what lies around.
+bool is_between(const Analysis& analysis, int before, int at, int after) {
+  if (analysis.pdq_quality().size() > size_t(at) &&
+      static_cast<uint8_t>(analysis.pdq_quality()[size_t(at)]) < kFeatureless) {
+    return true;
+  }
+  if (analysis.thumb().size() < kThumb * (size_t(after) + 1) || after - before > 2) return false;
+  const float share = share_of_last(analysis, size_t(before), size_t(after), size_t(at));
+  return share > 0.1f && share < 0.9f;
+}
+
+// The first frame of the next shot, where a few frames from `at` on are neither this one's nor its;
+// 0: none.
+int cut_over(const Analysis& analysis, int at) {
+  const float before = std::max(motion_at(analysis, at - 1), motion_at(analysis, at - 2));
+  for (int after = at + 1; after <= at + kFewFrames && after < analysis.pts_us_size(); ++after) {
+    float most = 0, histogram = 0;
+    for (int i = at; i <= after; ++i) {
+      most = std::max(most, analysis.motion(i));
+      histogram = std::max(histogram, analysis.histogram(i));
+    }
+    const float beside =
+        std::max({before, motion_at(analysis, after + 1), motion_at(analysis, after + 2)});
+    if (most <= kMotion || histogram <= kHistogram || most <= kTimesNormal * beside ||
+        std::min(analysis.motion(at), analysis.motion(after)) <= kTimesBeside * beside ||
+        most <= kTimesNormal * normal(analysis.motion(), at, after)) {
+      continue;
+    }
+    bool between = true;
+    for (int i = at; i < after && between; ++i) between = is_between(analysis, at - 1, i, after);
+    if (between && stays_different(analysis, at - 1, after)) return after;
+  }
+  return 0;
 }
 
 // Mean change of luma a frame, over all of them.
@@ -181,6 +245,11 @@ Shot find_black(const Analysis& analysis, const Shot& shot) {
     size_t end = first;
     while (end < shot.end && is_black(analysis, end)) ++end;
     if (end == shot.end) return {};
+    // A lost frame has its like on both sides.
+    if (end - first < size_t{kFewFrames} &&
+        !stays_different(analysis, static_cast<int>(first) - 1, static_cast<int>(end))) {
+      continue;
+    }
     const uint64_t paused =
         analysis.pts_us(static_cast<int>(end)) - analysis.pts_us(static_cast<int>(first));
     // Where it comes from and where it goes to is clear a little away from the black.
@@ -223,10 +292,13 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
   Shot shot;
   for (int at = 1; at < analysis.pts_us_size(); ++at) {
-    if (!is_cut(analysis, at)) continue;
+    int next = cut_over(analysis, at);
+    if (next == 0 && is_cut(analysis, at)) next = at;
+    if (next == 0) continue;
     shot.end = static_cast<size_t>(at);
     hard.push_back(shot);
-    shot = {.first = shot.end, .end = 0, .begins = Transition::cut};
+    shot = {.first = static_cast<size_t>(next), .end = 0, .begins = Transition::cut};
+    at = next;
   }
   shot.end = frames;
   if (frames > 0) hard.push_back(shot);

@@ -286,7 +286,9 @@ TEST(Duplicates, AreFoundInEveryPieceOfAShuffledFilm) {
     }
     return print;
   };
-  Footage film{.digest = ledger::sha256("film")}, copy{.digest = ledger::sha256("copy")};
+  Footage film, copy;
+  film.digest = ledger::sha256("film");
+  copy.digest = ledger::sha256("copy");
   for (size_t i = 0; i < kPieces * kFrames; ++i) {
     film.pts_us.push_back(i * 40'000);
     film.prints.push_back(i == 0 ? flip({.bits = {}, .quality = 100}, 99)

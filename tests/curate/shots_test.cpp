@@ -165,6 +165,31 @@ TEST(Shots, DoNotCutWhereEverythingMoves) {
   Analysis a = quiet();
   for (int i = 1; i < 40; ++i) a.set_motion(i, 40);
   jump(a, 20, '\x70', 40);
+  a.set_histogram(20, 0.1f);
+  EXPECT_TRUE(cuts(a).empty());
+}
+
+// From one shot by hand to another: motion says nothing, but the light is another at once.
+TEST(Shots, CutWhereEverythingMovesAndTheLightIsAnother) {
+  Analysis a = quiet();
+  for (int i = 1; i < 40; ++i) a.set_motion(i, 40);
+  jump(a, 20, '\x70', 40);
+  EXPECT_EQ(cuts(a), std::vector<size_t>{20});
+}
+
+// Two frames of white or black between two shots: one cut, and the frames belong to neither.
+TEST(Shots, CutOnceOverAFlash) {
+  Analysis a = quiet();
+  jump(a, 20, '\x33', 22);
+  jump(a, 22, '\x70', 40);
+  a.mutable_pdq_quality()->assign(40, 100);
+  a.mutable_pdq_quality()->replace(20, 2, 2, 0);
+  const std::vector<Shot> shots = find_shots(a);
+  ASSERT_EQ(shots.size(), 2U);
+  EXPECT_EQ(shots[0].end, 20U);
+  EXPECT_EQ(shots[1].first, 22U);
+  // In one take the picture comes back.
+  a.mutable_pdq()->replace(size_t{22} * 32, size_t{18} * 32, size_t{18} * 32, '\x0F');
   EXPECT_TRUE(cuts(a).empty());
 }
 
