@@ -19,17 +19,43 @@ constexpr float kTimesNormal = 3;
 constexpr float kTimesBeside = 1.5f;
 constexpr float kHistogram = 0.015f;  // share of pixels that change their band
 constexpr int kOtherPicture = 64;     // bits of the fingerprint, of 256
+constexpr int kSamePicture = 40;      // the same, between pictures a moment apart
+constexpr int kSoon = 12;             // frames in which what was covered or lit comes back
+constexpr float kOtherLight = 0.25f;  // kHistogram where everything moves
+constexpr int kFewFrames = 4;         // without features or mixed, between two shots
+constexpr size_t kPdq = 32;           // bytes of a fingerprint
 constexpr size_t kThumb = 256;
-constexpr float kSameThumb = 3;         // mean difference of luma, of 255
-constexpr float kSameLit = 0.9f;        // likeness of one picture in another light
+constexpr float kSameThumb = 3;   // mean difference of luma, of 255
+constexpr float kSameLit = 0.9f;  // likeness of one picture in another light
+constexpr float kLittle = 0.3f;   // of the change at a cut: what is left of it where it comes back
+constexpr float kSureSameLit = 0.985f;
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 // Where a rate was raised by showing pictures again, each is there up to so many times.
 constexpr int kMostTimesShown = 6;
-constexpr float kSamePicture = 0.5f;  // mean change of luma that coding it again makes
+constexpr float kHeldPicture = 0.5f;  // mean change of luma that coding it again makes
 
 void require_few(const std::vector<Shot>& shots) {
   if (shots.size() < kMostShots) return;
   throw Error(Errc::unsupported, "has more than ", kMostShots, " shots: deliver it in parts");
+}
+
+// Mean of a measure around frames [first, last], themselves left out.
+template <class Values>
+float normal(const Values& values, int first, int last) {
+  float sum = 0;
+  int count = 0;
+  const int end = std::min(last + kWindow, values.size() - 1);
+  for (int i = std::max(1, first - kWindow); i <= end; ++i) {
+    if (i >= first && i <= last) continue;
+    sum += values.Get(i);
+    ++count;
+  }
+  return count == 0 ? 0 : sum / static_cast<float>(count);
+}
+
+int bits_between(const Analysis& analysis, int a, int b) {
+  return distance(pdq_at(analysis.pdq(), static_cast<size_t>(a)),
+                  pdq_at(analysis.pdq(), static_cast<size_t>(b)));
 }
 
 const uint8_t* thumb(const Analysis& analysis, size_t at) {
@@ -48,6 +74,7 @@ float thumb_difference(const Analysis& analysis, size_t a, size_t b) {
 
 // [-1, 1]. Near 1: the same picture, however bright.
 float thumb_likeness(const Analysis& analysis, size_t a, size_t b) {
+  if (analysis.thumb().size() < kThumb * (std::max(a, b) + 1)) return 0;
   const uint8_t *x = thumb(analysis, a), *y = thumb(analysis, b);
   double sx = 0, sy = 0, xx = 0, yy = 0, xy = 0;
   for (size_t i = 0; i < kThumb; ++i) {
@@ -79,7 +106,7 @@ std::vector<int> frames_with_news(const Analysis& analysis) {
   const int frames = analysis.pts_us_size();
   std::vector<int> begins;  // of each picture, however often it is shown
   for (int at = 0; at < frames; ++at) {
-    if (at == 0 || analysis.motion(at) >= kSamePicture || follows_a_gap(analysis, at)) {
+    if (at == 0 || analysis.motion(at) >= kHeldPicture || follows_a_gap(analysis, at)) {
       begins.push_back(at);
     }
   }
@@ -100,58 +127,78 @@ std::vector<int> frames_with_news(const Analysis& analysis) {
   return out;
 }
 
-// Looks for cuts in a row of frames; places count in that row.
-class CutFinder {
- public:
-  explicit CutFinder(const Analysis& analysis)
-      : analysis_(analysis), frames_(frames_with_news(analysis)) {}
-
-  int size() const { return static_cast<int>(frames_.size()); }
-  int frame(int at) const { return frames_[static_cast<size_t>(at)]; }
-
-  bool is_cut(int at) const {
-    if (follows_a_gap(analysis_, frame(at))) return true;
-    return motion(at) > kMotion && analysis_.histogram(frame(at)) > kHistogram &&
-           motion(at) > kTimesNormal * normal_motion(at) && is_sudden(at) && stays_different(at);
-  }
-
- private:
-  float motion(int at) const { return at < 1 || at >= size() ? 0 : analysis_.motion(frame(at)); }
-
-  // Mean motion around `at`, itself left out.
-  float normal_motion(int at) const {
-    float sum = 0;
-    int count = 0;
-    for (int i = std::max(1, at - kWindow); i <= std::min(at + kWindow, size() - 1); ++i) {
-      if (i == at) continue;
-      sum += motion(i);
-      ++count;
+// These frames alone, as if there were no others.
+Analysis only(const Analysis& analysis, const std::vector<int>& frames) {
+  Analysis out;
+  for (const int frame : frames) {
+    const auto at = static_cast<size_t>(frame);
+    out.add_pts_us(analysis.pts_us(frame));
+    out.add_motion(analysis.motion(frame));
+    out.add_histogram(analysis.histogram(frame));
+    out.mutable_pdq()->append(analysis.pdq(), at * kPdq, kPdq);
+    if (!analysis.thumb().empty()) {
+      out.mutable_thumb()->append(analysis.thumb(), at * kThumb, kThumb);
     }
-    return count == 0 ? 0 : sum / static_cast<float>(count);
-  }
-
-  // Does the picture change at once, within a frame or, where a blended one lies between, two? What
-  // begins to move or to zoom fast goes on.
-  bool is_sudden(int at) const {
-    const float here = motion(at);
-    return here > motion(at - 1) && here >= motion(at + 1) &&
-           here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
-  }
-
-  // Is every picture around here before `at` another one than every picture after? A flash, a lost
-  // frame or a dirty one has its like on both sides.
-  bool stays_different(int at) const {
-    for (int before = std::max(0, at - 3); before < at; ++before) {
-      for (int after = at; after < std::min(at + 3, size()); ++after) {
-        if (!differ(analysis_, frame(before), frame(after))) return false;
-      }
+    if (at < analysis.pdq_quality().size()) {
+      out.mutable_pdq_quality()->push_back(analysis.pdq_quality()[at]);
     }
-    return true;
   }
+  return out;
+}
 
-  const Analysis& analysis_;
-  std::vector<int> frames_;
-};
+// Is every picture up to `before` another one than every picture from `after` on? A flash, a lost
+// frame or a dirty one has its like on both sides, and what passes before the camera has soon.
+bool stays_different(const Analysis& analysis, int before, int after) {
+  const int end = std::min(after + kSoon, analysis.pts_us_size());
+  float change = 0;
+  for (int i = before + 1; i <= after; ++i) change = std::max(change, analysis.motion(i));
+  for (int a = std::max(0, before + 1 - kSoon); a <= before; ++a) {
+    for (int b = after; b < end && b - a <= kSoon + after - before; ++b) {
+      const bool beside = before - a < 3 && b - after < 3;
+      const int bits = bits_between(analysis, a, b);
+      if (beside && bits < kOtherPicture) return false;
+      // Stripes and the like have bits that noise decides.
+      const float difference = thumb_difference(analysis, size_t(a), size_t(b));
+      if (beside && difference < std::max(kSameThumb, kLittle * change)) return false;
+      if (difference < kSameThumb && bits < kSamePicture) return false;
+      if (thumb_likeness(analysis, size_t(a), size_t(b)) > kSureSameLit) return false;
+    }
+  }
+  return true;
+}
+
+float motion_at(const Analysis& analysis, int at) {
+  return at < 1 || at >= analysis.motion_size() ? 0 : analysis.motion(at);
+}
+
+// Does the picture change at once, within a frame or, where a blended one lies between, two? What
+// begins to move or to zoom fast goes on.
+bool is_sudden(const Analysis& analysis, int at) {
+  const auto motion = [&](int i) { return motion_at(analysis, i); };
+  const float here = motion(at);
+  return here > motion(at - 1) && here >= motion(at + 1) &&
+         here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
+}
+
+// Where everything moves, and fast, another scene has other light.
+bool is_other_light(const Analysis& analysis, int at) {
+  const float motion = motion_at(analysis, at), histogram = analysis.histogram(at);
+  for (int i = std::max(1, at - 2); i <= std::min(at + 2, analysis.histogram_size() - 1); ++i) {
+    if (i != at && 2 * analysis.histogram(i) > histogram) return false;
+  }
+  return motion > kMotion && motion > motion_at(analysis, at - 1) &&
+         motion >= motion_at(analysis, at + 1) && histogram > kOtherLight &&
+         histogram > kTimesNormal * normal(analysis.histogram(), at, at);
+}
+
+bool is_cut(const Analysis& analysis, int at) {
+  if (analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs) return true;
+  const float motion = analysis.motion(at);
+  const bool stands_out = motion > kMotion && analysis.histogram(at) > kHistogram &&
+                          motion > kTimesNormal * normal(analysis.motion(), at, at) &&
+                          is_sudden(analysis, at);
+  return (stands_out || is_other_light(analysis, at)) && stays_different(analysis, at - 1, at);
+}
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
 // ever more of the last: nothing that moves or pans does that.
@@ -182,6 +229,41 @@ float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t 
   const float share = along / whole;
   const float rest = std::max(0.0f, off / whole - share * share);
   return rest > kUnmixed * kUnmixed ? -1 : std::max(share, 0.0f);
+}
+
+// Nothing to see: a flash, or black, or a mixture of what lies around.
+bool is_between(const Analysis& analysis, int before, int at, int after) {
+  if (analysis.pdq_quality().size() > size_t(at) &&
+      static_cast<uint8_t>(analysis.pdq_quality()[size_t(at)]) < kFeatureless) {
+    return true;
+  }
+  if (analysis.thumb().size() < kThumb * (size_t(after) + 1) || after - before > 2) return false;
+  const float share = share_of_last(analysis, size_t(before), size_t(after), size_t(at));
+  return share > 0.1f && share < 0.9f;
+}
+
+// The first frame of the next shot, where a few frames from `at` on are neither this one's nor its;
+// 0: none.
+int cut_over(const Analysis& analysis, int at) {
+  const float before = std::max(motion_at(analysis, at - 1), motion_at(analysis, at - 2));
+  for (int after = at + 1; after <= at + kFewFrames && after < analysis.pts_us_size(); ++after) {
+    float most = 0, histogram = 0;
+    for (int i = at; i <= after; ++i) {
+      most = std::max(most, analysis.motion(i));
+      histogram = std::max(histogram, analysis.histogram(i));
+    }
+    const float beside =
+        std::max({before, motion_at(analysis, after + 1), motion_at(analysis, after + 2)});
+    if (most <= kMotion || histogram <= kHistogram || most <= kTimesNormal * beside ||
+        std::min(analysis.motion(at), analysis.motion(after)) <= kTimesBeside * beside ||
+        most <= kTimesNormal * normal(analysis.motion(), at, after)) {
+      continue;
+    }
+    bool between = true;
+    for (int i = at; i < after && between; ++i) between = is_between(analysis, at - 1, i, after);
+    if (between && stays_different(analysis, at - 1, after)) return after;
+  }
+  return 0;
 }
 
 // Mean change of luma a frame, over all of them.
@@ -232,6 +314,11 @@ Shot find_black(const Analysis& analysis, const Shot& shot) {
     size_t end = first;
     while (end < shot.end && is_black(analysis, end)) ++end;
     if (end == shot.end) return {};
+    // A lost frame has its like on both sides.
+    if (end - first < size_t{kFewFrames} &&
+        !stays_different(analysis, static_cast<int>(first) - 1, static_cast<int>(end))) {
+      continue;
+    }
     const uint64_t paused =
         analysis.pts_us(static_cast<int>(end)) - analysis.pts_us(static_cast<int>(first));
     // Where it comes from and where it goes to is clear a little away from the black.
@@ -273,13 +360,20 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   std::vector<Shot> hard, shots;
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
   Shot shot;
-  const CutFinder finder(analysis);
-  for (int at = 1; at < finder.size(); ++at) {
-    if (!finder.is_cut(at)) continue;
-    shot.end = static_cast<size_t>(finder.frame(at));
+  const std::vector<int> news = frames_with_news(analysis);
+  const bool held = news.size() < frames;
+  const Analysis fewer = held ? only(analysis, news) : Analysis();
+  const Analysis& row = held ? fewer : analysis;
+  const auto frame = [&](int at) { return static_cast<size_t>(news[static_cast<size_t>(at)]); };
+  for (int at = 1; at < row.pts_us_size(); ++at) {
+    int next = cut_over(row, at);
+    if (next == 0 && is_cut(row, at)) next = at;
+    if (next == 0) continue;
+    shot.end = frame(at);
     hard.push_back(shot);
     require_few(hard);
-    shot = {.first = shot.end, .end = 0, .begins = Transition::cut};
+    shot = {.first = frame(next), .end = 0, .begins = Transition::cut};
+    at = next;
   }
   shot.end = frames;
   if (frames > 0) hard.push_back(shot);
