@@ -97,7 +97,7 @@ int do_replay(Options& options) {
                                            ledger::read_trust(replay.gate.trust).keys,
                                            {options.ranks, replay.threads})
                           .ranks;
-    if (ranks > 1) return launch_ranks({.ranks = ranks}, options.argv);
+    if (ranks > 1) return launch_ranks({.ranks = ranks, .restarts = 0, .least = {}}, options.argv);
   }
   const bool first = train::world_from_environment().rank == 0;
   Lines lines(options.json, options.quiet);

@@ -335,7 +335,9 @@ TEST(Title, ReviewListsSpansWithBothLicensorsAndMakesAForm) {
     Fact fact;
     fact.mutable_review()->set_note(sign_text(text, {&world.approver}));
     world.append({fact});
-    if (text == keep_out) EXPECT_EQ(listed(), all);
+    if (text == keep_out) {
+      EXPECT_EQ(listed(), all);
+    }
   }
   EXPECT_EQ(listed(), std::set<std::string>()) << "what is decided does not wait";
   const Store store(world.ledger, Access::read);

@@ -69,7 +69,9 @@ TEST_F(TrainAdversary, LearnsToTheSameBitsOnRanksAfterAKillAndInAReplay) {
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (json.is_discarded() || json.value("event", "") != "step") continue;
     heard += json["discriminator_loss"].is_null() ? "-" : "x";
-    if (heard.back() == 'x') EXPECT_GT(json["discriminator_loss"].get<double>(), 0);
+    if (heard.back() == 'x') {
+      EXPECT_GT(json["discriminator_loss"].get<double>(), 0);
+    }
   }
   EXPECT_EQ(heard, "--xxxx");
 
