@@ -110,10 +110,12 @@ class Review(unittest.TestCase):
         why = self.world.run(world_of.LEDGER, "why", self.world.db, "film.webm").stdout
         self.assertIn("finding_unreviewed", why)
 
-        before = self.world.records()
         release = lambda text: text.replace("keep_out", "release")
-        self.assertIn("approver", self.review("--take", self.decide(release, "studio"), code=77))
+        before = self.world.records()
+        self.assertIn("[review_invalid]", self.review("--take", self.decide(release, "studio"), code=77))
+        before += 1  # the refusal, and nothing else
         self.assertEqual(self.world.records(), before)
+        self.assertEqual(self.waiting(), {second: ["face", "speech"] for second in range(4)})
         self.assertIn("dry run", self.review("--take", self.decide(release), "--dry-run"))
         self.assertEqual(self.world.records(), before)
         self.assertIn("4 clips decided, 4 released", self.review("--take", self.decide(release)))
