@@ -106,7 +106,7 @@ TEST(Impact, OfALicenceThatCameAfterTheFootage) {
 // Touched and untouched together are all there are, each by name.
 TEST(Impact, NamesTheRunsThatItDoesNotTouch) {
   ThreeSpans world;
-  RunOf second = world.begin_run("run-1-bbb");
+  RunOf second = world.begin_run("run-1-bbbbbbbbbbbbbbbb");
   world.span(second, 10, {{0, {{0, 0}, {2, 9}}}});
   world.sign();
   const Store store(world.ledger, Access::read);
@@ -114,7 +114,7 @@ TEST(Impact, NamesTheRunsThatItDoesNotTouch) {
   EXPECT_EQ(impact.all_runs, 2U);
   const auto untouched = untouched_runs(store, impact);
   ASSERT_EQ(untouched.size(), 1U);
-  EXPECT_EQ(untouched[0].run, "run-1-bbb");
+  EXPECT_EQ(untouched[0].run, "run-1-bbbbbbbbbbbbbbbb");
   ASSERT_EQ(untouched[0].checkpoints.size(), 1U);
   EXPECT_EQ(untouched[0].checkpoints[0].step, 10U);
   EXPECT_EQ(clip_ids(store, impact).size(), impact.clips);

@@ -76,6 +76,7 @@ struct Late : RunWorld {
     AccountRequest request;
     request.licensor = licensor_name;
     request.from = request.to = date_of(now_us());
+    Store(ledger, Access::append).sign_head(log);  // all that counts is below it
     const Account a = make_account(Store(ledger, Access::read), request);
     std::map<std::string, uint64_t> by_query;
     for (const auto& row : query_sql(ledger, a.query()).rows) {
