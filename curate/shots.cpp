@@ -29,6 +29,7 @@ constexpr float kSameThumb = 3;   // mean difference of luma, of 255
 constexpr float kSameLit = 0.9f;  // likeness of one picture in another light
 constexpr float kLittle = 0.3f;   // of the change at a cut: what is left of it where it comes back
 constexpr float kSureSameLit = 0.985f;
+constexpr int kSameLitBits = 84;
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 // Where a rate was raised by showing pictures again, each is there up to so many times.
 constexpr int kMostTimesShown = 6;
@@ -161,7 +162,10 @@ bool stays_different(const Analysis& analysis, int before, int after) {
       const float difference = thumb_difference(analysis, size_t(a), size_t(b));
       if (beside && difference < std::max(kSameThumb, kLittle * change)) return false;
       if (difference < kSameThumb && bits < kSamePicture) return false;
-      if (thumb_likeness(analysis, size_t(a), size_t(b)) > kSureSameLit) return false;
+      // In another light most bits stay; those of two takes of one room do not.
+      if (bits < kSameLitBits && thumb_likeness(analysis, size_t(a), size_t(b)) > kSureSameLit) {
+        return false;
+      }
     }
   }
   return true;
