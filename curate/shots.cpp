@@ -95,10 +95,9 @@ bool follows_a_gap(const Analysis& analysis, int at) {
 
 // Are the pictures of two frames others, and not one in noise or in another light?
 bool differ(const Analysis& analysis, int a, int b) {
-  const auto x = static_cast<size_t>(a), y = static_cast<size_t>(b);
   // Stripes and the like have bits that noise decides.
-  return distance(pdq_at(analysis.pdq(), x), pdq_at(analysis.pdq(), y)) >= kOtherPicture &&
-         thumb_difference(analysis, x, y) >= kSameThumb;
+  return bits_between(analysis, a, b) >= kOtherPicture &&
+         thumb_difference(analysis, size_t(a), size_t(b)) >= kSameThumb;
 }
 
 // The frames to look for cuts in: all, but for those that show the picture before them again where
@@ -196,7 +195,7 @@ bool is_other_light(const Analysis& analysis, int at) {
 }
 
 bool is_cut(const Analysis& analysis, int at) {
-  if (analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs) return true;
+  if (follows_a_gap(analysis, at)) return true;
   const float motion = analysis.motion(at);
   const bool stands_out = motion > kMotion && analysis.histogram(at) > kHistogram &&
                           motion > kTimesNormal * normal(analysis.motion(), at, at) &&

@@ -1,6 +1,7 @@
 #include "ledger/coverage.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -116,13 +117,8 @@ std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
 }
 
 std::set<uint64_t> sources_covered_by(const Store& store, const LicenceText& terms) {
-  std::set<uint64_t> out;
-  Statement sources(store.db(), "SELECT seq, path, digest FROM source");
-  while (sources.next()) {
-    if (covers(terms, sources.text(1), parse_digest(sources.text(2)).value_or(Digest{}))) {
-      out.insert(sources.unsigned_integer(0));
-    }
-  }
+  const auto known = KnownSources(store.db()).covered(terms, std::numeric_limits<uint64_t>::max());
+  std::set<uint64_t> out(known.begin(), known.end());
   each_other_path(store, [&](uint64_t source, const std::string& path) {
     if (covers(terms, path, Digest{})) out.insert(source);
   });
