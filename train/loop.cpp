@@ -548,10 +548,6 @@ RunResult refused_at_the_door(const RunOptions& options, const World& world,
   return result;
 }
 
-}  // namespace
-
-namespace {
-
 // From the newest checkpoint, or the seed, until it is done or somebody says no.
 RunResult run_once(const RunOptions& options, const LoadedConfig& loaded, const Machine& machine,
                    World& world, std::mutex& whole) {
