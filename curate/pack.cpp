@@ -27,6 +27,7 @@ struct PackedClip {
   std::string id, source, path, caption;              // id and source in hex
   uint64_t start_us = 0, end_us = 0, size_bytes = 0;  // the size is its source's
   double aspect = 1;                                  // width / height of its source
+  bool lost_caption = false;                          // it had one that is on record as deleted
 };
 
 // What the samples of a series of shards have in common.
@@ -39,32 +40,48 @@ struct PlannedShard {
   std::string name;
   std::string root;  // hex; empty: a new one
   bool revoked = false;
+  std::string deleted;  // the record that says so; empty: none does
   size_t series = 0;
   std::vector<PackedClip> clips;
 };
 
-// Neighbouring clips of one source: decoded in one pass.
+// Neighbouring clips of one source, not too many: decoded in one pass.
 struct CutTask {
   std::string source, path;
   size_t series = 0;
   std::vector<PackedClip> clips;
 };
 
+// A film is decoded once for so many pixels that are encoded: more often where that is a small part
+// of the work, and never so many that the time of a worker does not do (VP9 takes some 3 million a
+// second of one core, AV1 five times as long).
+uint64_t most_pixels_a_task(ShardCodec codec) {
+  return codec == AV1 ? 800'000'000 : 4'000'000'000;
+}
+
+// A film that cannot be cut.
+struct CannotBeCut {
+  std::string source, path, why;
+};
+
 constexpr const char* kClipColumns =
     "SELECT c.id, s.digest, s.path, c.caption, c.start_us, c.end_us, "
-    "s.width, s.height, s.size_bytes "
+    "s.width, s.height, s.size_bytes, c.caption <> '' AND EXISTS "
+    "(SELECT 1 FROM deletion d WHERE d.source = s.seq AND d.what = 'CAPTION') "
     "FROM clip c JOIN source s ON s.seq = c.source ";
 
 PackedClip clip_of(const ledger::Statement& row) {
+  const bool lost_caption = row.integer(9) != 0;
   return {.id = row.text(0),
           .source = row.text(1),
           .path = row.text(2),
-          .caption = row.text(3),
+          .caption = lost_caption ? "" : row.text(3),
           .start_us = row.unsigned_integer(4),
           .end_us = row.unsigned_integer(5),
           .size_bytes = row.unsigned_integer(8),
           .aspect = double(std::max<int64_t>(row.integer(6), 1)) /
-                    double(std::max<int64_t>(row.integer(7), 1))};
+                    double(std::max<int64_t>(row.integer(7), 1)),
+          .lost_caption = lost_caption};
 }
 
 // One for each size and each length, in the order of the config.
@@ -113,6 +130,7 @@ class Pack {
   PackSummary run() {
     read_conflicted();
     for (PlannedShard& shard : recorded_shards()) plan_again(std::move(shard));
+    find_new();
     plan_new();
     if (options_.dry_run) {
       for (const PlannedShard& shard : planned_)
@@ -120,24 +138,56 @@ class Pack {
       return summary_;
     }
     make_folders(options_.out);
-    const std::vector<CutTask> tasks = cut_tasks();
-    size_t shard = 0;
-    std::vector<ledger::SampleMembers> samples;
-    in_order(
-        tasks.size(), options_.jobs, [&](size_t i) { return cut_clips(tasks[i]); },
-        [&](size_t, std::vector<ledger::SampleMembers> cut) {
-          for (ledger::SampleMembers& sample : cut) {
-            samples.push_back(std::move(sample));
-            if (samples.size() < planned_[shard].clips.size()) continue;
-            finish(planned_[shard++], samples);
-            samples.clear();
-          }
-        });
+    while (const auto film = make_planned()) leave_out(*film);
     sign_if_keyed(store_, options_.log_key);
     return summary_;
   }
 
  private:
+  // Up to the first film that cannot be cut: that one. What was made stays made, and the rest is to
+  // be planned without it.
+  std::optional<CannotBeCut> make_planned() {
+    const std::vector<CutTask> tasks = cut_tasks();
+    size_t made = 0;
+    std::optional<CannotBeCut> failed;
+    std::vector<ledger::SampleMembers> samples;
+    try {
+      in_order(
+          tasks.size(), options_.jobs, [&](size_t i) { return cut_clips(tasks[i]); },
+          [&](size_t, std::vector<ledger::SampleMembers> cut) {
+            for (ledger::SampleMembers& sample : cut) {
+              samples.push_back(std::move(sample));
+              if (samples.size() < planned_[made].clips.size()) continue;
+              finish(planned_[made++], samples);
+              samples.clear();
+            }
+          });
+    } catch (const CannotBeCut& film) {
+      failed = film;
+    }
+    planned_.erase(planned_.begin(), planned_.begin() + static_cast<ptrdiff_t>(made));
+    return failed;
+  }
+
+  void leave_out(const CannotBeCut& film) {
+    store_.append({refusal_fact("curate", film.path, digest_of(film.source), "uncut", film.why)});
+    ++summary_.left_out;
+    left_out_(printable(film.path), film.why);
+    const auto is_of_it = [&](const PackedClip& clip) { return clip.source == film.source; };
+    std::erase_if(planned_, [&](const PlannedShard& shard) {
+      if (shard.root.empty()) return true;  // planned anew below
+      const bool lost = std::any_of(shard.clips.begin(), shard.clips.end(), is_of_it);
+      if (lost) left_out_(shard.name, "is not made again: " + printable(film.path) + " is in it");
+      return lost;
+    });
+    for (auto& clips : new_clips_) {
+      std::erase_if(clips, [&](const PackedClip& clip) {
+        return is_of_it(clip) || packed_.contains(clip.id);
+      });
+    }
+    plan_new();
+  }
+
   void read_conflicted() {
     ledger::Statement row(store_.db(),
                           "SELECT id FROM clip WHERE seq IN (SELECT clip FROM conflicted_clip)");
@@ -149,14 +199,18 @@ class Pack {
     std::vector<PlannedShard> shards;
     ledger::Statement row(
         store_.db(),
-        "SELECT name, root, seq, EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq) "
+        "SELECT name, root, seq, EXISTS (SELECT 1 FROM revocation r WHERE r.shard = h.seq), "
+        "COALESCE((SELECT MIN(d.seq) FROM deletion d WHERE d.shard = h.seq), '') "
         "FROM shard h ORDER BY seq");
     ledger::Statement clips(store_.db(), std::string(kClipColumns) +
                                              "JOIN sample p ON p.clip = c.seq WHERE p.shard = ? "
                                              "ORDER BY p.position");
     while (row.next()) {
-      PlannedShard shard{
-          .name = row.text(0), .root = row.text(1), .revoked = row.integer(3) != 0, .clips = {}};
+      PlannedShard shard{.name = row.text(0),
+                         .root = row.text(1),
+                         .revoked = row.integer(3) != 0,
+                         .deleted = row.text(4),
+                         .clips = {}};
       const std::string prefix = shard.name.substr(0, shard.name.rfind('-'));
       const auto series = std::find_if(series_.begin(), series_.end(),
                                        [&](const Series& s) { return s.prefix == prefix; });
@@ -181,21 +235,32 @@ class Pack {
                     "this again to make it anew");
       }
       tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
+      if (!shard.deleted.empty()) {
+        ++summary_.left_out;
+        left_out_(shard.name,
+                  "is there, though record " + shard.deleted + " says that it was deleted");
+      }
       look_again(shard);
+      return;
+    }
+    if (shard.revoked || !shard.deleted.empty()) {  // it is not there, and that is as it should be
+      left_out_(shard.name, "is not made again: " +
+                                (shard.revoked ? std::string("it was taken back")
+                                               : "it was deleted, record " + shard.deleted));
       return;
     }
     const auto all = [&](const auto& is) {
       return std::all_of(shard.clips.begin(), shard.clips.end(), is);
     };
     bool whole = all([&](const PackedClip& clip) {
-      return !conflicted_.contains(clip.id) && usable(clip) && cleared(clip);
+      return !conflicted_.contains(clip.id) && !clip.lost_caption && usable(clip) && cleared(clip);
     });
     if (whole) locate(shard.clips);
     whole = whole && all([&](const PackedClip& clip) { return is_here(clip); });
     if (whole) {
       planned_.push_back(std::move(shard));
     } else {
-      left_out_(shard.name, "is not made again: some of its sources may not be used now");
+      left_out_(shard.name, "is not made again: some of what was in it may not be used now");
     }
   }
 
@@ -215,24 +280,29 @@ class Pack {
     }
   }
 
-  // What no shard holds yet.
-  void plan_new() {
+  // What no shard holds yet, by series.
+  void find_new() {
     ledger::Statement row(store_.db(), std::string(kClipColumns) + "WHERE " +
                                            ledger::standing_sql() +
                                            " = 'kept' ORDER BY s.path, s.digest, c.start_us");
     std::vector<PackedClip> kept;
-    std::vector<std::vector<PackedClip>> clips(series_.size());
+    new_clips_.resize(series_.size());
     while (row.next()) kept.push_back(clip_of(row));
     std::erase_if(kept, [&](const PackedClip& clip) {  // judging may append: all was read before
-      return packed_.contains(clip.id) || !usable(clip) || !cleared(clip);
+      return packed_.contains(clip.id) || !usable(clip) || !has_length(clip) || !cleared(clip);
     });
     locate(kept);
     for (PackedClip& clip : kept) {
       if (!is_here(clip)) continue;
       const size_t series = series_for(clip);
-      clips[series].push_back(std::move(clip));
+      new_clips_[series].push_back(std::move(clip));
     }
-    for (size_t series = 0; series < series_.size(); ++series) plan_series(series, clips[series]);
+  }
+
+  void plan_new() {
+    for (size_t series = 0; series < series_.size(); ++series) {
+      plan_series(series, new_clips_[series]);
+    }
   }
 
   void plan_series(size_t series, const std::vector<PackedClip>& clips) {
@@ -244,15 +314,37 @@ class Pack {
       const size_t end = std::min(first + each, clips.size());
       planned_.push_back({.name = series_[series].prefix + "-" + padding + digits + ".tar",
                           .root = "",
+                          .deleted = "",
                           .series = series,
                           .clips = {clips.begin() + static_cast<ptrdiff_t>(first),
                                     clips.begin() + static_cast<ptrdiff_t>(end)}});
     }
   }
 
+  double frames_of(const PackedClip& clip) const {
+    return double(clip.end_us - clip.start_us) * config_.clips().fps() / 1e6;
+  }
+
+  // Clips that were made by a config of other lengths would be cut short, or stand still at the
+  // end. Said once a source.
+  bool has_length(const PackedClip& clip) {
+    const double frames = frames_of(clip),
+                 off = std::abs(frames - series_[series_for(clip)].frames);
+    if (off <= 1) return true;
+    if (other_length_.insert(clip.source).second) {
+      ++summary_.left_out;
+      left_out_(printable(clip.path),
+                "its clips last " + std::to_string(std::lround(frames)) + " frames at " +
+                    std::to_string(config_.clips().fps()) +
+                    " a second, which is no length of this config: pack them with the config that "
+                    "they were ingested with");
+    }
+    return false;
+  }
+
   // Of the shape and the length that are nearest to the clip's; of two, the first.
   size_t series_for(const PackedClip& clip) const {
-    const double frames = double(clip.end_us - clip.start_us) * config_.clips().fps() / 1e6;
+    const double frames = frames_of(clip);
     const auto off = [&](const Series& series) {
       return std::make_pair(std::abs(std::log(clip.aspect * series.height / series.width)),
                             std::abs(frames - series.frames));
@@ -411,9 +503,14 @@ class Pack {
   std::vector<CutTask> cut_tasks() const {
     std::vector<CutTask> tasks;
     for (const PlannedShard& shard : planned_) {
+      const Series& series = series_[shard.series];
+      const uint64_t pixels = uint64_t{series.width} * series.height * series.frames;
+      const size_t most =
+          std::max<uint64_t>(1, most_pixels_a_task(config_.shards().codec()) / pixels);
       for (const PackedClip& clip : shard.clips) {
         const bool joins = !tasks.empty() && tasks.back().source == clip.source &&
                            tasks.back().series == shard.series &&
+                           tasks.back().clips.size() < most &&
                            tasks.back().clips.back().end_us <= clip.start_us;
         if (!joins) {
           tasks.push_back(
@@ -425,15 +522,49 @@ class Pack {
     return tasks;
   }
 
-  // On any thread.
+  // On any thread. Throws CannotBeCut for what is the film's own.
   std::vector<ledger::SampleMembers> cut_clips(const CutTask& task) const {
+    Cuttings cuttings;
+    try {
+      cuttings = cuttings_of(task);
+    } catch (const Error& error) {
+      if (error.code() == Errc::io) throw;  // the machine, not the film
+      throw CannotBeCut{task.source, task.path, std::string("cannot be cut: ") + error.what()};
+    }
+    std::vector<ledger::SampleMembers> samples;
+    for (size_t i = 0; i < task.clips.size(); ++i) {
+      samples.push_back(
+          sample_of(task.clips[i], series_[task.series], cuttings.webm(static_cast<int>(i))));
+    }
+    return samples;
+  }
+
+  Cuttings cuttings_of(const CutTask& task) const {
     const OpenedSource opened = open_source(files_.at(task.source));
     if (to_hex(opened.digest) != task.source) {
-      throw Error(Errc::corrupt, "source ", printable(task.path), ": changed while it was packed; ",
-                  "run this again when it stands still");
+      throw Error(Errc::corrupt,
+                  "changed while it was packed; run this again when it stands still");
     }
+    try {
+      Reply reply = run_worker(request_for(task), opened.fd, options_.worker);
+      require_unchanged(opened);
+      if (static_cast<size_t>(reply.cuttings().webm_size()) != task.clips.size()) {
+        throw Error(Errc::corrupt, task.clips.size(), " clips were asked for and ",
+                    reply.cuttings().webm_size(), " came back");
+      }
+      return std::move(*reply.mutable_cuttings());
+    } catch (const Error&) {
+      require_unchanged(opened);  // a better reason, where it is one
+      throw;
+    }
+  }
+
+  Request request_for(const CutTask& task) const {
     Request request;
-    *request.mutable_limits() = config_.limits();
+    Limits& limits = *request.mutable_limits();
+    limits = config_.limits();  // which is for decoding a film; encoding comes on top
+    limits.set_cpu_s(limits.cpu_s() * 2);
+    limits.set_wall_s(limits.wall_s() * 2);
     Cut& cut = *request.mutable_cut();
     *cut.mutable_clips() = config_.clips();
     *cut.mutable_shards() = config_.shards();
@@ -446,18 +577,7 @@ class Pack {
       span.set_start_us(clip.start_us);
       span.set_end_us(clip.end_us);
     }
-    const Reply reply = run_worker(request, opened.fd, options_.worker);
-    require_unchanged(opened);
-    if (reply.cuttings().webm_size() != cut.span_size()) {
-      throw Error(Errc::corrupt, "source ", printable(task.path), ": ", cut.span_size(),
-                  " clips were asked for and ", reply.cuttings().webm_size(), " came back");
-    }
-    std::vector<ledger::SampleMembers> samples;
-    for (size_t i = 0; i < task.clips.size(); ++i) {
-      samples.push_back(
-          sample_of(task.clips[i], series, reply.cuttings().webm(static_cast<int>(i))));
-    }
-    return samples;
+    return request;
   }
 
   ledger::SampleMembers sample_of(const PackedClip& clip, const Series& series,
@@ -495,7 +615,11 @@ class Pack {
                   to_hex(root), ", recorded ", shard.root,
                   "); the config or the video libraries are not those it was made with");
     }
-    if (shard.root.empty()) store_.append(ledger::shard_facts(manifest, root));
+    if (shard.root.empty()) {
+      store_.append(ledger::shard_facts(manifest, root));
+      for (const PackedClip& clip : shard.clips) packed_.insert(clip.id);
+      ++made_before_[shard.series];
+    }
     ++summary_.made;
     summary_.samples += samples.size();
     tell(shard.name, to_hex(root), samples.size(), manifest.size_bytes, false);
@@ -523,8 +647,10 @@ class Pack {
   const ProtectedWorks protected_;
   DuplicateIndex index_;  // empty while no work is protected
   std::vector<PlannedShard> planned_;
+  std::vector<std::vector<PackedClip>> new_clips_;               // that no shard holds, by series
   std::map<size_t, size_t> made_before_;                         // shards, by series
   std::set<std::string> packed_;                                 // clips in recorded shards
+  std::set<std::string> other_length_;                           // sources
   std::set<std::string> conflicted_;                             // clips that two licensors claim
   std::map<std::string, bool> usable_;                           // by source
   std::map<std::string, std::vector<ProtectedMatch>> works_in_;  // by source

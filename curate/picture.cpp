@@ -9,6 +9,8 @@
 namespace cleared::curate {
 namespace {
 
+constexpr int64_t kMostScaled = 64'000'000;  // pixels; 8192 x 4320 are 35 million
+
 Picture turned(Picture in, int rotation) {
   if (rotation == 0) return in;
   const bool sideways = rotation != 180;
@@ -164,6 +166,10 @@ Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int hei
   const double cover = std::max(double(width) / shown.width, double(height) / shown.height);
   int scaled_width = std::max(width, static_cast<int>(std::lround(shown.width * cover)));
   int scaled_height = std::max(height, static_cast<int>(std::lround(shown.height * cover)));
+  if (int64_t{scaled_width} * scaled_height > kMostScaled) {
+    throw Error(Errc::unsupported, "a picture of ", shown.width, " x ", shown.height, " would be ",
+                scaled_width, " x ", scaled_height, " before it is cut to ", width, " x ", height);
+  }
   if (rotation == 90 || rotation == 270) std::swap(scaled_width, scaled_height);
   return cropped(turned(scale(frame, scaled_width, scaled_height, AV_PIX_FMT_RGB24), rotation),
                  width, height, place);

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -18,6 +20,7 @@
 
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 
 namespace cleared::curate {
 namespace {
@@ -97,7 +100,41 @@ int wait_for(pid_t pid, uint32_t wall_s) {
   return status;
 }
 
+// Messages and strings cost memory for each, however short: so many may a reply have in all, in
+// itself and one level down.
+constexpr int kMostFields = 100'000;
+
+bool has_few_fields(const std::string& reply) {
+  using google::protobuf::internal::WireFormatLite;
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(reply.data()),
+                                            static_cast<int>(reply.size()));
+  int fields = 0;
+  const auto count = [&](const auto& inside) {
+    for (uint32_t tag = in.ReadTag(); tag != 0; tag = in.ReadTag()) {
+      if (++fields > kMostFields || !inside(tag)) return false;
+    }
+    return in.ConsumedEntireMessage();
+  };
+  const auto skip = [&](uint32_t tag) { return WireFormatLite::SkipField(&in, tag); };
+  return count([&](uint32_t tag) {
+    uint32_t bytes = 0;
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+      return false;
+    }
+    if (!in.ReadVarint32(&bytes)) return false;
+    const auto outside = in.PushLimit(static_cast<int>(bytes));
+    const bool few = count(skip);
+    in.PopLimit(outside);
+    return few;
+  });
+}
+
 }  // namespace
+
+uint64_t most_reply_bytes(const Request& request) {
+  const bool is_small = request.has_marks() || request.has_thumbs();
+  return uint64_t{1} << (is_small ? 24 : 30);
+}
 
 std::filesystem::path media_program() {
   const auto program =
@@ -110,9 +147,12 @@ std::filesystem::path media_program() {
   return program;
 }
 
-std::string content_of(int fd) {
+std::string content_of(int fd, uint64_t most_bytes) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) fail("fstat");
+  if (static_cast<uint64_t>(info.st_size) > most_bytes) {
+    throw Error(Errc::corrupt, "its worker answered with more than ", most_bytes, " bytes");
+  }
   std::string out(static_cast<size_t>(info.st_size), '\0');
   for (size_t done = 0; done < out.size();) {
     const ssize_t n = ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(done));
@@ -146,13 +186,16 @@ Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& 
                 "build it again");
   }
   Reply reply;
-  if (WEXITSTATUS(status) != 0 || !reply.ParseFromString(content_of(answered.get()))) {
+  const std::string bytes = content_of(answered.get(), most_reply_bytes(request));
+  if (WEXITSTATUS(status) != 0 || !has_few_fields(bytes) || !reply.ParseFromString(bytes)) {
     throw Error(Errc::corrupt, "its worker gave no answer (status ", WEXITSTATUS(status), ")");
   }
   if (reply.has_failure()) {
     const auto code = static_cast<Errc>(reply.failure().code());
     const bool known = code == Errc::unsupported || code == Errc::not_found;
-    throw Error(known ? code : Errc::corrupt, reply.failure().text());
+    constexpr size_t kMostText = 500;
+    throw Error(known ? code : Errc::corrupt,
+                printable(first_bytes(reply.failure().text(), kMostText)));
   }
   return reply;
 }

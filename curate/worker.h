@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -26,12 +27,16 @@ inline constexpr const char* kMediaProgram = "curate-media";
 std::filesystem::path media_program();
 
 inline constexpr int kRequestFd = 0, kReplyFd = 1, kSourceFd = 3;
-// All that is in a file, from the start.
-std::string content_of(int fd);
+// All that is in a file, from the start. Error{corrupt} where that is more than `most_bytes`.
+std::string content_of(int fd, uint64_t most_bytes);
+// What a worker may answer: a gigabyte where that grows with the footage.
+uint64_t most_reply_bytes(const Request& request);
 
 // Parent's side; any thread. Throws what went wrong in the child: Error{corrupt, unsupported or
 // not_found} for the source, Error{corrupt} "crashed"/"hung" when the child died or passed its wall
-// time; the caller names the file. Error{io} when the program cannot be started.
+// time; the caller names the file. The reply is hostile footage's word: its size is limited, and
+// what it says of a failure is text that a terminal can show. Error{io} when the program cannot be
+// started.
 Reply run_worker(const Request& request, const Fd& source, const WorkerOptions& options);
 
 // Child's side, the whole of it: returns the exit status.

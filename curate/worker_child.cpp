@@ -14,8 +14,6 @@
 namespace cleared::curate {
 namespace {
 
-constexpr uint64_t kReplyBytes = uint64_t{1} << 30;
-
 void answer(const Request& request, const MarkReader* marks, Reply& reply) {
   if (marks != nullptr) return marks->read(kSourceFd, *reply.mutable_marks());
   Reader reader(kSourceFd, {.max_pixels = request.limits().max_pixels(),
@@ -39,13 +37,13 @@ void answer(const Request& request, const MarkReader* marks, Reply& reply) {
 int worker_main() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no parent, nobody who wants the answer
   Request request;
-  if (!request.ParseFromString(content_of(kRequestFd))) return 2;
+  if (!request.ParseFromString(content_of(kRequestFd, UINT64_MAX))) return 2;
   const Limits& limits = request.limits();
   std::unique_ptr<MarkReader> marks;  // its libraries are loaded while files can be opened
   if (request.has_marks()) marks = std::make_unique<MarkReader>(request.marks());
   enter_sandbox({.memory_bytes = uint64_t{limits.memory_mb()} << 20,
                  .cpu_s = limits.cpu_s(),
-                 .output_bytes = kReplyBytes},
+                 .output_bytes = most_reply_bytes(request)},
                 kSourceFd);
 
   Reply reply;

@@ -913,6 +913,81 @@ TEST_F(Pipeline, SkipsShardsThatAreThereAndMakesLostOnesAgain) {
   EXPECT_EQ(count("SELECT COUNT(DISTINCT clip) FROM sample"), count("SELECT COUNT(*) FROM sample"));
 }
 
+TEST_F(Pipeline, MakesNothingAgainThatWasDeleted) {
+  config_.mutable_shards()->set_samples_per_shard(4);
+  ingest();
+  pack("shards");
+  const fs::path first = folder_.path() / "shards/nano-000000.tar";
+  const ledger::Manifest manifest = ledger::read_manifest(first);
+  const auto approver = ledger::new_signer_key("approver");
+  const auto record_deletion = [&](const std::string& what, const Digest& digest) {
+    ledger::Note note{.text = "deletion { " + what + " digest: \"" + ledger::digest_name(digest) +
+                              "\" at: \"2026-01-02T03:04:05Z\" reason: \"over\" }\n",
+                      .signatures = {}};
+    ledger::add_signature(note, approver);
+    ledger::Fact fact;
+    fact.mutable_deletion()->set_note(ledger::format_note(note));
+    ledger::Store(ledger(), ledger::Access::append).append({fact});
+  };
+  ledger::Store(ledger(), ledger::Access::append).append({key_fact(approver, "approver")});
+  record_deletion("shard: \"" + ledger::digest_name(ledger::shard_root(manifest)) + "\"",
+                  manifest.digest);
+  EXPECT_EQ(pack("shards").left_out, 1U);
+  EXPECT_NE(left_out_["nano-000000.tar"].find("says that it was deleted"), std::string::npos);
+  fs::remove(first);
+  EXPECT_EQ(pack("shards").left_out, 0U) << "it is gone, as it should be";
+  EXPECT_NE(left_out_["nano-000000.tar"].find("is not made again: it was deleted, record "),
+            std::string::npos);
+  EXPECT_FALSE(fs::exists(first));
+
+  const std::string caption = read_file(delivery() / "north/a.txt");
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip WHERE caption <> ''"), 4);
+  const Digest film = ledger::sha256(read_file(delivery() / "north/a.mkv"));
+  record_deletion("source: \"" + ledger::digest_name(film) + "\" what: CAPTION",
+                  ledger::sha256(caption));
+  config_.mutable_shards()->set_name("later");
+  config_.mutable_shards()->set_samples_per_shard(3);  // none of these shards is there already
+  EXPECT_EQ(pack("shards").made, 2U);
+  for (const auto& [name, bytes] : files("shards")) {
+    if (!name.starts_with("later")) continue;
+    EXPECT_EQ(bytes.find(caption), std::string::npos) << name;
+  }
+}
+
+// What a film cannot give is asked of it once, and the others are packed as if it were not there.
+TEST_F(Pipeline, AFilmThatCannotBeCutCostsOnlyItself) {
+  deliver("north/aa.mkv", {.width = 64, .height = 4000, .scenes = {7, 9}});
+  config_.mutable_shards()->set_width(1280);
+  config_.mutable_shards()->set_height(64);
+  config_.mutable_shards()->set_samples_per_shard(3);
+  EXPECT_EQ(ingest().kept, 3U);
+  const PackSummary done = pack("shards", 3);
+  EXPECT_EQ(done.left_out, 1U);
+  EXPECT_EQ(done.made, 2U);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 6);
+  const std::string& why = left_out_["north/aa.mkv"];
+  EXPECT_NE(why.find("cannot be cut: a picture of 64 x 4000 would be 1280 x 80000"),
+            std::string::npos)
+      << why;
+  EXPECT_EQ(count("SELECT COUNT(*) FROM refusal WHERE rule = 'uncut' AND "
+                  "subject LIKE 'north/aa.mkv sha256:%'"),
+            1);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM clip c JOIN source s ON s.seq = c.source WHERE "
+                  "s.path = 'north/aa.mkv' AND c.verdict = 'kept'"),
+            4);
+  pack("again", 1);
+  EXPECT_EQ(files("again"), files("shards"));
+}
+
+TEST_F(Pipeline, LeavesOutClipsOfAnotherLength) {
+  ingest();
+  config_.mutable_clips()->set_frames(81);
+  EXPECT_EQ(pack("shards").left_out, 2U);
+  EXPECT_EQ(count("SELECT COUNT(*) FROM sample"), 0);
+  EXPECT_NE(left_out_["north/a.mkv"].find("last 16 frames at 16 a second"), std::string::npos)
+      << left_out_["north/a.mkv"];
+}
+
 TEST_F(Pipeline, LeavesOutWhatMayNotBeEncoded) {
   deliver("look/only.mkv", {.scenes = {8}});
   EXPECT_EQ(ingest().kept, 3U);

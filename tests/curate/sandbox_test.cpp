@@ -3,12 +3,15 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <new>
 #include <vector>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace cleared::curate {
@@ -43,6 +46,24 @@ TEST(Sandbox, MakesNoSocketAndStartsNoProgram) {
               ::testing::KilledBySignal(SIGSYS), "");
   EXPECT_EXIT(inside([] { return static_cast<int>(::vfork()) < 0 ? 0 : 1; }),
               ::testing::KilledBySignal(SIGSYS), "");
+}
+
+TEST(Sandbox, SignalsNobodyElse) {
+  const pid_t other = ::fork();
+  ASSERT_GE(other, 0);
+  if (other == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  EXPECT_EXIT(inside([&] {
+                const long sent = ::syscall(SYS_tgkill, other, other, SIGKILL);
+                return sent < 0 && errno == EPERM ? 0 : 1;
+              }),
+              ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(inside([]() -> int { ::abort(); }), ::testing::KilledBySignal(SIGABRT), "");
+  EXPECT_EQ(::waitpid(other, nullptr, WNOHANG), 0) << "the other process is gone";
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
 }
 
 TEST(Sandbox, KeepsNoOtherDescriptor) {

@@ -34,6 +34,13 @@ class Worker : public ::testing::Test {
     }
     return "";
   }
+  WorkerOptions answering(const Reply& reply) {
+    const auto program = folder_.path() / "stand-in", said = folder_.path() / "said";
+    write_file(said, reply.SerializeAsString());
+    write_file(program, "#!/bin/sh\nexec cat '" + said.string() + "'\n");
+    std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+    return {.program = program};
+  }
   testing::TemporaryFolder folder_;
   const WorkerOptions curate_{.program = CLEARED_CURATE_MEDIA};
 };
@@ -99,6 +106,38 @@ TEST_F(Worker, ThatGivesNoAnswerIsNamed) {
   EXPECT_EQ(failure("x", request(), {.program = "/bin/false"}),
             "its worker gave no answer (status 1)");
   EXPECT_NE(failure("x", request(), {.program = "/nonexistent"}), "");
+}
+
+// A worker that was taken over answers what it likes.
+TEST_F(Worker, WhatAFailureSaysIsPrintable) {
+  Reply said;
+  said.mutable_failure()->set_code(static_cast<uint32_t>(Errc::corrupt));
+  said.mutable_failure()->set_text("\x1b[2J\nkept b/other.mkv\xff" + std::string(1000, 'x'));
+  const std::string shown = failure("x", request(), answering(said));
+  EXPECT_EQ(shown.substr(0, 32), "%1B[2J%0Akept b/other.mkv%FFxxxx");
+  EXPECT_LT(shown.size(), 520U);
+}
+
+TEST_F(Worker, OfManyEmptyMessagesIsNotRead) {
+  Reply said;
+  for (int i = 0; i < 200'000; ++i) said.mutable_analysis()->add_logo();
+  EXPECT_EQ(failure("x", request(), answering(said)), "its worker gave no answer (status 0)");
+  said.mutable_analysis()->mutable_logo()->DeleteSubrange(0, 199'000);
+  EXPECT_EQ(failure("x", request(), answering(said)), "");
+}
+
+TEST_F(Worker, AnswersAtNoGreaterLengthThanItsQuestionNeeds) {
+  Reply said;
+  FoundMarks::Mark& mark = *said.mutable_marks()->add_mark();
+  mark.set_name("");
+  mark.set_says("");
+  mark.set_value(std::string(17 << 20, 'x'));
+  mark.set_place("");
+  Request marks;
+  marks.mutable_limits();
+  marks.mutable_marks();
+  EXPECT_EQ(failure("x", marks, answering(said)),
+            "its worker answered with more than 16777216 bytes");
 }
 
 #ifndef CLEARED_SANITIZED
