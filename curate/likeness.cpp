@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 #include "curate/worker.pb.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kSide = Pictures::kSide;
 constexpr float kFlat = 5;           // deviation of luma, of 255
+constexpr float kBlack = 12;         // mean luma, of 255
 constexpr float kLeastLight = 2;     // the same: below it is noise
 constexpr float kNoise = 2;          // of luma, in each pixel
 constexpr int kBlock = 4;            // side, in pixels
@@ -36,41 +38,36 @@ struct Sums {
   }
 };
 
-using Block = std::array<int, size_t{kBlock} * kBlock>;
+using Block = std::array<int16_t, size_t{kBlock} * kBlock>;
 
 // The block of which the top left pixel is `first`.
 Block block_at(const int16_t* first) {
   Block out;
   for (int y = 0; y < kBlock; ++y) {
-    for (int x = 0; x < kBlock; ++x) out[size_t(y * kBlock + x)] = first[y * kSide + x];
+    std::memcpy(&out[size_t(y * kBlock)], first + y * kSide, kBlock * sizeof(int16_t));
   }
   return out;
 }
 
 // Variance of the difference, times the pixels.
-int variance_of_difference(const Block& block, const int16_t* other) {
+int variance_of_difference(const Block& one, const Block& other) {
   int sum = 0, squares = 0;
-  for (int y = 0; y < kBlock; ++y) {
-    for (int x = 0; x < kBlock; ++x) {
-      const int d = block[size_t(y * kBlock + x)] - other[y * kSide + x];
-      sum += d;
-      squares += d * d;
-    }
+  for (size_t i = 0; i < one.size(); ++i) {
+    const auto d = static_cast<int16_t>(one[i] - other[i]);
+    sum += d;
+    squares += d * d;
   }
   return squares - sum / kBlock * (sum / kBlock);
 }
 
 // The same after the best change of light.
-float left_of_light(const Block& block, float whole, const int16_t* other) {
+float left_of_light(const Block& one, float whole, const Block& other) {
   int sum = 0, others = 0, squares = 0, products = 0;
-  for (int y = 0; y < kBlock; ++y) {
-    for (int x = 0; x < kBlock; ++x) {
-      const int a = block[size_t(y * kBlock + x)], b = other[y * kSide + x];
-      sum += a;
-      others += b;
-      squares += b * b;
-      products += a * b;
-    }
+  for (size_t i = 0; i < one.size(); ++i) {
+    sum += one[i];
+    others += other[i];
+    squares += other[i] * other[i];
+    products += one[i] * other[i];
   }
   const auto per_pixel = [](int a, int b) { return float(a) * float(b) / (kBlock * kBlock); };
   const float variance = float(squares) - per_pixel(others, others);
@@ -139,6 +136,11 @@ uint64_t Pictures::us_between(int a, int b) const {
   return analysis_.pts_us(frame(std::max(a, b))) - analysis_.pts_us(frame(std::min(a, b)));
 }
 
+bool Pictures::is_black(int at) const {
+  const Light light = lights_[static_cast<size_t>(at)];
+  return light.mean <= kBlack && light.deviation <= kLeastLight;
+}
+
 bool Pictures::is_flat(int at) const {
   return lights_[static_cast<size_t>(at)].deviation < kFlat;
 }
@@ -164,6 +166,8 @@ float Pictures::change(int a, int b) const {
 
 float Pictures::unlike(int a, int b) const {
   const float one = left_of(a, b);
+  // Anything makes a flat one of another, but not the other way round.
+  if (is_flat(a) || is_flat(b)) return std::max(one, left_of(b, a));
   return one < kAlike ? one : std::min(one, left_of(b, a));
 }
 
@@ -178,7 +182,7 @@ float Pictures::left_of(int from, int to) const {
       Sums sums;
       for (const int value : block) sums.add(value);
       const float whole = sums.variance();
-      float best = std::min(whole, left_of_light(block, whole, &moved[0][at]));
+      float best = std::min(whole, left_of_light(block, whole, block_at(&moved[0][at])));
       // Of whole pixels the best, and around it of halves.
       int best_y = 2 * top, best_x = 2 * start;
       const auto search = [&](int y0, int x0, int reach, int step) {
@@ -188,7 +192,7 @@ float Pictures::left_of(int from, int to) const {
           for (int x = low(x0); x <= high(x0); x += step) {
             const Pixels& shifted = moved[size_t(y % 2 * 2 + x % 2)];
             const auto rest = static_cast<float>(
-                variance_of_difference(block, &shifted[size_t(y / 2 * kSide + x / 2)]));
+                variance_of_difference(block, block_at(&shifted[size_t(y / 2 * kSide + x / 2)])));
             if (rest >= best) continue;
             best = rest;
             best_y = y;

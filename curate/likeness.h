@@ -26,6 +26,8 @@ class Pictures {
   uint64_t us_between(int a, int b) const;
 
   bool is_flat(int at) const;  // nothing to see, as in black, white and fog
+  bool is_black(int at) const;
+  float mean(int at) const { return lights_[static_cast<size_t>(at)].mean; }  // luma
   // Variance of the Laplacian, in that of the picture: little where it is smeared.
   float sharpness(int at) const;
   // Mean difference of luma, of 255.
@@ -34,7 +36,7 @@ class Pictures {
   // pictures that have nothing in common.
   float change(int a, int b) const;
   // [0, 1]: the share of the variance that neither motion of up to 3 pixels in blocks of 4 x 4 nor
-  // another light makes of the other picture; the smaller one of both ways.
+  // another light makes of the other picture; the smaller one of both ways, where neither is flat.
   float unlike(int a, int b) const;
   // Did luma change much more than `change` says, as where a light is switched?
   bool is_relit(int a, int b) const;

@@ -27,18 +27,19 @@ struct Rule {
   float times_change, times_unlike;  // change: of the most beside; unlike: of the least
 };
 constexpr std::array<Rule, 4> kRules = {{
-    {3, 0.6f, 0.4f, 0.7f, 1.7f},     // nothing in common, though all moves
+    {3, 0.6f, 0.4f, 0.6f, 1.7f},     // nothing in common, though all moves
     {3, 0.35f, 0.15f, 1.05f, 2.2f},  // another picture
     {3, 0.19f, 0.05f, 1.5f, 2.5f},   // another picture of one place
-    {6, 0.07f, 0.035f, 5.0f, 5.0f},  // a little, in a take where nothing moves
+    {6, 0.07f, 0.035f, 3.0f, 5.0f},  // a little, in a take where nothing moves
 }};
 constexpr int kBeside = 4;      // pictures to each side that say what is normal here
 constexpr int kSoon = 12;       // pictures in which what was covered or lit comes back
 constexpr float kBack = 0.45f;  // of what is unlike at the cut: less is the picture that was there
 constexpr float kUnlikeRelit = 0.12f;    // what a cut needs where the light is another
 constexpr float kUnlikeOverlaid = 0.6f;  // and where an upright box changed
-constexpr float kSmeared = 0.3f;         // of the sharpness beside: the camera swings
-constexpr int kFewPictures = 4;          // flat or mixed, between two shots
+constexpr float kOtherLight = 0.15f;  // share of the luma that changes at a cut to a flat picture
+constexpr float kSmeared = 0.1f;      // of the sharpness beside: the camera swings
+constexpr int kFewPictures = 4;       // flat or mixed, between two shots
 
 void require_few(const std::vector<Shot>& shots) {
   if (shots.size() < kMostShots) return;
@@ -86,10 +87,9 @@ std::vector<int> frames_with_news(const Pictures& pictures) {
 // The pictures of a take beside a cut to compare with the one at its end, on the side of `step`:
 // those as much time apart as the cut takes, and on.
 std::vector<int> beside(const Pictures& pictures, int at, int step, uint64_t us) {
-  constexpr uint64_t kUneven = 5'000;  // clocks round
   std::vector<int> out;
   for (int i = at + step; i >= 0 && i < pictures.size() && out.size() < kBeside; i += step) {
-    if (pictures.us_between(at, i) + kUneven >= us) out.push_back(i);
+    if (pictures.us_between(at, i) + us / 8 >= us) out.push_back(i);  // clocks round
   }
   return out;
 }
@@ -106,7 +106,8 @@ float change_beside(const Pictures& pictures, int at, const std::vector<int>& ot
 // And is there one that is as like? Strobes come round again.
 bool has_like(const Pictures& pictures, int at, const std::vector<int>& others, float unlike) {
   return others.empty() || std::any_of(others.begin(), others.end(), [&](int other) {
-           return pictures.unlike(at, other) <= unlike;
+           return pictures.is_flat(at) == pictures.is_flat(other) &&
+                  pictures.unlike(at, other) <= unlike;
          });
 }
 
@@ -133,17 +134,34 @@ bool comes_back(const Pictures& pictures, int before, int after, float change, f
   return false;
 }
 
+// Black is no shot, and what is flat for a moment is a flash.
+bool is_shown(const Pictures& pictures, int at, int step) {
+  if (!pictures.is_flat(at)) return true;
+  bool stays = !pictures.is_black(at);
+  for (int i = 1; i <= kFewPictures && stays; ++i) {
+    const int other = at + i * step;
+    if (other < 0 || other >= pictures.size()) break;
+    stays = pictures.luma(at, other) <= kOtherLight * pictures.mean(at);
+  }
+  return stays;
+}
+
 // Are these two pictures the last of a shot and the first of the next? What costs least is asked
 // first.
 bool is_cut(const Pictures& pictures, int before, int after) {
   const float change = pictures.change(before, after);
   if (change < kRules.back().change) return false;
+  if (!is_shown(pictures, before, -1) || !is_shown(pictures, after, 1)) return false;
   const uint64_t us = pictures.us_between(before, after);
   const std::vector<int> earlier = beside(pictures, before, -1, us);
   const std::vector<int> later = beside(pictures, after, 1, us);
   const float change_by_itself =
       std::max(change_beside(pictures, before, earlier), change_beside(pictures, after, later));
   const float luma = pictures.luma(before, after);
+  if (pictures.is_flat(before) || pictures.is_flat(after)) {
+    // There is nothing but light to go by.
+    if (luma < kOtherLight * std::max(pictures.mean(before), pictures.mean(after))) return false;
+  }
   std::vector<Rule> rules;
   for (const Rule& rule : kRules) {
     if (luma >= rule.luma && change >= rule.change &&
@@ -178,6 +196,12 @@ bool is_other(const Pictures& pictures, size_t a, size_t b) {
   return pictures.unlike(static_cast<int>(a), static_cast<int>(b)) >= kRules[1].unlike;
 }
 
+bool stays_other(const Pictures& pictures, size_t before, size_t after) {
+  const int a = static_cast<int>(before), b = static_cast<int>(after);
+  return is_other(pictures, before, after) &&
+         !comes_back(pictures, a, b, pictures.change(a, b), pictures.unlike(a, b));
+}
+
 // Share of the last picture in frame `at`, or a negative number when it is no mixture of the two.
 float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t at) {
   const uint8_t *a = thumb(analysis, first), *b = thumb(analysis, last), *x = thumb(analysis, at);
@@ -208,7 +232,7 @@ bool is_between(const Pictures& pictures, int before, int at, int after) {
 int next_shot(const Pictures& pictures, int at) {
   if (pictures.us_between(at - 1, at) > kGapUs || is_cut(pictures, at - 1, at)) return at;
   for (int after = at + 1; after <= at + kFewPictures && after < pictures.size(); ++after) {
-    bool between = !pictures.is_flat(after);
+    bool between = true;
     for (int i = at; i < after && between; ++i) between = is_between(pictures, at - 1, i, after);
     if (between && is_cut(pictures, at - 1, after)) return after;
   }
@@ -265,7 +289,7 @@ Shot find_black(const Pictures& pictures, const Shot& shot) {
     while (end < shot.end && is_black(analysis, end)) ++end;
     if (end == shot.end) return {};
     // A lost frame has its like on both sides.
-    if (end - first <= size_t{kFewPictures} && !is_other(pictures, first - 1, end)) continue;
+    if (end - first <= size_t{kFewPictures} && !stays_other(pictures, first - 1, end)) continue;
     const uint64_t paused =
         analysis.pts_us(static_cast<int>(end)) - analysis.pts_us(static_cast<int>(first));
     // Where it comes from and where it goes to is clear a little away from the black.
@@ -291,12 +315,20 @@ void split_at_black(const Pictures& pictures, Shot shot, std::vector<Shot>& out)
 
 void split_at_dissolves(const Pictures& pictures, size_t length, Shot shot,
                         std::vector<Shot>& out) {
+  constexpr float kNothing = 0.04f;  // of the other picture
   for (size_t first = shot.first; first + length < shot.end; ++first) {
     if (!is_dissolve(pictures, shot, first, length)) continue;
-    out.push_back({.first = shot.first, .end = first + 1, .begins = shot.begins});
+    const size_t last = first + length;
+    const auto share = [&](size_t at) {
+      return share_of_last(pictures.analysis(), first, last, at);
+    };
+    size_t end = first + 1, next = last;
+    while (end < last && share(end) < kNothing) ++end;
+    while (next > end && share(next - 1) > 1 - kNothing) --next;
+    out.push_back({.first = shot.first, .end = end, .begins = shot.begins});
     require_few(out);
-    shot = {.first = first + length, .end = shot.end, .begins = Transition::dissolve};
-    first = shot.first - 1;
+    shot = {.first = next, .end = shot.end, .begins = Transition::dissolve};
+    first = last - 1;
   }
   out.push_back(shot);
 }
