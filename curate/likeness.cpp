@@ -83,7 +83,7 @@ Pictures::Pictures(const Analysis& analysis, const std::vector<int>& frames)
     : analysis_(analysis), frames_(frames), kept_(kKept) {
   lights_.reserve(frames.size());
   for (int at = 0; at < size(); ++at) {
-    const uint8_t* p = bytes(at);
+    const uint8_t* p = thumb(at);
     int sum = 0, squares = 0;
     for (size_t i = 0; i < kPixels; ++i) {
       sum += p[i];
@@ -95,7 +95,7 @@ Pictures::Pictures(const Analysis& analysis, const std::vector<int>& frames)
   }
 }
 
-const uint8_t* Pictures::bytes(int at) const {
+const uint8_t* Pictures::thumb(int at) const {
   return reinterpret_cast<const uint8_t*>(analysis_.thumb().data()) +
          static_cast<size_t>(frame(at)) * kPixels;
 }
@@ -106,7 +106,7 @@ Pictures::Kept& Pictures::kept(int at) const {
   out.at = at;
   out.has_half = false;
   const Light light = lights_[static_cast<size_t>(at)];
-  const uint8_t* p = bytes(at);
+  const uint8_t* p = thumb(at);
   for (size_t i = 0; i < kPixels; ++i) {
     out.pixels[i] =
         static_cast<int16_t>(std::lround((float(p[i]) - light.mean) * kUnit / light.deviation));
@@ -151,14 +151,14 @@ float Pictures::sharpness(int at) const {
 }
 
 float Pictures::luma(int a, int b) const {
-  const uint8_t *x = bytes(a), *y = bytes(b);
+  const uint8_t *x = thumb(a), *y = thumb(b);
   int sum = 0;
   for (size_t i = 0; i < kPixels; ++i) sum += std::abs(x[i] - y[i]);
   return static_cast<float>(sum) / kPixels;
 }
 
 float Pictures::change(int a, int b) const {
-  const Pixels &x = kept(a).pixels, &y = kept(b).pixels;
+  const Pixels x = kept(a).pixels, &y = kept(b).pixels;  // what is kept moves on
   int sum = 0;
   for (size_t i = 0; i < kPixels; ++i) sum += std::abs(x[i] - y[i]);
   return static_cast<float>(sum) / (kPixels * kUnit);
@@ -186,8 +186,10 @@ float Pictures::left_of(int from, int to) const {
       // Of whole pixels the best, and around it of halves.
       int best_y = 2 * top, best_x = 2 * start;
       const auto search = [&](int y0, int x0, int reach, int step) {
-        const auto low = [&](int at) { return std::max(0, at - reach); };
-        const auto high = [&](int at) { return std::min(2 * (kSide - kBlock), at + reach); };
+        const auto low = [&](int centre) { return std::max(0, centre - reach); };
+        const auto high = [&](int centre) {
+          return std::min(2 * (kSide - kBlock), centre + reach);
+        };
         for (int y = low(y0); y <= high(y0) && best > kExplained * whole; y += step) {
           for (int x = low(x0); x <= high(x0); x += step) {
             const Pixels& shifted = moved[size_t(y % 2 * 2 + x % 2)];
@@ -219,7 +221,7 @@ bool Pictures::is_relit(int a, int b) const {
 bool Pictures::is_overlaid(int a, int b) const {
   constexpr int kChanged = 5;  // of luma
   constexpr float kMostOfPicture = 0.45f, kMostOfChange = 0.85f, kFilled = 0.7f;
-  const uint8_t *x = bytes(a), *y = bytes(b);
+  const uint8_t *x = thumb(a), *y = thumb(b);
   std::array<int, kSide> rows{}, columns{};
   int all = 0;
   for (size_t i = 0; i < kPixels; ++i) {
@@ -244,7 +246,7 @@ bool Pictures::is_overlaid(int a, int b) const {
 
 bool Pictures::is_shifted(int a, int b) const {
   constexpr float kLeft = 0.2f;  // of the variance
-  const Pixels &from = kept(a).pixels, &to = kept(b).pixels;
+  const Pixels from = kept(a).pixels, &to = kept(b).pixels;
   const auto left = [&](int dx, int dy) {
     Sums whole, rest;
     for (int y = std::max(0, -dy); y < std::min(kSide, kSide - dy); ++y) {

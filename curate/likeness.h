@@ -23,10 +23,11 @@ class Pictures {
   int size() const { return static_cast<int>(frames_.size()); }
   int frame(int at) const { return frames_[static_cast<size_t>(at)]; }
   const Analysis& analysis() const { return analysis_; }
+  const uint8_t* thumb(int at) const;
   uint64_t us_between(int a, int b) const;
 
-  bool is_flat(int at) const;  // nothing to see, as in black, white and fog
-  bool is_black(int at) const;
+  bool is_flat(int at) const;   // nothing to see, as in black, white and fog
+  bool is_black(int at) const;  // and no dark room either
   float mean(int at) const { return lights_[static_cast<size_t>(at)].mean; }  // luma
   // Variance of the Laplacian, in that of the picture: little where it is smeared.
   float sharpness(int at) const;
@@ -58,7 +59,6 @@ class Pictures {
   struct Light {
     float mean, deviation;
   };
-  const uint8_t* bytes(int at) const;
   Kept& kept(int at) const;
   const std::array<Pixels, 4>& half(int at) const;
   float left_of(int from, int to) const;

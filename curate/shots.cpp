@@ -14,7 +14,6 @@
 namespace cleared::curate {
 namespace {
 
-constexpr size_t kThumb = Pictures::kPixels;
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 // Where a rate was raised by showing pictures again, each is there up to so many times.
 constexpr int kMostTimesShown = 6;
@@ -46,10 +45,6 @@ void require_few(const std::vector<Shot>& shots) {
   throw Error(Errc::unsupported, "has more than ", kMostShots, " shots: deliver it in parts");
 }
 
-const uint8_t* thumb(const Analysis& analysis, size_t at) {
-  return reinterpret_cast<const uint8_t*>(analysis.thumb().data()) + at * kThumb;
-}
-
 bool follows_a_gap(const Analysis& analysis, int at) {
   return at > 0 && analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs;
 }
@@ -77,8 +72,9 @@ std::vector<int> frames_with_news(const Pictures& pictures) {
   for (size_t i = 0; i + 1 < begins.size(); ++i) {
     const int first = begins[i], end = begins[i + 1];
     bool again = times(i) > 1 && is_held(i) && (i == 0 || is_held(i - 1)) && is_held(i + 1);
-    if (again && i > 0 && times(i - 1) == 1 && times(i + 1) == 1)
+    if (again && i > 0 && times(i - 1) == 1 && times(i + 1) == 1) {
       again = !is_other(first) || !is_other(end);
+    }
     for (int at = first; at < (again ? first + 1 : end); ++at) out.push_back(at);
   }
   return out;
@@ -123,8 +119,9 @@ bool is_smeared(const Pictures& pictures, int at, int step) {
 
 // Is some picture up to `before` much like one from `after` on? A flash, a lost frame or a dirty
 // one has its like on both sides, and what passes before the camera has soon.
-bool comes_back(const Pictures& pictures, int before, int after, float change, float unlike) {
+bool comes_back(const Pictures& pictures, int before, int after) {
   constexpr float kWorthALook = 0.7f;
+  const float change = pictures.change(before, after), unlike = pictures.unlike(before, after);
   for (int a = before; a >= std::max(0, before - kSoon); --a) {
     for (int b = after; b < pictures.size() && b - a <= kSoon + after - before; ++b) {
       if (pictures.change(a, b) > kWorthALook * change) continue;
@@ -179,7 +176,7 @@ bool is_cut(const Pictures& pictures, int before, int after) {
   return stands_out && (unlike >= kUnlikeRelit || !pictures.is_relit(before, after)) &&
          (unlike >= kUnlikeOverlaid || !pictures.is_overlaid(before, after)) &&
          !pictures.is_shifted(before, after) && !is_smeared(pictures, before, -1) &&
-         !is_smeared(pictures, after, 1) && !comes_back(pictures, before, after, change, unlike);
+         !is_smeared(pictures, after, 1) && !comes_back(pictures, before, after);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
@@ -187,26 +184,23 @@ bool is_cut(const Pictures& pictures, int before, int after) {
 constexpr float kDissolve = 16;    // mean change of luma from end to end, of 255
 constexpr float kUnmixed = 0.22f;  // of that change, what no mixture explains
 constexpr float kUneven = 0.15f;   // off the straight line from one picture to the other
-constexpr std::array<size_t, 8> kLengths = {80, 57, 40, 28, 19, 13, 9, 6};  // frames
-constexpr float kBlack = 12;                                                // mean luma, of 255
-constexpr int kBlackRange = 24;         // between the darkest and the brightest part of the picture
+constexpr float kNothing = 0.04f;  // of the other picture
+constexpr std::array<int, 8> kLengths = {80, 57, 40, 28, 19, 13, 9, 6};  // frames
+constexpr float kDark = 12;                                              // mean luma, of 255
+constexpr int kDarkRange = 24;          // between the darkest and the brightest part of the picture
+constexpr int kClear = 10;              // frames beside it in which a fade is well on its way
 constexpr uint64_t kPauseUs = 500'000;  // of black between two shots, though they look alike
 
-bool is_other(const Pictures& pictures, size_t a, size_t b) {
-  return pictures.unlike(static_cast<int>(a), static_cast<int>(b)) >= kRules[1].unlike;
+bool is_other(const Pictures& pictures, int a, int b) {
+  return pictures.unlike(a, b) >= kRules[1].unlike;
 }
 
-bool stays_other(const Pictures& pictures, size_t before, size_t after) {
-  const int a = static_cast<int>(before), b = static_cast<int>(after);
-  return is_other(pictures, before, after) &&
-         !comes_back(pictures, a, b, pictures.change(a, b), pictures.unlike(a, b));
-}
-
-// Share of the last picture in frame `at`, or a negative number when it is no mixture of the two.
-float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t at) {
-  const uint8_t *a = thumb(analysis, first), *b = thumb(analysis, last), *x = thumb(analysis, at);
+// Share of the last picture in the one at `at`, or a negative number when it is no mixture of the
+// two.
+float share_of_last(const Pictures& pictures, int first, int last, int at) {
+  const uint8_t *a = pictures.thumb(first), *b = pictures.thumb(last), *x = pictures.thumb(at);
   float along = 0, whole = 0, off = 0;
-  for (size_t i = 0; i < kThumb; ++i) {
+  for (size_t i = 0; i < Pictures::kPixels; ++i) {
     const auto d = static_cast<float>(b[i] - a[i]), e = static_cast<float>(x[i] - a[i]);
     along += d * e;
     whole += d * d;
@@ -222,8 +216,7 @@ float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t 
 bool is_between(const Pictures& pictures, int before, int at, int after) {
   if (pictures.is_flat(at)) return true;
   if (after - before > 2) return false;
-  const auto frame = [&](int i) { return static_cast<size_t>(pictures.frame(i)); };
-  const float share = share_of_last(pictures.analysis(), frame(before), frame(after), frame(at));
+  const float share = share_of_last(pictures, before, after, at);
   return share > 0.1f && share < 0.9f;
 }
 
@@ -239,34 +232,25 @@ int next_shot(const Pictures& pictures, int at) {
   return 0;
 }
 
-// Mean change of luma a frame, over all of them.
-float pace(const Analysis& analysis, size_t first, size_t last) {
-  int change = 0;
-  for (size_t i = 0; i < kThumb; ++i) {
-    change += std::abs(thumb(analysis, first)[i] - thumb(analysis, last)[i]);
-  }
-  return static_cast<float>(change) / static_cast<float>(kThumb * (last - first));
-}
-
 // What moves smoothly is a mixture too, for a moment; but it does not come from rest and go to it.
-bool rests_around(const Analysis& analysis, const Shot& shot, size_t first, size_t length) {
-  const size_t last = first + length;
-  const size_t before = std::min(length / 2, first - shot.first);
-  const size_t after = std::min(length / 2, shot.end - 1 - last);
-  const float most = pace(analysis, first, last) / 2;
-  return before >= 2 && after >= 2 && pace(analysis, first - before, first) < most &&
-         pace(analysis, last, last + after) < most;
+bool rests_around(const Pictures& pictures, const Shot& shot, int first, int length) {
+  const int last = first + length;
+  const int before = std::min(length / 2, first - static_cast<int>(shot.first));
+  const int after = std::min(length / 2, static_cast<int>(shot.end) - 1 - last);
+  const auto pace = [&](int a, int b) { return pictures.luma(a, b) / static_cast<float>(b - a); };
+  const float most = pace(first, last) / 2;
+  return before >= 2 && after >= 2 && pace(first - before, first) < most &&
+         pace(last, last + after) < most;
 }
 
-bool is_dissolve(const Pictures& pictures, const Shot& shot, size_t first, size_t length) {
-  const Analysis& analysis = pictures.analysis();
-  const size_t last = first + length;
-  if (pace(analysis, first, last) * static_cast<float>(length) < kDissolve) return false;
-  if (share_of_last(analysis, first, last, first + length / 2) < 0) return false;
-  if (!rests_around(analysis, shot, first, length)) return false;
+bool is_dissolve(const Pictures& pictures, const Shot& shot, int first, int length) {
+  const int last = first + length;
+  if (pictures.luma(first, last) < kDissolve) return false;
+  if (share_of_last(pictures, first, last, first + length / 2) < 0) return false;
+  if (!rests_around(pictures, shot, first, length)) return false;
   float before = 0;
-  for (size_t i = 1; i < length; ++i) {
-    const float share = share_of_last(analysis, first, last, first + i);
+  for (int i = 1; i < length; ++i) {
+    const float share = share_of_last(pictures, first, last, first + i);
     const float line = static_cast<float>(i) / static_cast<float>(length);
     if (share < 0 || share < before - 0.02f || std::abs(share - line) > kUneven) return false;
     before = share;
@@ -274,29 +258,29 @@ bool is_dissolve(const Pictures& pictures, const Shot& shot, size_t first, size_
   return is_other(pictures, first, last);
 }
 
-bool is_black(const Analysis& analysis, size_t at) {
-  if (analysis.luma(static_cast<int>(at)) > kBlack) return false;
-  const auto [low, high] = std::minmax_element(thumb(analysis, at), thumb(analysis, at) + kThumb);
-  return *high - *low <= kBlackRange;
+bool is_dark(const Pictures& pictures, int at) {
+  const uint8_t* pixels = pictures.thumb(at);
+  const auto [low, high] = std::minmax_element(pixels, pixels + Pictures::kPixels);
+  return pictures.mean(at) <= kDark && *high - *low <= kDarkRange;
 }
 
 // Black between two pictures of `shot`, as frames [first, end); nothing found: empty.
 Shot find_black(const Pictures& pictures, const Shot& shot) {
-  const Analysis& analysis = pictures.analysis();
-  for (size_t first = shot.first + 1; first < shot.end; ++first) {
-    if (!is_black(analysis, first) || is_black(analysis, first - 1)) continue;
-    size_t end = first;
-    while (end < shot.end && is_black(analysis, end)) ++end;
-    if (end == shot.end) return {};
+  const int begin = static_cast<int>(shot.first), end = static_cast<int>(shot.end);
+  for (int first = begin + 1; first < end; ++first) {
+    if (!is_dark(pictures, first) || is_dark(pictures, first - 1)) continue;
+    int next = first;
+    while (next < end && is_dark(pictures, next)) ++next;
+    if (next == end) return {};
     // A lost frame has its like on both sides.
-    if (end - first <= size_t{kFewPictures} && !stays_other(pictures, first - 1, end)) continue;
-    const uint64_t paused =
-        analysis.pts_us(static_cast<int>(end)) - analysis.pts_us(static_cast<int>(first));
+    if (next - first <= kFewPictures &&
+        (!is_other(pictures, first - 1, next) || comes_back(pictures, first - 1, next))) {
+      continue;
+    }
     // Where it comes from and where it goes to is clear a little away from the black.
-    const size_t before = first - std::min<size_t>(first - shot.first, 10);
-    const size_t after = std::min(end + 10, shot.end - 1);
-    if (paused >= kPauseUs || is_other(pictures, before, after)) {
-      return {.first = first, .end = end, .begins = Transition::fade};
+    const int before = std::max(begin, first - kClear), after = std::min(next + kClear, end - 1);
+    if (pictures.us_between(first, next) >= kPauseUs || is_other(pictures, before, after)) {
+      return {.first = size_t(first), .end = size_t(next), .begins = Transition::fade};
     }
   }
   return {};
@@ -313,21 +297,17 @@ void split_at_black(const Pictures& pictures, Shot shot, std::vector<Shot>& out)
   out.push_back(shot);
 }
 
-void split_at_dissolves(const Pictures& pictures, size_t length, Shot shot,
-                        std::vector<Shot>& out) {
-  constexpr float kNothing = 0.04f;  // of the other picture
-  for (size_t first = shot.first; first + length < shot.end; ++first) {
+void split_at_dissolves(const Pictures& pictures, int length, Shot shot, std::vector<Shot>& out) {
+  for (int first = int(shot.first); first + length < int(shot.end); ++first) {
     if (!is_dissolve(pictures, shot, first, length)) continue;
-    const size_t last = first + length;
-    const auto share = [&](size_t at) {
-      return share_of_last(pictures.analysis(), first, last, at);
-    };
-    size_t end = first + 1, next = last;
+    const int last = first + length;
+    const auto share = [&](int at) { return share_of_last(pictures, first, last, at); };
+    int end = first + 1, next = last;
     while (end < last && share(end) < kNothing) ++end;
     while (next > end && share(next - 1) > 1 - kNothing) --next;
-    out.push_back({.first = shot.first, .end = end, .begins = shot.begins});
+    out.push_back({.first = shot.first, .end = size_t(end), .begins = shot.begins});
     require_few(out);
-    shot = {.first = next, .end = shot.end, .begins = Transition::dissolve};
+    shot = {.first = size_t(next), .end = shot.end, .begins = Transition::dissolve};
     first = last - 1;
   }
   out.push_back(shot);
@@ -357,7 +337,7 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   shot.end = frames;
   if (frames > 0) hard.push_back(shot);
   for (const Shot& one : hard) split_at_black(each, one, shots);
-  for (const size_t length : kLengths) {
+  for (const int length : kLengths) {
     std::vector<Shot> parts;
     for (const Shot& one : shots) split_at_dissolves(each, length, one, parts);
     shots = std::move(parts);

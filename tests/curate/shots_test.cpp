@@ -251,7 +251,7 @@ TEST(Shots, CutToAPlainPictureThatStays) {
 TEST(Shots, DoNotCutWhereTheLightIsAnother) {
   std::vector<std::string> lit = quiet(), strobe = quiet(), lightning = quiet();
   for (size_t i = 20; i < 40; ++i) {
-    lit[i] = mixed(lit[i], lit[i], 9, 0, 60);
+    lit[i] = mixed(lit[i], lit[i], 12, 0, 70);
     if (i % 4 < 2) strobe[i] = mixed(strobe[i], strobe[i], 3, 0);
     if (i % 3 > 0) continue;
     for (size_t at = 0; at < 256; ++at) {
@@ -278,6 +278,13 @@ TEST(Shots, DoNotCutAtTitlesAndWhereAPageIsScrolled) {
   }
   EXPECT_EQ(cuts(film(title)), Cuts());
   EXPECT_EQ(cuts(film(page)), Cuts());
+}
+
+// Confetti: no picture is like any other, and so none is a cut.
+TEST(Shots, DoNotCutWhereNothingIsLikeAnything) {
+  std::vector<std::string> confetti;
+  for (int i = 0; i < 40; ++i) confetti.push_back(picture(i));
+  EXPECT_EQ(cuts(film(confetti)), Cuts());
 }
 
 // The camera swings: where it is fast, nothing is sharp.
