@@ -102,7 +102,7 @@ float change_beside(const Pictures& pictures, int at, const std::vector<int>& ot
 // And is there one that is as like? Strobes come round again.
 bool has_like(const Pictures& pictures, int at, const std::vector<int>& others, float unlike) {
   return others.empty() || std::any_of(others.begin(), others.end(), [&](int other) {
-           return pictures.is_flat(at) == pictures.is_flat(other) &&
+           return pictures.is_black(at) == pictures.is_black(other) &&
                   pictures.unlike(at, other) <= unlike;
          });
 }
@@ -173,10 +173,12 @@ bool is_cut(const Pictures& pictures, int before, int after) {
     return unlike >= rule.unlike && has_like(pictures, before, earlier, by_itself) &&
            has_like(pictures, after, later, by_itself);
   });
-  return stands_out && (unlike >= kUnlikeRelit || !pictures.is_relit(before, after)) &&
+  if (!stands_out) return false;
+  const bool swings = 2 * change_by_itself > change &&
+                      (is_smeared(pictures, before, -1) || is_smeared(pictures, after, 1));
+  return (unlike >= kUnlikeRelit || !pictures.is_relit(before, after)) &&
          (unlike >= kUnlikeOverlaid || !pictures.is_overlaid(before, after)) &&
-         !pictures.is_shifted(before, after) && !is_smeared(pictures, before, -1) &&
-         !is_smeared(pictures, after, 1) && !comes_back(pictures, before, after);
+         !pictures.is_shifted(before, after) && !swings && !comes_back(pictures, before, after);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
