@@ -24,12 +24,15 @@ constexpr float kHeldPicture = 0.5f;  // mean change of luma that coding it agai
 struct Rule {
   float luma, change, unlike;        // as in curate/likeness.h
   float times_change, times_unlike;  // change: of the most beside; unlike: of the least
+  float histogram = 0;               // Analysis::histogram, and that much of it beside
 };
-constexpr std::array<Rule, 4> kRules = {{
-    {3, 0.6f, 0.4f, 0.6f, 1.7f},     // nothing in common, though all moves
-    {3, 0.35f, 0.15f, 1.05f, 2.2f},  // another picture
-    {3, 0.19f, 0.05f, 1.5f, 2.5f},   // another picture of one place
-    {6, 0.07f, 0.035f, 3.0f, 5.0f},  // a little, in a take where nothing moves
+constexpr float kTimesHistogram = 3;
+constexpr std::array<Rule, 5> kRules = {{
+    {3, 0.6f, 0.4f, 0.6f, 1, 0.25f},  // nothing in common, and other light, though all is new
+    {3, 0.6f, 0.4f, 0.6f, 1.7f},      // nothing in common, though all moves
+    {3, 0.35f, 0.15f, 1.05f, 2.2f},   // another picture
+    {3, 0.19f, 0.05f, 1.5f, 2.5f},    // another picture of one place
+    {6, 0.07f, 0.035f, 3.0f, 5.0f},   // a little, in a take where nothing moves
 }};
 constexpr int kBeside = 4;      // pictures to each side that say what is normal here
 constexpr int kSoon = 12;       // pictures in which what was covered or lit comes back
@@ -66,8 +69,8 @@ std::vector<int> frames_with_news(const Pictures& pictures) {
   };
   const auto is_held = [&](size_t i) { return times(i) <= kMostTimesShown; };
   const auto is_other = [&](int at) {
-    return at > 0 && at < frames && pictures.change(at - 1, at) > kRules[1].change &&
-           pictures.unlike(at - 1, at) > kRules[1].unlike;
+    return at > 0 && at < frames && pictures.change(at - 1, at) > kRules[2].change &&
+           pictures.unlike(at - 1, at) > kRules[2].unlike;
   };
   for (size_t i = 0; i + 1 < begins.size(); ++i) {
     const int first = begins[i], end = begins[i + 1];
@@ -105,6 +108,19 @@ bool has_like(const Pictures& pictures, int at, const std::vector<int>& others, 
            return pictures.is_black(at) == pictures.is_black(other) &&
                   pictures.unlike(at, other) <= unlike;
          });
+}
+
+// How much more the histogram changes at a cut than at the pictures beside it.
+float new_light(const Pictures& pictures, int before, int after) {
+  const auto histogram = [&](int at) {
+    const bool known = at > 0 && at < pictures.size();
+    return known ? pictures.analysis().histogram(pictures.frame(at)) : 0;
+  };
+  float here = 0, most = 0;
+  for (int at = before + 1; at <= after; ++at) here = std::max(here, histogram(at));
+  for (int i = 0; i < kBeside; ++i)
+    most = std::max({most, histogram(before - i), histogram(after + 1 + i)});
+  return here < kTimesHistogram * most ? 0 : here;
 }
 
 // Is the picture at an end of a shot a blur beside the others of it?
@@ -162,7 +178,8 @@ bool is_cut(const Pictures& pictures, int before, int after) {
   std::vector<Rule> rules;
   for (const Rule& rule : kRules) {
     if (luma >= rule.luma && change >= rule.change &&
-        change >= rule.times_change * change_by_itself) {
+        change >= rule.times_change * change_by_itself &&
+        (rule.histogram == 0 || new_light(pictures, before, after) >= rule.histogram)) {
       rules.push_back(rule);
     }
   }
@@ -194,7 +211,7 @@ constexpr int kClear = 10;              // frames beside it in which a fade is w
 constexpr uint64_t kPauseUs = 500'000;  // of black between two shots, though they look alike
 
 bool is_other(const Pictures& pictures, int a, int b) {
-  return pictures.unlike(a, b) >= kRules[1].unlike;
+  return pictures.unlike(a, b) >= kRules[2].unlike;
 }
 
 // Share of the last picture in the one at `at`, or a negative number when it is no mixture of the

@@ -73,6 +73,7 @@ Analysis on_the_way(const std::function<int(int from, int to, int step, int plac
     a.add_pts_us(static_cast<uint64_t>(i) * 40'000);
     a.add_motion(4);
     a.add_sharpness(100);
+    a.add_histogram(0.01f);
     a.add_luma(100);
     for (int place = 0; place < 256; ++place) {
       const int from = 40 + place * 37 % 150, to = 40 + place * 91 % 170;
@@ -169,6 +170,7 @@ Analysis film(const std::vector<std::string>& pictures) {
     a.add_luma(float(luma) / 256);
     a.add_motion(float(motion) / 256);
     a.add_sharpness(100);
+    a.add_histogram(0.01f);
     a.mutable_thumb()->append(now);
   }
   a.set_frame_us(40'000);
@@ -342,6 +344,7 @@ TEST(Shots, OfAStrobeAreFoundHoweverLongItLasts) {
     a.add_pts_us(static_cast<uint64_t>(i) * 2'000);
     a.add_motion(90);
     a.add_sharpness(100);
+    a.add_histogram(0.01f);
     a.add_luma(black ? 2 : 120);
     for (int place = 0; place < 256; ++place) {
       const int light = 40 + (place * 37 + i / 2 * place * 11) % 150;
@@ -360,6 +363,7 @@ TEST(Shots, AreCountedAndBounded) {
       a.add_pts_us(static_cast<uint64_t>(i) * 40'000);
       a.add_motion(i % 6 == 0 ? 40.0f : 2.0f);
       a.add_sharpness(100);
+      a.add_histogram(0.01f);
       a.add_luma(120);
       for (int place = 0; place < 256; ++place) {
         a.mutable_thumb()->push_back(
