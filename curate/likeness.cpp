@@ -106,10 +106,10 @@ Pictures::Kept& Pictures::kept(int at) const {
   out.at = at;
   out.has_half = false;
   const Light light = lights_[static_cast<size_t>(at)];
+  const float scale = kUnit / light.deviation;
   const uint8_t* p = thumb(at);
   for (size_t i = 0; i < kPixels; ++i) {
-    out.pixels[i] =
-        static_cast<int16_t>(std::lround((float(p[i]) - light.mean) * kUnit / light.deviation));
+    out.pixels[i] = static_cast<int16_t>((float(p[i]) - light.mean) * scale);
   }
   return out;
 }
