@@ -10,7 +10,7 @@
 namespace cleared::curate {
 namespace {
 
-constexpr int kSide = Pictures::kSide;
+constexpr int kSide = PictureRow::kSide;
 constexpr float kFlat = 5;           // deviation of luma, of 255
 constexpr float kBlack = 12;         // mean luma, of 255
 constexpr float kLeastLight = 2;     // the same: below it is noise
@@ -79,7 +79,7 @@ float left_of_light(const Block& one, float whole, const Block& other) {
 
 }  // namespace
 
-Pictures::Pictures(const Analysis& analysis, const std::vector<int>& frames)
+PictureRow::PictureRow(const Analysis& analysis, const std::vector<int>& frames)
     : analysis_(analysis), frames_(frames), kept_(kKept) {
   lights_.reserve(frames.size());
   for (int at = 0; at < size(); ++at) {
@@ -95,12 +95,12 @@ Pictures::Pictures(const Analysis& analysis, const std::vector<int>& frames)
   }
 }
 
-const uint8_t* Pictures::thumb(int at) const {
+const uint8_t* PictureRow::thumb(int at) const {
   return reinterpret_cast<const uint8_t*>(analysis_.thumb().data()) +
          static_cast<size_t>(frame(at)) * kPixels;
 }
 
-Pictures::Kept& Pictures::kept(int at) const {
+PictureRow::Kept& PictureRow::kept(int at) const {
   Kept& out = kept_[static_cast<size_t>(at) % kKept];
   if (out.at == at) return out;
   out.at = at;
@@ -114,7 +114,7 @@ Pictures::Kept& Pictures::kept(int at) const {
   return out;
 }
 
-const std::array<Pictures::Pixels, 4>& Pictures::half(int at) const {
+const std::array<PictureRow::Pixels, 4>& PictureRow::half(int at) const {
   Kept& out = kept(at);
   if (out.has_half) return out.half;
   out.has_half = true;
@@ -132,46 +132,46 @@ const std::array<Pictures::Pixels, 4>& Pictures::half(int at) const {
   return out.half;
 }
 
-uint64_t Pictures::us_between(int a, int b) const {
+uint64_t PictureRow::us_between(int a, int b) const {
   return analysis_.pts_us(frame(std::max(a, b))) - analysis_.pts_us(frame(std::min(a, b)));
 }
 
-bool Pictures::is_black(int at) const {
+bool PictureRow::is_black(int at) const {
   const Light light = lights_[static_cast<size_t>(at)];
   return light.mean <= kBlack && light.deviation <= kLeastLight;
 }
 
-bool Pictures::is_flat(int at) const {
+bool PictureRow::is_flat(int at) const {
   return lights_[static_cast<size_t>(at)].deviation < kFlat;
 }
 
-float Pictures::sharpness(int at) const {
+float PictureRow::sharpness(int at) const {
   const float deviation = lights_[static_cast<size_t>(at)].deviation;
   return analysis_.sharpness(frame(at)) / (deviation * deviation);
 }
 
-float Pictures::luma(int a, int b) const {
+float PictureRow::luma(int a, int b) const {
   const uint8_t *x = thumb(a), *y = thumb(b);
   int sum = 0;
   for (size_t i = 0; i < kPixels; ++i) sum += std::abs(x[i] - y[i]);
   return static_cast<float>(sum) / kPixels;
 }
 
-float Pictures::change(int a, int b) const {
+float PictureRow::change(int a, int b) const {
   const Pixels x = kept(a).pixels, &y = kept(b).pixels;  // what is kept moves on
   int sum = 0;
   for (size_t i = 0; i < kPixels; ++i) sum += std::abs(x[i] - y[i]);
   return static_cast<float>(sum) / (kPixels * kUnit);
 }
 
-float Pictures::unlike(int a, int b) const {
+float PictureRow::unlike(int a, int b) const {
   const float one = left_of(a, b);
   // Anything makes a flat one of another, but not the other way round.
   if (is_flat(a) || is_flat(b)) return std::max(one, left_of(b, a));
   return one < kAlike ? one : std::min(one, left_of(b, a));
 }
 
-float Pictures::left_of(int from, int to) const {
+float PictureRow::left_of(int from, int to) const {
   const auto& moved = half(from);
   const Pixels& pixels = kept(to).pixels;
   float all = 0, left = 0;
@@ -212,13 +212,13 @@ float Pictures::left_of(int from, int to) const {
   return left / (all + kPixels * noise * noise);
 }
 
-bool Pictures::is_relit(int a, int b) const {
+bool PictureRow::is_relit(int a, int b) const {
   constexpr float kTimes = 3;
   const float deviation = lights_[static_cast<size_t>(b)].deviation;
   return luma(a, b) > kTimes * change(a, b) * deviation;
 }
 
-bool Pictures::is_overlaid(int a, int b) const {
+bool PictureRow::is_overlaid(int a, int b) const {
   constexpr int kChanged = 5;  // of luma
   constexpr float kMostOfPicture = 0.45f, kMostOfChange = 0.85f, kFilled = 0.7f;
   const uint8_t *x = thumb(a), *y = thumb(b);
@@ -244,7 +244,7 @@ bool Pictures::is_overlaid(int a, int b) const {
          float(changed) >= kFilled * float(box);
 }
 
-bool Pictures::is_shifted(int a, int b) const {
+bool PictureRow::is_shifted(int a, int b) const {
   constexpr float kLeft = 0.2f;  // of the variance
   const Pixels from = kept(a).pixels, &to = kept(b).pixels;
   const auto left = [&](int dx, int dy) {

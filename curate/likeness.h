@@ -1,6 +1,6 @@
 // How like the pictures of a film are at 16 x 16 (Analysis::thumb), and in what way they differ: by
 // what moved, by light, by what was laid over them, or altogether. Integers but for the last
-// divisions. Pictures are numbered from 0. One object per thread.
+// divisions. PictureRow are numbered from 0. One object per thread.
 #pragma once
 
 #include <array>
@@ -12,13 +12,13 @@ namespace cleared::curate {
 
 class Analysis;
 
-class Pictures {
+class PictureRow {
  public:
   static constexpr int kSide = 16;
   static constexpr size_t kPixels = size_t{kSide} * kSide;
 
   // Of these frames, in order. Both outlive it.
-  Pictures(const Analysis& analysis, const std::vector<int>& frames);
+  PictureRow(const Analysis& analysis, const std::vector<int>& frames);
 
   int size() const { return static_cast<int>(frames_.size()); }
   int frame(int at) const { return frames_[static_cast<size_t>(at)]; }

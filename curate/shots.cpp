@@ -54,7 +54,7 @@ bool follows_a_gap(const Analysis& analysis, int at) {
 
 // The frames to look for cuts in: all, but for those that show the picture before them again where
 // a rate was raised so. A still, and the short shot of one between two cuts, keeps its frames.
-std::vector<int> frames_with_news(const Pictures& pictures) {
+std::vector<int> frames_with_news(const PictureRow& pictures) {
   const Analysis& analysis = pictures.analysis();
   const int frames = pictures.size();
   std::vector<int> begins, out;  // begins: of each picture, however often it is shown
@@ -85,7 +85,7 @@ std::vector<int> frames_with_news(const Pictures& pictures) {
 
 // The pictures of a take beside a cut to compare with the one at its end, on the side of `step`:
 // those as much time apart as the cut takes, and on.
-std::vector<int> beside(const Pictures& pictures, int at, int step, uint64_t us) {
+std::vector<int> beside(const PictureRow& pictures, int at, int step, uint64_t us) {
   std::vector<int> out;
   for (int i = at + step; i >= 0 && i < pictures.size() && out.size() < kBeside; i += step) {
     if (pictures.us_between(at, i) + us / 8 >= us) out.push_back(i);  // clocks round
@@ -94,7 +94,7 @@ std::vector<int> beside(const Pictures& pictures, int at, int step, uint64_t us)
 }
 
 // What a take does by itself: how much the two next ones change.
-float change_beside(const Pictures& pictures, int at, const std::vector<int>& others) {
+float change_beside(const PictureRow& pictures, int at, const std::vector<int>& others) {
   float most = 0;
   for (size_t i = 0; i < std::min<size_t>(2, others.size()); ++i) {
     most = std::max(most, pictures.change(at, others[i]));
@@ -103,7 +103,7 @@ float change_beside(const Pictures& pictures, int at, const std::vector<int>& ot
 }
 
 // And is there one that is as like? Strobes come round again.
-bool has_like(const Pictures& pictures, int at, const std::vector<int>& others, float unlike) {
+bool has_like(const PictureRow& pictures, int at, const std::vector<int>& others, float unlike) {
   return others.empty() || std::any_of(others.begin(), others.end(), [&](int other) {
            return pictures.is_black(at) == pictures.is_black(other) &&
                   pictures.unlike(at, other) <= unlike;
@@ -111,7 +111,7 @@ bool has_like(const Pictures& pictures, int at, const std::vector<int>& others, 
 }
 
 // How much more the histogram changes at a cut than at the pictures beside it.
-float new_light(const Pictures& pictures, int before, int after) {
+float new_light(const PictureRow& pictures, int before, int after) {
   const auto histogram = [&](int at) {
     const bool known = at > 0 && at < pictures.size();
     return known ? pictures.analysis().histogram(pictures.frame(at)) : 0;
@@ -124,7 +124,7 @@ float new_light(const Pictures& pictures, int before, int after) {
 }
 
 // Is the picture at an end of a shot a blur beside the others of it?
-bool is_smeared(const Pictures& pictures, int at, int step) {
+bool is_smeared(const PictureRow& pictures, int at, int step) {
   float most = 0;
   for (int i = 1; i <= kBeside + 1; ++i) {
     const int other = at + i * step;
@@ -135,7 +135,7 @@ bool is_smeared(const Pictures& pictures, int at, int step) {
 
 // Is some picture up to `before` much like one from `after` on? A flash, a lost frame or a dirty
 // one has its like on both sides, and what passes before the camera has soon.
-bool comes_back(const Pictures& pictures, int before, int after) {
+bool comes_back(const PictureRow& pictures, int before, int after) {
   constexpr float kWorthALook = 0.7f;
   const float change = pictures.change(before, after), unlike = pictures.unlike(before, after);
   for (int a = before; a >= std::max(0, before - kSoon); --a) {
@@ -148,7 +148,7 @@ bool comes_back(const Pictures& pictures, int before, int after) {
 }
 
 // Black is no shot, and what is flat for a moment is a flash.
-bool is_shown(const Pictures& pictures, int at, int step) {
+bool is_shown(const PictureRow& pictures, int at, int step) {
   if (!pictures.is_flat(at)) return true;
   bool stays = !pictures.is_black(at);
   for (int i = 1; i <= kFewPictures && stays; ++i) {
@@ -161,7 +161,7 @@ bool is_shown(const Pictures& pictures, int at, int step) {
 
 // Are these two pictures the last of a shot and the first of the next? What costs least is asked
 // first.
-bool is_cut(const Pictures& pictures, int before, int after) {
+bool is_cut(const PictureRow& pictures, int before, int after) {
   const float change = pictures.change(before, after);
   if (change < kRules.back().change) return false;
   if (!is_shown(pictures, before, -1) || !is_shown(pictures, after, 1)) return false;
@@ -210,16 +210,16 @@ constexpr int kDarkRange = 24;          // between the darkest and the brightest
 constexpr int kClear = 10;              // frames beside it in which a fade is well on its way
 constexpr uint64_t kPauseUs = 500'000;  // of black between two shots, though they look alike
 
-bool is_other(const Pictures& pictures, int a, int b) {
+bool is_other(const PictureRow& pictures, int a, int b) {
   return pictures.unlike(a, b) >= kRules[2].unlike;
 }
 
 // Share of the last picture in the one at `at`, or a negative number when it is no mixture of the
 // two.
-float share_of_last(const Pictures& pictures, int first, int last, int at) {
+float share_of_last(const PictureRow& pictures, int first, int last, int at) {
   const uint8_t *a = pictures.thumb(first), *b = pictures.thumb(last), *x = pictures.thumb(at);
   float along = 0, whole = 0, off = 0;
-  for (size_t i = 0; i < Pictures::kPixels; ++i) {
+  for (size_t i = 0; i < PictureRow::kPixels; ++i) {
     const auto d = static_cast<float>(b[i] - a[i]), e = static_cast<float>(x[i] - a[i]);
     along += d * e;
     whole += d * d;
@@ -232,7 +232,7 @@ float share_of_last(const Pictures& pictures, int first, int last, int at) {
 }
 
 // Nothing to see, or a mixture of what lies around: a flash, black, a blended frame.
-bool is_between(const Pictures& pictures, int before, int at, int after) {
+bool is_between(const PictureRow& pictures, int before, int at, int after) {
   if (pictures.is_flat(at)) return true;
   if (after - before > 2) return false;
   const float share = share_of_last(pictures, before, after, at);
@@ -241,7 +241,7 @@ bool is_between(const Pictures& pictures, int before, int at, int after) {
 
 // The first picture of the shot that follows the one before `at`, with up to a few from `at` on
 // that are neither this one's nor its; 0: there is no cut.
-int next_shot(const Pictures& pictures, int at) {
+int next_shot(const PictureRow& pictures, int at) {
   if (pictures.us_between(at - 1, at) > kGapUs || is_cut(pictures, at - 1, at)) return at;
   for (int after = at + 1; after <= at + kFewPictures && after < pictures.size(); ++after) {
     bool between = true;
@@ -252,7 +252,7 @@ int next_shot(const Pictures& pictures, int at) {
 }
 
 // What moves smoothly is a mixture too, for a moment; but it does not come from rest and go to it.
-bool rests_around(const Pictures& pictures, const Shot& shot, int first, int length) {
+bool rests_around(const PictureRow& pictures, const Shot& shot, int first, int length) {
   const int last = first + length;
   const int before = std::min(length / 2, first - static_cast<int>(shot.first));
   const int after = std::min(length / 2, static_cast<int>(shot.end) - 1 - last);
@@ -262,7 +262,7 @@ bool rests_around(const Pictures& pictures, const Shot& shot, int first, int len
          pace(last, last + after) < most;
 }
 
-bool is_dissolve(const Pictures& pictures, const Shot& shot, int first, int length) {
+bool is_dissolve(const PictureRow& pictures, const Shot& shot, int first, int length) {
   const int last = first + length;
   if (pictures.luma(first, last) < kDissolve) return false;
   if (share_of_last(pictures, first, last, first + length / 2) < 0) return false;
@@ -277,14 +277,14 @@ bool is_dissolve(const Pictures& pictures, const Shot& shot, int first, int leng
   return is_other(pictures, first, last);
 }
 
-bool is_dark(const Pictures& pictures, int at) {
+bool is_dark(const PictureRow& pictures, int at) {
   const uint8_t* pixels = pictures.thumb(at);
-  const auto [low, high] = std::minmax_element(pixels, pixels + Pictures::kPixels);
+  const auto [low, high] = std::minmax_element(pixels, pixels + PictureRow::kPixels);
   return pictures.mean(at) <= kDark && *high - *low <= kDarkRange;
 }
 
 // Black between two pictures of `shot`, as frames [first, end); nothing found: empty.
-Shot find_black(const Pictures& pictures, const Shot& shot) {
+Shot find_black(const PictureRow& pictures, const Shot& shot) {
   const int begin = static_cast<int>(shot.first), end = static_cast<int>(shot.end);
   for (int first = begin + 1; first < end; ++first) {
     if (!is_dark(pictures, first) || is_dark(pictures, first - 1)) continue;
@@ -307,7 +307,7 @@ Shot find_black(const Pictures& pictures, const Shot& shot) {
 
 // As `shot` is split at what fades or dissolves in it. Each looks at every frame a few times at
 // most, however many shots come of it: films are made to be slow, too.
-void split_at_black(const Pictures& pictures, Shot shot, std::vector<Shot>& out) {
+void split_at_black(const PictureRow& pictures, Shot shot, std::vector<Shot>& out) {
   for (Shot black; (black = find_black(pictures, shot)).end > 0;) {
     out.push_back({.first = shot.first, .end = black.first, .begins = shot.begins});
     require_few(out);
@@ -316,7 +316,7 @@ void split_at_black(const Pictures& pictures, Shot shot, std::vector<Shot>& out)
   out.push_back(shot);
 }
 
-void split_at_dissolves(const Pictures& pictures, int length, Shot shot, std::vector<Shot>& out) {
+void split_at_dissolves(const PictureRow& pictures, int length, Shot shot, std::vector<Shot>& out) {
   for (int first = int(shot.first); first + length < int(shot.end); ++first) {
     if (!is_dissolve(pictures, shot, first, length)) continue;
     const int last = first + length;
@@ -339,9 +339,9 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
   std::vector<int> all(frames);
   std::iota(all.begin(), all.end(), 0);
-  const Pictures each(analysis, all);
+  const PictureRow each(analysis, all);
   const std::vector<int> news = frames_with_news(each);
-  const Pictures pictures(analysis, news);
+  const PictureRow pictures(analysis, news);
   Shot shot;
   for (int at = 1; at < pictures.size(); ++at) {
     const int next = next_shot(pictures, at);
