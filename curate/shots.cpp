@@ -4,203 +4,198 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 #include <utility>
 
-#include "curate/pdq.h"
+#include "curate/likeness.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
 
 namespace cleared::curate {
 namespace {
 
-constexpr int kWindow = 12;   // frames to each side that say what is normal here
-constexpr float kMotion = 6;  // mean change of luma, of 255
-constexpr float kTimesNormal = 3;
-constexpr float kTimesBeside = 1.5f;
-constexpr float kHistogram = 0.015f;  // share of pixels that change their band
-constexpr int kOtherPicture = 64;     // bits of the fingerprint, of 256
-constexpr int kSamePicture = 40;      // the same, between pictures a moment apart
-constexpr int kSoon = 12;             // frames in which what was covered or lit comes back
-constexpr float kOtherLight = 0.25f;  // kHistogram where everything moves
-constexpr int kFewFrames = 4;         // without features or mixed, between two shots
-constexpr size_t kPdq = 32;           // bytes of a fingerprint
-constexpr size_t kThumb = 256;
-constexpr float kSameThumb = 3;   // mean difference of luma, of 255
-constexpr float kSameLit = 0.9f;  // likeness of one picture in another light
-constexpr float kLittle = 0.3f;   // of the change at a cut: what is left of it where it comes back
-constexpr float kSureSameLit = 0.985f;
-constexpr int kSameLitBits = 84;
 constexpr uint64_t kGapUs = 1'000'000;  // no film holds one frame for so long
 // Where a rate was raised by showing pictures again, each is there up to so many times.
 constexpr int kMostTimesShown = 6;
 constexpr float kHeldPicture = 0.5f;  // mean change of luma that coding it again makes
+
+// What a cut is: one of these. How much the pictures before and after it differ at least, and that
+// in times of how much pictures differ on either side of it, in as much time.
+struct Rule {
+  float luma, change, unlike;        // as in curate/likeness.h
+  float times_change, times_unlike;  // change: of the most beside; unlike: of the least
+  float histogram = 0;               // Analysis::histogram, and that much of it beside
+};
+constexpr float kTimesHistogram = 3;
+constexpr std::array<Rule, 5> kRules = {{
+    {3, 0.6f, 0.4f, 0.6f, 1, 0.25f},  // nothing in common, and other light, though all is new
+    {3, 0.6f, 0.4f, 0.6f, 1.7f},      // nothing in common, though all moves
+    {3, 0.35f, 0.15f, 1.05f, 2.2f},   // another picture
+    {3, 0.19f, 0.05f, 1.5f, 2.5f},    // another picture of one place
+    {6, 0.07f, 0.035f, 3.0f, 5.0f},   // a little, in a take where nothing moves
+}};
+constexpr int kBeside = 4;      // pictures to each side that say what is normal here
+constexpr int kSoon = 12;       // pictures in which what was covered or lit comes back
+constexpr float kBack = 0.45f;  // of what is unlike at the cut: less is the picture that was there
+constexpr float kUnlikeRelit = 0.12f;    // what a cut needs where the light is another
+constexpr float kUnlikeOverlaid = 0.6f;  // and where an upright box changed
+constexpr float kOtherLight = 0.15f;  // share of the luma that changes at a cut to a flat picture
+constexpr float kSmeared = 0.1f;      // of the sharpness beside: the camera swings
+constexpr int kFewPictures = 4;       // flat or mixed, between two shots
 
 void require_few(const std::vector<Shot>& shots) {
   if (shots.size() < kMostShots) return;
   throw Error(Errc::unsupported, "has more than ", kMostShots, " shots: deliver it in parts");
 }
 
-// Mean of a measure around frames [first, last], themselves left out.
-template <class Values>
-float normal(const Values& values, int first, int last) {
-  float sum = 0;
-  int count = 0;
-  const int end = std::min(last + kWindow, values.size() - 1);
-  for (int i = std::max(1, first - kWindow); i <= end; ++i) {
-    if (i >= first && i <= last) continue;
-    sum += values.Get(i);
-    ++count;
-  }
-  return count == 0 ? 0 : sum / static_cast<float>(count);
-}
-
-int bits_between(const Analysis& analysis, int a, int b) {
-  return distance(pdq_at(analysis.pdq(), static_cast<size_t>(a)),
-                  pdq_at(analysis.pdq(), static_cast<size_t>(b)));
-}
-
-const uint8_t* thumb(const Analysis& analysis, size_t at) {
-  return reinterpret_cast<const uint8_t*>(analysis.thumb().data()) + at * kThumb;
-}
-
-// Mean difference of luma, of 255, of what is left of two pictures at 16 x 16. None is known: all.
-float thumb_difference(const Analysis& analysis, size_t a, size_t b) {
-  if (analysis.thumb().size() < kThumb * (std::max(a, b) + 1)) return 255;
-  int sum = 0;
-  for (size_t i = 0; i < kThumb; ++i) {
-    sum += std::abs(thumb(analysis, a)[i] - thumb(analysis, b)[i]);
-  }
-  return static_cast<float>(sum) / kThumb;
-}
-
-// [-1, 1]. Near 1: the same picture, however bright.
-float thumb_likeness(const Analysis& analysis, size_t a, size_t b) {
-  if (analysis.thumb().size() < kThumb * (std::max(a, b) + 1)) return 0;
-  const uint8_t *x = thumb(analysis, a), *y = thumb(analysis, b);
-  double sx = 0, sy = 0, xx = 0, yy = 0, xy = 0;
-  for (size_t i = 0; i < kThumb; ++i) {
-    sx += x[i];
-    sy += y[i];
-    xx += x[i] * x[i];
-    yy += y[i] * y[i];
-    xy += x[i] * y[i];
-  }
-  const double vx = xx - sx * sx / kThumb, vy = yy - sy * sy / kThumb;
-  return vx <= 0 || vy <= 0 ? 0 : static_cast<float>((xy - sx * sy / kThumb) / std::sqrt(vx * vy));
-}
-
 bool follows_a_gap(const Analysis& analysis, int at) {
   return at > 0 && analysis.pts_us(at) - analysis.pts_us(at - 1) > kGapUs;
 }
 
-// Are the pictures of two frames others, and not one in noise or in another light?
-bool differ(const Analysis& analysis, int a, int b) {
-  // Stripes and the like have bits that noise decides.
-  return bits_between(analysis, a, b) >= kOtherPicture &&
-         thumb_difference(analysis, size_t(a), size_t(b)) >= kSameThumb;
-}
-
 // The frames to look for cuts in: all, but for those that show the picture before them again where
 // a rate was raised so. A still, and the short shot of one between two cuts, keeps its frames.
-std::vector<int> frames_with_news(const Analysis& analysis) {
-  const int frames = analysis.pts_us_size();
-  std::vector<int> begins;  // of each picture, however often it is shown
+std::vector<int> frames_with_news(const PictureRow& pictures) {
+  const Analysis& analysis = pictures.analysis();
+  const int frames = pictures.size();
+  std::vector<int> begins, out;  // begins: of each picture, however often it is shown
   for (int at = 0; at < frames; ++at) {
     if (at == 0 || analysis.motion(at) >= kHeldPicture || follows_a_gap(analysis, at)) {
       begins.push_back(at);
     }
   }
   begins.push_back(frames);
-  const auto is_held = [&](size_t i) {  // or would be: there is none before the first
-    return i + 1 >= begins.size() || begins[i + 1] - begins[i] <= kMostTimesShown;
+  const auto times = [&](size_t i) {
+    return i + 1 < begins.size() ? begins[i + 1] - begins[i] : 1;
   };
-  std::vector<int> out;
+  const auto is_held = [&](size_t i) { return times(i) <= kMostTimesShown; };
+  const auto is_other = [&](int at) {
+    return at > 0 && at < frames && pictures.change(at - 1, at) > kRules[2].change &&
+           pictures.unlike(at - 1, at) > kRules[2].unlike;
+  };
   for (size_t i = 0; i + 1 < begins.size(); ++i) {
     const int first = begins[i], end = begins[i + 1];
-    const bool between_cuts =
-        first > 0 && end < frames &&
-        std::min(analysis.motion(first), analysis.motion(end)) > kTimesNormal * kMotion &&
-        differ(analysis, first - 1, first) && differ(analysis, end - 1, end);
-    const bool again = is_held(i) && (i == 0 || is_held(i - 1)) && is_held(i + 1) && !between_cuts;
+    bool again = times(i) > 1 && is_held(i) && (i == 0 || is_held(i - 1)) && is_held(i + 1);
+    if (again && i > 0 && times(i - 1) == 1 && times(i + 1) == 1) {
+      again = !is_other(first) || !is_other(end);
+    }
     for (int at = first; at < (again ? first + 1 : end); ++at) out.push_back(at);
   }
   return out;
 }
 
-// These frames alone, as if there were no others.
-Analysis only(const Analysis& analysis, const std::vector<int>& frames) {
-  Analysis out;
-  for (const int frame : frames) {
-    const auto at = static_cast<size_t>(frame);
-    out.add_pts_us(analysis.pts_us(frame));
-    out.add_motion(analysis.motion(frame));
-    out.add_histogram(analysis.histogram(frame));
-    out.mutable_pdq()->append(analysis.pdq(), at * kPdq, kPdq);
-    if (!analysis.thumb().empty()) {
-      out.mutable_thumb()->append(analysis.thumb(), at * kThumb, kThumb);
-    }
-    if (at < analysis.pdq_quality().size()) {
-      out.mutable_pdq_quality()->push_back(analysis.pdq_quality()[at]);
-    }
+// The pictures of a take beside a cut to compare with the one at its end, on the side of `step`:
+// those as much time apart as the cut takes, and on.
+std::vector<int> beside(const PictureRow& pictures, int at, int step, uint64_t us) {
+  std::vector<int> out;
+  for (int i = at + step; i >= 0 && i < pictures.size() && out.size() < kBeside; i += step) {
+    if (pictures.us_between(at, i) + us / 8 >= us) out.push_back(i);  // clocks round
   }
   return out;
 }
 
-// Is every picture up to `before` another one than every picture from `after` on? A flash, a lost
-// frame or a dirty one has its like on both sides, and what passes before the camera has soon.
-bool stays_different(const Analysis& analysis, int before, int after) {
-  const int end = std::min(after + kSoon, analysis.pts_us_size());
-  float change = 0;
-  for (int i = before + 1; i <= after; ++i) change = std::max(change, analysis.motion(i));
-  for (int a = std::max(0, before + 1 - kSoon); a <= before; ++a) {
-    for (int b = after; b < end && b - a <= kSoon + after - before; ++b) {
-      const bool beside = before - a < 3 && b - after < 3;
-      const int bits = bits_between(analysis, a, b);
-      if (beside && bits < kOtherPicture) return false;
-      // Stripes and the like have bits that noise decides.
-      const float difference = thumb_difference(analysis, size_t(a), size_t(b));
-      if (beside && difference < std::max(kSameThumb, kLittle * change)) return false;
-      if (difference < kSameThumb && bits < kSamePicture) return false;
-      // In another light most bits stay; those of two takes of one room do not.
-      if (bits < kSameLitBits && thumb_likeness(analysis, size_t(a), size_t(b)) > kSureSameLit) {
-        return false;
-      }
+// What a take does by itself: how much the two next ones change.
+float change_beside(const PictureRow& pictures, int at, const std::vector<int>& others) {
+  float most = 0;
+  for (size_t i = 0; i < std::min<size_t>(2, others.size()); ++i) {
+    most = std::max(most, pictures.change(at, others[i]));
+  }
+  return most;
+}
+
+// And is there one that is as like? Strobes come round again.
+bool has_like(const PictureRow& pictures, int at, const std::vector<int>& others, float unlike) {
+  return others.empty() || std::any_of(others.begin(), others.end(), [&](int other) {
+           return pictures.is_black(at) == pictures.is_black(other) &&
+                  pictures.unlike(at, other) <= unlike;
+         });
+}
+
+// How much more the histogram changes at a cut than at the pictures beside it.
+float new_light(const PictureRow& pictures, int before, int after) {
+  const auto histogram = [&](int at) {
+    const bool known = at > 0 && at < pictures.size();
+    return known ? pictures.analysis().histogram(pictures.frame(at)) : 0;
+  };
+  float here = 0, most = 0;
+  for (int at = before + 1; at <= after; ++at) here = std::max(here, histogram(at));
+  for (int i = 0; i < kBeside; ++i)
+    most = std::max({most, histogram(before - i), histogram(after + 1 + i)});
+  return here < kTimesHistogram * most ? 0 : here;
+}
+
+// Is the picture at an end of a shot a blur beside the others of it?
+bool is_smeared(const PictureRow& pictures, int at, int step) {
+  float most = 0;
+  for (int i = 1; i <= kBeside + 1; ++i) {
+    const int other = at + i * step;
+    if (other >= 0 && other < pictures.size()) most = std::max(most, pictures.sharpness(other));
+  }
+  return pictures.sharpness(at) < kSmeared * most;
+}
+
+// Is some picture up to `before` much like one from `after` on? A flash, a lost frame or a dirty
+// one has its like on both sides, and what passes before the camera has soon.
+bool comes_back(const PictureRow& pictures, int before, int after) {
+  constexpr float kWorthALook = 0.7f;
+  const float change = pictures.change(before, after), unlike = pictures.unlike(before, after);
+  for (int a = before; a >= std::max(0, before - kSoon); --a) {
+    for (int b = after; b < pictures.size() && b - a <= kSoon + after - before; ++b) {
+      if (pictures.change(a, b) > kWorthALook * change) continue;
+      if (pictures.unlike(a, b) < kBack * unlike) return true;
     }
   }
-  return true;
+  return false;
 }
 
-float motion_at(const Analysis& analysis, int at) {
-  return at < 1 || at >= analysis.motion_size() ? 0 : analysis.motion(at);
-}
-
-// Does the picture change at once, within a frame or, where a blended one lies between, two? What
-// begins to move or to zoom fast goes on.
-bool is_sudden(const Analysis& analysis, int at) {
-  const auto motion = [&](int i) { return motion_at(analysis, i); };
-  const float here = motion(at);
-  return here > motion(at - 1) && here >= motion(at + 1) &&
-         here > kTimesBeside * std::max(motion(at - 2), motion(at + 2));
-}
-
-// Where everything moves, and fast, another scene has other light.
-bool is_other_light(const Analysis& analysis, int at) {
-  const float motion = motion_at(analysis, at), histogram = analysis.histogram(at);
-  for (int i = std::max(1, at - 2); i <= std::min(at + 2, analysis.histogram_size() - 1); ++i) {
-    if (i != at && 2 * analysis.histogram(i) > histogram) return false;
+// Black is no shot, and what is flat for a moment is a flash.
+bool is_shown(const PictureRow& pictures, int at, int step) {
+  if (!pictures.is_flat(at)) return true;
+  bool stays = !pictures.is_black(at);
+  for (int i = 1; i <= kFewPictures && stays; ++i) {
+    const int other = at + i * step;
+    if (other < 0 || other >= pictures.size()) break;
+    stays = pictures.luma(at, other) <= kOtherLight * pictures.mean(at);
   }
-  return motion > kMotion && motion > motion_at(analysis, at - 1) &&
-         motion >= motion_at(analysis, at + 1) && histogram > kOtherLight &&
-         histogram > kTimesNormal * normal(analysis.histogram(), at, at);
+  return stays;
 }
 
-bool is_cut(const Analysis& analysis, int at) {
-  if (follows_a_gap(analysis, at)) return true;
-  const float motion = analysis.motion(at);
-  const bool stands_out = motion > kMotion && analysis.histogram(at) > kHistogram &&
-                          motion > kTimesNormal * normal(analysis.motion(), at, at) &&
-                          is_sudden(analysis, at);
-  return (stands_out || is_other_light(analysis, at)) && stays_different(analysis, at - 1, at);
+// Are these two pictures the last of a shot and the first of the next? What costs least is asked
+// first.
+bool is_cut(const PictureRow& pictures, int before, int after) {
+  const float change = pictures.change(before, after);
+  if (change < kRules.back().change) return false;
+  if (!is_shown(pictures, before, -1) || !is_shown(pictures, after, 1)) return false;
+  const uint64_t us = pictures.us_between(before, after);
+  const std::vector<int> earlier = beside(pictures, before, -1, us);
+  const std::vector<int> later = beside(pictures, after, 1, us);
+  const float change_by_itself =
+      std::max(change_beside(pictures, before, earlier), change_beside(pictures, after, later));
+  const float luma = pictures.luma(before, after);
+  if (pictures.is_flat(before) || pictures.is_flat(after)) {
+    // There is nothing but light to go by.
+    if (luma < kOtherLight * std::max(pictures.mean(before), pictures.mean(after))) return false;
+  }
+  std::vector<Rule> rules;
+  for (const Rule& rule : kRules) {
+    if (luma >= rule.luma && change >= rule.change &&
+        change >= rule.times_change * change_by_itself &&
+        (rule.histogram == 0 || new_light(pictures, before, after) >= rule.histogram)) {
+      rules.push_back(rule);
+    }
+  }
+  if (rules.empty()) return false;
+  const float unlike = pictures.unlike(before, after);
+  const bool stands_out = std::any_of(rules.begin(), rules.end(), [&](const Rule& rule) {
+    const float by_itself = unlike / rule.times_unlike;
+    return unlike >= rule.unlike && has_like(pictures, before, earlier, by_itself) &&
+           has_like(pictures, after, later, by_itself);
+  });
+  if (!stands_out) return false;
+  const bool swings = 2 * change_by_itself > change &&
+                      (is_smeared(pictures, before, -1) || is_smeared(pictures, after, 1));
+  return (unlike >= kUnlikeRelit || !pictures.is_relit(before, after)) &&
+         (unlike >= kUnlikeOverlaid || !pictures.is_overlaid(before, after)) &&
+         !pictures.is_shifted(before, after) && !swings && !comes_back(pictures, before, after);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
@@ -208,21 +203,23 @@ bool is_cut(const Analysis& analysis, int at) {
 constexpr float kDissolve = 16;    // mean change of luma from end to end, of 255
 constexpr float kUnmixed = 0.22f;  // of that change, what no mixture explains
 constexpr float kUneven = 0.15f;   // off the straight line from one picture to the other
-constexpr std::array<size_t, 8> kLengths = {80, 57, 40, 28, 19, 13, 9, 6};  // frames
-constexpr float kBlack = 12;                                                // mean luma, of 255
-constexpr int kBlackRange = 24;         // between the darkest and the brightest part of the picture
+constexpr float kNothing = 0.04f;  // of the other picture
+constexpr std::array<int, 8> kLengths = {80, 57, 40, 28, 19, 13, 9, 6};  // frames
+constexpr float kDark = 12;                                              // mean luma, of 255
+constexpr int kDarkRange = 24;          // between the darkest and the brightest part of the picture
+constexpr int kClear = 10;              // frames beside it in which a fade is well on its way
 constexpr uint64_t kPauseUs = 500'000;  // of black between two shots, though they look alike
 
-bool other_picture(const Analysis& analysis, size_t a, size_t b) {
-  return distance(pdq_at(analysis.pdq(), a), pdq_at(analysis.pdq(), b)) >= kOtherPicture &&
-         thumb_likeness(analysis, a, b) < kSameLit;
+bool is_other(const PictureRow& pictures, int a, int b) {
+  return pictures.unlike(a, b) >= kRules[2].unlike;
 }
 
-// Share of the last picture in frame `at`, or a negative number when it is no mixture of the two.
-float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t at) {
-  const uint8_t *a = thumb(analysis, first), *b = thumb(analysis, last), *x = thumb(analysis, at);
+// Share of the last picture in the one at `at`, or a negative number when it is no mixture of the
+// two.
+float share_of_last(const PictureRow& pictures, int first, int last, int at) {
+  const uint8_t *a = pictures.thumb(first), *b = pictures.thumb(last), *x = pictures.thumb(at);
   float along = 0, whole = 0, off = 0;
-  for (size_t i = 0; i < kThumb; ++i) {
+  for (size_t i = 0; i < PictureRow::kPixels; ++i) {
     const auto d = static_cast<float>(b[i] - a[i]), e = static_cast<float>(x[i] - a[i]);
     along += d * e;
     whole += d * d;
@@ -234,101 +231,75 @@ float share_of_last(const Analysis& analysis, size_t first, size_t last, size_t 
   return rest > kUnmixed * kUnmixed ? -1 : std::max(share, 0.0f);
 }
 
-// Nothing to see: a flash, or black, or a mixture of what lies around.
-bool is_between(const Analysis& analysis, int before, int at, int after) {
-  if (analysis.pdq_quality().size() > size_t(at) &&
-      static_cast<uint8_t>(analysis.pdq_quality()[size_t(at)]) < kFeatureless) {
-    return true;
-  }
-  if (analysis.thumb().size() < kThumb * (size_t(after) + 1) || after - before > 2) return false;
-  const float share = share_of_last(analysis, size_t(before), size_t(after), size_t(at));
+// Nothing to see, or a mixture of what lies around: a flash, black, a blended frame.
+bool is_between(const PictureRow& pictures, int before, int at, int after) {
+  if (pictures.is_flat(at)) return true;
+  if (after - before > 2) return false;
+  const float share = share_of_last(pictures, before, after, at);
   return share > 0.1f && share < 0.9f;
 }
 
-// The first frame of the next shot, where a few frames from `at` on are neither this one's nor its;
-// 0: none.
-int cut_over(const Analysis& analysis, int at) {
-  const float before = std::max(motion_at(analysis, at - 1), motion_at(analysis, at - 2));
-  for (int after = at + 1; after <= at + kFewFrames && after < analysis.pts_us_size(); ++after) {
-    float most = 0, histogram = 0;
-    for (int i = at; i <= after; ++i) {
-      most = std::max(most, analysis.motion(i));
-      histogram = std::max(histogram, analysis.histogram(i));
-    }
-    const float beside =
-        std::max({before, motion_at(analysis, after + 1), motion_at(analysis, after + 2)});
-    if (most <= kMotion || histogram <= kHistogram || most <= kTimesNormal * beside ||
-        std::min(analysis.motion(at), analysis.motion(after)) <= kTimesBeside * beside ||
-        most <= kTimesNormal * normal(analysis.motion(), at, after)) {
-      continue;
-    }
+// The first picture of the shot that follows the one before `at`, with up to a few from `at` on
+// that are neither this one's nor its; 0: there is no cut.
+int next_shot(const PictureRow& pictures, int at) {
+  if (pictures.us_between(at - 1, at) > kGapUs || is_cut(pictures, at - 1, at)) return at;
+  for (int after = at + 1; after <= at + kFewPictures && after < pictures.size(); ++after) {
     bool between = true;
-    for (int i = at; i < after && between; ++i) between = is_between(analysis, at - 1, i, after);
-    if (between && stays_different(analysis, at - 1, after)) return after;
+    for (int i = at; i < after && between; ++i) between = is_between(pictures, at - 1, i, after);
+    if (between && is_cut(pictures, at - 1, after)) return after;
   }
   return 0;
 }
 
-// Mean change of luma a frame, over all of them.
-float pace(const Analysis& analysis, size_t first, size_t last) {
-  int change = 0;
-  for (size_t i = 0; i < kThumb; ++i) {
-    change += std::abs(thumb(analysis, first)[i] - thumb(analysis, last)[i]);
-  }
-  return static_cast<float>(change) / static_cast<float>(kThumb * (last - first));
-}
-
 // What moves smoothly is a mixture too, for a moment; but it does not come from rest and go to it.
-bool rests_around(const Analysis& analysis, const Shot& shot, size_t first, size_t length) {
-  const size_t last = first + length;
-  const size_t before = std::min(length / 2, first - shot.first);
-  const size_t after = std::min(length / 2, shot.end - 1 - last);
-  const float most = pace(analysis, first, last) / 2;
-  return before >= 2 && after >= 2 && pace(analysis, first - before, first) < most &&
-         pace(analysis, last, last + after) < most;
+bool rests_around(const PictureRow& pictures, const Shot& shot, int first, int length) {
+  const int last = first + length;
+  const int before = std::min(length / 2, first - static_cast<int>(shot.first));
+  const int after = std::min(length / 2, static_cast<int>(shot.end) - 1 - last);
+  const auto pace = [&](int a, int b) { return pictures.luma(a, b) / static_cast<float>(b - a); };
+  const float most = pace(first, last) / 2;
+  return before >= 2 && after >= 2 && pace(first - before, first) < most &&
+         pace(last, last + after) < most;
 }
 
-bool is_dissolve(const Analysis& analysis, const Shot& shot, size_t first, size_t length) {
-  const size_t last = first + length;
-  if (pace(analysis, first, last) * static_cast<float>(length) < kDissolve) return false;
-  if (share_of_last(analysis, first, last, first + length / 2) < 0) return false;
-  if (!other_picture(analysis, first, last)) return false;
-  if (!rests_around(analysis, shot, first, length)) return false;
+bool is_dissolve(const PictureRow& pictures, const Shot& shot, int first, int length) {
+  const int last = first + length;
+  if (pictures.luma(first, last) < kDissolve) return false;
+  if (share_of_last(pictures, first, last, first + length / 2) < 0) return false;
+  if (!rests_around(pictures, shot, first, length)) return false;
   float before = 0;
-  for (size_t i = 1; i < length; ++i) {
-    const float share = share_of_last(analysis, first, last, first + i);
+  for (int i = 1; i < length; ++i) {
+    const float share = share_of_last(pictures, first, last, first + i);
     const float line = static_cast<float>(i) / static_cast<float>(length);
     if (share < 0 || share < before - 0.02f || std::abs(share - line) > kUneven) return false;
     before = share;
   }
-  return true;
+  return is_other(pictures, first, last);
 }
 
-bool is_black(const Analysis& analysis, size_t at) {
-  if (analysis.luma(static_cast<int>(at)) > kBlack) return false;
-  const auto [low, high] = std::minmax_element(thumb(analysis, at), thumb(analysis, at) + kThumb);
-  return *high - *low <= kBlackRange;
+bool is_dark(const PictureRow& pictures, int at) {
+  const uint8_t* pixels = pictures.thumb(at);
+  const auto [low, high] = std::minmax_element(pixels, pixels + PictureRow::kPixels);
+  return pictures.mean(at) <= kDark && *high - *low <= kDarkRange;
 }
 
 // Black between two pictures of `shot`, as frames [first, end); nothing found: empty.
-Shot find_black(const Analysis& analysis, const Shot& shot) {
-  for (size_t first = shot.first + 1; first < shot.end; ++first) {
-    if (!is_black(analysis, first) || is_black(analysis, first - 1)) continue;
-    size_t end = first;
-    while (end < shot.end && is_black(analysis, end)) ++end;
-    if (end == shot.end) return {};
+Shot find_black(const PictureRow& pictures, const Shot& shot) {
+  const int begin = static_cast<int>(shot.first), end = static_cast<int>(shot.end);
+  for (int first = begin + 1; first < end; ++first) {
+    if (!is_dark(pictures, first) || is_dark(pictures, first - 1)) continue;
+    int next = first;
+    while (next < end && is_dark(pictures, next)) ++next;
+    if (next == end) return {};
     // A lost frame has its like on both sides.
-    if (end - first < size_t{kFewFrames} &&
-        !stays_different(analysis, static_cast<int>(first) - 1, static_cast<int>(end))) {
+    if (next - first <= kFewPictures &&
+        (!is_other(pictures, first - 1, next) || comes_back(pictures, first - 1, next))) {
       continue;
     }
-    const uint64_t paused =
-        analysis.pts_us(static_cast<int>(end)) - analysis.pts_us(static_cast<int>(first));
     // Where it comes from and where it goes to is clear a little away from the black.
-    const size_t before = first - std::min<size_t>(first - shot.first, 10);
-    const size_t after = std::min(end + 10, shot.end - 1);
-    if (paused >= kPauseUs || other_picture(analysis, before, after)) {
-      return {.first = first, .end = end, .begins = Transition::fade};
+    const int before = std::max(begin, first - kClear), after = std::min(next + kClear, end - 1);
+    if (pictures.us_between(first, next) >= kPauseUs || is_other(pictures, before, after)) {
+      return {.first = size_t(first), .end = size_t(next), .begins = Transition::fade};
     }
   }
   return {};
@@ -336,8 +307,8 @@ Shot find_black(const Analysis& analysis, const Shot& shot) {
 
 // As `shot` is split at what fades or dissolves in it. Each looks at every frame a few times at
 // most, however many shots come of it: films are made to be slow, too.
-void split_at_black(const Analysis& analysis, Shot shot, std::vector<Shot>& out) {
-  for (Shot black; (black = find_black(analysis, shot)).end > 0;) {
+void split_at_black(const PictureRow& pictures, Shot shot, std::vector<Shot>& out) {
+  for (Shot black; (black = find_black(pictures, shot)).end > 0;) {
     out.push_back({.first = shot.first, .end = black.first, .begins = shot.begins});
     require_few(out);
     shot = {.first = black.end, .end = shot.end, .begins = black.begins};
@@ -345,14 +316,18 @@ void split_at_black(const Analysis& analysis, Shot shot, std::vector<Shot>& out)
   out.push_back(shot);
 }
 
-void split_at_dissolves(const Analysis& analysis, size_t length, Shot shot,
-                        std::vector<Shot>& out) {
-  for (size_t first = shot.first; first + length < shot.end; ++first) {
-    if (!is_dissolve(analysis, shot, first, length)) continue;
-    out.push_back({.first = shot.first, .end = first + 1, .begins = shot.begins});
+void split_at_dissolves(const PictureRow& pictures, int length, Shot shot, std::vector<Shot>& out) {
+  for (int first = int(shot.first); first + length < int(shot.end); ++first) {
+    if (!is_dissolve(pictures, shot, first, length)) continue;
+    const int last = first + length;
+    const auto share = [&](int at) { return share_of_last(pictures, first, last, at); };
+    int end = first + 1, next = last;
+    while (end < last && share(end) < kNothing) ++end;
+    while (next > end && share(next - 1) > 1 - kNothing) --next;
+    out.push_back({.first = shot.first, .end = size_t(end), .begins = shot.begins});
     require_few(out);
-    shot = {.first = first + length, .end = shot.end, .begins = Transition::dissolve};
-    first = shot.first - 1;
+    shot = {.first = size_t(next), .end = shot.end, .begins = Transition::dissolve};
+    first = last - 1;
   }
   out.push_back(shot);
 }
@@ -362,29 +337,28 @@ void split_at_dissolves(const Analysis& analysis, size_t length, Shot shot,
 std::vector<Shot> find_shots(const Analysis& analysis) {
   std::vector<Shot> hard, shots;
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
+  std::vector<int> all(frames);
+  std::iota(all.begin(), all.end(), 0);
+  const PictureRow each(analysis, all);
+  const std::vector<int> news = frames_with_news(each);
+  const PictureRow pictures(analysis, news);
   Shot shot;
-  const std::vector<int> news = frames_with_news(analysis);
-  const bool held = news.size() < frames;
-  const Analysis fewer = held ? only(analysis, news) : Analysis();
-  const Analysis& row = held ? fewer : analysis;
-  const auto frame = [&](int at) { return static_cast<size_t>(news[static_cast<size_t>(at)]); };
-  for (int at = 1; at < row.pts_us_size(); ++at) {
-    int next = cut_over(row, at);
-    if (next == 0 && is_cut(row, at)) next = at;
+  for (int at = 1; at < pictures.size(); ++at) {
+    const int next = next_shot(pictures, at);
     if (next == 0) continue;
-    shot.end = frame(at);
+    shot.end = static_cast<size_t>(pictures.frame(at));
     hard.push_back(shot);
     require_few(hard);
-    shot = {.first = frame(next), .end = 0, .begins = Transition::cut};
+    shot = {
+        .first = static_cast<size_t>(pictures.frame(next)), .end = 0, .begins = Transition::cut};
     at = next;
   }
   shot.end = frames;
   if (frames > 0) hard.push_back(shot);
-  if (analysis.thumb().size() != kThumb * frames) return hard;
-  for (const Shot& one : hard) split_at_black(analysis, one, shots);
-  for (const size_t length : kLengths) {
+  for (const Shot& one : hard) split_at_black(each, one, shots);
+  for (const int length : kLengths) {
     std::vector<Shot> parts;
-    for (const Shot& one : shots) split_at_dissolves(analysis, length, one, parts);
+    for (const Shot& one : shots) split_at_dissolves(each, length, one, parts);
     shots = std::move(parts);
   }
   return shots;
