@@ -378,7 +378,7 @@ TEST(Open, RefusesWhatIsNoLedger) {
   EXPECT_THAT(open(world.folder / "text"), StartsWith("corrupt"));
   write_file(world.folder / "empty", "");
   EXPECT_THAT(open(world.folder / "empty"), StartsWith("corrupt"));
-  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 8");
+  Database::open(world.ledger, Access::append).exec("PRAGMA user_version = 9");
   EXPECT_THAT(open(world.ledger), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { verify_ledger(world.ledger, {}); }), StartsWith("unsupported"));
   EXPECT_THAT(error_of([&] { Store::create(world.ledger, world.log.verifier); }), StartsWith("io"));
