@@ -114,7 +114,9 @@ bool has_plain_file(const fs::path& path) {
 
 std::vector<DeliveredFile> list_delivery(const fs::path& folder, uint64_t* not_looked_at) {
   if (!fs::is_directory(folder)) {
-    throw Error(Errc::not_found, "delivery ", folder.string(), ": no such folder");
+    throw Error(Errc::not_found, "delivery ", folder.string(),
+                std::filesystem::exists(folder) ? ": is no folder: name the one that was delivered"
+                                                : ": no such folder");
   }
   std::vector<DeliveredFile> files;
   uint64_t unread = 0;

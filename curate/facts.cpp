@@ -233,7 +233,8 @@ std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
                                        const std::vector<FoundSound>& sounds) {
   std::vector<ledger::Fact> facts = measured.facts;
   ledger::SourceRecord& source = *facts.front().mutable_source();
-  source.set_status(source_status(matches, source.duration_us()));
+  const uint64_t duration_us = source.duration_us();
+  source.set_status(source_status(matches, duration_us));
   std::vector<ledger::Fact> findings;  // after all clips: those follow one another (source_clip)
   auto of_clip = measured.findings.begin();
   for (ledger::Fact& fact : facts) {
@@ -253,9 +254,10 @@ std::vector<ledger::Fact> source_facts(const MeasuredSource& measured,
     out.set_source(raw(measured.footage.digest));
     out.set_of(raw(found.of));
     out.set_start_us(found.match.start_us);
-    out.set_end_us(found.match.end_us);
+    // A picture of a sampled track stands for more than its frame: no span ends after its film.
+    out.set_end_us(std::min(found.match.end_us, duration_us));
     out.set_of_start_us(found.match.of_start_us);
-    out.set_of_end_us(found.match.of_end_us);
+    out.set_of_end_us(std::min(found.match.of_end_us, found.of_duration_us));
     out.set_distance(static_cast<float>(found.match.distance));
     out.set_audio_match(static_cast<float>(found.match.audio_match));
     out.set_verdict(found.conflict ? "conflict" : "duplicate");

@@ -61,6 +61,7 @@ struct FoundMatch {
   Digest of;
   std::string of_path;
   bool conflict = false;
+  uint64_t of_duration_us = UINT64_MAX;
 };
 
 // Somebody else's sound under other pictures: a source of another licensor, or a protected work.

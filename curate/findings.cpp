@@ -29,26 +29,28 @@ FaceCascades read_cascades(const std::filesystem::path& folder) {
   return {read_file(folder / kQuick, 1 << 20), read_file(folder / kSure, 1 << 20)};
 }
 
+// Both lists rise (check_findings()), and each of a film's thousands of clips looks at its own
+// part.
 std::vector<ledger::ClipFinding> findings_in(const Analysis& a, const Clip& clip) {
   std::vector<ledger::ClipFinding> out;
-  int looks = 0, with_faces = 0;
-  for (int i = 0; i < a.looked_pts_us_size(); ++i) {
-    if (a.looked_pts_us(i) < clip.start_us || a.looked_pts_us(i) >= clip.end_us) continue;
-    ++looks;
-    with_faces += a.faces(i) > 0 ? 1 : 0;
-  }
+  const auto& looked = a.looked_pts_us();
+  const auto first = std::lower_bound(looked.begin(), looked.end(), clip.start_us);
+  const auto looks = std::lower_bound(first, looked.end(), clip.end_us) - first;
+  const auto faces = a.faces().begin() + (first - looked.begin());
+  const auto with_faces = std::count_if(faces, faces + looks, [](auto n) { return n > 0; });
   if (with_faces > 0) {
     out.push_back({"face",
                    "in " + std::to_string(with_faces) + " of " + std::to_string(looks) +
                        (looks == 1 ? " picture" : " pictures"),
                    "curate/faces.h"});
   }
+  const uint64_t from_us = clip.start_us - std::min(clip.start_us, kSoundSlackUs);
+  const uint64_t to_us = clip.end_us + kSoundSlackUs;
+  const auto& speech = a.speech_us();
+  const auto heard = std::upper_bound(speech.begin(), speech.end(), from_us) - speech.begin();
   uint64_t heard_us = 0;
-  for (int i = 0; i + 1 < a.speech_us_size(); i += 2) {
-    const uint64_t from =
-        std::max(a.speech_us(i), clip.start_us - std::min(clip.start_us, kSoundSlackUs));
-    const uint64_t to = std::min(a.speech_us(i + 1), clip.end_us + kSoundSlackUs);
-    heard_us += from < to ? to - from : 0;
+  for (int i = static_cast<int>(heard) & ~1; i + 1 < speech.size() && speech[i] < to_us; i += 2) {
+    heard_us += std::min(speech[i + 1], to_us) - std::max(speech[i], from_us);
   }
   if (heard_us > 0) {
     char text[60];

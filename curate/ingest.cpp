@@ -319,7 +319,7 @@ class Ingest {
       record_again(source, file);
     } else if (options_.dry_run) {
       file.outcome = Outcome::cleared;
-      file.detail = verdict.fact;
+      file.detail = claim_of(source.rights);
     } else {
       CLEARED_CHECK(examined.measured.has_value());
       record_new(source, std::move(*examined.measured), file);
@@ -466,10 +466,10 @@ class Ingest {
     for (const Match& match : index_.find(footage, strict)) {
       const Digest& of = index_.footage(match.of).digest;
       const bool conflict = claimed_by_others(source, to_hex(of));
-      ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
+      ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
       CLEARED_CHECK(row.with(source_record(to_hex(of))).next());
       if (!match.sound_alone()) {
-        matches.push_back({match, of, row.text(0), conflict});
+        matches.push_back({match, of, row.text(0), conflict, row.unsigned_integer(1)});
       } else if (conflict) {
         sounds.push_back(
             {match, printable(row.text(0)) + ", " + claim_of(recorded_rights(to_hex(of)))});

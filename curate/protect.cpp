@@ -42,17 +42,7 @@ int64_t changed_ns(const std::filesystem::path& folder) {
 std::string missing_work(const ledger::Store& store, const PrintFolder& folder) {
   std::set<std::string> there;
   for (const PrintFile& file : folder.files) there.insert(to_hex(file.digest));
-  ledger::Statement works(store.db(),
-                          "SELECT fingerprint, name, record FROM protected_work ORDER BY record");
-  while (works.next()) {
-    if (there.contains(works.text(0))) continue;
-    const auto path = print_path(folder.path, works.text(0));
-    return path.string() + (std::filesystem::exists(path) ? ": was altered" : ": is gone") +
-           ", and by record " + works.text(2) + " it protects " + printable(works.text(1)) +
-           ": put the file back, or end the protection with curate protect remove --ledger " +
-           store.path().string() + " " + works.text(0).substr(0, 16);
-  }
-  return "";
+  return ledger::missing_work(store, there);
 }
 
 ledger::Fact protection_fact(const Digest& print, const std::string& name, bool removed) {
@@ -85,10 +75,6 @@ std::map<std::string, std::string> names_of_works(const ledger::Store& store,
 }
 
 }  // namespace
-
-std::filesystem::path protected_folder(const std::filesystem::path& ledger) {
-  return only_name(ledger).string() + ".protected";
-}
 
 bool add_protected(const std::filesystem::path& folder, const std::string& fingerprint) {
   parse_fingerprint(fingerprint, "the fingerprint");

@@ -11,14 +11,11 @@
 
 #include "curate/config.pb.h"
 #include "curate/dedup.h"
-
-namespace cleared::ledger {
-class Store;
-}
+#include "ledger/protection.h"
 
 namespace cleared::curate {
 
-std::filesystem::path protected_folder(const std::filesystem::path& ledger);  // LEDGER.protected
+using ledger::protected_folder;
 
 // False when the very same fingerprint file is there already: of two that name one work both count.
 // `fingerprint` is the content of one.

@@ -273,8 +273,9 @@ std::string Reader::read(const ReaderSinks& sinks) {
   if (frames == 0) throw Error(Errc::corrupt, "no frame of it can be decoded");
   const uint64_t end_us = last_us + nominal_us;
   if (damaged > 0) {
-    return std::to_string(damaged) + " damaged pieces, the first at " + seconds(damaged_at_us) +
-           "; " + seconds(end_us) + " in all";
+    return std::to_string(damaged) +
+           (damaged == 1 ? " damaged piece, at " : " damaged pieces, the first at ") +
+           seconds(damaged_at_us) + "; " + seconds(end_us) + " in all";
   }
   if (got < 0 && got != AVERROR_EOF) return "unreadable from " + seconds(end_us) + " on";
   // A file cut short at a packet's end decodes without a complaint. Its header knows, where the

@@ -16,7 +16,7 @@ namespace cleared::curate {
 namespace {
 
 constexpr std::string_view kStyle =
-    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}
+    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}td.kept,td.no{white-space:nowrap}
 ul.facts{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.6rem}
 ul.facts li{border:1px solid #d8dce0;border-radius:.4rem;padding:.5rem .8rem}ul.facts b{display:block;font-size:1.25rem}
 .charts{display:flex;flex-wrap:wrap;gap:1rem 2.5rem}figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}

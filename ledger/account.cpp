@@ -497,7 +497,7 @@ class Books {
     Statement select(db,
                      "SELECT s.seq, s.digest, s.path, s.duration_us, "
                      "CASE s.status WHEN 'kept' THEN s.seq ELSE "
-                     "(SELECT MIN(r.seq) FROM source_clip c CROSS JOIN reviewed_clip r "
+                     "(SELECT MIN(r.review) FROM source_clip c CROSS JOIN decided_clip r "
                      "ON r.clip = c.clip WHERE c.source = s.seq "
                      "AND instr(', ' || r.released || ',', ', title,') > 0) END AS ingested "
                      "FROM source s "

@@ -16,6 +16,7 @@
 #include "ledger/merkle.h"
 #include "ledger/permit_lists.h"
 #include "ledger/projection.h"
+#include "ledger/review_lists.h"
 #include "ledger/rules.h"
 #include "ledger/run_name.h"
 #include "ledger/titles.h"
@@ -96,6 +97,7 @@ bool Admission::rows_say_all(const Fact& fact) {
     case Fact::kSample:
     case Fact::kRefusal:
     case Fact::kPermitList:  // says nothing before a permit has signed for it
+    case Fact::kReviewList:  // nor this before a review has
       return true;
     default:
       return false;
@@ -254,7 +256,10 @@ void Admission::check(uint64_t seq, const ClearanceRecord& clearance) const {
 // later.
 void Admission::check(uint64_t seq, uint64_t at_us, const ReviewRecord& record) const {
   const Note note = parse_note(record.note());
-  const Review review = parse_noted<ReviewText>(note, "review").review();
+  Review review = parse_noted<ReviewText>(note, "review").review();
+  if (review.has_lists()) {
+    join_lists(review, recorded_lists(seq, "review_list", review.lists().root()));
+  }
   check_review(review);
   if (parse_time(review.at()).value_or(UINT64_MAX) > at_us + kClockSkewUs) {
     reject("review",
@@ -385,7 +390,9 @@ void Admission::check(uint64_t seq, uint64_t at_us, const PermitRecord& record) 
   if (!trains(permit.purpose().use())) {
     reject("permit", "its purpose is " + Use_Name(permit.purpose().use()) + ", and runs train");
   }
-  if (permit.has_lists()) join_lists(permit, recorded_lists(seq, permit));
+  if (permit.has_lists()) {
+    join_lists(permit, recorded_lists(seq, "permit_list", permit.lists().root()));
+  }
   check_permitted(seq, permit);
   const std::string problem = permit_problem(db_, seq, authority_.keys()[0].key.name, permit);
   if (!problem.empty()) reject("permit for run " + permit.run(), problem);
@@ -397,11 +404,13 @@ void Admission::check(uint64_t seq, uint64_t at_us, const PermitRecord& record) 
   }
 }
 
-std::vector<std::string> Admission::recorded_lists(uint64_t seq, const Permit& permit) const {
+// `table` is permit_list or review_list.
+std::vector<std::string> Admission::recorded_lists(uint64_t seq, const std::string& table,
+                                                   const std::string& root) const {
   std::vector<std::string> out;
   Statement select(db_,
-                   "SELECT text FROM permit_list WHERE root = ? AND seq < ? ORDER BY position");
-  select.with(to_hex(require_digest_name(permit.lists().root(), "permit.lists.root")), seq);
+                   "SELECT text FROM " + table + " WHERE root = ? AND seq < ? ORDER BY position");
+  select.with(to_hex(require_digest_name(root, "lists.root")), seq);
   while (select.next()) out.push_back(select.text(0));
   return out;
 }

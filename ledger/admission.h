@@ -47,7 +47,8 @@ class Admission {
   void check(uint64_t seq, const RevocationRecord& record) const;
   void check(uint64_t seq, uint64_t at_us, const PermitRecord& record) const;
   void check_permitted(uint64_t seq, const Permit& permit) const;
-  std::vector<std::string> recorded_lists(uint64_t seq, const Permit& permit) const;
+  std::vector<std::string> recorded_lists(uint64_t seq, const std::string& table,
+                                          const std::string& root) const;
   void check(uint64_t seq, const RunRecord& run) const;
   void check(uint64_t seq, const ReceiptRecord& record) const;
   void check(uint64_t seq, const ConsumedRecord& consumed) const;

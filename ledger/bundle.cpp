@@ -52,6 +52,7 @@ std::string_view other_way(Fact::KindCase kind) {
     case Fact::kWitnessPolicy:
       return "ledger witness add-policy";
     case Fact::kReview:
+    case Fact::kReviewList:
       return "ledger review --take";
     case Fact::kDeletion:
       return "ledger deleted";

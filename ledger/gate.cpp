@@ -121,7 +121,7 @@ std::pair<Gate::Granted, Note> Gate::read_permit(const fs::path& path) const {
   PermitText parsed;
   parse_textproto(note.text, path.string(), parsed);
   out.permit = parsed.permit();
-  if (out.permit.has_lists()) join_lists(out.permit, read_lists(path));
+  if (out.permit.has_lists()) join_lists(out.permit, read_lists(lists_path(path)));
   const std::string name = "permit " + path.string();
   out.issued_us = require_time(out.permit.issued_at(), name);
   out.expires_us = require_time(out.permit.expires_at(), name);

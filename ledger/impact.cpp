@@ -56,9 +56,8 @@ void add_clips_of_sources(const Store& store, Asked& asked) {
 // Clips of other sources that these show, too: they are used under the licences of both.
 void add_copied_clips(const Store& store, Asked& asked) {
   Statement clips(store.db(),
-                  "SELECT c.clip, c.source FROM near_copy n CROSS JOIN source_clip c "
-                  "ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us "
-                  "WHERE n.source IN (SELECT value FROM json_each(?))");
+                  "SELECT clip, of FROM near_copy_clip "
+                  "WHERE source IN (SELECT value FROM json_each(?))");
   clips.with(json_list(asked.sources));
   const size_t own = asked.clips.size();
   while (clips.next()) {

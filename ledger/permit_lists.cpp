@@ -3,26 +3,12 @@
 #include <set>
 
 #include "ledger/base/error.h"
-#include "ledger/base/file.h"
 #include "ledger/digest.h"
-#include "ledger/merkle.h"
 #include "ledger/note.h"
 #include "ledger/textproto.h"
 
 namespace cleared::ledger {
 namespace fs = std::filesystem;
-namespace {
-
-constexpr uint64_t kMostListBytes = uint64_t{1} << 30;
-
-Digest lists_root(std::span<const std::string> lists) {
-  std::vector<Digest> leaves;
-  for (const std::string& list : lists) leaves.push_back(leaf_digest(as_bytes(list)));
-  return root_digest(leaves);
-}
-
-}  // namespace
-
 std::vector<std::string> split_lists(Permit& permit, size_t most_bytes) {
   PermitText whole;
   *whole.mutable_permit() = permit;
@@ -31,11 +17,7 @@ std::vector<std::string> split_lists(Permit& permit, size_t most_bytes) {
   for (const Permit::Shard& shard : permit.shard()) {
     PermitShardsText one;
     *one.add_shard() = shard;
-    const std::string text = format_textproto(one);
-    if (!lists.back().empty() && lists.back().size() + text.size() > most_bytes) {
-      lists.emplace_back();
-    }
-    lists.back() += text;
+    add_to_lists(lists, format_textproto(one), most_bytes);
   }
   permit.clear_shard();
   permit.mutable_lists()->set_root(digest_name(lists_root(lists)));
@@ -65,27 +47,6 @@ void join_lists(Permit& permit, std::span<const std::string> lists) {
 
 fs::path lists_path(const fs::path& permit) {
   return permit.string() + ".shards";
-}
-
-std::string format_lists(std::span<const std::string> lists) {
-  std::string out;
-  for (const std::string& list : lists) out += (out.empty() ? "" : "\n") + list;
-  return out;
-}
-
-std::vector<std::string> parse_lists(std::string_view text) {
-  std::vector<std::string> out;
-  for (size_t from = 0; from < text.size();) {
-    const size_t end = text.find("\n\n", from);
-    out.emplace_back(text.substr(from, end == text.npos ? end : end + 1 - from));
-    if (end == text.npos) break;
-    from = end + 2;
-  }
-  return out;
-}
-
-std::vector<std::string> read_lists(const fs::path& permit) {
-  return parse_lists(read_file(lists_path(permit), kMostListBytes));
 }
 
 std::vector<Fact> permit_facts(const std::string& note, std::span<const std::string> lists) {

@@ -192,8 +192,9 @@ class Row {
 };
 thread_local std::array<RowCell, 20> Row::cells_;
 
-Digest permit_list_key(const Digest& root, uint32_t index) {
-  return subject_key("permit_list", {root.text(), big_endian(index)});
+// `kind` is "permit_list" or "review_list".
+Digest list_key(std::string_view kind, const Digest& root, uint32_t index) {
+  return subject_key(kind, {root.text(), big_endian(index)});
 }
 
 struct Projector {
@@ -376,12 +377,16 @@ struct Projector {
         .text(record.note())
         .emit();
     permitted(TableId::permit_shard, p);
-    if (!p.has_lists()) return;
+    if (p.has_lists()) lists_of(TableId::list_of_permit, "permit_list", p.lists());
+  }
+
+  // A row for each list that a permit or a review names.
+  void lists_of(TableId table, const char* kind, const auto& named) const {
     constexpr uint32_t kMostLists = 1 << 20;
-    if (p.lists().lists() > kMostLists) unfit("permit", "has too many lists");
-    const Digest root = require_digest_name(p.lists().root(), "permit.lists.root");
-    for (uint32_t i = 0; i < p.lists().lists(); ++i) {
-      row(TableId::list_of_permit).refers("permit_list", permit_list_key(root, i)).emit();
+    if (named.lists() > kMostLists) unfit(kind, "is one of too many");
+    const Digest root = require_digest_name(named.root(), "lists.root");
+    for (uint32_t i = 0; i < named.lists(); ++i) {
+      row(table).refers(kind, list_key(kind, root, i)).emit();
     }
   }
 
@@ -556,9 +561,26 @@ struct Projector {
         .text(require_time(r.at(), "review.at"))
         .text(record.note())
         .emit();
-    for (const Review::Decision& decision : r.decision()) {
+    decided(TableId::reviewed_clip, r);
+    if (r.has_lists()) lists_of(TableId::list_of_review, "review_list", r.lists());
+  }
+
+  void operator()(const ReviewListRecord& record) const {
+    ReviewDecisionsText text;
+    parse_textproto(record.text(), "review_list", text);
+    row(TableId::review_list)
+        .hex(record.root(), "review_list.root")
+        .integer(record.index())
+        .text(record.text())
+        .emit();
+    decided(TableId::listed_decision, text);
+  }
+
+  // A row for each decision of a review, or of a list of one.
+  void decided(TableId table, const auto& list) const {
+    for (const Review::Decision& decision : list.decision()) {
       const Digest clip = require_digest_name(decision.clip(), "review.decision.clip");
-      row(TableId::reviewed_clip)
+      row(table)
           .refers("clip", subject_key_of("clip", clip.text()))
           .text(reasons(decision.release()))
           .text(reasons(decision.keep_out()))
@@ -655,6 +677,8 @@ auto visit(const Fact& fact, const Body& body) {
       return body(fact.clearance());
     case Fact::kReview:
       return body(fact.review());
+    case Fact::kReviewList:
+      return body(fact.review_list());
     case Fact::kProtection:
       return body(fact.protection());
     case Fact::KIND_NOT_SET:
@@ -724,7 +748,7 @@ struct Subjects {
     return one(subject_key_of("permit", sha256(p.note()).text()));
   }
   std::optional<Subject> operator()(const PermitListRecord& list) const {
-    return one(permit_list_key(raw_digest(list.root(), "permit_list.root"), list.index()));
+    return one(list_key("permit_list", raw_digest(list.root(), "permit_list.root"), list.index()));
   }
   std::optional<Subject> operator()(const RunRecord& r) const {
     return one(subject_key_of("run", r.name()));
@@ -765,6 +789,9 @@ struct Subjects {
   }
   std::optional<Subject> operator()(const ReviewRecord& r) const {
     return one(subject_key_of("review", sha256(r.note()).text()));
+  }
+  std::optional<Subject> operator()(const ReviewListRecord& list) const {
+    return one(list_key("review_list", raw_digest(list.root(), "review_list.root"), list.index()));
   }
   std::optional<Subject> operator()(const ProtectionRecord& p) const {
     return any(subject_key_of("protection", p.fingerprint()));
@@ -1025,6 +1052,9 @@ std::span<const TableShape> tables() {
       {"clearance", 6, false},
       {"review", 4, false},
       {"reviewed_clip", 5, true},
+      {"review_list", 4, false},
+      {"listed_decision", 5, true},
+      {"list_of_review", 2, true},
       {"protection", 4, false},
       {"state", 4, false},
   };

@@ -89,6 +89,9 @@ enum class TableId {
   clearance,
   review,
   reviewed_clip,
+  review_list,
+  listed_decision,
+  list_of_review,
   protection,
   state,
 };

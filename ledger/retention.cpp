@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -36,9 +37,8 @@ class Due {
            "WHERE " + std::string(scope.shards));
     late_shards(scope.shards);
     shards(std::string(kShards) +
-           "JOIN (SELECT DISTINCT p.shard, x.licence FROM near_copy m "
-           "JOIN source_cover x ON x.source = m.source CROSS JOIN source_clip c ON c.source = m.of "
-           "AND c.start_us < m.end_us AND m.start_us < c.end_us "
+           "JOIN (SELECT DISTINCT p.shard, x.licence FROM near_copy_clip c "
+           "JOIN source_cover x ON x.source = c.source "
            "CROSS JOIN sample p ON p.clip = c.clip) v ON v.shard = h.seq " +
            std::string(kNewest) + "WHERE " + std::string(scope.shards));
     texts(std::string(kSources) + "JOIN source_cover v ON v.source = s.seq " +
@@ -67,16 +67,18 @@ class Due {
     Statement select(store_.db(), sql);
     if (!sources.empty()) select.with(sources);
     while (select.next()) {
-      const LicenceText* terms = rights_.terms_of(select.text(2));
-      const auto erased = erased_.find(select.text(2));
-      if (erased != erased_.end()) {
-        add(erased->second, "shard", select.text(1), select.text(0), select.text(2),
-            select.text(4));
-      }
-      if (terms == nullptr || !terms->derived().has_latent()) continue;
-      add(last_day_kept(time_of_record(store_, select.unsigned_integer(3)), *terms), "shard",
-          select.text(1), select.text(0), select.text(2), select.text(4));
+      const auto by = kept_until(select.text(2), select.unsigned_integer(3));
+      if (by) add(*by, "shard", select.text(1), select.text(0), select.text(2), select.text(4));
     }
+  }
+  // The last day of a shard, a record, under these terms; nothing where they set none. Erased ones
+  // have no document any more.
+  std::optional<std::string> kept_until(const std::string& ref, uint64_t shard) const {
+    const auto erased = erased_.find(ref);
+    if (erased != erased_.end()) return erased->second;
+    const LicenceText* terms = rights_.terms_of(ref);
+    if (terms == nullptr || !terms->derived().has_latent()) return std::nullopt;
+    return last_day_kept(time_of_record(store_, shard), *terms);
   }
 
   // What lies in a shard of what licences cover that came later.
@@ -86,9 +88,7 @@ class Due {
                    "(SELECT DISTINCT seq AS licence FROM licence_source) v " +
                        std::string(kNewest));
     while (late.next()) {
-      const LicenceText* terms = rights_.terms_of(late.text(1));
-      const bool limits = terms != nullptr && terms->derived().has_latent();
-      if (!limits && !erased_.contains(late.text(1))) continue;
+      if (!kept_until(late.text(1), 0)) continue;  // else the question is not worth its time
       shards(std::string(kShards) + "JOIN licence n ON n.ref = '" + late.text(1) +
              "' WHERE h.seq IN (SELECT p.shard FROM licence_source x CROSS JOIN source_clip c "
              "ON c.source = x.source CROSS JOIN sample p ON p.clip = c.clip WHERE x.seq = " +

@@ -12,6 +12,7 @@
 #include "ledger/base/html.h"
 #include "ledger/digest.h"
 #include "ledger/projection.h"
+#include "ledger/review_lists.h"
 #include "ledger/textproto.h"
 #include "ledger/titles.h"
 
@@ -231,8 +232,10 @@ std::string title_form(const Store& store, const std::string& source, uint64_t n
   return format_textproto(text);
 }
 
-Fact review_fact(const Store& store, const std::string& note) {
-  const Review review = parse_noted<ReviewText>(parse_note(note), "review").review();
+std::vector<Fact> review_records(const Store& store, const std::string& note,
+                                 std::span<const std::string> lists) {
+  Review review = parse_noted<ReviewText>(parse_note(note), "review").review();
+  if (review.has_lists()) join_lists(review, lists);
   check_review(review);
   Statement known(store.db(),
                   "SELECT 1 FROM clearance f JOIN clip c ON c.seq = f.clip "
@@ -261,9 +264,7 @@ Fact review_fact(const Store& store, const std::string& note) {
     for (const int reason : decision.release()) require(reason);
     for (const int reason : decision.keep_out()) require(reason);
   }
-  Fact fact;
-  fact.mutable_review()->set_note(note);
-  return fact;
+  return review_facts(note, lists);
 }
 
 }  // namespace cleared::ledger

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,10 @@ std::string review_form(const std::vector<WaitingClip>& clips, uint64_t now_us);
 // digits at least. Error{not_found} when nobody else claims a clip of it.
 std::string title_form(const Store& store, const std::string& source, uint64_t now_us);
 
-// Who signed a review is checked by Store::append. Error{corrupt} when it decides about a reason
-// that was not on record for its clip when it was decided.
-Fact review_fact(const Store& store, const std::string& note);
+// The records of a review, whose decisions may be in lists (ledger/review_lists.h). Who signed it
+// is checked by Store::append. Error{corrupt} when it decides about a reason that was not on record
+// for its clip when it was decided.
+std::vector<Fact> review_records(const Store& store, const std::string& note,
+                                 std::span<const std::string> lists = {});
 
 }  // namespace cleared::ledger

@@ -166,12 +166,14 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, 
     covering.push_back({&entry.terms, entry.revoked});
   }
   std::vector<Mark> all(marks.begin(), marks.end());
-  if (!marks_.empty()) {
-    const auto recorded = marks_.find(to_hex(digest));
-    if (recorded != marks_.end()) {
-      all.insert(all.end(), recorded->second.begin(), recorded->second.end());
-    }
-  }
+  const auto add_recorded_marks = [&](const Digest& bytes) {
+    if (marks_.empty()) return;
+    const auto recorded = marks_.find(to_hex(bytes));
+    if (recorded == marks_.end()) return;
+    all.insert(all.end(), recorded->second.begin(), recorded->second.end());
+  };
+  add_recorded_marks(digest);
+  for (const NearCopy* copy : copies) add_recorded_marks(copy->digest);
   out.verdict = judge_covering(covering, act, day_, {all, findings});
   if (!copies.empty() && !out.verdict.cleared) {
     out.verdict = no_about(copies.front()->path + " shows the same: ", out.verdict);

@@ -51,7 +51,8 @@ class Rights {
   // of a source on record, where a licence covers it, every licence that covers another path by
   // which its bytes came must, too. Marks on record for these bytes count always; `marks` are those
   // that are not on record yet. `findings` and `copies` are of a clip of it: every
-  // licence that covers one of the copies must say yes, too, and none gives what it has not itself.
+  // licence that covers one of the copies must say yes, too, and none gives what it has not itself;
+  // marks on record for a copy count like its own.
   SourceVerdict judge_source(std::string_view path, const Digest& digest, const Act& act,
                              std::span<const Mark> marks = {},
                              std::span<const ClipFinding> findings = {},

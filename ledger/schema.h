@@ -7,7 +7,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 7;
+constexpr int kSchemaVersion = 8;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -299,8 +299,8 @@ CREATE TABLE state(
 )sql";
 
 // What version 4 has more than version 3, version 5 more than version 4, and version 6 more than
-// version 5: a ledger of a version before gains it when it is opened to be written to. Version 7
-// has other views.
+// version 5, and version 8 more than that: a ledger of a version before gains it when it is opened
+// to be written to. Version 7 had other views than version 6.
 constexpr std::string_view kVersion4Schema = R"sql(
 CREATE TABLE measure(
   seq INTEGER PRIMARY KEY,
@@ -445,20 +445,47 @@ CREATE TABLE protection(
 ) STRICT;
 CREATE INDEX protection_of ON protection(fingerprint);
 )sql";
+constexpr std::string_view kVersion8Schema = R"sql(
+CREATE TABLE review_list(
+  seq INTEGER PRIMARY KEY,
+  root TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  text TEXT NOT NULL
+) STRICT;
+CREATE INDEX review_list_root ON review_list(root, position);
+CREATE TABLE listed_decision(
+  seq INTEGER NOT NULL REFERENCES review_list(seq),
+  clip INTEGER NOT NULL REFERENCES clip(seq),
+  released TEXT NOT NULL,
+  kept_out TEXT NOT NULL,
+  says TEXT NOT NULL,
+  PRIMARY KEY(seq, clip)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX decision_of_clip ON listed_decision(clip);
+CREATE TABLE list_of_review(
+  seq INTEGER NOT NULL REFERENCES review(seq),
+  list INTEGER NOT NULL REFERENCES review_list(seq),
+  PRIMARY KEY(seq, list)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX review_of_list ON list_of_review(list);
+)sql";
 
 // What follows "FROM" for the review, `r` and its `v`, that decides about a reason for which a clip
 // is held, given SQL for clip, reason and the record that found it: of those decided and taken
 // after that record, the one decided last.
 inline std::string deciding_review(std::string_view clip, std::string_view found,
                                    std::string_view reason, std::string_view before = "") {
-  std::string sql = " reviewed_clip r JOIN review v ON v.seq = r.seq WHERE r.clip = ";
-  sql.append(clip).append(" AND r.seq > ").append(found);
-  if (!before.empty()) sql.append(" AND r.seq < ").append(before);
+  std::string sql = " (SELECT seq AS review, released, kept_out FROM reviewed_clip WHERE clip = ";
+  sql.append(clip).append(
+      " UNION ALL SELECT o.seq, d.released, d.kept_out FROM listed_decision d "
+      "JOIN list_of_review o ON o.list = d.seq WHERE d.clip = ");
+  sql.append(clip).append(") r JOIN review v ON v.seq = r.review WHERE r.review > ").append(found);
+  if (!before.empty()) sql.append(" AND r.review < ").append(before);
   sql.append(" AND v.at >= (SELECT m.at FROM moment m WHERE m.seq <= ").append(found);
   sql.append(
       " ORDER BY m.seq DESC LIMIT 1) AND instr(', ' || r.released || ', ' || r.kept_out "
       "|| ',', ', ' || ");
-  sql.append(reason).append(" || ',') > 0 ORDER BY v.at DESC, r.seq DESC LIMIT 1");
+  sql.append(reason).append(" || ',') > 0 ORDER BY v.at DESC, v.seq DESC LIMIT 1");
   return sql;
 }
 
@@ -488,6 +515,7 @@ CREATE VIEW record AS
         UNION ALL SELECT seq, 'permit_list' FROM permit_list
         UNION ALL SELECT seq, 'mark' FROM mark UNION ALL SELECT seq, 'clearance' FROM clearance
         UNION ALL SELECT seq, 'review' FROM review
+        UNION ALL SELECT seq, 'review_list' FROM review_list
         UNION ALL SELECT seq, 'protection' FROM protection
         UNION ALL SELECT seq, 'state' FROM state) r;
 -- Licences in force: not superseded by a later version, not revoked, their document not erased, today
@@ -516,11 +544,17 @@ CREATE VIEW source_clip AS
     ON c.seq >= s.seq
        AND c.seq < COALESCE((SELECT MIN(n.seq) FROM clip_series n WHERE n.seq > s.seq),
                             9223372036854775807);
+-- What a review decides about a clip, in its own record or in lists.
+CREATE VIEW decided_clip AS
+  SELECT seq AS review, clip, released, kept_out, says FROM reviewed_clip
+  UNION ALL
+  SELECT o.seq, d.clip, d.released, d.kept_out, d.says
+  FROM listed_decision d JOIN list_of_review o ON o.list = d.seq;
 -- Clips of a span that two licensors claim, whichever came first, and all clips of a file that came
 -- with such a span; with the review that decides about it.
 CREATE VIEW title_review AS
   SELECT a.clip, a.duplicate,
-         (SELECT r.seq FROM)sql") +
+         (SELECT v.seq FROM)sql") +
                                   deciding_review("a.clip", "a.duplicate", "'title'") +
                                   R"sql() AS review
   FROM (SELECT c.clip, d.seq AS duplicate FROM duplicate d CROSS JOIN source_clip c
@@ -534,8 +568,8 @@ CREATE VIEW title_review AS
         WHERE d.verdict = 'conflict') a;
 CREATE VIEW title_claim AS
   SELECT t.clip, t.duplicate, t.review,
-         COALESCE((SELECT instr(', ' || r.released || ',', ', title,') > 0 FROM reviewed_clip r
-                   WHERE r.seq = t.review AND r.clip = t.clip), 0) AS released
+         COALESCE((SELECT instr(', ' || r.released || ',', ', title,') > 0 FROM decided_clip r
+                   WHERE r.review = t.review AND r.clip = t.clip), 0) AS released
   FROM title_review t;
 -- Those that are quarantined, and those that people released from every claim.
 CREATE VIEW conflicted_clip AS SELECT DISTINCT clip FROM title_claim WHERE released = 0;
@@ -551,6 +585,10 @@ CREATE VIEW near_copy AS
       AND d.start_us < n.end_us AND n.start_us < d.end_us
     WHERE d.verdict = 'duplicate')
   SELECT source, of, start_us, end_us FROM near;
+-- Clips that are used under the licences of another source, `source`, too: they show what it shows.
+CREATE VIEW near_copy_clip AS
+  SELECT n.source, n.of, c.clip FROM near_copy n CROSS JOIN source_clip c
+    ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us;
 -- The works that are protected now, one for each file that has to be beside the ledger.
 CREATE VIEW protected_work AS
   SELECT p.fingerprint, p.name, p.seq AS record FROM protection p
@@ -673,8 +711,7 @@ CREATE VIEW revoked_clip AS
   FROM revocation r
   CROSS JOIN licence l ON l.id = r.licence
   CROSS JOIN source_cover v ON v.licence = l.seq
-  JOIN near_copy n ON n.source = v.source
-  CROSS JOIN source_clip c ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us
+  JOIN near_copy_clip c ON c.source = v.source
   UNION
   SELECT p.clip, h.root, r.at, r.reason
   FROM revocation r CROSS JOIN shard h ON h.seq = r.shard CROSS JOIN sample p ON p.shard = r.shard;

@@ -313,7 +313,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
   db.exec(std::string(kLogSchema) + std::string(kTileSchema) + std::string(kProjectionSchema) +
           std::string(kVersion4Schema) + std::string(kVersion5Schema) +
-          std::string(kVersion6Schema) + std::string(kTodayView) + kViews);
+          std::string(kVersion6Schema) + std::string(kVersion8Schema) + std::string(kTodayView) +
+          kViews);
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
@@ -351,7 +352,8 @@ void upgrade(const Database& db) {
   }
   db.exec(drop + std::string(version < 4 ? kVersion4Schema : "") +
           std::string(version < 5 ? kVersion5Schema : "") +
-          std::string(version < 6 ? kVersion6Schema : "") + std::string(kTodayView) + kViews +
+          std::string(version < 6 ? kVersion6Schema : "") + std::string(kVersion8Schema) +
+          std::string(kTodayView) + kViews +
           "PRAGMA user_version = " + std::to_string(kSchemaVersion));
   if (version < 6) keep_coverage(db);
   transaction.commit();
@@ -506,7 +508,29 @@ void Store::sync() {
 }
 
 Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
+  Appended out;
+  in_transaction(
+      [&](Memory& memory) {
+        out = append_to(memory, facts);
+        if (memory.map.pending() > kMaxPending) log_state(memory.newest_at_us);
+      },
+      durable);
+  return out;
+}
+
+// Memory is thrown away with the transaction, which it knows more of than is there then.
+Store::Appended Store::would_append(const std::vector<Fact>& facts) {
   CLEARED_CHECK(lock_.has_value());
+  require_unbroken();
+  memory_.reset();
+  const auto would = std::make_unique<Memory>(db_);
+  const Transaction never_committed(db_);
+  const Appended out = append_to(*would, facts);
+  would->flush();
+  return out;
+}
+
+Store::Appended Store::append_to(Memory& memory, const std::vector<Fact>& facts) {
   for (const Fact& fact : facts) {
     // Nobody else says what the tables hold, or has the document of an erased licence stay.
     if (!fact.has_state() && !fact.has_erasure()) continue;
@@ -514,27 +538,22 @@ Store::Appended Store::append(const std::vector<Fact>& facts, Durable durable) {
                 ": only the ledger itself makes such a record",
                 fact.has_erasure() ? "; use ledger erase" : "");
   }
-  Appended out{size(), 0, 0};
-  const uint64_t at_us = judging_time_us(*this);
-  in_transaction(
-      [&](Memory& memory) {
-        Preparation preparation(facts, at_us, memory.map);
-        while (auto block = preparation.next()) {
-          for (const Prepared& record : block->records) {
-            if (memory.knows(record)) {
-              ++out.present;
-              continue;
-            }
-            memory.append(record, at_us, &block->buffer);
-            ++out.added;
-          }
-          if (block->failure) std::rethrow_exception(block->failure);
-          memory.flush_rows();
-          preparation.reuse(std::move(block));
-        }
-        if (memory.map.pending() > kMaxPending) log_state(at_us);
-      },
-      durable);
+  Appended out{memory.entries.size(), 0, 0};
+  const uint64_t at_us = std::max(now_us(), memory.newest_at_us);
+  Preparation preparation(facts, at_us, memory.map);
+  while (auto block = preparation.next()) {
+    for (const Prepared& record : block->records) {
+      if (memory.knows(record)) {
+        ++out.present;
+        continue;
+      }
+      memory.append(record, at_us, &block->buffer);
+      ++out.added;
+    }
+    if (block->failure) std::rethrow_exception(block->failure);
+    memory.flush_rows();
+    preparation.reuse(std::move(block));
+  }
   return out;
 }
 

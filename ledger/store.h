@@ -61,6 +61,8 @@ class Store {
   // after a power cut there is no gap, only an end.
   enum class Durable { now, later };
   Appended append(const std::vector<Fact>& facts, Durable durable = Durable::now);
+  // What append() would do with these facts, its errors included; nothing of it is done.
+  Appended would_append(const std::vector<Fact>& facts);
   // Waits for what was appended with `later`. Error{io} when the disk has not taken it.
   void sync();
 
@@ -120,6 +122,7 @@ class Store {
 
  private:
   struct Memory;
+  Appended append_to(Memory& memory, const std::vector<Fact>& facts);
   static void fill_new(const std::filesystem::path& path, const VerifierKey& log_key);
   Memory& memory() const;
   template <class Body>

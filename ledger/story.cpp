@@ -39,7 +39,8 @@ constexpr Step kDown[] = {
      "SELECT source FROM duplicate WHERE seq IN {duplicate} "
      "UNION SELECT of FROM duplicate WHERE seq IN {duplicate}"},
     {"clip", "SELECT clip FROM clearance WHERE seq IN {clearance}"},
-    {"clip", "SELECT clip FROM reviewed_clip WHERE seq IN {review}"},
+    {"clip", "SELECT clip FROM decided_clip WHERE review IN {review}"},
+    {"clip", "SELECT clip FROM listed_decision WHERE seq IN {review_list}"},
     {"source", "SELECT source FROM fingerprint WHERE seq IN {fingerprint}"},
     {"source", "SELECT source FROM measure WHERE seq IN {measure}"},
     {"source",
@@ -90,7 +91,7 @@ constexpr Step kUp[] = {
     {"mark",
      "SELECT m.seq FROM source s JOIN mark m ON m.source = s.digest WHERE s.seq IN {source}"},
     {"clearance", "SELECT seq FROM clearance WHERE clip IN {clip}"},
-    {"review", "SELECT seq FROM reviewed_clip WHERE clip IN {clip}"},
+    {"review", "SELECT review FROM decided_clip WHERE clip IN {clip}"},
     {"approval", "SELECT seq FROM approved_shard WHERE shard IN {shard}"},
     {"consumed",
      "SELECT seq FROM consumed WHERE sample IN (SELECT first FROM sample WHERE seq IN {sample})"},
@@ -188,7 +189,7 @@ constexpr ChapterPlan kChapters[] = {
      "round(c.end_us / 1e6, 3) AS to_s, c.shot, c.verdict, "
      "CASE WHEN c.seq IN (SELECT clip FROM conflicted_clip) THEN 'claimed by two licensors' "
      "WHEN c.seq IN (SELECT clip FROM released_clip) THEN 'released by record ' || "
-     "(SELECT MAX(r.seq) FROM reviewed_clip r WHERE r.clip = c.seq "
+     "(SELECT MAX(r.review) FROM decided_clip r WHERE r.clip = c.seq "
      "AND instr(', ' || r.released || ',', ', title,') > 0) "
      "ELSE 'no' END AS conflict FROM clip c JOIN source s ON s.seq = c.source "
      "WHERE c.seq IN {clip} ORDER BY 1"},
@@ -213,9 +214,9 @@ constexpr ChapterPlan kChapters[] = {
      "SELECT f.seq AS record, c.id AS clip, f.reason, f.value, f.origin FROM clearance f "
      "JOIN clip c ON c.seq = f.clip WHERE f.seq IN {clearance} ORDER BY 1"},
     {"review",
-     "SELECT r.seq AS record, c.id AS clip, v.at, r.released, r.kept_out, r.says, v.note "
-     "FROM reviewed_clip r JOIN clip c ON c.seq = r.clip JOIN review v ON v.seq = r.seq "
-     "WHERE r.seq IN {review} AND r.clip IN {clip} ORDER BY 1, 2",
+     "SELECT v.seq AS record, c.id AS clip, v.at, r.released, r.kept_out, r.says, v.note "
+     "FROM decided_clip r JOIN clip c ON c.seq = r.clip JOIN review v ON v.seq = r.review "
+     "WHERE v.seq IN {review} AND r.clip IN {clip} ORDER BY 1, 2",
      Signed::note, Policy::REVIEW},
     {"licence",
      "SELECT l.seq AS record, l.ref AS licence, l.licensor, l.licensee, l.valid_from, l.valid_to, "
@@ -526,7 +527,8 @@ Table history_of(const Store& store, uint64_t seq) {
   add("clearance", "''", "'clip of record ' || t.clip || ': ' || t.reason || ' ' || t.value");
   add("review", "t.signers",
       "(SELECT group_concat('clip of record ' || c.clip || ': released ' || c.released || "
-      "', kept out ' || c.kept_out, '; ') FROM reviewed_clip c WHERE c.seq = t.seq)");
+      "', kept out ' || c.kept_out, '; ') FROM decided_clip c WHERE c.review = t.seq)");
+  add("review_list", "''", "'list ' || t.position || ' of decisions of a review, root ' || t.root");
   add("mark", "''", "t.name || ' says ' || t.says || ': ' || t.value || ', ' || t.place");
   add("protection", "''",
       "t.name || CASE t.removed WHEN 0 THEN ' is protected' ELSE ' is no longer protected' END || "

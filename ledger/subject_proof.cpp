@@ -71,6 +71,7 @@ const std::vector<SubjectKind>& kinds() {
       {"release", "release", {digest}},
       {"retirement", "retirement of key", {vkey}},
       {"review", "review", {digest}},
+      {"review_list", "list of decisions of reviews with root", {digest, number}},
       {"revocation", "revocation of", {licence_or_digest}},
       {"run", "run", {run}},
       {"sample", "sample", {digest}},

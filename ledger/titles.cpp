@@ -102,12 +102,12 @@ class Titles {
       : seq_(seq),
         at_(at),
         released_(released),
-        newest_(db, "SELECT r.seq, instr(', ' || r.released || ',', ', title,') > 0, v.at FROM" +
+        newest_(db, "SELECT v.seq, instr(', ' || r.released || ',', ', title,') > 0, v.at FROM" +
                         deciding_review("?1", "?2", "'title'", "?3")) {
     std::set<uint64_t> clips;
     for (const auto& [clip, is_released] : released) clips.insert(clip);
     Statement before(db,
-                     "SELECT clip FROM reviewed_clip WHERE seq < ? AND "
+                     "SELECT clip FROM decided_clip WHERE review < ? AND "
                      "instr(', ' || released || ',', ', title,') > 0");
     for (before.with(seq); before.next();) clips.insert(before.unsigned_integer(0));
     Statement row(db, "SELECT id, source, start_us, end_us FROM clip WHERE seq = ?");

@@ -234,7 +234,7 @@ std::vector<Fact> signed_permit(const Store& store, const std::string& note,
   Permit& permit = *text.mutable_permit();
   std::vector<std::string> lists;
   if (permit.has_lists()) {
-    lists = read_lists(path);
+    lists = read_lists(lists_path(path));
     join_lists(permit, lists);
   }
   std::vector<Fact> facts = permit_facts(note, lists);

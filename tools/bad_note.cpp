@@ -34,7 +34,8 @@ std::string without_terms(const std::string& why, const std::string& path) {
 
 }  // namespace
 
-Error record_bad_note(Store& store, const std::string& path, const Error& error, Written& out) {
+Error record_bad_note(Store& store, const std::string& path, const Error& error, Written& out,
+                      bool dry_run) {
   if (std::string_view(error.what()).starts_with(store.path().string())) return error;
   const std::string kind = std::filesystem::path(path).extension();
   const bool is_bad = error.code() == Errc::corrupt || error.code() == Errc::permission;
@@ -47,7 +48,7 @@ Error record_bad_note(Store& store, const std::string& path, const Error& error,
   refusal.set_fact(
       std::string(first_bytes(without_terms(printable(error.what()), printable(path)), 1000)));
   out["refused"] = {{"rule", refusal.rule()}, {"fact", refusal.fact()}};
-  out.record("refusal", store.append({fact}));
+  if (!dry_run) out.record("refusal", store.append({fact}));
   const Error told = about(path, error);
   return Error(told.code(), told.what(), " [", refusal.rule(), "]");
 }

@@ -12,8 +12,8 @@ namespace cleared::tools {
 // That somebody tried is on record, whatever the note said: a refusal of the act "append" by the
 // rule "permit_invalid", named after the kind of the note, "x.permit". Gives the error to be
 // thrown, which names file and rule. Nothing is recorded of a fault of the ledger itself, of the
-// disk, or of keys and bundles, which are no notes.
+// disk, or of keys and bundles, which are no notes; nor in a dry run.
 Error record_bad_note(ledger::Store& store, const std::string& path, const Error& error,
-                      Written& out);
+                      Written& out, bool dry_run = false);
 
 }  // namespace cleared::tools

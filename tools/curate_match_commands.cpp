@@ -43,6 +43,7 @@ two --out, and a fingerprint that is there stays: 2 where another would take its
 constexpr const char* kMatchExamples = R"(Examples:
   curate match --ledger film.db offer.mp4          is it, or a part of it, in the ledger or protected?
   curate match --against prints offer.mp4          is it one of these fingerprint files, or this footage?
+  curate match offer.mp4 --against a.print --against b.print    --against once for each
   curate match --ledger film.db offer.mp4 --json   one JSON object a match
 Exit codes: 0 nothing matches, 1 something does, 4 nothing does, and some files could not be read.)";
 
@@ -254,6 +255,22 @@ size_t each_file(const std::vector<std::string>& files, const Visit& visit) {
   return failed;
 }
 
+// In "match A --against X Y" whoever wrote it means Y as one more to compare with, and to the
+// parser it is one more to ask about.
+void require_one_place(const CLI::App& match) {
+  bool files = false, against_after = false;
+  for (const CLI::Option* option : match.parse_order()) {
+    const bool is_file = option->get_positional();
+    if (is_file && against_after) {
+      throw Error(Errc::usage,
+                  "match: there are FILES before --against and after it: write --against before "
+                  "each that is compared with (--against X --against Y), and the FILES together");
+    }
+    files = files || is_file;
+    against_after = files && (against_after || option->check_name("--against"));
+  }
+}
+
 fs::path print_of(const fs::path& folder, const fs::path& file) {
   return folder / (file.filename().string() + ".print");
 }
@@ -275,7 +292,7 @@ MatchCommands::MatchCommands(CLI::App& app) : options_(std::make_unique<Options>
   match_->add_option("--ledger", o.ledger, "ledger file: its sources and its protected works");
   match_
       ->add_option("--against", o.against,
-                   "fingerprint files, footage, or folders of them; may be given again")
+                   "fingerprint files, footage, or folders of them; once for each")
       ->allow_extra_args(false);
   match_->add_option("--config", o.config, "for its duplicates and limits; default: its values");
   match_->add_flag("--json", o.json, "one JSON object a match");
@@ -347,6 +364,7 @@ int MatchCommands::run() {
     if (o.ledger.empty() && o.against.empty()) {
       throw Error(Errc::usage, "match needs --ledger or --against");
     }
+    require_one_place(*match_);
     const curate::Matcher matcher(
         {.ledger = o.ledger, .against = {o.against.begin(), o.against.end()}, .worker = {}},
         config);

@@ -30,7 +30,9 @@
 #include "ledger/permit.h"
 #include "ledger/permit_lists.h"
 #include "ledger/projection.h"
+#include "ledger/protection.h"
 #include "ledger/query.h"
+#include "ledger/review_lists.h"
 #include "ledger/shard_proof.h"
 #include "ledger/store.h"
 #include "ledger/textproto.h"
@@ -345,6 +347,31 @@ int ledger_key_new(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// A review is checked, and one that is too long for a record taken apart: `note` then names lists.
+// Returns them.
+std::vector<std::string> prepare_review(const std::string& file, Note& note) {
+  ReviewText text = parse_noted<ReviewText>(note, file);
+  Review& review = *text.mutable_review();
+  if (review.has_lists()) {
+    const std::vector<std::string> lists = read_lists(decisions_path(file));
+    join_lists(review, lists);
+    check_review(review);
+    return lists;
+  }
+  check_review(review);
+  const std::vector<std::string> lists = split_lists(review);
+  if (lists.empty()) return {};
+  if (!note.signatures.empty()) {
+    throw Error(Errc::corrupt, file, ": is signed, and too long for a record: sign its text anew");
+  }
+  note.text = format_textproto(text);
+  return lists;
+}
+
+}  // namespace
+
 int ledger_sign(const LedgerOptions& o) {
   const SignerKey key = read_signer_key(o.key);
   const std::string text = read_file(o.file);
@@ -359,9 +386,8 @@ int ledger_sign(const LedgerOptions& o) {
   const std::string out = o.out.empty() ? o.file : o.out;
   // Nobody should put a name under a document that the ledger would not take.
   if (fs::path(out).extension() == ".licence") parse_licence(note.text, o.file);
-  if (fs::path(out).extension() == ".review") {
-    check_review(parse_noted<ReviewText>(note, o.file).review());
-  }
+  std::vector<std::string> lists;
+  if (fs::path(out).extension() == ".review") lists = prepare_review(o.file, note);
   if (fs::path(out).extension() == ".revocation") {
     try {
       check_revocation(parse_noted<RevocationText>(note, o.file).revocation());
@@ -372,6 +398,7 @@ int ledger_sign(const LedgerOptions& o) {
   if (fs::path(out).extension() == ".weights") parse_noted<ForeignText>(note, o.file);
   add_signature(note, key);
   Written written(o.json);
+  if (!lists.empty()) written.write(decisions_path(out), format_lists(lists));
   written.write(out, format_note(note));
   for (const NoteSignature& signature : note.signatures) {
     written["signatures"].push_back(signature.name);
@@ -443,11 +470,27 @@ int ledger_sign_head(const LedgerOptions& o) {
   return exit_ok;
 }
 
+namespace {
+
+// Who signs for footage on this machine learns that nobody here can tell whether it shows a
+// protected work. No refusal: approvals and permits are judged by the ledger alone, and may be
+// signed where its files are not.
+void warn_of_missing_works(const Store& store, Written& out) {
+  const std::string missing = missing_work(store);
+  if (missing.empty()) return;
+  out["missing_work"] = missing;
+  std::fprintf(stderr, "ledger: warning: %s; until then nothing here can compare footage with it\n",
+               printable(missing).c_str());
+}
+
+}  // namespace
+
 int ledger_approve(const LedgerOptions& o) {
   Written out(o.json, o.dry_run);
   const Use use = use_to_approve(o);
   const SignerKey key = read_signer_key(o.key);
   Store store(o.ledger, Access::append);
+  warn_of_missing_works(store, out);
   const Rights rights(store);
   const std::vector<std::string> roots = shards_to_approve(store, o);
   std::vector<SignedBatch> batches;
@@ -527,6 +570,7 @@ int ledger_permit(const LedgerOptions& o) {
   const train::RunConfig& config = loaded.config;
   Store store(o.ledger, Access::append);
   if (!o.dry_run) sign_if_possible(store, o.log_key, out);
+  warn_of_missing_works(store, out);
   const Rights rights(store);
   PermitRequest request;
   request.run = config.name();

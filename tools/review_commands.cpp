@@ -11,6 +11,7 @@
 #include "ledger/base/file.h"
 #include "ledger/projection.h"
 #include "ledger/review.h"
+#include "ledger/review_lists.h"
 #include "ledger/titles.h"
 #include "tools/bad_note.h"
 #include "tools/cli.h"
@@ -37,11 +38,20 @@ struct ReviewOptions {
 };
 
 void record(const ReviewOptions& o, Store& store, const std::string& note, Written& out) {
-  const Review review = parse_noted<ReviewText>(parse_note(note, o.take), o.take).review();
-  const Fact fact = review_fact(store, note);
+  Review review = parse_noted<ReviewText>(parse_note(note, o.take), o.take).review();
+  std::vector<std::string> lists;
+  if (review.has_lists()) {
+    lists = read_lists(decisions_path(o.take));
+    join_lists(review, lists);
+  }
+  const std::vector<Fact> facts = review_records(store, note, lists);
   size_t released = 0;
   for (const auto& decision : review.decision()) released += decision.release_size() > 0 ? 1 : 0;
-  if (!o.dry_run) out.record(o.take, store.append({fact}));
+  if (o.dry_run) {
+    store.would_append(facts);
+  } else {
+    out.record(o.take, store.append(facts));
+  }
   out["decided"] = review.decision_size();
   out["released"] = released;
   out.say("%s: %d clip%s decided, %zu released for a reason%s\n", o.take.c_str(),
@@ -52,12 +62,11 @@ void record(const ReviewOptions& o, Store& store, const std::string& note, Writt
 int take(const ReviewOptions& o) {
   Written out(o.json, o.dry_run);
   const std::string note = read_file(o.take);
-  Store store(o.ledger, o.dry_run ? Access::read : Access::append);
+  Store store(o.ledger, Access::append);
   try {
     record(o, store, note, out);
   } catch (const Error& error) {
-    if (o.dry_run) throw;
-    throw record_bad_note(store, o.take, error, out);
+    throw record_bad_note(store, o.take, error, out, o.dry_run);
   }
   if (!o.dry_run) sign_if_possible(store, "", out);
   return exit_ok;
@@ -168,7 +177,7 @@ void add_review_command(CLI::App& app, std::function<int()>& run) {
                    "which another licensor claims")
       ->needs(form);
   command->add_option("--take", o->take, "record this signed review")->excludes("--html", "--form");
-  command->add_flag("--dry-run", o->dry_run, "with --take: check, and record nothing");
+  command->add_flag("--dry-run", o->dry_run, "with --take: check all, and record nothing");
   command->add_flag("--json", o->json, "print JSON");
   command->callback([o, &run] { run = [o] { return review(*o); }; });
 }

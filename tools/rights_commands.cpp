@@ -196,9 +196,8 @@ Touched touched_by(const Store& store, const LicenceText& before, const LicenceT
   std::set<std::string> clips, shards, runs;
   const std::string of_them =  // and clips of others that they show, too
       "WITH its(clip) AS (SELECT c.clip FROM json_each(?1) j CROSS JOIN source_clip c "
-      "ON c.source = j.value UNION SELECT c.clip FROM near_copy n CROSS JOIN source_clip c "
-      "ON c.source = n.of AND c.start_us < n.end_us AND n.start_us < c.end_us "
-      "WHERE n.source IN (SELECT value FROM json_each(?1))) ";
+      "ON c.source = j.value UNION SELECT clip FROM near_copy_clip "
+      "WHERE source IN (SELECT value FROM json_each(?1))) ";
   const auto read = [&](const std::string& sql, std::set<std::string>& into) {
     Statement select(store.db(), of_them + sql);
     for (select.with(json_list(under)); select.next();) into.insert(select.text(0));

@@ -13,7 +13,8 @@ body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:78rem;paddin
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2.2rem 0 .4rem}p{max-width:60rem}code{font-size:.85em}.quiet{color:#687078}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dce0;vertical-align:top;overflow-wrap:anywhere;unicode-bidi:isolate}
-th{background:#f2f4f6}td.n,th.n{text-align:right;white-space:nowrap}
+th{background:#f2f4f6;white-space:nowrap}td.n,th.n{text-align:right;white-space:nowrap}
+@media (max-width:60rem){table{display:block;overflow-x:auto}td{min-width:5rem}}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8rem}
 @media (prefers-color-scheme:dark){body{background:#16181b;color:#e4e7ea}th{background:#23272b}th,td{border-color:#3a4046}}
 )html";

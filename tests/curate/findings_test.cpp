@@ -4,6 +4,8 @@
 #include "curate/findings.h"
 
 #include <cmath>
+#include <cstdio>
+#include <ctime>
 #include <numbers>
 #include <random>
 #include <sstream>
@@ -208,6 +210,59 @@ TEST(Speech, ThatTouchesAClipIsAFinding) {
   EXPECT_EQ(at(0, 400'000), "");
   EXPECT_EQ(at(1'000'000, 2'000'000), "speech for about 1.5 s");
   EXPECT_EQ(at(3'600'000, 4'600'000), "");
+}
+
+// A film of hours, each clip against what every look and every span says; and many more clips in
+// the time that this would not be possible in.
+TEST(Findings, OfAClipAreThoseOfItsPartOfTheFilm) {
+  std::mt19937_64 random(11);
+  Analysis film;
+  for (uint64_t at = 0; film.looked_pts_us_size() < 40'000; at += random() % 1'000'000) {
+    film.add_looked_pts_us(at);
+    film.add_faces(random() % 8 == 0 ? 1 : 0);
+  }
+  for (uint64_t at = 0; film.speech_us_size() < 40'000; at += random() % 1'000'000) {
+    film.add_speech_us(at);
+  }
+  check_findings(film);
+  const auto random_clip = [&] {
+    const uint64_t start_us = random() % 20'000'000'000;
+    return Clip{.start_us = start_us, .end_us = start_us + random() % 5'000'000};
+  };
+  for (int round = 0; round < 300; ++round) {
+    const Clip clip = random_clip();
+    int looks = 0, with_faces = 0;
+    for (int i = 0; i < film.looked_pts_us_size(); ++i) {
+      const bool inside =
+          film.looked_pts_us(i) >= clip.start_us && film.looked_pts_us(i) < clip.end_us;
+      looks += inside;
+      with_faces += inside && film.faces(i) > 0;
+    }
+    uint64_t heard_us = 0;
+    for (int i = 0; i < film.speech_us_size(); i += 2) {
+      const uint64_t before = std::min<uint64_t>(clip.start_us, 500'000);
+      const uint64_t begin = std::max(film.speech_us(i), clip.start_us - before);
+      const uint64_t end = std::min(film.speech_us(i + 1), clip.end_us + 500'000);
+      heard_us += begin < end ? end - begin : 0;
+    }
+    std::string expected;
+    if (with_faces > 0) {
+      expected = "in " + std::to_string(with_faces) + " of " + std::to_string(looks) +
+                 (looks == 1 ? " picture;" : " pictures;");
+    }
+    char seconds[40] = "";
+    if (heard_us > 0) {
+      std::snprintf(seconds, sizeof seconds, "for about %.1f s;", double(heard_us) / 1e6);
+    }
+    std::string found;
+    for (const auto& finding : findings_in(film, clip)) found += finding.value + ";";
+    EXPECT_EQ(found, expected + seconds) << clip.start_us << " to " << clip.end_us;
+  }
+  const std::clock_t began = std::clock();
+  size_t all = 0;
+  for (int i = 0; i < 200'000; ++i) all += findings_in(film, random_clip()).size();
+  EXPECT_GT(all, 100'000U);
+  EXPECT_LT(double(std::clock() - began) / CLOCKS_PER_SEC, 4);  // 8 thousand million looks
 }
 
 }  // namespace

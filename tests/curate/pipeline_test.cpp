@@ -685,7 +685,7 @@ TEST_F(Pipeline, PacksTheSideThatAReviewReleases) {
         .text = ledger::title_form(store, "south/mine.mkv", ledger::judging_time_us(store)),
         .signatures = {}};
     ledger::add_signature(note, approver);
-    store.append({ledger::review_fact(store, ledger::format_note(note))});
+    store.append(ledger::review_records(store, ledger::format_note(note)));
   }
   pack("shards");
   EXPECT_EQ(packed_of("south/mine.mkv"), 2);

@@ -11,6 +11,7 @@
 #include "ledger/digest.h"
 #include "ledger/merkle.h"
 #include "ledger/permit_lists.h"
+#include "ledger/review_lists.h"
 #include "ledger/textproto.h"
 #include "tests/ledger/world.h"
 
@@ -185,6 +186,14 @@ struct FullWorld : World {
                       "\"\n    release: FACE\n    says: \"a statue\"\n  "
                       "}\n}\n",
                   {&approver}));
+    // The same once more, in a list.
+    ReviewText listed;
+    parse_textproto(parse_note(facts[6].review().note()).text, "test", listed);
+    listed.mutable_review()->set_at("2026-01-02T03:04:06Z");
+    const auto lists = split_lists(*listed.mutable_review(), 0);
+    for (Fact& fact : review_facts(sign_text(format_textproto(listed), {&approver}), lists)) {
+      facts.push_back(std::move(fact));
+    }
     facts[7].mutable_protection()->set_fingerprint(std::string(sha256("print").text()));
     facts[7].mutable_protection()->set_name("feature.mp4");
     append(facts);

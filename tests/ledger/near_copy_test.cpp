@@ -57,13 +57,27 @@ Fact duplicate(const Twice& twice, const char* verdict = "duplicate") {
   return fact;
 }
 
-// Licences of three samples each; those of `lax` allow to measure by the footage, too.
+// What the bytes of a file say of their use.
+Fact reserved(size_t source) {
+  Fact fact;
+  MarkRecord& mark = *fact.mutable_mark();
+  mark.set_source(std::string(sha256("footage-" + std::to_string(source)).text()));
+  mark.set_name("tdm-reservation");
+  mark.set_says("no");
+  mark.set_value("1");
+  mark.set_place("XMP");
+  return fact;
+}
+
+// Licences of three samples each; those of `lax` allow to measure by the footage, too, and those of
+// `firm` stand against the mark above.
 struct Copies : RunWorld {
-  explicit Copies(const std::vector<bool>& lax)
+  explicit Copies(const std::vector<bool>& lax, const std::vector<bool>& firm = {})
       : RunWorld(names(lax.size()), [&](size_t i, LicenceText& terms) {
           auto& uses = *terms.mutable_allows()->mutable_use();
           uses.erase(std::remove(uses.begin(), uses.end(), EVALUATE), uses.end());
           if (lax[i]) uses.Add(EVALUATE);
+          if (i < firm.size() && firm[i]) terms.mutable_overrides()->add_mark("tdm-reservation");
         }) {}
   static std::vector<std::pair<std::string, size_t>> names(size_t count) {
     std::vector<std::pair<std::string, size_t>> out;
@@ -113,6 +127,30 @@ TEST(NearCopy, CanOnlyObject) {
   world.append({duplicate({1, 0, 0, kUs, kUs})});
   EXPECT_THAT(world.shard(0).verdict.fact, HasSubstr("LIC-0@1"));
   EXPECT_TRUE(world.shard(1).verdict.cleared);  // of the later one what is not the same is kept
+}
+
+// A mark that came on record for the later file alone: of the earlier one the second clip.
+TEST(NearCopy, IsAskedForTheMarksOfBoth) {
+  for (const bool firm : {false, true}) {  // the licence of the file that is marked
+    Copies world({true, true}, {false, firm});
+    RunOf without = world.begin_run("run-1-aaaaaaaa00000000");
+    world.span(without, 10, {{0, {{1, 3}}}});
+    RunOf with = world.begin_run("run-1-bbbbbbbb00000000");
+    world.span(with, 10, {{0, {{1, 3}, {1, 4}}}});
+    world.append({reserved(1)});
+    EXPECT_TRUE(world.shard(0).verdict.cleared);
+    world.append({duplicate({1, 0, 0, kUs, kUs})});
+    world.sign();
+    EXPECT_EQ(world.shard(0).verdict.rule, "mark_says_no");
+    EXPECT_THAT(world.shard(0).verdict.fact,
+                AllOf(HasSubstr("footage-1/a.webm shows the same: "), HasSubstr("LIC-0@1"),
+                      HasSubstr("tdm-reservation")));
+    EXPECT_EQ(world.checkpoint(with.parent).verdict.rule, "mark_says_no");
+    EXPECT_TRUE(world.checkpoint(without.parent).verdict.cleared);
+  }
+  Copies world({true, true}, {true, true});
+  world.append({reserved(1), duplicate({1, 0, 0, kUs, kUs})});
+  EXPECT_TRUE(world.shard(0).verdict.cleared);
 }
 
 // Whose footage is that two licensors deliver is another question.
@@ -184,12 +222,16 @@ TEST(NearCopy, UnderAnErasedLicenceClearsNothing) {
 TEST(NearCopy, AgreesWithAnOracle) {
   std::mt19937_64 random(7);
   const auto below = [&](uint64_t n) { return random() % n; };
-  size_t refused = 0, allowed = 0, through = 0;
+  size_t refused = 0, allowed = 0, through = 0, by_mark = 0;
   for (int round = 0; round < 40; ++round) {
     const size_t count = 2 + below(4);
-    std::vector<bool> lax;
-    for (size_t i = 0; i < count; ++i) lax.push_back(below(4) != 0);
-    Copies world(lax);
+    std::vector<bool> lax, firm, marked;
+    for (size_t i = 0; i < count; ++i) {
+      lax.push_back(below(4) != 0);
+      firm.push_back(below(3) != 0);
+      marked.push_back(below(6) == 0);
+    }
+    Copies world(lax, firm);
     std::vector<std::vector<bool>> eaten(count, std::vector<bool>(3));
     RunOf run = world.begin_run("run-1-aaaaaaaa00000000");
     std::map<size_t, Eaten> consumed;
@@ -210,6 +252,9 @@ TEST(NearCopy, AgreesWithAnOracle) {
       const uint64_t start = below(5) * kUs / 2, end = start + (1 + below(2)) * kUs / 2;
       all.push_back({later, below(later), start, end, below(5) * kUs / 2});
       facts.push_back(duplicate(all.back()));
+    }
+    for (size_t i = 0; i < count; ++i) {
+      if (marked[i]) facts.push_back(reserved(i));
     }
     if (!facts.empty()) world.append(facts);
     world.sign();
@@ -232,6 +277,15 @@ TEST(NearCopy, AgreesWithAnOracle) {
       }
       return out;
     };
+    // Files that show the same are used like one file that has the licences and marks of all.
+    const auto all_are = [&](const std::set<size_t>& its, const std::vector<bool>& so) {
+      return std::all_of(its.begin(), its.end(), [&](size_t i) { return so[i]; });
+    };
+    const auto allow = [&](const std::set<size_t>& its) {
+      const bool reserves =
+          std::any_of(its.begin(), its.end(), [&](size_t i) { return marked[i]; });
+      return all_are(its, lax) && (!reserves || all_are(its, firm));
+    };
     bool weights_allowed = true;
     std::set<std::string> weights_licences;
     for (size_t i = 0; i < count; ++i) {
@@ -241,12 +295,13 @@ TEST(NearCopy, AgreesWithAnOracle) {
         std::set<size_t> its = shown_by(i, k * kUs, (k + 1) * kUs);
         through += its.size() > 1;
         its.insert(i);
-        const bool clip_allowed =
-            std::all_of(its.begin(), its.end(), [&](size_t of) { return lax[of]; });
+        const bool clip_allowed = allow(its);
+        by_mark += allow({i}) && !clip_allowed && all_are(its, lax);
         is_allowed = is_allowed && clip_allowed;
         for (const size_t of : its) {
-          if (lax[i]) licences.insert("LIC-" + std::to_string(of) + "@1");
-          if (eaten[i][k] && lax[i]) weights_licences.insert("LIC-" + std::to_string(of) + "@1");
+          if (!allow({i})) break;
+          licences.insert("LIC-" + std::to_string(of) + "@1");
+          if (eaten[i][k]) weights_licences.insert("LIC-" + std::to_string(of) + "@1");
         }
         if (eaten[i][k]) {
           weights_allowed = weights_allowed && clip_allowed;
@@ -265,6 +320,7 @@ TEST(NearCopy, AgreesWithAnOracle) {
   EXPECT_GT(refused, 10U);
   EXPECT_GT(allowed, 10U);
   EXPECT_GT(through, 5U);
+  EXPECT_GT(by_mark, 5U);
 }
 
 }  // namespace

@@ -290,7 +290,7 @@ TEST(Title, NeitherAClearanceNorABundleNorAReviewOfOtherClipsReleasesIt) {
   EXPECT_THAT(error_of([&] { read_bundle(bundle); }), StartsWith("permission"));
   const auto taken = [&](const Fact& one) {
     const Store store(world.ledger, Access::read);
-    return error_of([&] { review_fact(store, one.review().note()); });
+    return error_of([&] { review_records(store, one.review().note()); });
   };
   EXPECT_EQ(taken(review), "");
   for (const Fact& none : {world.review({{"a/film.webm 0", "release: TITLE"}}),

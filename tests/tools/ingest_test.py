@@ -223,6 +223,29 @@ class Ingest(unittest.TestCase):
         self.assertEqual({name: file["outcome"] for name, file in files.items()}, {name: "refused" for name in ("x.mkv", "y.mkv", "z.mkv")})
         self.assertEqual(self.status()["sources"], {})
 
+    def test_no_span_that_is_the_same_ends_after_its_film(self):
+        """Pictures of a sampled track stand for more than a frame: 1.08 s of a film of 1 s, and a grey picture on the report."""
+        draw(self.world.delivery / "a.mkv", "testsrc2=size=320x240:rate=30:duration=2")
+        draw(self.world.delivery / "b.mp4", "testsrc2=size=321x241:rate=25:duration=1,format=yuv444p", "-c:v", "libx264")
+        self.run_json()
+        done = self.world.run(world_of.LEDGER, "query", self.world.db, "--json", "--sql",
+                              "SELECT d.end_us, s.duration_us, d.of_end_us, o.duration_us AS of_duration_us FROM duplicate d "
+                              "JOIN source s ON s.seq = d.source JOIN source o ON o.seq = d.of")
+        spans = json.loads(done.stdout)
+        self.assertEqual(len(spans), 1, done.stdout)
+        self.assertLessEqual(spans[0]["end_us"], spans[0]["duration_us"])
+        self.assertLessEqual(spans[0]["of_end_us"], spans[0]["of_duration_us"])
+
+    def test_a_dry_run_says_what_is_cleared_and_by_whom(self):
+        self.deliver_clip("good.mkv", 0)
+        done = self.world.run(*world_of.ingest(self.world), "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"cleared +good\.mkv: licensor under TEST-1@1\n")
+        self.assertIn("1 files: 1 cleared, 0 known already", done.stdout)
+        self.assertEqual(self.status()["sources"], {})
+        done = self.world.run(*world_of.ingest(self.world)[:-1], self.world.delivery / "good.mkv")
+        self.assertEqual((done.returncode, "is no folder: name the one that was delivered" in done.stderr), (66, True), done.stderr)
+
     def test_what_nothing_reads_is_counted(self):
         for name in ("film.mkv", ".hidden.mkv", "walk.md", "WALK.TXT", ".cache/x.mkv", "sub/notes.txt"):
             (self.world.delivery / name).parent.mkdir(exist_ok=True)

@@ -53,6 +53,16 @@ class Match(unittest.TestCase):
         self.expect(66, "nothing.webm", "match", "--ledger", self.world.db, self.world.path("nothing.webm"))
         self.expect(66, "nothing.db", "match", "--ledger", self.world.path("nothing.db"), self.film)
 
+    def test_what_is_compared_with_is_never_taken_for_what_is_asked_about(self):
+        other = DATA / "rotated.mp4"
+        for words in ((self.film, "--against", other, other), (self.film, "--against", other, "--json", other),
+                      (self.film, "--against", other, "--against", other, other)):
+            self.expect(2, "write --against before each", "match", *words)
+        for words in ((self.film, "--against", other), ("--against", other, self.film), ("--against", other, self.film, self.film),
+                      (self.film, "--against", other, "--against", other), ("--against", other, "--against", other, "--", self.film),
+                      (self.film, "--ledger", self.world.db, "--against", other)):
+            self.expect(1 if "--ledger" in words else 0, "match", "match", *words)
+
     def test_a_print_takes_no_other_s_place(self):
         out = self.world.path("prints")
         first, other = (self.world.write(f"{folder}/reel.webm", (DATA / film).read_bytes()) for folder, film in (("x", FILM), ("y", "ten_bit.webm")))
@@ -134,8 +144,18 @@ class Match(unittest.TestCase):
                 self.assertIn(f"protects {FILM}: put the file back, or end the protection with curate protect remove --ledger {self.world.db} {kept.stem[:16]}",
                               said)
                 self.assertEqual(len(said.strip().splitlines()), 1, said)
+        # Whoever signs for footage on this machine is told; nothing that the ledger decides by is missing.
+        approve = (base.LEDGER, "approve", self.world.db, "--all", "--key", self.world.path("approver.key"))
+        config = pathlib.Path(__file__).resolve().parents[2] / "configs" / "nano.textproto"
+        permit = (base.LEDGER, "permit", self.world.db, "--run", config, "--key", self.world.path("approver.key"), "--out", self.world.path("run.permit"))
+        for command, code in ((approve, 0), ((*approve, "--dry-run"), 0), (permit, 3)):
+            said = self.world.run(*command)
+            self.assertEqual(said.returncode, code, said.stderr)
+            self.assertIn(f"warning: {kept}: is gone, and by record", said.stderr)
+        self.assertIn(f"protects {FILM}", json.loads(self.world.run(*approve, "--json").stdout)["missing_work"])
         kept.write_bytes(bytes_)
         self.expect(1, "protected", *protect("check"))
+        self.assertNotIn("warning", self.world.run(*approve).stderr)
         kept.unlink()
         self.expect(66, "no work nobody", *protect("remove", "nobody"))
         removed = json.loads(self.expect(0, "", *protect("remove", FILM, "--json")).stdout)

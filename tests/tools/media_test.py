@@ -170,6 +170,21 @@ class Media(unittest.TestCase):
         middle = len(hole) // 2 // 188 * 188
         hole[middle : middle + 188 * 6] = bytes(188 * 6)
         (world.delivery / "hole.ts").write_bytes(hole)
+        # Holes, as a copy that was broken off and resumed elsewhere leaves them: nothing of them is on the disk, and they read as zeros.
+        long = self.world.delivery / "whole.mkv"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=10:duration=12", "-c:v", "mpeg4", "-g", "5", "-cluster_time_limit", "1000", long)
+        ffmpeg("-i", long, "-c", "copy", self.world.delivery / "whole.mp4")
+        bytes_of_mkv = long.read_bytes()
+        for name in ("whole.mkv", "whole.mp4"):
+            bytes_ = (self.world.delivery / name).read_bytes()
+            (self.world.delivery / name).unlink()
+            with open(world.delivery / f"sparse_{name}", "wb") as file:
+                file.write(bytes_[: len(bytes_) * 45 // 100])
+                file.seek(len(bytes_) * 55 // 100)
+                file.write(bytes_[len(bytes_) * 55 // 100 :])
+        with open(world.delivery / "sparse_tail.mkv", "wb") as file:  # room that was reserved, and never filled
+            file.write(bytes_of_mkv[: len(bytes_of_mkv) * 7 // 10])
+            file.truncate(1 << 30)
         done = world.run(*world_of.ingest(world))
         with contextlib.closing(sqlite3.connect(f"file:{world.db}?mode=ro", uri=True)) as db:
             rows = {path: (frames, problem) for path, frames, problem in db.execute("SELECT path, frames, problem FROM source")}
@@ -178,7 +193,10 @@ class Media(unittest.TestCase):
                 self.assertIn(path, rows, done.stdout)
                 frames, problem = rows[path]
                 self.assertGreater(frames, 5)
-                self.assertLess(frames, 31)
+                self.assertLess(frames, 120 if path.startswith("sparse") else 31)
+                if path in ("sparse_whole.mkv", "sparse_whole.mp4"):
+                    self.assertGreater(frames, 90, "what comes after the hole is good, too")
+                    self.assertRegex(problem, r"at [45]\.\d\d s", "it is where the hole begins")
                 self.assertRegex(problem, r"at \d+\.\d\d s|from \d+\.\d\d s on", "where it broke is not said")
 
 

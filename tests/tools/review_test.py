@@ -112,7 +112,11 @@ class Review(unittest.TestCase):
 
         release = lambda text: text.replace("keep_out", "release")
         before = self.world.records()
-        self.assertIn("[review_invalid]", self.review("--take", self.decide(release, "studio"), code=77))
+        by_nobody = self.decide(release, "studio")
+        would = self.review("--take", by_nobody, "--dry-run", code=77)
+        self.assertEqual(self.world.records(), before)
+        self.assertEqual(self.review("--take", by_nobody, code=77), would)
+        self.assertIn("[review_invalid]", would)
         before += 1  # the refusal, and nothing else
         self.assertEqual(self.world.records(), before)
         self.assertEqual(self.waiting(), {second: ["face", "speech"] for second in range(4)})
@@ -123,6 +127,50 @@ class Review(unittest.TestCase):
         self.assertEqual(self.packed(), (4, []))
         self.world.must(world_of.LEDGER, "verify", self.world.db)
         self.assertIn("approver", self.world.run(world_of.LEDGER, "why", self.world.db, "film.webm").stdout)
+
+    def test_a_dry_run_says_what_the_real_one_would(self):
+        """Who signed, what is decided twice, a title of both sides: whatever is asked when it is recorded."""
+        self.ingest()
+        release = lambda text: text.replace("keep_out", "release")
+        late = lambda text: re.sub(r'at: "[^"]*"', 'at: "2999-01-01T00:00:00Z"', release(text))
+        good = self.decide(release, name="good.review")
+        again = self.world.write("again.review", pathlib.Path(good).read_text(encoding="utf-8"))
+        self.world.must(world_of.LEDGER, "sign", again, "--key", self.world.path("studio.key"))
+        changed = self.world.write("changed.review", pathlib.Path(good).read_text(encoding="utf-8").replace("film.webm", "film,webm", 1))
+        for path in (self.decide(late, name="late.review"), changed, self.decide(release, "studio", "nobody.review"), good, again):
+            with self.subTest(path):
+                before = self.world.records()
+                would, does = (self.world.run(world_of.LEDGER, "review", self.world.db, "--take", path, *more) for more in (("--dry-run",), ()))
+                untimed = lambda said: re.sub(r"it is [0-9TZ:-]+", "", said)
+                self.assertEqual((would.returncode, untimed(would.stderr)), (does.returncode, untimed(does.stderr)))
+                self.assertEqual(would.stdout.replace("; dry run: nothing was recorded", ""), does.stdout.split("tree head")[0])
+                self.assertGreaterEqual(self.world.records(), before)
+
+    def test_a_review_of_any_size_is_taken_whole_or_not_at_all(self):
+        """A feature film has thousands of clips; four with long reasons are as many bytes. ReviewLists has the thousands."""
+        self.ingest()
+        release = lambda text: re.sub('says: "', 'says: "' + "for the record " * 1400, text.replace("keep_out", "release"))
+        path = pathlib.Path(self.decide(release))
+        lists = pathlib.Path(f"{path}.decisions")
+        self.assertLess(path.stat().st_size, 1000)
+        self.assertGreater(lists.stat().st_size, 80_000)
+        self.world.must(world_of.LEDGER, "sign", path, "--key", self.world.path("studio.key"), "--out", self.world.path("both.review"))
+        both = self.world.path("both.review")
+        before, text = self.world.records(), lists.read_text(encoding="utf-8")
+        for says, changed in (("a decision less", text.split("\n\n")[0] + "\n"), ("another", text.replace("release", "keep_out", 1)), ("more", text + "\n" + text)):
+            with self.subTest(says):
+                lists.write_text(changed, encoding="utf-8")
+                self.assertIn("not those that were signed", self.review("--take", str(path), "--dry-run", code=65))
+                self.assertEqual(self.world.records(), before)
+                self.assertEqual(len(self.waiting()), 4)
+        lists.unlink()
+        self.assertIn("a.review.decisions", self.review("--take", str(path), code=66))
+        self.assertEqual(self.world.records(), before)
+        self.assertIn("dry run", self.review("--take", both, "--dry-run"))
+        self.assertIn("4 clips decided, 4 released", self.review("--take", both))
+        self.assertEqual(self.waiting(), {})
+        self.world.must(world_of.LEDGER, "verify", self.world.db)
+        self.assertIn("approver, studio", self.world.run(world_of.LEDGER, "why", self.world.db, "film.webm").stdout)
 
     def test_footage_for_another_training_use_waits_too(self):
         self.world.must(world_of.LEDGER, "append", self.world.db, self.world.licence(
