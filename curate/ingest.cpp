@@ -338,7 +338,8 @@ class Ingest {
       CLEARED_CHECK(examined.measured.has_value());
       record_new(source, std::move(*examined.measured), file);
     }
-    if (known && claimed_by_others(source, digest)) record_claim(source, file);
+    const bool is_claim = known && verdict.rule != "title_conflict";  // who claims it is one
+    if (is_claim && claimed_by_others(source, digest)) record_claim(source, file);
     if (!known_.contains(digest)) refused_at_[digest].insert(file.path);
     return file;
   }
@@ -362,13 +363,16 @@ class Ingest {
     const std::string digest = to_hex(source.digest);
     ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
     CLEARED_CHECK(row.with(source_record(digest)).next());
-    std::string said = two_claims(source.rights, recorded_rights(digest), row.text(0));
+    const ledger::SourceVerdict recorded = recorded_rights(digest);
+    std::string said = two_claims(source.rights, recorded, row.text(0));
     const auto known = claims_.find(file.path + std::string(ledger::kDigestMark) + digest);
     const uint64_t review = known == claims_.end() ? 0 : review_of(known->second);
     if (known == claims_.end()) {
       append(claim_facts(source.digest, file.path, row.unsigned_integer(1), said));
     }
-    said += review == 0 ? kQuarantined : "; record " + std::to_string(review) + " released those";
+    said += review == 0
+                ? kQuarantined
+                : "; record " + std::to_string(review) + " decided for " + recorded.licensor;
     if (file.outcome != Outcome::already) {
       file.detail += "; " + said;
     } else {
