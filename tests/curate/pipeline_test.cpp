@@ -716,7 +716,7 @@ class FailingCopy : public Pipeline, public ::testing::WithParamInterface<OtherC
   std::string path_;
 
   void deliver_copy() {
-    path_ = GetParam().same ? "look/copy.mkv" : "south/copy.mkv";
+    path_ = GetParam().same ? "strict/copy.mkv" : "south/copy.mkv";
     if (rule_ == "name") path_.insert(path_.find(".mkv"), "\xE9");
     deliver_bytes(path_, film_);
     if (rule_ == "clearances") {
@@ -771,6 +771,7 @@ class FailingCopy : public Pipeline, public ::testing::WithParamInterface<OtherC
 
 // What the licence of that path says counts, and another licensor's claim waits for a review.
 TEST_P(FailingCopy, CountsForItsBytes) {
+  licence("STRICT", "north", "strict/**", "INGEST");
   fs::remove(delivery() / "north/b.mkv");
   if (GetParam().first) {
     deliver_copy();
