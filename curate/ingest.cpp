@@ -22,7 +22,9 @@
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
 #include "ledger/base/utf8.h"
+#include "ledger/coverage.h"
 #include "ledger/projection.h"
+#include "ledger/titles.h"
 
 namespace cleared::curate {
 namespace {
@@ -50,7 +52,7 @@ struct SourceLooksFile {
   std::string file;  // looks_file()
 };
 
-// The refusals of files that curate could not use.
+// The refusals of bytes that curate could not use, wherever they lie.
 bool is_failure(std::string_view rule) {
   return rule == "unreadable" || rule == "unsupported" || rule == "no_video";
 }
@@ -77,7 +79,8 @@ class Ingest {
         rights_(store_) {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
     while (sources.next()) known_.insert(sources.text(0));
-    read_failed();
+    read_refused();
+    claims_ = ledger::claims_to_same_bytes(store_);
     if (!options.dry_run) cascades_ = read_cascades(options.worker.cascades);
   }
 
@@ -106,16 +109,16 @@ class Ingest {
   }
 
  private:
-  // Of the files that curate could not use, as their refusals say: by digest, why.
-  void read_failed() {
-    ledger::Statement row(
-        store_.db(), "SELECT subject, rule, fact FROM refusal WHERE act = 'curate' ORDER BY seq");
-    while (row.next()) {
-      const ledger::RefusedFile file = ledger::refused_file(row.text(0));
-      if (file.digest.empty() || !is_failure(row.text(1))) continue;
-      failed_[file.digest] = {row.text(1), row.text(2)};
-      failed_subjects_.insert(row.text(0));
-    }
+  // What refusals say of bytes that are in no source: where they came, and why curate could not use
+  // them.
+  void read_refused() {
+    ledger::each_file_refusal(store_, [&](const ledger::FileRefusal& refusal) {
+      const std::string digest = to_hex(refusal.digest);
+      if (!known_.contains(digest)) refused_at_[digest].insert(refusal.path);
+      if (!is_failure(refusal.rule)) return;
+      failed_[digest] = {refusal.rule, refusal.fact};
+      failed_subjects_.insert(refusal.subject);
+    });
   }
 
   void open_indexes() {
@@ -192,19 +195,27 @@ class Ingest {
     }
   }
 
-  // Files by whose path nothing is recorded, in order, as many as the limit says.
+  // Files by whose path nothing is recorded, in order, as many as the limit says. Where nothing but
+  // a sidecar was in the way, and is not now, nothing is recorded of the film.
   void keep_to_limit() {
     if (options_.limit == SIZE_MAX) return;
-    std::set<std::string> paths;
+    std::set<std::string> paths, with_sidecar;
     ledger::Statement sources(store_.db(), "SELECT path FROM source");
     while (sources.next()) paths.insert(printable(sources.text(0)));
-    ledger::Statement refusals(store_.db(), "SELECT subject, rule FROM refusal");
-    while (refusals.next()) {
-      if (options_.retry_failed && is_failure(refusals.text(1))) continue;
-      paths.insert(ledger::refused_file(refusals.text(0)).path);
-    }
-    std::erase_if(files_,
-                  [&](const DeliveredFile& f) { return paths.contains(printable(f.path)); });
+    ledger::each_file_refusal(store_, [&](const ledger::FileRefusal& refusal) {
+      if (refusal.rule == "clearances") {
+        with_sidecar.insert(refusal.path);
+      } else if (!options_.retry_failed || !is_failure(refusal.rule)) {
+        paths.insert(refusal.path);
+      }
+    });
+    std::erase_if(files_, [&](const DeliveredFile& file) {
+      const std::string path = printable(file.path);
+      if (paths.contains(path)) return true;
+      JudgedSource none;
+      return with_sidecar.contains(path) && !options_.retry_failed &&
+             !read_sidecar(file, none).empty();
+    });
     if (files_.size() <= options_.limit) return;
     summary_.later = files_.size() - options_.limit;
     files_.resize(options_.limit);
@@ -215,7 +226,6 @@ class Ingest {
     Examined out;
     out.source.path = file.path;
     try {
-      if (!is_utf8(file.path)) throw Error(Errc::corrupt, "its name is not UTF-8: rename it");
       const OpenedSource opened = open_delivered(file);
       out.source.digest = opened.digest;
       out.source.size_bytes = opened.size_bytes;
@@ -229,11 +239,14 @@ class Ingest {
                              folders_, closed ? LookFor::beside_alone : LookFor::all);
       if (!out.marks.empty()) out.source.rights = judge(file.path, opened.digest, out.marks);
       if (!out.source.rights.verdict.cleared) return out;
-      if (!unclear.empty()) {
+      if (!is_utf8(file.path)) {
+        out.rule = "name";
+        out.problem = "its name is not UTF-8: rename it";
+      } else if (!unclear.empty()) {
         out.rule = "clearances";
         out.problem = unclear;
       }
-      if (out.known || !unclear.empty()) return out;
+      if (out.known || !out.problem.empty()) return out;
       const auto before = failed_.find(to_hex(opened.digest));
       if (before != failed_.end() && !options_.retry_failed) {
         std::tie(out.rule, out.problem) = before->second;
@@ -296,7 +309,8 @@ class Ingest {
     file.path = printable(source.path);
     std::vector<SaidClearances>& said = said_[digest];
     said.insert(said.end(), source.clearances.begin(), source.clearances.end());
-    if (known_.contains(digest)) append(said_again(said, digest));
+    const bool known = known_.contains(digest);
+    if (known) append(said_again(said, digest));
     const ledger::Verdict& verdict = source.rights.verdict;
     if (examined.failed_before) {
       // By each path that has the bytes, once: what has no record is what --limit takes next.
@@ -315,7 +329,7 @@ class Ingest {
           {refusal_fact("ingest", source.path, source.digest, verdict.rule, verdict.recorded())});
       file.outcome = Outcome::refused;
       file.detail = verdict.rule + ": " + verdict.fact;
-    } else if (known_.contains(digest)) {
+    } else if (known) {
       record_again(source, file);
     } else if (options_.dry_run) {
       file.outcome = Outcome::cleared;
@@ -324,34 +338,93 @@ class Ingest {
       CLEARED_CHECK(examined.measured.has_value());
       record_new(source, std::move(*examined.measured), file);
     }
+    const bool is_claim = known && verdict.rule != "title_conflict";  // who claims it is one
+    if (is_claim && claimed_by_others(source, digest)) record_claim(source, file);
+    if (!known_.contains(digest)) refused_at_[digest].insert(file.path);
     return file;
   }
 
-  // The very same bytes: nothing new to say, unless somebody else delivers them.
+  // The very same bytes: nothing new to say, but by which path they came, too.
   void record_again(const JudgedSource& source, FileReport& file) {
     const std::string digest = to_hex(source.digest);
     file.outcome = Outcome::already;
-    ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
+    ledger::Statement row(store_.db(), "SELECT path FROM source WHERE seq = ?");
     CLEARED_CHECK(row.with(source_record(digest)).next());
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
     if (seen_again_.contains(digest)) file.detail += "; its looks were lost and are made again";
-    if (!claimed_by_others(source, digest)) return note_other_licences(source, path, file);
-    const uint64_t duration_us = row.unsigned_integer(1);
-    ledger::Fact fact;
-    ledger::DuplicateRecord& twice = *fact.mutable_duplicate();
-    twice.set_source(std::string(source.digest.text()));
-    twice.set_of(std::string(source.digest.text()));
+    if (!claimed_by_others(source, digest)) note_other_licences(source, path, file);
+  }
+
+  // Another licensor delivers the bytes of a source, be it in a file that cannot be used there:
+  // whose they are a review decides, once for each path.
+  void record_claim(const JudgedSource& source, FileReport& file) {
+    const std::string digest = to_hex(source.digest);
+    ledger::Statement row(store_.db(), "SELECT path, duration_us FROM source WHERE seq = ?");
+    CLEARED_CHECK(row.with(source_record(digest)).next());
+    const ledger::SourceVerdict recorded = recorded_rights(digest);
+    std::string said = two_claims(source.rights, recorded, row.text(0));
+    const auto known = claims_.find(file.path + std::string(ledger::kDigestMark) + digest);
+    const uint64_t review = known == claims_.end() ? 0 : review_of(known->second);
+    if (known == claims_.end()) {
+      append(claim_facts(source.digest, file.path, row.unsigned_integer(1), said));
+    }
+    said += review == 0
+                ? kQuarantined
+                : "; record " + std::to_string(review) + " decided for " + recorded.licensor;
+    if (file.outcome != Outcome::already) {
+      file.detail += "; " + said;
+    } else {
+      file.outcome = review == 0 ? Outcome::conflict : Outcome::already;
+      file.detail = said;
+    }
+  }
+
+  // Of bytes that another licensor delivered before, and that were not taken in there.
+  void add_earlier_claims(const JudgedSource& source, const ledger::SourceRecord& recorded,
+                          std::vector<ledger::Fact>& facts, FileReport& file) {
+    for (const std::string& path : refused_at_[to_hex(source.digest)]) {
+      const ledger::SourceVerdict rights = judge(path, source.digest, {});
+      if (rights.licensor.empty() || rights.licensor == source.rights.licensor) continue;
+      const std::string said =
+          two_claims(rights, source.rights, source.path) + ", by the path " + path;
+      const auto claim = claim_facts(source.digest, path, recorded.duration_us(), said);
+      facts.insert(facts.end(), claim.begin(), claim.end());
+      file.outcome = Outcome::conflict;
+      file.detail += "; " + said + kQuarantined;
+    }
+  }
+
+  // The claim, and behind it the refusal that names the path: ledger::claims_to_same_bytes().
+  std::vector<ledger::Fact> claim_facts(const Digest& digest, const std::string& path,
+                                        uint64_t duration_us, const std::string& said) {
+    ledger::Fact claim;
+    ledger::DuplicateRecord& twice = *claim.mutable_duplicate();
+    twice.set_source(std::string(digest.text()));
+    twice.set_of(std::string(digest.text()));
     twice.set_end_us(duration_us);
     twice.set_of_end_us(duration_us);
     twice.set_audio_match(-1);
     twice.set_verdict("conflict");
-    file.outcome = Outcome::conflict;
-    file.detail = "two licensors deliver the same bytes: " + claim_of(source.rights) + " here, " +
-                  claim_of(recorded_rights(digest)) + " as " + printable(path) +
-                  "; both are quarantined";
-    append({fact, refusal_fact("curate", source.path, source.digest, "conflict", file.detail)});
+    twice.set_path(path);
+    const ledger::Fact refusal = refusal_fact("curate", path, digest, "conflict", said);
+    claims_.emplace(refusal.refusal().subject(), store_.size());
+    return {claim, refusal};
+  }
+
+  static constexpr const char* kQuarantined = "; both are quarantined";
+  static std::string two_claims(const ledger::SourceVerdict& rights,
+                                const ledger::SourceVerdict& recorded, const std::string& path) {
+    return "two licensors deliver the same bytes: " + claim_of(rights) + " here, " +
+           claim_of(recorded) + " as " + printable(path);
+  }
+
+  // The review that released the clips of a source from this claim; 0: they wait.
+  uint64_t review_of(uint64_t claim) const {
+    ledger::Statement row(store_.db(),
+                          "SELECT MIN(released), MAX(review) FROM title_claim WHERE duplicate = ?");
+    return row.with(claim).next() && row.integer(0) != 0 ? row.unsigned_integer(1) : 0;
   }
 
   // The bytes are held to the licences of every path that they came by, those that are signed
@@ -427,10 +500,13 @@ class Ingest {
     if (facts.front().source().status() == "conflict") {
       all.push_back(refusal_fact("curate", source.path, source.digest, "conflict", summary));
     }
+    FileReport claimed;
+    add_earlier_claims(source, facts.front().source(), all, claimed);
     append(all);
     append(said_again(said_.at(to_hex(source.digest)), to_hex(source.digest)));
     if (!source.caption.problem.empty()) {
-      append({caption_refusal(printable(source.path), source.caption.problem)});
+      append(
+          {refusal_fact("curate", source.path, source.digest, "caption", source.caption.problem)});
     }
     known_.insert(to_hex(source.digest));
     index_.add(std::move(footage));
@@ -453,6 +529,10 @@ class Ingest {
       file.detail += "; of what was there before, " + waiting_text(of_others.size());
     }
     if (file.clips == 0) file.detail += no_clip();
+    if (claimed.outcome != Outcome::conflict) return;
+    file.outcome = Outcome::conflict;
+    file.kept_clips = 0;
+    file.detail += claimed.detail;
   }
 
   // The config's rules are for the licensor's own footage; where others claim it, they are no
@@ -532,18 +612,15 @@ class Ingest {
     return text;
   }
 
-  // Words that are left out are on record, like footage that is. Nothing hangs on their bytes, so
-  // there is no digest of them.
-  static ledger::Fact caption_refusal(const std::string& subject, const std::string& why) {
-    ledger::Fact out;
-    out.mutable_refusal()->set_act("curate");
-    out.mutable_refusal()->set_subject(subject);
-    out.mutable_refusal()->set_rule("unreadable");
-    out.mutable_refusal()->set_fact(why);
-    return out;
-  }
+  // Words that are left out are on record, like footage that is. Nothing hangs on the bytes of a
+  // table, so there is no digest of them.
   void report_caption_table(const std::function<void(const FileReport&)>& report) {
-    append({caption_refusal(kCaptionTable, captions_.problem())});
+    ledger::Fact refusal;
+    refusal.mutable_refusal()->set_act("curate");
+    refusal.mutable_refusal()->set_subject(kCaptionTable);
+    refusal.mutable_refusal()->set_rule("caption");
+    refusal.mutable_refusal()->set_fact(captions_.problem());
+    append({refusal});
     FileReport file;
     file.path = kCaptionTable;
     file.outcome = Outcome::failed;
@@ -648,6 +725,8 @@ class Ingest {
   std::set<std::string> lost_;  // paths of those whose looks have to be made again
   std::map<std::string, std::pair<std::string, std::string>> failed_;  // by digest: rule, fact
   std::set<std::string> failed_subjects_;  // path and digest, as refusals have them
+  std::map<std::string, std::set<std::string>> refused_at_;  // by digest of no source: paths
+  std::map<std::string, uint64_t> claims_;                   // claims_to_same_bytes()
   FaceCascades cascades_;
   DuplicateIndex index_;
   std::unique_ptr<ProtectedWorks> protected_;

@@ -2,17 +2,20 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "ledger/base/error.h"
+#include "ledger/base/utf8.h"
 #include "ledger/digest.h"
 #include "ledger/licence.h"
 #include "ledger/note.h"
 #include "ledger/projection.h"
 #include "ledger/rights.h"
+#include "ledger/titles.h"
 
 namespace cleared::ledger {
 namespace {
@@ -73,18 +76,53 @@ std::optional<LicenceText> terms_in(const std::string& note, const std::string& 
 
 }  // namespace
 
-void each_other_path(const Store& store,
-                     const std::function<void(uint64_t, const std::string&)>& each) {
-  Statement refusals(store.db(),
-                     "SELECT subject FROM refusal WHERE act = 'ingest' OR "
-                     "(act = 'curate' AND rule IN ('other_licence', 'other_path')) ORDER BY seq");
-  while (refusals.next()) {
-    const RefusedFile file = refused_file(refusals.text(0));
+void each_file_refusal(const Store& store, const std::function<void(const FileRefusal&)>& each) {
+  // Words that were left out had the bare path for a subject, so that a name could hold a digest:
+  // such a subject is the path of a source.
+  std::optional<std::set<std::string>> paths;
+  const auto is_about_words = [&](const FileRefusal& refusal) {
+    if (refusal.rule != "unreadable" || !refusal.fact.starts_with("caption ") ||
+        refusal.fact.find(" left out: ") == std::string::npos)
+      return false;
+    if (!paths) {
+      paths.emplace();
+      Statement sources(store.db(), "SELECT path FROM source");
+      while (sources.next()) paths->insert(with_escapes(sources.view(0)));
+    }
+    return paths->contains(refusal.subject);
+  };
+  Statement row(store.db(),
+                "SELECT subject, rule, fact FROM refusal WHERE act IN ('ingest', 'curate') "
+                "ORDER BY seq");
+  while (row.next()) {
+    FileRefusal refusal{.subject = row.text(0), .path = {}, .digest = {}, .rule = {}, .fact = {}};
+    RefusedFile file = refused_file(refusal.subject);
     const auto digest = parse_digest(file.digest);
     if (!digest) continue;
-    const auto found = store.find(subject_key_of("source", digest->text()));
-    if (!found.empty()) each(found.front(), file.path);
+    refusal.path = std::move(file.path);
+    refusal.digest = *digest;
+    refusal.rule = row.text(1);
+    refusal.fact = row.text(2);
+    if (!is_about_words(refusal)) each(refusal);
   }
+}
+
+void each_other_path(const Store& store, const std::function<void(const OtherPath&)>& each) {
+  const std::map<std::string, uint64_t> claims = claims_to_same_bytes(store);
+  Statement source(store.db(), "SELECT path FROM source WHERE seq = ?");
+  each_file_refusal(store, [&](const FileRefusal& refusal) {
+    const bool is_claim = claims.contains(refusal.subject);
+    if (refusal.rule == "conflict" && !is_claim) return;  // its path is that of a source
+    const auto found = store.find(subject_key_of("source", refusal.digest.text()));
+    if (found.empty() || !source.with(found.front()).next()) return;
+    const std::string path = source.text(0);
+    if (with_escapes(path) == refusal.path) return;
+    each({.source = found.front(),
+          .digest = refusal.digest,
+          .of_source = path,
+          .path = refusal.path,
+          .is_claim = is_claim});
+  });
 }
 
 std::string json_list(const std::set<uint64_t>& seqs) {
@@ -107,11 +145,11 @@ std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
     if (auto terms = terms_in(kept.text(1), kept.text(0))) versions.push_back(std::move(*terms));
   }
   if (versions.empty()) return out;
-  each_other_path(store, [&](uint64_t source, const std::string& path) {
+  each_other_path(store, [&](const OtherPath& other) {
     const bool covered = std::any_of(versions.begin(), versions.end(), [&](const auto& terms) {
-      return covers(terms, path, Digest{});
+      return covers(terms, other.path, Digest{});
     });
-    if (covered) out.insert(source);
+    if (covered && !other.is_claim) out.insert(other.source);
   });
   return out;
 }
@@ -119,8 +157,8 @@ std::set<uint64_t> sources_under(const Store& store, std::string_view id) {
 std::set<uint64_t> sources_covered_by(const Store& store, const LicenceText& terms) {
   const auto known = KnownSources(store.db()).covered(terms, std::numeric_limits<uint64_t>::max());
   std::set<uint64_t> out(known.begin(), known.end());
-  each_other_path(store, [&](uint64_t source, const std::string& path) {
-    if (covers(terms, path, Digest{})) out.insert(source);
+  each_other_path(store, [&](const OtherPath& other) {
+    if (!other.is_claim && covers(terms, other.path, Digest{})) out.insert(other.source);
   });
   return out;
 }

@@ -28,10 +28,26 @@ std::set<uint64_t> sources_covered_by(const Store& store, const LicenceText& ter
 // "[1,2,3]": record numbers for SQL's json_each().
 std::string json_list(const std::set<uint64_t>& seqs);
 
-// Calls `each` for every further path by which the bytes of a source came: where ingest refused
-// them there, or took nothing in and noted it (curate/ingest.cpp). A path may come several times.
-void each_other_path(const Store& store,
-                     const std::function<void(uint64_t source, const std::string& path)>& each);
+// What the record says of bytes that were not taken in by this path: the gate refused them (act
+// "ingest"), or curate could not use them there or had them already (act "curate").
+struct FileRefusal {
+  std::string subject, path;  // the path with escapes, as all of a subject
+  Digest digest;
+  std::string rule, fact;
+};
+void each_file_refusal(const Store& store, const std::function<void(const FileRefusal&)>& each);
+
+// A further path by which the bytes of a source came, whatever became of them there.
+struct OtherPath {
+  uint64_t source = 0;  // its record
+  Digest digest;
+  std::string of_source, path;
+  // Another licensor's claim by this path is on record as a conflict (claims_to_same_bytes() in
+  // ledger/titles.h): what a review decides. Only what his licences say there is settled by it.
+  bool is_claim = false;
+};
+// Calls `each` for every one, in order of record. A path may come several times.
+void each_other_path(const Store& store, const std::function<void(const OtherPath&)>& each);
 
 // Calls `each` with record numbers: a licence whose document is kept, `from` or later, and a source
 // before it that it covers, both rising. Costs a look at the names of all sources, and nothing

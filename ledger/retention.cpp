@@ -99,9 +99,10 @@ class Due {
   // The same of licences that cover another path by which the bytes of a source came.
   void other_paths(const DueScope& scope) {
     std::map<std::string, std::set<uint64_t>> sources;  // by licence
-    each_other_path(store_, [&](uint64_t source, const std::string& path) {
-      for (const std::string& ref : rights_.licences_at(path, Digest{})) {
-        sources[ref].insert(source);
+    each_other_path(store_, [&](const OtherPath& other) {
+      if (other.is_claim) return;
+      for (const std::string& ref : rights_.licences_at(other.path, Digest{})) {
+        sources[ref].insert(other.source);
       }
     });
     for (const auto& [ref, its] : sources) {

@@ -78,12 +78,10 @@ void Rights::read_findings(const Store& store) {
 }
 
 void Rights::read_paths(const Store& store) {
-  Statement source(store.db(), "SELECT digest, path FROM source WHERE seq = ?");
-  each_other_path(store, [&](uint64_t seq, const std::string& path) {
-    if (!source.with(seq).next()) return;
-    Paths& paths = paths_[parse_digest(source.view(0)).value_or(Digest{})];
-    paths.of_source = source.text(1);
-    paths.others.push_back(path);
+  each_other_path(store, [&](const OtherPath& other) {
+    Paths& paths = paths_[other.digest];
+    paths.of_source = other.of_source;
+    paths.others.push_back({other.path, other.is_claim});
   });
 }
 
@@ -118,12 +116,22 @@ std::vector<const NearCopy*> Rights::copies_of(const Digest& source, uint64_t st
 RefusedFile refused_file(const std::string& subject) {
   const size_t at = subject.rfind(kDigestMark);
   if (at == std::string::npos) return {subject, ""};
-  return {subject.substr(0, at), subject.substr(at + kDigestMark.size())};
+  const std::string digest = subject.substr(at + kDigestMark.size());
+  if (!parse_digest(digest)) return {subject, ""};
+  return {subject.substr(0, at), digest};
 }
 
 std::span<const ClipFinding> Rights::findings_of(std::string_view id) const {
   const auto found = findings_.find(id);
   return found == findings_.end() ? std::span<const ClipFinding>() : found->second;
+}
+
+const std::string& Rights::licensor_at(std::string_view path, const Digest& digest) const {
+  static const std::string kNobody;
+  const auto first = std::find_if(licences_.begin(), licences_.end(), [&](const Entry& entry) {
+    return entry.readable && covers(entry.terms, path, digest);
+  });
+  return first == licences_.end() ? kNobody : first->terms.licence().licensor();
 }
 
 std::vector<std::string> Rights::licences_at(std::string_view path, const Digest& digest) const {
@@ -144,22 +152,34 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, 
   }
   SourceVerdict out;
   std::vector<CoveringLicence> covering;
-  std::vector<std::pair<std::string_view, const Digest*>> places{{path, &digest}};
+  struct Place {
+    std::string_view path;
+    const Digest* digest;
+    bool is_claim = false;
+  };
+  std::vector<Place> places{{path, &digest}};
   std::string_view other_path;
+  const std::string* licensor = nullptr;  // of its own path; asked where it has others
   const auto add_other_paths = [&](std::string_view of, const Digest& bytes) {
     const auto* others = other_paths(of, bytes);
     if (others == nullptr) return;
-    for (const std::string& one : *others) places.emplace_back(other_path = one, &bytes);
+    if (licensor == nullptr) licensor = &licensor_at(path, digest);
+    for (const auto& [other, is_claim] : *others) {
+      places.push_back({other, &bytes, is_claim});
+      if (!is_claim) other_path = other;
+    }
   };
   add_other_paths(path, digest);
   for (const NearCopy* copy : copies) {
-    places.emplace_back(copy->path, &copy->digest);
+    places.push_back({copy->path, &copy->digest});
     add_other_paths(copy->path, copy->digest);
   }
   for (const Entry& entry : licences_) {
-    const bool covered = entry.readable && std::any_of(places.begin(), places.end(), [&](auto& at) {
-                           return covers(entry.terms, at.first, *at.second);
-                         });
+    const bool covered =
+        entry.readable && std::any_of(places.begin(), places.end(), [&](const Place& at) {
+          if (at.is_claim && entry.terms.licence().licensor() != *licensor) return false;
+          return covers(entry.terms, at.path, *at.digest);
+        });
     if (!covered) continue;
     out.licences.push_back(entry.ref);
     if (out.licensor.empty()) out.licensor = entry.terms.licence().licensor();
@@ -191,12 +211,12 @@ SourceVerdict Rights::judge_source(std::string_view path, const Digest& digest, 
 
 // Others can only add objections: a path that somebody noted for bytes cannot give them a licence
 // that they have not where they lie.
-const std::vector<std::string>* Rights::other_paths(std::string_view path,
-                                                    const Digest& digest) const {
+const std::vector<Rights::Paths::Other>* Rights::other_paths(std::string_view path,
+                                                             const Digest& digest) const {
   if (paths_.empty()) return nullptr;
   const auto known = paths_.find(digest);
   if (known == paths_.end() || known->second.of_source != path) return nullptr;
-  return licences_at(path, digest).empty() ? nullptr : &known->second.others;
+  return licensor_at(path, digest).empty() ? nullptr : &known->second.others;
 }
 
 const LicenceText* Rights::terms_of(std::string_view ref) const {

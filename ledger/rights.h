@@ -19,8 +19,8 @@ namespace cleared::ledger {
 
 // Between the path and the digest in the subject of a refusal of a file: "PATH sha256:HEX".
 inline constexpr std::string_view kDigestMark = " sha256:";
-// Such a subject taken apart at its last mark, for a file's name may hold one, too. Another
-// subject is all path.
+// Such a subject taken apart at its last mark, for a file's name may hold one, too: who writes a
+// path into a subject puts the digest of that file behind it. Another subject is all path.
 struct RefusedFile {
   std::string path, digest;
 };
@@ -87,8 +87,12 @@ class Rights {
   };
   // A source whose bytes came by other paths, too.
   struct Paths {
+    struct Other {
+      std::string path;
+      bool is_claim = false;  // as in OtherPath (ledger/coverage.h)
+    };
     std::string of_source;
-    std::vector<std::string> others;
+    std::vector<Other> others;
   };
   struct CopiedSpan {
     uint64_t start_us = 0, end_us = 0;
@@ -97,7 +101,9 @@ class Rights {
   void read_copies(const Store& store);
   void read_findings(const Store& store);
   void read_paths(const Store& store);
-  const std::vector<std::string>* other_paths(std::string_view path, const Digest& digest) const;
+  const std::vector<Paths::Other>* other_paths(std::string_view path, const Digest& digest) const;
+  // Of the first licence that covers these bytes at this path alone; empty: none does.
+  const std::string& licensor_at(std::string_view path, const Digest& digest) const;
 
   std::vector<Entry> licences_;
   std::map<Digest, Paths> paths_;

@@ -71,7 +71,8 @@ std::vector<TitleConflict> title_conflicts(const Store& store) {
   Statement said(store.db(),
                  "SELECT fact FROM refusal WHERE rule = 'conflict' AND act = 'curate' "
                  "AND substr(subject, -71) = 'sha256:' || ? "
-                 "AND fact LIKE 'two licensors deliver the same bytes%' ORDER BY seq DESC LIMIT 1");
+                 "AND fact LIKE 'two licensors deliver the same bytes%' "
+                 "ORDER BY seq = ? + 1 DESC, seq DESC LIMIT 1");
   while (select.next()) {
     TitleConflict& conflict = out.emplace_back();
     conflict.record = select.unsigned_integer(0);
@@ -86,9 +87,23 @@ std::vector<TitleConflict> title_conflicts(const Store& store) {
       read_licences(store, select.integer(at), claim);
     }
     const bool same = conflict.claims[0].source == conflict.claims[1].source;
-    if (same && said.with(conflict.claims[0].source).next()) conflict.said = said.text(0);
+    if (same && said.with(conflict.claims[0].source, conflict.record).next())
+      conflict.said = said.text(0);
   }
   read_clips(store, out);
+  return out;
+}
+
+std::map<std::string, uint64_t> claims_to_same_bytes(const Store& store) {
+  std::map<std::string, uint64_t> out;
+  Statement select(store.db(),
+                   "SELECT r.subject, d.seq FROM duplicate d JOIN source s ON s.seq = d.source "
+                   "JOIN refusal r ON r.seq = d.seq + 1 "
+                   "WHERE d.verdict = 'conflict' AND d.of = d.source "
+                   "AND d.start_us = 0 AND d.end_us = s.duration_us "
+                   "AND r.act = 'curate' AND r.rule = 'conflict' "
+                   "AND substr(r.subject, -71) = 'sha256:' || s.digest ORDER BY d.seq");
+  while (select.next()) out[select.text(0)] = select.unsigned_integer(1);
   return out;
 }
 

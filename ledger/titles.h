@@ -52,6 +52,14 @@ struct TitleConflict {
 // In order of record.
 std::vector<TitleConflict> title_conflicts(const Store& store);
 
+// The very same bytes are on record once, under the path by which they came first. Of each other
+// path by which another licensor delivers them, as the subject of its refusal says it ("PATH
+// sha256:HEX"): the record that claims them from first to last, and so keeps every clip of them out
+// until a review of after it decides. The refusal is the record behind that one: alone it claims
+// nothing.
+// Of several the newest.
+std::map<std::string, uint64_t> claims_to_same_bytes(const Store& store);
+
 // Why a review may not be record `seq`: of footage that two licensors deliver one side alone may be
 // released. Empty: it may. `released` has the clips, by record, about whose title it decides, at
 // `at`; of the tables, rows of records before `seq` alone are looked at.

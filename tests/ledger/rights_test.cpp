@@ -8,6 +8,7 @@
 
 #include "ledger/base/clock.h"
 #include "ledger/base/file.h"
+#include "ledger/base/utf8.h"
 #include "ledger/digest.h"
 #include "ledger/impact.h"
 #include "ledger/licence.h"
@@ -973,7 +974,14 @@ TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
                         {"curate", "other_path", "other/a.webm", true},
                         {"ingest", "use_not_allowed", "other/a.webm", true},
                         {"ingest", "no_licence", "third/a.webm", false},  // nobody's path
-                        {"curate", "unreadable", "other/a.webm", false}};
+                        {"curate", "unreadable", "other/a.webm", true},
+                        {"curate", "unsupported", "other/a.webm", true},
+                        {"curate", "no_video", "other/a.webm", true},
+                        {"curate", "clearances", "other/a.webm", true},
+                        {"curate", "name", "other/a.webm", true},
+                        {"curate", "protected", "other/a.webm", true},
+                        {"curate", "conflict", "other/a.webm", false},  // a review is asked
+                        {"append", "permit_invalid", "other/a.webm", false}};
   for (const Case& row : cases) {
     World world;
     world.fill();
@@ -996,6 +1004,79 @@ TEST(Rights, BytesAreJudgedAtEveryPathTheyCameBy) {
               std::vector<std::string>{"LIC-2@1"});
     EXPECT_EQ(rights.judge_source("2026-01/a.webm", sha256("source a"), INGEST).licences.size(),
               row.counts ? 2U : 1U);
+  }
+}
+
+// In a ledger of before, words that were left out were a refusal with the bare path: a name that
+// holds a digest said something of other bytes.
+TEST(Rights, ANameThatHoldsADigestIsNoPathOfOtherBytes) {
+  World world;
+  world.fill();
+  std::string text = replaced(full_licence_text(), "LIC-1", "LIC-2");
+  text = replaced(replaced(std::move(text), "2026-01/**", "other/**"), "TRAIN, ", "");
+  world.add_licence(text);
+  const std::string subject = "other/\x01 sha256:" + to_hex(sha256("source a"));
+  Fact refusal;
+  refusal.mutable_refusal()->set_act("curate");
+  refusal.mutable_refusal()->set_rule("unreadable");
+  refusal.mutable_refusal()->set_subject(with_escapes(subject));
+  refusal.mutable_refusal()->set_fact("caption x.txt left out: is not UTF-8");
+  Fact named = world.footage()[0];
+  ASSERT_TRUE(named.has_source());
+  named.mutable_source()->set_path(subject);
+  named.mutable_source()->set_digest(std::string(sha256("source x").text()));
+  world.append({named, refusal});
+  EXPECT_EQ(permit_error(world), "");
+  refusal.mutable_refusal()->set_fact("not a video file");  // it failed, by that very path
+  world.append({refusal});
+  EXPECT_THAT(permit_error(world), StartsWith("refused: use_not_allowed"));
+}
+
+// The claim of another licensor is for a review, once it is on record: for none but his licences,
+// and only with the record that quarantines every clip.
+TEST(Rights, AClaimOnRecordLiftsNoTermsOfTheOwnLicensor) {
+  struct Case {
+    const char* what;
+    bool own;             // the other path's licensor is that of the source
+    uint64_t end_us;      // of the claim; 0: none
+    const char* refused;  // by rule, after; by the gate alone, reviews aside
+  };
+  const uint64_t whole = World().footage()[0].source().duration_us();
+  const Case cases[] = {{"another's", false, whole, "cleared"},
+                        {"another's, of a part", false, whole - 1, "title_conflict"},
+                        {"another's, without a claim", false, 0, "title_conflict"},
+                        {"own", true, whole, "use_not_allowed"}};
+  for (const Case& row : cases) {
+    World world;
+    world.fill();
+    std::string text = replaced(full_licence_text(), "LIC-1", "LIC-2");
+    text = replaced(replaced(std::move(text), "2026-01/**", "other/**"), "TRAIN, ", "");
+    if (!row.own) {
+      world.licensor = new_signer_key("rival");
+      world.append({world.key(world.licensor, "licensor")});
+      text = replaced(std::move(text), "licensor: \"example-stock\"", "licensor: \"rival\"");
+    }
+    world.add_licence(text);
+    const std::string digest(sha256("source a").text());
+    Fact claim, refusal;
+    claim.mutable_duplicate()->set_source(digest);
+    claim.mutable_duplicate()->set_of(digest);
+    claim.mutable_duplicate()->set_end_us(row.end_us);
+    claim.mutable_duplicate()->set_of_end_us(row.end_us);
+    claim.mutable_duplicate()->set_verdict("conflict");
+    claim.mutable_duplicate()->set_path("other/a.webm");
+    refusal.mutable_refusal()->set_act("curate");
+    refusal.mutable_refusal()->set_rule("conflict");
+    refusal.mutable_refusal()->set_subject("other/a.webm sha256:" + to_hex(sha256("source a")));
+    Fact failed = refusal;
+    failed.mutable_refusal()->set_rule("clearances");
+    if (row.end_us > 0) world.append({claim});
+    world.append({refusal, failed});
+    const Store store(world.ledger, Access::read);
+    EXPECT_EQ(Rights(store).judge_source("2026-01/a.webm", sha256("source a"), TRAIN).verdict.rule,
+              row.refused)
+        << row.what;
+    EXPECT_NE(permit_error(world), "") << row.what;
   }
 }
 
