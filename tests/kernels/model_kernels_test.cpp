@@ -98,7 +98,7 @@ TEST_P(ModelKernels, GeluAndItsGradient) {
 
 TEST_P(ModelKernels, AttentionAndItsGradients) {
   const reference::AttentionShape shapes[] = {
-      {1, 1, 1, 1, 16}, {2, 3, 67, 45, 16}, {1, 2, 7, 130, 48}, {1, 1, 130, 5, 64}};
+      {1, 1, 1, 2, 16}, {2, 3, 67, 45, 16}, {1, 2, 7, 130, 48}, {1, 1, 130, 5, 64}};
   for (const auto& n : shapes) {
     const std::string what = std::to_string(&n - shapes);
     const auto b = static_cast<int64_t>(n.items), h = static_cast<int64_t>(n.heads),
