@@ -45,11 +45,11 @@ constexpr const char* kExamples = R"(Examples:
   torchrun --no-python --nproc-per-node 8 train run (the same) --key trainer.key --out runs/nano
   train vae    (the same, with a config of stage AUTOENCODER) --out runs/vae
   train encode --checkpoint runs/vae/step-001000 (permit, trust, shards, notices) --out latents
-  train eval   --checkpoint runs/nano/step-000480 (permit, trust, shards, notices)
+  train eval   --checkpoint runs/nano/step-000400 (permit, trust, shards, notices)
   train plan   configs/small.textproto
   train replay runs/nano --from 100 --permit nano.permit --trust auditor.trust --shards shards
   train step0  runs/nano --trust auditor.trust
-  train sample --checkpoint runs/nano/step-000480 --release nano.release --trust approver.pub \
+  train sample --checkpoint runs/nano/step-000400 --release nano.release --trust approver.pub \
                --notices notices --caption "A city street" --out street.gif
 
 Exit codes: 0 done, 1 a replay says no, 2 usage, 3 refused by the gate, 65 bad data, 66 no input, 70 a bug,

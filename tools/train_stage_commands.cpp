@@ -359,7 +359,7 @@ Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
       "eval",
       "measure a checkpoint: loss by time, the codec, and how near its clips are to footage");
   eval->footer(R"(Example:
-  train eval --checkpoint runs/nano/step-000480 --permit eval.permit --trust eval.trust \
+  train eval --checkpoint runs/nano/step-000400 --permit eval.permit --trust eval.trust \
              --shards shards --notices notices --release nano.release
 
 Samples that the permit lists and the run never consumed are the held-out ones.

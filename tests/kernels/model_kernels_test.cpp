@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/adamw.h"
+#include "kernels/attention.h"
 #include "kernels/flow_mix.h"
 #include "kernels/gelu.h"
 #include "kernels/residual_norm.h"
@@ -92,6 +93,44 @@ TEST_P(ModelKernels, GeluAndItsGradient) {
         add_up(parts, static_cast<size_t>(n)),
         [&](const Values& v) { return reference::gelu(exact(x), v); }, bias, weights,
         what + " bias");
+  }
+}
+
+TEST_P(ModelKernels, AttentionAndItsGradients) {
+  const reference::AttentionShape shapes[] = {
+      {1, 1, 1, 2, 16}, {2, 3, 67, 45, 16}, {1, 2, 7, 130, 48}, {1, 1, 130, 5, 64}};
+  for (const auto& n : shapes) {
+    const std::string what = std::to_string(&n - shapes);
+    const auto b = static_cast<int64_t>(n.items), h = static_cast<int64_t>(n.heads),
+               s = static_cast<int64_t>(n.queries), l = static_cast<int64_t>(n.keys),
+               depth = static_cast<int64_t>(n.depth);
+    const Floats q = draw(b * h * s * depth, 1, 2), k = draw(b * h * l * depth, 2),
+                 v = draw(b * h * l * depth, 3), weights = draw(b * h * s * depth, 4);
+    Floats out(q.size()), log_sums(static_cast<size_t>(b * h * s)), d_q(q.size()), d_k(k.size()),
+        d_v(v.size());
+    const Attention op{b,
+                       h,
+                       s,
+                       l,
+                       depth,
+                       1 / std::sqrt(static_cast<float>(depth)),
+                       q.data(),
+                       k.data(),
+                       v.data(),
+                       out.data(),
+                       log_sums.data()};
+    attention_cpu(op, 0, op.pairs());
+    expect_near(out, reference::attention(n, exact(q), exact(k), exact(v)), 2e-6, what);
+    attention_grad_cpu({op, weights.data(), d_q.data(), d_k.data(), d_v.data()}, 0, op.pairs());
+    expect_gradient(
+        d_q, [&](const Values& x) { return reference::attention(n, x, exact(k), exact(v)); }, q,
+        weights, what + " q");
+    expect_gradient(
+        d_k, [&](const Values& x) { return reference::attention(n, exact(q), x, exact(v)); }, k,
+        weights, what + " k");
+    expect_gradient(
+        d_v, [&](const Values& x) { return reference::attention(n, exact(q), exact(k), x); }, v,
+        weights, what + " v");
   }
 }
 

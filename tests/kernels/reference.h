@@ -32,6 +32,35 @@ inline Values gelu(const Values& x_RN, const Values& bias_N) {
   return out;
 }
 
+// Q [B, H, S, D] to K and V [B, H, L, D]: out [B, S, H, D].
+struct AttentionShape {
+  size_t items, heads, queries, keys, depth;
+};
+inline Values attention(const AttentionShape& n, const Values& q, const Values& k,
+                        const Values& v) {
+  Values out(q.size());
+  for (size_t r = 0; r < n.items * n.heads * n.queries; ++r) {
+    const size_t pair = r / n.queries, row = r % n.queries;
+    const size_t item = pair / n.heads, head = pair % n.heads;
+    double* to = out.data() + ((item * n.queries + row) * n.heads + head) * n.depth;
+    Values weights(n.keys);
+    double sum = 0;
+    for (size_t j = 0; j < n.keys; ++j) {
+      double score = 0;
+      for (size_t c = 0; c < n.depth; ++c) {
+        score += q[r * n.depth + c] * k[(pair * n.keys + j) * n.depth + c];
+      }
+      sum += weights[j] = std::exp(score / std::sqrt(static_cast<double>(n.depth)));
+    }
+    for (size_t j = 0; j < n.keys; ++j) {
+      for (size_t c = 0; c < n.depth; ++c) {
+        to[c] += weights[j] / sum * v[(pair * n.keys + j) * n.depth + c];
+      }
+    }
+  }
+  return out;
+}
+
 struct NormShape {
   size_t items, rows, n;
   bool branch, bias, gate, shared;  // shared: one scale and shift for all items

@@ -10,7 +10,6 @@
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/polar.h>
 #include <ATen/ops/pow.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/view_as_real.h>
 
@@ -25,10 +24,6 @@ constexpr double kRopeBase = 10000.0;
 // norm(x) (1 + scale) + shift: what adaLN does before each half of a block.
 Modulation adaptive(const Tensor& scale_BN, const Tensor& shift_BN) {
   return {.scale = scale_BN, .shift = shift_BN, .offset = 1};
-}
-
-Tensor join_heads(const Tensor& y_BHSD) {
-  return y_BHSD.transpose(1, 2).flatten(2);
 }
 
 }  // namespace
@@ -221,7 +216,7 @@ Tensor Dit::attend_within(const Attention& a, const Tensor& x_BSN, const Tensor&
                                 .eps = kNormEps,
                                 .norm_D = {a.norm_q, a.norm_k, Tensor()},
                                 .rope_SD = rope_SD});
-  return a.o.product(join_heads(at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])));
+  return a.o.product(attention(qkv[0], qkv[1], qkv[2]));
 }
 
 Tensor Dit::attend_across(const Attention& a, const Tensor& x_BSN,
@@ -232,7 +227,7 @@ Tensor Dit::attend_across(const Attention& a, const Tensor& x_BSN,
   const auto kv = split_heads(
       a.kv.product(context_BLN), a.kv.bias,
       {.heads = config_.heads, .eps = kNormEps, .norm_D = {a.norm_k, Tensor()}, .rope_SD = {}});
-  return a.o.product(join_heads(at::scaled_dot_product_attention(q[0], kv[0], kv[1])));
+  return a.o.product(attention(q[0], kv[0], kv[1]));
 }
 
 }  // namespace cleared::train

@@ -1,5 +1,6 @@
 #include "train/model/memory.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +20,7 @@
 namespace cleared::train {
 namespace {
 
-constexpr size_t kSmallest = 32 << 10;  // less is quick enough in the C library
+constexpr size_t kSmallest = 64;        // and what sizes are multiples of
 constexpr size_t kLargest = 32 << 20;   // more is rare enough to be mapped each time
 constexpr size_t kHuge = 2 << 20;       // a huge page
 constexpr size_t kSlab = 64 << 20;
@@ -117,10 +118,10 @@ void with_memory(const std::function<void()>& body) {
   }
 }
 
-// Sizes are multiples of an eighth of the power of two below, and so of 4 KB.
+// Sizes are multiples of an eighth of the power of two below.
 size_t pooled_size(size_t bytes) {
-  if (bytes < kSmallest || bytes > kLargest) return 0;
-  const size_t step = std::bit_floor(bytes) / 8;
+  if (bytes > kLargest) return 0;
+  const size_t step = std::max(kSmallest, std::bit_floor(bytes) / 8);
   return (bytes + step - 1) / step * step;
 }
 

@@ -1,6 +1,7 @@
 // Memory of tensors on the CPU. What the C library maps anew for every large tensor has to be
-// zeroed and paged in by the kernel each time, a tenth of a training step; here blocks are kept for
-// the next tensor of about their size, in slabs of huge pages.
+// zeroed and paged in by the kernel each time, a tenth of a training step, and aligned blocks of any
+// size take it long; here blocks are kept for the next tensor of about their size, in slabs of huge
+// pages.
 #pragma once
 
 #include <cstddef>

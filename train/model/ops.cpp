@@ -1,6 +1,7 @@
 #include "train/model/ops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <numeric>
 #include <optional>
@@ -13,11 +14,13 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/attention.h"
 #include "kernels/flow_mix.h"
 #include "kernels/gelu.h"
 #include "kernels/residual_norm.h"
@@ -349,6 +352,48 @@ struct SplitHeadsFunction : torch::autograd::Function<SplitHeadsFunction<T>> {
   }
 };
 
+// ------------------------------------------------------------------------------------- attention
+
+struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
+  static kernels::Attention op_of(const Tensor& q, const Tensor& k, const Tensor& v,
+                                  const Tensor& out, const Tensor& log_sums) {
+    return {.items = q.size(0),
+            .heads = q.size(1),
+            .queries = q.size(2),
+            .keys = k.size(2),
+            .depth = q.size(3),
+            .scale = 1 / std::sqrt(static_cast<float>(q.size(3))),
+            .q_BHSD = read(q),
+            .k_BHLD = read(k),
+            .v_BHLD = read(v),
+            .out_BSHD = write(out),
+            .log_sums_BHS = write(log_sums)};
+  }
+  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k,
+                        const Tensor& v) {
+    Tensor out = at::empty({q.size(0), q.size(2), q.size(1) * q.size(3)}, q.options());
+    const Tensor log_sums = at::empty({q.size(0), q.size(1), q.size(2)}, q.options());
+    const auto op = op_of(q, k, v, out, log_sums);
+    launch(op, op.pairs(), q, kernels::attention_cpu, nullptr);
+    context->save_for_backward({q, k, v, out, log_sums});
+    return out;
+  }
+  static Tensors backward(AutogradContext* context, const Tensors& d_outs) {
+    const auto saved = context->get_saved_variables();
+    const Tensor d_out = d_outs[0].contiguous();
+    Tensors d;
+    for (size_t i = 0; i < 3; ++i) d.push_back(at::empty_like(saved[i]));
+    const kernels::AttentionGrad op{
+        .forward = op_of(saved[0], saved[1], saved[2], saved[3], saved[4]),
+        .d_out_BSHD = read(d_out),
+        .d_q_BHSD = write(d[0]),
+        .d_k_BHLD = write(d[1]),
+        .d_v_BHLD = write(d[2])};
+    launch(op, op.forward.pairs(), d_out, kernels::attention_grad_cpu, nullptr);
+    return d;
+  }
+};
+
 // ------------------------------------------------------------------------------------------- loss
 
 struct FlowErrorFunction : torch::autograd::Function<FlowErrorFunction> {
@@ -498,6 +543,23 @@ std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
         x_BSN, optional(bias_N), optional(norms[0]), optional(norms[1]), optional(norms[2]),
         optional(options.rope_SD), parts, options.heads, options.eps);
   });
+}
+
+Tensor attention(const Tensor& q_BHSD, const Tensor& k_BHLD, const Tensor& v_BHLD) {
+  CLEARED_CHECK(q_BHSD.dim() == 4 && k_BHLD.sizes() == v_BHLD.sizes());
+  const bool suits = q_BHSD.is_cpu() && q_BHSD.scalar_type() == at::kFloat &&
+                     q_BHSD.size(3) % kernels::kAttentionDepth == 0 &&
+                     k_BHLD.size(2) <= kernels::kMostKeys;
+  if (!suits) {
+    return at::scaled_dot_product_attention(q_BHSD, k_BHLD, v_BHLD).transpose(1, 2).flatten(2);
+  }
+  CLEARED_CHECK(k_BHLD.size(0) == q_BHSD.size(0) && k_BHLD.size(1) == q_BHSD.size(1) &&
+                k_BHLD.size(2) > 0 && k_BHLD.size(3) == q_BHSD.size(3));
+  for (const Tensor& t : {q_BHSD, k_BHLD, v_BHLD}) {
+    check_floats(t);
+    CLEARED_CHECK(t.is_contiguous());
+  }
+  return AttentionFunction::apply(q_BHSD, k_BHLD, v_BHLD);
 }
 
 Tensor flow_error(const Tensor& v, const Tensor& noise, const Tensor& x) {

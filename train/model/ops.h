@@ -47,6 +47,11 @@ struct HeadOptions {
 std::vector<Tensor> split_heads(const Tensor& x_BSN, const Tensor& bias_N,
                                 const HeadOptions& options);
 
+// Softmax attention of queries [B, H, S, D] to keys and values [B, H, L, D] without a mask, heads
+// side by side as the next product takes them: [B, S, H D]. On the CPU in float32 by
+// kernels/attention.h, where D and L suit it; else LibTorch's.
+Tensor attention(const Tensor& q_BHSD, const Tensor& k_BHLD, const Tensor& v_BHLD);
+
 // What `run` makes of `inputs`, but keeping nothing else of it for the backward pass, which runs it
 // once more: the same values and the same gradients, bit for bit. `weights` are what else it reads
 // that wants a gradient. Its results must not be inputs. Chen and others, Training Deep Nets with

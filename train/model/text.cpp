@@ -6,7 +6,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "ledger/base/error.h"
 #include "train/model/ops.h"
@@ -104,8 +103,7 @@ Tensor TextEncoder::attend(const Layer& layer, const Tensor& x_BLN) const {
   const auto qkv =
       split_heads(layer.qkv.product(x_BLN), layer.qkv.bias,
                   {.heads = config_.heads, .norm_D = std::vector<Tensor>(3), .rope_SD = {}});
-  const Tensor y_BHLD = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-  return layer.o.product(y_BHLD.transpose(1, 2).flatten(2));
+  return layer.o.product(attention(qkv[0], qkv[1], qkv[2]));
 }
 
 }  // namespace cleared::train

@@ -1,5 +1,7 @@
 #include "train/model/memory.h"
 
+#include <algorithm>
+
 #include <ATen/Functions.h>
 #include <c10/core/CPUAllocator.h>
 #include <gmock/gmock.h>
@@ -13,18 +15,19 @@ namespace {
 
 TEST(Memory, IsPooledBySizesThatWasteLittle) {
   const std::pair<size_t, size_t> rows[] = {{0, 0},
-                                            {100, 0},
-                                            {(32 << 10) - 1, 0},
+                                            {1, 64},
+                                            {100, 128},
+                                            {1025, 1152},
                                             {32 << 10, 32 << 10},
                                             {40000, 10 * 4096},
                                             {1'500'000, 12 * 131072},
                                             {32 << 20, 32 << 20},
                                             {(32 << 20) + 1, 0}};
   for (const auto& [bytes, size] : rows) EXPECT_EQ(pooled_size(bytes), size) << bytes;
-  for (size_t bytes = 32 << 10; bytes < 32 << 20; bytes = bytes * 5 / 4 + 1) {
+  for (size_t bytes = 1; bytes < 32 << 20; bytes = bytes * 5 / 4 + 1) {
     EXPECT_GE(pooled_size(bytes), bytes);
-    EXPECT_LE(pooled_size(bytes), bytes + bytes / 8 + 8);
-    EXPECT_EQ(pooled_size(bytes) % 4096, 0U);
+    EXPECT_LE(pooled_size(bytes), bytes + std::max<size_t>(bytes / 8 + 8, 63));
+    EXPECT_EQ(pooled_size(bytes) % 64, 0U);
   }
 }
 

@@ -130,6 +130,21 @@ void heads() {
           }));
 }
 
+void attentions() {
+  if (kGpu || g_type != at::kFloat) return;  // LibTorch's on both sides
+  for (const int64_t keys : {kS, int64_t{32}}) {
+    const int64_t depth = kN / kHeads;
+    const Tensors in = {draw({kB, kHeads, kS, depth}), draw({kB, kHeads, keys, depth}),
+                        draw({kB, kHeads, keys, depth})};
+    compare(keys == kS ? "attention to itself" : "attention to a text", 0,
+            both_ways(in, [](const Tensors& t) { return Tensors{attention(t[0], t[1], t[2])}; }),
+            both_ways(in, [](const Tensors& t) {
+              return Tensors{
+                  at::scaled_dot_product_attention(t[0], t[1], t[2]).transpose(1, 2).flatten(2)};
+            }));
+  }
+}
+
 void gelus() {
   const Tensors in = {draw({kB, kS, kWide}, g_type), draw({kWide})};
   compare("bias, GELU", values(kWide) * 5 * size(),
@@ -202,6 +217,7 @@ int main(int argc, char** argv) try {
     g_type = type;
     norms();
     heads();
+    attentions();
     gelus();
   }
   g_type = at::kFloat;

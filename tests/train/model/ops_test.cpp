@@ -3,6 +3,7 @@
 #include "train/model/ops.h"
 
 #include <cmath>
+#include <ctime>
 #include <functional>
 
 #include <ATen/Functions.h>
@@ -205,6 +206,99 @@ TEST(Ops, SplitHeadsIsLibTorchsNormAndRotation) {
           const auto parts = (in[0] + in[1]).chunk(2, -1);
           return Tensors{normed(parts[0], in[2]), heads_of(parts[1])};
         });
+  }
+}
+
+// Against LibTorch's in double: values, and the gradients of queries, keys and values.
+TEST(Ops, AttentionIsLibTorchs) {
+  struct Shape {
+    int64_t items, heads, queries, keys, depth;
+  };
+  for (const auto& [b, h, s, l, depth] : {Shape{8, 3, 320, 320, 64},
+                                          {1, 3, 256, 64, 64},
+                                          {2, 2, 61, 37, 16},
+                                          {1, 1, 1, 1, 48},
+                                          {2, 1, 70, 1024, 128},
+                                          {1, 2, 9, 1100, 32},
+                                          {2, 2, 13, 7, 24}}) {
+    const std::string what =
+        std::to_string(s) + " to " + std::to_string(l) + " of " + std::to_string(depth);
+    const Tensors in = draw_all({{b, h, s, depth}, {b, h, l, depth}, {b, h, l, depth}});
+    const Tensor back = draw({b, s, h * depth}, 50);
+    const auto run = [&](at::ScalarType type, const auto& f) {
+      Tensors copies;
+      for (const Tensor& t : in)
+        copies.push_back(t.detach().to(type, false, true).set_requires_grad(true));
+      const Tensor out = f(copies);
+      (out * back).sum().backward();
+      Tensors all = {out.detach()};
+      for (const Tensor& t : copies) all.push_back(t.grad());
+      return all;
+    };
+    const Tensors ours =
+        run(at::kFloat, [](const Tensors& t) { return attention(t[0], t[1], t[2]); });
+    const Tensors theirs = run(at::kDouble, [](const Tensors& t) {
+      return at::scaled_dot_product_attention(t[0], t[1], t[2]).transpose(1, 2).flatten(2);
+    });
+    for (size_t i = 0; i < ours.size(); ++i) {
+      EXPECT_LE((ours[i] - theirs[i]).abs().max().item<double>(),
+                5e-6 * theirs[i].abs().max().item<double>() + 2e-7)
+          << what << " tensor " << i;
+    }
+  }
+}
+
+// Large scores, and what is no number, which must not vanish in a maximum.
+TEST(Ops, AttentionOfExtremeScores) {
+  const Tensors in = draw_all({{1, 1, 4, 16}, {1, 1, 40, 16}, {1, 1, 40, 16}});
+  const at::NoGradGuard no_grad;
+  const Tensor sharp = attention(in[0] * 300, in[1], in[2]);
+  const Tensor exact = at::scaled_dot_product_attention(
+      in[0].to(at::kDouble) * 300, in[1].to(at::kDouble), in[2].to(at::kDouble));
+  EXPECT_LE((sharp - exact.transpose(1, 2).flatten(2)).abs().max().item<double>(), 1e-4);
+  const Tensor keys = in[1].clone();
+  keys[0][0][39][3] = NAN;
+  EXPECT_TRUE(attention(in[0], keys, in[2]).isnan().all().item<bool>());
+  keys[0][0][39][3] = INFINITY;
+  EXPECT_TRUE(attention(in[0], keys, in[2]).isnan().any().item<bool>());
+}
+
+// By processor time, which does not depend on what else the machine does.
+TEST(Ops, AreSharedAmongThreads) {
+  const auto seconds = [](clockid_t clock) {
+    timespec t{};
+    ::clock_gettime(clock, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  const Tensors in = draw_all({{4, 2, 256, 64}, {4, 2, 256, 64}, {4, 2, 256, 64}});
+  const at::NoGradGuard no_grad;
+  at::set_num_threads(2);
+  const double own = seconds(CLOCK_THREAD_CPUTIME_ID), all = seconds(CLOCK_PROCESS_CPUTIME_ID);
+  for (int i = 0; i < 30; ++i) attention(in[0], in[1], in[2]);
+  const double own_share =
+      (seconds(CLOCK_THREAD_CPUTIME_ID) - own) / (seconds(CLOCK_PROCESS_CPUTIME_ID) - all);
+  at::set_num_threads(1);
+  EXPECT_LT(own_share, 0.8);
+}
+
+// A micro-batch has the same bits wherever its items are computed.
+TEST(Ops, AttentionOfAnItemHasTheBitsOfTheItemAlone) {
+  const Tensors in = draw_all({{3, 2, 90, 32}, {3, 2, 50, 32}, {3, 2, 50, 32}});
+  const auto run = [&](int threads, int64_t first, int64_t count) {
+    at::set_num_threads(threads);
+    Tensors part;
+    for (const Tensor& t : in)
+      part.push_back(t.detach().narrow(0, first, count).clone().set_requires_grad(true));
+    const Tensor out = attention(part[0], part[1], part[2]);
+    out.pow(3).sum().backward();
+    at::set_num_threads(1);
+    return Tensors{out.detach(), part[0].grad(), part[1].grad(), part[2].grad()};
+  };
+  const Tensors all = run(2, 0, 3);
+  for (int64_t i = 0; i < 3; ++i) {
+    const Tensors one = run(1, i, 1);
+    for (size_t t = 0; t < all.size(); ++t)
+      EXPECT_TRUE(at::equal(all[t][i], one[t][0])) << i << ", " << t;
   }
 }
 
