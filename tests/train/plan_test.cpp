@@ -138,7 +138,7 @@ TEST(Plan, CountsTheDiscriminator) {
   EXPECT_EQ(judged.checkpoint_bytes - alone.checkpoint_bytes, 12 * judged.discriminator);
   EXPECT_GT(judged.activation_bytes, alone.activation_bytes);
   const uint64_t gradient = 4 * (judged.codec + judged.discriminator);
-  EXPECT_EQ(memory_of(config, 1).sums, 0U);  // of two micro-batches, in the one that is counted
+  EXPECT_EQ(memory_of(config, 1).sums, 0U);  // it is the gradient that the state counts
   EXPECT_EQ(memory_of(config, 2).sums, 5 * (gradient / 8));
   // Of the second layer alone, seven frames of 16 x 16: three times forward and five backward.
   EXPECT_GT(judged.adversary_flop, 8.0 * 2 * 7 * 16 * 16 * 16 * 32 * 48 * config.batch());
