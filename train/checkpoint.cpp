@@ -156,6 +156,24 @@ std::string manifest_with_digests_of(std::string_view text, const TensorMap& ten
   return out;
 }
 
+// Tensors lie where a run puts them, so that nothing is told by how they are parted. `index`: none
+// where they are in one file.
+void check_split(const fs::path& folder, const char* stem, const TensorMap& tensors,
+                 const std::optional<TensorIndex>& index, uint64_t file_bytes) {
+  const auto files = split_tensors(tensors, file_bytes);
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string right =
+        files.size() == 1 ? whole_name(stem) : part_name(stem, i + 1, files.size());
+    for (const auto& [name, tensor] : files[i]) {
+      const std::string is = index ? index->file_of.at(name) : whole_name(stem);
+      if (is == right) continue;
+      throw Error(Errc::corrupt, "checkpoint ", folder.string(), ": ", is, ": tensor ", name,
+                  " is in it, and a run with file_bytes ", file_bytes, " has it in ", right,
+                  ": it is not what a run wrote; get the folder again");
+    }
+  }
+}
+
 // A run writes each text in one way. One that only parses, with comments, blanks, another order or
 // a signature more, could carry what nobody looks for, under the trainer's signature.
 void check_written(const fs::path& folder, const std::map<std::string, std::string>& files,
@@ -340,12 +358,17 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
     file.digest = digests.at(name);
     return file;
   };
+  const RunConfig config = parse_config(files["config.textproto"], path("config.textproto"));
   const auto tensors_of = [&](const char* stem) {
     const FileDigest first = tensors_file(folder, listed, stem);
-    if (first.name == whole_name(stem)) return tensors_in(first.name);
-    const TensorIndex index = listed_index(folder, listed, stem, files[first.name]);
-    Safetensors all = join_safetensors(index, "checkpoint " + path(first.name), tensors_in);
+    std::optional<TensorIndex> index;
+    if (first.name != whole_name(stem)) {
+      index = listed_index(folder, listed, stem, files[first.name]);
+    }
+    Safetensors all = index ? join_safetensors(*index, "checkpoint " + path(first.name), tensors_in)
+                            : tensors_in(first.name);
     all.digest = first.digest;
+    check_split(folder, stem, all.tensors, index, config.checkpoints().file_bytes());
     return all;
   };
   Checkpoint checkpoint;
@@ -357,7 +380,6 @@ Checkpoint read_checkpoint(const fs::path& folder, const std::vector<ledger::Pub
   checkpoint.tensors.model = with_prefix(weights.tensors, "model.");
   checkpoint.tensors.ema = with_prefix(weights.tensors, "ema.");
   checkpoint.tensors.codec = with_prefix(weights.tensors, "codec.");
-  const RunConfig config = parse_config(checkpoint.text.config, path("config.textproto"));
   for (int i = 1; i < config.optimiser().ema_size(); ++i) {
     const std::string prefix = ema_prefix(size_t(i));
     add_with_prefix(checkpoint.tensors.more_ema, prefix, with_prefix(weights.tensors, prefix));

@@ -425,8 +425,10 @@ void Training::report(const Learned& learned) {
 
 void Training::save_profile() {
   if (!profile_) return;
-  profile_->save(options_.out / "trace.json");
+  const fs::path trace = options_.out / "trace.json";
+  profile_->save(trace);
   profile_.reset();
+  log(Level::info, "run.trace", {{"file", trace.string()}});
 }
 
 // Rank 0 copies, and another thread of it writes; all go on at once. At most one is being written.

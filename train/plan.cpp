@@ -136,11 +136,12 @@ Plan plan_of_autoencoder(const RunConfig& config) {
   plan.step_flop = plan.clip_flop * config.batch();
   const uint64_t averages = static_cast<uint64_t>(config.optimiser().ema_size());
   plan.state_bytes = (4 + averages) * kFloat * plan.codec;
-  // Each level keeps some ten pictures of its width for every frame; measured by nobody.
+  // Each level keeps some sixteen pictures of its width for every frame: measured at the sizes of
+  // nano-vae and small-vae on CPUs (docs/performance.md).
   const uint64_t pixels =
       uint64_t{config.clip().frames()} * config.clip().height() * config.clip().width();
   plan.activation_bytes =
-      kFloat * pixels * config.codec().vae().dim() * 10 * (2 * config.codec().vae().blocks() + 1);
+      kFloat * pixels * config.codec().vae().dim() * 16 * (2 * config.codec().vae().blocks() + 1);
   plan.checkpoint_bytes = (3 + averages) * kFloat * plan.codec;
   add_discriminator(config, plan);
   plan.recomputed_bytes = plan.activation_bytes;
@@ -194,6 +195,8 @@ uint64_t part_bytes(uint64_t width, uint64_t height, uint64_t dim, uint64_t patc
   return kPictures * kFloat * kFrames * dim * (width / patch) * (height / patch);
 }
 
+constexpr uint64_t kPieceBytes = 64 << 20;  // GradientOptions::piece of train/model/dist.h
+
 Memory memory_of(const RunConfig& config, int ranks) {
   const Plan plan = plan_of(config);
   const bool exact = config.gradients() == RunConfig::EXACT;
@@ -208,10 +211,12 @@ Memory memory_of(const RunConfig& config, int ranks) {
       .base = kBase};
   if (exact) {
     // GradientTree holds a sum of each of its levels but the lowest, whose leaves are added at
-    // once.
+    // once, and what the ranks send each other goes in pieces, of which five are under way.
     const uint32_t leaves = std::max(micro_batches / shared_by, 1U);
     const auto levels = static_cast<uint64_t>(std::bit_width(leaves)) - 1;
-    memory.sums = std::max<uint64_t>(levels, 1) * kFloat * learns;
+    const uint64_t gradient = kFloat * learns;
+    memory.sums = std::max<uint64_t>(levels, 1) * gradient - gradient;
+    if (ranks > 1) memory.sums += 5 * std::min(gradient / 8, kPieceBytes);
   } else if (ranks > 1) {
     memory.sums = kFloat * learns;  // the Reducer's buckets
   }

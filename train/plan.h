@@ -44,7 +44,7 @@ Plan plan_of(const RunConfig& config);
 // one counts which needs most.
 struct Memory {
   uint64_t state = 0;        // Plan::state_bytes
-  uint64_t sums = 0;         // of gradients, beside those that backward() makes
+  uint64_t sums = 0;         // of gradients, beside the one that the state counts
   uint64_t activations = 0;  // of the clips that are computed at once
   uint64_t recomputed = 0;   // the same where every block is computed again
   uint64_t codec = 0;        // where samples are video, before: while an autoencoder encodes them

@@ -135,6 +135,11 @@ std::vector<FileDigest> listed_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw Error(Errc::not_found, "checkpoint ", folder.string(), ": no such folder");
   }
+  if (const auto steps = checkpoint_steps(folder); !steps.empty()) {
+    throw Error(Errc::not_found, "checkpoint ", folder.string(),
+                ": it is a run's folder: name one of its checkpoints, of which the newest is ",
+                step_folder(folder, steps.back()).string());
+  }
   auto sums = read_sums(folder);
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();

@@ -29,8 +29,9 @@ struct Forgery {
   std::string lines;  // steps.txt
   Places places;      // of the samples in `lines`
   State state;
-  std::string weights, optimiser, tensors, totals;
-  std::map<std::string, std::string> more;  // files that no run writes
+  std::string weights_name, weights, optimiser_name, optimiser;  // or of the index of several
+  std::string tensors, totals;
+  std::map<std::string, std::string> more;  // the files of an index, and what no run writes
   // Of what the receipt, and the statement, are to say of the state.
   std::function<void(ReceiptFacts&)> receipt = [](ReceiptFacts&) {};
   std::function<void(State&)> statement = [](State&) {};
@@ -42,14 +43,24 @@ struct Forgery {
 };
 
 inline Forgery read_forgery(const std::filesystem::path& folder) {
+  const auto listed = listed_files(folder);
+  const std::string weights = tensors_file(folder, listed, kWeightsStem).name,
+                    optimiser = tensors_file(folder, listed, kOptimiserStem).name;
   Forgery forgery{.lines = read_file(folder / "steps.txt"),
                   .places = parse_places(read_file(folder / kPlacesFile), "places"),
                   .state = {},
-                  .weights = read_file(folder / "weights.safetensors"),
-                  .optimiser = read_file(folder / "optimizer.safetensors"),
+                  .weights_name = weights,
+                  .weights = read_file(folder / weights),
+                  .optimiser_name = optimiser,
+                  .optimiser = read_file(folder / optimiser),
                   .tensors = read_file(folder / "tensors.txt"),
                   .totals = read_file(folder / "totals.txt"),
                   .more = {}};
+  for (const auto& [name, digest] : listed) {
+    if (is_of_tensors(name) && name != weights && name != optimiser) {
+      forgery.more.emplace(name, read_file(folder / name));
+    }
+  }
   ledger::parse_textproto(read_file(folder / "state.textproto"), "state", forgery.state);
   return forgery;
 }
@@ -125,8 +136,8 @@ inline void forge(const GateFixture& f, const std::filesystem::path& run, uint64
     forgery.bytes(name, bytes);
     return writer.write(name, bytes);
   };
-  const Digest weights = writer.write("weights.safetensors", forgery.weights);
-  writer.write("optimizer.safetensors", forgery.optimiser);
+  const Digest weights = writer.write(forgery.weights_name, forgery.weights);
+  writer.write(forgery.optimiser_name, forgery.optimiser);
   writer.write("config.textproto", config);
   writer.write("steps.txt", forgery.lines);
   writer.write(kPlacesFile, span.places_text());

@@ -91,6 +91,14 @@ TEST(RunFolder, RefusesADamagedCheckpointAndNamesTheLastGoodOne) {
   }
 }
 
+TEST(RunFolder, GivenForACheckpointSaysWhichAreInIt) {
+  const TemporaryFolder run;
+  for (const uint64_t step : {1, 20}) write_step(run.path(), step);
+  const std::string error = error_of([&] { listed_files(run.path()); });
+  EXPECT_NE(error.find("it is a run's folder"), std::string::npos) << error;
+  EXPECT_NE(error.find(step_folder(run.path(), 20).string()), std::string::npos) << error;
+}
+
 TEST(RunFolder, IsWholeOrAbsent) {
   const TemporaryFolder run;
   {

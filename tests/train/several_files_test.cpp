@@ -2,11 +2,14 @@
 // checkpoint goes.
 #include <chrono>
 #include <csignal>
+#include <cstring>
+#include <map>
 #include <random>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "ledger/attestation.h"
 #include "ledger/base/error.h"
@@ -140,6 +143,102 @@ TEST_F(SeveralFiles, OfWhichOneWasChangedAreNotGoneOnFrom) {
   sum_again(last);
   EXPECT_EQ(run(f, "a").code, 0);
   EXPECT_EQ(read_sums(f.folder() / "a/step-000009")[0].name, kIndex);
+}
+
+using Json = nlohmann::json;
+
+// The tensors of safetensors files, as their headers have them and their bytes, and put together
+// again as a run writes such a file.
+using RawTensors = std::map<std::string, std::pair<Json, std::string>>;
+
+void read_raw(const std::string& file, RawTensors& all, Json& metadata) {
+  uint64_t size = 0;
+  std::memcpy(&size, file.data(), sizeof size);
+  const Json header = Json::parse(file.substr(8, size));
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      metadata = entry;
+      continue;
+    }
+    const uint64_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
+    all[name] = {entry, file.substr(8 + size + begin, end - begin)};
+  }
+}
+
+std::string format_raw(const RawTensors& tensors, const Json& metadata) {
+  Json header = {{"__metadata__", metadata}};
+  std::string bytes;
+  for (const auto& [name, tensor] : tensors) {
+    header[name] = tensor.first;
+    header[name]["data_offsets"] = {bytes.size(), bytes.size() + tensor.second.size()};
+    bytes += tensor.second;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t size = text.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + bytes;
+}
+
+// What an index of `stem` names, in files of up to so many bytes with an index that fits.
+void split_again(Forgery& forgery, const std::string& stem, uint64_t file_bytes) {
+  RawTensors all;
+  Json metadata;
+  for (const auto& [name, bytes] : forgery.more) {
+    if (is_part_name(name, stem)) read_raw(bytes, all, metadata);
+  }
+  std::erase_if(forgery.more, [&](const auto& file) { return is_part_name(file.first, stem); });
+  std::vector<RawTensors> files(1);
+  TensorIndex index;
+  uint64_t filled = 0;
+  for (const auto& [name, tensor] : all) {
+    const uint64_t size = tensor.second.size();
+    if (!files.back().empty() && filled + size > file_bytes) files.emplace_back(), filled = 0;
+    files.back().emplace(name, tensor);
+    filled += size, index.total_size += size;
+  }
+  const bool weights = stem == kWeightsStem;
+  std::string& name = weights ? forgery.weights_name : forgery.optimiser_name;
+  std::string& first = weights ? forgery.weights : forgery.optimiser;
+  if (files.size() == 1) {
+    name = whole_name(stem);
+    first = format_raw(all, metadata);
+    return;
+  }
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string part = part_name(stem, i + 1, files.size());
+    const std::string& bytes = forgery.more[part] = format_raw(files[i], metadata);
+    index.digests.emplace(part, ledger::sha256(bytes));
+    for (const auto& tensor : files[i]) index.file_of.emplace(tensor.first, part);
+  }
+  first = format_index(index);
+}
+
+// Every tensor is there, in files with an index that fits, signed by the trainer; but a run of this
+// config would have put them into other files.
+TEST_F(SeveralFiles, AreThoseThatTheRunWouldHaveWritten) {
+  const GateFixture f = make_split("20000");
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path last = f.folder() / "a/step-000006", kept = f.folder() / "kept";
+  fs::copy(last, kept, fs::copy_options::recursive);
+  const auto forge_split = [&](const std::string& stem, uint64_t file_bytes) {
+    fs::remove_all(last);
+    fs::copy(kept, last, fs::copy_options::recursive);
+    forge(f, f.folder() / "a", 6,
+          [&](Forgery& forgery) { split_again(forgery, stem, file_bytes); });
+  };
+  forge_split("weights", 20000);
+  ASSERT_EQ(read_file(last / kIndex), read_file(kept / kIndex));
+  const Ended same = replay(f, {"--from", "3"});
+  ASSERT_EQ(same.code, 0) << same.output;
+  const std::pair<std::string, uint64_t> rows[] = {
+      {"weights", 1}, {"weights", 1 << 30}, {"optimizer", 40000}};
+  for (const auto& [stem, file_bytes] : rows) {
+    forge_split(stem, file_bytes);
+    const Ended ended = replay(f, {"--from", "3"});
+    EXPECT_EQ(ended.code, 65) << ended.output;
+    EXPECT_THAT(ended.output, HasSubstr("step-000006: " + stem));
+    EXPECT_THAT(ended.output, HasSubstr("a run with file_bytes 20000 has it in " + stem));
+  }
 }
 
 // A checkpoint of many files takes longest to write: killed at whatever moment, it is there whole

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <utility>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <c10/util/Logging.h>
@@ -67,6 +69,12 @@ auto talk(const char* what, const std::unique_ptr<Heartbeat>& heartbeat, const B
   } catch (const std::exception& error) {  // gloo has a type of its own
     give_up(what, error.what(), heartbeat.get());
   }
+}
+
+World::Wait wait(c10::intrusive_ptr<c10d::Work> work, const char* what,
+                 const std::unique_ptr<Heartbeat>& heartbeat) {
+  return
+      [work = std::move(work), what, &heartbeat] { talk(what, heartbeat, [&] { work->wait(); }); };
 }
 
 // The network interface that Gloo listens on: the one that is named, else loopback when rank 0 is
@@ -218,27 +226,31 @@ std::vector<Tensor> World::all_gather(const Tensor& tensor) {
   });
 }
 
-Tensor World::all_to_all(const Tensor& flat) {
-  CLEARED_CHECK(flat.dim() == 1 && flat.is_contiguous() && flat.numel() % size() == 0);
-  if (!group_) return flat.detach().clone();
+World::Wait World::all_to_all(const Tensor& parts, const Tensor& flat) {
+  CLEARED_CHECK(flat.is_contiguous() && parts.is_contiguous() && parts.numel() == flat.numel() &&
+                flat.numel() % size() == 0);
+  if (!group_) {
+    parts.copy_(flat);
+    return [] {};
+  }
   return talk("all_to_all", heartbeat_, [&] {
-    Tensor input = flat.detach(), output = at::empty_like(input);
+    Tensor output = parts, input = flat;
     std::vector<int64_t> equal;  // none: parts of equal size
-    group_->ranks->all_to_all_single(output, input, equal, equal)->wait();
-    return output;
+    return wait(group_->ranks->all_to_all_single(output, input, equal, equal), "all_to_all",
+                heartbeat_);
   });
 }
 
-void World::all_gather_into(const Tensor& flat, const Tensor& part) {
+World::Wait World::all_gather_into(const Tensor& flat, const Tensor& part) {
   CLEARED_CHECK(flat.is_contiguous() && part.is_contiguous() &&
                 flat.numel() == part.numel() * size());
   if (!group_) {
-    flat.detach().copy_(part);
-    return;
+    flat.copy_(part);
+    return [] {};
   }
-  talk("all_gather", heartbeat_, [&] {
-    Tensor output = flat.detach(), input = part.detach();
-    group_->ranks->all_gather_single(output, input)->wait();
+  return talk("all_gather", heartbeat_, [&] {
+    Tensor output = flat, input = part;
+    return wait(group_->ranks->all_gather_single(output, input), "all_gather", heartbeat_);
   });
 }
 
@@ -286,14 +298,86 @@ int64_t micro_batches_of_a_rank(int64_t micro_batches, int ranks) {
   return micro_batches / ranks;
 }
 
+namespace {
+
+// The upper levels of the tree: each rank adds up one part of a piece over all ranks, as a
+// reduce_scatter would but in the order of the tree, and tells the others. A piece is sent once it
+// and all before it are summed here, so all ranks send them in one order; it is added up when the
+// next but one has been sent, and what came of it has arrived when as many more have.
+class Exchange {
+ public:
+  Exchange(World& world, const Tensor& flat, int64_t most) : world_(world) {
+    constexpr int64_t kLeast = 8;  // pieces, so that there is something to hide behind
+    const int64_t size = std::min(most, std::max<int64_t>(flat.numel() / kLeast, 1));
+    piece_ = (size + world.size() - 1) / world.size() * world.size();
+    for (const Tensor& piece : flat.split(piece_)) pieces_.emplace_back().sum = piece;
+    begin_step();
+  }
+  void summed(int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end;) {
+      Piece& piece = pieces_[static_cast<size_t>(at / piece_)];
+      const int64_t next = std::min(end, (at / piece_ + 1) * piece_);
+      piece.missing -= next - at;
+      at = next;
+    }
+    while (sent_ < pieces_.size() && pieces_[sent_].missing == 0) send_next();
+  }
+  void finish() {
+    while (sent_ < pieces_.size()) send_next();  // the last has values of no parameter
+    for (size_t i = 0; i < 2 * kBehind; ++i) settle(sent_ + i);
+    begin_step();
+  }
+
+ private:
+  struct Piece {
+    Tensor sum, parts;  // of this rank, and then of all; what they sent of it to this rank
+    World::Wait wait;
+    int64_t missing = 0;  // values that backward() has not made
+  };
+  static constexpr size_t kBehind = 2;
+
+  void begin_step() {
+    sent_ = 0;
+    for (Piece& piece : pieces_) piece.missing = piece.sum.numel();
+  }
+  void send_next() {
+    Piece& piece = pieces_[sent_];
+    piece.parts = at::empty_like(piece.sum);
+    piece.wait = world_.all_to_all(piece.parts, piece.sum);
+    settle(sent_++);
+  }
+  // What is to be done with earlier pieces once piece `i` is sent, or would be.
+  void settle(size_t i) {
+    if (i >= kBehind && i - kBehind < pieces_.size()) {
+      Piece& piece = pieces_[i - kBehind];
+      piece.wait();
+      piece.wait = world_.all_gather_into(piece.sum, sum_of_parts(piece.parts, world_.size()));
+    }
+    if (i >= 2 * kBehind && i - 2 * kBehind < pieces_.size()) {
+      Piece& piece = pieces_[i - 2 * kBehind];
+      piece.wait();
+      piece.parts.reset();
+    }
+  }
+
+  World& world_;
+  int64_t piece_ = 0;
+  std::vector<Piece> pieces_;
+  size_t sent_ = 0;
+};
+
+}  // namespace
+
 struct DataParallel::State {
   std::unique_ptr<GradientTree> tree;
+  std::unique_ptr<Exchange> exchange;  // none in a world of one
+  bool ordered = false;
   std::unique_ptr<c10d::Reducer> reducer;
 };
 
 DataParallel::DataParallel(World& world, const TensorMap& parameters,
                            const GradientOptions& options)
-    : world_(world), micro_batches_(options.micro_batches), piece_(options.piece) {
+    : world_(world), micro_batches_(options.micro_batches) {
   std::vector<Tensor> tensors;
   std::unordered_map<size_t, std::string> names;
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
@@ -304,7 +388,12 @@ DataParallel::DataParallel(World& world, const TensorMap& parameters,
   if (micro_batches_ > 0) {
     rounds_ = micro_batches_of_a_rank(micro_batches_, world.size());
     state_ = std::make_unique<State>();
-    state_->tree = std::make_unique<GradientTree>(parameters, world.size());
+    state_->tree = std::make_unique<GradientTree>(parameters, rounds_, world.size());
+    if (world.size() == 1) return;
+    state_->exchange = std::make_unique<Exchange>(world, state_->tree->sum(), options.piece);
+    state_->tree->on_summed = [exchange = state_->exchange.get()](int64_t begin, int64_t end) {
+      exchange->summed(begin, end);
+    };
     return;
   }
   if (world.size() == 1) return;
@@ -334,30 +423,22 @@ void DataParallel::backward(const Tensor& loss) {
       loss.backward();
     });
   }
+  state_->tree->begin_leaf();
   // The mean's division by a power of two is exact, wherever it is done.
   loss.backward(at::full({}, 1.0 / static_cast<double>(micro_batches_), loss.options()));
-  state_->tree->add();
+  state_->tree->end_leaf();
 }
 
 void DataParallel::finish() {
   if (!state_ || !state_->tree) return;
-  const Tensor flat = state_->tree->take();
-  if (world_.size() > 1) sum_over_ranks(flat);
-  state_->tree->hand_out(flat);
-}
-
-// Each rank adds up one part of the gradient over all ranks, as a reduce_scatter would but in the
-// order of the tree, and tells the others.
-void DataParallel::sum_over_ranks(const Tensor& flat) {
-  const int64_t ranks = world_.size(), size = flat.numel() / ranks;
-  const int64_t most = std::max<int64_t>(piece_ / ranks, 1);
-  const Tensor parts_PN = flat.view({ranks, size});
-  for (int64_t at = 0; at < size; at += most) {
-    const Tensor piece_PN = parts_PN.narrow(1, at, std::min(most, size - at));
-    const Tensor sent = piece_PN.contiguous().view({-1});  // itself where there is one piece
-    world_.all_gather_into(sent, sum_of_parts(world_.all_to_all(sent), ranks));
-    if (most < size) piece_PN.copy_(sent.view_as(piece_PN));
-  }
+  GradientTree& tree = *state_->tree;
+  if (state_->exchange) state_->exchange->finish();
+  tree.hand_out();
+  if (!state_->exchange || std::exchange(state_->ordered, true)) return;
+  // The first step has shown in which order gradients are made.
+  std::vector<int64_t> order = tree.order_made();
+  world_.broadcast(at::from_blob(order.data(), {static_cast<int64_t>(order.size())}, at::kLong));
+  tree.lie_in(order);
 }
 
 Tensor DataParallel::mean(const std::vector<Tensor>& said) const {

@@ -4,6 +4,7 @@
 // that was stopped is noticed sooner by train/heartbeat.h.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,10 +44,15 @@ class World {
   void broadcast(const Tensor& tensor, int root = 0);
   std::vector<Tensor> all_gather(const Tensor& tensor);  // by rank; same shape on every rank
 
-  // Flat and contiguous, cut into as many equal parts as there are ranks: part i goes to rank i.
-  Tensor all_to_all(const Tensor& flat);
+  // Two that go on while this rank does something else, and are over when what they return has been
+  // called; on a GPU, what is computed from then on waits. Until then their tensors, contiguous,
+  // are not to be touched.
+  using Wait = std::function<void()>;
+  // `flat` cut into as many equal parts as there are ranks: part i goes to rank i, and into `parts`
+  // come those for this one, by rank.
+  Wait all_to_all(const Tensor& parts, const Tensor& flat);
   // Every rank's part, one after the other, into `flat`.
-  void all_gather_into(const Tensor& flat, const Tensor& part);
+  Wait all_gather_into(const Tensor& flat, const Tensor& part);
 
   // Small things that are not tensors.
   std::vector<std::string> all_gather(std::string_view text);
@@ -72,9 +78,9 @@ struct GradientOptions {
   // sums them in buckets while backward() still computes others. That is quicker where the network
   // is slow, but the sum's last bits depend on the number of ranks.
   int64_t micro_batches = 0;
-  // The exact sum goes between the ranks in pieces of so many values at most, so that it takes
-  // little memory beside the gradient; the bits do not depend on it.
-  int64_t piece = int64_t{1} << 26;
+  // The exact sum goes between the ranks in pieces of so many values at most, while backward()
+  // makes others; the bits do not depend on it.
+  int64_t piece = int64_t{1} << 24;
 };
 
 // Gradients that are means over the step.
@@ -99,11 +105,9 @@ class DataParallel {
 
  private:
   struct State;
-  void sum_over_ranks(const Tensor& flat);
 
   World& world_;
   const int64_t micro_batches_;
-  const int64_t piece_;
   int64_t rounds_ = 1;
   std::unique_ptr<State> state_;  // none where there is nothing to sum
 };

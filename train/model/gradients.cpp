@@ -1,68 +1,100 @@
 #include "train/model/gradients.h"
 
+#include <algorithm>
+#include <bit>
+#include <memory>
+
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include "ledger/base/check.h"
 
 namespace cleared::train {
 
-GradientTree::GradientTree(const TensorMap& parameters, int64_t parts) {
-  offsets_.push_back(0);
+// What autograd calls once a parameter's gradient of a backward() is whole.
+class GradientTree::Take : public torch::autograd::PostAccumulateGradHook {
+ public:
+  Take(GradientTree& tree, size_t i) : tree_(tree), i_(i) {}
+  void operator()(const Tensor& /*parameter*/) override { tree_.take(i_); }
+
+ private:
+  GradientTree& tree_;
+  const size_t i_;
+};
+
+GradientTree::GradientTree(const TensorMap& parameters, int64_t leaves, int64_t parts)
+    : leaves_(leaves) {
+  CLEARED_CHECK(std::has_single_bit(static_cast<uint64_t>(leaves)));
+  int64_t size = 0;
   for (const auto& [name, parameter] : parameters) {
     CLEARED_CHECK(parameter.scalar_type() == at::kFloat && parameter.is_contiguous());
+    torch::autograd::impl::set_post_acc_grad_hooks(
+        parameter, std::make_unique<Take>(*this, parameters_.size()));
     parameters_.push_back(parameter);
-    offsets_.push_back(offsets_.back() + parameter.numel());
+    offsets_.push_back(size);
+    size += parameter.numel();
   }
-  padded_ = (offsets_.back() + parts - 1) / parts * parts;
+  // As many subtrees as wait at most before a leaf that is not added to one at once.
+  const int most = std::max(std::countr_zero(static_cast<uint64_t>(leaves)), 1);
+  for (int i = 0; i < most; ++i) {
+    sums_.push_back(at::zeros({(size + parts - 1) / parts * parts},
+                              parameters_.front().options().requires_grad(false)));
+  }
+}
+
+GradientTree::~GradientTree() {
+  for (const Tensor& parameter : parameters_) {
+    torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
+  }
 }
 
 Tensor GradientTree::view(const Tensor& flat, size_t i) const {
   return flat.as_strided(parameters_[i].sizes(), parameters_[i].strides(), offsets_[i]);
 }
 
-void GradientTree::add() {
+void GradientTree::begin_leaf() {
+  CLEARED_CHECK(leaf_ < leaves_);
+  for (const Tensor& parameter : parameters_) CLEARED_CHECK(!parameter.grad().defined());
+  made_.clear();
+}
+
+// A subtree of 2^k leaves is whole where k bits of the leaf's number, counted from 0, are ones at
+// its end; the other ones are subtrees that wait.
+void GradientTree::take(size_t i) {
   const at::NoGradGuard no_grad;
-  const bool second = !sums_.empty() && sums_.back().first == 0;
-  if (!second) {
-    if (free_.empty()) {
-      free_.push_back(at::zeros({padded_}, parameters_.front().options().requires_grad(false)));
-    }
-    sums_.emplace_back(0, free_.back());
-    free_.pop_back();
-  }
-  const Tensor& flat = sums_.back().second;
-  std::vector<Tensor> views, gradients;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    CLEARED_CHECK(parameters_[i].grad().defined());
-    views.push_back(view(flat, i));
-    gradients.push_back(parameters_[i].grad());
-    parameters_[i].mutable_grad().reset();
-  }
-  if (second) at::_foreach_add_(views, gradients);
-  else at::_foreach_copy_(views, gradients);
-  if (second) sums_.back().first = 1;
-  while (sums_.size() > 1 && sums_[sums_.size() - 2].first == sums_.back().first) {
-    const Tensor right = sums_.back().second;
-    sums_.pop_back();
-    sums_.back().second.add_(right);
-    sums_.back().first += 1;
-    free_.push_back(right);
+  Tensor sum = parameters_[i].grad();
+  parameters_[i].mutable_grad().reset();
+  const auto leaf = static_cast<uint64_t>(leaf_);
+  auto waiting = static_cast<size_t>(std::popcount(leaf));
+  const int joins = std::countr_one(leaf);
+  if (joins == 0) view(sums_[waiting], i).copy_(sum);
+  for (int join = 0; join < joins; ++join) sum = view(sums_[--waiting], i).add_(sum);
+  made_.push_back(static_cast<int64_t>(i));
+  if (on_summed && leaf_ + 1 == leaves_) {
+    on_summed(offsets_[i], offsets_[i] + parameters_[i].numel());
   }
 }
 
-Tensor GradientTree::take() {
-  CLEARED_CHECK(sums_.size() == 1);
-  const Tensor sum = sums_.back().second;
-  sums_.pop_back();
-  free_.push_back(sum);
-  return sum;
+void GradientTree::end_leaf() {
+  CLEARED_CHECK(made_.size() == parameters_.size());
+  ++leaf_;
 }
 
-void GradientTree::hand_out(const Tensor& flat) {
-  for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = view(flat, i);
+void GradientTree::hand_out() {
+  CLEARED_CHECK(leaf_ == leaves_);
+  leaf_ = 0;
+  for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = view(sum(), i);
+}
+
+void GradientTree::lie_in(const std::vector<int64_t>& order) {
+  CLEARED_CHECK(leaf_ == 0 && order.size() == parameters_.size());
+  int64_t size = 0;
+  for (const int64_t i : order) {
+    offsets_[static_cast<size_t>(i)] = size;
+    size += parameters_[static_cast<size_t>(i)].numel();
+  }
 }
 
 Tensor sum_of_parts(const Tensor& flat, int64_t parts) {

@@ -116,6 +116,8 @@ Machine prepare_machine(int threads) {
     log(Level::warn, "train.machine",
         {{"onednn_isa", needed}, {"why", "AMX is announced but its tiles are hidden"}});
   }
+  ::setenv("KINETO_LOG_LEVEL", "99",
+           0);  // else a trace comes with lines about GPUs that are not there
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   use_pooled_memory();
   at::set_num_threads(threads);

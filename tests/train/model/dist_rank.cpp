@@ -1,7 +1,8 @@
 // One rank of a world that dist_test.cpp makes, told who it is by the environment. Prints what it
 // saw, one line per fact; exit code 75 is Error{busy}. DEVICE_OF_1="gpu a" has rank 1 say that,
 // TIMEOUT_S=2 has it wait for no longer.
-//   dist_rank talk | train | exact MICRO_BATCHES [PIECE] | reducer | part | die | device
+//   dist_rank talk | train | exact MICRO_BATCHES [PIECE] | die_in_backward | reducer | part | die |
+//   device
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -51,10 +52,12 @@ void talk_on_devices(World& world) {
   const at::TensorOptions here = at::TensorOptions(world.device()).dtype(at::kFloat);
   const int64_t ranks = world.size();
   const Tensor own = at::arange(4 * ranks, here) + 100 * world.rank();
-  const Tensor sum = own.clone(), told = own.clone(), all = at::zeros({4 * ranks}, here);
+  const Tensor sum = own.clone(), told = own.clone(), all = at::zeros({4 * ranks}, here),
+               parts = at::zeros({4 * ranks}, here);
   world.all_reduce(sum);
   world.broadcast(told);
-  world.all_gather_into(all, world.all_to_all(own).narrow(0, 0, 4));
+  world.all_to_all(parts, own)();
+  world.all_gather_into(all, parts.narrow(0, 0, 4))();
   std::printf("%s sum %g broadcast %g parts %g gathered %g\n", world.backend().c_str(),
               sum.sum().item<double>(), told.sum().item<double>(), all.sum().item<double>(),
               world.all_gather(own).back().sum().item<double>());
@@ -84,8 +87,9 @@ void train_a_little(World& world) {
 }
 
 // A model of some size for four steps of AdamW; prints a digest of weights, moments and average,
-// and the weights' sum. `micro_batches` 0: by the Reducer.
-void train_exactly(World& world, const GradientOptions& options) {
+// and the weights' sum. `micro_batches` 0: by the Reducer. `die`: only rank 0 comes to the third
+// step.
+void train_exactly(World& world, const GradientOptions& options, bool die = false) {
   const int64_t micro_batches = options.micro_batches;
   Parameters parameters(3);
   const Linear a = parameters.linear("a", 24, 40), b = parameters.linear("b", 40, 7);
@@ -95,6 +99,7 @@ void train_exactly(World& world, const GradientOptions& options) {
   const int64_t size =
       micro_batches > 0 ? kBatch / micro_batches : kBatch / static_cast<int64_t>(world.size());
   for (uint64_t step = 0; step < 4; ++step) {
+    if (die && step == 2 && !world.first()) ::_exit(9);
     for (int64_t round = 0; round < parallel.rounds(); ++round) {
       std::vector<Draw> draws;
       for (int64_t i = 0; i < size; ++i) {
@@ -104,6 +109,7 @@ void train_exactly(World& world, const GradientOptions& options) {
       const Tensor out = b(a(normal(draws, {5, 24})).tanh());
       parallel.backward((out - 0.5).pow(2).mean());
     }
+    if (die && step == 2) std::printf("backward ended\n");
     parallel.finish();
     optimiser.step(0.01);
   }
@@ -157,6 +163,9 @@ int main(int argc, char** argv) try {
     GradientOptions exact{.micro_batches = std::atoi(argv[2])};
     if (argc > 3) exact.piece = std::atoi(argv[3]);
     train_exactly(world, exact);
+  }
+  if (std::strcmp(act, "die_in_backward") == 0) {
+    train_exactly(world, {.micro_batches = 4, .piece = 37}, true);
   }
   if (std::strcmp(act, "reducer") == 0) train_exactly(world, {.micro_batches = 0});
   if (std::strcmp(act, "part") == 0) part_from_the_others(world);

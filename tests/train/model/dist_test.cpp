@@ -202,6 +202,15 @@ TEST(World, TheDeathOfARankIsAnErrorThatSaysSo) {
   EXPECT_EQ(std::count(outputs[0].text.begin(), outputs[0].text.end(), '\n'), 1);
 }
 
+// Sums are on their way while backward() makes others: it is there that a rank waits for one that
+// is gone.
+TEST(DataParallel, TheDeathOfARankIsNoticedInBackward) {
+  const auto outputs = run_world(2, "die_in_backward");
+  EXPECT_EQ(outputs[0].status, 75) << outputs[0].text;
+  EXPECT_TRUE(outputs[0].text.starts_with("error: ranks: all_")) << outputs[0].text;
+  EXPECT_EQ(std::count(outputs[0].text.begin(), outputs[0].text.end(), '\n'), 1);
+}
+
 class Environment {
  public:
   explicit Environment(const std::map<std::string, std::string>& values) : values_(values) {
