@@ -7,7 +7,7 @@
 namespace cleared::ledger {
 
 constexpr int kApplicationId = 0x434C5244;  // "CLRD"
-constexpr int kSchemaVersion = 7;
+constexpr int kSchemaVersion = 8;
 
 // What is kept: the log, its tree, the signed tree heads, documents that stay outside the log, and
 // the map from what a record is about to its number (ledger/state_map.h).
@@ -444,6 +444,12 @@ CREATE TABLE protection(
   removed INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX protection_of ON protection(fingerprint);
+)sql";
+constexpr std::string_view kVersion8Schema = R"sql(
+CREATE TABLE checkpoint_text_encoder(
+  seq INTEGER PRIMARY KEY REFERENCES checkpoint(seq),
+  text_encoder TEXT NOT NULL
+) STRICT;
 )sql";
 
 // What follows "FROM" for the review, `r` and its `v`, that decides about a reason for which a clip

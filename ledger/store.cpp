@@ -313,7 +313,8 @@ void Store::fill_new(const fs::path& path, const VerifierKey& log_key) {
   db.exec("PRAGMA user_version = " + std::to_string(kSchemaVersion));
   db.exec(std::string(kLogSchema) + std::string(kTileSchema) + std::string(kProjectionSchema) +
           std::string(kVersion4Schema) + std::string(kVersion5Schema) +
-          std::string(kVersion6Schema) + std::string(kTodayView) + kViews);
+          std::string(kVersion6Schema) + std::string(kVersion8Schema) + std::string(kTodayView) +
+          kViews);
   Memory memory(db);
   const Fact key = key_fact(log_key, "log");
   const uint64_t at_us = now_us();
@@ -351,7 +352,8 @@ void upgrade(const Database& db) {
   }
   db.exec(drop + std::string(version < 4 ? kVersion4Schema : "") +
           std::string(version < 5 ? kVersion5Schema : "") +
-          std::string(version < 6 ? kVersion6Schema : "") + std::string(kTodayView) + kViews +
+          std::string(version < 6 ? kVersion6Schema : "") +
+          std::string(version < 8 ? kVersion8Schema : "") + std::string(kTodayView) + kViews +
           "PRAGMA user_version = " + std::to_string(kSchemaVersion));
   if (version < 6) keep_coverage(db);
   transaction.commit();

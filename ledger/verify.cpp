@@ -114,7 +114,7 @@ class Verifier {
       fresh.exec(std::string(kLogSchema) + std::string(kTileSchema) +
                  std::string(kProjectionSchema) + std::string(kVersion4Schema) +
                  std::string(kVersion5Schema) + std::string(kVersion6Schema) +
-                 std::string(kTodayView) + kViews);
+                 std::string(kVersion8Schema) + std::string(kTodayView) + kViews);
       const auto stored = objects(db_);
       const auto expected = objects(fresh);
       for (const auto& [name, sql] : expected) {
