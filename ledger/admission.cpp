@@ -680,7 +680,8 @@ void Admission::check(uint64_t seq, const CheckpointRecord& checkpoint) const {
     reject("checkpoint", "its statement is about another checkpoint");
   }
   if (s.parent != to_hex(as_bytes(checkpoint.parent())) ||
-      s.vae != to_hex(as_bytes(checkpoint.vae()))) {
+      s.vae != to_hex(as_bytes(checkpoint.vae())) ||
+      s.text_encoder != to_hex(as_bytes(checkpoint.text_encoder()))) {
     reject("checkpoint", "its statement names other weights that it came from");
   }
   check_consumed(seq, checkpoint, s);

@@ -77,7 +77,7 @@ std::string bytes_at(const Json& json, const char* name) {
 }  // namespace
 
 std::string format_statement(const TrainingStatement& s) {
-  const Json predicate = {
+  Json predicate = {
       {"run", s.run},
       {"step", s.step},
       {"seed", s.seed},
@@ -97,6 +97,7 @@ std::string format_statement(const TrainingStatement& s) {
       {"autoencoder", s.vae},
       {"foreignWeights", files_to_json(s.foreign_weights)},
   };
+  if (!s.text_encoder.empty()) predicate["textEncoder"] = s.text_encoder;
   const Json statement = {{"_type", kStatementType},
                           {"subject", files_to_json(s.subjects)},
                           {"predicateType", kTrainingPredicateType},
@@ -129,6 +130,7 @@ TrainingStatement parse_statement(std::string_view text) {
     s.steps_root = digest_at(p.at("stepsRoot"), "sha256");
     s.parent = p.at("parent").get<std::string>();
     s.vae = p.value("autoencoder", "");  // statements of before have none
+    s.text_encoder = p.value("textEncoder", "");
     s.foreign_weights = files_from_json(p.at("foreignWeights"));
     if (s.subjects.empty()) throw Error(Errc::corrupt, "statement: has no subject");
     return s;

@@ -38,6 +38,8 @@ struct TrainingStatement {
   Digest steps_root;   // over the steps of that receipt
   std::string parent;  // hex digest of the weights it continued from; empty: from the seed
   std::string vae;     // hex digest of the weights that its autoencoder is from; empty: it has none
+  std::string text_encoder;  // hex digest of the weights that its text encoder began with; empty:
+                             // the seed's, or the parent's
   std::vector<File> foreign_weights;
 };
 std::string format_statement(const TrainingStatement& statement);

@@ -130,12 +130,12 @@ struct Receipt1 {
 };
 struct Checkpoint1 {
   uint64_t seq = 0, run = 0, receipt = 0, step = 0;
-  std::string digest, parent, vae;
-  uint64_t first_touch = kNever;        // step of its span that consumed a clip first
-  int touched = -1;                     // 1 or 0 once it is known
-  const Checkpoint1* before = nullptr;  // what it continued from
-  const Checkpoint1* vae_of = nullptr;  // what its autoencoder is from
-  bool orphan = false;                  // one of the two is not on record, nor all of its steps
+  std::string digest, parent, vae, text_encoder;
+  uint64_t first_touch = kNever;           // step of its span that consumed a clip first
+  int touched = -1;                        // 1 or 0 once it is known
+  const Checkpoint1* before = nullptr;     // what it continued from
+  std::vector<const Checkpoint1*> others;  // what its autoencoder and its text encoder are from
+  bool orphan = false;                     // one of them is not on record, nor all of its steps
 };
 struct Touch {
   uint64_t first_step = kNever, passes = 0, sample_us = 0;
@@ -201,8 +201,9 @@ class Runs {
   void read_checkpoints() {
     Statement select(store_.db(),
                      "SELECT k.seq, k.run, k.receipt, k.step, k.digest, k.parent, "
-                     "COALESCE(v.vae, '') FROM checkpoint k "
-                     "LEFT JOIN checkpoint_vae v ON v.seq = k.seq ORDER BY k.seq");
+                     "COALESCE(v.vae, ''), COALESCE(e.text_encoder, '') FROM checkpoint k "
+                     "LEFT JOIN checkpoint_vae v ON v.seq = k.seq "
+                     "LEFT JOIN checkpoint_text_encoder e ON e.seq = k.seq ORDER BY k.seq");
     while (select.next()) {
       Checkpoint1 k;
       k.seq = select.unsigned_integer(0);
@@ -212,6 +213,7 @@ class Runs {
       k.digest = select.text(4);
       k.parent = select.text(5);
       k.vae = select.text(6);
+      k.text_encoder = select.text(7);
       checkpoints_.push_back(std::move(k));
     }
     std::unordered_map<std::string, size_t> by_digest;
@@ -229,18 +231,20 @@ class Runs {
       k.before = find(k, k.parent);
       const uint64_t begins = k.before == nullptr ? 0 : k.before->step;
       k.orphan = k.orphan || receipts_.at(k.receipt).first_step != begins;
-      k.vae_of = find(k, k.vae);
+      for (const std::string* other : {&k.vae, &k.text_encoder}) {
+        if (const Checkpoint1* from = find(k, *other)) k.others.push_back(from);
+      }
     }
   }
 
   // Up the line to the first that is known, then down again. Weights that nobody recorded may know
-  // of anything. The same goes for those that the autoencoder is from.
+  // of anything. The same goes for those that autoencoder and text encoder are from.
   static bool is_touched(Checkpoint1& k) {
     std::vector<Checkpoint1*> line;
     for (auto* at = &k; at != nullptr && at->touched < 0;
          at = const_cast<Checkpoint1*>(at->before)) {
       at->touched = at->first_touch != kNever || at->orphan ? 1 : 0;
-      if (has_touched_vae(*at)) at->touched = 1;
+      if (touched_other(*at) != nullptr) at->touched = 1;
       line.push_back(at);
     }
     for (auto at = line.rbegin(); at != line.rend(); ++at) {
@@ -249,8 +253,11 @@ class Runs {
     return k.touched == 1;
   }
 
-  static bool has_touched_vae(const Checkpoint1& k) {
-    return k.vae_of != nullptr && is_touched(const_cast<Checkpoint1&>(*k.vae_of));
+  static const Checkpoint1* touched_other(const Checkpoint1& k) {
+    const auto found = std::find_if(k.others.begin(), k.others.end(), [](const Checkpoint1* other) {
+      return is_touched(const_cast<Checkpoint1&>(*other));
+    });
+    return found == k.others.end() ? nullptr : *found;
   }
 
   Price price_of(const Receipt1& r) {
@@ -287,9 +294,9 @@ class Runs {
         continue;
       }
       add(out.price, price_of(receipt));
-      const bool by_vae = has_touched_vae(*k);
+      const Checkpoint1* other = touched_other(*k);
       const bool inherited =
-          k->orphan || by_vae || (k->before != nullptr && k->before->touched == 1);
+          k->orphan || other != nullptr || (k->before != nullptr && k->before->touched == 1);
       const uint64_t first = inherited ? receipt.first_step : k->first_touch;
       out.end_step = std::max(out.end_step, receipt.end_step);
       if (first >= out.first_step) continue;
@@ -297,8 +304,8 @@ class Runs {
       out.first_receipt = receipt.seq;
       if (k->orphan) {
         out.through = "weights that are not on record";
-      } else if (by_vae) {
-        out.through = names_.at(k->vae_of->run);
+      } else if (other != nullptr) {
+        out.through = names_.at(other->run);
       } else if (inherited && k->before->run != run) {
         out.through = names_.at(k->before->run);
       }

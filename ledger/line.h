@@ -1,5 +1,5 @@
-// The line of a checkpoint: itself and all that its weights came from, by parent and by
-// autoencoder, on record. One thread.
+// The line of a checkpoint: itself and all that its weights came from, by parent, autoencoder and
+// text encoder, on record. One thread.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ inline constexpr uint64_t kAllRecords = INT64_MAX;
 inline constexpr std::string_view kLine =
     "WITH RECURSIVE origin(seq, digest) AS ("
     "SELECT seq, parent FROM checkpoint WHERE parent != '' "
-    "UNION ALL SELECT seq, vae FROM checkpoint_vae), "
+    "UNION ALL SELECT seq, vae FROM checkpoint_vae "
+    "UNION ALL SELECT seq, text_encoder FROM checkpoint_text_encoder), "
     "line(seq, run, step) AS ("
     "SELECT seq, run, step FROM checkpoint WHERE seq = ?1 UNION "
     "SELECT k.seq, k.run, k.step FROM line l JOIN origin o ON o.seq = l.seq "

@@ -501,6 +501,9 @@ struct Projector {
     const std::string names = signers(envelope);
     out.text(names).text(c.statement()).emit();
     if (!c.vae().empty()) row(TableId::checkpoint_vae).hex(c.vae(), "vae").emit();
+    if (!c.text_encoder().empty()) {
+      row(TableId::checkpoint_text_encoder).hex(c.text_encoder(), "text_encoder").emit();
+    }
   }
 
   void operator()(const ReleaseRecord& record) const {
@@ -1043,6 +1046,7 @@ std::span<const TableShape> tables() {
       {"consumed_shard", 9, false},
       {"checkpoint", 8, false},
       {"checkpoint_vae", 2, false},
+      {"checkpoint_text_encoder", 2, false},
       {"release", 12, false},
       {"release_licence", 2, true},
       {"refusal", 5, false},

@@ -80,6 +80,7 @@ enum class TableId {
   consumed_shard,
   checkpoint,
   checkpoint_vae,
+  checkpoint_text_encoder,
   release,
   release_licence,
   refusal,

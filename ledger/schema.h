@@ -468,6 +468,10 @@ CREATE TABLE list_of_review(
   PRIMARY KEY(seq, list)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX review_of_list ON list_of_review(list);
+CREATE TABLE checkpoint_text_encoder(
+  seq INTEGER PRIMARY KEY REFERENCES checkpoint(seq),
+  text_encoder TEXT NOT NULL
+) STRICT;
 )sql";
 
 // What follows "FROM" for the review, `r` and its `v`, that decides about a reason for which a clip

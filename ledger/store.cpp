@@ -352,8 +352,8 @@ void upgrade(const Database& db) {
   }
   db.exec(drop + std::string(version < 4 ? kVersion4Schema : "") +
           std::string(version < 5 ? kVersion5Schema : "") +
-          std::string(version < 6 ? kVersion6Schema : "") + std::string(kVersion8Schema) +
-          std::string(kTodayView) + kViews +
+          std::string(version < 6 ? kVersion6Schema : "") +
+          std::string(version < 8 ? kVersion8Schema : "") + std::string(kTodayView) + kViews +
           "PRAGMA user_version = " + std::to_string(kSchemaVersion));
   if (version < 6) keep_coverage(db);
   transaction.commit();

@@ -135,6 +135,7 @@ int do_step0(const Options& options) {
            {"tensors", report.tensors},
            {"from_footage", report.from_footage},
            {"foreign", report.foreign},
+           {"text_encoder", report.text_encoder},
            {"checkpoints", report.checkpoints},
            {"disagreement", to_json(report.disagreement)}});
   }
@@ -147,6 +148,9 @@ int do_step0(const Options& options) {
       report.run.c_str(), number(report.tensors), number(report.seed), number(report.checkpoints)));
   for (const std::string& weights : report.foreign) {
     lines.lasting("and from foreign weights " + weights);
+  }
+  if (!report.text_encoder.empty()) {
+    lines.lasting("and from the text encoder of " + report.text_encoder);
   }
   lines.lasting(
       text("%llu tensors of the codec come from the footage: replay --from 0 makes them "
@@ -199,6 +203,8 @@ Exit codes: 0 it agrees, 1 it does not (the line names the first step), 3 refuse
   replay->add_option("--curate", r.curate, "the curate program, for decoding");
   replay->add_option("--foreign", r.foreign, "weights from elsewhere that the run started from");
   replay->add_option("--vae", r.vae, "checkpoint of the autoencoder, where the config wants one");
+  replay->add_option("--text", r.text,
+                     "checkpoint of the text encoder, where the config begins with a trained one");
   add_output(replay);
 
   CLI::App* step0 = app.add_subcommand(
@@ -209,6 +215,7 @@ Exit codes: 0 it agrees, 1 it does not (the line names the first step), 3 refuse
 Exit codes: 0 the run began from its seed, 1 it did not, 65 damaged files, 66 no checkpoint.)");
   step0->add_option("run", o->step0.run, "the run's folder")->required();
   step0->add_option("--foreign", o->step0.foreign, "weights from elsewhere that it started from");
+  step0->add_option("--text", o->step0.text, "checkpoint of the text encoder that it began with");
   step0->add_option("--trust", o->step0.trust, "public keys: the trainer's must be there")
       ->required();
   add_output(step0);

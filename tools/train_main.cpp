@@ -44,6 +44,7 @@ constexpr const char* kExamples = R"(Examples:
   train resume (the same): fails rather than start from the seed
   torchrun --no-python --nproc-per-node 8 train run (the same) --key trainer.key --out runs/nano
   train vae    (the same, with a config of stage AUTOENCODER) --out runs/vae
+  train text   (the same, with a config of stage TEXT_ENCODER) --out runs/text
   train encode --checkpoint runs/vae/step-001000 (permit, trust, shards, notices) --out latents
   train eval   --checkpoint runs/nano/step-000400 (permit, trust, shards, notices)
   train plan   configs/small.textproto
@@ -61,7 +62,7 @@ struct Options {
   int ranks = 1;
   int restarts = 3;
   std::optional<int> least;
-  bool autoencoder = false;
+  std::optional<train::RunConfig::Stage> stage;  // that the command is for
   bool json = false;
   bool quiet = false;
   bool dry_run = false;
@@ -216,9 +217,9 @@ int do_other_rank(const Options& options) try {
 int do_run(Options& options, char** argv) {
   if (options.dry_run) return do_check(options, false);
   const train::RunConfig config = train::load_config(options.run.config).config;
-  if (options.autoencoder && config.stage() != train::RunConfig::AUTOENCODER) {
-    throw Error(Errc::config, options.run.config.string(),
-                ": stage: must be AUTOENCODER; train run is for the others");
+  if (options.stage && config.stage() != *options.stage) {
+    throw Error(Errc::config, options.run.config.string(), ": stage: must be ",
+                train::RunConfig::Stage_Name(*options.stage), "; train run is for the others");
   }
   if (std::getenv("RANK") == nullptr && options.ranks > 1) {
     if (options.least && *options.least > options.ranks) {
@@ -333,6 +334,8 @@ void add_run(CLI::App* run, Options& o) {
   run->add_option("--from", o.run.from, "go on from this step's checkpoint; later ones are kept");
   run->add_option("--curate", o.run.curate, "the curate program, for decoding");
   run->add_option("--vae", o.run.vae, "checkpoint of the autoencoder, where the config wants one");
+  run->add_option("--text", o.run.text,
+                  "checkpoint of the text encoder, where the config begins with a trained one");
   run->add_option(
       "--foreign", o.run.foreign,
       "weights from elsewhere, where the config starts from some (not when it goes on)");
@@ -366,8 +369,12 @@ int main(int argc, char** argv) {
 
     CLI::App* vae = app.add_subcommand(
         "vae", "train a video autoencoder: as run, with a config of stage AUTOENCODER");
-    add_run(vae, o);
-    vae->add_flag("--fresh", o.run.fresh, "set what is in OUT aside and start from the seed");
+    CLI::App* text = app.add_subcommand(
+        "text", "train a text encoder on captions: as run, with a config of stage TEXT_ENCODER");
+    for (CLI::App* stage : {vae, text}) {
+      add_run(stage, o);
+      stage->add_flag("--fresh", o.run.fresh, "set what is in OUT aside and start from the seed");
+    }
 
     const auto stage = tools::add_stage_commands(app);
     const auto audit = tools::add_audit_commands(app, argv);
@@ -404,7 +411,8 @@ int main(int argc, char** argv) {
     if (!tools::parse_arguments(app, argc, argv)) return tools::exit_ok;
     if (const auto code = stage()) return *code;
     if (const auto code = audit()) return *code;
-    o.autoencoder = vae->parsed();
+    if (vae->parsed()) o.stage = train::RunConfig::AUTOENCODER;
+    if (text->parsed()) o.stage = train::RunConfig::TEXT_ENCODER;
     o.run.must_resume = resume->parsed();
     if (check->parsed()) return do_check(o, true);
     if (sample->parsed()) return do_sample(o);

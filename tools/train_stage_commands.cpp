@@ -67,9 +67,9 @@ int do_plan(const Options& options) {
   const uint64_t there = train::free_bytes(device);
   // Ranks share the memory of CPUs, and the checkpoint that is written lies there, too.
   const uint64_t all_needed =
-      device.is_cpu()
-          ? memory.rank() * static_cast<uint64_t>(options.ranks) + memory.preview + memory.copy
-          : memory.first_gpu();
+      device.is_cpu() ? (memory.rank() + memory.states) * static_cast<uint64_t>(options.ranks) +
+                            memory.preview + memory.copy
+                      : memory.first_gpu();
   const uint64_t kept = train::kept_checkpoints(loaded.config);
   const bool fits = there == 0 || all_needed <= there;
   if (options.json) {
@@ -79,6 +79,7 @@ int do_plan(const Options& options) {
            {"text", plan.text},
            {"codec", plan.codec},
            {"discriminator", plan.discriminator},
+           {"masking", plan.masking},
            {"tokens", plan.tokens},
            {"clip_flop", plan.clip_flop},
            {"step_flop", plan.step_flop},
@@ -91,6 +92,7 @@ int do_plan(const Options& options) {
            {"kept_checkpoints", kept},
            {"sums_bytes", memory.sums},
            {"codec_bytes", memory.codec},
+           {"states_bytes", memory.states},
            {"preview_bytes", memory.preview},
            {"ranks", options.ranks},
            {"needed_bytes", all_needed},

@@ -90,7 +90,7 @@ uint64_t fit_videos(const RunConfig& config) {
 }
 uint64_t fit_captions(const RunConfig& config) {
   constexpr uint64_t kMostCaptions = 65'536;
-  return pair_count(config) > 0 ? kMostCaptions : 0;
+  return pair_count(config) > 0 && !config.text().trained() ? kMostCaptions : 0;
 }
 
 // Of a run that begins at `first_step`; null when the permit limits no share.

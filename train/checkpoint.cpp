@@ -20,6 +20,7 @@
 #include "train/data/config.h"
 #include "train/model/optim.h"
 #include "train/run_folder.h"
+#include "train/setup.h"
 #include "train/statement.h"
 
 namespace cleared::train {
@@ -236,6 +237,7 @@ Metadata weights_metadata(const State& state, const Span& span) {
       {"foreign_weights", foreign_names(state)},
   };
   if (state.has_vae()) metadata["vae"] = state.vae();
+  if (state.has_text_encoder()) metadata["text_encoder"] = state.text_encoder();
   if (state.has_parent()) metadata["parent"] = state.parent();
   return metadata;
 }
@@ -263,6 +265,16 @@ void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors) {
   for (const auto& [name, tensor] : state) {
     if (name.starts_with("ema.")) tensors.ema.emplace(name.substr(4), tensor);
     else (name.starts_with("ema") ? tensors.more_ema : tensors.optimiser).emplace(name, tensor);
+  }
+}
+
+void add_unlearned(const RunConfig& config, CheckpointTensors& tensors) {
+  for (const auto& [name, tensor] : tensors.model) {
+    if (learns(config, name)) continue;
+    tensors.ema.emplace(name, tensor);
+    for (int i = 1; i < config.optimiser().ema_size(); ++i) {
+      tensors.more_ema.emplace(ema_prefix(static_cast<size_t>(i)) + name, tensor);
+    }
   }
 }
 

@@ -54,6 +54,9 @@ TensorMap average_of(const CheckpointTensors& tensors, const RunConfig& config,
 // The optimiser's part of `state` (train/model/optim.h), and what it averages.
 void split_optimiser_state(const TensorMap& state, CheckpointTensors& tensors);
 
+// What does not learn in a run of this config (train/setup.h) is its own average.
+void add_unlearned(const RunConfig& config, CheckpointTensors& tensors);
+
 // The same values in storage of their own, on the CPU, so that training may go on. Into that of
 // `copied` where it fits, for new memory takes longer than the copy: all that refer to it change.
 void copy_into(const CheckpointTensors& tensors, CheckpointTensors& copied);

@@ -105,13 +105,17 @@ Tensor write_pairs(const Pairs& pairs, int64_t count) {
 }
 
 TensorMap blank_codec(const RunConfig& config) {
-  TensorMap blank = {{"mean", at::zeros({kPatchValues})},
-                     {"basis", at::zeros({kKltChannels, kPatchValues})},
-                     {"deviation", at::zeros({kKltChannels})}};
-  if (config.codec().has_vae()) {
+  TensorMap blank;
+  if (config.stage() == RunConfig::TEXT_ENCODER) {
+    // It sees no video.
+  } else if (config.codec().has_vae()) {
     const VaeConfig vae = vae_config(config);
     blank = vae_codec_state(Vae(vae, 0).parameters(),
                             {at::zeros({vae.channels}), at::ones({vae.channels})});
+  } else {
+    blank = {{"mean", at::zeros({kPatchValues})},
+             {"basis", at::zeros({kKltChannels, kPatchValues})},
+             {"deviation", at::zeros({kKltChannels})}};
   }
   if (const auto count = static_cast<int64_t>(pair_count(config)); count > 0) {
     blank.emplace(kPairs, write_pairs({}, count));

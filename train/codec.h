@@ -37,7 +37,8 @@ Tensor write_pairs(const Pairs& pairs, int64_t count);
 // From the "codec." tensors of a checkpoint. Error{corrupt} when they are not those of the config.
 std::unique_ptr<Codec> make_codec(const RunConfig& config, const TensorMap& state);
 
-// Tensors of the names and shapes that make_codec wants, of no particular value.
+// The "codec." tensors of a checkpoint of this config, of no particular value: what make_codec
+// wants, and pairs.
 TensorMap blank_codec(const RunConfig& config);
 
 // The codec that a checkpoint trained or was trained with, without pairs.

@@ -64,15 +64,14 @@ class Encoding {
     if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {
       throw ledger::Refused(verdict);
     }
+    if (!loaded_.config.codec().has_vae()) {
+      throw Error(Errc::config, "encode: checkpoint ", options.checkpoint.string(),
+                  " has no autoencoder, which latents are made by: give one of a run with it");
+    }
     const TensorMap state = codec_of(checkpoint_.tensors, loaded_.config);
     codec_ = make_codec(loaded_.config, state);
     codec_->to(first_device());
     report_.codec = codec_digest(state);
-    if (!loaded_.config.codec().has_vae()) {
-      throw Error(Errc::config, "encode: checkpoint ", options.checkpoint.string(),
-                  " has the closed-form codec, which a run fits by itself: latents are for those "
-                  "with an autoencoder");
-    }
     make_folders(options.out);
   }
 

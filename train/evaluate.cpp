@@ -68,7 +68,9 @@ class Evaluation {
         decoders_(decoder_options(options.curate, loaded_.config)) {
     if (loaded_.config.stage() != RunConfig::TRANSFORMER) {
       throw Error(Errc::config, "eval: checkpoint ", options.checkpoint.string(),
-                  " is of an autoencoder: train encode says how good that is");
+                  loaded_.config.stage() == RunConfig::AUTOENCODER
+                      ? " is of an autoencoder: train encode says how good that is"
+                      : " is of a text encoder alone: measure a run that used it");
     }
     if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {
       throw ledger::Refused(verdict);
@@ -186,12 +188,13 @@ class Evaluation {
     const DitConfig& dit = model_->config().dit;
     const Draw draw{
         .seed = options_.seed, .step = time, .sample = sample, .purpose = Purpose::noise};
-    const FlowBatch batch{.x_BCTHW = latent,
-                          .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)).to(device_),
-                          .t_B = at::full({1}, kTimes[time], at::kFloat).to(device_),
-                          .tokens_BL = tokenize({item.caption}, dit.text_len, bpe_).to(device_)};
+    const FlowBatch batch{
+        .x_BCTHW = latent,
+        .noise_BCTHW = normal({&draw, 1}, latent.sizes().slice(1)).to(device_),
+        .t_B = at::full({1}, kTimes[time], at::kFloat).to(device_),
+        .states_BLN = model_->read(tokenize({item.caption}, dit.text_len, bpe_).to(device_))};
     const Tensor z = flow_mix(batch.x_BCTHW, batch.noise_BCTHW, batch.t_B);
-    const Tensor v = model_->velocity(z, batch.t_B, batch.tokens_BL);
+    const Tensor v = model_->velocity(z, batch.t_B, batch.states_BLN);
     errors.loss.add(at::mse_loss(v, batch.noise_BCTHW - latent).item<double>());
     const Frames* one = &item.frames;
     const Tensor footage =

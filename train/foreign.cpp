@@ -10,6 +10,7 @@
 #include "train/adversary.h"
 #include "train/codec.h"
 #include "train/config.pb.h"
+#include "train/model/masking.h"
 #include "train/model/model.h"
 #include "train/model/safetensors.h"
 #include "train/model/vae.h"
@@ -26,6 +27,9 @@ TensorMap seeded_weights(const RunConfig& config) {
       add_with_prefix(weights, "", discriminator.parameters());
     }
     return weights;
+  }
+  if (config.stage() == RunConfig::TEXT_ENCODER) {
+    return MaskedText(text_config(config), config.seed()).parameters();
   }
   return Model(model_config(config), config.seed()).parameters();
 }
@@ -44,14 +48,17 @@ TensorMap part_of(const TensorMap& all, RunConfig::Foreign::Part part) {
 
 }  // namespace
 
-TensorMap initial_weights(const RunConfig& config,
-                          const std::vector<std::filesystem::path>& files) {
+TensorMap initial_weights(const RunConfig& config, const std::vector<std::filesystem::path>& files,
+                          const TensorMap& text) {
   std::map<std::string, RunConfig::Foreign::Part> wanted;
   for (const RunConfig::Foreign& foreign : config.foreign()) {
     wanted.emplace(foreign.weights(), foreign.part());
   }
   TensorMap weights = seeded_weights(config);
   for (auto& [name, tensor] : weights) tensor = tensor.detach();
+  if (config.text().trained()) {
+    copy_tensors(text, part_of(weights, RunConfig::Foreign::TEXT_ENCODER), "text encoder");
+  }
   for (const std::filesystem::path& file : files) {
     const Safetensors read = read_safetensors(file);
     const std::string digest = ledger::digest_name(read.digest);
@@ -70,17 +77,15 @@ TensorMap initial_weights(const RunConfig& config,
   return weights;
 }
 
-void record_foreign(const RunConfig& config, const std::vector<std::string>& codec, State& state) {
-  const auto add = [&](const std::string& weights, const std::string& part) {
-    State::Foreign& foreign = *state.add_foreign();
-    foreign.set_weights(weights);
-    foreign.set_part(part);
-  };
+void record_foreign(const RunConfig& config, const std::vector<State::Foreign>& brought,
+                    State& state) {
   state.clear_foreign();
-  for (const RunConfig::Foreign& foreign : config.foreign()) {
-    add(foreign.weights(), RunConfig::Foreign::Part_Name(foreign.part()));
+  for (const RunConfig::Foreign& named : config.foreign()) {
+    State::Foreign& foreign = *state.add_foreign();
+    foreign.set_weights(named.weights());
+    foreign.set_part(RunConfig::Foreign::Part_Name(named.part()));
   }
-  for (const std::string& weights : codec) add(weights, "codec");
+  state.mutable_foreign()->Add(brought.begin(), brought.end());
 }
 
 std::vector<std::string> foreign_of(const State& state) {

@@ -15,15 +15,17 @@ namespace cleared::train {
 class RunConfig;
 
 // What learns in a run of this config, before the first step, under its names in a checkpoint: from
-// the seed, and where the config says so from `files`, each read once and hashed in the memory that
+// the seed, where the config says so from `text`, an encoder that another run of ours trained
+// (train/origin.h), and from `files`, each read once and hashed in the memory that
 // its tensors are taken from. Throws ledger::Refused (foreign_changed) for a file that the config
 // does not name, Error{config} when one is missing, Error{corrupt} for tensors that are not those
 // of the part.
-TensorMap initial_weights(const RunConfig& config, const std::vector<std::filesystem::path>& files);
+TensorMap initial_weights(const RunConfig& config, const std::vector<std::filesystem::path>& files,
+                          const TensorMap& text);
 
-// Puts on the state what the config starts from, and `codec`, digests that came with an
-// autoencoder.
-void record_foreign(const RunConfig& config, const std::vector<std::string>& codec, State& state);
+// Puts on the state what the config starts from, and what came with weights of other runs.
+void record_foreign(const RunConfig& config, const std::vector<State::Foreign>& brought,
+                    State& state);
 
 // The digests of what is on the state.
 std::vector<std::string> foreign_of(const State& state);

@@ -1,6 +1,6 @@
 // What a run trains, whichever stage it is of: the transformer with its text encoder
-// (train/trainee.h) or the video autoencoder (train/autoencoder.h). One thread per rank; every rank
-// makes the same calls in the same order.
+// (train/trainee.h), the video autoencoder (train/autoencoder.h) or the text encoder alone
+// (train/text_encoder.h). One thread per rank; every rank makes the same calls in the same order.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 #include "train/checkpoint.h"
 #include "train/data/loader.h"
+#include "train/model/dist.h"
 #include "train/model/optim.h"
 #include "train/sample.h"
 
 namespace cleared::train {
 
 class RunConfig;
-class World;
 
 struct Learned {
   double loss = 0;           // mean over all ranks, before the update
@@ -51,10 +51,19 @@ class Learner {
   virtual int64_t parameter_count() const = 0;
 };
 
-// An optimiser with rank 0's moments on every rank; there are none when the run starts from the
-// seed.
+// An optimiser of `parameters` with rank 0's moments on every rank; there are none when the run
+// starts from the seed. Averages of what is not among the parameters are left out.
 AdamW share_optimiser(World& world, const AdamWOptions& options, const TensorMap& parameters,
                       const CheckpointTensors& tensors);
+
+// A step of one network: the loss of each micro-batch, from `first` on so many of the batch's
+// items, their gradients' mean over all ranks, and the update.
+Learned descend(const Batch& batch, DataParallel& parallel, AdamW& optimiser,
+                const Schedule& schedule,
+                const std::function<Tensor(size_t first, size_t count)>& loss);
+
+// Rank 0's codec, with the text's pairs, on every rank.
+TensorMap share_codec(World& world, const RunConfig& config, TensorMap state);
 
 // One tensor of frames of a whole batch, of which `config` is the shape's. Error{corrupt} where a
 // sample has a latent and no video.

@@ -111,13 +111,13 @@ class Training {
   RunResult end(const Outcome& outcome);
 
  private:
-  void fit_codec(const FitSamples& fit);
+  Origin begin(const FitSamples& fit);
   void compare_ranks();
   void start_writing();
   void finish_writing();
   void judge_preview();
   std::string why_no_preview();
-  std::optional<Totals> totals_of_vae() const;
+  std::optional<Totals> totals_of(const fs::path& checkpoint, const std::string& weights) const;
   std::string names_of_samples(uint64_t step) const;
   void report(const Learned& learned);
   void measure_machine();
@@ -139,7 +139,8 @@ class Training {
 
   std::unique_ptr<ledger::Gate> preview_gate_;  // of the thread that makes clips to look at
   bool may_preview_ = true;                     // rank 0; not once the gate has said no
-  std::optional<Totals> vae_totals_;  // rank 0: what the autoencoder of --vae learned from
+  std::optional<Totals> vae_totals_,
+      text_totals_;  // rank 0: what those of --vae, --text learned from
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EventWriter> events_;
@@ -167,11 +168,12 @@ void Training::start() {
   order_.emplace(order_of(config_, *gate_, state_.order_first_step()));
   const FitSamples fit =
       state_.order_first_step() == 0 ? fit_samples(config_, *gate_) : FitSamples();
-  if (state_.step() == 0) fit_codec(fit);  // later it comes from the checkpoint
+  Origin text;
+  if (state_.step() == 0) text = begin(fit);  // later all comes from the checkpoint
   if (const auto verdict = gate_->judge_foreign(foreign_of(state_)); !verdict.cleared) {
     throw ledger::Refused(verdict);
   }
-  if (state_.step() == 0) start_from_foreign(world_, config_, options_.foreign, position_);
+  if (state_.step() == 0) start_weights(world_, config_, options_.foreign, text, position_);
   const auto before = passes_before(*gate_, *order_, position_.consumed, state_.step(), end_step_);
   check_passes(*gate_, *order_, before, end_step_);
   check_shares(*gate_, *order_, fit, config_.steps());
@@ -215,8 +217,8 @@ void Training::judge_preview() {
 }
 
 // The permit was judged for clips of what it lists. Empty: that is all that the weights, and those
-// of the autoencoder, have learned from. What an autoencoder shows is its footage, and what is left
-// of it: that is EVALUATE.
+// of other runs that they began with, have learned from. What an autoencoder shows is its footage,
+// and what is left of it: that is EVALUATE.
 std::string Training::why_no_preview() {
   if (config_.stage() == RunConfig::AUTOENCODER &&
       !ledger::declares(gate_->permit().purpose(), ledger::EVALUATE)) {
@@ -230,17 +232,26 @@ std::string Training::why_no_preview() {
            "): training goes on, and shows nothing of it";
   };
   const std::string own = learned_from(position_.resumed_from.string(), position_.totals);
-  if (!own.empty() || !state_.has_vae() || !config_.has_preview()) return own;
-  if (!vae_totals_) vae_totals_ = totals_of_vae();
-  if (vae_totals_) return learned_from("the autoencoder", *vae_totals_);
-  return "what the autoencoder learned from is not known: give its checkpoint with --vae";
+  if (!own.empty() || !config_.has_preview()) return own;
+  const auto others = [&](const std::string& what, const char* flag, const std::string& weights,
+                          const fs::path& checkpoint, std::optional<Totals>& totals) {
+    if (weights.empty()) return std::string();
+    if (!totals) totals = totals_of(checkpoint, weights);
+    if (totals) return learned_from(what, *totals);
+    return "what " + what + " learned from is not known: give its checkpoint with " + flag;
+  };
+  const std::string why =
+      others("the autoencoder", "--vae", state_.vae(), options_.vae, vae_totals_);
+  if (!why.empty()) return why;
+  return others("the text encoder", "--text", state_.text_encoder(), options_.text, text_totals_);
 }
 
-// Where the run's own checkpoint has the codec, that of --vae was not read yet.
-std::optional<Totals> Training::totals_of_vae() const {
+// Where the run goes on from its own checkpoint, those of --vae and --text were not read yet.
+std::optional<Totals> Training::totals_of(const fs::path& checkpoint,
+                                          const std::string& weights) const {
   try {
-    const Checkpoint vae = read_checkpoint(options_.vae, position_.trusted);
-    if (vae.state.weights() == state_.vae()) return vae.text.totals;
+    const Checkpoint read = read_checkpoint(checkpoint, position_.trusted);
+    if (read.state.weights() == weights) return read.text.totals;
   } catch (const Error&) {
   }
   return {};
@@ -255,19 +266,18 @@ void Training::measure_machine() {
   peak_flops_per_s_ = peak.item<double>();
 }
 
-void Training::fit_codec(const FitSamples& fit) {
-  const FittedCodec fitted =
-      train::fit_codec(world_, *gate_, config_, decoder_options(options_.curate, config_),
-                       {options_.vae, position_.trusted});
-  position_.tensors.codec = fitted.codec;
-  if (!fitted.vae.empty()) {
-    state_.set_vae(fitted.vae);
-    vae_totals_ = fitted.vae_totals;
-  }
-  record_foreign(config_, fitted.foreign, state_);
-  span_.codec(fitted.samples);
+// What another run's text encoder learned goes into the weights, once the gate has said yes.
+Origin Training::begin(const FitSamples& fit) {
+  Beginning begun = train::begin(world_, *gate_, config_, decoder_options(options_.curate, config_),
+                                 {options_.vae, options_.text, position_.trusted});
+  position_.tensors.codec = begun.codec;
+  record_beginning(config_, begun, state_);
+  if (state_.has_vae()) vae_totals_ = begun.vae.totals;
+  if (state_.has_text_encoder()) text_totals_ = begun.text.totals;
+  span_.codec(begun.samples);
   add_fit(position_.totals, *gate_, fit);
   add_fit(position_.consumed, *gate_, fit);
+  return std::move(begun.text);
 }
 
 Outcome Training::look() {

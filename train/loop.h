@@ -65,6 +65,7 @@ struct RunOptions {
   std::filesystem::path out;     // the run's folder
   std::filesystem::path curate;  // program that decodes; empty: the one beside this program
   std::filesystem::path vae;     // checkpoint of the autoencoder, where the config wants one
+  std::filesystem::path text;    // of the text encoder, where the config begins with a trained one
   std::vector<std::filesystem::path> foreign;  // files that the config starts from, read by rank 0
   std::optional<uint64_t> until;               // stop after so many steps, with a checkpoint
   std::optional<uint64_t> from;  // go on from this step's checkpoint, not from the newest

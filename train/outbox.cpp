@@ -146,6 +146,7 @@ fs::path deliver_checkpoint(const fs::path& run, const fs::path& checkpoint,
   record.set_statement(read_file(checkpoint / kStatementFile, kNoteLimit));
   if (state.has_parent()) record.set_parent(raw(state.parent(), checkpoint));
   if (state.has_vae()) record.set_vae(raw(state.vae(), checkpoint));
+  if (state.has_text_encoder()) record.set_text_encoder(raw(state.text_encoder(), checkpoint));
   return ledger::write_bundle(run / "outbox", facts);
 }
 

@@ -24,22 +24,29 @@ uint64_t linear(uint64_t in, uint64_t out) {
   return in * out + out;
 }
 
+struct TextShape {
+  explicit TextShape(const RunConfig& config)
+      : n(config.text().dim()),
+        layers(config.text().layers()),
+        length(config.text().length()),
+        vocabulary(vocabulary_of(config)) {}
+  uint64_t n, layers, length, vocabulary;
+};
+
 struct Shape {
   explicit Shape(const RunConfig& config)
-      : n(config.model().dim()),
+      : text(config),
+        n(config.model().dim()),
         layers(config.model().layers()),
         head(n / config.model().heads()),
-        ffn(config.model().ffn()),
-        text_n(config.text().dim()),
-        text_layers(config.text().layers()),
-        length(config.text().length()),
-        vocabulary(vocabulary_of(config)) {
+        ffn(config.model().ffn()) {
     const LatentShape latent = latent_shape(config);
     const uint64_t side = config.model().patch();
     tokens = latent.frames * (latent.height / side) * (latent.width / side);
     patch = latent.channels * side * side;
   }
-  uint64_t n, layers, head, ffn, text_n, text_layers, length, vocabulary, tokens, patch;
+  TextShape text;
+  uint64_t n, layers, head, ffn, tokens, patch;
 };
 
 // Mirrors train/model/dit.cpp; a test compares the two.
@@ -50,20 +57,45 @@ uint64_t transformer_parameters(const Shape& s) {
                          + 2 * (linear(n, n) + 2 * s.head)                     // o, QK norms
                          + linear(n, s.ffn) + linear(s.ffn, n);
   return linear(s.patch, n) + linear(kTimeFeatures, n) + linear(n, n) + linear(n, 6 * n) +
-         linear(s.text_n, n) + linear(n, n) + s.layers * block + 2 * n + linear(n, s.patch);
+         linear(s.text.n, n) + linear(n, n) + s.layers * block + 2 * n + linear(n, s.patch);
 }
 
 // Mirrors train/model/text.cpp.
-uint64_t text_parameters(const Shape& s) {
-  const uint64_t n = s.text_n;
+uint64_t text_parameters(const TextShape& s) {
+  const uint64_t n = s.n;
   const uint64_t layer =
       4 * n + linear(n, 3 * n) + linear(n, n) + linear(n, 4 * n) + linear(4 * n, n);
-  return (s.vocabulary + s.length) * n + s.text_layers * layer + 2 * n;
+  return (s.vocabulary + s.length) * n + s.layers * layer + 2 * n;
+}
+
+// Mirrors train/model/masking.cpp.
+uint64_t masking_parameters(const TextShape& s) {
+  return s.n + s.vocabulary + linear(s.n, s.n);
 }
 
 // What Muon steps, where it is asked for: the weights of all layers that repeat.
+uint64_t hidden_matrices(const TextShape& s) {
+  return s.layers * 12 * s.n * s.n;
+}
 uint64_t hidden_matrices(const Shape& s) {
-  return s.layers * (8 * s.n * s.n + 2 * s.n * s.ffn) + s.text_layers * 12 * s.text_n * s.text_n;
+  return s.layers * (8 * s.n * s.n + 2 * s.n * s.ffn);
+}
+
+double d(uint64_t x) {
+  return static_cast<double>(x);
+}
+
+// Of one caption, forward only; two for each multiplication and addition.
+double forward(const TextShape& s) {
+  const double n = d(s.n), l = d(s.length);
+  return d(s.layers) * (l * 2 * 12 * n * n + 4 * l * l * n);
+}
+
+// Of the clips and captions of a config with that many bytes a number in products: what a block
+// keeps is about 17 times its tokens, three of them of the stream between its parts, and its hidden
+// layer twice; measured by nobody.
+uint64_t kept_by_block(uint64_t tokens, uint64_t n, uint64_t ffn, bool halves) {
+  return tokens * (kFloat * 3 * n + (halves ? kBf16 : kFloat) * (14 * n + 2 * ffn));
 }
 
 struct Flops {
@@ -72,16 +104,14 @@ struct Flops {
 
 // Of one clip, forward only; two for each multiplication and addition.
 Flops forward(const Shape& shape) {
-  const auto d = [](uint64_t x) { return static_cast<double>(x); };
-  const double n = d(shape.n), s = d(shape.tokens), l = d(shape.length), p = d(shape.patch);
-  const double t = d(shape.text_n);
+  const double n = d(shape.n), s = d(shape.tokens), l = d(shape.text.length), p = d(shape.patch);
+  const double t = d(shape.text.n);
   const double attention = d(shape.layers) * 4 * s * s * n;
   const double block = s * 2 * (6 * n * n + 2 * n * d(shape.ffn)) + l * 4 * n * n + 4 * s * l * n;
   const double around =
       s * 4 * p * n + l * 2 * (t * n + n * n) + 2 * (d(kTimeFeatures) * n + 7 * n * n);
-  const double text = d(shape.text_layers) * (l * 2 * 12 * t * t + 4 * l * l * t);
   const double blocks = d(shape.layers) * block + attention;
-  return {blocks + around + text, attention, blocks};
+  return {blocks + around, attention, blocks};
 }
 
 // A convolution of the discriminator: numbers of its input and output, and of the latter the
@@ -149,33 +179,61 @@ Plan plan_of_autoencoder(const RunConfig& config) {
   return plan;
 }
 
+// A layer of the encoder is a block of the transformer without cross-attention; beside them the
+// logits of what is hidden are kept, twice.
+Plan plan_of_text_encoder(const RunConfig& config) {
+  const TextShape s(config);
+  Plan plan;
+  plan.text = text_parameters(s);
+  plan.masking = masking_parameters(s);
+  plan.tokens = s.length;
+  const double hidden = config.masking().share() * d(s.length), n = d(s.n);
+  const double once = forward(s) + hidden * 2 * (n * n + n * d(s.vocabulary));
+  plan.clip_flop = 3 * once;
+  plan.attention_share = 4 * d(s.layers) * d(s.length) * d(s.length) * n / once;
+  plan.step_flop = plan.clip_flop * config.batch();
+  const uint64_t averages = static_cast<uint64_t>(config.optimiser().ema_size());
+  const bool halves = config.precision() == RunConfig::BF16;
+  const uint64_t spared = config.optimiser().muon_momentum() > 0 ? kFloat * hidden_matrices(s) : 0;
+  plan.state_bytes = ((4 + averages) * kFloat + (halves ? kBf16 : 0)) * plan.parameters() - spared;
+  plan.activation_bytes = s.layers * kept_by_block(s.length, s.n, 4 * s.n, halves) +
+                          2 * kFloat * static_cast<uint64_t>(hidden) * s.vocabulary;
+  plan.recomputed_bytes = plan.activation_bytes;
+  plan.checkpoint_bytes = (3 + averages) * kFloat * plan.parameters() - spared;
+  return plan;
+}
+
 }  // namespace
 
 Plan plan_of(const RunConfig& config) {
   if (config.stage() == RunConfig::AUTOENCODER) return plan_of_autoencoder(config);
+  if (config.stage() == RunConfig::TEXT_ENCODER) return plan_of_text_encoder(config);
   const Shape s(config);
   Plan plan;
   plan.transformer = transformer_parameters(s);
-  plan.text = text_parameters(s);
+  plan.text = text_parameters(s.text);
   plan.codec = codec_parameters(config);
   if (config.codec().has_vae()) plan.part_bytes = part_bytes_of(config);
   plan.tokens = s.tokens;
   const Flops once = forward(s);
-  plan.clip_flop = 3 * once.all;
-  plan.attention_share = once.attention / once.all;
+  // An encoder that does not learn reads each caption once in the run.
+  const bool reads = config.text().learning_rate_share() > 0;
+  const double all = once.all + (reads ? forward(s.text) : 0);
+  plan.clip_flop = 3 * all;
+  plan.attention_share = once.attention / all;
   plan.step_flop = plan.clip_flop * config.batch();
 
   // Weights, gradients, two moments (one where Muon steps) and the averages, all in float32; and a
-  // copy of the weights in what products are computed in.
+  // copy of the weights in what products are computed in. What does not learn has weights alone,
+  // which a checkpoint has as its averages, too.
   const uint64_t averages = static_cast<uint64_t>(config.optimiser().ema_size());
   const bool halves = config.precision() == RunConfig::BF16;
-  const uint64_t spared = config.optimiser().muon_momentum() > 0 ? kFloat * hidden_matrices(s) : 0;
+  const uint64_t hidden = hidden_matrices(s) + (reads ? hidden_matrices(s.text) : 0);
+  const uint64_t spared = config.optimiser().muon_momentum() > 0 ? kFloat * hidden : 0;
+  const uint64_t fixed = reads ? 0 : kFloat * plan.text;
   plan.state_bytes = ((4 + averages) * kFloat + (halves ? kBf16 : 0)) * plan.parameters() +
-                     kFloat * plan.codec - spared;
-  // What a block keeps: about 17 times its tokens, three of them of the stream between its parts,
-  // and its hidden layer twice; measured by nobody.
-  const uint64_t block =
-      s.tokens * (kFloat * 3 * s.n + (halves ? kBf16 : kFloat) * (14 * s.n + 2 * s.ffn));
+                     kFloat * plan.codec - spared - (3 + averages) * fixed;
+  const uint64_t block = kept_by_block(s.tokens, s.n, s.ffn, halves);
   plan.activation_bytes = s.layers * block;
   // Of a block that is computed again its input is kept, in two parts: the next norm adds them up.
   plan.recomputed_bytes = 2 * kFloat * s.layers * s.tokens * s.n + block;
@@ -184,7 +242,7 @@ Plan plan_of(const RunConfig& config) {
     plan.again_flop = once.blocks * config.batch();
   }
   plan.checkpoint_bytes =
-      (3 + averages) * kFloat * plan.parameters() + kFloat * plan.codec - spared;
+      (3 + averages) * kFloat * plan.parameters() + kFloat * plan.codec - spared - 2 * fixed;
   return plan;
 }
 
@@ -203,11 +261,15 @@ Memory memory_of(const RunConfig& config, int ranks) {
   const auto shared_by = static_cast<uint32_t>(ranks);
   const uint32_t micro_batches = exact ? micro_batches_of(config) : 1;
   const bool autoencoder = config.stage() == RunConfig::AUTOENCODER;
-  const uint64_t learns = autoencoder ? plan.codec + plan.discriminator : plan.parameters();
+  const bool states =
+      config.stage() == RunConfig::TRANSFORMER && config.text().learning_rate_share() == 0;
+  const uint64_t learns =
+      autoencoder ? plan.codec + plan.discriminator : plan.parameters() - (states ? plan.text : 0);
   Memory memory{
       .state = plan.state_bytes,
       .preview = config.has_preview() ? kFloat * plan.parameters() + plan.part_bytes : 0,
       .copy = plan.checkpoint_bytes + (autoencoder ? kFloat * plan.codec + plan.part_bytes : 0),
+      .states = states ? kStatesBytes : 0,
       .base = kBase};
   if (exact) {
     // GradientTree holds a sum of each of its levels but the lowest, whose leaves are added at
@@ -266,7 +328,15 @@ std::string plan_line(const RunConfig& config) {
     std::snprintf(its, sizeof its, " + %.3g of the discriminator",
                   plan.adversary_flop / config.batch() / 1e12);
   }
-  if (plan.parameters() == 0) {
+  const bool text_alone = config.stage() == RunConfig::TEXT_ENCODER;
+  const char* one = text_alone ? "caption" : "clip";
+  if (text_alone) {
+    std::snprintf(what, sizeof what,
+                  "text encoder of %.1f M parameters + %.1f M to learn by, %llu tokens, %.4g TFLOP "
+                  "a caption",
+                  millions(plan.text), millions(plan.masking),
+                  static_cast<unsigned long long>(plan.tokens), plan.clip_flop / 1e12);
+  } else if (plan.parameters() == 0) {
     std::snprintf(what, sizeof what, "autoencoder of %.1f M parameters%s, %.4g%s TFLOP a clip",
                   millions(plan.codec), beside, plan.clip_flop / 1e12, its);
   } else {
@@ -281,14 +351,14 @@ std::string plan_line(const RunConfig& config) {
   char text[640];
   std::snprintf(
       text, sizeof text,
-      "plan: %s, %s of state a rank, %s of activations a clip%s, %s a checkpoint; in all %s on one "
-      "GPU, %s on each of %d; a step of %u clips: %.3g GPU-seconds on H100s at 40 %% of 989 "
+      "plan: %s, %s of state a rank, %s of activations a %s%s, %s a checkpoint; in all %s on one "
+      "GPU, %s on each of %d; a step of %u %ss: %.3g GPU-seconds on H100s at 40 %% of 989 "
       "TFLOP/s",
-      what, bytes_text(plan.state_bytes).c_str(), bytes_text(plan.activation_bytes).c_str(),
+      what, bytes_text(plan.state_bytes).c_str(), bytes_text(plan.activation_bytes).c_str(), one,
       plan.again_flop > 0 ? " (blocks computed again)" : "",
       bytes_text(plan.checkpoint_bytes).c_str(),
       bytes_text(memory_of(config, 1).first_gpu()).c_str(),
-      bytes_text(memory_of(config, most).first_gpu()).c_str(), most, config.batch(),
+      bytes_text(memory_of(config, most).first_gpu()).c_str(), most, config.batch(), one,
       step_seconds(plan, kH100FlopsPerS * kShareOfPeak, 1));
   return text;
 }

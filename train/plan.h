@@ -20,9 +20,10 @@ struct Plan {
   uint64_t text = 0;
   uint64_t codec = 0;
   uint64_t discriminator = 0;  // that learns beside an autoencoder
-  uint64_t tokens = 0;         // of a clip
+  uint64_t masking = 0;        // that learns beside a text encoder of which nothing else does
+  uint64_t tokens = 0;         // of a clip, or of a caption where that is all that is seen
 
-  double clip_flop = 0;        // of one training pass over a clip
+  double clip_flop = 0;        // of one training pass over a clip, or over a caption
   double attention_share = 0;  // of it, [0, 1]
   double step_flop = 0;        // of the whole batch
   double again_flop = 0;       // beside it: blocks of the batch that are computed again
@@ -35,10 +36,13 @@ struct Plan {
   uint64_t part_bytes = 0;        // while an autoencoder encodes or decodes a clip, part by part,
                                   // however many frames that has; beside the clip itself
 
-  uint64_t parameters() const { return transformer + text; }
+  uint64_t parameters() const { return transformer + text + masking; }
 };
 
 Plan plan_of(const RunConfig& config);
+
+// What is kept of captions' states at most, on each rank (train/text_states.h).
+inline constexpr uint64_t kStatesBytes = uint64_t{1} << 30;
 
 // What a rank holds at once where it computes, in bytes, at most. Of the shapes of a config that
 // one counts which needs most.
@@ -51,7 +55,9 @@ struct Memory {
   uint64_t preview = 0;  // rank 0: the averaged weights, as a model that makes clips, and a clip
   uint64_t copy = 0;     // rank 0, of the machine's memory: the checkpoint that is written, and
                          // an autoencoder's clip to look at
-  uint64_t base = 0;     // the program, LibTorch, what allocators keep
+  uint64_t states = 0;   // of the machine's memory: of captions, at most, where their encoder does
+                        // not learn
+  uint64_t base = 0;  // the program, LibTorch, what allocators keep
 
   uint64_t rank() const { return state + sums + activations + base; }
   uint64_t first_gpu() const { return rank() + preview; }

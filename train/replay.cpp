@@ -83,7 +83,7 @@ class Replay {
 
  private:
   void begin_state();
-  void compare_foreign(const std::vector<std::string>& codec);
+  void compare_beginning(const Beginning& begun);
   void compare_places(const std::vector<Digest>& samples);
   void compare_state(const ClaimedCheckpoint& claimed, uint64_t step);
   void compare_checkpoint(const ClaimedCheckpoint& claimed);
@@ -190,25 +190,21 @@ void Replay::start() {
   begin_state();
   order_ = std::make_unique<Order>(order_of(config, *gate_, made_.order_first_step()));
   if (step_ == 0) {
-    const FittedCodec fitted = fit_codec(
-        world_, *gate_, config, decoder_options(options_.curate, config), {options_.vae, trusted_});
-    position_.tensors.codec = fitted.codec;
-    if (world_.first() && position_.state.vae() != fitted.vae) {
-      report_.disagreement = Disagreement{0, "autoencoder", position_.state.vae(), fitted.vae};
-    }
-    compare_foreign(fitted.foreign);
-    start_from_foreign(world_, config, options_.foreign, position_);
+    const Beginning begun = begin(world_, *gate_, config, decoder_options(options_.curate, config),
+                                  {options_.vae, options_.text, trusted_});
+    position_.tensors.codec = begun.codec;
+    compare_beginning(begun);
+    start_weights(world_, config, options_.foreign, begun.text, position_);
     const FitSamples fit = fit_samples(config, *gate_);
     add_fit(position_.totals, *gate_, fit);
     add_fit(position_.consumed, *gate_, fit);
-    const std::string line = codec_line(fitted.samples);
+    const std::string line = codec_line(begun.samples);
     if (claims_.codec != line) {
       disagree(0, "samples of the codec", claims_.codec.value_or("nothing"), line);
     } else {
-      compare_places(fitted.samples);
+      compare_places(begun.samples);
     }
-    if (!fitted.vae.empty()) made_.set_vae(fitted.vae);
-    record_foreign(config, fitted.foreign, made_);
+    record_beginning(config, begun, made_);
   }
   const auto before = passes_before(*gate_, *order_, position_.consumed, step_, claims_.end_step);
   check_passes(*gate_, *order_, before, claims_.end_step);
@@ -248,18 +244,25 @@ void Replay::begin_state() {
   made_.set_samples_root(samples);
 }
 
-// What the run says it began with, against what its config and its autoencoder say.
-void Replay::compare_foreign(const std::vector<std::string>& codec) {
+// What the run says it began with, against what its config and the checkpoints given say.
+void Replay::compare_beginning(const Beginning& begun) {
   State made;
-  record_foreign(loaded_.config, codec, made);
+  record_beginning(loaded_.config, begun, made);
   const auto names = [](const State& state) {
     std::string text;
     for (const auto& foreign : state.foreign())
       text += foreign.part() + " " + foreign.weights() + " ";
     return text.empty() ? "none" : text;
   };
-  if (world_.first() && names(made) != names(position_.state)) {
-    report_.disagreement = Disagreement{0, "foreign weights", names(position_.state), names(made)};
+  const State& claimed = position_.state;
+  const std::tuple<const char*, std::string, std::string> facts[] = {
+      {"autoencoder", claimed.vae(), made.vae()},
+      {"text encoder", claimed.text_encoder(), made.text_encoder()},
+      {"foreign weights", names(claimed), names(made)}};
+  for (const auto& [what, theirs, ours] : facts) {
+    if (world_.first() && theirs != ours) {
+      report_.disagreement = Disagreement{0, what, theirs, ours};
+    }
   }
 }
 
@@ -331,6 +334,8 @@ void Replay::compare_state(const ClaimedCheckpoint& claimed, uint64_t step) {
   if (made_.has_step0()) made.set_step0(made_.step0());
   made.clear_vae();
   if (made_.has_vae()) made.set_vae(made_.vae());
+  made.clear_text_encoder();
+  if (made_.has_text_encoder()) made.set_text_encoder(made_.text_encoder());
   *made.mutable_foreign() = made_.foreign();
   if (theirs.step() == step_) {
     if (!close(theirs.first_loss(), made_.first_loss())) made.set_first_loss(made_.first_loss());

@@ -20,10 +20,10 @@
 namespace cleared::train {
 
 struct ReplayOptions {
-  std::filesystem::path run;     // folder
-  GatePaths gate;                // trust also holds the trainer's key; notices may be empty
-  std::filesystem::path curate;  // as RunOptions
-  std::filesystem::path vae;     // as RunOptions; only asked for when starting from the seed
+  std::filesystem::path run;        // folder
+  GatePaths gate;                   // trust also holds the trainer's key; notices may be empty
+  std::filesystem::path curate;     // as RunOptions
+  std::filesystem::path vae, text;  // as RunOptions; only asked for when starting from the seed
   std::vector<std::filesystem::path> foreign;  // the same
   uint64_t from = 0;                           // checkpoint to start from; 0: the seed
   std::optional<uint64_t> steps;               // none: to the next checkpoint
@@ -55,6 +55,7 @@ struct Step0Options {
   std::filesystem::path run;                   // folder
   std::filesystem::path trust;                 // holds the trainer's key
   std::vector<std::filesystem::path> foreign;  // files that the run started from
+  std::filesystem::path text;                  // checkpoint of the text encoder that it began with
 };
 
 struct Step0Report {
@@ -63,7 +64,8 @@ struct Step0Report {
   uint64_t tensors = 0;              // made again from the seed, and equal
   uint64_t from_footage = 0;         // of the codec, which is not the seed's
   std::vector<std::string> foreign;  // digests of weights from elsewhere that the checkpoints name
-  uint64_t checkpoints = 0;          // that say they began there
+  std::string text_encoder;  // digest of those of another run that it began with; empty: none
+  uint64_t checkpoints = 0;  // that say they began there
   std::optional<Disagreement> disagreement;
 };
 

@@ -146,7 +146,9 @@ SampleReport sample_command(const SampleCommand& command) {
       command.shape);
   if (config.stage() != RunConfig::TRANSFORMER) {
     throw Error(Errc::config, "sample: checkpoint ", command.checkpoint.string(),
-                " is of an autoencoder, which makes no clips: give one of a run that used it");
+                config.stage() == RunConfig::AUTOENCODER ? " is of an autoencoder"
+                                                         : " is of a text encoder alone",
+                ", which makes no clips: give one of a run that used it");
   }
   GenerateOptions options = preview_options(config);
   if (!command.caption && !config.has_preview()) {

@@ -40,6 +40,16 @@ ModelConfig model_config(const RunConfig& config) {
   return model;
 }
 
+TextConfig text_config(const RunConfig& config) {
+  const RunConfig::Text& text = config.text();
+  return {.length = text.length(),
+          .dim = text.dim(),
+          .layers = text.layers(),
+          .heads = heads_of_text(text.dim()),
+          .vocabulary = static_cast<int64_t>(vocabulary_of(config)),
+          .precision = precision_of(config)};
+}
+
 std::vector<int64_t> latent_sizes(const RunConfig& config) {
   const LatentShape latent = latent_shape(config);
   const auto size = [](uint64_t n) { return static_cast<int64_t>(n); };
@@ -56,6 +66,15 @@ Schedule schedule_of(const RunConfig& config) {
 GradientOptions gradient_options(const RunConfig& config) {
   if (config.gradients() == RunConfig::REDUCER) return {.micro_batches = 0};
   return {.micro_batches = micro_batches_of(config)};
+}
+
+bool learns(const RunConfig& config, std::string_view name) {
+  return config.text().learning_rate_share() > 0 || !name.starts_with("text.");
+}
+
+TensorMap learning(const RunConfig& config, TensorMap model) {
+  std::erase_if(model, [&](const auto& entry) { return !learns(config, entry.first); });
+  return model;
 }
 
 AdamWOptions adamw_options(const RunConfig& config) {

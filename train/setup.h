@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "train/data/decoder.h"
@@ -17,9 +18,15 @@ class RunConfig;
 
 at::ScalarType precision_of(const RunConfig& config);
 ModelConfig model_config(const RunConfig& config);
+// Of the run's text encoder where that learns alone.
+TextConfig text_config(const RunConfig& config);
 // [C, T, H, W] of a latent of the config's clip.
 std::vector<int64_t> latent_sizes(const RunConfig& config);
 Schedule schedule_of(const RunConfig& config);
+// Whether the tensor of that name learns: all do but those of a text encoder whose
+// learning_rate_share is 0. And those of `model` that do.
+bool learns(const RunConfig& config, std::string_view name);
+TensorMap learning(const RunConfig& config, TensorMap model);
 AdamWOptions adamw_options(const RunConfig& config);
 GradientOptions gradient_options(const RunConfig& config);
 

@@ -73,6 +73,7 @@ void check_slots(const RunConfig& config, int world_size) {
 std::vector<DecoderOptions> decoder_options(const std::filesystem::path& curate,
                                             const RunConfig& config) {
   std::vector<DecoderOptions> out;
+  if (config.stage() == RunConfig::TEXT_ENCODER) return out;
   for (const RunConfig& shape : by_shape(config)) {
     out.push_back({.program = curate,
                    .width = shape.clip().width(),
@@ -111,57 +112,49 @@ void fit_to_samples(const ledger::Gate& gate, const RunConfig& config, const Fit
       captions.push_back(gate.clear(sample, 1).member("txt"));
     }
   }
-  if (!samples.video.empty()) codec = fit.finish();
-  if (const uint64_t count = pair_count(config); count > 0) {
+  if (!samples.video.empty()) codec.merge(fit.finish());
+  if (!samples.captions.empty()) {
+    const uint64_t count = pair_count(config);
     codec.emplace(kPairs, write_pairs(learn_pairs(captions, count), static_cast<int64_t>(count)));
   }
 }
 
-// The codec of a checkpoint, the digest of the weights it is part of, and what is foreign in it.
-void read_vae(const RunConfig& config, const CodecSource& source, FittedCodec& fitted) {
-  if (source.vae.empty()) {
-    throw Error(Errc::config,
-                "codec: this config wants an autoencoder; give a checkpoint of the "
-                "run that trained it with --vae");
-  }
-  const Checkpoint checkpoint = read_checkpoint(source.vae, source.trusted);
-  const RunConfig theirs =
-      parse_config(checkpoint.text.config, (source.vae / "config.textproto").string());
-  if (theirs.codec().vae().SerializeAsString() != config.codec().vae().SerializeAsString()) {
-    throw Error(Errc::config, "codec: the autoencoder of ", source.vae.string(),
-                " is another than the codec.vae of this config");
-  }
-  fitted.codec = codec_of(checkpoint.tensors, theirs);
-  fitted.vae = checkpoint.state.weights();
-  fitted.vae_totals = checkpoint.text.totals;
-  fitted.foreign = foreign_of(checkpoint.state);
-}
-
 }  // namespace
 
-FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
-                      const std::vector<DecoderOptions>& options, const CodecSource& source) {
-  FittedCodec fitted;
+Beginning begin(World& world, const ledger::Gate& gate, const RunConfig& config,
+                const std::vector<DecoderOptions>& options, const Origins& origins) {
+  Beginning begun;
   const FitSamples samples = fit_samples(config, gate);
-  for (const uint64_t sample : samples.all) fitted.samples.push_back(gate.samples()[sample].digest);
+  for (const uint64_t sample : samples.all) begun.samples.push_back(gate.samples()[sample].digest);
+  State brought;
   agree_or_throw(world, [&] {
     if (!world.first()) return;
-    const bool vae = config.stage() == RunConfig::TRANSFORMER && config.codec().has_vae();
-    if (vae) read_vae(config, source, fitted);
-    if (!samples.all.empty()) fit_to_samples(gate, config, samples, options, fitted.codec);
+    begun.vae = read_autoencoder(config, origins);
+    begun.text = read_text_encoder(config, origins);
+    begun.codec = std::move(begun.vae.tensors);
+    begun.codec.insert(begun.text.pairs.begin(), begun.text.pairs.end());
+    if (!samples.all.empty()) fit_to_samples(gate, config, samples, options, begun.codec);
+    for (const Origin* origin : {&begun.vae, &begun.text}) {
+      brought.mutable_foreign()->Add(origin->foreign.begin(), origin->foreign.end());
+    }
   });
-  State brought;
-  for (const std::string& weights : fitted.foreign) brought.add_foreign()->set_weights(weights);
   brought.ParsePartialFromString(world.broadcast(brought.SerializePartialAsString()));
-  fitted.foreign = foreign_of(brought);
-  return fitted;
+  begun.foreign.assign(brought.foreign().begin(), brought.foreign().end());
+  return begun;
 }
 
-void start_from_foreign(World& world, const RunConfig& config,
-                        const std::vector<std::filesystem::path>& files, Position& position) {
-  if (config.foreign().empty() && files.empty()) return;
+void record_beginning(const RunConfig& config, const Beginning& beginning, State& state) {
+  if (!beginning.vae.weights.empty()) state.set_vae(beginning.vae.weights);
+  if (!beginning.text.weights.empty()) state.set_text_encoder(beginning.text.weights);
+  record_foreign(config, beginning.foreign, state);
+}
+
+void start_weights(World& world, const RunConfig& config,
+                   const std::vector<std::filesystem::path>& files, const Origin& text,
+                   Position& position) {
+  if (config.foreign().empty() && files.empty() && !config.text().trained()) return;
   agree_or_throw(world, [&] {
-    if (world.first()) position.tensors.model = initial_weights(config, files);
+    if (world.first()) position.tensors.model = initial_weights(config, files, text.tensors);
   });
 }
 

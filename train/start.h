@@ -1,6 +1,6 @@
 // What a run and its replay have in common before and around a step: the ranks' one gate, their
-// slots, the codec, a position that all of them know, and what a step is put on record as. One
-// thread per rank, the same calls in the same order.
+// slots, what it begins with, a position that all of them know, and what a step is put on record
+// as. One thread per rank, the same calls in the same order.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "train/agree.h"
 #include "train/data/decoder.h"
 #include "train/model/tensor.h"
+#include "train/origin.h"
 #include "train/receipt.h"
 #include "train/resume.h"
 #include "train/totals.h"
@@ -38,37 +39,36 @@ void agree_on_machine(World& world, Machine& machine);
 // Error{config} when the ranks cannot share a step of some shape equally.
 void check_slots(const RunConfig& config, int world_size);
 
-// One for each shape (by_shape in train/data/config.h).
+// One for each shape (by_shape in train/data/config.h); none where no frame is seen.
 std::vector<DecoderOptions> decoder_options(const std::filesystem::path& curate,
                                             const RunConfig& config);
 
 // Rank 0's state and totals on every rank; its tensors stay there.
 void share_position(World& world, Position& position);
 
-struct FittedCodec {
-  TensorMap codec;              // of rank 0
-  std::vector<Digest> samples;  // that were read for it: on every rank
-  std::string vae;              // rank 0: digest of the weights that the autoencoder comes from
-  Totals vae_totals;            // rank 0: what they learned from
-  std::vector<std::string> foreign;  // digests of foreign weights in it: on every rank
+// What a run has before its first step that is not its seed's.
+struct Beginning {
+  TensorMap codec;                      // of rank 0, with the text's pairs
+  std::vector<Digest> samples;          // that were read for it: on every rank
+  Origin vae, text;                     // rank 0: what other runs learned; its tensors are in
+                                        // `codec`, or not yet in any model
+  std::vector<State::Foreign> foreign;  // weights in what others learned: on every rank
 };
 
-// Where an autoencoder comes from: a checkpoint of the run that trained it, whose statement one of
-// the trainers' keys has signed. Empty where the config asks for none.
-struct CodecSource {
-  std::filesystem::path vae;
-  std::vector<ledger::PublicKey> trusted;
-};
 // A codec that is not an autoencoder's, and the text's pairs, are computed from cleared samples, so
 // reading them for it is a pass like any other. Rank 0 reads; every rank counts. Throws what rank 0
 // met, on every rank.
-FittedCodec fit_codec(World& world, const ledger::Gate& gate, const RunConfig& config,
-                      const std::vector<DecoderOptions>& decoders, const CodecSource& source);
+Beginning begin(World& world, const ledger::Gate& gate, const RunConfig& config,
+                const std::vector<DecoderOptions>& decoders, const Origins& origins);
 
-// Rank 0's weights where they are not all the seed's: those of `files` (train/foreign.h). They go
-// through rank 0, as those of a checkpoint do.
-void start_from_foreign(World& world, const RunConfig& config,
-                        const std::vector<std::filesystem::path>& files, Position& position);
+// Puts what the run began with on its state; `vae` and `text` are rank 0's.
+void record_beginning(const RunConfig& config, const Beginning& beginning, State& state);
+
+// Rank 0's weights where they are not all the seed's: those of `text`, and of `files`
+// (train/foreign.h). They go through rank 0, as those of a checkpoint do.
+void start_weights(World& world, const RunConfig& config,
+                   const std::vector<std::filesystem::path>& files, const Origin& text,
+                   Position& position);
 
 // What feeds this rank with the steps [first_step, end_step); `before` as in LoaderOptions.
 // `config` must live as long.

@@ -56,6 +56,7 @@ std::string statement_of(const State& state, const Digest& steps_root,
   }
   if (state.has_parent()) statement.parent = to_hex(digest_of(state.parent()));
   if (state.has_vae()) statement.vae = to_hex(digest_of(state.vae()));
+  if (state.has_text_encoder()) statement.text_encoder = to_hex(digest_of(state.text_encoder()));
   return ledger::format_statement(statement);
 }
 

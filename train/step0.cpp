@@ -13,6 +13,7 @@
 #include "train/data/config.h"
 #include "train/foreign.h"
 #include "train/model/machine.h"
+#include "train/origin.h"
 #include "train/replay.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
@@ -39,11 +40,14 @@ std::map<std::string, std::string> by_name(const std::string& manifest, bool cod
 }
 
 // What a run of this config begins with, but for the codec.
-std::string initial_manifest(const RunConfig& config, const std::vector<fs::path>& foreign) {
+std::string initial_manifest(const RunConfig& config, const std::vector<fs::path>& foreign,
+                             const TensorMap& text) {
   CheckpointTensors tensors;
-  tensors.model = initial_weights(config, foreign);
+  tensors.model = initial_weights(config, foreign, text);
   const Parted parts = part(tensors);
-  split_optimiser_state(AdamW(parts.rest.model, adamw_options(config)).state(), tensors);
+  const TensorMap learned = learning(config, parts.rest.model);
+  split_optimiser_state(AdamW(learned, adamw_options(config)).state(), tensors);
+  add_unlearned(config, tensors);
   if (config.has_discriminator()) {
     const TensorMap& weights = parts.discriminator.model;
     add_adversary(tensors, weights, AdamW(weights, adversary_options(config)).state());
@@ -84,22 +88,23 @@ Step0Report step0(const Step0Options& options) {
   if (steps.empty()) {
     throw Error(Errc::not_found, "run ", options.run.string(), ": it has no checkpoint");
   }
-  const fs::path list = options.run / kStep0File;
-  const std::string text = read_file(list);
-  const std::string digest = ledger::digest_name(ledger::sha256(text));
+  const std::string list = read_file(options.run / kStep0File);
+  const std::string digest = ledger::digest_name(ledger::sha256(list));
   const auto trusted = ledger::read_trust(options.trust).keys;
 
-  auto names = by_name(text, false);
-  names.merge(by_name(text, true));
+  auto names = by_name(list, false);
+  names.merge(by_name(list, true));
 
   Step0Report report;
   std::string config_text;
+  std::map<uint64_t, std::string> began_with;  // text encoder, by step of the checkpoint
   for (const uint64_t step : steps) {
     const Checkpoint checkpoint = read_checkpoint(step_folder(options.run, step), trusted);
     const State& state = checkpoint.state;
     report.run = state.run();
     report.seed = state.seed();
     report.foreign = foreign_of(state);
+    began_with.emplace(step, state.text_encoder());
     config_text = checkpoint.text.config;
     const std::string config_digest = ledger::digest_name(ledger::sha256(config_text));
     if (state.step0() != digest) {
@@ -128,10 +133,19 @@ Step0Report step0(const Step0Options& options) {
         Disagreement{0, "seed", std::to_string(report.seed), std::to_string(config.seed())};
     return report;
   }
-  const auto claimed = by_name(text, false);
-  report.disagreement = compare(claimed, by_name(initial_manifest(config, options.foreign), false));
+  const Origin text =
+      read_text_encoder(config, {.vae = {}, .text = options.text, .trusted = trusted});
+  report.text_encoder = text.weights;
+  for (const auto& [step, weights] : began_with) {
+    if (weights == text.weights) continue;
+    report.disagreement = Disagreement{step, "text encoder", weights, text.weights};
+    return report;
+  }
+  const auto claimed = by_name(list, false);
+  report.disagreement =
+      compare(claimed, by_name(initial_manifest(config, options.foreign, text.tensors), false));
   if (!report.disagreement) report.tensors = claimed.size();
-  report.from_footage = by_name(text, true).size();
+  report.from_footage = by_name(list, true).size();
   return report;
 }
 

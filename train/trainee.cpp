@@ -17,13 +17,6 @@
 namespace cleared::train {
 namespace {
 
-// Rank 0's codec on every rank.
-TensorMap share_codec(World& world, const RunConfig& config, TensorMap state) {
-  if (!world.first()) state = blank_codec(config);
-  for (const auto& [name, tensor] : state) world.broadcast(tensor);
-  return state;
-}
-
 // The part of a codec's state that is about text.
 TensorMap pairs_of(const TensorMap& state) {
   const auto found = state.find(kPairs);
@@ -41,6 +34,11 @@ Model build_model(World& world, const RunConfig& config, const TensorMap& weight
   Model model(model_config(config), config.seed());
   model.to(world.device());
   if (!weights.empty()) copy_tensors(weights, model.parameters(), "checkpoint");
+  for (const auto& [name, tensor] : model.parameters()) {
+    if (learns(config, name)) continue;  // else the ranks share it as they share gradients
+    world.broadcast(tensor.detach());
+    tensor.requires_grad_(false);
+  }
   return model;
 }
 
@@ -64,9 +62,12 @@ Trainee::Trainee(World& world, const RunConfig& config, const CheckpointTensors&
       bpe_(read_pairs(pairs_)),
       codec_name_(codec_digest(codec_->state())),
       model_(build_model(world, config, tensors.model)),
-      parallel_(world, model_.parameters(), gradient_options(config)),
-      optimiser_(share_optimiser(world, adamw_options(config), model_.parameters(), tensors)),
-      schedule_(schedule_of(config)) {}
+      parallel_(world, learning(config, model_.parameters()), gradient_options(config)),
+      optimiser_(share_optimiser(world, adamw_options(config),
+                                 learning(config, model_.parameters()), tensors)),
+      schedule_(schedule_of(config)) {
+  if (!learns(config, "text.")) states_.emplace(model_, bpe_);
+}
 
 // Latents are read as they are; frames are encoded here.
 void Trainee::prepare(const Batch& batch) {
@@ -102,7 +103,7 @@ void Trainee::prepare(const Batch& batch) {
 
 // Noise, times and captions are drawn by slot, so they do not depend on who has the slot.
 FlowBatch Trainee::micro_batch(const Batch& batch, uint32_t first_slot, size_t first,
-                               size_t count) const {
+                               size_t count) {
   std::vector<std::string> captions;
   std::vector<Draw> noise, time;
   for (size_t i = first; i < first + count; ++i) {
@@ -123,26 +124,15 @@ FlowBatch Trainee::micro_batch(const Batch& batch, uint32_t first_slot, size_t f
                      .to(device),
       .noise_BCTHW = normal(noise, latent_BCTHW_.sizes().slice(1)).to(device),
       .t_B = logit_normal(time, shapes_[batch.shape].flow().shift()).to(device),
-      .tokens_BL = tokenize(captions, model_.config().dit.text_len, bpe_).to(device)};
+      .states_BLN =
+          states_ ? states_->of(captions)
+                  : model_.read(tokenize(captions, model_.config().dit.text_len, bpe_).to(device))};
 }
 
 Learned Trainee::learn(const Batch& batch, uint32_t first_slot) {
-  const size_t rounds = static_cast<size_t>(parallel_.rounds());
-  const size_t size = batch.items.size() / rounds;
-  std::vector<Tensor> losses;
-  for (size_t round = 0; round < rounds; ++round) {
-    const Tensor loss = flow_loss(model_, micro_batch(batch, first_slot, round * size, size));
-    parallel_.backward(loss);
-    losses.push_back(loss.detach());
-  }
-  parallel_.finish();
-  Learned learned;
-  learned.learning_rate = schedule_.at(static_cast<int64_t>(batch.step));
-  const StepResult result = optimiser_.step(learned.learning_rate);
-  learned.gradient_norm = result.gradient_norm;
-  learned.applied = result.applied;
-  learned.loss = parallel_.mean(losses).item<double>();
-  return learned;
+  return descend(batch, parallel_, optimiser_, schedule_, [&](size_t first, size_t count) {
+    return flow_loss(model_, micro_batch(batch, first_slot, first, count));
+  });
 }
 
 CheckpointTensors Trainee::tensors() const {
@@ -151,6 +141,7 @@ CheckpointTensors Trainee::tensors() const {
   tensors.codec = codec_->state();
   tensors.codec.insert(pairs_.begin(), pairs_.end());
   split_optimiser_state(optimiser_.state(), tensors);
+  add_unlearned(config_, tensors);
   return tensors;
 }
 

@@ -16,6 +16,7 @@
 #include "train/model/klt.h"
 #include "train/model/model.h"
 #include "train/model/optim.h"
+#include "train/text_states.h"
 
 namespace cleared::train {
 
@@ -47,7 +48,7 @@ class Trainee : public Learner {
   Trainee(World& world, const RunConfig& config, const CheckpointTensors& tensors,
           const TensorMap& codec);
 
-  FlowBatch micro_batch(const Batch& batch, uint32_t first_slot, size_t first, size_t count) const;
+  FlowBatch micro_batch(const Batch& batch, uint32_t first_slot, size_t first, size_t count);
 
   World& world_;
   const RunConfig& config_;
@@ -58,6 +59,7 @@ class Trainee : public Learner {
   const std::string codec_name_;
   Tensor latent_BCTHW_;  // of the batch that was prepared
   Model model_;
+  std::optional<TextStates> states_;  // where the text encoder does not learn
   DataParallel parallel_;
   AdamW optimiser_;
   Schedule schedule_;

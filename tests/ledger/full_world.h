@@ -86,12 +86,13 @@ struct FullWorld : World {
     s.step = 2;
     s.tree_head = head;
     // Itself: no other weights are on record here, and a circle must not hold anybody up.
-    s.vae = to_hex(sha256("weights"));
+    s.vae = s.text_encoder = to_hex(sha256("weights"));
     CheckpointRecord& checkpoint = *facts[5].mutable_checkpoint();
     checkpoint.set_digest(std::string(sha256("weights").text()));
     checkpoint.set_run("run-1-abc0000000000000");
     checkpoint.set_step(2);
     checkpoint.set_vae(std::string(sha256("weights").text()));
+    checkpoint.set_text_encoder(std::string(sha256("weights").text()));
     checkpoint.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
     facts[6] = refusal("bikes.mp4");
     MeasureRecord& bars = *facts.emplace_back().mutable_measure();

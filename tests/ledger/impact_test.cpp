@@ -171,26 +171,30 @@ TEST(Impact, OfAClipASourceAShardAndNothing) {
   EXPECT_THAT(error_of([&] { first("run-1-aaaaaaaa00000000"); }), StartsWith("not_found"));
 }
 
-// A model whose autoencoder knows of the clips knows of them, too, from its first step on.
-TEST(Impact, ReachesAModelThroughItsAutoencoder) {
-  ThreeSpans world;
-  RunOf clean = world.begin_run("run-1-bbbbbbbb00000000");
-  clean.vae = world.first.checkpoints[1];
-  world.span(clean, 10, {{0, {{1, 3}}}});
-  RunOf touched = world.begin_run("run-1-cccccccc00000000");
-  touched.vae = world.first.checkpoints[2];
-  world.span(touched, 10, {{0, {{1, 3}}}});
-  world.span(touched, 20, {{0, {{1, 13}}}});
-  world.sign();
-  const Store store(world.ledger, Access::read);
-  const Impact impact = impact_of(store, "LIC-2");
-  ASSERT_EQ(impact.runs.size(), 2U);
-  EXPECT_EQ(impact.touched_checkpoints, 3U);
-  EXPECT_EQ(impact.runs[1].run, "run-1-cccccccc00000000");
-  EXPECT_EQ(impact.runs[1].through, "run-1-aaaaaaaa00000000");
-  EXPECT_EQ(impact.runs[1].first_step, 0U);
-  EXPECT_FALSE(impact.runs[1].clean);
-  EXPECT_EQ(impact.runs[1].price.steps, 20U);
+// A model whose autoencoder, or text encoder, knows of the clips knows of them, too, from its first
+// step on.
+TEST(Impact, ReachesAModelThroughWhatItBeganWith) {
+  for (std::string RunOf::*part : {&RunOf::vae, &RunOf::text_encoder}) {
+    ThreeSpans world;
+    RunOf clean = world.begin_run("run-1-bbbbbbbb00000000");
+    clean.vae = clean.text_encoder = world.first.checkpoints[1];
+    world.span(clean, 10, {{0, {{1, 3}}}});
+    RunOf touched = world.begin_run("run-1-cccccccc00000000");
+    touched.vae = touched.text_encoder = world.first.checkpoints[1];
+    touched.*part = world.first.checkpoints[2];
+    world.span(touched, 10, {{0, {{1, 3}}}});
+    world.span(touched, 20, {{0, {{1, 13}}}});
+    world.sign();
+    const Store store(world.ledger, Access::read);
+    const Impact impact = impact_of(store, "LIC-2");
+    ASSERT_EQ(impact.runs.size(), 2U);
+    EXPECT_EQ(impact.touched_checkpoints, 3U);
+    EXPECT_EQ(impact.runs[1].run, "run-1-cccccccc00000000");
+    EXPECT_EQ(impact.runs[1].through, "run-1-aaaaaaaa00000000");
+    EXPECT_EQ(impact.runs[1].first_step, 0U);
+    EXPECT_FALSE(impact.runs[1].clean);
+    EXPECT_EQ(impact.runs[1].price.steps, 20U);
+  }
 }
 
 // A run that went on from a touched checkpoint knows of the clips though it never read them.

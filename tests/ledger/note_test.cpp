@@ -317,6 +317,10 @@ TEST(Statement, RoundTrips) {
   const std::string text = format_statement(statement());
   EXPECT_EQ(format_statement(parse_statement(text)), text);
   EXPECT_EQ(parse_statement(text).seed, UINT64_MAX);
+  EXPECT_EQ(text.find("textEncoder"), std::string::npos);  // as before there were such
+  TrainingStatement began = statement();
+  began.text_encoder = std::string(64, 'c');
+  EXPECT_EQ(parse_statement(format_statement(began)).text_encoder, began.text_encoder);
   const auto json = nlohmann::json::parse(text);
   EXPECT_EQ(json["_type"], "https://in-toto.io/Statement/v1");
   EXPECT_EQ(json["subject"][0]["digest"]["sha256"], to_hex(sha256("weights")));

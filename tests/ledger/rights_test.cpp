@@ -682,21 +682,28 @@ std::string checkpoint_rule(const World& world, Use use) {
 }
 
 // What went into weights may have come by way of others: those that a run went on from, those of
-// its autoencoder, and both of theirs.
+// its autoencoder and its text encoder, and all of theirs.
 TEST(Checkpoint, IsJudgedByItsWholeLine) {
-  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}, {"LIC-3", 2}});
+  RunWorld world({{"LIC-1", 2}, {"LIC-2", 2}, {"LIC-3", 2}, {"LIC-4", 2}});
   RunOf codec = world.begin_run("run-1-c0dec00000000000");
   world.span(codec, 10, {{0, {{1, 3}}}});
   RunOf trunk = world.begin_run("run-1-7000000000000000");
   trunk.vae = codec.parent;
+  RunOf captions = world.begin_run("run-1-7e87000000000000");
+  world.span(captions, 10, {{3, {{1, 3}}}});
+  trunk.text_encoder = captions.parent;
   world.span(trunk, 10, {{1, {{1, 3}}}});
   RunOf branch = world.begin_run("run-1-b000000000000000", trunk.parent);
   world.span(branch, 20, {{2, {{1, 13}}}});
-  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 3");
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "cleared 4");
 
   RunOf unknown = world.begin_run("run-1-0bad000000000000");
   unknown.vae = to_hex(sha256("weights that nobody recorded"));
   world.span(unknown, 10, {{1, {{1, 3}}}});
+  EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
+  RunOf strange = world.begin_run("run-1-0bad111111111111");
+  strange.text_encoder = to_hex(sha256("weights that nobody recorded"));
+  world.span(strange, 10, {{1, {{1, 3}}}});
   EXPECT_EQ(checkpoint_rule(world, EVALUATE), "no_licence 1");
 }
 
@@ -789,15 +796,16 @@ TEST(Checkpoint, ComesFromTheWeightsThatItsStatementNames) {
   RunWorld world({{"LIC-1", 2}});
   RunOf codec = world.begin_run("run-1-c0dec00000000000");
   world.span(codec, 10, {{0, {{1, 3}}}});
-  for (const std::string hidden : {"parent", "vae"}) {
-    world.before_append = [&](Fact& fact) {
-      if (!fact.has_checkpoint()) return;
-      hidden == "vae" ? fact.mutable_checkpoint()->clear_vae()
-                      : fact.mutable_checkpoint()->clear_parent();
+  const std::pair<const char*, void (CheckpointRecord::*)()> hidden[] = {
+      {"run-1-aaaaaaaa00000000", &CheckpointRecord::clear_parent},
+      {"run-1-bbbbbbbb00000000", &CheckpointRecord::clear_vae},
+      {"run-1-cccccccc00000000", &CheckpointRecord::clear_text_encoder}};
+  for (const auto& [name, hide] : hidden) {
+    world.before_append = [&, hide = hide](Fact& fact) {
+      if (fact.has_checkpoint()) (fact.mutable_checkpoint()->*hide)();
     };
-    RunOf run = world.begin_run(
-        hidden == "vae" ? "run-1-bbbbbbbb00000000" : "run-1-aaaaaaaa00000000", codec.parent);
-    run.vae = codec.parent;
+    RunOf run = world.begin_run(name, codec.parent);
+    run.vae = run.text_encoder = codec.parent;
     EXPECT_THAT(error_of([&] {
                   world.span(run, 20, {{0, {{1, 13}}}});
                 }),

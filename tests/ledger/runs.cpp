@@ -179,6 +179,7 @@ void RunWorld::span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eat
   s.foreign_weights = claimed;
   s.parent = run.parent;
   s.vae = run.vae;
+  s.text_encoder = run.text_encoder;
   CheckpointRecord& k = *facts.emplace_back().mutable_checkpoint();
   k.set_digest(std::string(weights.text()));
   k.set_run(run.name);
@@ -186,6 +187,9 @@ void RunWorld::span(RunOf& run, uint64_t end, const std::map<size_t, Eaten>& eat
   k.set_statement(seal_envelope(kStatementPayloadType, format_statement(s), trainer));
   if (!run.parent.empty()) k.set_parent(std::string(parse_digest(run.parent)->text()));
   if (!run.vae.empty()) k.set_vae(std::string(parse_digest(run.vae)->text()));
+  if (!run.text_encoder.empty()) {
+    k.set_text_encoder(std::string(parse_digest(run.text_encoder)->text()));
+  }
   if (before_append) std::for_each(facts.begin(), facts.end(), before_append);
   append(facts);
   run.step = end;

@@ -20,6 +20,7 @@ struct RunOf {
   uint64_t step = 0;
   std::string parent;                    // digest in hex of what it continues from; may be empty
   std::string vae;                       // of what its autoencoder is from; may be empty
+  std::string text_encoder;              // of what its text encoder began with; may be empty
   std::vector<std::string> checkpoints;  // digests in hex
 };
 

@@ -38,8 +38,9 @@ TEST(Plan, CountsWhatThePythonModelCounts) {
 
 // The second line of every config is what `train plan --header` prints.
 TEST(Plan, EveryConfigCarriesItsPlan) {
-  for (const char* name : {"nano", "nano-vae", "nano-latent", "small-vae", "small", "1.3b-vae",
-                           "1.3b", "2b", "5b-vae", "5b", "14b"}) {
+  for (const char* name :
+       {"nano", "nano-vae", "nano-text", "nano-latent", "small-vae", "small-text", "small",
+        "1.3b-vae", "1.3b-text", "1.3b", "2b", "5b-vae", "5b-text", "5b", "14b"}) {
     const std::string path = std::string("../configs/") + name + ".textproto";
     const RunConfig config = load_config(path).config;
     std::ifstream in(path);
@@ -48,6 +49,45 @@ TEST(Plan, EveryConfigCarriesItsPlan) {
     std::getline(in, second);
     EXPECT_EQ(second, "# " + plan_line(config)) << path;
     EXPECT_EQ(config.name(), name);
+  }
+}
+
+// A text encoder that does not learn has neither gradient nor moments, and reads a caption once.
+TEST(Plan, CountsATextEncoderByWhatItLearns) {
+  RunConfig config = load_config("../configs/small.textproto").config;
+  const Plan learns = plan_of(config);
+  EXPECT_EQ(memory_of(config, 1).states, 0U);
+  config.mutable_text()->set_learning_rate_share(0);
+  const Plan kept = plan_of(config);
+  EXPECT_EQ(kept.parameters(), learns.parameters());
+  EXPECT_EQ(learns.state_bytes - kept.state_bytes, 4 * 4 * learns.text);
+  EXPECT_EQ(learns.checkpoint_bytes - kept.checkpoint_bytes, 4 * 2 * learns.text);
+  const double read = 3.0 * 6 * (2.0 * 128 * 12 * 512 * 512 + 4.0 * 128 * 128 * 512);
+  EXPECT_NEAR(learns.clip_flop - kept.clip_flop, read, 1e-6 * learns.clip_flop);
+  EXPECT_EQ(memory_of(config, 1).states, kStatesBytes);
+
+  const Plan alone = plan_of(load_config("../configs/small-text.textproto").config);
+  EXPECT_EQ(alone.text, learns.text);
+  EXPECT_EQ(alone.transformer, 0U);
+  EXPECT_GT(alone.clip_flop, read);
+}
+
+// Runs that begin with a trained encoder have one that the configs here train, of the same shape.
+TEST(Plan, EveryTrainedTextEncoderHasItsConfig) {
+  const std::pair<const char*, const char*> pairs[] = {{"small", "small-text"},
+                                                       {"1.3b", "1.3b-text"},
+                                                       {"2b", "1.3b-text"},
+                                                       {"5b", "5b-text"},
+                                                       {"14b", "5b-text"}};
+  for (const auto& [run, encoder] : pairs) {
+    const auto text = [](const std::string& name) {
+      return load_config("../configs/" + name + ".textproto").config.text();
+    };
+    const RunConfig::Text a = text(run), b = text(encoder);
+    EXPECT_TRUE(a.trained() && a.learning_rate_share() == 0.1) << run;
+    EXPECT_EQ(std::tuple(a.length(), a.dim(), a.layers(), a.vocabulary()),
+              std::tuple(b.length(), b.dim(), b.layers(), b.vocabulary()))
+        << run;
   }
 }
 

@@ -72,6 +72,11 @@ void check_purpose(const RunConfig& config, const Rules& rules) {
     rules.need(declares(ledger::VAE), "purpose.component", "[VAE]: it is what learns in this run");
     return;
   }
+  if (config.stage() == RunConfig::TEXT_ENCODER) {
+    rules.need(declares(ledger::TEXT_ENCODER), "purpose.component",
+               "[TEXT_ENCODER]: it is what learns in this run");
+    return;
+  }
   for (const auto component : {ledger::GENERATOR, ledger::VAE, ledger::TEXT_ENCODER}) {
     rules.need(declares(component), "purpose.component",
                "[GENERATOR, VAE, TEXT_ENCODER]: all three learn in this run");
@@ -79,6 +84,7 @@ void check_purpose(const RunConfig& config, const Rules& rules) {
 }
 
 void check_clip(const RunConfig& config, const Rules& rules) {
+  rules.need(config.has_clip(), "clip", "there");
   const RunConfig::Clip& clip = config.clip();
   rules.between<uint32_t>(clip.frames_per_second(), 1, 100, "clip.frames_per_second");
   rules.need(config.codec().has_vae() != config.codec().has_fit_samples(), "codec",
@@ -109,9 +115,45 @@ void check_clip(const RunConfig& config, const Rules& rules) {
   rules.multiple(clip.height(), side, 8192, "clip.height");
 }
 
+void check_text(const RunConfig& config, const Rules& rules) {
+  rules.need(config.has_text(), "text", "there: the text encoder learns in this run");
+  const RunConfig::Text& text = config.text();
+  rules.between<uint32_t>(text.length(), 1, 4096, "text.length");
+  rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
+  rules.multiple(text.dim(), 2 * std::max(1U, text.dim() / 64), 1 << 14,
+                 "text.dim (in pairs for each head, one for each 64)");
+  if (text.vocabulary() != 0) {
+    rules.between<uint32_t>(text.vocabulary(), 258, 1 << 16, "text.vocabulary");
+  }
+}
+
+// A caption has no pictures, and nothing is made of it.
+void check_text_encoder(const RunConfig& config, const Rules& rules) {
+  check_text(config, rules);
+  const RunConfig::Text& text = config.text();
+  rules.need(config.has_masking(), "masking",
+             "there: what is hidden of captions is what is learned");
+  rules.need(config.masking().share() > 0 && config.masking().share() < 1, "masking.share",
+             "above 0 and below 1");
+  rules.between(config.masking().span(), 1.0, 64.0, "masking.span");
+  const std::pair<bool, const char*> others[] = {
+      {config.has_clip(), "clip"},
+      {config.has_codec(), "codec"},
+      {config.has_model(), "model"},
+      {config.has_flow(), "flow"},
+      {config.has_vary(), "vary"},
+      {!config.bucket().empty(), "bucket"},
+      {config.has_preview(), "preview"},
+      {text.has_dropout(), "text.dropout"},
+      {text.has_learning_rate_share(), "text.learning_rate_share"},
+      {text.has_trained(), "text.trained"}};
+  for (const auto& [has, field] : others) {
+    rules.need(!has, field, "left out: the text encoder learns from captions alone");
+  }
+}
+
 void check_transformer(const RunConfig& config, const Rules& rules) {
   rules.need(config.has_model(), "model", "there: the transformer learns in this run");
-  rules.need(config.has_text(), "text", "there: the text encoder learns in this run");
   const RunConfig::Model& model = config.model();
   rules.between<uint32_t>(model.layers(), 1, 1024, "model.layers");
   rules.between<uint32_t>(model.heads(), 1, 1024, "model.heads");
@@ -119,16 +161,11 @@ void check_transformer(const RunConfig& config, const Rules& rules) {
   rules.need(model.dim() / model.heads() >= 12, "model.dim", "at least 12 for each head");
   rules.between<uint32_t>(model.ffn(), 1, 1 << 18, "model.ffn");
 
+  check_text(config, rules);
   const RunConfig::Text& text = config.text();
-  rules.between<uint32_t>(text.length(), 1, 4096, "text.length");
-  rules.between<uint32_t>(text.layers(), 1, 256, "text.layers");
-  rules.multiple(text.dim(), 2 * std::max(1U, text.dim() / 64), 1 << 14,
-                 "text.dim (in pairs for each head, one for each 64)");
+  rules.need(text.has_dropout(), "text.dropout", "there: captions left out are what guides");
   rules.between(text.dropout(), 0.0, 0.999, "text.dropout");
   rules.between(text.learning_rate_share(), 0.0, 10.0, "text.learning_rate_share");
-  if (text.vocabulary() != 0) {
-    rules.between<uint32_t>(text.vocabulary(), 258, 1 << 16, "text.vocabulary");
-  }
   rules.need(config.flow().shift() > 0 && config.flow().shift() <= 100, "flow.shift",
              "above 0 and at most 100");
   if (!config.has_preview()) return;
@@ -152,7 +189,9 @@ void check_foreign(const RunConfig& config, const Rules& rules) {
     rules.need(parts.insert(part).second && (config.foreign_size() == 1 || part != "WHOLE"),
                "foreign.part", "WHOLE once, or the others once each");
     rules.need(part == "WHOLE" || config.stage() == RunConfig::TRANSFORMER, "foreign.part",
-               "WHOLE: an autoencoder has no other");
+               "WHOLE: it has no other");
+    rules.need(part == "TRANSFORMER" || !config.text().trained(), "foreign.part",
+               "TRANSFORMER: the text encoder is trained");
   }
 }
 
@@ -179,7 +218,7 @@ void check_optimiser(const RunConfig& config, const Rules& rules) {
     rules.need(optimiser.guard().above() > 1 && std::isfinite(optimiser.guard().above()),
                "optimiser.guard.above", "above 1");
   }
-  rules.need(optimiser.muon_momentum() == 0 || config.stage() == RunConfig::TRANSFORMER,
+  rules.need(optimiser.muon_momentum() == 0 || config.stage() != RunConfig::AUTOENCODER,
              "optimiser.muon_momentum", "left out: an autoencoder has no matrices that repeat");
 }
 
@@ -224,12 +263,16 @@ void check(const RunConfig& config, const Rules& rules) {
   const uint32_t micro_batches = micro_batches_of(config);
   rules.need(std::has_single_bit(micro_batches) && config.batch() % micro_batches == 0,
              "micro_batches", "a power of two that divides batch");
-  check_clip(config, rules);
+  const bool text = config.stage() == RunConfig::TEXT_ENCODER;
+  const bool autoencoder = config.stage() == RunConfig::AUTOENCODER;
+  if (text) check_text_encoder(config, rules);
+  else check_clip(config, rules);
   if (config.stage() == RunConfig::TRANSFORMER) check_transformer(config, rules);
-  rules.need(config.stage() == RunConfig::TRANSFORMER || config.precision() == RunConfig::FLOAT32,
-             "precision", "FLOAT32 in stage AUTOENCODER");
-  rules.need(config.stage() == RunConfig::TRANSFORMER || config.codec().has_vae(), "codec.vae",
+  rules.need(!autoencoder || config.precision() == RunConfig::FLOAT32, "precision",
+             "FLOAT32 in stage AUTOENCODER");
+  rules.need(!autoencoder || config.codec().has_vae(), "codec.vae",
              "there: it is what learns in this run");
+  rules.need(text || !config.has_masking(), "masking", "left out: stage TEXT_ENCODER masks");
   check_discriminator(config, rules);
   check_buckets(config, rules);
   check_foreign(config, rules);

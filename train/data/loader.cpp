@@ -15,22 +15,23 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Item decode(Decoder& decoder, const ledger::ClearedSample& cleared, uint64_t sample,
+// Without a decoder its caption alone.
+Item decode(Decoder* decoder, const ledger::ClearedSample& cleared, uint64_t sample,
             const View& view) {
   const bool encoded = cleared.has("latent");
   return {.sample = sample,
           .digest = cleared.digest(),
           .duration_us = cleared.duration_us(),
           .caption = cleared.member("txt"),
-          .frames = encoded ? Frames{} : decoder.decode(cleared, view),
-          .latent = encoded ? cleared.member("latent") : ""};
+          .frames = encoded || !decoder ? Frames{} : decoder->decode(cleared, view),
+          .latent = encoded && decoder ? cleared.member("latent") : ""};
 }
 
 }  // namespace
 
 Item load_item(const ledger::Gate& gate, Decoder& decoder, uint64_t sample, uint64_t passes,
                const View& view) {
-  return decode(decoder, gate.clear(sample, passes), sample, view);
+  return decode(&decoder, gate.clear(sample, passes), sample, view);
 }
 
 Loader::Loader(std::unique_ptr<ledger::Gate> gate, std::vector<DecoderOptions> decoders,
@@ -51,7 +52,7 @@ void Loader::run(const std::stop_token& stop) try {
   Decoders decoders(decoders_);
   for (uint64_t step = options_.first_step; step < options_.end_step; ++step) {
     Batch batch{.step = step, .shape = order_.shape(step), .items = {}};
-    Decoder& decoder = decoders.of(batch.shape);
+    Decoder* decoder = decoders_.empty() ? nullptr : &decoders.of(batch.shape);
     const uint32_t slots = order_.batch(step) / options_.ranks;
     const uint32_t first_slot = slots * options_.rank;
     for (uint32_t slot = first_slot; slot < first_slot + slots; ++slot) {

@@ -32,7 +32,7 @@ struct Item {
   Digest digest;
   uint64_t duration_us = 0;
   std::string caption;
-  Frames frames;       // empty when there is a latent
+  Frames frames;       // empty when there is a latent, or nobody decodes
   std::string latent;  // the member of that name (train/latent.h), of a sample of a latent shard
 };
 
@@ -67,7 +67,7 @@ struct LoaderTimes {
 
 class Loader {
  public:
-  // `decoders` are of the order's shapes, one of each.
+  // `decoders` are of the order's shapes, one of each; none: captions alone are read.
   Loader(std::unique_ptr<ledger::Gate> gate, std::vector<DecoderOptions> decoders,
          const Order& order, LoaderOptions options);
   ~Loader();

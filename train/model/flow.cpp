@@ -42,7 +42,7 @@ Tensor flow_mix(const Tensor& x, const Tensor& noise, const Tensor& t_B) {
 
 Tensor flow_loss(const Model& model, const FlowBatch& batch) {
   const Tensor z = flow_mix(batch.x_BCTHW, batch.noise_BCTHW, batch.t_B);
-  const Tensor v = model.velocity(z, batch.t_B, batch.tokens_BL);
+  const Tensor v = model.velocity(z, batch.t_B, batch.states_BLN);
   return flow_error(v, batch.noise_BCTHW, batch.x_BCTHW);
 }
 
@@ -52,8 +52,8 @@ Tensor sample(const Model& model, const Tensor& noise_BCTHW, const Tensor& token
   const at::NoGradGuard no_grad;
   const int64_t batch = noise_BCTHW.size(0);
   const bool guided = options.guidance != 1.0;
-  const Tensor tokens =
-      guided ? at::cat({tokens_BL, at::full_like(tokens_BL, kPaddingToken)}) : tokens_BL;
+  const Tensor states = model.read(
+      guided ? at::cat({tokens_BL, at::full_like(tokens_BL, kPaddingToken)}) : tokens_BL);
   const auto time_at = [&](int step) {
     const double t = 1.0 - static_cast<double>(step) / options.steps;
     return options.shift * t / (1.0 + (options.shift - 1.0) * t);
@@ -62,7 +62,7 @@ Tensor sample(const Model& model, const Tensor& noise_BCTHW, const Tensor& token
   for (int step = 0; step < options.steps; ++step) {
     const Tensor input = guided ? at::cat({z, z}) : z;
     const Tensor t_B = at::full({input.size(0)}, time_at(step), z.options());
-    Tensor v = model.velocity(input, t_B, tokens);
+    Tensor v = model.velocity(input, t_B, states);
     if (guided) {
       const Tensor with = v.narrow(0, 0, batch), without = v.narrow(0, batch, batch);
       v = without + options.guidance * (with - without);

@@ -15,7 +15,7 @@ struct FlowBatch {
   Tensor x_BCTHW;      // latents
   Tensor noise_BCTHW;  // random.h, Purpose::noise
   Tensor t_B;          // random.h, logit_normal
-  Tensor tokens_BL;    // text.h
+  Tensor states_BLN;   // of the captions: Model::read
 };
 
 // z of the batch; no gradient flows through it.

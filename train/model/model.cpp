@@ -1,16 +1,13 @@
 #include "train/model/model.h"
 
-#include <algorithm>
-
 namespace cleared::train {
 namespace {
 
 TextConfig text_config(const ModelConfig& config) {
-  const int64_t heads = std::max<int64_t>(1, config.dit.text_dim / 64);
   return {.length = config.dit.text_len,
           .dim = config.dit.text_dim,
           .layers = config.text_layers,
-          .heads = heads,
+          .heads = heads_of_text(config.dit.text_dim),
           .vocabulary = config.vocabulary,
           .precision = config.dit.precision};
 }
@@ -23,10 +20,13 @@ Model::Model(const ModelConfig& config, uint64_t seed)
       dit_(config.dit, parameters_),
       text_(text_config(config), parameters_, "text.") {}
 
-Tensor Model::velocity(const Tensor& z_BCTHW, const Tensor& t_B, const Tensor& tokens_BL) const {
+Tensor Model::read(const Tensor& tokens_BL) const {
+  return text_.forward(tokens_BL);
+}
+
+Tensor Model::velocity(const Tensor& z_BCTHW, const Tensor& t_B, const Tensor& states_BLN) const {
   const Dit::Grid grid = dit_.grid_of(z_BCTHW);
-  return dit_.unpatchify(dit_.forward(dit_.patchify(z_BCTHW), t_B, text_.forward(tokens_BL), grid),
-                         grid);
+  return dit_.unpatchify(dit_.forward(dit_.patchify(z_BCTHW), t_B, states_BLN, grid), grid);
 }
 
 int64_t Model::parameter_count() const {

@@ -22,8 +22,10 @@ class Model {
   // Weights are a function of (config, seed). Error{config} when the config makes no sense.
   Model(const ModelConfig& config, uint64_t seed);
 
-  // Velocity of z_BCTHW at t_B under the captions tokens_BL (text.h), in the shape of z.
-  Tensor velocity(const Tensor& z_BCTHW, const Tensor& t_B, const Tensor& tokens_BL) const;
+  // The states of captions tokens_BL (text.h).
+  Tensor read(const Tensor& tokens_BL) const;
+  // Velocity of z_BCTHW at t_B under captions of these states, in the shape of z.
+  Tensor velocity(const Tensor& z_BCTHW, const Tensor& t_B, const Tensor& states_BLN) const;
 
   const TensorMap& parameters() const { return parameters_.all(); }
   int64_t parameter_count() const;

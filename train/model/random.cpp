@@ -68,6 +68,16 @@ double uniform(const Draw& draw) {
   return kernels::unit_interval(p.counter[0]);
 }
 
+std::vector<double> uniform(const Draw& draw, size_t count) {
+  std::vector<double> out(count);
+  for_each_pair(generator(draw), static_cast<int64_t>(count), [&](int64_t i, double a, double b) {
+    const auto at = static_cast<size_t>(i);
+    out[at] = a;
+    if (at + 1 < count) out[at + 1] = b;
+  });
+  return out;
+}
+
 Tensor normal(std::span<const Draw> draws, at::IntArrayRef shape) {
   std::vector<int64_t> sizes = {static_cast<int64_t>(draws.size())};
   sizes.insert(sizes.end(), shape.begin(), shape.end());

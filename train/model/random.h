@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "train/model/tensor.h"
 
@@ -21,6 +22,7 @@ enum class Purpose : uint32_t {
   generate = 6,      // the noise that sampling starts from
   crop = 7,          // which frames of a clip
   latent = 8,        // the noise that an autoencoder's latent is mixed with
+  mask = 9,          // which tokens of a caption are hidden
 };
 
 struct Draw {
@@ -32,6 +34,8 @@ struct Draw {
 
 // Uniform in (0, 1), exact multiples of 2^-32 shifted by half of one.
 double uniform(const Draw& draw);
+// So many of them, of which that is the first.
+std::vector<double> uniform(const Draw& draw, size_t count);
 
 // Standard normal values, one item of `shape` for each draw: [B, shape...], float on the CPU.
 // Box and Muller, A Note on the Generation of Random Normal Deviates, 1958; in double, then

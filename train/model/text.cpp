@@ -79,8 +79,16 @@ TextEncoder::TextEncoder(const TextConfig& config, Parameters& p, const std::str
   norm_bias_ = p.constant(prefix + "norm.bias", {n}, 0);
 }
 
-Tensor TextEncoder::forward(const Tensor& tokens_BL) const {
-  Tensor x_BLN = at::embedding(embedding_, tokens_BL) + position_, normed;
+int64_t heads_of_text(int64_t dim) {
+  return std::max<int64_t>(1, dim / 64);
+}
+
+Tensor TextEncoder::embed(const Tensor& tokens_BL) const {
+  return at::embedding(embedding_, tokens_BL);
+}
+
+Tensor TextEncoder::encode(const Tensor& embedded_BLN) const {
+  Tensor x_BLN = embedded_BLN + position_, normed;
   Branch branch;
   const at::ScalarType type = config_.precision;
   for (const Layer& layer : layers_) {

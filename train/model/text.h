@@ -1,5 +1,6 @@
 // Captions to states that the transformer attends to: a tokenizer over UTF-8 bytes and a small
-// bidirectional encoder, trained together with the transformer. Nothing here was learned elsewhere.
+// bidirectional encoder, trained together with the transformer, or before it
+// (train/model/masking.h). Nothing here was learned elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +26,14 @@ struct TextConfig {
   int64_t length = 64;
   int64_t dim = 192;  // a multiple of heads
   int64_t layers = 2;
-  int64_t heads = 3;
+  int64_t heads = 3;                      // heads_of_text(dim)
   int64_t vocabulary = kVocabulary;       // bytes and padding, and pairs after them
   at::ScalarType precision = at::kFloat;  // of products and attention, as DitConfig's
   void check() const;                     // Error{config}
 };
+
+// One for each 64 of the width.
+int64_t heads_of_text(int64_t dim);
 
 class TextEncoder {
  public:
@@ -37,7 +41,12 @@ class TextEncoder {
 
   // tokens_BL to states_BLN. Padding is a token like any other, so that the empty caption has
   // states of its own and no position needs a mask.
-  Tensor forward(const Tensor& tokens_BL) const;
+  Tensor forward(const Tensor& tokens_BL) const { return encode(embed(tokens_BL)); }
+
+  // Its two halves: what stands for each token, before anything says where it is; and the rest.
+  Tensor embed(const Tensor& tokens_BL) const;
+  Tensor encode(const Tensor& embedded_BLN) const;
+  const Tensor& embedding() const { return embedding_; }  // of each token of the vocabulary
 
  private:
   struct Layer {

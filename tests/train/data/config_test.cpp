@@ -94,6 +94,12 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
       {"preview { caption: \"a\"", "preview {", "preview.caption: must be there"},
       {"steps: 1 guidance", "steps: 0 guidance", "preview.steps"},
       {"dropout: 0.1", "dropout: 0.1 learning_rate_share: -0.1", "text.learning_rate_share"},
+      {"dropout: 0.1", "", "text.dropout: must be there"},
+      {"clip { width: 64 height: 64 frames: 16 frames_per_second: 16 }", "", "clip: must be there"},
+      {"seed: 7", "seed: 7 masking { share: 0.3 span: 3 }", "masking: must be left out"},
+      {"seed: 7", "seed: 7 stage: TEXT_ENCODER", "masking: must be there"},
+      {"seed: 7", "seed: 7 stage: TEXT_ENCODER masking { share: 0.3 span: 3 }",
+       "clip: must be left out: the text encoder learns from captions alone"},
       {"name: \"tiny\"", "name: \"../tiny\"", "name"},
       {"component: [GENERATOR, VAE, TEXT_ENCODER]", "", "purpose.component"},
       {"use: TRAIN", "use: INGEST", "purpose.use"},
@@ -117,6 +123,57 @@ TEST(Config, NamesWhatIsWrongAndWhere) {
     }
   }
   EXPECT_NO_THROW(parse_config(tiny_config(), "tiny"));
+}
+
+TEST(Config, NamesWhatIsWrongWithATextEncoder) {
+  const std::string good =
+      "name: \"tiny\" stage: TEXT_ENCODER seed: 7 steps: 6 batch: 2 log_every: 1\n"
+      "purpose { use: TRAIN model: \"m\" component: [TEXT_ENCODER] field_of_use: \"film\" "
+      "compute_territory: \"US\" }\n"
+      "text { length: 16 dim: 16 layers: 1 }\n"
+      "masking { share: 0.3 span: 2 }\n"
+      "optimiser { learning_rate: 1e-3 warmup_steps: 1 decay_steps: 2 beta1: 0.9 beta2: 0.95 "
+      "weight_decay: 0.01 clip_norm: 1 ema: 0.9 muon_momentum: 0.9 }\n"
+      "checkpoints { every: 3 keep: 0 }\nprecision: BF16\n";
+  EXPECT_NO_THROW(parse_config(good, "tiny"));
+  const Case cases[] = {
+      {"[TEXT_ENCODER]", "[VAE]", "purpose.component: must be [TEXT_ENCODER]"},
+      {"text { length: 16 dim: 16 layers: 1 }", "", "text: must be there"},
+      {"layers: 1", "layers: 0", "text.layers"},
+      {"layers: 1", "layers: 1 dropout: 0.1", "text.dropout: must be left out"},
+      {"layers: 1", "layers: 1 trained: true", "text.trained: must be left out"},
+      {"layers: 1", "layers: 1 learning_rate_share: 1", "text.learning_rate_share: must be left"},
+      {"share: 0.3", "share: 0", "masking.share: must be above 0"},
+      {"share: 0.3", "share: 1", "masking.share: must be above 0 and below 1"},
+      {"share: 0.3", "share: nan", "masking.share"},
+      {"span: 2", "span: 0.5", "masking.span: must be between 1 and 64"},
+      {"span: 2", "span: nan", "masking.span"},
+      {"seed: 7", "seed: 7 codec { fit_samples: 2 }", "codec: must be left out"},
+      {"seed: 7", "seed: 7 vary { start: true }", "vary: must be left out"},
+      {"seed: 7", "seed: 7 discriminator { dim: 2 start: 2 }", "discriminator: must be left out"},
+      {"seed: 7",
+       "seed: 7 foreign { weights: \"sha256:" + std::string(64, '0') + "\" part: TEXT_ENCODER }",
+       "foreign.part: must be WHOLE"},
+      {"seed: 7", "seed: 7 preview { caption: \"a\" steps: 1 guidance: 1 shift: 1 }",
+       "preview: must be left out"}};
+  for (const Case& c : cases) {
+    std::string text = good;
+    text.replace(text.find(c.what), std::string(c.what).size(), c.with);
+    try {
+      parse_config(text, "tiny");
+      ADD_FAILURE() << "took " << c.with;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Errc::config) << error.what();
+      EXPECT_NE(std::string(error.what()).find(c.says), std::string::npos)
+          << c.with << ": " << error.what();
+    }
+  }
+  // Where the encoder comes from is said once.
+  std::string twice = tiny_config();
+  twice.replace(twice.find("dropout: 0.1"), 12, "dropout: 0.1 trained: true");
+  EXPECT_NO_THROW(parse_config(twice, "tiny"));
+  twice += "foreign { weights: \"sha256:" + std::string(64, '0') + "\" part: TEXT_ENCODER }\n";
+  EXPECT_THROW(parse_config(twice, "tiny"), Error);
 }
 
 TEST(Config, NamesWhatIsWrongWithADiscriminator) {

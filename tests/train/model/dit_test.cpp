@@ -173,7 +173,8 @@ TEST(Model, IsAFunctionOfConfigAndSeedAndStartsAtZeroVelocity) {
     differs = differs || !at::equal(weight, other.parameters().at(name));
   }
   EXPECT_TRUE(differs);
-  const Tensor v = a.velocity(at::ones({2, 4, 2, 4, 4}), at::ones({2}), tokenize({"a", ""}, 6));
+  const Tensor v =
+      a.velocity(at::ones({2, 4, 2, 4, 4}), at::ones({2}), a.read(tokenize({"a", ""}, 6)));
   EXPECT_EQ(v.abs().max().item<float>(), 0.0f);
 }
 

@@ -50,7 +50,7 @@ TEST(Flow, SamplesWhatTheCaptionAsksForAfterLearning) {
     const Tensor loss = flow_loss(model, {.x_BCTHW = target.repeat({8, 1, 1, 1, 1}),
                                           .noise_BCTHW = normal(noise, {4, 1, 2, 2}),
                                           .t_B = logit_normal(time),
-                                          .tokens_BL = caption.repeat({8, 1})});
+                                          .states_BLN = model.read(caption.repeat({8, 1}))});
     loss.backward();
     optimiser.step(3e-3);
     last = loss.item<double>();

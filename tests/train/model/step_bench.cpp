@@ -142,11 +142,12 @@ Tensor loss_of(const Model& model, const TensorMap& batch) {
                                       dit.latent[2]};
   const std::vector<std::string> captions(static_cast<size_t>(batch.at("t").size(0)),
                                           "a street in the rain");
-  return flow_loss(model,
-                   {.x_BCTHW = batch.at("tok").reshape(shape),
-                    .noise_BCTHW = batch.at("noise").reshape(shape),
-                    .t_B = batch.at("t"),
-                    .tokens_BL = tokenize(captions, dit.text_len).to(batch.at("t").device())});
+  return flow_loss(
+      model,
+      {.x_BCTHW = batch.at("tok").reshape(shape),
+       .noise_BCTHW = batch.at("noise").reshape(shape),
+       .t_B = batch.at("t"),
+       .states_BLN = model.read(tokenize(captions, dit.text_len).to(batch.at("t").device()))});
 }
 
 void bench(const Options& options) {
