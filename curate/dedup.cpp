@@ -30,7 +30,7 @@ constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.
 // Of what is further apart than kNear, without its sound. Measured: copies have 0.90 and 1.4 at
 // least, other seconds of one fixed camera up to 0.92 where they have 0.85 (docs/accuracy.md).
 constexpr double kAlikeLikeness = 0.88, kAlikeWeight = 1, kSameLikeness = 0.95;
-constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
+constexpr size_t kEditedPictures = 10;                         // a few pictures correlate by chance
 constexpr size_t kStarts = 4, kMostStarted = 16, kFitted = 8;  // places of a source, sources; pairs
 constexpr double kRoughPairs = 5e8;  // compared for a second of film: about 0.1 s of one core
 // Of what is found beside other things, when chance had more tries.
@@ -167,8 +167,8 @@ void keep_nearest(std::vector<Hit>& hits) {
                    [](const Hit& a, const Hit& b) { return a.distance < b.distance; });
   const int last = hits[kMostHits - 1].distance;
   const auto is_nearer = [&](const Hit& hit) { return hit.distance < last; };
-  const auto from = static_cast<size_t>(
-      std::partition_point(hits.begin(), hits.end(), is_nearer) - hits.begin());
+  const auto from =
+      static_cast<size_t>(std::partition_point(hits.begin(), hits.end(), is_nearer) - hits.begin());
   size_t end = from;
   while (end < hits.size() && hits[end].distance == last) ++end;
   const size_t rest = kMostHits - from;
@@ -334,8 +334,8 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
       }
     }
     for (size_t first = 0; first < queries.size(); first += kAskedAtOnce) {
-      const auto some = std::span(queries).subspan(first).first(
-          std::min(kAskedAtOnce, queries.size() - first));
+      const auto some =
+          std::span(queries).subspan(first).first(std::min(kAskedAtOnce, queries.size() - first));
       hits.clear();
       looks_.near(look, some, hits);
       std::sort(hits.begin(), hits.end(), [](const LookIndex::Hit& a, const LookIndex::Hit& b) {
@@ -443,9 +443,9 @@ struct DuplicateIndex::Placed {
     const auto near = near_of_all(ours, theirs);
     std::vector<std::pair<int, PlacedPair>> found;
     for (size_t i = 0; i < near.size(); ++i) {
-      const auto best = std::min_element(
-          near[i].begin(), near[i].end(),
-          [](const Near& a, const Near& b) { return a.distance < b.distance; });
+      const auto best =
+          std::min_element(near[i].begin(), near[i].end(),
+                           [](const Near& a, const Near& b) { return a.distance < b.distance; });
       if (best == near[i].end()) continue;
       found.push_back({best->distance, {at[i], theirs[best->id]}});
       for (const Near& one : near[i]) {
@@ -467,8 +467,8 @@ struct DuplicateIndex::Placed {
       KeptPlace place = places()[start.place];
       const Track& of = kept[place.kept];
       std::vector<Vote> at = votes_in(of, {{0, start.at}});
-      if (at.empty() || fit(footage.squares, {{start.picture, of.prints[at[0].of].bits}}, place) >
-                            kAlike) {
+      if (at.empty() ||
+          fit(footage.squares, {{start.picture, of.prints[at[0].of].bits}}, place) > kAlike) {
         continue;
       }
       const auto known = [&] {
@@ -497,7 +497,7 @@ struct DuplicateIndex::Comparison {
   const char* how;
   bool whole;
   bool placed = false;  // the place was chosen so that they are alike
-  size_t passed = 0;  // stretches that are set aside and no copies
+  size_t passed = 0;    // stretches that are set aside and no copies
   bool asked = false;
   std::optional<Stretch> answer = {};
   Match match = {};
@@ -534,7 +534,6 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
                                       match.of_start_us, match.end_us - match.start_us);
     }
     const bool copy = is_copy(match, found, rules, one.placed);
-    if (getenv("DBG")) fprintf(stderr, "DBG of %zu %s placed %d: %.2f-%.2f of %.2f-%.2f speed %.3f dist %.1f weight %.2f like %.3f pics %zu score %.0f copy %d\n", of, one.how, one.placed, match.start_us/1e6, match.end_us/1e6, match.of_start_us/1e6, match.of_end_us/1e6, match.speed, match.distance, match.weight, found.likeness, found.pictures, found.score, copy);
     const bool near =
         match.distance <= kNear || (match.weight >= kEditedWeight && match.speed == 1);
     if (copy && (near || one.passed == 0) && !is_worse_answer(match, before)) {

@@ -116,7 +116,8 @@ std::string looks_file(const Digest& digest, const Analysis& analysis) {
   *looks.mutable_inset_pts_us() = analysis.inset_pts_us();
   looks.set_inset_quality(analysis.inset_quality());
   for (size_t i = 0; i < analysis.inset_quality().size(); ++i) {
-    if (tells(analysis.inset_quality()[i])) looks.mutable_inset_pdq()->append(analysis.inset_pdq(), 32 * i, 32);
+    if (tells(analysis.inset_quality()[i]))
+      looks.mutable_inset_pdq()->append(analysis.inset_pdq(), 32 * i, 32);
   }
   const std::string body = looks.SerializeAsString();
   return std::string(ledger::sha256(body).text()) + body;

@@ -29,7 +29,8 @@ bool has_looks(const std::filesystem::path& folder, const Digest& digest);
 // None when the file is missing; none and a line in the log when it is damaged: whole pictures are
 // compared still.
 std::vector<Track> read_looks(const std::filesystem::path& folder, const Digest& digest);
-// The kAskedLooks of which only the insets are kept; none without the file, or in one of before they were.
+// The kAskedLooks of which only the insets are kept; none without the file, or in one of before
+// they were.
 std::vector<Track> read_insets(const std::filesystem::path& folder, const Digest& digest);
 
 }  // namespace cleared::curate

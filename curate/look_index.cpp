@@ -24,7 +24,7 @@ constexpr uint64_t kLargest = (uint64_t{1} << 22) * kKeptLooks;  // of a run tha
 // slower half of its waves.
 constexpr int kRough = 72, kRoughHalf = 34;
 constexpr size_t kRoughBlock = size_t{1} << 14;
-constexpr char kMagic[] = "cleared looks 1\n";                   // 16 bytes, without the end
+constexpr char kMagic[] = "cleared looks 1\n";  // 16 bytes, without the end
 
 struct Header {
   char magic[16];
@@ -300,11 +300,13 @@ void LookIndex::roughly(size_t look, std::span<const Pdq> queries, RoughLimits l
       all.push_back(hit);
       return;
     }
-    const auto worst = std::max_element(
-        all.begin(), all.end(), [](const Rough& a, const Rough& b) { return a.distance < b.distance; });
+    const auto worst = std::max_element(all.begin(), all.end(), [](const Rough& a, const Rough& b) {
+      return a.distance < b.distance;
+    });
     if (hit.distance < worst->distance) *worst = hit;
   };
-  const auto compare = [&](std::span<const Pdq> prints, std::span<const uint32_t> ends, uint32_t first) {
+  const auto compare = [&](std::span<const Pdq> prints, std::span<const uint32_t> ends,
+                           uint32_t first) {
     for (size_t from = 0; from < prints.size(); from += kRoughBlock * limits.every) {
       base.clear();
       for (size_t i = from; i < prints.size() && base.size() < kRoughBlock; i += limits.every) {

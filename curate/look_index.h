@@ -62,7 +62,7 @@ class LookIndex {
   void roughly(size_t look, std::span<const Pdq> queries, RoughLimits limits,
                std::vector<Rough>& out) const;
 
-  std::vector<Track> kept(size_t source) const;  // from its file, where there is a folder
+  std::vector<Track> kept(size_t source) const;    // from its file, where there is a folder
   std::vector<Track> insets(size_t source) const;  // as read_insets(); none without a folder
   uint64_t pictures(size_t look) const;
   size_t size() const { return sealed_ + tail_.sources.size(); }

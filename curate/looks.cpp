@@ -92,8 +92,8 @@ std::pair<int, int> without_flat(int count, const LineAt& line_at) {
   return {first > 0 ? first + 1 : 0, end < count ? end - 1 : count};
 }
 
-// Gives put(i, box, share) for each pixel i of [start, end) and the box of kSquareSide that it, or a
-// part of it, belongs to.
+// Gives put(i, box, share) for each pixel i of [start, end) and the box of kSquareSide that it, or
+// a part of it, belongs to.
 template <class Put>
 void boxes(double start, double end, const Put& put) {
   const double step = (end - start) / kSquareSide;

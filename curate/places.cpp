@@ -54,9 +54,9 @@ std::vector<KeptPlace> make_places() {
     KeptLook kept;
     double middle, from;  // from where on the crop begins at least, and as far from the other end
   };
-  constexpr Size sizes[] = {{0.95, kept_middle_90, 0.9, 0},   {0.91, kept_middle_85, 0.85, 0},
-                            {0.875, kept_middle_80, 0.8, 0},  {0.84, kept_middle_75, 0.75, 0},
-                            {0.805, kept_middle_70, 0.7, 0},  {0.775, kept_middle_70, 0.7, 0.02},
+  constexpr Size sizes[] = {{0.95, kept_middle_90, 0.9, 0},    {0.91, kept_middle_85, 0.85, 0},
+                            {0.875, kept_middle_80, 0.8, 0},   {0.84, kept_middle_75, 0.75, 0},
+                            {0.805, kept_middle_70, 0.7, 0},   {0.775, kept_middle_70, 0.7, 0.02},
                             {0.745, kept_middle_70, 0.7, 0.06}};
   for (const Size& size : sizes) {
     const auto at = steps(size.from, 1 - size.share - size.from, size.middle * kStep);
@@ -122,10 +122,9 @@ const std::vector<KeptPlace>& places() {
 
 void PlacePrinter::open(const Squares& squares, size_t picture) {
   CLEARED_CHECK((picture + 1) * kSquareBytes <= squares.luma.size());
-  const auto* luma =
-      reinterpret_cast<const uint8_t*>(squares.luma.data()) + picture * kSquareBytes;
-  kernels::SmallLuma padded{.lines = kPadded, .places = kPadded, .stride = kPadded,
-                            .by_column = false, .pixels = {}};
+  const auto* luma = reinterpret_cast<const uint8_t*>(squares.luma.data()) + picture * kSquareBytes;
+  kernels::SmallLuma padded{
+      .lines = kPadded, .places = kPadded, .stride = kPadded, .by_column = false, .pixels = {}};
   padded.pixels.resize(size_t{kPadded} * kPadded + 64);
   for (int y = 0; y < kPadded; ++y) {
     const uint8_t* row = luma + std::clamp(y - kMargin, 0, kSquareSide - 1) * kSquareSide;
@@ -164,7 +163,8 @@ void PlacePrinter::print_all(std::vector<Fingerprint>& out) {
     for (size_t i = 0; i < places().size(); ++i) {
       const Part& part = places()[i].part;
       const std::pair key{part.x, part.width};
-      const auto at = static_cast<size_t>(std::find(known.begin(), known.end(), key) - known.begin());
+      const auto at =
+          static_cast<size_t>(std::find(known.begin(), known.end(), key) - known.begin());
       if (at == known.size()) {
         known.push_back(key);
         made.push_back({axis(part.x, part.width), {}});
@@ -221,9 +221,10 @@ double fit(const Squares& squares, const std::vector<PlacedPair>& pairs, KeptPla
     for (int turn = 0; turn < 8; ++turn) {
       const Part from = place.part;
       const double w = step * from.width, h = step * from.height;
-      const Part moves[] = {{w, 0, 0, 0},  {-w, 0, 0, 0}, {0, h, 0, 0},
-                            {0, -h, 0, 0}, {-w / 2, -h / 2, w, h}, {w / 2, h / 2, -w, -h},
-                            {-w / 2, 0, w, 0}, {w / 2, 0, -w, 0}, {0, -h / 2, 0, h}, {0, h / 2, 0, -h}};
+      const Part moves[] = {{w, 0, 0, 0},      {-w, 0, 0, 0},          {0, h, 0, 0},
+                            {0, -h, 0, 0},     {-w / 2, -h / 2, w, h}, {w / 2, h / 2, -w, -h},
+                            {-w / 2, 0, w, 0}, {w / 2, 0, -w, 0},      {0, -h / 2, 0, h},
+                            {0, h / 2, 0, -h}};
       for (const Part& move : moves) {
         const Part to{from.x + move.x, from.y + move.y, from.width + move.width,
                       from.height + move.height};

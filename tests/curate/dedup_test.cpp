@@ -395,8 +395,12 @@ TEST(Duplicates, OfTwoLongStillsTakeSeconds) {
       print.bits[random() % 32] ^= 1;
       return print;
     };
-    Footage out{.digest = ledger::sha256(name), .pts_us = {}, .prints = {}, .sound = {},
-                .kept = std::vector<Track>(kKeptLooks), .asked = {}};
+    Footage out{.digest = ledger::sha256(name),
+                .pts_us = {},
+                .prints = {},
+                .sound = {},
+                .kept = std::vector<Track>(kKeptLooks),
+                .asked = {}};
     for (uint64_t us = 0; us < 3'600'000'000; us += 100'000) {
       out.pts_us.push_back(us);
       out.prints.push_back(noisy(moment.prints[0]));

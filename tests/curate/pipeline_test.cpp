@@ -664,11 +664,10 @@ TEST_F(Pipeline, FindsAnInsetThatWasTakenInBeforeItsWorkWasProtected) {
 
   const fs::path works = protected_folder(ledger());
   const fs::path work = folder_.path() / "work.mkv";
-  write_file(work, make_media({.codec = "mpeg4",
-                               .width = 384,
-                               .height = 288,
-                               .scenes = {8},
-                               .frames_per_scene = 64}));
+  write_file(
+      work,
+      make_media(
+          {.codec = "mpeg4", .width = 384, .height = 288, .scenes = {8}, .frames_per_scene = 64}));
   ASSERT_TRUE(add_protected(works, examine_file(work, config_.limits(), worker_).fingerprint));
   const auto found = recorded_protected(ledger(), ProtectedWorks(works), config_);
   ASSERT_EQ(found.size(), 1U);

@@ -19,14 +19,15 @@ double world(double u, double v, int time) {
 }
 
 kernels::SmallLuma picture(const Part& crop, bool mirrored, int time) {
-  kernels::SmallLuma out{.lines = 144, .places = 192, .stride = 192, .by_column = false, .pixels = {}};
+  kernels::SmallLuma out{
+      .lines = 144, .places = 192, .stride = 192, .by_column = false, .pixels = {}};
   for (int y = 0; y < out.lines; ++y) {
     for (int x = 0; x < out.places; ++x) {
       double u = (x + 0.5) / out.places;
       if (mirrored) u = 1 - u;
       const double v = (y + 0.5) / out.lines;
-      out.pixels.push_back(static_cast<uint8_t>(
-          world(crop.x + u * crop.width, crop.y + v * crop.height, time)));
+      out.pixels.push_back(
+          static_cast<uint8_t>(world(crop.x + u * crop.width, crop.y + v * crop.height, time)));
     }
   }
   out.pixels.resize(out.pixels.size() + 64);
@@ -54,8 +55,9 @@ TEST(Places, AreInASquareThatIsThePicture) {
   printer.open(squares, 2);
   EXPECT_LE(distance(printer.print(all, false).bits, taken.kept[kept_all].bits), 8);
   EXPECT_LE(distance(printer.print(all, true).bits, taken.turns[1].bits), 8);
-  EXPECT_LE(distance(printer.print({0.1, 0.1, 0.8, 0.8}, false).bits,
-                     taken.kept[kept_middle_80].bits), 10);
+  EXPECT_LE(
+      distance(printer.print({0.1, 0.1, 0.8, 0.8}, false).bits, taken.kept[kept_middle_80].bits),
+      10);
   std::vector<Fingerprint> prints;
   printer.print_all(prints);
   ASSERT_EQ(prints.size(), places().size());
@@ -68,9 +70,10 @@ TEST(Places, AreInASquareThatIsThePicture) {
 TEST(Places, AreFoundAndFitted) {
   Looks looks;
   const Looks::Taken kept = looks.take(picture({0, 0, 1, 1}, false, 2), {});
-  for (const Part& crop : {Part{0.1, 0.1, 0.9, 0.9}, Part{0, 0, 0.8, 0.8}, Part{0.11, 0.03, 0.85, 0.85},
-                           Part{0.07, 0.2, 0.75, 0.75}, Part{0.15, 0, 0.85, 1},
-                           Part{0, 0, 1, 0.82}, Part{0.03, 0.11, 0.87, 0.87}}) {
+  for (const Part& crop :
+       {Part{0.1, 0.1, 0.9, 0.9}, Part{0, 0, 0.8, 0.8}, Part{0.11, 0.03, 0.85, 0.85},
+        Part{0.07, 0.2, 0.75, 0.75}, Part{0.15, 0, 0.85, 1}, Part{0, 0, 1, 0.82},
+        Part{0.03, 0.11, 0.87, 0.87}}) {
     for (const bool mirrored : {false, true}) {
       const Squares squares = squares_of_crop(crop, mirrored);
       PlacePrinter printer;
