@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -15,6 +16,7 @@
 #include "curate/measure.h"
 #include "curate/pdq.h"
 #include "curate/picture.h"
+#include "curate/places.h"
 #include "curate/sound.h"
 #include "curate/worker.pb.h"
 #include "ledger/base/error.h"
@@ -93,6 +95,10 @@ class LookTaker {
     if (now.kept) {
       out_.add_kept_pts_us(pts_us);
       append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
+      if (squares_.due(pts_us) && looks_.square(*out_.mutable_square_luma())) {
+        out_.add_square_pts_us(pts_us);
+        if (static_cast<size_t>(out_.square_pts_us_size()) == kMostSquares) leave_out_squares();
+      }
     }
     if (now.insets) {
       out_.add_inset_pts_us(pts_us);
@@ -109,9 +115,23 @@ class LookTaker {
       return true;
     }
   };
+  // Every second one, and from now on half as many.
+  void leave_out_squares() {
+    auto& pts_us = *out_.mutable_square_pts_us();
+    std::string& luma = *out_.mutable_square_luma();
+    for (int i = 0; 2 * i < pts_us.size(); ++i) {
+      pts_us[i] = pts_us[2 * i];
+      std::memmove(&luma[static_cast<size_t>(i) * kSquareBytes],
+                   &luma[static_cast<size_t>(2 * i) * kSquareBytes], kSquareBytes);
+    }
+    pts_us.Truncate(pts_us.size() / 2);
+    luma.resize(luma.size() / 2);
+    squares_ = {squares_.step_us * 2, pts_us[pts_us.size() - 1] / (squares_.step_us * 2) + 1};
+  }
+
   Analysis& out_;
   Looks looks_;
-  Every kept_{kLookUs}, turns_{kTurnUs}, insets_{kInsetUs};
+  Every kept_{kLookUs}, turns_{kTurnUs}, insets_{kInsetUs}, squares_{kLookUs};
 };
 
 // What lies over the picture or around it: bars and logos. Looks at a few frames a second.

@@ -1,6 +1,8 @@
 #include "curate/dedup.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -15,6 +17,10 @@ namespace cleared::curate {
 namespace {
 
 constexpr uint64_t kQueryStepUs = 100'000;  // frames looked up: ten a second are enough
+constexpr int kStillBits = 4;               // pictures that differ in no more are one still
+constexpr size_t kAskedOfStill = 100;       // pictures; of looks a third
+constexpr size_t kMostHits = 256;           // of a picture in a source
+constexpr size_t kAskedAtOnce = 1024;       // looks: their hits are in memory
 constexpr double kSoundAgrees = 0.8;        // share of equal bits; unrelated sound has about 0.5
 constexpr double kSoundWindowUs = 2.6e6;    // that the last item of a run covers
 // Of pictures whose place is known by their sound: far apart, but more alike there than elsewhere.
@@ -24,7 +30,9 @@ constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.
 // Of what is further apart than kNear, without its sound. Measured: copies have 0.90 and 1.4 at
 // least, other seconds of one fixed camera up to 0.92 where they have 0.85 (docs/accuracy.md).
 constexpr double kAlikeLikeness = 0.88, kAlikeWeight = 1, kSameLikeness = 0.95;
-constexpr size_t kEditedPictures = 10;  // a few pictures correlate by chance
+constexpr size_t kEditedPictures = 10;                         // a few pictures correlate by chance
+constexpr size_t kStarts = 4, kMostStarted = 16, kFitted = 8;  // places of a source, sources; pairs
+constexpr double kRoughPairs = 5e8;  // compared for a second of film: about 0.1 s of one core
 // Of what is found beside other things, when chance had more tries.
 constexpr double kNear = 8;        // bits: only coded again
 constexpr size_t kMostPassed = 2;  // stretches that are passed over: each costs what the first did
@@ -132,12 +140,48 @@ std::vector<Vote> votes_in(const Track& of, std::vector<Vote> votes) {
   return votes;
 }
 
+// Pictures to ask with: of what stands still for long only some, evenly, its ends among them. A
+// still says nothing, and two long ones would cost the product of their lengths.
+std::vector<uint32_t> worth_asking(const Track& track, size_t most) {
+  std::vector<uint32_t> out;
+  for (size_t first = 0, end = 0; first < track.prints.size(); first = end) {
+    while (end < track.prints.size() &&
+           distance(track.prints[end].bits, track.prints[first].bits) <= kStillBits) {
+      ++end;
+    }
+    const size_t asked = std::min(end - first, most);
+    for (size_t i = 0; i < asked; ++i) {
+      out.push_back(
+          static_cast<uint32_t>(first + (asked == 1 ? 0 : i * (end - first - 1) / (asked - 1))));
+    }
+  }
+  return out;
+}
+
+// Of what looks like one picture in one source, in order of time, the nearest; of those that are
+// equally near some, evenly.
+template <class Hit>
+void keep_nearest(std::vector<Hit>& hits) {
+  if (hits.size() <= kMostHits) return;
+  std::stable_sort(hits.begin(), hits.end(),
+                   [](const Hit& a, const Hit& b) { return a.distance < b.distance; });
+  const int last = hits[kMostHits - 1].distance;
+  const auto is_nearer = [&](const Hit& hit) { return hit.distance < last; };
+  const auto from =
+      static_cast<size_t>(std::partition_point(hits.begin(), hits.end(), is_nearer) - hits.begin());
+  size_t end = from;
+  while (end < hits.size() && hits[end].distance == last) ++end;
+  const size_t rest = kMostHits - from;
+  for (size_t i = 0; i < rest; ++i) hits[from + i] = hits[from + i * (end - from) / rest];
+  hits.resize(kMostHits);
+}
+
 bool is_long(const Match& match, const Duplicates& rules) {
   return std::min(match.end_us - match.start_us, match.of_end_us - match.of_start_us) >=
          uint64_t{rules.min_run_ms()} * 1000;
 }
 
-bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) {
+bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules, bool placed) {
   if (!is_long(match, rules) || match.weight < kMoves) return false;
   const bool sound_agrees = match.audio_match >= kSoundAgrees;
   const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
@@ -147,7 +191,7 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules) 
                       found.speed == 1;
   if (match.distance > limit) return edited;
   // Pictures that are only alike, as those of a fixed camera are: copies change together, too.
-  return match.distance <= kNear || sound_agrees ||
+  return (match.distance <= kNear && !placed) || sound_agrees ||
          (found.likeness >= kAlikeLikeness &&
           (match.weight >= kAlikeWeight || found.likeness >= kSameLikeness));
 }
@@ -219,6 +263,7 @@ void DuplicateIndex::add(Footage footage) {
   looks_.add(footage.digest, std::move(footage.kept));
   footage.kept.clear();
   footage.asked.clear();
+  footage.squares = {};
   footage_.push_back(std::move(footage));
 }
 
@@ -248,16 +293,23 @@ Footage DuplicateIndex::whole_footage(size_t index) const {
   Footage out = footage_[index];
   out.sound = sounds_.of(index);
   out.kept = looks_.kept(index);
+  out.asked = looks_.insets(index);
   return out;
 }
 
 void DuplicateIndex::vote_whole(const Track& track, Voting& voting) const {
-  std::vector<Near> alike;
-  for (uint32_t i = 0; i < track.prints.size(); ++i) {
+  std::vector<Near> alike, few;
+  for (const uint32_t i : worth_asking(track, kAskedOfStill)) {
     frames_.near(track.prints[i].bits, alike);
-    for (const Near& near : alike) {
-      const Entry& entry = entries_[near.id];
-      voting.votes[entry.footage][Voting::kWhole].push_back({i, entry.frame});
+    for (size_t from = 0, end = 0; from < alike.size(); from = end) {
+      const uint32_t of = entries_[alike[from].id].footage;
+      while (end < alike.size() && entries_[alike[end].id].footage == of) ++end;
+      few.assign(alike.begin() + static_cast<ptrdiff_t>(from),
+                 alike.begin() + static_cast<ptrdiff_t>(end));
+      keep_nearest(few);
+      for (const Near& near : few) {
+        voting.votes[of][Voting::kWhole].push_back({i, entries_[near.id].frame});
+      }
     }
   }
 }
@@ -267,27 +319,175 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
   struct Asked {
     uint32_t pair, at;
   };
-  std::vector<LookIndex::Hit> hits;
+  std::vector<LookIndex::Hit> hits, few;
   for (size_t look = 0; look < kKeptLooks; ++look) {
     std::vector<Pdq> queries;
     std::vector<Asked> asked;
     for (uint32_t p = 0; p < look_pairs().size(); ++p) {
       const LookPair pair = look_pairs()[p];
       const Track* track = pair.kept == look ? question.track(pair) : nullptr;
-      for (uint32_t i = 0; track != nullptr && i < track->prints.size(); ++i) {
+      if (track == nullptr) continue;
+      for (const uint32_t i : worth_asking(*track, kAskedOfStill / 3)) {
         if (track->prints[i].quality < kFeatureless) continue;
         queries.push_back(track->prints[i].bits);
         asked.push_back({p, i});
       }
     }
-    hits.clear();
-    looks_.near(look, queries, hits);
-    for (const LookIndex::Hit& hit : hits) {
-      const Asked& by = asked[hit.query];
-      voting.votes[hit.source][by.pair].push_back({by.at, hit.at});
+    for (size_t first = 0; first < queries.size(); first += kAskedAtOnce) {
+      const auto some =
+          std::span(queries).subspan(first).first(std::min(kAskedAtOnce, queries.size() - first));
+      hits.clear();
+      looks_.near(look, some, hits);
+      std::sort(hits.begin(), hits.end(), [](const LookIndex::Hit& a, const LookIndex::Hit& b) {
+        return std::tie(a.query, a.source, a.at) < std::tie(b.query, b.source, b.at);
+      });
+      for (size_t from = 0, end = 0; from < hits.size(); from = end) {
+        const auto [query, source, at, bits] = hits[from];
+        while (end < hits.size() && hits[end].query == query && hits[end].source == source) ++end;
+        few.assign(hits.begin() + static_cast<ptrdiff_t>(from),
+                   hits.begin() + static_cast<ptrdiff_t>(end));
+        keep_nearest(few);
+        const Asked& by = asked[first + query];
+        for (const LookIndex::Hit& hit : few) {
+          voting.votes[source][by.pair].push_back({by.at, hit.at});
+        }
+      }
     }
   }
 }
+
+// Where looking closer may be worth it: a picture at a place is roughly one of an earlier source.
+struct DuplicateIndex::Start {
+  size_t picture = 0, place = 0;
+  uint32_t at = 0;  // as Vote::of from the index
+  int distance = 0;
+};
+
+// By source, of each the nearest first.
+std::map<size_t, std::vector<DuplicateIndex::Start>> DuplicateIndex::starts(
+    const Footage& footage) const {
+  std::map<size_t, std::vector<Start>> out;
+  struct Asked {
+    size_t picture, place;
+  };
+  std::array<std::vector<Pdq>, kKeptLooks> queries;
+  std::array<std::vector<Asked>, kKeptLooks> asked;
+  PlacePrinter printer;
+  std::vector<Fingerprint> prints;
+  for (const size_t picture : rough_pictures(footage.squares)) {
+    printer.open(footage.squares, picture);
+    printer.print_all(prints);
+    for (size_t place = 0; place < prints.size(); ++place) {
+      if (prints[place].quality < kFeatureless) continue;
+      queries[places()[place].kept].push_back(prints[place].bits);
+      asked[places()[place].kept].push_back({picture, place});
+    }
+  }
+  double pairs = 0;
+  for (size_t look = 0; look < kKeptLooks; ++look) {
+    pairs += double(queries[look].size()) * double(looks_.pictures(look));
+  }
+  const double seconds = footage.pts_us.empty() ? 1 : 1 + double(footage.pts_us.back()) / 1e6;
+  const auto every = static_cast<size_t>(1 + pairs / (seconds * kRoughPairs));
+  std::vector<LookIndex::Rough> found;
+  for (size_t look = 0; look < kKeptLooks; ++look) {
+    found.clear();
+    looks_.roughly(look, queries[look], {.every = every, .most = kStarts}, found);
+    for (const LookIndex::Rough& one : found) {
+      const Asked& by = asked[look][one.query];
+      out[one.source].push_back({by.picture, by.place, one.at, one.distance});
+    }
+  }
+  std::vector<std::pair<int, size_t>> nearest;
+  for (auto& [source, all] : out) {
+    std::sort(all.begin(), all.end(),
+              [](const Start& a, const Start& b) { return a.distance < b.distance; });
+    nearest.emplace_back(all.front().distance, source);
+  }
+  std::sort(nearest.begin(), nearest.end());
+  for (size_t i = kMostStarted; i < nearest.size(); ++i) out.erase(nearest[i].second);
+  return out;
+}
+
+// The part at a place that fits, and where it is alike.
+struct DuplicateIndex::Placed {
+  KeptPlace place;
+  Track track;
+  std::vector<Vote> votes;
+
+  const char* how() const {
+    if (place.kept == kept_all) return "uncropped";
+    return place.mirrored ? "mirrored, cropped" : "cropped";
+  }
+  bool is_about(const KeptPlace& other) const {
+    const auto &a = place.part, &b = other.part;
+    return place.kept == other.kept && place.mirrored == other.mirrored &&
+           std::max({std::abs(a.x - b.x), std::abs(a.y - b.y), std::abs(a.width - b.width),
+                     std::abs(a.height - b.height)}) < 0.01;
+  }
+
+  // The nearest picture of `of` to each of ours that is alike, the best of them first.
+  static std::vector<PlacedPair> pairs(const Track& track, const Track& of,
+                                       std::vector<Vote>* votes) {
+    std::vector<Pdq> ours, theirs;
+    std::vector<uint32_t> at, of_at;
+    const auto put = [](const Track& in, std::vector<Pdq>& bits, std::vector<uint32_t>& places) {
+      for (uint32_t i = 0; i < in.prints.size(); ++i) {
+        if (in.prints[i].quality < kFeatureless) continue;
+        bits.push_back(in.prints[i].bits);
+        places.push_back(i);
+      }
+    };
+    put(track, ours, at);
+    put(of, theirs, of_at);
+    const auto near = near_of_all(ours, theirs);
+    std::vector<std::pair<int, PlacedPair>> found;
+    for (size_t i = 0; i < near.size(); ++i) {
+      const auto best =
+          std::min_element(near[i].begin(), near[i].end(),
+                           [](const Near& a, const Near& b) { return a.distance < b.distance; });
+      if (best == near[i].end()) continue;
+      found.push_back({best->distance, {at[i], theirs[best->id]}});
+      for (const Near& one : near[i]) {
+        if (votes != nullptr) votes->push_back({at[i], of_at[one.id]});
+      }
+    }
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<PlacedPair> out;
+    for (const auto& [bits, pair] : found) out.push_back(pair);
+    return out;
+  }
+
+  static std::vector<Placed> from(const std::vector<Start>& starts, const Footage& footage,
+                                  const std::vector<Track>& kept) {
+    std::vector<Placed> out;
+    for (size_t i = 0; i < std::min(starts.size(), kStarts); ++i) {
+      const Start& start = starts[i];
+      KeptPlace place = places()[start.place];
+      const Track& of = kept[place.kept];
+      std::vector<Vote> at = votes_in(of, {{0, start.at}});
+      if (at.empty() ||
+          fit(footage.squares, {{start.picture, of.prints[at[0].of].bits}}, place) > kAlike) {
+        continue;
+      }
+      const auto known = [&] {
+        return std::any_of(out.begin(), out.end(),
+                           [&](const Placed& one) { return one.is_about(place); });
+      };
+      if (known()) continue;
+      std::vector<PlacedPair> pairs = Placed::pairs(track_at(footage.squares, place), of, nullptr);
+      if (pairs.size() < 2) continue;
+      pairs.resize(std::min<size_t>(pairs.size(), kFitted));
+      fit(footage.squares, pairs, place);
+      if (known()) continue;
+      Placed one{place, track_at(footage.squares, place), {}};
+      Placed::pairs(one.track, of, &one.votes);
+      if (by_two_pictures(one.votes)) out.push_back(std::move(one));
+    }
+    return out;
+  }
+};
 
 // A track of ours and one of an earlier source, and the best copy in them that is not set aside.
 struct DuplicateIndex::Comparison {
@@ -296,7 +496,8 @@ struct DuplicateIndex::Comparison {
   Alignment alignment;
   const char* how;
   bool whole;
-  size_t passed = 0;  // stretches that are set aside and no copies
+  bool placed = false;  // the place was chosen so that they are alike
+  size_t passed = 0;    // stretches that are set aside and no copies
   bool asked = false;
   std::optional<Stretch> answer = {};
   Match match = {};
@@ -332,7 +533,7 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
       match.audio_match = sound_match(footage.sound, match.start_us, sounds_.of(of),
                                       match.of_start_us, match.end_us - match.start_us);
     }
-    const bool copy = is_copy(match, found, rules);
+    const bool copy = is_copy(match, found, rules, one.placed);
     const bool near =
         match.distance <= kNear || (match.weight >= kEditedWeight && match.speed == 1);
     if (copy && (near || one.passed == 0) && !is_worse_answer(match, before)) {
@@ -384,6 +585,9 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
     if (footage_[of].digest == footage.digest) voting.votes[static_cast<uint32_t>(of)];
   }
 
+  const auto started = starts(footage);
+  for (const auto& [of, all] : started) voting.votes[static_cast<uint32_t>(of)];
+
   std::vector<Match> out, sounds;
   for (auto& [of, by_pair] : voting.votes) {
     if (self == Self::never && footage_[of].digest == footage.digest) continue;
@@ -405,6 +609,16 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
       const Track& track = *question.track(pair);
       comparisons.push_back({track, look, Alignment(track, look, votes_in(look, std::move(votes))),
                              describe(pair), false});
+    }
+    std::vector<Placed> placed;
+    if (const auto at = started.find(of); at != started.end()) {
+      if (!kept) kept = looks_.kept(of);
+      if (!kept->empty()) placed = Placed::from(at->second, footage, *kept);
+    }
+    for (Placed& one : placed) {
+      const Track& look = (*kept)[one.place.kept];
+      comparisons.push_back({one.track, look, Alignment(one.track, look, std::move(one.votes)),
+                             one.how(), false, true});
     }
     Aside aside;
     std::vector<Match> found = copies(std::move(comparisons), of, footage, rules, aside);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "curate/align.h"
 #include "curate/look_index.h"
 #include "curate/pdq.h"
+#include "curate/places.h"
 #include "curate/search.h"
 #include "curate/sound_index.h"
 #include "ledger/base/bytes.h"
@@ -34,6 +36,7 @@ struct Footage {
   std::vector<uint32_t> sound;  // Chromaprint items; may be empty
   std::vector<Track> kept;      // one a look, or none: then only whole pictures are compared
   std::vector<Track> asked;     // of use to find() alone; without turns it makes them of `kept`
+  Squares squares = {};         // the same; without them crops off the middle are not looked for
 };
 
 // A span that two sources have in common.
@@ -96,9 +99,12 @@ class DuplicateIndex {
   struct Question;
   struct Voting;
   struct Comparison;
+  struct Start;
+  struct Placed;
   void enter(Footage& footage, std::vector<Pdq>& prints);
   void vote_whole(const Track& track, Voting& voting) const;
   void vote_looks(const Question& question, Voting& voting) const;
+  std::map<size_t, std::vector<Start>> starts(const Footage& footage) const;
   void ask(Comparison& one, size_t of, const Footage& footage, const Duplicates& rules,
            std::span<const Match> before) const;
   std::vector<Match> copies(std::vector<Comparison> all, size_t of, const Footage& footage,

@@ -150,7 +150,8 @@ Footage footage_of(const Digest& digest, const Analysis& analysis) {
               .prints = {},
               .sound = parse_chromaprint(analysis.chromaprint()),
               .kept = kept_looks(analysis),
-              .asked = asked_looks(analysis)};
+              .asked = asked_looks(analysis),
+              .squares = squares_of(analysis)};
   for (size_t i = 0; i < out.pts_us.size(); ++i) {
     out.prints.push_back({.bits = pdq_at(analysis.pdq(), i),
                           .quality = static_cast<uint8_t>(analysis.pdq_quality()[i])});
@@ -318,7 +319,8 @@ DuplicateIndex read_index(const ledger::Store& store, Runs runs) {
                     .prints = {},
                     .sound = parse_chromaprint(sources.text(1)),
                     .kept = {},
-                    .asked = {}};
+                    .asked = {},
+                    .squares = {}};
     prints.with(sources.integer(2));
     while (prints.next()) {
       const std::string pts = prints.text(0), pdq = prints.text(1), quality = prints.text(2);

@@ -44,12 +44,27 @@ class LookIndex {
   struct Hit {
     uint32_t query = 0, source = 0;
     uint32_t at = 0;  // in the track of the source, those below kFeatureless not counted
+    int distance = 0;
     bool operator==(const Hit&) const = default;
   };
   // Of the look `look` what is near each query; appended, in no order.
   void near(size_t look, std::span<const Pdq> queries, std::vector<Hit>& out) const;
 
-  std::vector<Track> kept(size_t source) const;  // from its file, where there is a folder
+  // For looking closer: of each source the nearest pictures, far beyond kAlike, though seldom by
+  // chance; at most `most`, of different queries; appended. Every `every`th picture is compared.
+  struct Rough {
+    uint32_t query = 0, source = 0, at = 0;  // as Hit
+    int distance = 0;
+  };
+  struct RoughLimits {
+    size_t every = 1, most = 1;
+  };
+  void roughly(size_t look, std::span<const Pdq> queries, RoughLimits limits,
+               std::vector<Rough>& out) const;
+
+  std::vector<Track> kept(size_t source) const;    // from its file, where there is a folder
+  std::vector<Track> insets(size_t source) const;  // as read_insets(); none without a folder
+  uint64_t pictures(size_t look) const;
   size_t size() const { return sealed_ + tail_.sources.size(); }
   uint64_t size_bytes() const;
 

@@ -92,7 +92,25 @@ std::pair<int, int> without_flat(int count, const LineAt& line_at) {
   return {first > 0 ? first + 1 : 0, end < count ? end - 1 : count};
 }
 
+// Gives put(i, box, share) for each pixel i of [start, end) and the box of kSquareSide that it, or
+// a part of it, belongs to.
+template <class Put>
+void boxes(double start, double end, const Put& put) {
+  const double step = (end - start) / kSquareSide;
+  for (int box = 0; box < kSquareSide; ++box) {
+    const double from = start + box * step, to = from + step;
+    for (int i = int(from); i < to; ++i) {
+      const double share = std::min(to, i + 1.0) - std::max(from, double(i));
+      if (share > 0) put(i, box, static_cast<float>(share / step));
+    }
+  }
+}
+
 }  // namespace
+
+Fingerprint print_of_waves(const PartWaves& waves, size_t flips) {
+  return fingerprint_of(flipped(waves, flips));
+}
 
 Looks::Box Looks::trimmed(const SmallLuma& small) {
   const int rows = small.by_column ? small.places : small.lines;
@@ -197,8 +215,7 @@ void Looks::run(const Plan& plan, const PartPicture& picture, const Put& put) {
 // Columns are lines: what went along them is y. Which waves are above the median does not depend on
 // their order, so that bits are put in order and waves are not.
 Fingerprint Looks::print_of(const PartWaves& waves, size_t flips) const {
-  const Fingerprint print =
-      fingerprint_of(flipped(waves, by_column_ ? axes_swapped(flips) : flips));
+  const Fingerprint print = print_of_waves(waves, by_column_ ? axes_swapped(flips) : flips);
   return by_column_ ? print_transposed(print) : print;
 }
 
@@ -249,6 +266,37 @@ const Looks::Taken& Looks::take(const SmallLuma& small, What what) {
       [&](size_t look, const PartWaves& waves) { taken_.insets[look] = print_of(waves); });
   take_found(small);
   return taken_;
+}
+
+bool Looks::square(std::string& out) const {
+  if (std::min(half_.lines, half_.places) < 8) return false;
+  const double by = scale();
+  std::array<std::array<float, kSquareSide>, kSquareSide> sums{};  // [line][place]
+  std::vector<float> row(static_cast<size_t>(half_.places));
+  const auto line_end = std::min(box_.line_end * by, double(half_.lines));
+  const auto place_end = std::min(box_.place_end * by, double(half_.places));
+  int now = 0;
+  const auto finish = [&] {
+    auto& sum = sums[static_cast<size_t>(now)];
+    boxes(box_.place * by, place_end, [&](int place, int box, float share) {
+      sum[static_cast<size_t>(box)] += share * row[static_cast<size_t>(place)];
+    });
+    std::fill(row.begin(), row.end(), 0.0F);
+  };
+  boxes(box_.line * by, line_end, [&](int line, int box, float share) {
+    if (box != now) finish();
+    now = box;
+    const int16_t* pixels = half_.pixels.data() + line * half_.stride;
+    for (size_t i = 0; i < row.size(); ++i) row[i] += share * pixels[i];
+  });
+  finish();
+  for (size_t y = 0; y < kSquareSide; ++y) {
+    for (size_t x = 0; x < kSquareSide; ++x) {
+      const float value = (by_column_ ? sums[x][y] : sums[y][x]) + 128.5F;
+      out.push_back(static_cast<char>(static_cast<uint8_t>(std::clamp(value, 0.0F, 255.0F))));
+    }
+  }
+  return true;
 }
 
 const std::vector<LookPair>& look_pairs() {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <vector>
 
 #include "curate/insets.h"
@@ -44,6 +45,11 @@ inline constexpr size_t kMiddleInsets = 5;
 inline constexpr size_t kInsets = kMiddleInsets + 2 * kFoundInsets;
 inline constexpr size_t kAskedLooks = kTurns + kInsets;
 
+inline constexpr int kSquareSide = 64;
+
+// Of a part's waves after flips of the picture: bit 0 along the lines, bit 1 across them.
+Fingerprint print_of_waves(const kernels::PartWaves& waves, size_t flips);
+
 class Looks {
  public:
   struct What {
@@ -55,6 +61,9 @@ class Looks {
     std::array<Fingerprint, kInsets> insets;  // quality 0 where there is none
   };
   const Taken& take(const kernels::SmallLuma& small, What what);
+  // Of the picture just taken: upright, without flat borders, means over kSquareSide x kSquareSide
+  // boxes; appended row by row. False, and nothing, where the picture is too small.
+  bool square(std::string& out) const;
 
   struct Part {
     double x, y, width, height;  // shares of the picture

@@ -394,8 +394,9 @@ void SearchIndex::save(const fs::path& folder) const {
 }
 
 std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::span<const Pdq> base,
-                                           int radius) {
-  CLEARED_CHECK(radius >= 0 && radius < 128);
+                                           int radius, int half_radius) {
+  CLEARED_CHECK(radius >= 0 && radius < 128 && half_radius >= 0);
+  const int half = std::min(radius, half_radius);
   std::vector<std::vector<Near>> out(queries.size());
   const size_t blocks = (base.size() + kBlock - 1) / kBlock;
   constexpr size_t kBlocksAtOnce = 128;  // 16 KiB: they stay in the first-level cache
@@ -413,7 +414,7 @@ std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::sp
     for (size_t q = 0; q < queries.size(); ++q) {
       uint64_t query[2];
       std::memcpy(query, queries[q].data(), 16);
-      const size_t found = blocks_with_hits(query, words.data(), count, radius, hits.data());
+      const size_t found = blocks_with_hits(query, words.data(), count, half, hits.data());
       for (size_t h = 0; h < found; ++h) {
         const size_t from = (first + hits[h]) * kBlock;
         for (size_t id = from; id < std::min(from + kBlock, base.size()); ++id) {

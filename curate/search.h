@@ -105,8 +105,9 @@ class SearchIndex {
 };
 
 // Of each query what is near in `base`, ids ascending: every pair is looked at. `radius` is at most
-// 127, and the time is best below 64.
+// 127, and the time is best below 40, of it or of `half_radius`: pairs
+// whose first 128 bits differ in more than that may be left out.
 std::vector<std::vector<Near>> near_of_all(std::span<const Pdq> queries, std::span<const Pdq> base,
-                                           int radius = kAlike);
+                                           int radius = kAlike, int half_radius = 127);
 
 }  // namespace cleared::curate

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -344,6 +345,79 @@ TEST(Duplicates, AreFoundMirroredAndTurnedByTheirKeptLooksAlone) {
   Footage stranger = edited(96, [](int i) { return testing::draw(6, i, 320, 240); });
   stranger.asked = {};
   EXPECT_TRUE(index.find(stranger, Duplicates()).empty());
+}
+
+// Nothing is kept for these: the kept middle of the original lies anywhere in the copy.
+TEST(Duplicates, AreFoundCroppedOffTheMiddle) {
+  const auto film = [](int frame) { return testing::draw(5, frame, 320, 240); };
+  DuplicateIndex index;
+  index.add(edited(64, film));
+  const std::vector<Edit> edits = {
+      [&](int i) { return part_of(film(i), 0.1, 0.1, 0.9, 0.9); },
+      [&](int i) { return part_of(film(i), 0, 0, 0.8, 0.8); },
+      [&](int i) { return part_of(film(i), 0.11, 0.03, 0.85, 0.85); },
+      [&](int i) { return part_of(film(i), 0.15, 0, 0.85, 1); },
+      [&](int i) { return testing::mirrored(part_of(film(i), 0, 0.15, 0.85, 0.85)); },
+  };
+  for (size_t edit = 0; edit < edits.size(); ++edit) {
+    Footage copy = edited(64, edits[edit]);
+    const auto matches = index.find(copy, Duplicates());
+    ASSERT_EQ(matches.size(), 1U) << edit;
+    EXPECT_STREQ(matches[0].how, edit == 4 ? "mirrored, cropped" : "cropped");
+    EXPECT_NEAR(double(matches[0].start_us), 0, 5e5) << edit;
+    EXPECT_NEAR(double(matches[0].of_start_us), 0, 5e5) << edit;
+    EXPECT_NEAR(double(matches[0].end_us), 4e6, 5e5) << edit;
+    copy.squares = {};
+    EXPECT_TRUE(index.find(copy, Duplicates()).empty()) << edit;
+  }
+  const auto stranger = [&](int i) {
+    return part_of(testing::draw(6, i, 320, 240), 0.1, 0.1, 0.9, 0.9);
+  };
+  EXPECT_TRUE(index.find(edited(64, stranger), Duplicates()).empty());
+}
+
+TEST(Duplicates, AreFoundInALargerPicture) {
+  const auto film = [](int frame) { return testing::draw(5, frame, 320, 240); };
+  DuplicateIndex index;
+  index.add(edited(64, [&](int i) { return part_of(film(i), 0.1, 0.02, 0.88, 0.88); }));
+  const auto matches = index.find(edited(64, film), Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_STREQ(matches[0].how, "uncropped");
+  EXPECT_NEAR(double(matches[0].end_us), 4e6, 5e5);
+}
+
+// Every picture of the one is like every one of the other: that costs no product of lengths.
+TEST(Duplicates, OfTwoLongStillsTakeSeconds) {
+  std::mt19937 random(3);
+  const Footage moment = edited(4, [](int i) { return testing::draw(5, i, 160, 120); });
+  const auto still = [&](const char* name) {
+    const auto noisy = [&](Fingerprint print) {
+      print.bits[random() % 32] ^= 1;
+      return print;
+    };
+    Footage out{.digest = ledger::sha256(name),
+                .pts_us = {},
+                .prints = {},
+                .sound = {},
+                .kept = std::vector<Track>(kKeptLooks),
+                .asked = {}};
+    for (uint64_t us = 0; us < 3'600'000'000; us += 100'000) {
+      out.pts_us.push_back(us);
+      out.prints.push_back(noisy(moment.prints[0]));
+    }
+    for (size_t look = 0; look < kKeptLooks; ++look) {
+      for (uint64_t us = 0; us < 3'600'000'000; us += kLookUs) {
+        out.kept[look].pts_us.push_back(us);
+        out.kept[look].prints.push_back(noisy(moment.kept[look].prints[0]));
+      }
+    }
+    return out;
+  };
+  DuplicateIndex index;
+  index.add(still("one"));
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(index.find(still("other"), Duplicates()).empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
 // Round shapes that move; what testing::draw() makes is full of straight sides.

@@ -70,7 +70,8 @@ class LookFiles : public ::testing::Test {
           uint32_t at = 0;
           for (const Fingerprint& print : said_[source][look].prints) {
             if (print.quality < kFeatureless) continue;
-            if (distance(print.bits, queries[q]) <= kAlike) expected.push_back({q, source, at});
+            const int bits = distance(print.bits, queries[q]);
+            if (bits <= kAlike) expected.push_back({q, source, at, bits});
             ++at;
           }
         }
@@ -179,6 +180,28 @@ TEST_F(LookFiles, WithDamagedListsAnswerWithoutHarm) {
       index.near(look, std::span(&said_[2][look].prints[6].bits, 1), hits);
     }
     for (const LookIndex::Hit& hit : hits) EXPECT_LT(hit.source, sources_.size());
+  }
+}
+
+// What is farther off is found, too, in a run as in the tail: the nearest of each source.
+TEST_F(LookFiles, SayRoughlyWhatIsNear) {
+  deliver(12, 40);
+  Pdq query = said_[3][kept_all].prints[6].bits;
+  for (size_t byte = 0; byte < query.size(); byte += 2) query[byte] ^= 0x15;  // 48 bits
+  LookIndex index = loaded(Runs::write);
+  for (int run = 0; run < 2; ++run) {
+    std::vector<LookIndex::Hit> near;
+    index.near(kept_all, std::span(&query, 1), near);
+    EXPECT_TRUE(near.empty());
+    std::vector<LookIndex::Rough> found;
+    index.roughly(kept_all, std::span(&query, 1), {.most = 4}, found);
+    ASSERT_FALSE(found.empty());
+    const auto of = std::find_if(found.begin(), found.end(),
+                                 [](const LookIndex::Rough& one) { return one.source == 3; });
+    ASSERT_NE(of, found.end());
+    EXPECT_EQ(of->query, 0U);
+    EXPECT_LE(of->distance, 48);
+    index.save();
   }
 }
 

@@ -646,6 +646,36 @@ TEST_F(Pipeline, FindsMirroredAndTurnedFootageThatWasTakenInBefore) {
   EXPECT_STREQ(by_print[0].match.how, "mirrored");
 }
 
+// Where a smaller picture may lie is kept, too, beside the ledger.
+TEST_F(Pipeline, FindsAnInsetThatWasTakenInBeforeItsWorkWasProtected) {
+  std::vector<Picture> outer;
+  for (int i = 0; i < 64; ++i) {
+    Picture picture = testing::draw(9, i, 640, 480);
+    const Picture inset = testing::draw(8, i, 384, 288);  // 60 percent, in the middle
+    const auto depth = static_cast<size_t>(picture.channels);
+    for (size_t y = 0; y < 288; ++y) {
+      std::copy_n(inset.pixels.begin() + static_cast<ptrdiff_t>(y * 384 * depth), 384 * depth,
+                  picture.pixels.begin() + static_cast<ptrdiff_t>(((y + 96) * 640 + 128) * depth));
+    }
+    outer.push_back(std::move(picture));
+  }
+  deliver_bytes("north/outer.webm", encode_webm(outer, {.fps = 16, .quality = 20}));
+  ingest();
+  ASSERT_EQ(reports_["north/outer.webm"].outcome, Outcome::kept);
+
+  const fs::path works = protected_folder(ledger());
+  const fs::path work = folder_.path() / "work.mkv";
+  write_file(
+      work,
+      make_media(
+          {.codec = "mpeg4", .width = 384, .height = 288, .scenes = {8}, .frames_per_scene = 64}));
+  ASSERT_TRUE(add_protected(works, examine_file(work, config_.limits(), worker_).fingerprint));
+  const auto found = recorded_protected(ledger(), ProtectedWorks(works), config_);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].path, "north/outer.webm");
+  EXPECT_STREQ(found[0].found.match.how, "inset");
+}
+
 TEST_F(Pipeline, QuarantinesFootageThatTwoLicensorsDeliver) {
   deliver("south/mine.mkv", {.codec = "mpeg4", .scenes = {3}});
   ingest();
