@@ -363,7 +363,8 @@ int count_frames(std::string_view webm) {
 
 RawClip decode_clip(std::string_view webm, const ClipShape& shape, const ClipPart& part) {
   // A clip is decoded twice, so that it need not be kept.
-  const int room = part.start > 0 && shape.frames > 0 ? count_frames(webm) - shape.frames : 0;
+  const bool all = part.whole || shape.frames == 0;
+  const int room = part.start > 0 && !all ? count_frames(webm) - shape.frames : 0;
   int skip = share_of(part.start, std::max(0, room));
   Reader reader(webm);
   PictureMaker pictures;
@@ -380,7 +381,7 @@ RawClip decode_clip(std::string_view webm, const ClipShape& shape, const ClipPar
                              pictures.rgb(frame, rotation, out.width, out.height, part.place);
                          out.rgb.append(picture.pixels.begin(), picture.pixels.end());
                          ++out.frames;
-                         return shape.frames == 0 || out.frames < shape.frames;
+                         return all || out.frames < shape.frames;
                        },
                    .audio = nullptr});
   if (!problem.empty()) throw Error(Errc::corrupt, problem);

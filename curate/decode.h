@@ -38,9 +38,11 @@ struct RawClip {
 };
 
 // The frames of a sample that `shape` asks for, all where it asks for none: of a longer one from
-// `start` on, in 2^-32 of the room there is. Error{corrupt} when it has fewer than asked for.
+// `start` on, in 2^-32 of the room there is, or `whole`, all of them. Error{corrupt} when it has
+// fewer than asked for.
 struct ClipPart {
   uint32_t start = 0;
+  bool whole = false;
   Place place = {};
 };
 RawClip decode_clip(std::string_view webm, const ClipShape& shape, const ClipPart& part = {});

@@ -69,7 +69,9 @@ void serve(int in, int out, const ClipShape& shape) {
     for (uint32_t* share : {&part.start, &part.place.across, &part.place.down}) {
       *share = take_little_endian<uint32_t>(at);
     }
-    part.place.mirror = take_little_endian<uint32_t>(at) != 0;
+    const auto how = take_little_endian<uint32_t>(at);
+    part.place.mirror = (how & 1) != 0;
+    part.whole = (how & 2) != 0;
     if (size > kMaxClipBytes)
       throw Error(Errc::corrupt, "read a clip: ", size, " bytes are too many");
     webm.resize(size);

@@ -1,5 +1,5 @@
 // A decoder as a service for programs that do not link FFmpeg (`train`): docs/formats/decode.md.
-// Repeatedly, u64 n, four u32 (start, across, down, mirror) and n bytes of WebM in; out one byte 0,
+// Repeatedly, u64 n, four u32 (start, across, down, how) and n bytes of WebM in; out one byte 0,
 // u64 n and n bytes of RGB24, frame by frame, or one byte 1, u64 n and n bytes of text. Integers
 // are little-endian.
 #pragma once

@@ -29,6 +29,18 @@ std::string untested(std::string_view weights, uint64_t clips,
     return "the test made " + number(test->clips()) + " clips, and takes " +
            number(kLeastExtractionClips);
   }
+  if (!test->has_captions() || !test->has_steps() || !test->has_guidance() || !test->has_seed()) {
+    return "the test does not say how its clips were made: it is of an older program";
+  }
+  const uint64_t captions = std::min(test->clips(), clips);
+  if (test->captions() < captions) {
+    return "the test asked for captions of " + number(test->captions()) +
+           " clips of the footage, and takes " + number(captions);
+  }
+  if (test->steps() < kLeastExtractionSteps) {
+    return "the test sampled in " + number(test->steps()) + " steps, and takes " +
+           number(kLeastExtractionSteps);
+  }
   if (test->copy_bits() < kLeastCopyBits) {
     return "the test calls a copy what differs by " + number(test->copy_bits()) +
            " bits, and must what differs by " + number(kLeastCopyBits);
@@ -76,7 +88,8 @@ ExtractionTest read_extraction(const std::filesystem::path& path, const Authorit
   parse_textproto(note.text, where, text);
   const ExtractionTest& test = text.extraction();
   if (!parse_digest_name(test.weights()) || !parse_time(test.at()) || test.clips() == 0 ||
-      test.copies() > test.clips() || test.compared() > test.consumed()) {
+      test.copies() > test.clips() || test.compared() > test.consumed() ||
+      test.captions() > std::min(test.clips(), test.consumed())) {
     throw Error(Errc::corrupt, where, ": contradicts itself, or does not say when and of what");
   }
   authority.require(note, "trainer", "", seq, where);

@@ -13,9 +13,11 @@
 
 namespace cleared::ledger {
 
-// A test says nothing that makes fewer clips, or that calls only what is nearer than this a copy.
+// A test says nothing that makes fewer clips, that asks for captions of fewer clips of the footage
+// than it makes, or there are, that samples in fewer steps, or calls only what is nearer a copy.
 inline constexpr uint64_t kLeastExtractionClips = 16;
-inline constexpr uint32_t kLeastCopyBits = 31;  // of 256, as everywhere (docs/accuracy.md)
+inline constexpr uint32_t kLeastExtractionSteps = 24;  // GenerateOptions of train/sample.h
+inline constexpr uint32_t kLeastCopyBits = 31;         // of 256, as everywhere (docs/accuracy.md)
 
 // Is it asked where weights are used so?
 bool limits_memorisation(const LicenceText& terms, Use use);

@@ -102,7 +102,7 @@ constexpr GateRule kRules[] = {
     {RuleStage::limits, "memorisation_untested",
      "Where weights go out or generate for sale, and a licence limits memorisation: did a trainer "
      "sign an [extraction test](formats/extraction.md) of these very weights, of 16 clips or more, "
-     "against all that they consumed?",
+     "made of captions of what they consumed, against all of it?",
      "`limits.memorisation_max`, the test", "`train eval --extraction`, then `--extraction`"},
     {RuleStage::limits, "memorisation_exceeded",
      "Did no larger part of its clips come as near to the footage as a copy?",

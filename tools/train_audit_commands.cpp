@@ -44,7 +44,6 @@ int say_no(const train::Disagreement& no, const std::string& hint = "") {
 
 void show(const Options& options, const train::ReplayReport& report) {
   const bool agrees = !report.disagreement;
-  const bool same_machine = report.machine == report.claimed_machine;
   if (options.json) {
     return print({{"agrees", agrees},
                   {"run", report.run},
@@ -56,7 +55,7 @@ void show(const Options& options, const train::ReplayReport& report) {
                   {"exact", options.replay.tolerance == 0},
                   {"tolerance", options.replay.tolerance},
                   {"largest_difference", report.largest},
-                  {"same_machine", same_machine},
+                  {"same_machine", report.same_machine},
                   {"machine", report.machine},
                   {"claimed_machine", report.claimed_machine},
                   {"permit_judged_at", report.judged_at},
@@ -113,9 +112,8 @@ int do_replay(Options& options) {
     if (!first) return report.disagreement ? exit_no : exit_ok;
     show(options, report);
     if (!report.disagreement) return exit_ok;
-    const bool other = !report.machine.empty() && report.machine != report.claimed_machine;
     return say_no(*report.disagreement,
-                  other && options.replay.tolerance == 0
+                  !report.same_machine && options.replay.tolerance == 0
                       ? "; this machine is another than the run's, so give a --tolerance"
                       : "");
   } catch (const ledger::Refused& no) {

@@ -196,7 +196,7 @@ uint64_t copies_in(const train::EvaluateReport& report) {
 }
 
 // What a licence that limits memorisation asks for at release (ledger/extraction.h).
-void write_extraction(const train::EvaluateReport& report, const std::string& path,
+void write_extraction(const train::EvaluateReport& report, uint64_t seed, const std::string& path,
                       const ledger::SignerKey& key) {
   if (report.nearest.empty()) {
     throw Error(
@@ -212,6 +212,10 @@ void write_extraction(const train::EvaluateReport& report, const std::string& pa
   test.set_copy_bits(ledger::kLeastCopyBits);
   test.set_compared(report.compared);
   test.set_consumed(report.consumed);
+  test.set_captions(report.captions);
+  test.set_steps(static_cast<uint32_t>(report.steps));
+  test.set_guidance(report.guidance);
+  test.set_seed(seed);
   ledger::Note note{ledger::format_textproto(text), {}};
   ledger::add_signature(note, key);
   write_file(path, ledger::format_note(note));
@@ -227,7 +231,7 @@ int do_eval(Options& options) {
     throw Error(Errc::usage,
                 "eval: --extraction tests every average of the checkpoint: leave --ema out");
   }
-  options.eval.all_weights = key.has_value();
+  options.eval.extraction = key.has_value();
   Lines lines(options.json, options.quiet);
   if (lines.terminal()) {
     options.eval.progress = [&](const std::string& what, uint64_t done, uint64_t all) {
@@ -235,15 +239,16 @@ int do_eval(Options& options) {
     };
   }
   const train::EvaluateReport report = train::evaluate(options.eval);
-  if (key) write_extraction(report, options.extraction, *key);
+  if (key) write_extraction(report, options.eval.seed, options.extraction, *key);
+  const std::string others = report.unknown.empty() ? "held_out" : "others";
   if (options.json) {
     Json loss = Json::array(), nearest = Json::array();
     for (const auto& at : report.by_time) {
       loss.push_back({{"t", at.t},
                       {"seen", json_of(at.seen)},
-                      {"held_out", json_of(at.held_out)},
+                      {others, json_of(at.others)},
                       {"seen_psnr_db", json_of(at.seen_db)},
-                      {"held_out_psnr_db", json_of(at.held_out_db)}});
+                      {others + "_psnr_db", json_of(at.others_db)}});
     }
     for (const auto& clip : report.nearest) {
       nearest.push_back({{"caption", clip.caption},
@@ -254,33 +259,43 @@ int do_eval(Options& options) {
     print({{"run", report.run},
            {"step", report.step},
            {"seen", report.seen},
-           {"held_out", report.held_out},
+           {others, report.others},
+           {"unknown", report.unknown},
            {"loss_by_time", loss},
            {"psnr_db", report.psnr_db},
            {"frames", report.frames},
            {"compared", report.compared},
            {"consumed", report.consumed},
+           {"captions", report.captions},
+           {"steps", report.steps},
+           {"guidance", report.guidance},
            {"nearest", nearest}});
     return exit_ok;
   }
   lines.lasting(text("run %s, step %llu: %llu samples it consumed, %llu it did not",
                      report.run.c_str(), number(report.step), number(report.seen),
-                     number(report.held_out)));
+                     number(report.others)));
+  for (const std::string& weights : report.unknown) {
+    lines.lasting("what its autoencoder, weights " + weights +
+                  ", consumed is not known: give the checkpoint with --vae");
+  }
   for (const auto& at : report.by_time) {
     const auto shown = [](const std::optional<double>& loss, const std::optional<double>& db) {
       return loss ? text("%.4f %4.1f dB", *loss, *db) : "-";
     };
-    lines.lasting(text("  t %.2f  loss, clip in one step:  %s seen  %s held out", at.t,
-                       shown(at.seen, at.seen_db).c_str(),
-                       shown(at.held_out, at.held_out_db).c_str()));
+    lines.lasting(text("  t %.2f  loss, clip in one step:  %s seen  %s %s", at.t,
+                       shown(at.seen, at.seen_db).c_str(), shown(at.others, at.others_db).c_str(),
+                       report.unknown.empty() ? "held out" : "others"));
   }
   if (report.psnr_db > 0) lines.lasting(text("codec: %.1f dB", report.psnr_db));
   if (options.eval.release.empty() && options.eval.clips > 0) {
     lines.lasting("no clips were made: give the weights' release (ledger release) with --release");
   }
   if (!report.nearest.empty()) {
-    lines.lasting(text("clips, compared with %llu of the %llu clips it consumed:",
-                       number(report.compared), number(report.consumed)));
+    lines.lasting(text(
+        "clips, of captions of %llu clips in %d steps, compared with %llu of the "
+        "%llu clips it consumed:",
+        number(report.captions), report.steps, number(report.compared), number(report.consumed)));
   }
   for (const auto& clip : report.nearest) {
     lines.lasting(text("  nearest of %llu frames to \"%.60s\": %u bits of 256 from sample %s%s",
@@ -364,10 +379,13 @@ Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
   train eval --checkpoint runs/nano/step-000400 --permit eval.permit --trust eval.trust \
              --shards shards --notices notices --release nano.release
 
-Samples that the permit lists and the run never consumed are the held-out ones.
+Samples that the permit lists and neither the run nor its autoencoder (--vae) consumed are the
+held-out ones.
 The permit must say EVALUATE: ledger permit --evaluate.
 Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
+  eval->add_option("--vae", o->eval.parents,
+                   "checkpoint of the autoencoder, where the run has one: what it consumed counts");
   eval->add_option("--release", o->eval.release,
                    "the gate's yes for clips of these weights: `ledger release --out`; none: no "
                    "clips are made");
@@ -375,13 +393,13 @@ Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   eval->add_option("--nearest", o->eval.nearest,
                    "samples to compare clips with beside them, at most")
       ->capture_default_str();
-  eval->add_option("--clips", o->eval.clips, "to make, from captions in turn")
+  eval->add_option("--clips", o->eval.clips, "to make, of captions of the samples, spread evenly")
       ->capture_default_str();
   eval->add_option(
       "--extraction", o->extraction,
       "write how many clips are as near as a copy, for `ledger release --extraction`: "
-      "of 16 clips or more, each made with every average and with the weights as trained, "
-      "and a --nearest that is all that the run consumed");
+      "of 16 clips or more, of captions of all that was consumed, each made with every average "
+      "and with the weights as trained, and compared with all of it");
   eval->add_option("--key", o->key, "trainer's private key, to sign --extraction with");
   eval->add_option("--seed", o->eval.seed, "of the noise")->capture_default_str();
   eval->add_option("--ema", o->eval.ema, "which average, by its decay (default: the first)");

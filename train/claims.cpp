@@ -253,11 +253,11 @@ Claims read_claims(const ClaimsOptions& options, const std::vector<ledger::Publi
     throw Error(Errc::not_found, "run ", options.run.string(), ": no checkpoint after step ",
                 options.from, " says what its steps were; there are: ", list_of(steps));
   }
-  claims.end_step = options.steps ? options.from + *options.steps : *next;
-  if (claims.end_step > steps.back()) {
+  if (options.steps && *options.steps > steps.back() - options.from) {
     throw Error(Errc::not_found, "run ", options.run.string(), ": its last checkpoint is of step ",
-                steps.back(), ", asked for is step ", claims.end_step);
+                steps.back(), ", asked for are ", *options.steps, " steps from ", options.from);
   }
+  claims.end_step = options.steps ? options.from + *options.steps : *next;
   uint64_t covered = options.from;
   for (auto step = next; covered < claims.end_step; ++step) {
     claims.checkpoints.push_back(open_checkpoint(step_folder(options.run, *step), trusted));

@@ -56,12 +56,20 @@ ledger::GateOptions evaluating(const LoadedConfig& loaded, const GatePaths& path
 
 constexpr uint64_t kNoPass = 0;  // nothing is learned from what is only measured
 
+// Digests of the weights that a run began with and did not train, by which what they consumed is
+// found: what is foreign consumed nothing that is on record.
+std::set<std::string> parents_of(const State& state) {
+  std::set<std::string> parents;
+  if (state.has_vae()) parents.insert(state.vae());
+  return parents;
+}
+
 class Evaluation {
  public:
   explicit Evaluation(const EvaluateOptions& options)
       : options_(options),
-        checkpoint_(
-            read_checkpoint(options.checkpoint, ledger::read_trust(options.gate.trust).keys)),
+        trusted_(ledger::read_trust(options.gate.trust).keys),
+        checkpoint_(read_checkpoint(options.checkpoint, trusted_)),
         loaded_(load_config(options.checkpoint / "config.textproto")),
         gate_(evaluating(loaded_, options.gate)),
         shapes_(by_shape(loaded_.config)),
@@ -75,6 +83,7 @@ class Evaluation {
     if (const auto verdict = gate_.judge_foreign(foreign_of(checkpoint_.state)); !verdict.cleared) {
       throw ledger::Refused(verdict);
     }
+    find_consumed();
     if (makes_clips()) ask_for_clips();
     codec_ = make_codec(loaded_.config, checkpoint_.tensors.codec);
     codec_->to(device_);
@@ -83,7 +92,6 @@ class Evaluation {
     model_ = std::make_unique<Model>(model_config(loaded_.config), loaded_.config.seed());
     model_->to(device_);
     use(average_of(checkpoint_.tensors, loaded_.config, options.ema));
-    for (const auto& [sample, total] : checkpoint_.text.totals) consumed_.insert(total.clip);
   }
 
   EvaluateReport run() {
@@ -94,16 +102,40 @@ class Evaluation {
     report_.consumed = consumed_.size();
     measure_samples();
     if (makes_clips()) {
-      remember_more();
+      look_at_footage();
       measure_clips();
     }
-    report_.compared = compared_.size();
     return report_;
   }
 
  private:
   void tell(const std::string& what, uint64_t done, uint64_t all) const {
     if (options_.progress) options_.progress(what, done, all);
+  }
+
+  // What the weights consumed, and those that they came with.
+  void find_consumed() {
+    const auto add = [&](const Totals& totals) {
+      for (const auto& [sample, total] : totals) consumed_.insert(total.clip);
+    };
+    add(checkpoint_.text.totals);
+    std::set<std::string> unknown = parents_of(checkpoint_.state);
+    for (const std::filesystem::path& path : options_.parents) {
+      const Checkpoint parent = read_checkpoint(path, trusted_);
+      if (unknown.erase(parent.state.weights()) == 0) {
+        throw Error(Errc::usage, "eval: checkpoint ", path.string(), " has weights ",
+                    parent.state.weights(), ", which ", options_.checkpoint.string(),
+                    " did not come with");
+      }
+      add(parent.text.totals);
+    }
+    if (options_.extraction && !unknown.empty()) {
+      throw Error(Errc::usage,
+                  "eval: --extraction is a test against all that the weights consumed, and what "
+                  "their autoencoder consumed is not known: give the checkpoint of weights ",
+                  *unknown.begin(), " with --vae");
+    }
+    report_.unknown.assign(unknown.begin(), unknown.end());
   }
 
   void use(const TensorMap& weights) {
@@ -113,7 +145,7 @@ class Evaluation {
   // What clips are made with.
   std::vector<TensorMap> weights() const {
     const CheckpointTensors& tensors = checkpoint_.tensors;
-    if (!options_.all_weights) return {average_of(tensors, loaded_.config, options_.ema)};
+    if (!options_.extraction) return {average_of(tensors, loaded_.config, options_.ema)};
     std::vector<TensorMap> all = {tensors.model};
     for (const double decay : loaded_.config.optimiser().ema()) {
       all.push_back(average_of(tensors, loaded_.config, decay));
@@ -147,40 +179,37 @@ class Evaluation {
       const Item item = load_item(gate_, decoders_.of(shape), sample, kNoPass);
       const bool seen = consumed(sample);
       measured_.insert(sample);
-      ++(seen ? report_.seen : report_.held_out);
+      ++(seen ? report_.seen : report_.others);
       const Tensor latent = latent_of(item, shapes_[shape], psnr);
       for (size_t time = 0; time < std::size(kTimes); ++time) {
         measure_at(latent, item, shapes_[shape], i, time, by_kind[seen][time]);
       }
-      captions_.insert(item.caption);
       tell("samples", i + 1, count);
     }
     for (size_t time = 0; time < std::size(kTimes); ++time) {
-      const Errors &seen = by_kind[true][time], &held_out = by_kind[false][time];
+      const Errors &seen = by_kind[true][time], &others = by_kind[false][time];
       report_.by_time.push_back({.t = kTimes[time],
                                  .seen = seen.loss.get(),
-                                 .held_out = held_out.loss.get(),
+                                 .others = others.loss.get(),
                                  .seen_db = seen.psnr.get(),
-                                 .held_out_db = held_out.psnr.get()});
+                                 .others_db = others.psnr.get()});
     }
     report_.psnr_db = psnr.get().value_or(0);
   }
 
   Tensor latent_of(const Item& item, const RunConfig& config, Mean& psnr) {
-    if (!item.latent.empty()) {
-      const Tensor latent =
-          parse_latent(item.latent, codec_name_, latent_sizes(config), to_hex(item.digest))
-              .unsqueeze(0)
-              .to(device_);
-      remember(to_frames(codec_->decode(latent)), config, item);
-      return latent;
-    }
+    if (!item.latent.empty()) return stored_latent(item, config);
     const Frames* one = &item.frames;
     const Tensor video = to_video({&one, 1}, config);
     const Tensor latent = codec_->encode(video);
     psnr.add(psnr_db(codec_->decode(latent), video));
-    remember(item.frames, config, item);
     return latent;
+  }
+
+  Tensor stored_latent(const Item& item, const RunConfig& config) const {
+    return parse_latent(item.latent, codec_name_, latent_sizes(config), to_hex(item.digest))
+        .unsqueeze(0)
+        .to(device_);
   }
 
   void measure_at(const Tensor& latent, const Item& item, const RunConfig& config, uint64_t sample,
@@ -202,80 +231,113 @@ class Evaluation {
     errors.psnr.add(psnr_db(codec_->decode(z - kTimes[time] * v), footage));
   }
 
-  // Calls `use(frame number, its look)`.
-  template <class Use>
-  void for_each_look(const Frames& frames, const RunConfig& config, const Use& use) const {
-    const RunConfig::Clip& clip = config.clip();
-    const size_t size = size_t{3} * clip.width() * clip.height();
-    for (uint32_t i = 0; i < frames.size() / size; ++i) {
-      use(i, look_of(std::span(frames).subspan(i * size, size), static_cast<int>(clip.width()),
-                     static_cast<int>(clip.height())));
-    }
-  }
-
-  void remember(const Frames& frames, const RunConfig& config, const Item& item) {
-    for_each_look(frames, config, [&](uint32_t, const Look& look) {
-      looks_.push_back({look, std::string(gate_.samples()[item.sample].key)});
-    });
-    report_.frames = looks_.size();
-    if (consumed(item.sample)) compared_.insert(gate_.samples()[item.sample].clip);
-  }
-
+  const Digest& clip_of(uint64_t sample) const { return gate_.samples()[sample].clip; }
   // As video or as a latent: it is the same footage.
-  bool consumed(uint64_t sample) const { return consumed_.contains(gate_.samples()[sample].clip); }
+  bool consumed(uint64_t sample) const { return consumed_.contains(clip_of(sample)); }
 
-  // Clips are compared with more of what the run consumed than is measured: a look costs little
-  // where there is video, and of a latent it takes the autoencoder.
-  void remember_more() {
-    std::vector<uint64_t> more;
+  // Clips are compared with more of what was consumed than is measured.
+  void look_at_footage() {
+    std::vector<uint64_t> all(measured_.begin(), measured_.end()), more;
     for (uint64_t i = 0; i < gate_.samples().size(); ++i) {
       if (consumed(i) && !measured_.contains(i)) more.push_back(i);
     }
-    const uint64_t count = std::min<uint64_t>(options_.nearest, more.size());
-    for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t count =
+        options_.extraction ? more.size() : std::min<uint64_t>(options_.nearest, more.size());
+    for (uint64_t i = 0; i < count; ++i) all.push_back(more[i * more.size() / count]);
+    std::set<Digest> compared;
+    for (uint64_t i = 0; i < all.size(); ++i) {
       ask();
-      const uint64_t sample = more[i * more.size() / count];
-      const size_t shape = shape_of(loaded_.config, gate_, sample);
-      const Item item = load_item(gate_, decoders_.of(shape), sample, kNoPass);
-      if (!item.latent.empty()) continue;
-      remember(item.frames, shapes_[shape], item);
-      tell("looks", i + 1, count);
+      if (look_at(all[i]) && consumed(all[i])) compared.insert(clip_of(all[i]));
+      tell("looks", i + 1, all.size());
     }
+    report_.frames = looks_.size();
+    report_.compared = compared.size();
+  }
+
+  // True: all of its clip that a run can have seen was looked at. A latent is of a part of it, and
+  // takes the codec, so that only those measured are looked at.
+  bool look_at(uint64_t sample) {
+    const size_t shape = shape_of(loaded_.config, gate_, sample);
+    for (const View& view : views_to_compare(loaded_.config)) {
+      const Item item = load_item(gate_, decoders_.of(shape), sample, kNoPass, view);
+      captions_[sample] = item.caption;
+      if (item.latent.empty()) {
+        remember(item.frames, shapes_[shape], sample);
+        continue;
+      }
+      if (measured_.contains(sample)) {
+        const Tensor latent = stored_latent(item, shapes_[shape]);
+        remember(to_frames(codec_->decode(latent)), shapes_[shape], sample);
+      }
+      return false;
+    }
+    return true;
+  }
+
+  static std::vector<TurnedLooks> looks_of(const Frames& frames, const RunConfig& config) {
+    return turned_looks(frames, static_cast<int>(config.clip().width()),
+                        static_cast<int>(config.clip().height()));
+  }
+
+  void remember(const Frames& frames, const RunConfig& config, uint64_t sample) {
+    for (const TurnedLooks& looks : looks_of(frames, config)) {
+      looks_.push_back(looks[0]);
+      sample_of_.push_back(sample);
+    }
+  }
+
+  // Samples whose captions are asked for, one of a clip: as many as clips are made, evenly spread.
+  std::vector<uint64_t> prompts() const {
+    std::vector<uint64_t> all, some;
+    std::set<Digest> clips;
+    for (const auto& [sample, caption] : captions_) {
+      const bool wanted = options_.extraction ? consumed(sample) : measured_.contains(sample);
+      if (wanted && clips.insert(clip_of(sample)).second) all.push_back(sample);
+    }
+    const uint64_t count = std::min<uint64_t>(options_.clips, all.size());
+    for (uint64_t i = 0; i < count; ++i) some.push_back(all[i * all.size() / count]);
+    return some;
   }
 
   void measure_clips() {
-    report_.nearest.resize(captions_.empty() ? 0 : options_.clips,
+    const std::vector<uint64_t> from = prompts();
+    if (from.empty()) return;
+    report_.captions = from.size();
+    report_.nearest.resize(options_.clips,
                            {.caption = "", .distance = 257, .frame = 0, .sample = ""});
     for (const TensorMap& some : weights()) {
       use(some);
-      measure_clips_of();
+      for (uint64_t i = 0; i < options_.clips; ++i) {
+        measure_clip(from[i % from.size()], i);
+        tell("clips", i + 1, options_.clips);
+      }
     }
   }
 
-  void measure_clips_of() {
-    const uint64_t count = report_.nearest.size();
-    auto caption = captions_.begin();
-    for (uint64_t i = 0; i < count; ++i, ++caption) {
-      if (caption == captions_.end()) caption = captions_.begin();
-      GenerateOptions options = preview_options(loaded_.config);
-      options.caption = *caption;
-      options.seed = options_.seed + i;
-      options.progress = [&](int) { ask_for_clips(); };
-      ask_for_clips();
-      const Frames frames = to_frames(generate_video(*model_, *codec_, bpe_, options));
-      Nearest& nearest = report_.nearest[i];
-      for_each_look(frames, loaded_.config, [&](uint32_t frame, const Look& look) {
-        for (const auto& [known, key] : looks_) {
-          const uint32_t bits = distance(look, known);
-          if (bits < nearest.distance) nearest = {*caption, bits, frame, key};
-        }
-      });
-      tell("clips", i + 1, count);
-    }
+  // Of the caption of a sample, and of its shape.
+  void measure_clip(uint64_t sample, uint64_t number) {
+    const RunConfig& config = shapes_[shape_of(loaded_.config, gate_, sample)];
+    GenerateOptions options =
+        options_.extraction ? sampler_options(config) : preview_options(config);
+    options.caption = captions_.at(sample);
+    options.seed = options_.seed + number;
+    options.progress = [&](int) { ask_for_clips(); };
+    ask_for_clips();
+    report_.steps = options.steps;
+    report_.guidance = options.guidance;
+    const Frames frames = to_frames(generate_video(*model_, *codec_, bpe_, options));
+    const NearestLook found = nearest_look(looks_of(frames, config), looks_);
+    Nearest& nearest = report_.nearest[number];
+    if (found.distance >= nearest.distance) return;
+    nearest = {.caption = options.caption,
+               .distance = found.distance,
+               .frame = static_cast<uint32_t>(found.frame),
+               .sample = std::string(gate_.samples()[sample_of_[found.known]].key)};
   }
 
   const EvaluateOptions& options_;
   const at::Device device_ = first_device();
+  const std::vector<ledger::PublicKey> trusted_;
   Checkpoint checkpoint_;
   LoadedConfig loaded_;
   ledger::Gate gate_;
@@ -285,14 +347,11 @@ class Evaluation {
   std::string codec_name_;
   Bpe bpe_{{}};
   std::unique_ptr<Model> model_;
-  std::set<std::string> captions_;
-  std::set<uint64_t> measured_;           // samples
-  std::set<Digest> consumed_, compared_;  // clips
-  struct Known {
-    Look look;
-    std::string key;
-  };
-  std::vector<Known> looks_;
+  std::set<uint64_t> measured_;               // samples
+  std::set<Digest> consumed_;                 // clips
+  std::map<uint64_t, std::string> captions_;  // by sample, of those that were looked at
+  std::vector<Look> looks_;                   // of frames of the footage
+  std::vector<uint64_t> sample_of_;           // the sample that each is of
   EvaluateReport report_;
 };
 

@@ -10,8 +10,6 @@
 namespace cleared::train {
 namespace {
 
-constexpr size_t kBlock = 512;  // fingerprints that stay in the cache while all frames are compared
-
 // Clips are made of the middle of a picture: the part of it, or of the clip, that both show.
 double shown(const ledger::FootagePictures& of, int width, int height) {
   const double a = double(of.width) * height, b = double(of.height) * width;
@@ -37,38 +35,25 @@ ledger::Verdict judge_shape(const ledger::Footage& footage, int width, int heigh
   return ledger::yes();
 }
 
-struct Nearest {
-  uint32_t distance = 257;
-  size_t frame = 0;
-  const ledger::FootagePictures* of = nullptr;
-};
-
 }  // namespace
 
 ledger::Verdict judge_clip(const ledger::SimilarityLimit& limit, std::span<const uint8_t> rgb,
                            int width, int height) {
   if (auto verdict = judge_shape(limit.footage, width, height); !verdict.cleared) return verdict;
   const std::vector<TurnedLooks> frames = turned_looks(rgb, width, height);
-  Nearest nearest;
+  NearestLook nearest;
+  const ledger::FootagePictures* nearest_of = nullptr;
   for (const ledger::FootagePictures& of : limit.footage) {
-    for (size_t begin = 0; begin < of.prints.size(); begin += kBlock) {
-      const size_t count = std::min(kBlock, of.prints.size() - begin);
-      for (size_t frame = 0; frame < frames.size(); ++frame) {
-        for (const Look& look : frames[frame]) {
-          const auto found = kernels::nearest_print(look.data(), of.prints[begin].data(), count);
-          const auto distance = static_cast<uint32_t>(found.distance);
-          if (distance < nearest.distance) nearest = {distance, frame, &of};
-        }
-      }
-    }
+    const NearestLook found = nearest_look(frames, of.prints);
+    if (found.distance < nearest.distance) nearest = found, nearest_of = &of;
   }
-  if (nearest.of == nullptr || !ledger::too_alike(nearest.distance, limit.most)) {
+  if (nearest_of == nullptr || !ledger::too_alike(nearest.distance, limit.most)) {
     return ledger::yes();
   }
   return ledger::no("similarity_exceeded",
                     "frame " + std::to_string(nearest.frame) + " of the clip differs by " +
                         std::to_string(nearest.distance) + " of 256 bits from a frame of source " +
-                        ledger::digest_name(nearest.of->source) + ", and licences allow a " +
+                        ledger::digest_name(nearest_of->source) + ", and licences allow a " +
                         "similarity of at most " + std::to_string(limit.most));
 }
 

@@ -1,8 +1,9 @@
 #include "train/looks.h"
 
-#include <vector>
+#include <algorithm>
 
 #include "kernels/luma.h"
+#include "kernels/search_block.h"
 #include "ledger/base/check.h"
 
 namespace cleared::train {
@@ -12,22 +13,6 @@ using Waves = std::array<float, size_t{kernels::kPdqWaves} * kernels::kPdqWaves>
 using Filtered = std::array<float, size_t{kernels::kPdqSide} * kernels::kPdqSide>;
 
 }  // namespace
-
-Look look_of(std::span<const uint8_t> rgb, int width, int height) {
-  CLEARED_CHECK(width >= 5 && height >= 5);
-  CLEARED_CHECK(rgb.size() == size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height));
-  std::vector<float> scratch;
-  Filtered picture;
-  kernels::pdq_filter({.pixels = rgb.data(),
-                       .stride = ptrdiff_t{3} * width,
-                       .width = width,
-                       .height = height,
-                       .channels = 3},
-                      scratch, picture.data());
-  Waves waves;
-  kernels::pdq_waves(picture.data(), waves.data());
-  return kernels::pdq_bits(waves.data());
-}
 
 // By the filter that curate has, which samples pictures of all sizes at the same places.
 std::vector<TurnedLooks> turned_looks(std::span<const uint8_t> rgb, int width, int height) {
@@ -52,6 +37,22 @@ std::vector<TurnedLooks> turned_looks(std::span<const uint8_t> rgb, int width, i
     }
   }
   return out;
+}
+
+NearestLook nearest_look(std::span<const TurnedLooks> frames, std::span<const Look> known) {
+  constexpr size_t kBlock = 512;  // that stay in the cache while all frames are compared
+  NearestLook nearest;
+  for (size_t begin = 0; begin < known.size(); begin += kBlock) {
+    const size_t count = std::min(kBlock, known.size() - begin);
+    for (size_t frame = 0; frame < frames.size(); ++frame) {
+      for (const Look& look : frames[frame]) {
+        const auto found = kernels::nearest_print(look.data(), known[begin].data(), count);
+        const auto distance = static_cast<uint32_t>(found.distance);
+        if (distance < nearest.distance) nearest = {distance, frame, begin + found.at};
+      }
+    }
+  }
+  return nearest;
 }
 
 }  // namespace cleared::train

@@ -9,23 +9,23 @@
 #include <vector>
 
 #include "kernels/pdq.h"
-#include "kernels/search_block.h"
 
 namespace cleared::train {
 
 using Look = std::array<uint8_t, 32>;
 
-// `rgb` is height x width x 3; sides at least 5.
-Look look_of(std::span<const uint8_t> rgb, int width, int height);
-
-// To compare with what `curate` recorded of pictures of any size: of each of the frames behind one
-// another, laid down eight ways (kernels::pdq_turn), the first as it is.
+// Of each of the frames behind one another, laid down eight ways (kernels::pdq_turn), the first as
+// it is. `rgb` is frames x height x width x 3; sides at least 5.
 using TurnedLooks = std::array<Look, kernels::kPdqTurns>;
 std::vector<TurnedLooks> turned_looks(std::span<const uint8_t> rgb, int width, int height);
 
-// Bits that differ.
-inline uint32_t distance(const Look& a, const Look& b) {
-  return static_cast<uint32_t>(kernels::bits_between(a.data(), b.data()));
-}
+struct NearestLook {
+  uint32_t distance = 257;  // bits that differ; random pairs lie around 128
+  size_t frame = 0;         // of those that were looked at
+  size_t known = 0;         // which of the known
+};
+// The nearest that a frame, whichever way it is laid down, comes to one of `known`; the first of
+// several.
+NearestLook nearest_look(std::span<const TurnedLooks> frames, std::span<const Look> known);
 
 }  // namespace cleared::train

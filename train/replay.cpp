@@ -67,7 +67,7 @@ std::string text_of(const Metadata& metadata) {
 class Replay {
  public:
   Replay(const ReplayOptions& options, World& world, const Machine& machine)
-      : options_(options), world_(world) {
+      : options_(options), world_(world), machine_(machine) {
     report_.machine = describe(machine);
     report_.from = report_.end = options.from;
   }
@@ -102,6 +102,7 @@ class Replay {
 
   const ReplayOptions& options_;
   World& world_;
+  const Machine machine_;
   ReplayReport report_;
   std::vector<ledger::PublicKey> trusted_;
   Claims claims_;
@@ -124,6 +125,7 @@ void Replay::read_run() {
   const ClaimedCheckpoint& first = claims_.checkpoints.front();
   report_.run = first.state.run();
   report_.claimed_machine = first.state.machine();
+  report_.same_machine = is_described(machine_, first.state.machine());
   step_ = options_.from;
   if (disagrees()) return;
 

@@ -44,6 +44,7 @@ struct ReplayReport {
   double largest = 0;        // relative difference of a tensor, with a tolerance
   std::optional<Disagreement> disagreement;  // none: the run did what it says
   std::string machine, claimed_machine;      // as checkpoints record them
+  bool same_machine = true;                  // no difference between them is known
   std::string judged_at;                     // the permit, in UTC
   std::string expires_at;
 };

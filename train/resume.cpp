@@ -147,6 +147,13 @@ void require_told(const fs::path& run, const RunFile& file, const std::set<uint6
               " to make steps again as another run, which counts beside it");
 }
 
+// Whoever goes on with a copy of the folder makes steps that the ledger may be told of twice, once
+// by each: they are another run's, as those made again are. A folder of before it said where it is
+// is believed.
+bool is_a_copy(const fs::path& run, const std::optional<RunFile>& file) {
+  return file && file->has_place() && file->place() != place_of(run);
+}
+
 // A permit that has counted what one run consumed is for that run going on, and for what began
 // under it already.
 void require_counted(const ledger::Gate& gate, const std::string& resumed, bool begun) {
@@ -188,7 +195,7 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
     position.tensors = std::move(checkpoint.tensors);
     state.set_parent(state.weights());
     state.set_previous_receipt(state.receipt());
-    if (state.machine() != describe(machine)) {
+    if (!is_described(machine, state.machine())) {
       log(Level::warn, "run.resume",
           {{"was", state.machine()}, {"note", "another machine may give other bits"}});
     }
@@ -240,14 +247,28 @@ Position open_run(const RunOptions& options, const LoadedConfig& loaded, const l
   }
 
   // A step is told of a run once: what is made again after it was told is another run.
-  const bool again =
-      position.set_aside > 0 || (options.from && !told.empty() && *told.rbegin() > state.step());
-  if (newest && !other_samples && !again && file->run() == state.run()) return position;
+  const bool copied = is_a_copy(options.out, file);
+  const bool again = copied || position.set_aside > 0 ||
+                     (options.from && !told.empty() && *told.rbegin() > state.step());
+  if (newest && !other_samples && !again && file->run() == state.run()) {
+    if (!file->has_place()) {
+      file->set_place(place_of(options.out));
+      write_run_file(options.out, *file);
+    }
+    return position;
+  }
   // One that was killed before its first checkpoint is still that run.
   const bool begun =
       file && !again && told.empty() && began_under_it && (!newest || file->run() != state.run());
   state.set_run(begun ? file->run() : new_run_name(loaded.config.name()));
+  if (copied) {
+    log(Level::warn, "run.copied",
+        {{"was", file->run()},
+         {"is", state.run()},
+         {"note", "the folder was copied or moved here, so what it makes now is another run's"}});
+  }
   RunFile begins = run_file_of(state);
+  begins.set_place(place_of(options.out));
   if (file) *begins.mutable_before() = file->before();
   if (file && !begun) begins.add_before(file->run());
   write_run_file(options.out, begins);

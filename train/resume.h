@@ -27,11 +27,12 @@ struct Position {
   Totals consumed;  // of what this permit allows (train/passes.h)
 };
 
-// Makes the folder and its run.textproto when the run is new. Steps that are made again after
-// others like them, and a permit that lists other samples than the checkpoint's, give the run a new
-// name, the latter also its data order a new beginning; weights, receipts and totals go on. Refused
-// where the permit is for another run going on, Error{config} when the folder belongs to another
-// config, Error{corrupt} for a damaged checkpoint, or files of another run.
+// Makes the folder, whose lock is held, and its run.textproto when the run is new. Steps that are
+// made again after others like them, a folder that was copied, and a permit that lists other
+// samples than the checkpoint's, give the run a new name, the latter also its data order a new
+// beginning; weights, receipts and totals go on. Refused where the permit is for another run going
+// on, Error{config} when the folder belongs to another config, Error{corrupt} for a damaged
+// checkpoint, or files of another run.
 Position open_run(const RunOptions& options, const LoadedConfig& loaded, const ledger::Gate& gate,
                   const Machine& machine, int ranks, const ledger::SignerKey& trainer);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ledger/base/error.h"
@@ -76,6 +77,20 @@ fs::path new_superseded_folder(const fs::path& run) {
 }
 
 }  // namespace
+
+std::string place_of(const fs::path& run) {
+  const fs::path lock = run / kLockFile;
+  struct statx file {};
+  if (::statx(AT_FDCWD, lock.c_str(), 0, STATX_INO | STATX_BTIME, &file) != 0) {
+    throw Error(Errc::io, "look at ", lock.string(), ": ", std::generic_category().message(errno));
+  }
+  std::string place = std::to_string(file.stx_ino);
+  if ((file.stx_mask & STATX_BTIME) != 0) {  // not every file system knows
+    place +=
+        " " + std::to_string(file.stx_btime.tv_sec) + " " + std::to_string(file.stx_btime.tv_nsec);
+  }
+  return place;
+}
 
 fs::path step_folder(const fs::path& run, uint64_t step) {
   char name[32];

@@ -36,6 +36,11 @@ inline constexpr const char* kLaunchFile = "launch.txt";
 // In RUN: held by the one process that writes there.
 inline constexpr const char* kLockFile = "lock";
 
+// What tells this folder from a copy of it: which file the lock is, and when it was made, as the
+// file system says. The same for as long as the folder stays where it is. Error{io}, also where it
+// has no lock.
+std::string place_of(const std::filesystem::path& run);
+
 std::filesystem::path step_folder(const std::filesystem::path& run, uint64_t step);
 
 // Of the checkpoints that are there, ascending; whether they are good is not asked.

@@ -28,11 +28,16 @@
 
 namespace cleared::train {
 
-GenerateOptions preview_options(const RunConfig& config) {
+GenerateOptions sampler_options(const RunConfig& config) {
   GenerateOptions options;
   options.seed = config.seed();
   options.latent = latent_sizes(config);
   options.shift = config.flow().shift();
+  return options;
+}
+
+GenerateOptions preview_options(const RunConfig& config) {
+  GenerateOptions options = sampler_options(config);
   if (!config.has_preview()) return options;
   options.caption = config.preview().caption(0);
   options.steps = static_cast<int>(config.preview().steps());

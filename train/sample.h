@@ -40,8 +40,12 @@ using AskGate = std::function<void()>;
 // Clips to look at; asks before each, and at each step of one.
 using Preview = std::function<std::vector<Gif>(const AskGate& ask)>;
 
-// What the config's preview asks for, with the first of its captions and of the shape of its clip.
-// Without one: no caption, the steps and guidance above, the shift that the times of training have.
+// No caption, the steps and guidance above, and of the config its seed, the shape of its clip and
+// the shift that the times of training have.
+GenerateOptions sampler_options(const RunConfig& config);
+
+// The same with what the config's preview asks for, where it has one, and the first of its
+// captions.
 GenerateOptions preview_options(const RunConfig& config);
 
 // The first clip of `video` as a GIF.

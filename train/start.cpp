@@ -37,6 +37,14 @@ Outcome open_gate(World& world, const RunConfig& config, std::unique_ptr<ledger:
 }
 
 void agree_on_machine(World& world, Machine& machine) {
+  const auto libraries = world.all_gather(machine.libraries);
+  for (size_t rank = 1; rank < libraries.size(); ++rank) {
+    const auto differ = first_difference(libraries[0], libraries[rank]);
+    if (!differ) continue;
+    throw Error(Errc::config, "ranks: their libraries are not the same: rank 0 has ",
+                differ->claimed, ", rank ", rank, " ", differ->made,
+                ": install the same on every machine, and let nothing be preloaded on one alone");
+  }
   const auto kinds = world.all_gather(kind_of(machine));
   for (size_t rank = 1; rank < kinds.size(); ++rank) {
     const auto differ = first_difference(kinds[0], kinds[rank], ' ');

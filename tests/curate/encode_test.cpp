@@ -98,6 +98,10 @@ TEST(Decode, TakesThePartThatIsAskedFor) {
       }
     }
   }
+  const RawClip whole = decode_clip(webm, shape, {.start = kEnd, .whole = true});
+  EXPECT_EQ(whole.frames, 16);
+  EXPECT_EQ(whole.rgb, decode_clip(webm, {.width = 64, .height = 64}).rgb);
+  EXPECT_THROW(decode_clip(webm, {.frames = 17}, {.whole = true}), Error);
   // Nothing to choose from: the whole.
   EXPECT_EQ(decode_clip(webm, {.frames = 16}, {.start = kEnd}).rgb, all.rgb);
   EXPECT_THROW(decode_clip(webm, {.frames = 17}, {.start = kEnd}), Error);

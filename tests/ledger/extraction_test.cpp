@@ -37,6 +37,10 @@ struct Tested : RunWorld {
     t.set_copy_bits(31);
     t.set_compared(3);
     t.set_consumed(3);
+    t.set_captions(3);
+    t.set_steps(24);
+    t.set_guidance(2);
+    t.set_seed(0);
   }
   std::string rule(Use use, const std::optional<ExtractionTest>& test) const {
     const Store store(ledger, Access::read);
@@ -80,6 +84,15 @@ TEST(Extraction, SaysNothingThatItDidNotTest) {
        [](ExtractionTest& t) { t.set_weights(digest_name(sha256("others"))); }},
       {"memorisation_untested", [](ExtractionTest& t) { t.set_clips(15), t.set_copies(0); }},
       {"memorisation_untested", [](ExtractionTest& t) { t.set_copy_bits(30); }},
+      // Clips of captions of the trainer's choice, or hardly sampled.
+      {"memorisation_untested", [](ExtractionTest& t) { t.set_captions(2); }},
+      {"memorisation_untested", [](ExtractionTest& t) { t.set_steps(23); }},
+      {"cleared", [](ExtractionTest& t) { t.set_steps(50), t.set_seed(9), t.set_guidance(7); }},
+      // As before they were in the note.
+      {"memorisation_untested", [](ExtractionTest& t) { t.clear_captions(); }},
+      {"memorisation_untested", [](ExtractionTest& t) { t.clear_steps(); }},
+      {"memorisation_untested", [](ExtractionTest& t) { t.clear_guidance(); }},
+      {"memorisation_untested", [](ExtractionTest& t) { t.clear_seed(); }},
       {"cleared", [](ExtractionTest& t) { t.set_copy_bits(40); }},
       {"memorisation_untested", [](ExtractionTest& t) { t.set_compared(2); }},
       // That is all, it says; the record knows of more.
@@ -97,6 +110,9 @@ TEST(Extraction, IsReadOnlyFromATrainer) {
   Tested world;
   EXPECT_EQ(world.read(world.trainer).clips(), 16U);
   EXPECT_THAT(error_of([&] { world.read(world.approver); }), HasSubstr("trainer"));
+  world.text.mutable_extraction()->set_captions(4);  // of three that were consumed
+  EXPECT_THAT(error_of([&] { world.read(world.trainer); }), HasSubstr("contradicts itself"));
+  world.text.mutable_extraction()->set_captions(3);
   world.text.mutable_extraction()->set_copies(17);
   EXPECT_THAT(error_of([&] { world.read(world.trainer); }), HasSubstr("contradicts itself"));
 }

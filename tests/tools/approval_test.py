@@ -219,8 +219,11 @@ class TwoApprovers(Ledger):
         self.release(weights, *out, code=3, says="memorisation_untested: TEST-1@1 limits copies at release to 10 % of clips, and nobody tested")
         self.release(weights, "--use", "GENERATE_INTERNAL", says="yes, by 1 licence")  # with which the test is made
 
-        def tested(key="trainer", copies=1, of=weights):
-            text = f'extraction {{ weights: "sha256:{of}" at: "2026-11-28T01:02:03Z" clips: 16 copies: {copies} copy_bits: 31 compared: 5 consumed: 5 }}\n'
+        made = "captions: 5 steps: 24 guidance: 2 seed: 0"
+
+        def tested(key="trainer", copies=1, of=weights, how=made):
+            text = (f'extraction {{ weights: "sha256:{of}" at: "2026-11-28T01:02:03Z" clips: 16 copies: {copies} copy_bits: 31 '
+                    f'compared: 5 consumed: 5 {how} }}\n')
             (self.folder / "test.txt").write_text(text, encoding="utf-8")
             (self.folder / "a.extraction").unlink(missing_ok=True)
             self.ledger("sign", "test.txt", "--key", f"keys/{key}.key", "--out", "a.extraction")
@@ -229,6 +232,9 @@ class TwoApprovers(Ledger):
         self.release(weights, *out, *tested(), says="yes, by 1 licence")
         self.release(weights, *out, *tested(copies=2), code=3, says="memorisation_exceeded")
         self.release(weights, *out, *tested(of="0" * 64), code=3, says="memorisation_untested")
+        self.release(weights, *out, *tested(how=""), code=3, says="does not say how its clips were made")
+        self.release(weights, *out, *tested(how=made.replace("captions: 5", "captions: 1")), code=3, says="captions of 1 clips of the footage")
+        self.release(weights, *out, *tested(how=made.replace("24", "1")), code=3, says="sampled in 1 steps")
         self.release(weights, *out, *tested(key="ann"), code=77, says="not signed by any trainer")
         self.release(weights, *out, "--extraction", "keys/ann.pub", code=65)
         self.ledger("why-not", self.db, weights, says="memorisation")

@@ -2,6 +2,8 @@
 is not ours.  usage: docs_test.py ROOT"""
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -34,6 +36,21 @@ class Examples(unittest.TestCase):
             key.flush()
             log = proof_files.log_key(key.name)
         return [proof_files.check(block.strip("\n") + "\n", log) for block in blocks if block.startswith("\ncleared ")]
+
+    def test_a_statement_verifies_as_its_page_says(self):
+        recipe = re.search(r"^```sh\n(.*?)^#> (.*?)\n```", (ROOT / "docs/formats/statement.md").read_text(), re.M | re.S)
+        for change, code, says in (("", 0, recipe[2]), ("payload", 1, "Signature Verification Failure"), ("sig", 1, "Signature Verification Failure")):
+            with tempfile.TemporaryDirectory() as folder:
+                for file in ("statement.dsse.json", "trainer.pub"):
+                    shutil.copy(ROOT / "tests/tools/data" / file, folder)
+                path = pathlib.Path(folder) / "statement.dsse.json"
+                text = path.read_text()
+                if change:  # one character of it
+                    at = text.index(f'"{change}":"') + len(change) + 44
+                    path.write_text(text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1:])
+                done = subprocess.run(["bash", "-ec", recipe[1]], cwd=folder, capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(says, done.stdout)
 
     def test_the_proofs_on_the_pages_verify(self):
         self.assertEqual(self.said_by("state.md"), ["at 6 records absent: revocation LIC-1", "at 6 records present: licence LIC-1@1 as record 5"])

@@ -44,6 +44,10 @@ TEST_F(TrainOperation, OneRunHasAFolderAtATime) {
 
 TEST_F(TrainOperation, ResumeNeverStartsFromTheSeed) {
   const GateFixture f = make();
+  const Ended endless = run(f, "a", {"--until", "-1"});
+  EXPECT_EQ(endless.code, 2) << endless.output;
+  EXPECT_THAT(endless.output, HasSubstr("--until: -1 is below 0"));
+  EXPECT_FALSE(fs::exists(f.folder() / "a"));
   auto args = run_args(f, "a");
   args[0] = "resume";
   const Ended nothing = train(args);
@@ -59,6 +63,29 @@ TEST_F(TrainOperation, ResumeNeverStartsFromTheSeed) {
   EXPECT_EQ(damaged.code, 65);
   EXPECT_THAT(damaged.output, AllOf(HasSubstr("totals.txt was changed"),
                                     HasSubstr("last good one is"), HasSubstr("--from 3")));
+}
+
+// Two nodes that go on with copies of one folder make other bits of the same steps, perhaps: they
+// are two runs, and the ledger takes what both consumed.
+TEST_F(TrainOperation, ACopyOfARunIsAnotherRun) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a", {"--until", "3"}).code, 0);
+  fs::copy(f.folder() / "a", f.folder() / "b", fs::copy_options::recursive);
+  const Ended own = run(f, "a"), other = run(f, "b");
+  ASSERT_EQ(own.code, 0) << own.output;
+  ASSERT_EQ(other.code, 0) << other.output;
+  EXPECT_THAT(own.output, Not(HasSubstr("run.copied")));
+  EXPECT_THAT(other.output, HasSubstr("run.copied"));
+  const std::string name = state_of(f.folder() / "a/step-000003").run();
+  EXPECT_EQ(state_of(f.folder() / "a/step-000006").run(), name);
+  const State copy = state_of(f.folder() / "b/step-000006");
+  EXPECT_NE(copy.run(), name);
+  EXPECT_THAT(read_file(f.folder() / "b/run.textproto"), HasSubstr("before: \"" + name + "\""));
+  // It is the copy's run from there on, and one of a folder of before it said where it is.
+  std::string file = read_file(f.folder() / "b/run.textproto");
+  write_file(f.folder() / "b/run.textproto", file.substr(0, file.find("place:")));
+  ASSERT_EQ(run(f, "b", {"--from", "6"}).code, 0);
+  EXPECT_EQ(read_file(f.folder() / "b/run.textproto"), file);
 }
 
 // The launcher starts all ranks again when one was killed, and the run comes to the same bits.
@@ -441,6 +468,45 @@ TEST_F(TrainOperation, RanksWhoseArithmeticDiffersDoNotStart) {
     EXPECT_THAT(first.output(), HasSubstr("rank 1 "));
     EXPECT_FALSE(fs::exists(f.folder() / "a/lock")) << setting;
   }
+}
+
+// Programs of one build compute with whatever libraries are loaded: half the cosines of one rank
+// would be in the weights of both.
+TEST_F(TrainOperation, RanksWithOtherLibrariesDoNotStart) {
+  const GateFixture f = make();
+  for (const char* odd : {"0", "1"}) {
+    const int port = free_port();
+    const auto rank = [&](const std::string& number) {
+      const std::string preload = number == odd ? CLEARED_PRELOADED : "";
+      return std::vector<std::string>{"LD_PRELOAD=" + preload} +
+             one_of_two(number, port, run_args(f, "a"));
+    };
+    Process first("/usr/bin/env", rank("0")), second("/usr/bin/env", rank("1"));
+    EXPECT_EQ(first.wait(), 78) << first.output();
+    EXPECT_EQ(second.wait(), 78) << second.output();
+    EXPECT_THAT(first.output(), AllOf(HasSubstr("their libraries are not the same"),
+                                      HasSubstr("libpreloaded.so ")));
+    EXPECT_FALSE(fs::exists(f.folder() / "a/lock"));
+  }
+}
+
+// A replay with other libraries is one on another machine, and says so; a checkpoint of before
+// libraries were in it is of this one.
+TEST_F(TrainOperation, AReplayKnowsWhetherItHasTheRunsLibraries) {
+  const GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  const fs::path trust = f.folder() / "auditor.trust";
+  write_file(trust, read_file(f.paths().trust) + read_file(f.folder() / "trainer.pub"));
+  const auto replay = [&](const std::string& preload) {
+    Process process("/usr/bin/env",
+                    {"LD_PRELOAD=" + preload, CLEARED_TRAIN, "replay", "--json", f.folder() / "a",
+                     "--permit", f.paths().permit, "--trust", trust, "--shards", f.paths().shards,
+                     "--curate", CLEARED_CURATE});
+    process.wait();
+    return process.output();
+  };
+  EXPECT_THAT(replay(""), AllOf(HasSubstr("\"agrees\":true"), HasSubstr("\"same_machine\":true")));
+  EXPECT_THAT(replay(CLEARED_PRELOADED), HasSubstr("\"same_machine\":false"));
 }
 
 // Of a tensor in the weights of a checkpoint.

@@ -100,6 +100,10 @@ TEST_F(TrainReplay, AsksTheGateAndTheFolder) {
       {{"--from", "4"}, 66, "--from takes 0 or one of: 3, 6"},
       {{"--from", "6"}, 66, "no checkpoint after step 6"},
       {{"--steps", "7"}, 66, "its last checkpoint is of step 6"},
+      {{"--from", "3", "--steps", "18446744073709551615"},
+       66,
+       "asked for are 18446744073709551615"},
+      {{"--steps", "-1"}, 2, "-1"},
   };
   for (const Case& c : cases) {
     const Ended ended = replay(f, "a", c.args);

@@ -666,7 +666,9 @@ TEST_F(TrainRun, SamplesFromACheckpointItHasVerified) {
 
   const std::pair<std::vector<std::string>, const char*> wrong[] = {
       {{"--out", f.folder() / "out.mp4"}, "ends in .gif or .webm"},
-      {{"--out", gif, "--guidance", "nan"}, "--guidance must be a number"}};
+      {{"--out", gif, "--guidance", "nan"}, "--guidance must be a number"},
+      {{"--out", gif, "--seed", "-1"}, "-1 is below 0"},
+      {{"--out", gif, "--seed=-1"}, "-1 is below 0"}};
   for (const auto& [more, says] : wrong) {
     auto given = args;
     given.erase(given.begin() + 3, given.begin() + 5);  // --out

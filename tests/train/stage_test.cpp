@@ -9,6 +9,7 @@
 #include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "tests/train/train_program.h"
+#include "train/data/webm.h"
 #include "train/run_folder.h"
 
 namespace cleared::train {
@@ -74,6 +75,26 @@ std::string latent_config_text(uint64_t steps = 6) {
   return text + "flow { shift: 2 }\n";
 }
 
+constexpr int kSide = 64;
+constexpr size_t kRow = size_t{3} * kSide;
+
+// Its first 16, as training has them.
+Frames frames_of(const std::string& webm) {
+  const GateFixture f(tiny_config(), {webm});
+  const ledger::Gate gate(f.options());
+  return Decoder({.program = CLEARED_CURATE, .width = kSide, .height = kSide, .frames = 16})
+      .decode(gate.clear(0, 1));
+}
+
+Frames mirrored(const Frames& frames) {
+  Frames out(frames.size());
+  for (size_t at = 0; at < frames.size(); ++at) {
+    const size_t row = at / kRow, x = at % kRow / 3, channel = at % 3;
+    out[row * kRow + (kSide - 1 - x) * 3 + channel] = frames[at];
+  }
+  return out;
+}
+
 class TrainStages : public TrainRun {
  protected:
   static std::vector<std::string> with_gate(const GateFixture& f, std::vector<std::string> args) {
@@ -87,6 +108,22 @@ class TrainStages : public TrainRun {
     const fs::path path = f.folder() / "both.trust";
     write_file(path, read_file(f.folder() / "trust") + read_file(f.folder() / "trainer.pub"));
     return path;
+  }
+  // What --extraction wrote, and what it said.
+  static std::pair<std::string, Json> tested(const GateFixture& f,
+                                             const std::vector<std::string>& more = {}) {
+    fs::remove(f.folder() / "a.extraction");
+    const Ended ended = train(
+        with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "a/step-000006", "--clips",
+                      "16", "--samples", "1", "--release", f.folder() / "a.release", "--extraction",
+                      f.folder() / "a.extraction", "--key", f.trainer_key()}) +
+        more);
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    if (ended.code != 0) return {};
+    return {read_file(f.folder() / "a.extraction"), last_json(ended.output)};
+  }
+  static void release(GateFixture& f) {
+    f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000006").weights()));
   }
   // Beside those that the fixture permits.
   static void write_another_shard(const GateFixture& f) {
@@ -115,7 +152,7 @@ TEST_F(TrainStages, MeasuringStopsWhenARevocationArrives) {
   const std::vector<std::string> until[] = {
       {"--clips", "0"},                       // the next sample
       {"--samples", "1"},                     // what else clips are compared with
-      {"--samples", "1", "--nearest", "0"}};  // the first clip
+      {"--samples", "1", "--nearest", "0"}};  // the same sample, to compare with
   for (const auto& some : until) {
     fs::remove(f.paths().notices / "one.revocation");
     std::vector<std::string> args =
@@ -384,13 +421,13 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   ASSERT_EQ(eval.code, 0) << eval.output;
   const Json measured = last_json(eval.output);
   EXPECT_EQ(measured["seen"], 3);
-  EXPECT_EQ(measured["held_out"], 0);
+  EXPECT_EQ(measured["others"], 0);
   EXPECT_EQ(measured["loss_by_time"].size(), 10u);
   const Json &early = measured["loss_by_time"][0], &late = measured["loss_by_time"][9];
   EXPECT_GT(early["seen"].get<double>(), 0);
   // Little noise leads to a nearer clip than much does.
   EXPECT_GT(early["seen_psnr_db"].get<double>(), late["seen_psnr_db"].get<double>());
-  EXPECT_TRUE(late["held_out_psnr_db"].is_null());
+  EXPECT_TRUE(late["others_psnr_db"].is_null());
   EXPECT_EQ(measured["nearest"].size(), 2u);
   EXPECT_EQ(measured["frames"], 3 * 13);
   EXPECT_LE(measured["nearest"][0]["distance"].get<int>(), 256);
@@ -406,10 +443,10 @@ TEST_F(TrainStages, AutoencoderThenLatentsThenTransformer) {
   ASSERT_EQ(video.code, 0) << video.output;
   // What was consumed as latents is the same footage as video: nothing is held out, and an
   // extraction test compares with all of it.
-  const Ended footage =
-      train(with_gate(f, {"eval", "--json", "--checkpoint", f.folder() / "latent/step-000006",
-                          "--samples", "1", "--clips", "16", "--release", f.folder() / "a.release",
-                          "--extraction", f.folder() / "a.extraction", "--key", f.trainer_key()}));
+  const Ended footage = train(with_gate(
+      f, {"eval", "--json", "--checkpoint", f.folder() / "latent/step-000006", "--samples", "1",
+          "--clips", "16", "--release", f.folder() / "a.release", "--extraction",
+          f.folder() / "a.extraction", "--key", f.trainer_key(), "--vae", autoencoder}));
   ASSERT_EQ(footage.code, 0) << footage.output;
   EXPECT_EQ(last_json(footage.output)["seen"], 1);
   EXPECT_EQ(last_json(footage.output)["held_out"], 0);
@@ -458,7 +495,8 @@ TEST_F(TrainStages, EvalTellsApartWhatTheRunConsumed) {
 // Whoever has the weights may use any of them: the nearest that one comes is what is signed.
 TEST_F(TrainStages, AnExtractionTestIsOfEveryAverage) {
   const std::string averages = replaced(tiny_config(), "ema: 0.9", "ema: 0.9 ema: 0.1");
-  GateFixture f(replaced(averages, "learning_rate: 1e-3", "learning_rate: 1e-1"),
+  const std::string sampler = replaced(averages, "steps: 1 guidance: 1", "steps: 24 guidance: 2");
+  GateFixture f(replaced(sampler, "learning_rate: 1e-3", "learning_rate: 1e-1"),
                 {sample_video(0), sample_video(1), sample_video(2)});
   ASSERT_EQ(run(f, "a").code, 0);
   f.release(*ledger::parse_digest_name(state_of(f.folder() / "a/step-000006").weights()));
@@ -481,6 +519,125 @@ TEST_F(TrainStages, AnExtractionTestIsOfEveryAverage) {
   }
   EXPECT_TRUE(matters);
   EXPECT_EQ(eval(signed_test + std::vector<std::string>{"--ema", "0.9"}).code, 2);
+}
+
+// A run that takes other parts of longer samples, and mirrors them, can give back any of that.
+TEST_F(TrainStages, AnExtractionTestLooksAtAllThatTheRunMayHaveSeen) {
+  const std::string config = tiny_config() + "vary { start: true mirror: true }\n";
+  GateFixture f(config, {sample_video(0), sample_video(1), sample_video(2)});
+  ASSERT_EQ(run(f, "a").code, 0);
+  release(f);
+  // The fourth second of two of its samples is a clip that it makes, the second one mirrored.
+  std::vector<ledger::SampleMembers> samples;
+  for (const std::string number : {"0", "1", "2"}) {
+    std::string video = sample_video(2);
+    if (number != "2") {
+      const fs::path made = f.folder() / (number + ".webm"), shown = f.folder() / "shown.webm";
+      const Ended ended = train({"sample",
+                                 "--checkpoint",
+                                 f.folder() / "a/step-000006",
+                                 "--out",
+                                 made,
+                                 "--caption",
+                                 "caption " + number,
+                                 "--seed",
+                                 number,
+                                 "--steps",
+                                 "24",
+                                 "--guidance",
+                                 "2",
+                                 "--release",
+                                 f.folder() / "a.release",
+                                 "--trust",
+                                 f.folder() / "trust-release",
+                                 "--notices",
+                                 f.paths().notices,
+                                 "--curate",
+                                 CLEARED_CURATE});
+      ASSERT_EQ(ended.code, 0) << ended.output;
+      const Frames clip = frames_of(read_file(made)), last = number == "1" ? mirrored(clip) : clip;
+      Frames all;
+      for (int second = 0; second < 3; ++second) {
+        const Frames one = frames_of(sample_video(second));
+        all.insert(all.end(), one.begin(), one.end());
+      }
+      all.insert(all.end(), last.begin(), last.end());
+      write_webm(shown, all, {.program = CLEARED_CURATE, .width = kSide, .height = kSide});
+      video = read_file(shown);
+    }
+    samples.push_back({.key = "clip" + number,
+                       .members = {{"webm", video}, {"json", "{}"}, {"txt", "caption " + number}},
+                       .clip = ledger::sha256("clip " + number),
+                       .duration_us = 4'000'000});
+  }
+  ledger::write_shard(f.folder() / "long", "long-000000.tar", samples, {"demo-licence@1"});
+  f.adopt(config, f.folder() / "long");
+  const auto [note, report] = tested(f);
+  EXPECT_EQ(report["frames"], 64 + 64 + 16);
+  EXPECT_EQ(report["compared"], 3);
+  for (const size_t copy : {0, 1}) {
+    EXPECT_LE(report["nearest"][copy]["distance"], 31) << copy;
+    EXPECT_EQ(report["nearest"][copy]["sample"], "clip" + std::to_string(copy));
+  }
+  EXPECT_THAT(note, Not(HasSubstr("copies: 0")));
+  EXPECT_THAT(note, HasSubstr("compared: 3"));
+}
+
+// Neither the samples that are measured, nor the config's preview, are the test's.
+TEST_F(TrainStages, AnExtractionTestAsksForCaptionsOfAllThatWasConsumed) {
+  GateFixture f = make();
+  ASSERT_EQ(run(f, "a").code, 0);
+  release(f);
+  write_another_shard(f);
+  fs::copy(f.folder() / "more", f.folder() / "shards");
+  f.adopt(read_file(f.config_path()), f.folder() / "shards");
+  const auto [note, report] = tested(f, {"--seed", "5"});
+  std::multiset<std::string> captions;
+  for (const Json& clip : report["nearest"]) captions.insert(clip["caption"].get<std::string>());
+  EXPECT_EQ(captions.size(), 16U);
+  for (const char* caption : {"caption 0", "caption 1", "caption 2"}) {
+    EXPECT_GE(captions.count(caption), 5U) << caption;
+  }
+  EXPECT_THAT(note, AllOf(HasSubstr("captions: 3"), HasSubstr("steps: 24"),
+                          HasSubstr("guidance: 2"), HasSubstr("seed: 5")));
+}
+
+// The licences of what an autoencoder learned from bind what is made with it, too.
+TEST_F(TrainStages, WhatItsAutoencoderConsumedIsNotHeldOut) {
+  GateFixture f(vae_config_text(), {sample_video(0), sample_video(1)});
+  write_another_shard(f);
+  f.adopt(vae_config_text(), f.folder() / "more");
+  ASSERT_EQ(run(f, "vae").code, 0);
+  f.adopt(latent_config_text(), f.folder() / "shards");
+  const std::string autoencoder = f.folder() / "vae/step-000006";
+  ASSERT_EQ(run(f, "a", {"--vae", autoencoder}).code, 0);
+  release(f);
+  fs::copy(f.folder() / "more", f.folder() / "shards");
+  f.adopt(latent_config_text(), f.folder() / "shards");
+  const auto eval = [&](const std::vector<std::string>& more) {
+    return train(with_gate(f, {"eval", "--checkpoint", f.folder() / "a/step-000006"}) + more);
+  };
+  const Ended unknown = eval({});
+  EXPECT_EQ(unknown.code, 0) << unknown.output;
+  EXPECT_THAT(unknown.output,
+              AllOf(HasSubstr("consumed is not known: give the checkpoint"),
+                    HasSubstr("2 samples it consumed, 1 it did not"), Not(HasSubstr("held out"))));
+  const std::string note = f.folder() / "a.extraction";
+  const Ended untestable = eval({"--clips", "16", "--release", f.folder() / "a.release",
+                                 "--extraction", note, "--key", f.trainer_key()});
+  EXPECT_EQ(untestable.code, 2) << untestable.output;
+  EXPECT_THAT(untestable.output, AllOf(HasSubstr("with --vae"), Not(HasSubstr("nearest"))));
+  EXPECT_FALSE(fs::exists(note));
+  const Ended other = eval({"--vae", f.folder() / "vae/step-000003"});
+  EXPECT_EQ(other.code, 2) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("did not come with"));
+
+  const Json known = last_json(eval({"--json", "--vae", autoencoder}).output);
+  EXPECT_EQ(known["seen"], 3);
+  EXPECT_EQ(known["held_out"], 0);
+  const auto [test, report] = tested(f, {"--vae", autoencoder});
+  EXPECT_THAT(test,
+              AllOf(HasSubstr("compared: 3"), HasSubstr("consumed: 3"), HasSubstr("captions: 3")));
 }
 
 // One sample is measured, and what is generated is compared with all three that were consumed.

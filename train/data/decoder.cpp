@@ -30,6 +30,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the protocol is little-endian");
 
 constexpr uint64_t kErrorTextLimit = 64 << 10;
+constexpr uint64_t kMostWhole = uint64_t{2} << 30;  // bytes of all frames: the child has no more
 
 // The child broke the protocol, died or hung: worth one more try with a new one.
 struct ChildFailed {
@@ -138,7 +139,8 @@ Frames Decoder::decode(const ledger::ClearedSample& sample, const View& view) {
 
 Frames Decoder::ask(const std::string& key, const std::string& video, const View& view) {
   const uint64_t size = video.size();
-  const uint32_t part[] = {view.start, view.across, view.down, view.mirror};
+  const uint32_t how = (view.mirror ? 1U : 0U) | (view.whole ? 2U : 0U);
+  const uint32_t part[] = {view.start, view.across, view.down, how};
   send(&size, sizeof size);
   send(part, sizeof part);
   send(video.data(), video.size());
@@ -148,9 +150,12 @@ Frames Decoder::ask(const std::string& key, const std::string& video, const View
   receive(&status, sizeof status);
   receive(&answer, sizeof answer);
   if (status == 0) {
-    const uint64_t want = uint64_t{3} * options_.frames * options_.height * options_.width;
-    if (answer != want) throw ChildFailed{"answered with another number of bytes"};
-    Frames frames(want);
+    const uint64_t picture = uint64_t{3} * options_.height * options_.width;
+    const uint64_t least = picture * options_.frames;
+    const bool fits = view.whole ? answer >= least && answer <= kMostWhole && answer % picture == 0
+                                 : answer == least;
+    if (!fits) throw ChildFailed{"answered with another number of bytes"};
+    Frames frames(answer);
     receive(frames.data(), frames.size());
     return frames;
   }

@@ -1,7 +1,7 @@
 // Frames of cleared samples, decoded by a child process: `curate decode --serve`, sandboxed there,
 // so that no codec runs in the process that holds the weights (docs/formats/decode.md).
 //
-// To the child [u64 n][u32 start, across, down, mirror: a View][n bytes: the sample's video
+// To the child [u64 n][u32 start, across, down, how: a View][n bytes: the sample's video
 // member]; back [u8 status][u64 n][n bytes], where status 0 carries frames x height x width x 3
 // bytes of RGB24 and status 1 one line of error text. Numbers are little-endian. One Decoder per
 // thread.

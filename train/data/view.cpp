@@ -27,4 +27,16 @@ std::vector<View> views_to_fit(const RunConfig& config) {
   return {{.start = 0}, {.start = 0x55555555}, {.start = 0xaaaaaaaa}, {.start = 0xffffffff}};
 }
 
+// Scaled to cover the clip, a picture has room in one direction alone.
+std::vector<View> views_to_compare(const RunConfig& config) {
+  if (!config.vary().crop()) return {{.whole = true}};
+  constexpr uint64_t kPlaces = 17;
+  std::vector<View> out;
+  for (uint64_t i = 0; i < kPlaces; ++i) {
+    const auto share = static_cast<uint32_t>(0xffffffff * i / (kPlaces - 1));
+    out.push_back({.across = share, .down = share, .whole = true});
+  }
+  return out;
+}
+
 }  // namespace cleared::train

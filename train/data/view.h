@@ -15,6 +15,7 @@ struct View {
   static constexpr uint32_t kMiddle = 0x7fffffff;
   uint32_t start = 0, across = kMiddle, down = kMiddle;
   bool mirror = false;  // left for right
+  bool whole = false;   // all frames of the sample, and not so many from `start` on
   bool operator==(const View&) const = default;
 };
 
@@ -24,5 +25,10 @@ View view_of(const RunConfig& config, uint64_t step, uint32_t slot);
 // What a codec is fitted to of a sample: its first frames, or where the start varies some parts
 // spread evenly over all of it.
 std::vector<View> views_to_fit(const RunConfig& config);
+
+// What is compared with clips that are made: all that the run may have seen of a sample, but for
+// mirroring. Pictures that are cut anywhere are compared in 17 places, of which two neighbours are
+// alike enough to recognise what lies between, unless there is more room than a clip is wide.
+std::vector<View> views_to_compare(const RunConfig& config);
 
 }  // namespace cleared::train

@@ -12,7 +12,9 @@
 #include <torch/headeronly/version.h>
 
 #include "ledger/base/log.h"
+#include "ledger/digest.h"
 #include "train/model/memory.h"
+#include "train/version.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -140,6 +142,7 @@ Machine prepare_machine(int threads) {
           .onednn_isa = cap != nullptr ? cap : "all",
           .products = products == Products::onednn ? "onednn" : "mkl",
           .libtorch = TORCH_VERSION,
+          .libraries = loaded_libraries(),
           .gpu = gpu_name(),
           .settings = settings_of_libraries(),
           .decoder = {},
@@ -153,10 +156,19 @@ std::string describe(const Machine& machine) {
       << (machine.products == "mkl" ? "" : " products=" + machine.products)
       << " libtorch=" << machine.libtorch;
   if (machine.gpu != "none") out << " gpu=\"" << machine.gpu << "\"";
+  if (!machine.libraries.empty()) {
+    out << " libraries=" << to_hex(ledger::sha256(machine.libraries));
+  }
   out << machine.settings;
   if (!machine.decoder.empty()) out << " decoder=" << machine.decoder;
   out << " threads=" << machine.threads;
   return std::move(out).str();
+}
+
+bool is_described(const Machine& machine, const std::string& line) {
+  Machine known = machine;
+  if (line.find(" libraries=") == std::string::npos) known.libraries.clear();
+  return line == describe(known);
 }
 
 std::string kind_of(const Machine& machine) {

@@ -17,6 +17,7 @@ struct Machine {
   std::string onednn_isa;  // the cap on oneDNN, or "all"
   std::string products;    // the library of float32 products: "mkl" or "onednn"
   std::string libtorch;    // its version
+  std::string libraries;   // loaded_libraries() of train/version.h; empty: not known
   std::string gpu;         // model name, or "none"
   std::string settings;    // " NAME=value" of variables that are set and change the bits
   std::string decoder;     // decoder_digest() of train/data/decoder.h; empty: nothing is decoded
@@ -48,6 +49,10 @@ Machine prepare_machine(int threads);
 
 // "cpu=... features=... threads=...": one line for checkpoints and logs.
 std::string describe(const Machine& machine);
+
+// Whether that line, of a checkpoint, is of such a machine. One of before libraries were in it says
+// nothing of them.
+bool is_described(const Machine& machine, const std::string& line);
 
 // The same of what must be equal on all ranks: the vendor for the model name, for processors of one
 // cluster often differ in a letter of it, and without the decoder, which is no arithmetic of ours.

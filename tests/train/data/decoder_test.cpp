@@ -54,6 +54,17 @@ TEST(Decoder, AsksForThePartOfTheSample) {
   const Frames frames = Decoder(fake("part")).decode(s.sample, view);
   EXPECT_EQ(Frames(frames.begin(), frames.begin() + 16),
             (Frames{1, 0, 0, 0, 5, 4, 3, 2, 6, 0, 0, 0, 1, 0, 0, 0}));
+  const View all{.start = 1, .mirror = true, .whole = true};
+  EXPECT_EQ(Decoder(fake("part")).decode(s.sample, all).at(12), 3);
+}
+
+// As many as the sample has, but no fewer than a clip.
+TEST(Decoder, HandsOverAllFramesWhereTheyAreAskedFor) {
+  const Sample s;
+  EXPECT_EQ(Decoder(fake("long")).decode(s.sample, {.whole = true}),
+            Frames(size_t{2} * 3 * 8 * 8 * 4, 'V'));
+  EXPECT_THROW(Decoder(fake("long")).decode(s.sample), Error);
+  EXPECT_THROW(Decoder(fake("short")).decode(s.sample, {.whole = true}), Error);
 }
 
 TEST(Decoder, StartsADeadChildAgainOnce) {

@@ -6,6 +6,7 @@
 //   die           ends after reading a request
 //   die_once FILE the same, but only while FILE does not exist, which it makes; then as echo
 //   short         answers with one byte too few
+//   long          as echo, of twice as many frames
 //   hang          reads, and never answers
 #include <cstdint>
 #include <cstdlib>
@@ -65,7 +66,7 @@ int main(int argc, char** argv) {
       return 1;
     }
     if (mode == "hang") ::pause();
-    std::string frames(mode == "short" ? size - 1 : size, video[0]);
+    std::string frames(mode == "short" ? size - 1 : mode == "long" ? 2 * size : size, video[0]);
     if (mode == "part") std::memcpy(frames.data(), part, sizeof part);
     if (mode == "text") answer(1, "no key frame");
     else answer(0, frames);

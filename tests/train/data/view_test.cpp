@@ -32,6 +32,17 @@ TEST(View, VariesWhatTheConfigLetsVary) {
   EXPECT_EQ(view_of(varied("vary { mirror: true }"), 3, 5), (View{.mirror = all.mirror}));
 }
 
+// All frames; and where pictures are cut anywhere, from one edge to the other.
+TEST(View, ComparesWithAllThatARunMayHaveSeen) {
+  EXPECT_EQ(views_to_compare(varied("vary { start: true mirror: true }")),
+            (std::vector<View>{{.whole = true}}));
+  const auto places = views_to_compare(varied("vary { crop: true }"));
+  ASSERT_EQ(places.size(), 17U);
+  EXPECT_EQ(places.front(), (View{.across = 0, .down = 0, .whole = true}));
+  EXPECT_EQ(places[8], (View{.whole = true}));
+  EXPECT_EQ(places.back(), (View{.across = UINT32_MAX, .down = UINT32_MAX, .whole = true}));
+}
+
 // Half of the passes, give or take six deviations.
 TEST(View, MirrorsHalfOfThePasses) {
   const RunConfig config = varied("vary { mirror: true }");

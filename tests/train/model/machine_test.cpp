@@ -73,6 +73,7 @@ TEST(Machine, IsOfAKindByWhatChangesBits) {
       {&Machine::onednn_isa, "SSE41"},
       {&Machine::products, "onednn"},
       {&Machine::libtorch, "2.14"},
+      {&Machine::libraries, "libm.so.6 00ff\n"},
       {&Machine::gpu, "H100"},
       {&Machine::settings, " MKL_CBWR=AVX2"}};
   for (const auto& [field, value] : changes) {
@@ -80,6 +81,23 @@ TEST(Machine, IsOfAKindByWhatChangesBits) {
     other.*field = value;
     EXPECT_NE(kind_of(one), kind_of(other)) << value;
   }
+}
+
+// The libraries that compute are named, and a line of before they were says nothing of them.
+TEST(Machine, KnowsWhatALineOfACheckpointIsOf) {
+  Machine machine = prepare_machine(1);
+  for (const char* library : {"libtorch_cpu.so ", "libm.so.6 ", "libc.so.6 "}) {
+    EXPECT_NE(machine.libraries.find(library), std::string::npos) << machine.libraries;
+  }
+  const std::string line = describe(machine);
+  EXPECT_TRUE(is_described(machine, line));
+  const size_t at = line.find(" libraries=");
+  ASSERT_NE(at, std::string::npos) << line;
+  const std::string before = line.substr(0, at) + line.substr(line.find(' ', at + 1));
+  EXPECT_TRUE(is_described(machine, before));
+  EXPECT_FALSE(is_described(machine, before + "0"));
+  machine.libraries += "libpreloaded.so 00ff\n";
+  EXPECT_FALSE(is_described(machine, line));
 }
 
 // The bits of EBX of leaf 7: AVX-512 F, DQ, BW, VL.
