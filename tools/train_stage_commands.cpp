@@ -276,8 +276,8 @@ int do_eval(Options& options) {
                      report.run.c_str(), number(report.step), number(report.seen),
                      number(report.others)));
   for (const std::string& weights : report.unknown) {
-    lines.lasting("what its autoencoder, weights " + weights +
-                  ", consumed is not known: give the checkpoint with --vae");
+    lines.lasting("what its autoencoder or text encoder, weights " + weights +
+                  ", consumed is not known: give the checkpoint with --vae or --text");
   }
   for (const auto& at : report.by_time) {
     const auto shown = [](const std::optional<double>& loss, const std::optional<double>& db) {
@@ -379,13 +379,18 @@ Exit codes: 0 done, 3 refused by the gate, 65 damaged files, 78 bad config.)");
   train eval --checkpoint runs/nano/step-000400 --permit eval.permit --trust eval.trust \
              --shards shards --notices notices --release nano.release
 
-Samples that the permit lists and neither the run nor its autoencoder (--vae) consumed are the
-held-out ones.
+Samples that the permit lists and neither the run nor what it began with (--vae, --text) consumed are
+the held-out ones.
 The permit must say EVALUATE: ledger permit --evaluate.
 Exit codes: 0 measured, 3 refused by the gate, 65 damaged files.)");
   add_checkpoint(eval, o->eval.checkpoint, o->eval.gate, o->eval.curate, o->eval.threads);
-  eval->add_option("--vae", o->eval.parents,
-                   "checkpoint of the autoencoder, where the run has one: what it consumed counts");
+  const std::pair<const char*, const char*> parents[] = {
+      {"--vae", "checkpoint of the autoencoder, where the run has one: what it consumed counts"},
+      {"--text", "the same of the text encoder that it began with"}};
+  for (const auto& [name, what] : parents) {
+    eval->add_option_function<std::filesystem::path>(
+        name, [o](const auto& path) { o->eval.parents.push_back(path); }, what);
+  }
   eval->add_option("--release", o->eval.release,
                    "the gate's yes for clips of these weights: `ledger release --out`; none: no "
                    "clips are made");

@@ -61,6 +61,7 @@ constexpr uint64_t kNoPass = 0;  // nothing is learned from what is only measure
 std::set<std::string> parents_of(const State& state) {
   std::set<std::string> parents;
   if (state.has_vae()) parents.insert(state.vae());
+  if (state.has_text_encoder()) parents.insert(state.text_encoder());
   return parents;
 }
 
@@ -132,8 +133,9 @@ class Evaluation {
     if (options_.extraction && !unknown.empty()) {
       throw Error(Errc::usage,
                   "eval: --extraction is a test against all that the weights consumed, and what "
-                  "their autoencoder consumed is not known: give the checkpoint of weights ",
-                  *unknown.begin(), " with --vae");
+                  "their autoencoder or text encoder consumed is not known: give the checkpoint "
+                  "of weights ",
+                  *unknown.begin(), " with --vae or --text");
     }
     report_.unknown.assign(unknown.begin(), unknown.end());
   }

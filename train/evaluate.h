@@ -24,7 +24,7 @@ namespace cleared::train {
 
 struct EvaluateOptions {
   std::filesystem::path checkpoint;
-  // Checkpoints of what its weights came with: the autoencoder's.
+  // Checkpoints of what its weights came with: the autoencoder's, the text encoder's.
   std::vector<std::filesystem::path> parents;
   GatePaths gate;  // a permit for the config of the checkpoint's run that says EVALUATE
   std::filesystem::path release;  // ledger/release.h, for its clips; empty: none are made
