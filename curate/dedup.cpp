@@ -431,16 +431,17 @@ struct DuplicateIndex::Placed {
                                        std::vector<Vote>* votes) {
     std::vector<Pdq> ours, theirs;
     std::vector<uint32_t> at, of_at;
-    const auto put = [](const Track& in, std::vector<Pdq>& bits, std::vector<uint32_t>& places) {
-      for (uint32_t i = 0; i < in.prints.size(); ++i) {
-        if (in.prints[i].quality < kFeatureless) continue;
-        bits.push_back(in.prints[i].bits);
-        places.push_back(i);
-      }
-    };
-    put(track, ours, at);
-    put(of, theirs, of_at);
-    const auto near = near_of_all(ours, theirs);
+    for (const uint32_t i : worth_asking(track, kAskedOfStill)) {
+      if (track.prints[i].quality < kFeatureless) continue;
+      ours.push_back(track.prints[i].bits);
+      at.push_back(i);
+    }
+    for (uint32_t i = 0; i < of.prints.size(); ++i) {
+      if (of.prints[i].quality < kFeatureless) continue;
+      theirs.push_back(of.prints[i].bits);
+      of_at.push_back(i);
+    }
+    auto near = near_of_all(ours, theirs);
     std::vector<std::pair<int, PlacedPair>> found;
     for (size_t i = 0; i < near.size(); ++i) {
       const auto best =
@@ -448,6 +449,7 @@ struct DuplicateIndex::Placed {
                            [](const Near& a, const Near& b) { return a.distance < b.distance; });
       if (best == near[i].end()) continue;
       found.push_back({best->distance, {at[i], theirs[best->id]}});
+      keep_nearest(near[i]);
       for (const Near& one : near[i]) {
         if (votes != nullptr) votes->push_back({at[i], of_at[one.id]});
       }

@@ -87,6 +87,7 @@ bool looks_are_whole(const Analysis& a) {
   return whole(a.kept_pts_us(), a.kept_pdq(), a.kept_quality(), kKeptLooks) &&
          whole(a.turned_pts_us(), a.turned_pdq(), a.turned_quality(), kTurns) &&
          whole(a.inset_pts_us(), a.inset_pdq(), a.inset_quality(), kInsets) &&
+         static_cast<size_t>(a.square_pts_us_size()) <= kMostSquares &&
          a.square_luma().size() == static_cast<size_t>(a.square_pts_us_size()) * kSquareBytes &&
          increase(a.square_pts_us());
 }

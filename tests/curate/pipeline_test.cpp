@@ -793,7 +793,7 @@ class FailingCopy : public Pipeline, public ::testing::WithParamInterface<OtherC
     ledger::Note note{.text = ledger::title_form(store, path, ledger::judging_time_us(store)),
                       .signatures = {}};
     ledger::add_signature(note, approver);
-    store.append({ledger::review_fact(store, ledger::format_note(note))});
+    store.append(ledger::review_records(store, ledger::format_note(note)));
   }
 
   const std::string film_ = make_media({.scenes = {3}, .sound = true});
@@ -867,7 +867,7 @@ TEST_F(Pipeline, AReviewDecidesNothingForAThirdLicensorOfTheSameBytes) {
         .text = ledger::title_form(store, "north/b.mkv", ledger::judging_time_us(store)),
         .signatures = {}};
     ledger::add_signature(note, approver);
-    store.append({ledger::review_fact(store, ledger::format_note(note))});
+    store.append(ledger::review_records(store, ledger::format_note(note)));
   }
   EXPECT_EQ(waiting(), 0);
   EXPECT_EQ(copy("east/copy.mkv"), Outcome::conflict);

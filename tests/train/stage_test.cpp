@@ -29,10 +29,6 @@ Json last_json(std::string output) {
   return Json::parse(output.substr(output.rfind('\n') + 1), nullptr, false);
 }
 
-std::string replaced(std::string text, const std::string& a, const std::string& b) {
-  return text.replace(text.find(a), a.size(), b);
-}
-
 std::string without_line(const std::string& text, const std::string& start) {
   const size_t at = text.find("\n" + start) + 1;
   return text.substr(0, at) + text.substr(text.find('\n', at) + 1);

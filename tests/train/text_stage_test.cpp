@@ -15,10 +15,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-std::string replaced(std::string text, const std::string& a, const std::string& b) {
-  return text.replace(text.find(a), a.size(), b);
-}
-
 std::string text_config_text(uint64_t steps = 6) {
   std::string text = tiny_config(steps, 4);
   for (const char* part : {"clip", "codec", "model", "preview"}) {

@@ -17,6 +17,11 @@
 
 namespace cleared::train {
 
+// `text` with its first `a`, which is there, as `b`.
+inline std::string replaced(std::string text, const std::string& a, const std::string& b) {
+  return text.replace(text.find(a), a.size(), b);
+}
+
 namespace fs = std::filesystem;
 
 struct Ended {
