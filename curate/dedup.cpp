@@ -540,8 +540,10 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
         match.distance <= kNear || (match.weight >= kEditedWeight && match.speed == 1);
     if (copy && (near || one.passed == 0) && !is_worse_answer(match, before)) {
       const uint64_t step_us = std::max(frame_us(one.track.pts_us), frame_us(one.of.pts_us));
-      // Of explanations that are about as good the plain one: nothing was done to the picture.
-      one.score = found.score * double(step_us) * (one.whole ? 1.25 : 1);
+      // Of explanations that are about as good the plain one: nothing was done to the picture, and
+      // no place was chosen for it.
+      const double plain = one.whole ? 1.25 : one.placed ? 0.8 : 1;
+      one.score = found.score * double(step_us) * plain;
       return;
     }
     const bool still = is_long(match, rules) && match.weight < kMoves;
