@@ -198,7 +198,7 @@ TEST(Story, HasAHistoryOfEveryRecord) {
         << seq;
   }
   // Those of ledger/record.proto, and retired keys.
-  EXPECT_EQ(kinds.size(), 30U) << testing::PrintToString(kinds);
+  EXPECT_EQ(kinds.size(), 31U) << testing::PrintToString(kinds);
   const Table history = history_of(store, find_record(store, to_hex(sha256("clip 0"))));
   std::map<std::string, std::string> signers;
   for (const auto& row : history.rows) signers[row[2]] = row[3];
