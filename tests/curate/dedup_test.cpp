@@ -331,6 +331,7 @@ TEST(Duplicates, AreFoundMirroredAndTurnedByTheirKeptLooksAlone) {
   const std::vector<std::vector<Track>> without = {{}, std::vector<Track>(kAskedLooks)};
   for (size_t edit = 0; edit < edits.size(); ++edit) {
     Footage copy = edited(96, edits[edit]);
+    copy.squares = {};
     const auto by_turns = index.find(copy, Duplicates());
     ASSERT_EQ(by_turns.size(), 1U) << edit;
     for (const auto& none : without) {
@@ -354,10 +355,10 @@ TEST(Duplicates, AreFoundCroppedOffTheMiddle) {
   index.add(edited(64, film));
   const std::vector<Edit> edits = {
       [&](int i) { return part_of(film(i), 0.1, 0.1, 0.9, 0.9); },
-      [&](int i) { return part_of(film(i), 0, 0, 0.8, 0.8); },
+      [&](int i) { return part_of(film(i), 0, 0, 0.9, 0.9); },
       [&](int i) { return part_of(film(i), 0.11, 0.03, 0.85, 0.85); },
       [&](int i) { return part_of(film(i), 0.15, 0, 0.85, 1); },
-      [&](int i) { return testing::mirrored(part_of(film(i), 0, 0.15, 0.85, 0.85)); },
+      [&](int i) { return testing::mirrored(part_of(film(i), 0, 0.1, 0.9, 0.9)); },
   };
   for (size_t edit = 0; edit < edits.size(); ++edit) {
     Footage copy = edited(64, edits[edit]);

@@ -156,7 +156,7 @@ class Ingest(unittest.TestCase):
         self.assertIn("as before; --retry failed tries it again", files["letter.mkv"]["detail"])
         files, _ = self.run_json("--retry", "failed", code=4)
         self.assertNotIn("as before", files["letter.mkv"]["detail"])
-        self.assertEqual(self.status()["refusals"], {"caption": 1})
+        self.assertEqual(self.status()["refusals"], {"unreadable": 1})
         self.assertEqual(self.world.run(*world_of.ingest(self.world), "--retry", "all").returncode, 2)
 
     def test_status_counts_what_is_there(self):
