@@ -389,11 +389,11 @@ std::map<size_t, std::vector<DuplicateIndex::Start>> DuplicateIndex::starts(
   }
   const double seconds = footage.pts_us.empty() ? 1 : 1 + double(footage.pts_us.back()) / 1e6;
   const auto every = static_cast<size_t>(1 + pairs / (seconds * kRoughPairs));
-  std::vector<LookIndex::Rough> found;
+  std::vector<LookIndex::Hit> found;
   for (size_t look = 0; look < kKeptLooks; ++look) {
     found.clear();
     looks_.roughly(look, queries[look], {.every = every, .most = kStarts}, found);
-    for (const LookIndex::Rough& one : found) {
+    for (const LookIndex::Hit& one : found) {
       const Asked& by = asked[look][one.query];
       out[one.source].push_back({by.picture, by.place, one.at, one.distance});
     }

@@ -54,6 +54,14 @@ fs::path runs_folder(const fs::path& folder) {
   return folder / "looks";
 }
 
+// `id` counts the pictures of sources that end at `ends`, the first of them `first`.
+LookIndex::Hit hit_of(std::span<const uint32_t> ends, uint32_t first, uint32_t query, uint32_t id,
+                      int distance) {
+  const auto source = std::upper_bound(ends.begin(), ends.end(), id) - ends.begin();
+  const uint32_t begin = source == 0 ? 0 : ends[static_cast<size_t>(source) - 1];
+  return {query, first + static_cast<uint32_t>(source), id - begin, distance};
+}
+
 // The waves that change slowly down the picture come last: here they are the first half.
 Pdq slow_first(const Pdq& print) {
   Pdq out = print;
@@ -259,12 +267,18 @@ void LookIndex::seal() {
   tail_ = {};
 }
 
+std::vector<uint32_t> LookIndex::tail_ends(size_t look) const {
+  std::vector<uint32_t> ends;
+  for (const Counts& counts : tail_.counts) {
+    ends.push_back((ends.empty() ? 0 : ends.back()) + counts[look]);
+  }
+  return ends;
+}
+
 void LookIndex::near(size_t look, std::span<const Pdq> queries, std::vector<Hit>& out) const {
   uint32_t first = 0;
   const auto put = [&](std::span<const uint32_t> ends, uint32_t query, uint32_t id, int bits) {
-    const auto source = std::upper_bound(ends.begin(), ends.end(), id) - ends.begin();
-    const uint32_t begin = source == 0 ? 0 : ends[static_cast<size_t>(source) - 1];
-    out.push_back({query, first + static_cast<uint32_t>(source), id - begin, bits});
+    out.push_back(hit_of(ends, first, query, id, bits));
   };
   std::vector<NearPair> pairs;
   for (const Run& run : runs_) {
@@ -273,10 +287,7 @@ void LookIndex::near(size_t look, std::span<const Pdq> queries, std::vector<Hit>
     for (const NearPair& pair : pairs) put(run.ends[look], pair.query, pair.id, pair.distance);
     first += static_cast<uint32_t>(run.sources.size());
   }
-  std::vector<uint32_t> ends;
-  for (const Counts& counts : tail_.counts) {
-    ends.push_back((ends.empty() ? 0 : ends.back()) + counts[look]);
-  }
+  const std::vector<uint32_t> ends = tail_ends(look);
   const auto in_tail = near_of_all(queries, tail_.prints[look]);
   for (uint32_t q = 0; q < in_tail.size(); ++q) {
     for (const Near& near : in_tail[q]) put(ends, q, near.id, near.distance);
@@ -284,14 +295,14 @@ void LookIndex::near(size_t look, std::span<const Pdq> queries, std::vector<Hit>
 }
 
 void LookIndex::roughly(size_t look, std::span<const Pdq> queries, RoughLimits limits,
-                        std::vector<Rough>& out) const {
+                        std::vector<Hit>& out) const {
   if (queries.empty()) return;
   std::vector<Pdq> asked, base;
   for (const Pdq& query : queries) asked.push_back(slow_first(query));
-  std::map<uint32_t, std::vector<Rough>> nearest;
-  const auto put = [&](const Rough& hit) {
-    std::vector<Rough>& all = nearest[hit.source];
-    for (Rough& one : all) {
+  std::map<uint32_t, std::vector<Hit>> nearest;
+  const auto put = [&](const Hit& hit) {
+    std::vector<Hit>& all = nearest[hit.source];
+    for (Hit& one : all) {
       if (one.query != hit.query) continue;
       if (hit.distance < one.distance) one = hit;
       return;
@@ -300,9 +311,8 @@ void LookIndex::roughly(size_t look, std::span<const Pdq> queries, RoughLimits l
       all.push_back(hit);
       return;
     }
-    const auto worst = std::max_element(all.begin(), all.end(), [](const Rough& a, const Rough& b) {
-      return a.distance < b.distance;
-    });
+    const auto worst = std::max_element(
+        all.begin(), all.end(), [](const Hit& a, const Hit& b) { return a.distance < b.distance; });
     if (hit.distance < worst->distance) *worst = hit;
   };
   const auto compare = [&](std::span<const Pdq> prints, std::span<const uint32_t> ends,
@@ -316,9 +326,7 @@ void LookIndex::roughly(size_t look, std::span<const Pdq> queries, RoughLimits l
       for (uint32_t q = 0; q < near.size(); ++q) {
         for (const Near& one : near[q]) {
           const auto id = static_cast<uint32_t>(from + one.id * limits.every);
-          const auto source = std::upper_bound(ends.begin(), ends.end(), id) - ends.begin();
-          const uint32_t begin = source == 0 ? 0 : ends[static_cast<size_t>(source) - 1];
-          put({q, first + static_cast<uint32_t>(source), id - begin, one.distance});
+          put(hit_of(ends, first, q, id, one.distance));
         }
       }
     }
@@ -328,11 +336,7 @@ void LookIndex::roughly(size_t look, std::span<const Pdq> queries, RoughLimits l
     if (run.parts[look]) compare(run.parts[look]->prints(), run.ends[look], first);
     first += static_cast<uint32_t>(run.sources.size());
   }
-  std::vector<uint32_t> ends;
-  for (const Counts& counts : tail_.counts) {
-    ends.push_back((ends.empty() ? 0 : ends.back()) + counts[look]);
-  }
-  compare(tail_.prints[look], ends, first);
+  compare(tail_.prints[look], tail_ends(look), first);
   for (const auto& [source, all] : nearest) out.insert(out.end(), all.begin(), all.end());
 }
 

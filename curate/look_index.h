@@ -52,15 +52,11 @@ class LookIndex {
 
   // For looking closer: of each source the nearest pictures, far beyond kAlike, though seldom by
   // chance; at most `most`, of different queries; appended. Every `every`th picture is compared.
-  struct Rough {
-    uint32_t query = 0, source = 0, at = 0;  // as Hit
-    int distance = 0;
-  };
   struct RoughLimits {
     size_t every = 1, most = 1;
   };
   void roughly(size_t look, std::span<const Pdq> queries, RoughLimits limits,
-               std::vector<Rough>& out) const;
+               std::vector<Hit>& out) const;
 
   std::vector<Track> kept(size_t source) const;    // from its file, where there is a folder
   std::vector<Track> insets(size_t source) const;  // as read_insets(); none without a folder
@@ -70,6 +66,7 @@ class LookIndex {
 
  private:
   using Counts = std::array<uint32_t, kKeptLooks>;
+  std::vector<uint32_t> tail_ends(size_t look) const;  // of the sources of tail_, by their pictures
   struct Run {
     std::vector<Digest> sources;
     std::vector<Counts> counts;  // pictures of each source, look by look

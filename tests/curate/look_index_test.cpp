@@ -198,11 +198,11 @@ TEST_F(LookFiles, SayRoughlyWhatIsNear) {
     std::vector<LookIndex::Hit> near;
     index.near(kept_all, std::span(&query, 1), near);
     EXPECT_TRUE(near.empty());
-    std::vector<LookIndex::Rough> found;
+    std::vector<LookIndex::Hit> found;
     index.roughly(kept_all, std::span(&query, 1), {.most = 4}, found);
     ASSERT_FALSE(found.empty());
     const auto of = std::find_if(found.begin(), found.end(),
-                                 [](const LookIndex::Rough& one) { return one.source == 3; });
+                                 [](const LookIndex::Hit& one) { return one.source == 3; });
     ASSERT_NE(of, found.end());
     EXPECT_EQ(of->query, 0U);
     EXPECT_LE(of->distance, 48);
