@@ -372,16 +372,9 @@ std::map<size_t, std::vector<DuplicateIndex::Start>> DuplicateIndex::starts(
   };
   std::array<std::vector<Pdq>, kKeptLooks> queries;
   std::array<std::vector<Asked>, kKeptLooks> asked;
-  PlacePrinter printer;
-  std::vector<Fingerprint> prints;
-  for (const size_t picture : rough_pictures(footage.squares)) {
-    printer.open(footage.squares, picture);
-    printer.print_all(prints);
-    for (size_t place = 0; place < prints.size(); ++place) {
-      if (prints[place].quality < kFeatureless) continue;
-      queries[places()[place].kept].push_back(prints[place].bits);
-      asked[places()[place].kept].push_back({picture, place});
-    }
+  for (const auto& [picture, place, bits] : footage.squares.rough) {
+    queries[places()[place].kept].push_back(bits);
+    asked[places()[place].kept].push_back({picture, place});
   }
   double pairs = 0;
   for (size_t look = 0; look < kKeptLooks; ++look) {

@@ -144,19 +144,23 @@ void check_analysis(const Analysis& a) {
   }
 }
 
-Footage footage_of(const Digest& digest, const Analysis& analysis) {
-  Footage out{.digest = digest,
-              .pts_us = {analysis.pts_us().begin(), analysis.pts_us().end()},
-              .prints = {},
-              .sound = parse_chromaprint(analysis.chromaprint()),
-              .kept = kept_looks(analysis),
-              .asked = asked_looks(analysis),
-              .squares = squares_of(analysis)};
-  for (size_t i = 0; i < out.pts_us.size(); ++i) {
-    out.prints.push_back({.bits = pdq_at(analysis.pdq(), i),
-                          .quality = static_cast<uint8_t>(analysis.pdq_quality()[i])});
+std::vector<Fingerprint> prints_of(const Analysis& analysis) {
+  std::vector<Fingerprint> out;
+  for (size_t i = 0; i < analysis.pdq_quality().size(); ++i) {
+    out.push_back({.bits = pdq_at(analysis.pdq(), i),
+                   .quality = static_cast<uint8_t>(analysis.pdq_quality()[i])});
   }
   return out;
+}
+
+Footage footage_of(const Digest& digest, const Analysis& analysis) {
+  return {.digest = digest,
+          .pts_us = {analysis.pts_us().begin(), analysis.pts_us().end()},
+          .prints = prints_of(analysis),
+          .sound = parse_chromaprint(analysis.chromaprint()),
+          .kept = kept_looks(analysis),
+          .asked = asked_looks(analysis),
+          .squares = squares_of(analysis)};
 }
 
 MeasuredSource measure_source(const JudgedSource& source, const Analysis& analysis,

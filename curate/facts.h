@@ -41,6 +41,7 @@ Analysis analyse_in_worker(const OpenedSource& source, const Limits& limits,
 // The same for times, fingerprints and looks alone; the error begins with `what`.
 void check_prints(const Analysis& analysis, std::string_view what);
 
+std::vector<Fingerprint> prints_of(const Analysis& analysis);  // one a frame
 Footage footage_of(const Digest& digest, const Analysis& analysis);
 
 // All of a source that is known without the others: from a worker's answer, on any thread.

@@ -53,7 +53,7 @@ class Asked {
   }
 
   void compare(const Analysis& analysis, LookReport& out) const {
-    const std::vector<Fingerprint> prints = footage_of({}, analysis).prints;
+    const std::vector<Fingerprint> prints = prints_of(analysis);
     const auto known = index_.pictures_alike(prints), works = protected_.pictures_alike(prints);
     for (size_t i = 0; i < known.size(); ++i) add(names_[i], false, known[i], out);
     for (size_t i = 0; i < works.size(); ++i) add(protected_.name(i), true, works[i], out);

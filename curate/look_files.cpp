@@ -105,7 +105,11 @@ std::vector<Track> asked_looks(const Analysis& a) {
 }
 
 Squares squares_of(const Analysis& a) {
-  return {.pts_us = {a.square_pts_us().begin(), a.square_pts_us().end()}, .luma = a.square_luma()};
+  Squares out{.pts_us = {a.square_pts_us().begin(), a.square_pts_us().end()},
+              .luma = a.square_luma(),
+              .rough = {}};
+  out.rough = rough_prints(out);
+  return out;
 }
 
 std::string looks_file(const Digest& digest, const Analysis& analysis) {

@@ -92,18 +92,25 @@ std::pair<int, int> without_flat(int count, const LineAt& line_at) {
   return {first > 0 ? first + 1 : 0, end < count ? end - 1 : count};
 }
 
-// Gives put(i, box, share) for each pixel i of [start, end) and the box of kSquareSide that it, or
-// a part of it, belongs to.
-template <class Put>
-void boxes(double start, double end, const Put& put) {
+constexpr int kWhole = 4096;
+// One of kSquareSide boxes over a range of at most twice as many pixels: it has a share of three.
+struct Shares {
+  size_t first = 0;
+  std::array<int, 3> of{};  // in 1/kWhole
+};
+std::array<Shares, kSquareSide> boxes(double start, double end) {
+  std::array<Shares, kSquareSide> out;
   const double step = (end - start) / kSquareSide;
-  for (int box = 0; box < kSquareSide; ++box) {
-    const double from = start + box * step, to = from + step;
-    for (int i = int(from); i < to; ++i) {
-      const double share = std::min(to, i + 1.0) - std::max(from, double(i));
-      if (share > 0) put(i, box, static_cast<float>(share / step));
+  for (size_t box = 0; box < kSquareSide; ++box) {
+    const double from = start + double(box) * step, to = from + step;
+    out[box].first = static_cast<size_t>(from);
+    for (size_t i = 0; i < 3; ++i) {
+      const auto pixel = double(out[box].first + i);
+      const double share = std::min(to, pixel + 1) - std::max(from, pixel);
+      out[box].of[i] = static_cast<int>(std::lround(std::max(0.0, share) / step * kWhole));
     }
   }
+  return out;
 }
 
 }  // namespace
@@ -270,31 +277,33 @@ const Looks::Taken& Looks::take(const SmallLuma& small, What what) {
 
 bool Looks::square(std::string& out) const {
   if (std::min(half_.lines, half_.places) < 8) return false;
+  using Line = std::array<float, kSquareSide>;
   const double by = scale();
-  std::array<std::array<float, kSquareSide>, kSquareSide> sums{};  // [line][place]
-  std::vector<float> row(static_cast<size_t>(half_.places));
-  const auto line_end = std::min(box_.line_end * by, double(half_.lines));
-  const auto place_end = std::min(box_.place_end * by, double(half_.places));
-  int now = 0;
-  const auto finish = [&] {
-    auto& sum = sums[static_cast<size_t>(now)];
-    boxes(box_.place * by, place_end, [&](int place, int box, float share) {
-      sum[static_cast<size_t>(box)] += share * row[static_cast<size_t>(place)];
-    });
-    std::fill(row.begin(), row.end(), 0.0F);
-  };
-  boxes(box_.line * by, line_end, [&](int line, int box, float share) {
-    if (box != now) finish();
-    now = box;
-    const int16_t* pixels = half_.pixels.data() + line * half_.stride;
-    for (size_t i = 0; i < row.size(); ++i) row[i] += share * pixels[i];
-  });
-  finish();
-  for (size_t y = 0; y < kSquareSide; ++y) {
-    for (size_t x = 0; x < kSquareSide; ++x) {
-      const float value = (by_column_ ? sums[x][y] : sums[y][x]) + 128.5F;
-      out.push_back(static_cast<char>(static_cast<uint8_t>(std::clamp(value, 0.0F, 255.0F))));
+  const auto across = boxes(box_.line * by, std::min(box_.line_end * by, double(half_.lines)));
+  const auto along = boxes(box_.place * by, std::min(box_.place_end * by, double(half_.places)));
+  std::vector<Line> lines(static_cast<size_t>(half_.lines) + 2);
+  for (size_t line = 0; line < static_cast<size_t>(half_.lines); ++line) {
+    const int16_t* pixels = half_.pixels.data() + line * static_cast<size_t>(half_.stride);
+    for (size_t box = 0; box < kSquareSide; ++box) {
+      const auto& [first, of] = along[box];
+      const int sum = of[0] * pixels[first] + of[1] * pixels[first + 1] + of[2] * pixels[first + 2];
+      lines[line][box] = static_cast<float>(sum);
     }
+  }
+  const size_t before = out.size();
+  out.resize(before + size_t{kSquareSide} * kSquareSide);
+  const size_t down = by_column_ ? 1 : kSquareSide, right = by_column_ ? kSquareSide : 1;
+  for (size_t y = 0; y < kSquareSide; ++y) {
+    const Line* from = lines.data() + across[y].first;
+    std::array<float, 3> shares;
+    for (size_t i = 0; i < 3; ++i) shares[i] = float(across[y].of[i]) / (float(kWhole) * kWhole);
+    std::array<uint8_t, kSquareSide> bytes;
+    for (size_t x = 0; x < kSquareSide; ++x) {
+      const float mean = shares[0] * from[0][x] + shares[1] * from[1][x] + shares[2] * from[2][x];
+      bytes[x] = static_cast<uint8_t>(static_cast<int>(mean + 128.5F));
+    }
+    char* to = out.data() + before + y * down;
+    for (size_t x = 0; x < kSquareSide; ++x) to[x * right] = static_cast<char>(bytes[x]);
   }
   return true;
 }

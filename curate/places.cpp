@@ -205,6 +205,22 @@ std::vector<size_t> rough_pictures(const Squares& squares) {
   return out;
 }
 
+std::vector<RoughPrint> rough_prints(const Squares& squares) {
+  std::vector<RoughPrint> out;
+  PlacePrinter printer;
+  std::vector<Fingerprint> prints;
+  for (const size_t picture : rough_pictures(squares)) {
+    printer.open(squares, picture);
+    printer.print_all(prints);
+    for (size_t place = 0; place < prints.size(); ++place) {
+      if (prints[place].quality < kFeatureless) continue;
+      out.push_back(
+          {static_cast<uint32_t>(picture), static_cast<uint32_t>(place), prints[place].bits});
+    }
+  }
+  return out;
+}
+
 double fit(const Squares& squares, const std::vector<PlacedPair>& pairs, KeptPlace& place) {
   CLEARED_CHECK(!pairs.empty());
   std::vector<PlacePrinter> printers(pairs.size());

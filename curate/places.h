@@ -19,10 +19,17 @@ inline constexpr size_t kSquareBytes = size_t{kSquareSide} * kSquareSide;
 // Beyond so many every second one is left out, so that long films have them less often.
 inline constexpr size_t kMostSquares = 8192;
 
+// What a picture shows at one of places().
+struct RoughPrint {
+  uint32_t picture, place;
+  Pdq bits;
+};
+
 // Pictures without their flat borders, stretched to squares (Looks::square).
 struct Squares {
-  std::vector<uint64_t> pts_us;  // increasing
-  std::string luma;              // kSquareBytes a picture, row by row
+  std::vector<uint64_t> pts_us;   // increasing
+  std::string luma;               // kSquareBytes a picture, row by row
+  std::vector<RoughPrint> rough;  // rough_prints() of it, where it will be asked about
 };
 
 // Where a kept part may lie: it may reach a little beyond the picture, whose last pixels go on.
@@ -53,6 +60,8 @@ class PlacePrinter {
 // The pictures that are asked roughly: of each stretch of at most two seconds, shorter ones in a
 // short film, the one of most detail.
 std::vector<size_t> rough_pictures(const Squares& squares);
+// Of those, at all places; featureless ones are left out.
+std::vector<RoughPrint> rough_prints(const Squares& squares);
 
 // A picture of ours and one that is kept, which show the same if the place is right.
 struct PlacedPair {
