@@ -92,11 +92,10 @@ std::pair<int, int> without_flat(int count, const LineAt& line_at) {
   return {first > 0 ? first + 1 : 0, end < count ? end - 1 : count};
 }
 
-constexpr int kWhole = 4096;
 // One of kSquareSide boxes over a range of at most twice as many pixels: it has a share of three.
 struct Shares {
   size_t first = 0;
-  std::array<int, 3> of{};  // in 1/kWhole
+  std::array<float, 3> of{};
 };
 std::array<Shares, kSquareSide> boxes(double start, double end) {
   std::array<Shares, kSquareSide> out;
@@ -107,7 +106,7 @@ std::array<Shares, kSquareSide> boxes(double start, double end) {
     for (size_t i = 0; i < 3; ++i) {
       const auto pixel = double(out[box].first + i);
       const double share = std::min(to, pixel + 1) - std::max(from, pixel);
-      out[box].of[i] = static_cast<int>(std::lround(std::max(0.0, share) / step * kWhole));
+      out[box].of[i] = static_cast<float>(std::max(0.0, share) / step);
     }
   }
   return out;
@@ -275,19 +274,20 @@ const Looks::Taken& Looks::take(const SmallLuma& small, What what) {
   return taken_;
 }
 
+// Loops of a fixed length, which become vectors.
 bool Looks::square(std::string& out) const {
   if (std::min(half_.lines, half_.places) < 8) return false;
-  using Line = std::array<float, kSquareSide>;
+  constexpr size_t kAtOnce = 16;
+  using Line = std::array<float, size_t{kHalved} + kAtOnce>;
   const double by = scale();
   const auto across = boxes(box_.line * by, std::min(box_.line_end * by, double(half_.lines)));
   const auto along = boxes(box_.place * by, std::min(box_.place_end * by, double(half_.places)));
+  const size_t places = static_cast<size_t>(half_.places) + 2;  // the last box reaches beyond
   std::vector<Line> lines(static_cast<size_t>(half_.lines) + 2);
-  for (size_t line = 0; line < static_cast<size_t>(half_.lines); ++line) {
+  for (size_t line = 0; line + 2 < lines.size(); ++line) {
     const int16_t* pixels = half_.pixels.data() + line * static_cast<size_t>(half_.stride);
-    for (size_t box = 0; box < kSquareSide; ++box) {
-      const auto& [first, of] = along[box];
-      const int sum = of[0] * pixels[first] + of[1] * pixels[first + 1] + of[2] * pixels[first + 2];
-      lines[line][box] = static_cast<float>(sum);
+    for (size_t at = 0; at < places; at += kAtOnce) {  // below the last line is room
+      for (size_t i = 0; i < kAtOnce; ++i) lines[line][at + i] = pixels[at + i];
     }
   }
   const size_t before = out.size();
@@ -295,15 +295,19 @@ bool Looks::square(std::string& out) const {
   const size_t down = by_column_ ? 1 : kSquareSide, right = by_column_ ? kSquareSide : 1;
   for (size_t y = 0; y < kSquareSide; ++y) {
     const Line* from = lines.data() + across[y].first;
-    std::array<float, 3> shares;
-    for (size_t i = 0; i < 3; ++i) shares[i] = float(across[y].of[i]) / (float(kWhole) * kWhole);
-    std::array<uint8_t, kSquareSide> bytes;
-    for (size_t x = 0; x < kSquareSide; ++x) {
-      const float mean = shares[0] * from[0][x] + shares[1] * from[1][x] + shares[2] * from[2][x];
-      bytes[x] = static_cast<uint8_t>(static_cast<int>(mean + 128.5F));
+    Line line;
+    for (size_t at = 0; at < places; at += kAtOnce) {
+      for (size_t i = at; i < at + kAtOnce; ++i) {
+        line[i] = across[y].of[0] * from[0][i] + across[y].of[1] * from[1][i] +
+                  across[y].of[2] * from[2][i];
+      }
     }
     char* to = out.data() + before + y * down;
-    for (size_t x = 0; x < kSquareSide; ++x) to[x * right] = static_cast<char>(bytes[x]);
+    for (size_t x = 0; x < kSquareSide; ++x) {
+      const auto& [first, of] = along[x];
+      const float mean = of[0] * line[first] + of[1] * line[first + 1] + of[2] * line[first + 2];
+      to[x * right] = static_cast<char>(static_cast<uint8_t>(static_cast<int>(mean + 128.5F)));
+    }
   }
   return true;
 }
