@@ -209,7 +209,7 @@ class Match(unittest.TestCase):
 
     kills = 0
 
-    def test_a_claim_of_two_licensors_ends_ingest_with_4(self):
+    def world_of_two(self):
         folder = self.world.folder / "two"
         folder.mkdir()
         world = base.make_world(folder)
@@ -217,6 +217,25 @@ class Match(unittest.TestCase):
         two = world.licence("two.licence", ("stranger", "studio"), covers=('delivery: "**"', 'delivery: "two/**"'),
                             id=('id: "TEST-1"', 'id: "TEST-2"'), licensor=('licensor: "licensor"', 'licensor: "stranger"'))
         world.must(*base.append(world, world.path("stranger.pub"), one, two))
+        return world
+
+    def test_a_conflict_is_on_record_however_many_files_and_names_it_has(self):
+        world = self.world_of_two()
+        film = (DATA / FILM).read_bytes()
+        folder = "one/" + "/".join(["x" * 240] * 15)
+        for i in range(18):  # their names alone are more than a record may have
+            world.deliver(f"{folder}/{i:02}.webm", film + b"\xec\x82" + bytes([65, 65 + i]))  # an empty element at the end
+        world.deliver("two/b.webm", film)
+        done = world.run(*base.ingest(world))
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn("1 in conflict, 0 refused, 0 failed", done.stdout)
+        self.assertIn("and 15 more", done.stdout)
+        with contextlib.closing(sqlite3.connect(f"file:{world.db}?mode=ro", uri=True)) as db:
+            self.assertEqual(db.execute("SELECT COUNT(*) FROM duplicate WHERE verdict = 'conflict'").fetchone()[0], 18)
+        world.must(base.LEDGER, "verify", world.db)
+
+    def test_a_claim_of_two_licensors_ends_ingest_with_4(self):
+        world = self.world_of_two()
         for name in ("one/a.webm", "two/b.webm"):
             world.deliver(name, (DATA / FILM).read_bytes())
         done = world.run(*base.ingest(world))
