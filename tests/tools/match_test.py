@@ -96,6 +96,18 @@ class Match(unittest.TestCase):
                     self.assertLessEqual({"file", "of", "protected", "start_us", "end_us", "of_start_us", "of_end_us", "speed",
                                           "distance", "audio_match", "weight", "how"}, set(line))
 
+    def test_names_that_are_no_text_or_too_long_are_told(self):
+        odd = os.fsencode(self.world.folder) + b"/bad\xff.webm"
+        shutil.copy(self.film, odd)
+        line = self.expect(1, "", "match", "--ledger", self.world.db, os.fsdecode(odd), "--json").stdout
+        self.assertTrue(json.loads(line)["file"].endswith("bad%FF.webm"), line)
+        long = self.world.write("x" * 250 + ".webm", (DATA / FILM).read_bytes())
+        out = pathlib.Path(self.world.path("prints"))
+        self.expect(2, "give it a shorter one", "fingerprint", self.film, long, "--out", out)
+        self.assertFalse(out.exists())
+        self.expect(1, f"of {FILM}, distance", "match", "--ledger", self.world.db, long)
+        self.expect(74, "File name too long", "ingest", "--ledger", self.world.db, self.world.path("x" * 300))
+
     def test_a_match_is_not_hidden_by_a_file_that_cannot_be_read(self):
         bad = self.world.write("letter.mp4", "no film")
         for files in ((self.film, bad), (bad, self.film)):
