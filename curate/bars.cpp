@@ -115,12 +115,13 @@ std::optional<Edges> find_edges(const kernels::Luma& luma) {
   return out;
 }
 
-Edges upright(const Edges& edges, int rotation, EdgeSize stored, EdgeSize shown) {
+Edges upright(const Edges& edges, Orientation orientation, EdgeSize stored, EdgeSize shown) {
   Edges out;
-  const auto quarters = static_cast<size_t>(rotation / 90);
+  const auto quarters = static_cast<size_t>(orientation.rotation / 90);
   if (quarters % 2 != 0) std::swap(stored.width, stored.height);
   for (size_t side = 0; side < kSides; ++side) {
-    const size_t to = (side + quarters) % kSides;  // clockwise, what was left is at the top
+    const size_t turned = orientation.mirrored && side % 2 == 0 ? (side + 2) % kSides : side;
+    const size_t to = (turned + quarters) % kSides;  // clockwise, what was left is at the top
     const bool along_x = to % 2 == 0;
     const int from_size = along_x ? stored.width : stored.height;
     const int to_size = along_x ? shown.width : shown.height;

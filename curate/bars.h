@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "curate/picture.h"
 #include "curate/shots.h"
 #include "kernels/luma.h"
 
@@ -29,7 +30,7 @@ std::optional<Edges> find_edges(const kernels::Luma& luma);
 struct EdgeSize {
   int width, height;
 };
-Edges upright(const Edges& edges, int rotation, EdgeSize stored, EdgeSize shown);
+Edges upright(const Edges& edges, Orientation orientation, EdgeSize stored, EdgeSize shown);
 
 // Are these bars, as far as one frame can tell? Of a picture of `size`.
 bool look_like_bars(const Edges& edges, EdgeSize size);

@@ -137,7 +137,7 @@ class LookTaker {
 // What lies over the picture or around it: bars and logos. Looks at a few frames a second.
 class SurroundTaker {
  public:
-  SurroundTaker(Analysis& out, int rotation) : out_(out), rotation_(rotation) {}
+  SurroundTaker(Analysis& out, Orientation orientation) : out_(out), orientation_(orientation) {}
 
   void take(uint64_t pts_us, const Measurer& measurer) {
     if (pts_us < next_edges_ * kEdgesUs) return;
@@ -175,7 +175,7 @@ class SurroundTaker {
   void add_edges(uint64_t pts_us, const Edges& stored, const Measurer& measurer) {
     const kernels::Luma& luma = measurer.luma();
     const EdgeSize shown{static_cast<int>(out_.width()), static_cast<int>(out_.height())};
-    shown_ = upright(stored, rotation_, {luma.width, luma.height}, shown);
+    shown_ = upright(stored, orientation_, {luma.width, luma.height}, shown);
     out_.add_edge_pts_us(pts_us);
     for (const int black : shown_.black) out_.add_edge(static_cast<uint32_t>(black));
     out_.add_edge(shown_.clear);
@@ -201,7 +201,7 @@ class SurroundTaker {
   }
 
   Analysis& out_;
-  int rotation_;
+  Orientation orientation_;
   uint64_t next_edges_ = 0, next_logo_ = 0;
   Edges shown_;
   LogoFinder logos_;
@@ -237,12 +237,12 @@ void analyse(Reader& reader, const Analyse& request, Analysis& out) {
   SoundPrinter sound;
   Loudness loudness;
   std::string bits, qualities, thumbs;
-  const int rotation = reader.rotation();
-  Measurer measurer(rotation);
-  SurroundTaker surround(out, rotation);
+  const Orientation orientation = reader.orientation();
+  Measurer measurer(orientation);
+  SurroundTaker surround(out, orientation);
   const auto measure = [&](const AVFrame& frame, uint64_t pts_us) {
     if (out.pts_us_size() == 0) {
-      const Size size = display_size(frame, rotation);
+      const Size size = display_size(frame, orientation);
       out.set_width(static_cast<uint32_t>(size.width));
       out.set_height(static_cast<uint32_t>(size.height));
     }
@@ -310,13 +310,13 @@ void analyse(Reader& reader, Analysis& out) {
 std::vector<std::string> cut(Reader& reader, const Cut& request) {
   PictureMaker pictures;
   Cutter cutter(request);
-  const int rotation = reader.rotation();
+  const Orientation orientation = reader.orientation();
   const auto width = static_cast<int>(request.shards().width());
   const auto height = static_cast<int>(request.shards().height());
   reader.read({.video =
                    [&](const AVFrame& frame, uint64_t pts_us) {
                      cutter.add(pts_us,
-                                [&] { return pictures.rgb(frame, rotation, width, height); });
+                                [&] { return pictures.rgb(frame, orientation, width, height); });
                      return !cutter.done();
                    },
                .audio = nullptr});
@@ -325,27 +325,27 @@ std::vector<std::string> cut(Reader& reader, const Cut& request) {
 
 std::vector<std::string> thumbnails(Reader& reader, const Thumbs& request) {
   PictureMaker pictures;
-  const int rotation = reader.rotation();
+  const Orientation orientation = reader.orientation();
   const auto count = static_cast<size_t>(request.at_us_size());
   std::vector<std::string> out;
   if (count == 0) return out;
-  reader.read({.video =
-                   [&](const AVFrame& frame, uint64_t pts_us) {
-                     const auto wanted = [&] {
-                       return out.size() < count &&
-                              request.at_us(static_cast<int>(out.size())) <= pts_us;
-                     };
-                     if (!wanted()) return true;
-                     const Size size = display_size(frame, rotation);
-                     const auto height = static_cast<int>(request.height());
-                     const int width =
-                         std::clamp(height * size.width / size.height, height / 3, 3 * height);
-                     const std::string jpeg =
-                         encode_jpeg(pictures.rgb(frame, rotation, width / 2 * 2, height / 2 * 2));
-                     while (wanted()) out.push_back(jpeg);
-                     return out.size() < count;
-                   },
-               .audio = nullptr});
+  reader.read(
+      {.video =
+           [&](const AVFrame& frame, uint64_t pts_us) {
+             const auto wanted = [&] {
+               return out.size() < count && request.at_us(static_cast<int>(out.size())) <= pts_us;
+             };
+             if (!wanted()) return true;
+             const Size size = display_size(frame, orientation);
+             const auto height = static_cast<int>(request.height());
+             const int width =
+                 std::clamp(height * size.width / size.height, height / 3, 3 * height);
+             const std::string jpeg =
+                 encode_jpeg(pictures.rgb(frame, orientation, width / 2 * 2, height / 2 * 2));
+             while (wanted()) out.push_back(jpeg);
+             return out.size() < count;
+           },
+       .audio = nullptr});
   out.resize(count);
   return out;
 }
@@ -369,16 +369,16 @@ RawClip decode_clip(std::string_view webm, const ClipShape& shape, const ClipPar
   Reader reader(webm);
   PictureMaker pictures;
   RawClip out{.width = shape.width, .height = shape.height, .frames = 0, .rgb = {}};
-  const int rotation = reader.rotation();
+  const Orientation orientation = reader.orientation();
   const std::string problem =
       reader.read({.video =
                        [&](const AVFrame& frame, uint64_t) {
                          if (skip-- > 0) return true;
-                         const Size size = display_size(frame, rotation);
+                         const Size size = display_size(frame, orientation);
                          if (out.width == 0) out.width = size.width;
                          if (out.height == 0) out.height = size.height;
                          const Picture picture =
-                             pictures.rgb(frame, rotation, out.width, out.height, part.place);
+                             pictures.rgb(frame, orientation, out.width, out.height, part.place);
                          out.rgb.append(picture.pixels.begin(), picture.pixels.end());
                          ++out.frames;
                          return all || out.frames < shape.frames;

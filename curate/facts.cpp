@@ -24,7 +24,8 @@ namespace cleared::curate {
 namespace {
 
 constexpr size_t kFramesPerRecord = 1000;
-constexpr double kWholeShare = 0.9;  // of a source that is copied: nothing of its own is left
+constexpr size_t kMostFact = 20'000;  // bytes of a refusal's words: names are others' to choose
+constexpr double kWholeShare = 0.9;   // of a source that is copied: nothing of its own is left
 
 std::string raw(const Digest& digest) {
   return std::string(digest.text());
@@ -293,7 +294,7 @@ ledger::Fact refusal_fact(std::string_view act, std::string_view path, const Dig
   refusal.set_act(std::string(act));
   refusal.set_subject(printable(path) + std::string(ledger::kDigestMark) + to_hex(digest));
   refusal.set_rule(std::string(rule));
-  refusal.set_fact(printable(fact));
+  refusal.set_fact(std::string(first_bytes(printable(fact), kMostFact)));
   return out;
 }
 

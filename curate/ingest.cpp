@@ -595,16 +595,21 @@ class Ingest {
     const ledger::SourceRecord& recorded = facts.front().source();
     std::string text =
         std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
-    size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
-    std::set<Digest> named;
-    for (const FoundMatch& found : matches) {
-      if (!named.insert(found.of).second || (!found.conflict && ++same > 1)) continue;
-      text += found.conflict ? "; two licensors claim it: " + claim_of(source.rights) + " here, " +
-                                   claim_of(recorded_rights(to_hex(found.of))) + " for "
-                             : "; the same footage as ";
-      text += printable(found.of_path);
-    }
-    if (same > 1) text += " and " + std::to_string(same - 1) + " more";
+    // Of each kind the longest stretch is named; the ledger and the report have them all. A record
+    // has an end, and who delivers a film in a hundred files names them as he likes.
+    const auto say = [&](bool conflict, size_t most, const std::string& begin) {
+      std::set<std::string> others;
+      for (const FoundMatch& found : matches) {
+        if (found.conflict != conflict || !others.insert(to_hex(found.of)).second) continue;
+        if (others.size() > most) continue;
+        text += begin;
+        if (conflict) text += claim_of(recorded_rights(to_hex(found.of))) + " for ";
+        text += printable(found.of_path);
+      }
+      if (others.size() > most) text += " and " + std::to_string(others.size() - most) + " more";
+    };
+    say(true, 3, "; two licensors claim it: " + claim_of(source.rights) + " here, ");
+    say(false, 1, "; the same footage as ");
     text += waiting_of(source, facts);
     if (!measured.notes.empty()) text += "; " + measured.notes;
     if (!measured.problem.empty()) text += "; " + measured.problem;

@@ -20,7 +20,7 @@ float difference(const std::array<uint32_t, 64>& a, const std::array<uint32_t, 6
 
 kernels::Luma Measurer::luma_of(const AVFrame& frame) {
   if (const auto plain = plain_luma(frame, bytes_)) return *plain;
-  grey_ = pictures_.luma(frame, 0, kernels::kMostPixels / 2);
+  grey_ = pictures_.luma(frame, {}, kernels::kMostPixels / 2);
   return {.pixels = grey_.pixels.data(),
           .stride = grey_.width,
           .width = grey_.width,
@@ -30,9 +30,10 @@ kernels::Luma Measurer::luma_of(const AVFrame& frame) {
 
 // Clockwise by 90: what was at the bottom left comes to the top left.
 kernels::LumaTurn Measurer::turn() const {
-  return {.flip_x = rotation_ == 180 || rotation_ == 270,
-          .flip_y = rotation_ == 90 || rotation_ == 180,
-          .swap = rotation_ % 180 != 0};
+  const auto [rotation, mirrored] = orientation_;
+  return {.flip_x = (rotation == 180 || rotation == 270) != mirrored,
+          .flip_y = rotation == 90 || rotation == 180,
+          .swap = rotation % 180 != 0};
 }
 
 FrameMeasures Measurer::measure(const AVFrame& frame) {

@@ -26,7 +26,7 @@ struct FrameMeasures {
 
 class Measurer {
  public:
-  explicit Measurer(int rotation) : rotation_(rotation) {}
+  explicit Measurer(Orientation orientation) : orientation_(orientation) {}
   // Frames in order. The first has no motion.
   FrameMeasures measure(const AVFrame& frame);
   // The luma of the frame measured last, while that frame lives.
@@ -39,7 +39,7 @@ class Measurer {
  private:
   kernels::Luma luma_of(const AVFrame& frame);
 
-  int rotation_;
+  Orientation orientation_;
   int width_ = 0, height_ = 0;  // of the shrinker
   std::unique_ptr<kernels::LumaShrinker> shrinker_;
   PictureMaker pictures_;

@@ -11,9 +11,10 @@ namespace {
 
 constexpr int64_t kMostScaled = 64'000'000;  // pixels; 8192 x 4320 are 35 million
 
-Picture turned(Picture in, int rotation) {
-  if (rotation == 0) return in;
-  const bool sideways = rotation != 180;
+Picture upright(Picture in, Orientation orientation) {
+  const auto [rotation, mirrored] = orientation;
+  if (rotation == 0 && !mirrored) return in;
+  const bool sideways = rotation == 90 || rotation == 270;
   Picture out{.width = sideways ? in.height : in.width,
               .height = sideways ? in.width : in.height,
               .channels = in.channels,
@@ -21,10 +22,9 @@ Picture turned(Picture in, int rotation) {
   uint8_t* to = out.pixels.data();
   for (int y = 0; y < out.height; ++y) {
     for (int x = 0; x < out.width; ++x) {
-      const int from_x = rotation == 90 ? y : rotation == 180 ? in.width - 1 - x : in.width - 1 - y;
-      const int from_y = rotation == 90    ? in.height - 1 - x
-                         : rotation == 180 ? in.height - 1 - y
-                                           : x;
+      int from_x = sideways ? y : x, from_y = sideways ? x : y;
+      if ((rotation == 180 || rotation == 270) != mirrored) from_x = in.width - 1 - from_x;
+      if (rotation == 90 || rotation == 180) from_y = in.height - 1 - from_y;
       const auto from = static_cast<size_t>((from_y * in.width + from_x) * in.channels);
       to = std::copy_n(&in.pixels[from], in.channels, to);
     }
@@ -109,7 +109,7 @@ std::optional<kernels::Luma> plain_luma(const AVFrame& frame, std::vector<uint8_
   return wide ? kernels::narrowed(plane, luma.depth + luma.shift, bytes) : plane;
 }
 
-Size display_size(const AVFrame& frame, int rotation) {
+Size display_size(const AVFrame& frame, Orientation orientation) {
   double width = frame.width, height = frame.height;
   const AVRational aspect = frame.sample_aspect_ratio;
   if (aspect.num > 0 && aspect.den > 0) {
@@ -118,7 +118,7 @@ Size display_size(const AVFrame& frame, int rotation) {
   }
   Size size{std::max(1, static_cast<int>(std::lround(width))),
             std::max(1, static_cast<int>(std::lround(height)))};
-  if (rotation == 90 || rotation == 270) std::swap(size.width, size.height);
+  if (orientation.rotation % 180 != 0) std::swap(size.width, size.height);
   return size;
 }
 
@@ -152,17 +152,18 @@ Picture PictureMaker::scale(const AVFrame& frame, int width, int height, AVPixel
   return out;
 }
 
-Picture PictureMaker::luma(const AVFrame& frame, int rotation, int longest, bool enlarge) {
+Picture PictureMaker::luma(const AVFrame& frame, Orientation orientation, int longest,
+                           bool enlarge) {
   const double scaled = double(longest) / std::max(frame.width, frame.height);
   const double factor = enlarge ? scaled : std::min(1.0, scaled);
   const int width = std::max(1, static_cast<int>(std::lround(frame.width * factor)));
   const int height = std::max(1, static_cast<int>(std::lround(frame.height * factor)));
-  return turned(scale(frame, width, height, AV_PIX_FMT_GRAY8), rotation);
+  return upright(scale(frame, width, height, AV_PIX_FMT_GRAY8), orientation);
 }
 
-Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int height,
+Picture PictureMaker::rgb(const AVFrame& frame, Orientation orientation, int width, int height,
                           const Place& place) {
-  const Size shown = display_size(frame, rotation);
+  const Size shown = display_size(frame, orientation);
   const double cover = std::max(double(width) / shown.width, double(height) / shown.height);
   int scaled_width = std::max(width, static_cast<int>(std::lround(shown.width * cover)));
   int scaled_height = std::max(height, static_cast<int>(std::lround(shown.height * cover)));
@@ -170,8 +171,8 @@ Picture PictureMaker::rgb(const AVFrame& frame, int rotation, int width, int hei
     throw Error(Errc::unsupported, "a picture of ", shown.width, " x ", shown.height, " would be ",
                 scaled_width, " x ", scaled_height, " before it is cut to ", width, " x ", height);
   }
-  if (rotation == 90 || rotation == 270) std::swap(scaled_width, scaled_height);
-  return cropped(turned(scale(frame, scaled_width, scaled_height, AV_PIX_FMT_RGB24), rotation),
+  if (orientation.rotation % 180 != 0) std::swap(scaled_width, scaled_height);
+  return cropped(upright(scale(frame, scaled_width, scaled_height, AV_PIX_FMT_RGB24), orientation),
                  width, height, place);
 }
 

@@ -30,13 +30,21 @@ inline int share_of(uint32_t share, int room) {
   return static_cast<int>(uint64_t{share} * (static_cast<uint64_t>(room) + 1) >> 32);
 }
 
+// How a stored picture has to be laid down to be upright: mirrored first, left for right, and then
+// turned clockwise.
+struct Orientation {
+  int rotation = 0;  // 0, 90, 180 or 270 degrees
+  bool mirrored = false;
+};
+
 class PictureMaker {
  public:
   // Luma, upright, the longer side at most `longest` pixels; smaller frames keep their size unless
   // they are to be enlarged.
-  Picture luma(const AVFrame& frame, int rotation, int longest, bool enlarge = false);
+  Picture luma(const AVFrame& frame, Orientation orientation, int longest, bool enlarge = false);
   // RGB, upright, scaled to cover width x height and cropped at the place.
-  Picture rgb(const AVFrame& frame, int rotation, int width, int height, const Place& place = {});
+  Picture rgb(const AVFrame& frame, Orientation orientation, int width, int height,
+              const Place& place = {});
 
  private:
   Picture scale(const AVFrame& frame, int width, int height, AVPixelFormat format);
@@ -51,6 +59,6 @@ std::optional<kernels::Luma> plain_luma(const AVFrame& frame, std::vector<uint8_
 struct Size {
   int width = 0, height = 0;
 };
-Size display_size(const AVFrame& frame, int rotation);
+Size display_size(const AVFrame& frame, Orientation orientation);
 
 }  // namespace cleared::curate

@@ -283,9 +283,8 @@ std::string Reader::read(const ReaderSinks& sinks) {
   const int64_t promised_us = promised_end_us();
   const auto slack_us = static_cast<int64_t>(std::max<uint64_t>(5 * nominal_us, 200'000));
   if (!keyframes_ && promised_us > read_until_us + slack_us) {
-    const int64_t start_us = std::max<int64_t>(demuxer.start_time, 0);
     return "cut short: ends at " + seconds(end_us) + " of " +
-           seconds(static_cast<uint64_t>(std::max<int64_t>(promised_us - start_us, 0)));
+           seconds(static_cast<uint64_t>(std::max<int64_t>(promised_us - start_us(), 0)));
   }
   return audio_problem;
 }
@@ -306,7 +305,12 @@ int64_t Reader::promised_end_us() const {
   }
   const std::string name = container();
   const bool from_zero = name == "mov" || name == "matroska";
-  return demuxer.duration + (from_zero ? 0 : std::max<int64_t>(demuxer.start_time, 0));
+  return demuxer.duration + (from_zero ? 0 : start_us());
+}
+
+// Below 0 where a transport stream's clock, of 33 bits, begins again within it.
+int64_t Reader::start_us() const {
+  return demuxer_->start_time == AV_NOPTS_VALUE ? 0 : demuxer_->start_time;
 }
 
 void Reader::keyframes_only(uint64_t every_us) {
@@ -350,7 +354,9 @@ std::string Reader::notes() const {
     note(std::string("HDR (") + av_color_transfer_name(transfer_) + ")");
   }
   if (interlaced_) note("interlaced");
-  if (rotation() != 0) note("rotated by " + std::to_string(rotation()) + " degrees");
+  const auto [rotation, mirrored] = orientation();
+  if (mirrored) note("mirrored");
+  if (rotation != 0) note("rotated by " + std::to_string(rotation) + " degrees");
   if (aspect_.num > 0 && aspect_.den > 0 && aspect_.num != aspect_.den) {
     note("pixels " + std::to_string(aspect_.num) + ":" + std::to_string(aspect_.den));
   }
@@ -364,14 +370,19 @@ std::string Reader::notes() const {
   return out;
 }
 
-int Reader::rotation() const {
+Orientation Reader::orientation() const {
   const auto* matrix = reinterpret_cast<const int32_t*>(
       av_stream_get_side_data(demuxer_->streams[video_index_], AV_PKT_DATA_DISPLAYMATRIX, nullptr));
-  if (matrix == nullptr) return 0;
-  const double degrees = -av_display_rotation_get(matrix);  // FFmpeg counts counter-clockwise
-  if (std::isnan(degrees)) return 0;
+  if (matrix == nullptr) return {};
+  // The picture's right goes to (matrix[0], matrix[1]), its lower end to (matrix[3], matrix[4]).
+  const bool mirrored = double(matrix[0]) * matrix[4] - double(matrix[1]) * matrix[3] < 0;
+  int32_t rest[9];
+  std::copy_n(matrix, 9, rest);
+  for (int i = 0; mirrored && i < 2; ++i) rest[i] = static_cast<int32_t>(-int64_t{rest[i]});
+  const double degrees = -av_display_rotation_get(rest);  // FFmpeg counts counter-clockwise
+  if (std::isnan(degrees)) return {};
   const int quarter = static_cast<int>(std::lround(degrees / 90)) % 4;
-  return 90 * ((quarter + 4) % 4);
+  return {.rotation = 90 * ((quarter + 4) % 4), .mirrored = mirrored};
 }
 
 }  // namespace cleared::curate

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "curate/av.h"
+#include "curate/picture.h"
 
 namespace cleared::curate {
 
@@ -45,10 +46,10 @@ class Reader {
   std::string audio_codec() const;  // empty: no sound
   uint64_t promised_us() const;     // length of the whole; 0 when the container does not say
   int64_t sound_start_us() const { return sound_first_us_ - first_us_; }  // of what was read
-  uint64_t frame_us() const;  // nominal; 0 when the container does not say
-  int rotation() const;       // 0, 90, 180 or 270 degrees clockwise, for display
-  // What is special about it, of the frames read so far, as "HDR (smpte2084), interlaced, rotated
-  // by 90 degrees, pixels 16:11, 2 audio tracks, timecode 01:00:00:00"; empty: nothing.
+  uint64_t frame_us() const;        // nominal; 0 when the container does not say
+  Orientation orientation() const;  // for display
+  // What is special about it, of the frames read so far, as "HDR (smpte2084), interlaced, mirrored,
+  // rotated by 90 degrees, pixels 16:11, 2 audio tracks, timecode 01:00:00:00"; empty: nothing.
   std::string notes() const;
 
  private:
@@ -64,6 +65,7 @@ class Reader {
   void open();
   Codec open_codec(const AVStream& stream) const;
   int64_t promised_end_us() const;
+  int64_t start_us() const;
   void note_sound(const AVFrame& frame);
 
   ReaderLimits limits_;

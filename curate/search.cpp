@@ -375,8 +375,8 @@ void SearchIndex::save(const fs::path& folder) const {
     const fs::path path = RunName{first, count}.in(folder);
     bool there = false;
     try {
-      const auto stored = SearchRun::open(path).prints();
-      there = std::equal(stored.begin(), stored.end(), run.prints().begin(), run.prints().end());
+      const SearchRun stored = SearchRun::open(path);  // which owns what prints() shows
+      there = std::ranges::equal(stored.prints(), run.prints());
     } catch (const Error&) {  // missing or damaged
     }
     if (!there) {

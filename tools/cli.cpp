@@ -2,7 +2,9 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <new>
 
 #include <google/protobuf/stubs/logging.h>
 
@@ -67,6 +69,12 @@ int run_main(const char* program, const std::function<int()>& body) noexcept {
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: %s\n", program, printable(error.what()).c_str());
     return exit_of(error.code());
+  } catch (const std::filesystem::filesystem_error& error) {  // as of a name that is too long
+    std::fprintf(stderr, "%s: %s\n", program, printable(error.what()).c_str());
+    return exit_io;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: out of memory\n", program);
+    return exit_io;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: unexpected: %s\n", program, printable(error.what()).c_str());
     return exit_internal;

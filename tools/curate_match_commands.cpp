@@ -18,6 +18,7 @@
 #include "curate/protect.h"
 #include "ledger/base/error.h"
 #include "ledger/base/file.h"
+#include "ledger/base/utf8.h"
 #include "ledger/store.h"
 #include "tools/cli.h"
 
@@ -66,7 +67,7 @@ It says and changes nothing. Exit codes: 0 no group, 1 there are some.)";
 
 nlohmann::json to_json(const std::string& file, const curate::FoundFootage& found) {
   const curate::Match& m = found.match;
-  nlohmann::json out = {{"file", file},
+  nlohmann::json out = {{"file", is_utf8(file) ? file : with_escapes(file)},
                         {"of", found.name},
                         {"protected", found.is_protected},
                         {"start_us", m.start_us},
@@ -271,6 +272,8 @@ void require_one_place(const CLI::App& match) {
   }
 }
 
+constexpr size_t kLongestName = 240;  // file systems take 255, and it is written under a longer one
+
 fs::path print_of(const fs::path& folder, const fs::path& file) {
   return folder / (file.filename().string() + ".print");
 }
@@ -343,6 +346,10 @@ int MatchCommands::run() {
     std::map<fs::path, std::string> prints;  // and what each is of
     for (const std::string& file : o.files) {
       const auto [known, first] = prints.emplace(print_of(o.out, file), file);
+      if (known->first.filename().native().size() > kLongestName) {
+        throw Error(Errc::usage, file, ": with .print its name is longer than ", kLongestName,
+                    " bytes: give it a shorter one");
+      }
       if (first || known->second == file) continue;
       throw Error(Errc::usage, known->second, " and ", file, ": both would become ",
                   known->first.string(), ": give each an --out of its own");

@@ -66,8 +66,8 @@ Frame frame_of(const Picture& picture, AVPixelFormat format, AVColorRange range)
   return frame;
 }
 
-FrameMeasures measured(const AVFrame& frame, int rotation = 0) {
-  return Measurer(rotation).measure(frame);
+FrameMeasures measured(const AVFrame& frame, Orientation orientation = {}) {
+  return Measurer(orientation).measure(frame);
 }
 
 TEST(Measure, IsPdqOfTheFrameAsRgbWithinFourBits) {
@@ -117,10 +117,18 @@ TEST(Measure, TurnsUpright) {
     return upright.pixels[static_cast<size_t>((y * 512 + x) * 3)];
   };
   const FrameMeasures expected = measured(*frame_of(upright, AV_PIX_FMT_GRAY8, AVCOL_RANGE_JPEG));
-  for (const int rotation : {0, 90, 180, 270}) {
+  for (const auto& [rotation, mirrored] : {Orientation{0, false},
+                                           {90, false},
+                                           {180, false},
+                                           {270, false},
+                                           {0, true},
+                                           {90, true},
+                                           {180, true},
+                                           {270, true}}) {
     Picture lying{.width = 512, .height = 512, .channels = 3, .pixels = {}};
     for (int y = 0; y < 512; ++y) {
-      for (int x = 0; x < 512; ++x) {  // where the rotation will take it
+      for (int i = 0; i < 512; ++i) {  // where the orientation will take it
+        const int x = mirrored ? 511 - i : i;
         const int u = rotation == 90    ? 511 - y
                       : rotation == 180 ? 511 - x
                       : rotation == 270 ? y
@@ -140,7 +148,7 @@ TEST(Measure, TurnsUpright) {
     }
     const FrameMeasures plain = measured(*frame_of(grey, AV_PIX_FMT_GRAY8, AVCOL_RANGE_JPEG));
     const FrameMeasures turned =
-        measured(*frame_of(lying, AV_PIX_FMT_GRAY8, AVCOL_RANGE_JPEG), rotation);
+        measured(*frame_of(lying, AV_PIX_FMT_GRAY8, AVCOL_RANGE_JPEG), {rotation, mirrored});
     EXPECT_LE(distance(turned.print.bits, plain.print.bits), 4) << rotation;
     EXPECT_NEAR(turned.luma, plain.luma, 0.5) << rotation;
   }
@@ -154,7 +162,7 @@ TEST(Measure, KnowsFlatAndFrozenAndMovingPictures) {
   dark.pixels.assign(300 * 200, 40);
   for (const AVColorRange range : {AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG}) {
     const auto format = range == AVCOL_RANGE_JPEG ? AV_PIX_FMT_YUVJ420P : AV_PIX_FMT_YUV420P;
-    Measurer measurer(0);
+    Measurer measurer({});
     const FrameMeasures first = measurer.measure(*frame_of(flat, format, range));
     EXPECT_NEAR(first.luma, 200, 1);
     EXPECT_EQ(first.motion, 0);

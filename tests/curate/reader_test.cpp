@@ -117,16 +117,20 @@ TEST(Reader, TurnsAPictureUpright) {
                 frame->data[0] + y * frame->linesize[0]);
   }
   PictureMaker pictures;
-  const auto corner = [&](int rotation, int x, int y) {
-    const Picture p = pictures.luma(*frame, rotation, 512);
+  const auto corner = [&](Orientation orientation, int x, int y) {
+    const Picture p = pictures.luma(*frame, orientation, 512);
     return int{p.pixels[static_cast<size_t>(y * p.width + x)]};
   };
-  EXPECT_GT(corner(0, 5, 5), 200);   // white stays left
-  EXPECT_GT(corner(90, 5, 5), 200);  // clockwise: left becomes top
-  EXPECT_LT(corner(90, 5, 90), 50);
-  EXPECT_LT(corner(180, 5, 5), 50);
-  EXPECT_LT(corner(270, 5, 5), 50);  // left becomes bottom
-  EXPECT_GT(corner(270, 5, 90), 200);
+  EXPECT_GT(corner({0}, 5, 5), 200);   // white stays left
+  EXPECT_GT(corner({90}, 5, 5), 200);  // clockwise: left becomes top
+  EXPECT_LT(corner({90}, 5, 90), 50);
+  EXPECT_LT(corner({180}, 5, 5), 50);
+  EXPECT_LT(corner({270}, 5, 5), 50);  // left becomes bottom
+  EXPECT_GT(corner({270}, 5, 90), 200);
+  EXPECT_LT(corner({0, true}, 5, 5), 50);   // white goes right
+  EXPECT_LT(corner({90, true}, 5, 5), 50);  // and from there to the bottom
+  EXPECT_GT(corner({180, true}, 5, 5), 200);
+  EXPECT_GT(corner({270, true}, 5, 5), 200);
 }
 
 TEST(Reader, KeepsTheGoodPartOfATruncatedFile) {

@@ -185,6 +185,17 @@ TEST_F(SearchFiles, AreReadAgain) {
   EXPECT_TRUE(problems().empty());
 }
 
+// What an ingest does that adds nothing, or little.
+TEST_F(SearchFiles, ThatAreWholeAreLeftAsTheyAre) {
+  const auto path = run();
+  const auto written = std::filesystem::last_write_time(path);
+  SearchIndex again;
+  again.load(folder_.path(), prints_);
+  again.save(folder_.path());
+  EXPECT_EQ(files(), 1U);
+  EXPECT_EQ(std::filesystem::last_write_time(path), written);
+}
+
 TEST_F(SearchFiles, ThatAreDamagedAreNamedAndMadeAgain) {
   const std::string good = read_file(run());
   const std::map<std::string, std::string> cases = {

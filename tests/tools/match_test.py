@@ -96,6 +96,18 @@ class Match(unittest.TestCase):
                     self.assertLessEqual({"file", "of", "protected", "start_us", "end_us", "of_start_us", "of_end_us", "speed",
                                           "distance", "audio_match", "weight", "how"}, set(line))
 
+    def test_names_that_are_no_text_or_too_long_are_told(self):
+        odd = os.fsencode(self.world.folder) + b"/bad\xff.webm"
+        shutil.copy(self.film, odd)
+        line = self.expect(1, "", "match", "--ledger", self.world.db, os.fsdecode(odd), "--json").stdout
+        self.assertTrue(json.loads(line)["file"].endswith("bad%FF.webm"), line)
+        long = self.world.write("x" * 250 + ".webm", (DATA / FILM).read_bytes())
+        out = pathlib.Path(self.world.path("prints"))
+        self.expect(2, "give it a shorter one", "fingerprint", self.film, long, "--out", out)
+        self.assertFalse(out.exists())
+        self.expect(1, f"of {FILM}, distance", "match", "--ledger", self.world.db, long)
+        self.expect(74, "File name too long", "ingest", "--ledger", self.world.db, self.world.path("x" * 300))
+
     def test_a_match_is_not_hidden_by_a_file_that_cannot_be_read(self):
         bad = self.world.write("letter.mp4", "no film")
         for files in ((self.film, bad), (bad, self.film)):
@@ -209,7 +221,7 @@ class Match(unittest.TestCase):
 
     kills = 0
 
-    def test_a_claim_of_two_licensors_ends_ingest_with_4(self):
+    def world_of_two(self):
         folder = self.world.folder / "two"
         folder.mkdir()
         world = base.make_world(folder)
@@ -217,6 +229,25 @@ class Match(unittest.TestCase):
         two = world.licence("two.licence", ("stranger", "studio"), covers=('delivery: "**"', 'delivery: "two/**"'),
                             id=('id: "TEST-1"', 'id: "TEST-2"'), licensor=('licensor: "licensor"', 'licensor: "stranger"'))
         world.must(*base.append(world, world.path("stranger.pub"), one, two))
+        return world
+
+    def test_a_conflict_is_on_record_however_many_files_and_names_it_has(self):
+        world = self.world_of_two()
+        film = (DATA / FILM).read_bytes()
+        folder = "one/" + "/".join(["x" * 240] * 15)
+        for i in range(18):  # their names alone are more than a record may have
+            world.deliver(f"{folder}/{i:02}.webm", film + b"\xec\x82" + bytes([65, 65 + i]))  # an empty element at the end
+        world.deliver("two/b.webm", film)
+        done = world.run(*base.ingest(world))
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn("1 in conflict, 0 refused, 0 failed", done.stdout)
+        self.assertIn("and 15 more", done.stdout)
+        with contextlib.closing(sqlite3.connect(f"file:{world.db}?mode=ro", uri=True)) as db:
+            self.assertEqual(db.execute("SELECT COUNT(*) FROM duplicate WHERE verdict = 'conflict'").fetchone()[0], 18)
+        world.must(base.LEDGER, "verify", world.db)
+
+    def test_a_claim_of_two_licensors_ends_ingest_with_4(self):
+        world = self.world_of_two()
         for name in ("one/a.webm", "two/b.webm"):
             world.deliver(name, (DATA / FILM).read_bytes())
         done = world.run(*base.ingest(world))

@@ -11,6 +11,7 @@ import json
 import pathlib
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,18 @@ ODDITIES = {
     "odd.webm": (["-vf", "scale=127:95", "-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline", "realtime"], ""),
 }
 
+# Where the display matrix sends right and down: (right.x, right.y, down.x, down.y).
+MIRRORED = {"mirrored.mp4": (-1, 0, 0, 1), "flipped.mp4": (1, 0, 0, -1), "transposed.mp4": (0, 1, 1, 0),
+            "mirrored_270.mp4": (0, -1, -1, 0)}
+
+
+def with_matrix(mp4, a, b, c, d):
+    one = 1 << 16
+    plain, new = (struct.pack(">9i", *m) for m in ((one, 0, 0, 0, one, 0, 0, 0, 1 << 30),
+                                                   (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)))
+    at = mp4.index(plain, mp4.index(b"tkhd"))
+    return mp4[:at] + new + mp4[at + len(plain):]
+
 
 def ffmpeg(*options):
     subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, options)], check=True, stdin=subprocess.DEVNULL)
@@ -87,6 +100,12 @@ def make(folder):
         name = f"rotated_{degrees}.mp4"
         ffmpeg("-i", folder / "h264.mp4", "-c", "copy", "-metadata:s:v:0", f"rotate={degrees}", folder / name)
         words[name] = "rotated"
+    for name, matrix in MIRRORED.items():
+        (folder / name).write_bytes(with_matrix((folder / "h264.mp4").read_bytes(), *matrix))
+        ffmpeg("-i", folder / name, "-c:v", "ffv1", folder / f"upright_{name}.mkv")  # as ffmpeg lays it down
+        words[name], words[f"upright_{name}.mkv"] = "mirrored", ""
+    ffmpeg(*SCENE, *X264, "-output_ts_offset", "95442.2", folder / "clock_begins_again.ts")  # 2^33 ticks of 90 kHz are 95443.7 s
+    words["clock_begins_again.ts"] = ""
     ffmpeg("-ss", "0.5", "-i", folder / "h264.mp4", "-c", "copy", folder / "edit_list.mp4")
     ffmpeg(*SCENE, *SOUND, *SOUND, "-map", "0", "-map", "1", "-map", "2", *X264, "-c:a", "aac", folder / "tracks.mp4")
     ffmpeg(*SCENE, *SOUND, "-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000", folder / "sound.mxf")
@@ -127,6 +146,8 @@ class Media(unittest.TestCase):
             db.row_factory = sqlite3.Row
             cls.rows = {row["path"]: dict(row) for row in db.execute("SELECT * FROM source")}
             cls.noted = dict(db.execute("SELECT s.path, m.note FROM measure m JOIN source s ON s.seq = m.source WHERE m.kind = 'media'").fetchall())
+            cls.first = {path: pdq[:32] for path, pdq in db.execute(
+                "SELECT s.path, f.pdq FROM fingerprint f JOIN source s ON s.seq = f.source WHERE f.first_frame = 0")}
             cls.last = dict(db.execute(
                 "SELECT s.path, f.pts_us FROM fingerprint f JOIN source s ON s.seq = f.source ORDER BY f.first_frame").fetchall())
 
@@ -153,6 +174,12 @@ class Media(unittest.TestCase):
                 self.assertEqual(self.noted.get(name, ""), notes, "on record")
                 if name in CODECS:
                     self.assertNotRegex(notes, "HDR|interlaced|rotated|audio|pixels")
+
+    def test_what_a_matrix_mirrors_is_seen_as_players_show_it(self):
+        for name in MIRRORED:
+            with self.subTest(name):
+                bits = bin(int.from_bytes(self.first[name], "big") ^ int.from_bytes(self.first[f"upright_{name}.mkv"], "big")).count("1")
+                self.assertLessEqual(bits, 8)
 
     def test_of_a_damaged_file_the_good_part_is_kept_and_the_place_named(self):
         world = world_of.World(pathlib.Path(self.top.name) / "damaged")
