@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "curate/captions.h"
+#include "curate/clips.h"
 #include "curate/dedup.h"
 #include "curate/facts.h"
 #include "curate/findings.h"
@@ -81,6 +82,9 @@ class Ingest {
     while (sources.next()) known_.insert(sources.text(0));
     read_refused();
     claims_ = ledger::claims_to_same_bytes(store_);
+    std::set<std::string> paths;
+    for (const DeliveredFile& file : files_) paths.insert(file.path);
+    summary_.for_no_film = captions_.for_none_of(paths);
     if (!options.dry_run) cascades_ = read_cascades(options.worker.cascades);
   }
 
@@ -338,7 +342,9 @@ class Ingest {
       CLEARED_CHECK(examined.measured.has_value());
       record_new(source, std::move(*examined.measured), file);
     }
-    const bool is_claim = known && verdict.rule != "title_conflict";  // who claims it is one
+    // By a path of no licence nobody claims anything; who claims one of two licensors is one.
+    const bool is_claim =
+        known && !source.rights.licensor.empty() && verdict.rule != "title_conflict";
     if (is_claim && claimed_by_others(source, digest)) record_claim(source, file);
     if (!known_.contains(digest)) refused_at_[digest].insert(file.path);
     return file;
@@ -353,8 +359,26 @@ class Ingest {
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
+    file.detail += other_length(digest);
     if (seen_again_.contains(digest)) file.detail += "; its looks were lost and are made again";
     if (!claimed_by_others(source, digest)) note_other_licences(source, path, file);
+  }
+
+  // Of a source on record whose clips a config of other lengths made: no shard of this one's has
+  // them.
+  std::string other_length(const std::string& digest) const {
+    ledger::Statement clips(store_.db(),
+                            "SELECT DISTINCT end_us - start_us FROM source_clip WHERE source = ?");
+    for (clips.with(source_record(digest)); clips.next();) {
+      if (has_length(config_.clips(), clips.unsigned_integer(0))) continue;
+      char text[120];
+      std::snprintf(
+          text, sizeof text,
+          ", in clips of %.2f s, which is no length of this config: they stay as they are",
+          double(clips.integer(0)) / 1e6);
+      return text;
+    }
+    return "";
   }
 
   // Another licensor delivers the bytes of a source, be it in a file that cannot be used there:
@@ -605,10 +629,26 @@ class Ingest {
       text += printable(found.of_path);
     }
     if (same > 1) text += " and " + std::to_string(same - 1) + " more";
+    text += left_out_of(facts);
     text += waiting_of(source, facts);
     if (!measured.notes.empty()) text += "; " + measured.notes;
     if (!measured.problem.empty()) text += "; " + measured.problem;
     if (!source.caption.problem.empty()) text += "; " + source.caption.problem;
+    return text;
+  }
+
+  // Why clips of a source that is kept are not, where it is not what the source is.
+  static std::string left_out_of(const std::vector<ledger::Fact>& facts) {
+    std::map<std::string, size_t> clips;
+    for (const ledger::Fact& fact : facts) {
+      const bool out = fact.has_clip() && fact.clip().verdict() != "kept" &&
+                       fact.clip().verdict() != facts.front().source().status();
+      if (out) ++clips[fact.clip().verdict()];
+    }
+    std::string text;
+    for (const auto& [verdict, count] : clips) {
+      text += (text.empty() ? "; left out: " : ", ") + std::to_string(count) + " " + verdict;
+    }
     return text;
   }
 
