@@ -80,6 +80,10 @@ class Ingest {
         rights_(store_) {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
     while (sources.next()) known_.insert(sources.text(0));
+    ledger::Statement waiting(store_.db(),
+                              "SELECT DISTINCT s.digest FROM conflicted_clip x JOIN clip c "
+                              "ON c.seq = x.clip JOIN source s ON s.seq = c.source");
+    while (waiting.next()) quarantined_.insert(waiting.text(0));
     read_refused();
     claims_ = ledger::claims_to_same_bytes(store_);
     std::set<std::string> paths;
@@ -359,6 +363,10 @@ class Ingest {
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
+    if (quarantined_.contains(digest)) {
+      file.outcome = Outcome::conflict;
+      file.detail += "; two licensors claim it, both sides are quarantined: curate duplicates";
+    }
     file.detail += other_length(digest);
     if (seen_again_.contains(digest)) file.detail += "; its looks were lost and are made again";
     if (!claimed_by_others(source, digest)) note_other_licences(source, path, file);
@@ -397,12 +405,12 @@ class Ingest {
     said += review == 0
                 ? kQuarantined
                 : "; record " + std::to_string(review) + " decided for " + recorded.licensor;
-    if (file.outcome != Outcome::already) {
+    if (file.outcome != Outcome::already && file.outcome != Outcome::conflict) {
       file.detail += "; " + said;
-    } else {
-      file.outcome = review == 0 ? Outcome::conflict : Outcome::already;
-      file.detail = said;
+      return;
     }
+    if (review == 0) file.outcome = Outcome::conflict;
+    file.detail = said;
   }
 
   // Of bytes that another licensor delivered before, and that were not taken in there.
@@ -522,7 +530,8 @@ class Ingest {
     std::vector<ledger::Fact> all = facts;
     all.insert(all.end(), of_others.begin(), of_others.end());
     if (facts.front().source().status() == "conflict") {
-      all.push_back(refusal_fact("curate", source.path, source.digest, "conflict", summary));
+      all.push_back(refusal_fact("curate", source.path, source.digest, "conflict",
+                                 copies_text(source, matches).substr(2)));
     }
     FileReport claimed;
     add_earlier_claims(source, facts.front().source(), all, claimed);
@@ -613,12 +622,10 @@ class Ingest {
     write_file(index_folder(options_.ledger) / (to_hex(digest) + ".pictures"), pictures);
   }
 
-  std::string summary_of(const JudgedSource& source, const MeasuredSource& measured,
-                         const std::vector<FoundMatch>& matches,
-                         const std::vector<ledger::Fact>& facts) const {
-    const ledger::SourceRecord& recorded = facts.front().source();
-    std::string text =
-        std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
+  // "; the same footage as a.mp4", and whose else it is.
+  std::string copies_text(const JudgedSource& source,
+                          const std::vector<FoundMatch>& matches) const {
+    std::string text;
     size_t same = 0;  // the longest stretch is named; the ledger and the report have them all
     std::set<Digest> named;
     for (const FoundMatch& found : matches) {
@@ -629,6 +636,16 @@ class Ingest {
       text += printable(found.of_path);
     }
     if (same > 1) text += " and " + std::to_string(same - 1) + " more";
+    return text;
+  }
+
+  std::string summary_of(const JudgedSource& source, const MeasuredSource& measured,
+                         const std::vector<FoundMatch>& matches,
+                         const std::vector<ledger::Fact>& facts) const {
+    const ledger::SourceRecord& recorded = facts.front().source();
+    std::string text =
+        std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
+    text += copies_text(source, matches);
     text += left_out_of(facts);
     text += waiting_of(source, facts);
     if (!measured.notes.empty()) text += "; " + measured.notes;
@@ -759,6 +776,7 @@ class Ingest {
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;
   std::set<std::string> known_;                              // digests of recorded sources, hex
+  std::set<std::string> quarantined_;                        // of these, at the start of the run
   std::map<std::string, std::vector<SaidClearances>> said_;  // beside any copy, by digest
   std::map<std::string, std::vector<ledger::Mark>> marks_;   // in this run, by digest
   std::set<std::string> seen_again_;                         // those whose looks were made again

@@ -17,7 +17,7 @@ namespace cleared::curate {
 namespace {
 
 constexpr std::string_view kStyle =
-    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}td.kept,td.no,td.w{white-space:nowrap}
+    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}td.kept,td.no,td.w,td code{white-space:nowrap}
 ul.facts{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.6rem}
 ul.facts li{border:1px solid #d8dce0;border-radius:.4rem;padding:.5rem .8rem}ul.facts b{display:block;font-size:1.25rem}
 .charts{display:flex;flex-wrap:wrap;gap:1rem 2.5rem}figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}
@@ -183,32 +183,30 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
       "What was delivered and not taken, by rule. Nothing of a file refused at ingest was decoded.",
       {{"Rule", Cell::word}, {"Act", Cell::word}, {"Subject", Cell::subject}, {"Why"}},
       "SELECT rule, act, subject, fact FROM refusal ORDER BY rule, subject, seq");
-  section(
-      out, db, "Sources", "Every file that was decoded.",
-      {{"Path"},
-       {"Status", Cell::verdict},
-       {"Clips kept", Cell::number},
-       {"Licences"},
-       {"Picture"},
-       {"Sound"},
-       {"Seconds", Cell::seconds},
-       {"Frames", Cell::number},
-       {"Shots", Cell::number},
-       {"Caption"},
-       {"Problem"},
-       {"Digest", Cell::digest}},
-      "SELECT s.path, CASE WHEN k.conflicts > 0 THEN 'conflict' ELSE s.status END, "
-      "COALESCE(k.kept || ' of ' || k.clips, '0'), (SELECT GROUP_CONCAT(l.ref, ', ') FROM "
-      "source_cover x "
-      "JOIN licence l ON l.seq = x.licence WHERE x.source = s.seq), s.video_codec || ' ' || "
-      "s.width || ' x ' || s.height || "
-      "CASE s.variable_frame_rate WHEN 1 THEN ', variable rate' ELSE '' END, s.audio_codec, "
-      "s.duration_us, s.frames, s.shots, s.caption, s.problem, s.digest FROM source s LEFT JOIN ("
-      "SELECT source, COUNT(*) AS clips, SUM(standing = 'kept') AS kept, "
-      "SUM(standing = 'conflict') AS conflicts FROM (SELECT c.source, " +
-          ledger::standing_sql() +
-          " AS standing FROM clip c JOIN source s ON s.seq = c.source) GROUP BY source) k "
-          "ON k.source = s.seq ORDER BY s.path, s.seq");
+  section(out, db, "Sources", "Every file that was decoded.",
+          {{"Path"},
+           {"Status", Cell::verdict},
+           {"Clips kept", Cell::number},
+           {"Licences"},
+           {"Picture", Cell::word},
+           {"Sound"},
+           {"Seconds", Cell::seconds},
+           {"Frames", Cell::number},
+           {"Shots", Cell::number},
+           {"Caption"},
+           {"Digest", Cell::digest}},
+          "SELECT s.path, CASE WHEN k.conflicts > 0 THEN 'conflict' ELSE s.status END, "
+          "COALESCE(k.kept || ' of ' || k.clips, '0'), (SELECT GROUP_CONCAT(l.ref, ', ') FROM "
+          "source_cover x "
+          "JOIN licence l ON l.seq = x.licence WHERE x.source = s.seq), s.video_codec || ' ' || "
+          "s.width || ' x ' || s.height || "
+          "CASE s.variable_frame_rate WHEN 1 THEN ', variable rate' ELSE '' END, s.audio_codec, "
+          "s.duration_us, s.frames, s.shots, s.caption, s.digest FROM source s LEFT JOIN ("
+          "SELECT source, COUNT(*) AS clips, SUM(standing = 'kept') AS kept, "
+          "SUM(standing = 'conflict') AS conflicts FROM (SELECT c.source, " +
+              ledger::standing_sql() +
+              " AS standing FROM clip c JOIN source s ON s.seq = c.source) GROUP BY source) k "
+              "ON k.source = s.seq ORDER BY s.path, s.seq");
   section(
       out, db, "Problems",
       "Files whose good part was kept: where the rest breaks off. What could not be used at all, "

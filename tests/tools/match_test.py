@@ -222,6 +222,10 @@ class Match(unittest.TestCase):
         done = world.run(*base.ingest(world))
         self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
         self.assertIn("1 in conflict, 0 refused, 0 failed", done.stdout)
+        done = world.run(*base.ingest(world))
+        self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^conflict +one/a\.webm: its bytes are in the ledger; two licensors claim it, both sides are quarantined")
+        self.assertIn("2 in conflict, 0 refused, 0 failed", done.stdout)
         self.counts_of_the_report(world)
 
     def counts_of_the_report(self, world):
