@@ -26,7 +26,7 @@ svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:curr
 .span{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:.4rem 1rem;border-top:1px solid #d8dce0;padding:.6rem 0;font-size:.85rem}
 .span svg,.span .quiet{order:1;grid-column:1/-1}.side{overflow-wrap:anywhere}.sheet{display:flex;flex-wrap:wrap;gap:2px;margin-bottom:.2rem}.sheet .none{display:inline-block;width:96px;height:72px;background:#8883;border-radius:2px}
 @media (prefers-color-scheme:dark){ul.facts li,.group,.span{border-color:#3a4046}svg .whole{fill:#3a4046}svg rect,svg .joined{fill:#6aa3e8}.kept{color:#6fd08c}.no{color:#ff8a80}}
-@media print{th{position:static}}
+@media print{th{position:static}.span{break-inside:avoid}}
 )html";
 
 constexpr int kMostRows = 1000;  // of a table; the rest is counted

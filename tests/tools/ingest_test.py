@@ -262,6 +262,11 @@ class Ingest(unittest.TestCase):
                       done.stdout)
         self.assertIn("1 for no film of this delivery: captions.csv:3: gone.mkv\n", done.stdout)
 
+    def test_a_first_look_counts_length_from_the_first_frame(self):
+        draw(self.world.delivery / "late.mkv", "testsrc2=size=96x64:rate=24:duration=3", "-output_ts_offset", "8", "-c:v", "mpeg4")
+        done = self.world.run(world_of.CURATE, "look", "--keyframes", "--json", self.world.delivery)
+        self.assertAlmostEqual(json.loads(done.stdout)["duration_us"] / 1e6, 3, delta=0.1)
+
     def test_clips_that_are_not_kept_say_why(self):
         draw(self.world.delivery / "night.mkv", "color=black:size=96x64:rate=24:duration=2")
         files, _ = self.run_json()

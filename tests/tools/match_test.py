@@ -253,6 +253,7 @@ class Match(unittest.TestCase):
         self.assertRegex(page, r"<td>TEST-2@1</td>.*<td class=w>revoked 20\d\d-\d\d-\d\d</td>")
         self.assertRegex(page, r"Protected works</h2>[^$]*<td>secret\.webm</td>")
         self.assertNotRegex(page, r"<td>[^<]*sha256:")
+        self.assertNotIn("@media (max-width", page)  # paper does not scroll: no column may lie beside it
 
     def test_a_copy_by_a_path_that_no_licence_covers_claims_nothing(self):
         folder = self.world.folder / "none"
