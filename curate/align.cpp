@@ -31,6 +31,11 @@ struct Row {
   double off_us = 0;  // from each other in time
 };
 
+// Between two rows of a line, of the copy's time: at a higher speed more of theirs have one.
+double row_us(const Track& track, const Track& of, double speed) {
+  return std::max(double(frame_us(track.pts_us)), double(frame_us(of.pts_us)) / speed);
+}
+
 int bits_of(const Track& track, const Track& of, const Row& row) {
   return distance(track.prints[row.at].bits, of.prints[row.of].bits);
 }
@@ -148,6 +153,11 @@ Stretch stretch_of(const Track& track, const Track& of, std::span<const Row> row
 }
 
 }  // namespace
+
+uint64_t frame_us(const std::vector<uint64_t>& pts_us) {
+  const size_t n = pts_us.size();
+  return n < 2 ? 0 : (pts_us.back() - pts_us.front()) / (n - 1);
+}
 
 void Seconds::add(uint64_t start_us, uint64_t end_us) {
   auto it = end_of_.upper_bound(start_us);
@@ -275,8 +285,9 @@ std::optional<Stretch> Alignment::best() {
           stretch.of_end_us = of_.pts_us[rows.last.of];
         }
         // Another speed has to be better, not only as good.
-        if (stretch.score > best * (lines.speed == best_line.speed ? 1 : 1.05)) {
-          best = stretch.score;
+        const double score = stretch.score * row_us(track_, of_, lines.speed);
+        if (score > best * (lines.speed == best_line.speed ? 1 : 1.05)) {
+          best = score;
           best_line = line;
         }
       }
@@ -293,7 +304,7 @@ std::optional<Stretch> Alignment::best() {
                 [&](const Row& row) { return row.at < found.first.at || row.at > found.last.at; });
   Stretch out = stretch_of(track_, of_, rows);
   out.speed = best_line.speed;
-  out.score = found.score;
+  out.score = found.score * row_us(track_, of_, best_line.speed);
   return out;
 }
 

@@ -29,6 +29,9 @@ struct Track {
   std::vector<Fingerprint> prints;
 };
 
+// From one picture to the next, on average; 0: there are none.
+uint64_t frame_us(const std::vector<uint64_t>& pts_us);
+
 struct Vote {
   uint32_t at = 0, of = 0;  // positions in the two tracks
 };
@@ -40,7 +43,7 @@ struct Stretch {
   double weight = 0;    // mean over the pictures, in spreads; above about 1 it is no chance
   double likeness = 0;  // [-1, 1] correlation of who is like whom in the copy and in the original
   size_t pictures = 0;
-  double score = 0;  // for comparing stretches of one pair of sources
+  double score = 0;  // agreement times seconds of ours: for stretches of one pair of sources
 };
 
 // Seconds of one source, in parts that neither touch nor overlap.

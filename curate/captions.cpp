@@ -333,6 +333,18 @@ Caption Captions::of(const DeliveredFile& source) const {
           .problem = ""};
 }
 
+std::vector<std::string> Captions::for_none_of(const std::set<std::string>& paths) const {
+  std::map<size_t, std::string> by_line;
+  for (const auto& [path, row] : rows_) {
+    if (!paths.contains(path)) by_line[row.line] = path;
+  }
+  std::vector<std::string> out;
+  for (const auto& [line, path] : by_line) {
+    out.push_back(std::string(kCaptionTable) + ":" + std::to_string(line) + ": " + printable(path));
+  }
+  return out;
+}
+
 std::string clip_caption(const Caption& caption, uint64_t start_us, uint64_t end_us) {
   if (caption.cues.empty()) return caption.text;
   std::string out;

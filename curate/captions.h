@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,8 @@ class Captions {
   // NAME.txt, NAME.srt or NAME.json beside NAME.mp4, or the same after its whole name
   // (NAME.mp4.txt); else its line in the table.
   Caption of(const DeliveredFile& source) const;
+  // Its lines about files that are none of `paths`: "captions.csv:7: a.mp4", printable.
+  std::vector<std::string> for_none_of(const std::set<std::string>& paths) const;
   // Why the table is left out, as a line; empty: it is good, or there is none.
   const std::string& problem() const { return problem_; }
 

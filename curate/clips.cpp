@@ -1,6 +1,7 @@
 #include "curate/clips.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "curate/shots.h"
 #include "curate/worker.pb.h"
@@ -65,6 +66,14 @@ std::vector<Clip> choose_clips(const Analysis& analysis, const std::vector<Shot>
     }
   }
   return out;
+}
+
+bool has_length(const Clips& clips, uint64_t duration_us) {
+  const auto off = [&](uint32_t frames) {
+    return std::abs(double(duration_us) * clips.fps() / 1e6 - frames);
+  };
+  return off(clips.frames()) <= 1 || std::any_of(clips.longer().begin(), clips.longer().end(),
+                                                 [&](uint32_t frames) { return off(frames) <= 1; });
 }
 
 Digest clip_id(const Digest& source, const Clip& clip) {

@@ -27,6 +27,9 @@ struct Clip {
 std::vector<Clip> choose_clips(const Analysis& analysis, const std::vector<Shot>& shots,
                                const Clips& clips, const Quality& quality);
 
+// Is it, to a frame, one of the lengths that `clips` says? Not where another config made it.
+bool has_length(const Clips& clips, uint64_t duration_us);
+
 // The identity of a clip in the ledger: ClipRecord.id.
 Digest clip_id(const Digest& source, const Clip& clip);
 

@@ -80,9 +80,9 @@ Config read_config(const std::filesystem::path& path) {
   within(where, "shards.height", shards.height(), 16, 4096);
   within(where, "shards.samples_per_shard", shards.samples_per_shard(), 1, 100'000);
   within(where, "shards.quality", shards.quality(), 0, 63);
-  if (shards.width() % 2 != 0 || shards.height() % 2 != 0) {
-    throw Error(Errc::config, where.of("shards"),
-                ": shards.width and shards.height have to be even");
+  for (const auto& [name, pixels] :
+       {std::pair{"shards.width", shards.width()}, std::pair{"shards.height", shards.height()}}) {
+    if (pixels % 2 != 0) throw Error(Errc::config, where.of(name), ": ", name, " has to be even");
   }
   if (!is_name(shards.name())) {
     throw Error(Errc::config, where.of("shards.name"), ": shards.name \"", shards.name(),

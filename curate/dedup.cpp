@@ -37,11 +37,6 @@ constexpr double kRoughPairs = 5e8;  // compared for a second of film: about 0.1
 constexpr double kNear = 8;        // bits: only coded again
 constexpr size_t kMostPassed = 2;  // stretches that are passed over: each costs what the first did
 
-uint64_t frame_us(const std::vector<uint64_t>& pts_us) {
-  const size_t n = pts_us.size();
-  return n < 2 ? 0 : (pts_us.back() - pts_us.front()) / (n - 1);
-}
-
 // Frames of a source at most ten times a second, without the featureless ones.
 Track thinned(const Footage& footage) {
   Track out;
@@ -190,6 +185,8 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules, 
                       found.likeness >= kEditedLikeness && found.pictures >= kEditedPictures &&
                       found.speed == 1;
   if (match.distance > limit) return edited;
+  // Place and speed were both chosen to fit, which a few pictures of another take do by chance.
+  if (placed && found.speed != 1 && found.pictures < kEditedPictures) return false;
   // Pictures that are only alike, as those of a fixed camera are: copies change together, too.
   return (match.distance <= kNear && !placed) || sound_agrees ||
          (found.likeness >= kAlikeLikeness &&
@@ -532,11 +529,10 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
     const bool near =
         match.distance <= kNear || (match.weight >= kEditedWeight && match.speed == 1);
     if (copy && (near || one.passed == 0) && !is_worse_answer(match, before)) {
-      const uint64_t step_us = std::max(frame_us(one.track.pts_us), frame_us(one.of.pts_us));
       // Of explanations that are about as good the plain one: nothing was done to the picture, and
       // no place was chosen for it.
       const double plain = one.whole ? 1.25 : one.placed ? 0.8 : 1;
-      one.score = found.score * double(step_us) * plain;
+      one.score = found.score * plain;
       return;
     }
     const bool still = is_long(match, rules) && match.weight < kMoves;

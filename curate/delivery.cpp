@@ -53,7 +53,10 @@ bool is_read(const fs::path& sidecar, const fs::path& root, const std::set<std::
 }
 
 void list_folder(const fs::path& folder, const fs::path& root, std::vector<DeliveredFile>& files,
-                 uint64_t& not_looked_at) {
+                 std::vector<std::string>& not_looked_at) {
+  const auto leave = [&](const fs::path& path) {
+    not_looked_at.push_back(printable(path.lexically_relative(root).generic_string()));
+  };
   std::vector<std::pair<std::string, DeliveredFile>> of_rights;  // with the name of their film
   std::vector<fs::path> sidecars;
   std::set<std::string>
@@ -63,7 +66,7 @@ void list_folder(const fs::path& folder, const fs::path& root, std::vector<Deliv
        it.increment(problem)) {
     const fs::path& path = it->path();
     if (path.filename().string().starts_with('.')) {
-      not_looked_at += path.filename() == ".well-known" ? 0 : 1;
+      if (path.filename() != ".well-known") leave(path);
       continue;
     }
     if (!it->is_symlink(none) && it->is_directory(none)) {
@@ -87,7 +90,9 @@ void list_folder(const fs::path& folder, const fs::path& root, std::vector<Deliv
     file.problem = "is about a film that is not beside it: name it as the film, or take it away";
     files.push_back(std::move(file));
   }
-  for (const fs::path& sidecar : sidecars) not_looked_at += is_read(sidecar, root, films) ? 0 : 1;
+  for (const fs::path& sidecar : sidecars) {
+    if (!is_read(sidecar, root, films)) leave(sidecar);
+  }
   if (!problem) return;
   if (folder == root) {
     throw Error(Errc::io, "read delivery ", folder.string(), ": ", problem.message());
@@ -112,15 +117,18 @@ bool has_plain_file(const fs::path& path) {
   return true;
 }
 
-std::vector<DeliveredFile> list_delivery(const fs::path& folder, uint64_t* not_looked_at) {
+std::vector<DeliveredFile> list_delivery(const fs::path& folder,
+                                         std::vector<std::string>* not_looked_at) {
   if (!fs::is_directory(folder)) {
     throw Error(Errc::not_found, "delivery ", folder.string(),
                 std::filesystem::exists(folder) ? ": is no folder: name the one that was delivered"
                                                 : ": no such folder");
   }
   std::vector<DeliveredFile> files;
-  uint64_t unread = 0;
-  list_folder(folder, folder, files, not_looked_at == nullptr ? unread : *not_looked_at);
+  std::vector<std::string> unread;
+  list_folder(folder, folder, files, unread);
+  std::sort(unread.begin(), unread.end());
+  if (not_looked_at != nullptr) *not_looked_at = std::move(unread);
   std::sort(files.begin(), files.end(),
             [](const DeliveredFile& a, const DeliveredFile& b) { return a.path < b.path; });
   return files;

@@ -28,11 +28,11 @@ struct DeliveredFile {
 // read; a sidecar about the rights in a film that is not there. Folders that are links are not
 // entered. Error{not_found} for no folder, Error{io} when it cannot be read itself.
 //
-// `not_looked_at` is set to how many there are besides that nothing reads, whatever is in them:
+// `not_looked_at` gets what there is besides that nothing reads, whatever is in them:
 // what is hidden, a hidden folder as one, and what is named as a note or a caption and beside no
 // film.
 std::vector<DeliveredFile> list_delivery(const std::filesystem::path& folder,
-                                         uint64_t* not_looked_at = nullptr);
+                                         std::vector<std::string>* not_looked_at = nullptr);
 
 // What lies in folders, by names of which the case does not count: REEL.CLEARANCES speaks as
 // reel.clearances does. Each folder is listed once. Any thread.

@@ -40,7 +40,8 @@ std::vector<Pair> pairs_of(const ledger::Store& store) {
                           .of_end_us = row.unsigned_integer(6),
                           .distance = row.real(7),
                           .audio_match = row.real(8),
-                          .conflict = row.text(9) == "conflict"};
+                          .conflict = row.text(9) == "conflict",
+                          .said = ""};
     out.push_back({span,
                    {{row.unsigned_integer(10), span.start_us, span.end_us},
                     {row.unsigned_integer(11), span.of_start_us, span.of_end_us}}});
@@ -190,7 +191,9 @@ const char* keep_name(Keep keep) {
 std::vector<Group> duplicate_groups(const ledger::Store& store, Keep keep) {
   const std::vector<Pair> pairs = pairs_of(store);
   std::map<std::string, uint64_t> released;  // by source, what reviews release of it
+  std::map<uint64_t, std::string> said;      // by record
   for (const ledger::TitleConflict& conflict : ledger::title_conflicts(store)) {
+    if (!conflict.said.empty()) said[conflict.record] = conflict.said;
     for (const ledger::Claim& claim : conflict.claims) {
       released[claim.source] = std::max(released[claim.source], claim.released_by);
     }
@@ -202,6 +205,9 @@ std::vector<Group> duplicate_groups(const ledger::Store& store, Keep keep) {
     for (const size_t position : positions) {
       const Pair& pair = pairs[position];
       group.spans.push_back(pair.span);
+      if (const auto at = said.find(pair.span.record); at != said.end()) {
+        group.spans.back().said = at->second;
+      }
       group.conflict = group.conflict || pair.span.conflict;
       for (const Side& side : pair.sides) {
         auto [at, fresh] = members.try_emplace(side.source);

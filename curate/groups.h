@@ -48,6 +48,7 @@ struct SharedSpan {
   uint64_t start_us = 0, end_us = 0, of_start_us = 0, of_end_us = 0;
   double distance = 0, audio_match = 0;  // as Match
   bool conflict = false;
+  std::string said;  // of the very same bytes, by another licensor: as TitleConflict
 };
 
 struct Group {

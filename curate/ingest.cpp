@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "curate/captions.h"
+#include "curate/clips.h"
 #include "curate/dedup.h"
 #include "curate/facts.h"
 #include "curate/findings.h"
@@ -79,8 +80,15 @@ class Ingest {
         rights_(store_) {
     ledger::Statement sources(store_.db(), "SELECT digest FROM source");
     while (sources.next()) known_.insert(sources.text(0));
+    ledger::Statement waiting(store_.db(),
+                              "SELECT DISTINCT s.digest FROM conflicted_clip x JOIN clip c "
+                              "ON c.seq = x.clip JOIN source s ON s.seq = c.source");
+    while (waiting.next()) quarantined_.insert(waiting.text(0));
     read_refused();
     claims_ = ledger::claims_to_same_bytes(store_);
+    std::set<std::string> paths;
+    for (const DeliveredFile& file : files_) paths.insert(file.path);
+    summary_.for_no_film = captions_.for_none_of(paths);
     if (!options.dry_run) cascades_ = read_cascades(options.worker.cascades);
   }
 
@@ -338,7 +346,9 @@ class Ingest {
       CLEARED_CHECK(examined.measured.has_value());
       record_new(source, std::move(*examined.measured), file);
     }
-    const bool is_claim = known && verdict.rule != "title_conflict";  // who claims it is one
+    // By a path of no licence nobody claims anything; who claims one of two licensors is one.
+    const bool is_claim =
+        known && !source.rights.licensor.empty() && verdict.rule != "title_conflict";
     if (is_claim && claimed_by_others(source, digest)) record_claim(source, file);
     if (!known_.contains(digest)) refused_at_[digest].insert(file.path);
     return file;
@@ -353,8 +363,30 @@ class Ingest {
     const std::string path = row.text(0);
     file.detail = path == source.path ? "its bytes are in the ledger"
                                       : "its bytes are in the ledger as " + printable(path);
+    if (quarantined_.contains(digest)) {
+      file.outcome = Outcome::conflict;
+      file.detail += "; two licensors claim it, both sides are quarantined: curate duplicates";
+    }
+    file.detail += other_length(digest);
     if (seen_again_.contains(digest)) file.detail += "; its looks were lost and are made again";
     if (!claimed_by_others(source, digest)) note_other_licences(source, path, file);
+  }
+
+  // Of a source on record whose clips a config of other lengths made: no shard of this one's has
+  // them.
+  std::string other_length(const std::string& digest) const {
+    ledger::Statement clips(store_.db(),
+                            "SELECT DISTINCT end_us - start_us FROM source_clip WHERE source = ?");
+    for (clips.with(source_record(digest)); clips.next();) {
+      if (has_length(config_.clips(), clips.unsigned_integer(0))) continue;
+      char text[120];
+      std::snprintf(
+          text, sizeof text,
+          ", in clips of %.2f s, which is no length of this config: they stay as they are",
+          double(clips.integer(0)) / 1e6);
+      return text;
+    }
+    return "";
   }
 
   // Another licensor delivers the bytes of a source, be it in a file that cannot be used there:
@@ -373,12 +405,12 @@ class Ingest {
     said += review == 0
                 ? kQuarantined
                 : "; record " + std::to_string(review) + " decided for " + recorded.licensor;
-    if (file.outcome != Outcome::already) {
+    if (file.outcome != Outcome::already && file.outcome != Outcome::conflict) {
       file.detail += "; " + said;
-    } else {
-      file.outcome = review == 0 ? Outcome::conflict : Outcome::already;
-      file.detail = said;
+      return;
     }
+    if (review == 0) file.outcome = Outcome::conflict;
+    file.detail = said;
   }
 
   // Of bytes that another licensor delivered before, and that were not taken in there.
@@ -498,7 +530,8 @@ class Ingest {
     std::vector<ledger::Fact> all = facts;
     all.insert(all.end(), of_others.begin(), of_others.end());
     if (facts.front().source().status() == "conflict") {
-      all.push_back(refusal_fact("curate", source.path, source.digest, "conflict", summary));
+      all.push_back(refusal_fact("curate", source.path, source.digest, "conflict",
+                                 copies_text(source, matches).substr(2)));
     }
     FileReport claimed;
     add_earlier_claims(source, facts.front().source(), all, claimed);
@@ -589,18 +622,16 @@ class Ingest {
     write_file(index_folder(options_.ledger) / (to_hex(digest) + ".pictures"), pictures);
   }
 
-  std::string summary_of(const JudgedSource& source, const MeasuredSource& measured,
-                         const std::vector<FoundMatch>& matches,
-                         const std::vector<ledger::Fact>& facts) const {
-    const ledger::SourceRecord& recorded = facts.front().source();
-    std::string text =
-        std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
-    // Of each kind the longest stretch is named; the ledger and the report have them all. A record
-    // has an end, and who delivers a film in a hundred files names them as he likes.
+  // "; the same footage as a.mp4", and whose else it is. Of each kind the longest stretch is named;
+  // the ledger and the report have them all. A record has an end, and who delivers a film in a
+  // hundred files names them as he likes.
+  std::string copies_text(const JudgedSource& source,
+                          const std::vector<FoundMatch>& matches) const {
+    std::string text;
     const auto say = [&](bool conflict, size_t most, const std::string& begin) {
-      std::set<std::string> others;
+      std::set<Digest> others;
       for (const FoundMatch& found : matches) {
-        if (found.conflict != conflict || !others.insert(to_hex(found.of)).second) continue;
+        if (found.conflict != conflict || !others.insert(found.of).second) continue;
         if (others.size() > most) continue;
         text += begin;
         if (conflict) text += claim_of(recorded_rights(to_hex(found.of))) + " for ";
@@ -610,10 +641,36 @@ class Ingest {
     };
     say(true, 3, "; two licensors claim it: " + claim_of(source.rights) + " here, ");
     say(false, 1, "; the same footage as ");
+    return text;
+  }
+
+  std::string summary_of(const JudgedSource& source, const MeasuredSource& measured,
+                         const std::vector<FoundMatch>& matches,
+                         const std::vector<ledger::Fact>& facts) const {
+    const ledger::SourceRecord& recorded = facts.front().source();
+    std::string text =
+        std::to_string(recorded.shots()) + (recorded.shots() == 1 ? " shot" : " shots");
+    text += copies_text(source, matches);
+    text += left_out_of(facts);
     text += waiting_of(source, facts);
     if (!measured.notes.empty()) text += "; " + measured.notes;
     if (!measured.problem.empty()) text += "; " + measured.problem;
     if (!source.caption.problem.empty()) text += "; " + source.caption.problem;
+    return text;
+  }
+
+  // Why clips of a source that is kept are not, where it is not what the source is.
+  static std::string left_out_of(const std::vector<ledger::Fact>& facts) {
+    std::map<std::string, size_t> clips;
+    for (const ledger::Fact& fact : facts) {
+      const bool out = fact.has_clip() && fact.clip().verdict() != "kept" &&
+                       fact.clip().verdict() != facts.front().source().status();
+      if (out) ++clips[fact.clip().verdict()];
+    }
+    std::string text;
+    for (const auto& [verdict, count] : clips) {
+      text += (text.empty() ? "; left out: " : ", ") + std::to_string(count) + " " + verdict;
+    }
     return text;
   }
 
@@ -724,6 +781,7 @@ class Ingest {
   mutable std::mutex rights_mutex_;
   ledger::Rights rights_;
   std::set<std::string> known_;                              // digests of recorded sources, hex
+  std::set<std::string> quarantined_;                        // of these, at the start of the run
   std::map<std::string, std::vector<SaidClearances>> said_;  // beside any copy, by digest
   std::map<std::string, std::vector<ledger::Mark>> marks_;   // in this run, by digest
   std::set<std::string> seen_again_;                         // those whose looks were made again

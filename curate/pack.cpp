@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "curate/clips.h"
 #include "curate/facts.h"
 #include "curate/parallel.h"
 #include "curate/pipeline.h"
@@ -13,6 +14,7 @@
 #include "curate/worker.pb.h"
 #include "ledger/base/check.h"
 #include "ledger/base/error.h"
+#include "ledger/base/file.h"
 #include "ledger/digest.h"
 #include "ledger/shard.h"
 #include "ledger/shard_facts.h"
@@ -28,6 +30,7 @@ struct PackedClip {
   uint64_t start_us = 0, end_us = 0, size_bytes = 0;  // the size is its source's
   double aspect = 1;                                  // width / height of its source
   bool lost_caption = false;                          // it had one that is on record as deleted
+  size_t series = 0;                                  // where a new one belongs
 };
 
 // What the samples of a series of shards have in common.
@@ -234,6 +237,7 @@ class Pack {
                     ": is not the one that the ledger has under this name; move it away and run "
                     "this again to make it anew");
       }
+      require_samples(tar, manifest, series_[shard.series]);
       tell(shard.name, shard.root, shard.clips.size(), manifest.size_bytes, true);
       if (!shard.deleted.empty()) {
         ++summary_.left_out;
@@ -264,6 +268,36 @@ class Pack {
     }
   }
 
+  // A run is given all shards of a series, so all have samples of one kind.
+  void require_samples(const fs::path& tar, const ledger::Manifest& manifest,
+                       const Series& series) const {
+    if (manifest.samples.empty()) return;
+    const ledger::ManifestSample& first = manifest.samples.front();
+    const std::string bytes = read_range(tar, first.offset, first.size_bytes);
+    if (ledger::sha256(bytes) != first.digest) {
+      throw Error(Errc::corrupt, "shard ", tar.string(),
+                  ": its first sample is damaged; move it away and run this again to make it anew");
+    }
+    const auto said =
+        nlohmann::json::parse(ledger::parse_sample(bytes, first.key)["json"], nullptr, false);
+    const auto value = [&](const char* name) {
+      return said.is_object() ? said.value(name, nlohmann::json()).dump() : "?";
+    };
+    const auto text = [](const auto& width, const auto& height, const auto& frames,
+                         const auto& fps) {
+      return width + " x " + height + ", " + frames + " frames at " + fps + " a second";
+    };
+    const std::string there = text(value("width"), value("height"), value("frames"), value("fps"));
+    const std::string here =
+        text(std::to_string(series.width), std::to_string(series.height),
+             std::to_string(series.frames), std::to_string(config_.clips().fps()));
+    if (there == here) return;
+    throw Error(Errc::config, "shard ", tar.string(), ": its samples are ", there,
+                ", and those of this config ", here,
+                ": give its shards another name, shards.name or the bucket's, and they are packed "
+                "beside these");
+  }
+
   // It is there, and what it shows or sounds like may have been protected since.
   void look_again(const PlannedShard& shard) {
     if (shard.revoked) return;
@@ -287,15 +321,16 @@ class Pack {
                                            " = 'kept' ORDER BY s.path, s.digest, c.start_us");
     std::vector<PackedClip> kept;
     new_clips_.resize(series_.size());
-    while (row.next()) kept.push_back(clip_of(row));
+    while (row.next()) {
+      kept.push_back(clip_of(row));
+      kept.back().series = series_for(kept.back());
+    }
     std::erase_if(kept, [&](const PackedClip& clip) {  // judging may append: all was read before
-      return packed_.contains(clip.id) || !usable(clip) || !has_length(clip) || !cleared(clip);
+      return packed_.contains(clip.id) || !usable(clip) || !is_of_a_length(clip) || !cleared(clip);
     });
     locate(kept);
     for (PackedClip& clip : kept) {
-      if (!is_here(clip)) continue;
-      const size_t series = series_for(clip);
-      new_clips_[series].push_back(std::move(clip));
+      if (is_here(clip)) new_clips_[clip.series].push_back(std::move(clip));
     }
   }
 
@@ -327,14 +362,12 @@ class Pack {
 
   // Clips that were made by a config of other lengths would be cut short, or stand still at the
   // end. Said once a source.
-  bool has_length(const PackedClip& clip) {
-    const double frames = frames_of(clip),
-                 off = std::abs(frames - series_[series_for(clip)].frames);
-    if (off <= 1) return true;
+  bool is_of_a_length(const PackedClip& clip) {
+    if (has_length(config_.clips(), clip.end_us - clip.start_us)) return true;
     if (other_length_.insert(clip.source).second) {
       ++summary_.left_out;
       left_out_(printable(clip.path),
-                "its clips last " + std::to_string(std::lround(frames)) + " frames at " +
+                "its clips last " + std::to_string(std::lround(frames_of(clip))) + " frames at " +
                     std::to_string(config_.clips().fps()) +
                     " a second, which is no length of this config: pack them with the config that "
                     "they were ingested with");
@@ -616,6 +649,7 @@ class Pack {
                   "); the config or the video libraries are not those it was made with");
     }
     if (shard.root.empty()) {
+      require_new(shard, root);
       store_.append(ledger::shard_facts(manifest, root));
       for (const PackedClip& clip : shard.clips) packed_.insert(clip.id);
       ++made_before_[shard.series];
@@ -623,6 +657,16 @@ class Pack {
     ++summary_.made;
     summary_.samples += samples.size();
     tell(shard.name, to_hex(root), samples.size(), manifest.size_bytes, false);
+  }
+
+  // A shard is what its root says, by one name.
+  void require_new(const PlannedShard& shard, const Digest& root) const {
+    ledger::Statement row(store_.db(), "SELECT name FROM shard WHERE root = ?");
+    if (!row.with(to_hex(root)).next()) return;
+    for (const char* end : {"", ".manifest"}) fs::remove(options_.out / (shard.name + end));
+    throw Error(Errc::config, "shard ", shard.name, ": holds what ", row.text(0),
+                " holds, to the byte, and cannot be on record twice: give only buckets that "
+                "changed another name");
   }
 
   void tell(const std::string& name, const std::string& root, size_t samples, uint64_t size_bytes,

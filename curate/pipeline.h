@@ -52,9 +52,10 @@ struct FileReport {
 struct IngestSummary {
   uint64_t files = 0, kept = 0, already = 0, duplicate = 0, conflict = 0, refused = 0, failed = 0;
   uint64_t cleared = 0, frames = 0, kept_clips = 0;
-  uint64_t records = 0;        // appended
-  uint64_t later = 0;          // over the limit
-  uint64_t not_looked_at = 0;  // list_delivery()
+  uint64_t records = 0;                    // appended
+  uint64_t later = 0;                      // over the limit
+  std::vector<std::string> not_looked_at;  // list_delivery(), printable
+  std::vector<std::string> for_no_film;    // lines of captions.csv: "captions.csv:3: b.mp4"
 };
 
 // Every file of the delivery is judged, decoded once, compared with all footage of the ledger and

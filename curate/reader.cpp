@@ -270,7 +270,11 @@ std::string Reader::read(const ReaderSinks& sinks) {
   }
   if (!problem.empty() || !go_on) return problem;
 
-  if (frames == 0) throw Error(Errc::corrupt, "no frame of it can be decoded");
+  if (frames == 0) {
+    throw Error(Errc::corrupt, keyframes_
+                                   ? "no keyframe of it can be decoded: look without --keyframes"
+                                   : "no frame of it can be decoded");
+  }
   const uint64_t end_us = last_us + nominal_us;
   if (damaged > 0) {
     return std::to_string(damaged) +
@@ -322,7 +326,9 @@ void Reader::keyframes_only(uint64_t every_us) {
 }
 
 uint64_t Reader::promised_us() const {
-  return static_cast<uint64_t>(std::max<int64_t>(demuxer_->duration, 0));
+  const int64_t end_us = promised_end_us(), start_us = std::max<int64_t>(demuxer_->start_time, 0);
+  return static_cast<uint64_t>(
+      std::max<int64_t>(end_us > 0 ? end_us - start_us : demuxer_->duration, 0));
 }
 
 std::string Reader::container() const {

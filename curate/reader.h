@@ -44,7 +44,8 @@ class Reader {
   std::string container() const;
   std::string video_codec() const;
   std::string audio_codec() const;  // empty: no sound
-  uint64_t promised_us() const;     // length of the whole; 0 when the container does not say
+  uint64_t promised_us()
+      const;  // length of the whole, from its first frame; 0: the container does not say
   int64_t sound_start_us() const { return sound_first_us_ - first_us_; }  // of what was read
   uint64_t frame_us() const;        // nominal; 0 when the container does not say
   Orientation orientation() const;  // for display

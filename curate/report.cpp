@@ -8,6 +8,7 @@
 
 #include "curate/delivery.h"
 #include "curate/report_parts.h"
+#include "ledger/base/bytes.h"
 #include "ledger/base/html.h"
 #include "ledger/store.h"
 #include "ledger/titles.h"
@@ -16,7 +17,7 @@ namespace cleared::curate {
 namespace {
 
 constexpr std::string_view kStyle =
-    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}td.kept,td.no{white-space:nowrap}
+    R"html(th{position:sticky;top:0}.kept{color:#176b34}.no{color:#a11c1c}td.kept,td.no,td.w,td code{white-space:nowrap}
 ul.facts{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.6rem}
 ul.facts li{border:1px solid #d8dce0;border-radius:.4rem;padding:.5rem .8rem}ul.facts b{display:block;font-size:1.25rem}
 .charts{display:flex;flex-wrap:wrap;gap:1rem 2.5rem}figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}
@@ -25,12 +26,12 @@ svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:curr
 .span{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:.4rem 1rem;border-top:1px solid #d8dce0;padding:.6rem 0;font-size:.85rem}
 .span svg,.span .quiet{order:1;grid-column:1/-1}.side{overflow-wrap:anywhere}.sheet{display:flex;flex-wrap:wrap;gap:2px;margin-bottom:.2rem}.sheet .none{display:inline-block;width:96px;height:72px;background:#8883;border-radius:2px}
 @media (prefers-color-scheme:dark){ul.facts li,.group,.span{border-color:#3a4046}svg .whole{fill:#3a4046}svg rect,svg .joined{fill:#6aa3e8}.kept{color:#6fd08c}.no{color:#ff8a80}}
-@media print{th{position:static}}
+@media print{th{position:static}.span{break-inside:avoid}}
 )html";
 
 constexpr int kMostRows = 1000;  // of a table; the rest is counted
 
-enum class Cell { text, number, seconds, digest, verdict, share };
+enum class Cell { text, word, subject, number, seconds, digest, verdict, share };
 
 struct Column {
   const char* title;
@@ -42,6 +43,17 @@ std::string cell_html(const ledger::Statement& row, int column, Cell cell) {
   switch (cell) {
     case Cell::text:
       return "<td>" + text + "</td>";
+    case Cell::word:
+      return "<td class=w>" + text + "</td>";
+    case Cell::subject: {  // "PATH sha256:DIGITS": some of them do, and none of no bytes
+      constexpr std::string_view kMark = " sha256:";
+      const size_t mark = text.rfind(kMark);
+      if (mark == std::string::npos) return "<td>" + text + "</td>";
+      const std::string digits = text.substr(mark + kMark.size());
+      if (digits == to_hex(Digest{})) return "<td>" + text.substr(0, mark) + "</td>";
+      return "<td>" + text.substr(0, mark) + " <code title=\"" + digits + "\">" +
+             digits.substr(0, 16) + "</code></td>";
+    }
     case Cell::number:
       return "<td class=n>" + text + "</td>";
     case Cell::seconds:
@@ -143,12 +155,17 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
           {{"Licence"},
            {"Licensor"},
            {"Valid"},
+           {"Now", Cell::word},
            {"Attribution"},
            {"Sources", Cell::number},
            {"Footage, s", Cell::seconds},
            {"Of all", Cell::share},
            {"Clips kept", Cell::number}},
-          "SELECT l.ref, l.licensor, l.valid_from || ' to ' || l.valid_to, l.attribution, "
+          "SELECT l.ref, l.licensor, l.valid_from || ' to ' || l.valid_to, "
+          "COALESCE((SELECT 'revoked ' || substr(MIN(r.at), 1, 10) FROM revocation r WHERE "
+          "r.licence = l.id), CASE WHEN EXISTS (SELECT 1 FROM licence n WHERE n.id = l.id AND "
+          "n.version > l.version) THEN 'superseded' WHEN date('now') < l.valid_from THEN 'not yet' "
+          "WHEN date('now') > l.valid_to THEN 'expired' ELSE 'in force' END), l.attribution, "
           "COUNT(s.digest), COALESCE(SUM(s.duration_us), 0), "
           "COALESCE(SUM(s.duration_us) * 1.0 / (SELECT SUM(duration_us) FROM source), 0), "
           "COALESCE(SUM(k.clips), 0) "
@@ -164,26 +181,32 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
   section(
       out, db, "Refused, one by one",
       "What was delivered and not taken, by rule. Nothing of a file refused at ingest was decoded.",
-      {{"Rule"}, {"Act"}, {"Subject"}, {"Why"}},
+      {{"Rule", Cell::word}, {"Act", Cell::word}, {"Subject", Cell::subject}, {"Why"}},
       "SELECT rule, act, subject, fact FROM refusal ORDER BY rule, subject, seq");
   section(out, db, "Sources", "Every file that was decoded.",
           {{"Path"},
            {"Status", Cell::verdict},
+           {"Clips kept", Cell::number},
            {"Licences"},
-           {"Picture"},
+           {"Picture", Cell::word},
            {"Sound"},
            {"Seconds", Cell::seconds},
            {"Frames", Cell::number},
            {"Shots", Cell::number},
            {"Caption"},
-           {"Problem"},
            {"Digest", Cell::digest}},
-          "SELECT s.path, s.status, (SELECT GROUP_CONCAT(l.ref, ', ') FROM source_cover x "
+          "SELECT s.path, CASE WHEN k.conflicts > 0 THEN 'conflict' ELSE s.status END, "
+          "COALESCE(k.kept || ' of ' || k.clips, '0'), (SELECT GROUP_CONCAT(l.ref, ', ') FROM "
+          "source_cover x "
           "JOIN licence l ON l.seq = x.licence WHERE x.source = s.seq), s.video_codec || ' ' || "
           "s.width || ' x ' || s.height || "
           "CASE s.variable_frame_rate WHEN 1 THEN ', variable rate' ELSE '' END, s.audio_codec, "
-          "s.duration_us, s.frames, s.shots, s.caption, s.problem, s.digest FROM source s "
-          "ORDER BY s.path, s.seq");
+          "s.duration_us, s.frames, s.shots, s.caption, s.digest FROM source s LEFT JOIN ("
+          "SELECT source, COUNT(*) AS clips, SUM(standing = 'kept') AS kept, "
+          "SUM(standing = 'conflict') AS conflicts FROM (SELECT c.source, " +
+              ledger::standing_sql() +
+              " AS standing FROM clip c JOIN source s ON s.seq = c.source) GROUP BY source) k "
+              "ON k.source = s.seq ORDER BY s.path, s.seq");
   section(
       out, db, "Problems",
       "Files whose good part was kept: where the rest breaks off. What could not be used at all, "
@@ -192,6 +215,11 @@ std::string html_report(const ledger::Store& store, const ReportOptions& options
       "SELECT path, problem, duration_us, digest FROM source WHERE problem <> '' "
       "ORDER BY path, seq");
   write_groups(out, store, options, limits);
+  section(out, db, "Protected works",
+          "What must never be taken in: whatever shows a part of one is refused under the rule "
+          "<code>protected</code>, with the span and the distance.",
+          {{"Work"}, {"Record", Cell::number}, {"Fingerprint", Cell::digest}},
+          "SELECT name, record, fingerprint FROM protected_work ORDER BY name, record");
   section(out, db, "Around and over the picture, and in the sound",
           "Bars, logos in a corner, silence, how loud it is (LUFS), and what is special about the "
           "file.",

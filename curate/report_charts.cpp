@@ -6,6 +6,7 @@
 #include "curate/report_parts.h"
 #include "ledger/base/html.h"
 #include "ledger/store.h"
+#include "ledger/titles.h"
 
 namespace cleared::curate {
 namespace {
@@ -17,7 +18,8 @@ struct Band {
 
 // Rows of one number each, counted by the first step that they are below; the rest in the last.
 template <size_t n>
-std::vector<std::pair<std::string, int64_t>> counted(const ledger::Store& store, const char* sql,
+std::vector<std::pair<std::string, int64_t>> counted(const ledger::Store& store,
+                                                     const std::string& sql,
                                                      const std::array<Band, n>& steps) {
   std::vector<std::pair<std::string, int64_t>> out;
   for (const Band& step : steps) out.emplace_back(step.label, 0);
@@ -89,15 +91,20 @@ void write_histograms(std::ostream& out, const ledger::Store& store) {
              counted(store, "SELECT (end_us - start_us) / 1e6 FROM measure WHERE kind = 'shot'",
                      kSeconds));
   write_bars(out, "Clips kept, by length",
-             counted(store, "SELECT (end_us - start_us) / 1e6 FROM clip WHERE verdict = 'kept'",
+             counted(store,
+                     "SELECT (c.end_us - c.start_us) / 1e6 FROM clip c JOIN source s ON s.seq = "
+                     "c.source WHERE " +
+                         ledger::standing_sql() + " = 'kept'",
                      kSeconds));
   write_bars(out, "Sources, by lines",
              counted(store, "SELECT CAST(MIN(width, height) AS REAL) FROM source", kLines));
   write_bars(out, "Shots, by motion",
              counted(store, "SELECT value FROM measure WHERE kind = 'shot'", kMotionBands));
   std::vector<std::pair<std::string, int64_t>> verdicts;
-  ledger::Statement row(store.db(),
-                        "SELECT verdict, COUNT(*) FROM clip GROUP BY 1 ORDER BY 2 DESC");
+  ledger::Statement row(
+      store.db(),
+      "SELECT " + ledger::standing_sql() +
+          ", COUNT(*) FROM clip c JOIN source s ON s.seq = c.source GROUP BY 1 ORDER BY 2 DESC");
   while (row.next()) verdicts.emplace_back(row.text(0), row.integer(1));
   if (!verdicts.empty()) write_bars(out, "Clips, by verdict", verdicts);
   out << "</div>\n";

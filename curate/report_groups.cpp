@@ -120,6 +120,10 @@ void write_alignment(std::ostream& out, const SharedSpan& span, uint64_t length_
 
 void write_span(std::ostream& out, const SharedSpan& span, const Pictures& pictures,
                 const std::map<std::string, uint64_t>& length_us) {
+  if (!span.said.empty()) {
+    out << "<p>" << visible_html(span.said) << "</p>\n";
+    return;
+  }
   char distance[80];
   std::snprintf(distance, sizeof distance, "%.1f of 256 bits apart", span.distance);
   const auto side = [&](const std::string& path, uint64_t start, uint64_t end) {
@@ -175,6 +179,7 @@ void write_groups(std::ostream& out, const ledger::Store& store, const ReportOpt
     for (const GroupMember& member : groups[i].members) digests[member.path] = member.digest;
     for (size_t s = 0; s < std::min(groups[i].spans.size(), kMostSpans); ++s) {
       const SharedSpan& span = groups[i].spans[s];
+      if (!span.said.empty()) continue;
       for (const auto& [path, start, end] :
            {std::tuple(span.path, span.start_us, span.end_us),
             std::tuple(span.of, span.of_start_us, span.of_end_us)}) {

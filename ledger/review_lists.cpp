@@ -1,40 +1,29 @@
 #include "ledger/review_lists.h"
 
-#include "ledger/base/error.h"
-#include "ledger/digest.h"
-#include "ledger/note.h"
-#include "ledger/textproto.h"
-
 namespace cleared::ledger {
+namespace {
+
+struct Decisions {
+  using List = ReviewDecisionsText;
+  template <class Note>
+  static auto& things(Note& note) {
+    return *note.mutable_decision();
+  }
+  static size_t text_bytes(const Review& review) {
+    ReviewText whole;
+    *whole.mutable_review() = review;
+    return format_textproto(whole).size();
+  }
+};
+
+}  // namespace
 
 std::vector<std::string> split_lists(Review& review, size_t most_bytes) {
-  ReviewText whole;
-  *whole.mutable_review() = review;
-  if (format_textproto(whole).size() <= most_bytes) return {};
-  std::vector<std::string> lists(1);
-  for (const Review::Decision& decision : review.decision()) {
-    ReviewDecisionsText one;
-    *one.add_decision() = decision;
-    add_to_lists(lists, format_textproto(one), most_bytes);
-  }
-  review.clear_decision();
-  review.mutable_lists()->set_root(digest_name(lists_root(lists)));
-  review.mutable_lists()->set_lists(static_cast<uint32_t>(lists.size()));
-  return lists;
+  return move_to_lists<Decisions>(review, most_bytes);
 }
 
 void join_lists(Review& review, std::span<const std::string> lists) {
-  if (review.decision_size() > 0 || review.lists().lists() != lists.size() ||
-      digest_name(lists_root(lists)) != review.lists().root()) {
-    throw Error(Errc::corrupt, "review: its lists of decisions are not those that were signed");
-  }
-  for (const std::string& list : lists) {
-    ReviewDecisionsText text;
-    parse_textproto(list, "review: a list", text);
-    for (Review::Decision& decision : *text.mutable_decision()) {
-      *review.add_decision() = std::move(decision);
-    }
-  }
+  take_from_lists<Decisions>(review, lists, "review", "decisions");
 }
 
 std::filesystem::path decisions_path(const std::filesystem::path& review) {

@@ -69,7 +69,8 @@ std::vector<TitleConflict> title_conflicts(const Store& store) {
                    "JOIN source a ON a.seq = d.source JOIN source b ON b.seq = d.of "
                    "WHERE d.verdict = 'conflict' ORDER BY d.seq");
   Statement said(store.db(),
-                 "SELECT fact FROM refusal WHERE rule = 'conflict' AND act = 'curate' "
+                 "SELECT substr(subject, 1, length(subject) - 72) || ': ' || fact FROM refusal "
+                 "WHERE rule = 'conflict' AND act = 'curate' "
                  "AND substr(subject, -71) = 'sha256:' || ? "
                  "AND fact LIKE 'two licensors deliver the same bytes%' "
                  "ORDER BY seq = ? + 1 DESC, seq DESC LIMIT 1");

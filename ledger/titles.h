@@ -45,7 +45,7 @@ struct Claim {
 struct TitleConflict {
   uint64_t record = 0;
   Claim claims[2];   // the later one, and the one that was there before
-  std::string said;  // of the very same bytes, which are on record once: who else delivered them
+  std::string said;  // of the very same bytes, which are on record once: where else, and by whom
   double distance = 0;
   bool waits() const { return claims[0].released_by == 0 && claims[1].released_by == 0; }
 };

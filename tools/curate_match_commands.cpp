@@ -164,7 +164,8 @@ nlohmann::json to_json(const curate::Group& group, size_t number, curate::Keep k
                             {"of_end_us", s.of_end_us},
                             {"distance", s.distance},
                             {"audio_match", s.audio_match},
-                            {"verdict", s.conflict ? "conflict" : "duplicate"}});
+                            {"verdict", s.conflict ? "conflict" : "duplicate"},
+                            {"said", s.said}});
   }
   return out;
 }
@@ -185,6 +186,10 @@ void print_group(const curate::Group& group, size_t number) {
                 printable(licences).c_str());
   }
   for (const curate::SharedSpan& s : group.spans) {
+    if (!s.said.empty()) {
+      std::printf("  %-9s %s\n", "claim", printable(s.said).c_str());
+      continue;
+    }
     std::printf("  %-9s %s, %s is %s of %s, distance %.1f\n", "span", printable(s.path).c_str(),
                 span_text(s.start_us, s.end_us).c_str(),
                 span_text(s.of_start_us, s.of_end_us).c_str(), printable(s.of).c_str(), s.distance);

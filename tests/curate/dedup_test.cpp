@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "curate/align.h"
 #include "curate/decode.h"
 #include "curate/encode.h"
 #include "curate/facts.h"
@@ -375,6 +376,52 @@ TEST(Duplicates, AreFoundCroppedOffTheMiddle) {
     return part_of(testing::draw(6, i, 320, 240), 0.1, 0.1, 0.9, 0.9);
   };
   EXPECT_TRUE(index.find(edited(64, stranger), Duplicates()).empty());
+}
+
+// Of what resembles itself all the time: at a higher speed more of theirs have a picture of ours,
+// which says nothing. Asked 8 times a second, kept 4 times, as turns are.
+TEST(Duplicates, OfAFixedCameraAreAtTheirOwnSpeed) {
+  std::mt19937 random(5);
+  const auto changed = [&](Fingerprint print, int bits) {
+    for (int i = 0; i < bits; ++i) {
+      print.bits[random() % 32] ^= static_cast<uint8_t>(1U << random() % 8);
+    }
+    return print;
+  };
+  const Fingerprint room = changed({.bits = {}, .quality = 100}, 100);
+  Track ours, theirs;
+  for (uint64_t us = 0; us < 12'000'000; us += 250'000) {
+    theirs.pts_us.push_back(us);
+    theirs.prints.push_back(changed(room, 6));
+  }
+  for (uint64_t us = 0; us < 7'000'000; us += 125'000) {
+    ours.pts_us.push_back(us);
+    ours.prints.push_back(changed(theirs.prints[12 + us / 250'000], 6));
+  }
+  std::vector<Vote> votes;
+  for (uint32_t at = 0; at < ours.prints.size(); ++at) {
+    for (uint32_t of = 0; of < theirs.prints.size(); ++of) {
+      if (distance(ours.prints[at].bits, theirs.prints[of].bits) <= 31) votes.push_back({at, of});
+    }
+  }
+  const auto found = Alignment(ours, theirs, votes).best();
+  ASSERT_TRUE(found.has_value());
+  EXPECT_NEAR(found->speed, 1, 0.05);  // the next one differs by less than a picture
+  EXPECT_NEAR(double(found->of_start_us), 3e6, 5e5);
+  EXPECT_NEAR(double(found->of_end_us), 10e6, 5e5);
+}
+
+// Of so many places and speeds one fits another take by chance, where few pictures say so.
+TEST(Duplicates, OfAPlaceAtAnotherSpeedNeedTenPictures) {
+  const auto film = [](int frame) { return testing::draw(5, frame, 320, 240); };
+  const auto faster = [&](int i) { return part_of(film(i * 5 / 4), 0.15, 0, 0.85, 1); };
+  DuplicateIndex index;
+  index.add(edited(80, film));
+  const auto matches = index.find(edited(60, faster), Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_STREQ(matches[0].how, "cropped");
+  EXPECT_DOUBLE_EQ(matches[0].speed, 1.25);
+  EXPECT_TRUE(index.find(edited(30, faster), Duplicates()).empty());
 }
 
 TEST(Duplicates, AreFoundInALargerPicture) {

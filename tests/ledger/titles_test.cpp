@@ -265,7 +265,7 @@ TEST(Title, TheSameBytesAreReleasedToWhomTheyAreOnRecordUnder) {
   world.append({Licensors::conflict("a/film.webm", 0, 1, "a/film.webm", 0), refusal});
   {
     const Store store(world.ledger, Access::read);
-    EXPECT_EQ(title_conflicts(store).at(0).said, "two licensors deliver the same bytes");
+    EXPECT_EQ(title_conflicts(store).at(0).said, "b/copy.webm: two licensors deliver the same bytes");
     EXPECT_EQ(quarantine(store, Rights(store)).size(), 1U);
   }
   EXPECT_EQ(world.shard({"a/film.webm 0"}), "title_conflict");

@@ -251,12 +251,34 @@ class Ingest(unittest.TestCase):
             (self.world.delivery / name).parent.mkdir(exist_ok=True)
             shutil.copy(self.clip, self.world.delivery / name)
         self.world.deliver("film.txt", "a pattern")
-        self.world.deliver("captions.csv", "path,caption\n")
+        self.world.deliver("captions.csv", "path,caption\nfilm.mkv,a\ngone.mkv,b\n")
         (self.world.delivery / ".well-known").mkdir()
         files, total = self.run_json()
-        self.assertEqual((set(files), total["not_looked_at"]), ({"film.mkv"}, 5))
+        self.assertEqual(set(files), {"film.mkv"})
+        self.assertEqual(total["not_looked_at"], [".cache", ".hidden.mkv", "WALK.TXT", "sub/notes.txt", "walk.md"])
+        self.assertEqual(total["for_no_film"], ["captions.csv:3: gone.mkv"])
         done = self.world.run(*world_of.ingest(self.world))
-        self.assertIn("5 not looked at: hidden, or named as a note and beside no film", done.stdout)
+        self.assertIn("5 not looked at, hidden or named as a note and beside no film: .cache, .hidden.mkv, WALK.TXT, sub/notes.txt, walk.md\n",
+                      done.stdout)
+        self.assertIn("1 for no film of this delivery: captions.csv:3: gone.mkv\n", done.stdout)
+
+    def test_a_first_look_counts_length_from_the_first_frame(self):
+        draw(self.world.delivery / "late.mkv", "testsrc2=size=96x64:rate=24:duration=3", "-output_ts_offset", "8", "-c:v", "mpeg4")
+        done = self.world.run(world_of.CURATE, "look", "--keyframes", "--json", self.world.delivery)
+        self.assertAlmostEqual(json.loads(done.stdout)["duration_us"] / 1e6, 3, delta=0.1)
+
+    def test_clips_that_are_not_kept_say_why(self):
+        draw(self.world.delivery / "night.mkv", "color=black:size=96x64:rate=24:duration=2")
+        files, _ = self.run_json()
+        self.assertEqual((files["night.mkv"]["kept_clips"], files["night.mkv"]["detail"]), (0, "1 shot; left out: 2 black"))
+
+    def test_clips_of_another_length_are_said_to_stay(self):
+        shutil.copy(self.clip, self.world.delivery / "film.mkv")
+        self.run_json()
+        files, _ = self.run_json("--config", self.world.write("long.textproto", "clips { frames: 32 }"))
+        self.assertIn("in clips of 1.00 s, which is no length of this config: they stay as they are", files["film.mkv"]["detail"])
+        files, _ = self.run_json("--config", self.world.write("both.textproto", "clips { longer: 32 }"))
+        self.assertEqual(files["film.mkv"]["detail"], "its bytes are in the ledger")
 
     def test_odd_names_are_data(self):
         for i, name in enumerate(NAMES):

@@ -253,6 +253,51 @@ class Match(unittest.TestCase):
         done = world.run(*base.ingest(world))
         self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
         self.assertIn("1 in conflict, 0 refused, 0 failed", done.stdout)
+        done = world.run(*base.ingest(world))
+        self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^conflict +one/a\.webm: its bytes are in the ledger; two licensors claim it, both sides are quarantined")
+        self.assertIn("2 in conflict, 0 refused, 0 failed", done.stdout)
+        self.counts_of_the_report(world)
+
+    def counts_of_the_report(self, world):
+        """What a lawyer reads is what `status` counts: quarantined clips are not kept, whatever they were at first."""
+        world.must(base.LEDGER, "revoke", world.db, "TEST-2", "--reason", "sold", "--key", world.path("stranger.key"))
+        (world.folder / "secret.webm").write_bytes((DATA / "rotated.mp4").read_bytes())
+        world.must(base.CURATE, "protect", "add", "--ledger", world.db, world.folder / "secret.webm")
+        world.must(base.CURATE, "report", "--ledger", world.db, "--out", world.path("report.html"))
+        page = (world.folder / "report.html").read_text(encoding="utf-8")
+        clips = json.loads(world.run(base.CURATE, "status", "--ledger", world.db, "--json").stdout)["clips"]
+        self.assertGreater(clips["conflict"], 0)
+
+        def bars(title):
+            figure = re.search(rf"<figcaption>{title}</figcaption>(.*?)</figure>", page, re.DOTALL)[1]
+            texts = re.findall(r"<text[^>]*>([^<]*)</text>", figure)
+            return {label: int(count) for label, count in zip(texts[::2], texts[1::2])}
+
+        self.assertEqual(bars("Clips, by verdict"), clips)
+        self.assertEqual(sum(bars("Clips kept, by length").values()), clips.get("kept", 0))
+        self.assertRegex(page, r"<td>one/a.webm</td><td class=no>conflict</td><td class=n>0 of 1</td>")
+        claim = "two/b.webm: two licensors deliver the same bytes: stranger under TEST-2@1 here, licensor under TEST-1@1 as one/a.webm"
+        self.assertIn(f"<p>{claim}</p>", page)
+        self.assertIn(f"  claim     {claim}\n", world.run(base.CURATE, "duplicates", "--ledger", world.db).stdout)
+        self.assertRegex(page, r"<td>TEST-1@1</td>.*<td class=w>in force</td>")
+        self.assertRegex(page, r"<td>TEST-2@1</td>.*<td class=w>revoked 20\d\d-\d\d-\d\d</td>")
+        self.assertRegex(page, r"Protected works</h2>[^$]*<td>secret\.webm</td>")
+        self.assertNotRegex(page, r"<td>[^<]*sha256:")
+        self.assertNotIn("@media (max-width", page)  # paper does not scroll: no column may lie beside it
+
+    def test_a_copy_by_a_path_that_no_licence_covers_claims_nothing(self):
+        folder = self.world.folder / "none"
+        folder.mkdir()
+        world = base.make_world(folder)
+        world.must(*base.append(world, world.licence(covers=('delivery: "**"', 'delivery: "one/**"'))))
+        for name in ("else/a.webm", "one/a.webm"):
+            world.deliver(name, (DATA / FILM).read_bytes())
+        for _ in range(2):  # the second time the bytes are on record
+            done = world.run(*base.ingest(world))
+            self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+            self.assertRegex(done.stdout, r"(?m)^refused +else/a\.webm: no_licence: no licence in the ledger covers it$")
+        self.assertEqual(world.run(base.CURATE, "duplicates", "--ledger", world.db).returncode, 0)
 
     def test_protecting_beside_no_ledger_is_an_error(self):
         self.expect(66, "typo.db", "protect", "add", "--ledger", self.world.path("typo.db"), self.film)

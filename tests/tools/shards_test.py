@@ -89,6 +89,35 @@ class Shards(unittest.TestCase):
             self.world.must(world_of.LEDGER, "verify", self.world.db)
         self.assertGreaterEqual(killed, 4)
 
+    def test_samples_of_another_kind_need_another_name(self):
+        self.again()
+        self.world.must(*self.command("kinds", 2))
+        for change, there, here in ((("width: 80", "width: 96"), "80 x 48, 16 frames at 16 a second", "96 x 48, 16 frames at 16 a second"),
+                                    (("clips { ", "clips { fps: 15 "), "80 x 48, 16 frames at 16 a second", "80 x 48, 16 frames at 15 a second")):
+            config = self.world.write("other.textproto", CONFIG.replace(*change))
+            command = [config if word == self.config else word for word in self.command("kinds", 2)]
+            done = self.world.run(*command)
+            self.assertEqual(done.returncode, 78, done.stdout + done.stderr)
+            self.assertRegex(done.stderr, rf"nano-wide-16f-000000\.tar: its samples are {there}, and those of this config {here}: "
+                                          r"give its shards another name, shards\.name or the bucket's")
+        wide = CONFIG.replace('"wide" width: 80', '"wider" width: 96')
+        self.world.write("other.textproto", wide.replace("shards {", 'shards { name: "other" '))
+        done = self.world.run(*command)
+        self.assertEqual(done.returncode, 78, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"other-tall-\d+f-000000\.tar: holds what nano-tall-\d+f-000000\.tar holds, to the byte")
+        self.assertEqual(list((self.world.folder / "kinds").glob("other-tall*")), [])
+        self.again()
+        self.world.must(*self.command("kinds", 2))
+        self.world.write("other.textproto", wide)
+        self.world.must(*command)
+        self.assertTrue((self.world.folder / "kinds" / "nano-wider-16f-000000.tar").exists())
+
+    def test_a_dry_run_counts_samples_alone(self):
+        self.again()
+        done = self.world.run(*self.command("dry", 1), "--dry-run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^planned +nano-wide-16f-000000\.tar: \d samples$")
+
     def test_webdataset_reads_them_unchanged(self):
         python = python_with_webdataset()
         if python is None:
