@@ -95,7 +95,7 @@ class LookTaker {
     if (now.kept) {
       out_.add_kept_pts_us(pts_us);
       append(looks.kept, *out_.mutable_kept_pdq(), *out_.mutable_kept_quality());
-      if (squares_.due(pts_us) && looks_.square(*out_.mutable_square_luma())) {
+      if (squares_.due(pts_us) && looks_.square(small, *out_.mutable_square_luma())) {
         out_.add_square_pts_us(pts_us);
         if (static_cast<size_t>(out_.square_pts_us_size()) == kMostSquares) leave_out_squares();
       }

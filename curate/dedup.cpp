@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -30,8 +31,26 @@ constexpr double kEditedDistance = 34, kEditedWeight = 1.5, kEditedLikeness = 0.
 // Of what is further apart than kNear, without its sound. Measured: copies have 0.90 and 1.4 at
 // least, other seconds of one fixed camera up to 0.92 where they have 0.85 (docs/accuracy.md).
 constexpr double kAlikeLikeness = 0.88, kAlikeWeight = 1, kSameLikeness = 0.95;
-constexpr size_t kEditedPictures = 10;                         // a few pictures correlate by chance
+// Or what speaks against chance so much that who is like whom may be blurred, as it is where the
+// pictures of the two lie half a step apart in time. Strangers had a weight of 1.3 at most.
+constexpr double kSureWeight = 2, kSureLikeness = 0.78;
+constexpr size_t kSurePictures = 6;
+// Two or three pictures are always like their moments, or against it.
+constexpr size_t kLeastPictures = 4;
+// At another speed chance had fifteen tries, and at a place that was fitted some more: strangers
+// came down to 24.3 bits.
+constexpr double kSpedDistance = 23, kPlacedSpedDistance = 20;
+constexpr size_t kEditedPictures = 12;  // a few pictures correlate by chance
+// Or fewer that change so much, and so much together, as no strangers did: 5.3 and 0.967.
+constexpr size_t kStrongPictures = 8;
+constexpr double kStrongWeight = 8, kStrongLikeness = 0.97;
+// Beyond it another source that has these seconds by so much nearer is the better answer.
+constexpr double kOnlyAlike = 16, kMuchNearer = 8;
 constexpr size_t kStarts = 4, kMostStarted = 16, kFitted = 8;  // places of a source, sources; pairs
+// Beside a copy: pictures that are looked at, and how many in a row may be unlike.
+constexpr size_t kMostGrown = 400, kUnlike = 2;
+constexpr int kPlaced = 80;  // bits: further apart no place is moved until it fits
+constexpr uint64_t kGrownNearUs = 140'000;
 constexpr double kRoughPairs = 5e8;  // compared for a second of film: about 0.1 s of one core
 // Of what is found beside other things, when chance had more tries.
 constexpr double kNear = 8;        // bits: only coded again
@@ -179,32 +198,54 @@ bool is_long(const Match& match, const Duplicates& rules) {
 bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules, bool placed) {
   if (!is_long(match, rules) || match.weight < kMoves) return false;
   const bool sound_agrees = match.audio_match >= kSoundAgrees;
-  const double limit = sound_agrees ? rules.max_distance_with_sound() : rules.max_distance();
-  // Not at another speed too: of so many speeds one fits the gestures of two takes by chance.
-  const bool edited = match.distance <= kEditedDistance && match.weight >= kEditedWeight &&
-                      found.likeness >= kEditedLikeness && found.pictures >= kEditedPictures &&
-                      found.speed == 1;
-  if (match.distance > limit) return edited;
-  // Place and speed were both chosen to fit, which a few pictures of another take do by chance.
-  if (placed && found.speed != 1 && found.pictures < kEditedPictures) return false;
+  if (sound_agrees && match.distance <= rules.max_distance_with_sound()) return true;
+  if (match.distance <= kNear && !placed) return match.distance <= rules.max_distance();
+  if (found.pictures < kLeastPictures) return false;
+  double limit = rules.max_distance();
+  if (found.speed != 1) limit = std::min(limit, placed ? kPlacedSpedDistance : kSpedDistance);
+  if (match.distance > limit) {
+    // Not at another speed: of so many one fits the gestures of two takes by chance.
+    const bool many = match.weight >= kEditedWeight && found.likeness >= kEditedLikeness &&
+                      found.pictures >= kEditedPictures;
+    const bool strong = match.weight >= kStrongWeight && found.likeness >= kStrongLikeness &&
+                        found.pictures >= kStrongPictures;
+    return match.distance <= kEditedDistance && (many || strong) && found.speed == 1;
+  }
   // Pictures that are only alike, as those of a fixed camera are: copies change together, too.
-  return (match.distance <= kNear && !placed) || sound_agrees ||
-         (found.likeness >= kAlikeLikeness &&
-          (match.weight >= kAlikeWeight || found.likeness >= kSameLikeness));
+  return (found.likeness >= kAlikeLikeness &&
+          (match.weight >= kAlikeWeight || found.likeness >= kSameLikeness)) ||
+         (found.likeness >= kSureLikeness && match.weight >= kSureWeight &&
+          found.pictures >= kSurePictures);
+}
+
+// How much of the first span lies in the second.
+double share(uint64_t start, uint64_t end, uint64_t of_start, uint64_t of_end) {
+  const uint64_t from = std::max(start, of_start), to = std::min(end, of_end);
+  return to > from ? double(to - from) / double(end - start) : 0;
 }
 
 // Are these seconds, on either side, those of a copy that is much nearer? A film that moves little
 // is a bit like all of itself.
 bool is_worse_answer(const Match& match, std::span<const Match> copies) {
-  const auto share = [](uint64_t start, uint64_t end, uint64_t of_start, uint64_t of_end) {
-    const uint64_t from = std::max(start, of_start), to = std::min(end, of_end);
-    return to > from ? double(to - from) / double(end - start) : 0;
-  };
   return std::any_of(copies.begin(), copies.end(), [&](const Match& copy) {
     return match.distance > copy.distance + kNear / 2 &&
            std::max(share(match.start_us, match.end_us, copy.start_us, copy.end_us),
                     share(match.of_start_us, match.of_end_us, copy.of_start_us, copy.of_end_us)) >
                0.5;
+  });
+}
+
+// Two people who do the same in one room look like copies of one another from afar. Where the real
+// source is known, too, that is what they are not.
+void drop_lookalikes(std::vector<Match>& matches, const std::function<bool(size_t)>& is_itself) {
+  std::vector<Match> near = matches;
+  std::erase_if(near, [&](const Match& match) { return is_itself(match.of); });
+  std::erase_if(matches, [&](const Match& match) {
+    return match.distance > kOnlyAlike && match.audio_match < kSoundAgrees &&
+           std::any_of(near.begin(), near.end(), [&](const Match& other) {
+             return other.of != match.of && other.distance + kMuchNearer < match.distance &&
+                    share(match.start_us, match.end_us, other.start_us, other.end_us) > 0.5;
+           });
   });
 }
 
@@ -438,7 +479,7 @@ struct DuplicateIndex::Placed {
           std::min_element(near[i].begin(), near[i].end(),
                            [](const Near& a, const Near& b) { return a.distance < b.distance; });
       if (best == near[i].end()) continue;
-      found.push_back({best->distance, {at[i], theirs[best->id]}});
+      found.push_back({best->distance, {at[i], theirs[best->id], of_at[best->id]}});
       keep_nearest(near[i]);
       for (const Near& one : near[i]) {
         if (votes != nullptr) votes->push_back({at[i], of_at[one.id]});
@@ -451,6 +492,23 @@ struct DuplicateIndex::Placed {
     return out;
   }
 
+  // The place at which those pairs differ least. A look that reaches beyond the picture was asked
+  // for because it is the largest: another one that lies in it whole may say more.
+  static KeptPlace by_whole_look(const Squares& squares, const std::vector<Track>& kept,
+                                 std::vector<PlacedPair> pairs, KeptPlace place) {
+    double bits = fit(squares, pairs, place);
+    if (place.kept == kept_all || lies_inside(place.part)) return place;
+    for (const KeptPlace& other : other_looks(place)) {
+      KeptPlace at = other;
+      for (PlacedPair& pair : pairs) pair.of = kept[at.kept].prints[pair.at].bits;
+      const double other_bits = fit(squares, pairs, at);
+      if (other_bits >= bits) continue;
+      bits = other_bits;
+      place = at;
+    }
+    return place;
+  }
+
   static std::vector<Placed> from(const std::vector<Start>& starts, const Footage& footage,
                                   const std::vector<Track>& kept) {
     std::vector<Placed> out;
@@ -459,8 +517,8 @@ struct DuplicateIndex::Placed {
       KeptPlace place = places()[start.place];
       const Track& of = kept[place.kept];
       std::vector<Vote> at = votes_in(of, {{0, start.at}});
-      if (at.empty() ||
-          fit(footage.squares, {{start.picture, of.prints[at[0].of].bits}}, place) > kAlike) {
+      if (at.empty() || fit(footage.squares, {{start.picture, of.prints[at[0].of].bits, at[0].of}},
+                            place) > kAlike) {
         continue;
       }
       const auto known = [&] {
@@ -471,10 +529,10 @@ struct DuplicateIndex::Placed {
       std::vector<PlacedPair> pairs = Placed::pairs(track_at(footage.squares, place), of, nullptr);
       if (pairs.size() < 2) continue;
       pairs.resize(std::min<size_t>(pairs.size(), kFitted));
-      fit(footage.squares, pairs, place);
+      place = by_whole_look(footage.squares, kept, pairs, place);
       if (known()) continue;
       Placed one{place, track_at(footage.squares, place), {}};
-      Placed::pairs(one.track, of, &one.votes);
+      Placed::pairs(one.track, kept[place.kept], &one.votes);
       if (by_two_pictures(one.votes)) out.push_back(std::move(one));
     }
     return out;
@@ -542,10 +600,94 @@ void DuplicateIndex::ask(Comparison& one, size_t of, const Footage& footage,
   }
 }
 
+// The pictures beside a copy, as far as each is one of the other's at its moment, wherever it lies
+// there: flat borders come and go in a dark film, and what the looks show goes with them.
+struct DuplicateIndex::Grower {
+  const Squares& squares;
+  const std::vector<Track>& kept;
+  const Aside& aside;
+  PlacePrinter printer = {};
+  std::vector<Fingerprint> prints = {};
+
+  void grow(Stretch& found, Match& match) {
+    if (squares.pts_us.empty() || kept.empty()) return;
+    const auto after = static_cast<size_t>(
+        std::upper_bound(squares.pts_us.begin(), squares.pts_us.end(), found.end_us) -
+        squares.pts_us.begin());
+    const auto before = static_cast<size_t>(
+        std::lower_bound(squares.pts_us.begin(), squares.pts_us.end(), found.start_us) -
+        squares.pts_us.begin());
+    const Stretch first = found;
+    grow(before, -1, first, found.start_us, found.of_start_us);
+    grow(after, 1, first, found.end_us, found.of_end_us);
+    match.start_us -= first.start_us - found.start_us;
+    match.of_start_us -= first.of_start_us - found.of_start_us;
+    match.end_us += found.end_us - first.end_us;
+    match.of_end_us += found.of_end_us - first.of_end_us;
+  }
+
+ private:
+  // From the picture `at` on, or from the one before it back, as long as they are alike.
+  void grow(size_t at, int step, const Stretch& line, uint64_t& us, uint64_t& of_us) {
+    const Track& all = kept[kept_all];
+    const auto& theirs = all.pts_us;
+    const double from_us = double(step < 0 ? line.start_us : line.end_us);
+    const double of_from_us = double(step < 0 ? line.of_start_us : line.of_end_us);
+    size_t unlike = 0;
+    for (size_t n = 0; n < kMostGrown && unlike <= kUnlike; ++n) {
+      const size_t i = step < 0 ? at - 1 - n : at + n;
+      if (i >= squares.pts_us.size()) return;
+      const double of = of_from_us + (double(squares.pts_us[i]) - from_us) * line.speed;
+      const auto next =
+          std::lower_bound(theirs.begin(), theirs.end(), static_cast<uint64_t>(std::max(of, 0.0)));
+      auto j = static_cast<size_t>(next - theirs.begin());
+      if (j == theirs.size() || (j > 0 && double(theirs[j]) - of > of - double(theirs[j - 1]))) {
+        if (j == 0) return;
+        --j;
+      }
+      if (std::abs(double(theirs[j]) - of) > double(kGrownNearUs) ||
+          aside.has(squares.pts_us[i], theirs[j])) {
+        return;
+      }
+      if (!alike(i, j)) {
+        ++unlike;
+        continue;
+      }
+      unlike = 0;
+      us = squares.pts_us[i];
+      of_us = theirs[j];
+    }
+  }
+
+  bool alike(size_t picture, size_t of) {
+    printer.open(squares, picture);
+    printer.print_all(prints);
+    KeptPlace best{{0, 0, 1, 1}, kept_all};
+    int least = 257;
+    const auto compare = [&](const Fingerprint& print, const KeptPlace& place) {
+      const Fingerprint& other = kept[place.kept].prints[of];
+      if (print.quality < kFeatureless || other.quality < kFeatureless) return;
+      const int bits = distance(print.bits, other.bits);
+      if (bits < least) best = place;
+      least = std::min(least, bits);
+    };
+    for (size_t i = 0; i < prints.size(); ++i) compare(prints[i], places()[i]);
+    for (const bool mirrored : {false, true}) {
+      const Fingerprint whole = printer.print({0, 0, 1, 1}, mirrored);
+      for (uint8_t look = kept_all; look < kKeptLooks; ++look) {
+        compare(whole, {{0, 0, 1, 1}, static_cast<KeptLook>(look), mirrored});
+      }
+    }
+    return least <= kAlike ||
+           (least <= kPlaced &&
+            fit(squares, {{picture, kept[best.kept].prints[of].bits, of}}, best) <= kAlike);
+  }
+};
+
 // Every copy, the best one first: each that is found may leave others to be found beside it.
 std::vector<Match> DuplicateIndex::copies(std::vector<Comparison> all, size_t of,
-                                          const Footage& footage, const Duplicates& rules,
-                                          Aside& aside) const {
+                                          const Footage& footage, const std::vector<Track>& kept,
+                                          const Duplicates& rules, Aside& aside) const {
   std::vector<Match> out;
   while (true) {
     const Comparison* best = nullptr;
@@ -555,7 +697,8 @@ std::vector<Match> DuplicateIndex::copies(std::vector<Comparison> all, size_t of
     }
     if (best == nullptr) return out;
     out.push_back(best->match);
-    const Stretch found = *best->answer;
+    Stretch found = *best->answer;
+    Grower{footage.squares, kept, aside}.grow(found, out.back());
     aside.put_found(found);
     for (Comparison& one : all) one.put_found(found);
   }
@@ -614,7 +757,9 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
                              one.how(), false, true});
     }
     Aside aside;
-    std::vector<Match> found = copies(std::move(comparisons), of, footage, rules, aside);
+    static const std::vector<Track> nothing;
+    std::vector<Match> found =
+        copies(std::move(comparisons), of, footage, kept ? *kept : nothing, rules, aside);
     for (const SoundRun& run : heard[of]) {
       if (!pictures) pictures = Track{footage_[of].pts_us, footage_[of].prints};
       const auto copy = copy_by_sound(whole, *pictures, run, rules, aside);
@@ -636,6 +781,7 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
     }
     out.insert(out.end(), found.begin(), found.end());
   }
+  drop_lookalikes(out, [&](size_t of) { return footage_[of].digest == footage.digest; });
   const auto longest_first = [](const Match& a, const Match& b) {
     return a.end_us - a.start_us > b.end_us - b.start_us;
   };

@@ -101,6 +101,7 @@ class DuplicateIndex {
   struct Comparison;
   struct Start;
   struct Placed;
+  struct Grower;
   void enter(Footage& footage, std::vector<Pdq>& prints);
   void vote_whole(const Track& track, Voting& voting) const;
   void vote_looks(const Question& question, Voting& voting) const;
@@ -108,7 +109,8 @@ class DuplicateIndex {
   void ask(Comparison& one, size_t of, const Footage& footage, const Duplicates& rules,
            std::span<const Match> before) const;
   std::vector<Match> copies(std::vector<Comparison> all, size_t of, const Footage& footage,
-                            const Duplicates& rules, Aside& aside) const;
+                            const std::vector<Track>& kept, const Duplicates& rules,
+                            Aside& aside) const;
 
   std::vector<Footage> footage_;
   std::vector<Entry> entries_;  // by position in frames_

@@ -9,6 +9,7 @@ namespace cleared::curate {
 namespace {
 
 constexpr double kFlat = 5;       // standard deviation of luma along a line of a border
+constexpr int kRim = 2;           // lines beside a bar that did not end with the picture
 constexpr int kHalved = 128;      // a side with fewer pixels is not halved
 constexpr double kLittle = 0.45;  // parts below this share are taken from the unhalved picture
 // Sum of the waves for one point of quality: at a quality of 50 the pictures tried agree with PDQ.
@@ -81,12 +82,24 @@ bool flat(const Line& line) {
   return double(squares) / line.count - mean * mean < kFlat * kFlat;
 }
 
+// Flat lines from the first on, at most `most`; or behind `rim` others at most, where they are
+// many.
+template <class LineAt>
+int flat_from(int most, int rim, const LineAt& line_at) {
+  for (int from = 0; from <= rim; ++from) {
+    int end = from;
+    while (end < most && flat(line_at(end))) ++end;
+    if (end > from && (from == 0 || end - from >= most / 6)) return end;
+  }
+  return 0;
+}
+
 // Flat lines at both ends, at most 40 percent from each; none when it is flat as far as that.
 template <class LineAt>
-std::pair<int, int> without_flat(int count, const LineAt& line_at) {
-  int first = 0, end = count;
-  while (first < count * 2 / 5 && flat(line_at(first))) ++first;
-  while (end > count * 3 / 5 && flat(line_at(end - 1))) --end;
+std::pair<int, int> without_flat(int count, int rim, const LineAt& line_at) {
+  const int first = flat_from(count * 2 / 5, rim, line_at);
+  const int end =
+      count - flat_from(count - count * 3 / 5, rim, [&](int i) { return line_at(count - 1 - i); });
   if (first == count * 2 / 5 || end == count * 3 / 5) return {0, count};
   // The line beside a border is half border.
   return {first > 0 ? first + 1 : 0, end < count ? end - 1 : count};
@@ -118,16 +131,16 @@ Fingerprint print_of_waves(const PartWaves& waves, size_t flips) {
   return fingerprint_of(flipped(waves, flips));
 }
 
-Looks::Box Looks::trimmed(const SmallLuma& small) {
+Looks::Box Looks::trimmed(const SmallLuma& small, int rim) {
   const int rows = small.by_column ? small.places : small.lines;
   const int columns = small.by_column ? small.lines : small.places;
   const ptrdiff_t down = small.by_column ? 1 : small.stride;
   const ptrdiff_t right = small.by_column ? small.stride : 1;
   const uint8_t* pixels = small.pixels.data();
-  const auto [top, bottom] = without_flat(rows, [&](int y) {
+  const auto [top, bottom] = without_flat(rows, rim, [&](int y) {
     return Line{pixels + y * down, right, columns};
   });
-  const auto [left, end] = without_flat(columns, [&, first = top, last = bottom](int x) {
+  const auto [left, end] = without_flat(columns, rim, [&, first = top, last = bottom](int x) {
     return Line{pixels + first * down + x * right, down, last - first};
   });
   return small.by_column ? Box{double(left), double(end), double(top), double(bottom)}
@@ -191,7 +204,7 @@ void Looks::plan(const SmallLuma& small) {
     finder_ = {};
     found_ = {};
   }
-  const Box box = trimmed(small);
+  const Box box = trimmed(small, 0);
   if (same && box == box_) return;
   box_ = box;
   std::vector<Wanted> wanted;
@@ -275,13 +288,14 @@ const Looks::Taken& Looks::take(const SmallLuma& small, What what) {
 }
 
 // Loops of a fixed length, which become vectors.
-bool Looks::square(std::string& out) const {
+bool Looks::square(const SmallLuma& small, std::string& out) const {
   if (std::min(half_.lines, half_.places) < 8) return false;
   constexpr size_t kAtOnce = 16;
   using Line = std::array<float, size_t{kHalved} + kAtOnce>;
+  const Box box = trimmed(small, kRim);
   const double by = scale();
-  const auto across = boxes(box_.line * by, std::min(box_.line_end * by, double(half_.lines)));
-  const auto along = boxes(box_.place * by, std::min(box_.place_end * by, double(half_.places)));
+  const auto across = boxes(box.line * by, std::min(box.line_end * by, double(half_.lines)));
+  const auto along = boxes(box.place * by, std::min(box.place_end * by, double(half_.places)));
   const size_t places = static_cast<size_t>(half_.places) + 2;  // the last box reaches beyond
   std::vector<Line> lines(static_cast<size_t>(half_.lines) + 2);
   for (size_t line = 0; line + 2 < lines.size(); ++line) {
@@ -310,6 +324,10 @@ bool Looks::square(std::string& out) const {
     }
   }
   return true;
+}
+
+Part kept_part(KeptLook look) {
+  return kKeptParts[look];
 }
 
 const std::vector<LookPair>& look_pairs() {

@@ -61,9 +61,10 @@ class Looks {
     std::array<Fingerprint, kInsets> insets;  // quality 0 where there is none
   };
   const Taken& take(const kernels::SmallLuma& small, What what);
-  // Of the picture just taken: upright, without flat borders, means over kSquareSide x kSquareSide
-  // boxes; appended row by row. False, and nothing, where the picture is too small.
-  bool square(std::string& out) const;
+  // Of the picture just taken: upright, without flat borders, those with a thin rim of picture
+  // beside them among them; means over kSquareSide x kSquareSide boxes, appended row by row.
+  // False, and nothing, where the picture is too small.
+  bool square(const kernels::SmallLuma& small, std::string& out) const;
 
   struct Part {
     double x, y, width, height;  // shares of the picture
@@ -90,7 +91,7 @@ class Looks {
   };
   static Plan make_plan(const std::vector<Wanted>& wanted, const kernels::PartPicture& picture,
                         double scale);
-  static Box trimmed(const kernels::SmallLuma& small);
+  static Box trimmed(const kernels::SmallLuma& small, int rim);
   Box box_of(const Part& part, const Box& frame) const;
   void plan(const kernels::SmallLuma& small);
   void plan_middles(const kernels::SmallLuma& small);
@@ -112,6 +113,9 @@ class Looks {
   std::vector<int32_t> along_;
   Taken taken_;
 };
+
+// What a kept look shows.
+Looks::Part kept_part(KeptLook look);
 
 // A pair of looks that shows the same when one picture is a copy of the other. `asked` counts the
 // asked looks and then the kept ones.

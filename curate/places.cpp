@@ -120,6 +120,33 @@ const std::vector<KeptPlace>& places() {
   return all;
 }
 
+bool lies_inside(const Part& part) {
+  constexpr double kLittle = 0.005;
+  return part.x >= -kLittle && part.y >= -kLittle && part.x + part.width <= 1 + kLittle &&
+         part.y + part.height <= 1 + kLittle;
+}
+
+std::vector<KeptPlace> other_looks(const KeptPlace& place) {
+  const auto seen = [&](KeptLook look) {  // in the original, or in its mirror image
+    Part out = kept_part(look);
+    if (place.mirrored) out.x = 1 - out.x - out.width;
+    return out;
+  };
+  const Part here = seen(place.kept);
+  const double width = place.part.width / here.width, height = place.part.height / here.height;
+  std::vector<KeptPlace> out;
+  for (uint8_t look = kept_all; look < kKeptLooks; ++look) {
+    const Part there = seen(static_cast<KeptLook>(look));
+    const Part part{place.part.x + (there.x - here.x) * width,
+                    place.part.y + (there.y - here.y) * height, there.width * width,
+                    there.height * height};
+    if (look != place.kept && lies_inside(part)) {
+      out.push_back({part, static_cast<KeptLook>(look), place.mirrored});
+    }
+  }
+  return out;
+}
+
 void PlacePrinter::open(const Squares& squares, size_t picture) {
   CLEARED_CHECK((picture + 1) * kSquareBytes <= squares.luma.size());
   const auto* luma = reinterpret_cast<const uint8_t*>(squares.luma.data()) + picture * kSquareBytes;

@@ -41,6 +41,10 @@ struct KeptPlace {
 // Asked, each as it is and mirrored but for those of `kept_all`: then the original is what was cut
 // out of a larger picture.
 const std::vector<KeptPlace>& places();
+// Is all of a part in the picture?
+bool lies_inside(const Looks::Part& part);
+// Where the other kept looks are if this one is there: those that lie in the picture whole.
+std::vector<KeptPlace> other_looks(const KeptPlace& place);
 
 // Fingerprints of parts of one picture after the other.
 class PlacePrinter {
@@ -67,6 +71,7 @@ std::vector<RoughPrint> rough_prints(const Squares& squares);
 struct PlacedPair {
   size_t picture;
   Pdq of;
+  size_t at = 0;  // of `of` in its track
 };
 // Moves the place until the pairs differ least. Returns in how many bits, mean.
 double fit(const Squares& squares, const std::vector<PlacedPair>& pairs, KeptPlace& place);

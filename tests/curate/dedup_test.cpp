@@ -434,6 +434,86 @@ TEST(Duplicates, AreFoundInALargerPicture) {
   EXPECT_NEAR(double(matches[0].end_us), 4e6, 5e5);
 }
 
+// The left side of the original is dark in its second half, and no picture then: the crop lies
+// elsewhere in what is left. It is one copy all the same.
+TEST(Duplicates, AreOneWhereFlatBordersCome) {
+  const auto film = [](int frame) {
+    Picture out = testing::draw(5, frame, 320, 240);
+    if (frame < 32) return out;
+    Picture dark = part_of(out, 0, 0, 0.2, 1);
+    std::fill(dark.pixels.begin(), dark.pixels.end(), uint8_t{20});
+    lay(dark, out, 0, 0);
+    return out;
+  };
+  DuplicateIndex index;
+  index.add(edited(64, film));
+  const auto copy = edited(64, [&](int i) { return part_of(film(i), 0.1, 0.1, 0.9, 0.9); });
+  const auto matches = index.find(copy, Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_NEAR(double(matches[0].start_us), 0, 3e5);
+  EXPECT_NEAR(double(matches[0].end_us), 4e6, 3e5);
+  EXPECT_NEAR(double(matches[0].of_end_us), 4e6, 3e5);
+}
+
+// Prints that have nothing to do with one another, `step_us` apart.
+Footage strangers(const char* name, size_t pictures, uint64_t step_us, unsigned seed) {
+  std::mt19937 random(seed);
+  Footage out{.digest = ledger::sha256(name),
+              .pts_us = {},
+              .prints = {},
+              .sound = {},
+              .kept = {},
+              .asked = {}};
+  for (size_t i = 0; i < pictures; ++i) {
+    Fingerprint print{.bits = {}, .quality = 100};
+    for (uint8_t& byte : print.bits) byte = static_cast<uint8_t>(random());
+    out.pts_us.push_back(i * step_us);
+    out.prints.push_back(print);
+  }
+  return out;
+}
+
+Footage apart(Footage footage, const char* name, int bits) {
+  std::mt19937 random(11);
+  footage.digest = ledger::sha256(name);
+  for (Fingerprint& print : footage.prints) {
+    for (int left = bits; left > 0; --left) {
+      const auto bit = random() % 8;  // another byte each time
+      print.bits[static_cast<size_t>(left)] ^= static_cast<uint8_t>(1U << bit);
+    }
+  }
+  return footage;
+}
+
+// Two or three moments of two films are easily alike; who is like whom is certain then, and no
+// evidence.
+TEST(Duplicates, NeedMoreThanThreePicturesThatAreOnlyAlike) {
+  for (const size_t pictures : {2U, 3U, 4U, 6U}) {
+    const Footage film = strangers("film", pictures, 600'000, 5);
+    DuplicateIndex index;
+    index.add(film);
+    EXPECT_EQ(index.find(apart(film, "alike", 20), Duplicates()).size(), pictures < 4 ? 0U : 1U)
+        << pictures;
+    EXPECT_EQ(index.find(apart(film, "coded again", 5), Duplicates()).size(), 1U) << pictures;
+  }
+}
+
+// What looks like a copy from afar is none where another source has the same seconds, much nearer.
+TEST(Duplicates, AreNotLookalikesOfASourceThatIsKnown) {
+  const Footage film = strangers("film", 20, 200'000, 5);
+  const Footage copy = apart(film, "copy", 3);
+  DuplicateIndex index;
+  index.add(apart(film, "lookalike", 22));
+  EXPECT_EQ(index.find(copy, Duplicates()).size(), 1U);
+  EXPECT_EQ(index.find(film, Duplicates()).size(), 1U);
+  index.add(film);
+  const auto matches = index.find(copy, Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_EQ(matches[0].of, 1U);
+  // That a file is itself speaks against nothing.
+  EXPECT_EQ(index.find(film, Duplicates(), Self::also).size(), 2U);
+}
+
 // Every picture of the one is like every one of the other: that costs no product of lengths.
 TEST(Duplicates, OfTwoLongStillsTakeSeconds) {
   std::mt19937 random(3);

@@ -38,8 +38,9 @@ Squares squares_of_crop(const Part& crop, bool mirrored) {
   Squares out;
   Looks looks;
   for (int time = 0; time < 4; ++time) {
-    looks.take(picture(crop, mirrored, time), {.turns = false, .insets = false});
-    EXPECT_TRUE(looks.square(out.luma));
+    const kernels::SmallLuma small = picture(crop, mirrored, time);
+    looks.take(small, {.turns = false, .insets = false});
+    EXPECT_TRUE(looks.square(small, out.luma));
     out.pts_us.push_back(static_cast<uint64_t>(time) * kLookUs);
   }
   return out;
@@ -96,6 +97,51 @@ TEST(Places, AreFoundAndFitted) {
           << crop.x << ' ' << crop.y << ' ' << crop.width;
       EXPECT_LE(distance(track_at(squares, place).prints[2].bits, of), most);
     }
+  }
+}
+
+// A bar that does not end with the picture, as where a filter rounds: it is one all the same.
+TEST(Places, AreInASquareWithoutABarThatLeavesARim) {
+  const Part above{0, 0, 1, 0.8125};
+  kernels::SmallLuma barred = picture({0, 0, 1, 1}, false, 2);
+  const int first = 117, rim = barred.lines - 2;
+  std::fill(barred.pixels.begin() + first * barred.stride,
+            barred.pixels.begin() + rim * barred.stride, uint8_t{16});
+  Looks looks;
+  Squares squares{.pts_us = {0}, .luma = {}, .rough = {}};
+  looks.take(barred, {});
+  ASSERT_TRUE(looks.square(barred, squares.luma));
+  PlacePrinter printer;
+  printer.open(squares, 0);
+  const Fingerprint cut = printer.print({0, 0, 1, 1}, false);
+  const auto& taken = looks.take(picture(above, false, 2), {});
+  EXPECT_LE(distance(cut.bits, taken.kept[kept_all].bits), 20);
+}
+
+// Where one kept look lies, the others are known to lie.
+TEST(Places, OfOtherLooksFollowFromOne) {
+  const Part crop{0.1, 0.1, 0.9, 0.9};
+  for (const bool mirrored : {false, true}) {
+    const auto in_crop = [&](KeptLook look) {
+      const Part of = kept_part(look);
+      Part out{(of.x - crop.x) / crop.width, (of.y - crop.y) / crop.height, of.width / crop.width,
+               of.height / crop.height};
+      if (mirrored) out.x = 1 - out.x - out.width;
+      return out;
+    };
+    const KeptPlace beyond{in_crop(kept_middle_85), kept_middle_85, mirrored};
+    EXPECT_FALSE(lies_inside(beyond.part));
+    std::vector<KeptLook> looks;
+    for (const KeptPlace& other : other_looks(beyond)) {
+      const Part part = in_crop(other.kept);
+      EXPECT_EQ(other.mirrored, mirrored);
+      EXPECT_NEAR(other.part.x, part.x, 1e-9);
+      EXPECT_NEAR(other.part.y, part.y, 1e-9);
+      EXPECT_NEAR(other.part.width, part.width, 1e-9);
+      EXPECT_NEAR(other.part.height, part.height, 1e-9);
+      looks.push_back(other.kept);
+    }
+    EXPECT_EQ(looks, (std::vector<KeptLook>{kept_middle_80, kept_middle_75, kept_middle_70}));
   }
 }
 
