@@ -12,8 +12,8 @@ namespace cleared::curate {
 namespace {
 
 // Film and television conversions, and what editors do by hand.
-constexpr double kSpeeds[] = {1,      24 / 25., 25 / 24., 0.9,  1.1,   0.8, 1.25, 0.75,
-                              4 / 3., 2 / 3.,   1.5,      0.85, 1.176, 0.5, 2};
+constexpr double kSpeeds[] = {1,   24 / 25., 25 / 24., 0.9, 1.1, 0.8,  1.25, 0.75, 4 / 3., 2 / 3.,
+                              1.5, 0.85,     1.176,    0.5, 2,   0.55, 0.6,  0.7,  1.75};
 constexpr double kBinUs = 200'000;
 constexpr size_t kFollowed = 2;  // bins of each speed, three lines each
 constexpr size_t kLeastVotes = 2;

@@ -37,8 +37,8 @@ constexpr double kSureWeight = 2, kSureLikeness = 0.78;
 constexpr size_t kSurePictures = 6;
 // Two or three pictures are always like their moments, or against it.
 constexpr size_t kLeastPictures = 4;
-// At another speed chance had fifteen tries, and at a place that was fitted some more: strangers
-// came down to 24.3 bits.
+// At another speed chance had as many tries as there are speeds, and at a place that was fitted
+// some more: strangers came down to 24.3 bits.
 constexpr double kSpedDistance = 23, kPlacedSpedDistance = 20;
 constexpr size_t kEditedPictures = 12;  // a few pictures correlate by chance
 // Or fewer that change so much, and so much together, as no strangers did: 5.3 and 0.967.

@@ -204,6 +204,8 @@ TEST(Duplicates, AreFoundMirroredCroppedAndFaster) {
       {"mirrored", 96, [&](int i) { return testing::mirrored(film(i)); }, "mirrored"},
       {"cropped", 96, [&](int i) { return part_of(film(i), 0.1, 0.1, 0.8, 0.8); }, "cropped"},
       {"faster", 48, [&](int i) { return film(2 * i); }, "whole"},
+      {"at 1.75", 55, [&](int i) { return film(i * 7 / 4); }, "whole"},
+      {"at 0.55", 174, [&](int i) { return film(i * 55 / 100); }, "whole"},
       {"cropped and faster", 48, [&](int i) { return part_of(film(2 * i), 0.1, 0.1, 0.8, 0.8); },
        "cropped"},
       {"without its top", 96, [&](int i) { return part_of(film(i), 0, 0.2, 1, 0.8); }, "cropped"},
