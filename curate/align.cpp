@@ -31,9 +31,12 @@ struct Row {
   double off_us = 0;  // from each other in time
 };
 
-// Between two rows of a line, of the copy's time: at a higher speed more of theirs have one.
+// Between two rows of a line, of the copy's time: at a higher speed more of theirs have one. At a
+// lower one fewer have, and each counts no more: of as good lines the one of more pictures is
+// right.
 double row_us(const Track& track, const Track& of, double speed) {
-  return std::max(double(frame_us(track.pts_us)), double(frame_us(of.pts_us)) / speed);
+  return std::max(double(frame_us(track.pts_us)),
+                  double(frame_us(of.pts_us)) / std::max(speed, 1.0));
 }
 
 int bits_of(const Track& track, const Track& of, const Row& row) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -40,6 +39,7 @@ constexpr size_t kLeastPictures = 4;
 // At another speed chance had as many tries as there are speeds, and at a place that was fitted
 // some more: strangers came down to 24.3 bits.
 constexpr double kSpedDistance = 23, kPlacedSpedDistance = 20;
+constexpr size_t kPlacedSpedPictures = 10;
 constexpr size_t kEditedPictures = 12;  // a few pictures correlate by chance
 // Or fewer that change so much, and so much together, as no strangers did: 5.3 and 0.967.
 constexpr size_t kStrongPictures = 8;
@@ -201,6 +201,7 @@ bool is_copy(const Match& match, const Stretch& found, const Duplicates& rules, 
   if (sound_agrees && match.distance <= rules.max_distance_with_sound()) return true;
   if (match.distance <= kNear && !placed) return match.distance <= rules.max_distance();
   if (found.pictures < kLeastPictures) return false;
+  if (placed && found.speed != 1 && found.pictures < kPlacedSpedPictures) return false;
   double limit = rules.max_distance();
   if (found.speed != 1) limit = std::min(limit, placed ? kPlacedSpedDistance : kSpedDistance);
   if (match.distance > limit) {
@@ -232,20 +233,6 @@ bool is_worse_answer(const Match& match, std::span<const Match> copies) {
            std::max(share(match.start_us, match.end_us, copy.start_us, copy.end_us),
                     share(match.of_start_us, match.of_end_us, copy.of_start_us, copy.of_end_us)) >
                0.5;
-  });
-}
-
-// Two people who do the same in one room look like copies of one another from afar. Where the real
-// source is known, too, that is what they are not.
-void drop_lookalikes(std::vector<Match>& matches, const std::function<bool(size_t)>& is_itself) {
-  std::vector<Match> near = matches;
-  std::erase_if(near, [&](const Match& match) { return is_itself(match.of); });
-  std::erase_if(matches, [&](const Match& match) {
-    return match.distance > kOnlyAlike && match.audio_match < kSoundAgrees &&
-           std::any_of(near.begin(), near.end(), [&](const Match& other) {
-             return other.of != match.of && other.distance + kMuchNearer < match.distance &&
-                    share(match.start_us, match.end_us, other.start_us, other.end_us) > 0.5;
-           });
   });
 }
 
@@ -781,13 +768,30 @@ std::vector<Match> DuplicateIndex::find(const Footage& footage, const Duplicates
     }
     out.insert(out.end(), found.begin(), found.end());
   }
-  drop_lookalikes(out, [&](size_t of) { return footage_[of].digest == footage.digest; });
   const auto longest_first = [](const Match& a, const Match& b) {
     return a.end_us - a.start_us > b.end_us - b.start_us;
   };
   std::stable_sort(out.begin(), out.end(), longest_first);
   std::stable_sort(sounds.begin(), sounds.end(), longest_first);
   out.insert(out.end(), sounds.begin(), sounds.end());
+  return out;
+}
+
+// Two people who do the same in one room look like copies of one another from afar.
+std::vector<Match> DuplicateIndex::answer(const Footage& footage, const Duplicates& rules) const {
+  const std::vector<Match> all = find(footage, rules, Self::also);
+  const auto is_far_nearer = [&](const Match& other, const Match& match) {
+    return other.of != match.of && footage_[other.of].digest != footage.digest &&
+           other.distance + kMuchNearer < match.distance &&
+           share(match.start_us, match.end_us, other.start_us, other.end_us) > 0.5;
+  };
+  std::vector<Match> out;
+  for (const Match& match : all) {
+    const bool only_alike = match.distance > kOnlyAlike && match.audio_match < kSoundAgrees;
+    const bool known_better = std::any_of(
+        all.begin(), all.end(), [&](const Match& other) { return is_far_nearer(other, match); });
+    if (!only_alike || !known_better) out.push_back(match);
+  }
   return out;
 }
 

@@ -84,6 +84,10 @@ class DuplicateIndex {
   // against a match, and a stretch in which nothing moves is no match.
   std::vector<Match> find(const Footage& footage, const Duplicates& rules,
                           Self self = Self::never) const;
+  // The same for a person who asks, who may be the source itself: without matches that are only
+  // alike where another source has those seconds by far nearer. What is recorded keeps them, for
+  // who delivers a copy twice could else take its match away.
+  std::vector<Match> answer(const Footage& footage, const Duplicates& rules) const;
 
   // Of these pictures, how many look like one of each earlier source: within 31 bits.
   std::vector<uint64_t> pictures_alike(std::span<const Fingerprint> prints) const;

@@ -59,7 +59,7 @@ std::vector<FoundFootage> Matcher::find(const std::filesystem::path& file) const
   const Footage footage = examine_file(file, config_.limits(), options_.worker).named.footage;
   const Duplicates& rules = config_.duplicates();
   std::vector<FoundFootage> out;
-  for (const Match& match : index_.find(footage, rules, Self::also)) {
+  for (const Match& match : index_.answer(footage, rules)) {
     const Known& known = known_[match.of];
     out.push_back({.name = known.name,
                    .licensor = known.licensor,

@@ -506,14 +506,14 @@ TEST(Duplicates, AreNotLookalikesOfASourceThatIsKnown) {
   const Footage copy = apart(film, "copy", 3);
   DuplicateIndex index;
   index.add(apart(film, "lookalike", 22));
-  EXPECT_EQ(index.find(copy, Duplicates()).size(), 1U);
-  EXPECT_EQ(index.find(film, Duplicates()).size(), 1U);
+  EXPECT_EQ(index.answer(copy, Duplicates()).size(), 1U);
+  EXPECT_EQ(index.answer(film, Duplicates()).size(), 1U);
   index.add(film);
-  const auto matches = index.find(copy, Duplicates());
+  const auto matches = index.answer(copy, Duplicates());
   ASSERT_EQ(matches.size(), 1U);
   EXPECT_EQ(matches[0].of, 1U);
-  // That a file is itself speaks against nothing.
-  EXPECT_EQ(index.find(film, Duplicates(), Self::also).size(), 2U);
+  EXPECT_EQ(index.answer(film, Duplicates()).size(), 2U);  // being itself speaks against nothing
+  EXPECT_EQ(index.find(copy, Duplicates()).size(), 2U);    // what is recorded forgets nobody
 }
 
 // Every picture of the one is like every one of the other: that costs no product of lengths.
