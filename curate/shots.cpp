@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "curate/likeness.h"
@@ -339,9 +340,10 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
   std::vector<int> all(frames);
   std::iota(all.begin(), all.end(), 0);
-  const PictureRow each(analysis, all);
+  const std::string thumbs = without_bars(analysis);
+  const PictureRow each(analysis, thumbs, all);
   const std::vector<int> news = frames_with_news(each);
-  const PictureRow pictures(analysis, news);
+  const PictureRow pictures(analysis, thumbs, news);
   Shot shot;
   for (int at = 1; at < pictures.size(); ++at) {
     const int next = next_shot(pictures, at);

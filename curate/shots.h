@@ -19,7 +19,7 @@ struct Shot {
 };
 
 // In order. Frames that mix two shots, and black between them, belong to neither; all others are in
-// a shot.
+// a shot. Bars that nearly all of the file has are looked past.
 //
 // A cut is where a picture is another one at once and for good (curate/likeness.h): more of it than
 // its take makes by itself, as the pictures on either side show, is neither what moved nor other

@@ -44,6 +44,20 @@ TEST(Shots, FindsTheCutOfRealFootage) {
   }
 }
 
+// Short shots in which all moves, between bars (Debian's source of libopenshot).
+TEST(Shots, FindsTheCutsOfAWideFilm) {
+  const auto file = testing::footage("sintel_trailer-720p.mp4");
+  if (file.empty()) GTEST_SKIP() << "no such footage: set CLEARED_FOOTAGE";
+  const Fd fd = open_read(file);
+  Reader reader(fd.get());
+  Analysis analysis;
+  analyse(reader, analysis);
+  const std::vector<size_t> found = cuts(analysis);
+  for (const size_t cut : {334U, 404U, 571U, 621U, 658U}) {
+    EXPECT_EQ(std::count(found.begin(), found.end(), cut), 1) << cut;
+  }
+}
+
 // The takes of Intel IoT Devkit's sample-videos, each a single shot.
 TEST(Shots, FindsNoCutInsideSingleTakes) {
   const auto file = testing::footage("one-by-one-person-detection.mp4");
@@ -296,6 +310,36 @@ TEST(Shots, DoNotCutIntoASmear) {
   EXPECT_EQ(cuts(a), Cuts{20});
   a.set_sharpness(20, 2);
   EXPECT_EQ(cuts(a), Cuts());
+}
+
+// As a wide film in a narrow picture, or the other way round: the middle `inside` of 16 pixels.
+std::vector<std::string> barred(const std::vector<std::string>& pictures, int inside, bool above) {
+  std::vector<std::string> out;
+  const int bar = (16 - inside) / 2;
+  for (const std::string& one : pictures) {
+    std::string small(256, '\0');
+    for (int i = 0; i < inside; ++i) {
+      for (int j = 0; j < 16; ++j) {
+        const int from = i * 16 / inside;
+        small[size_t(above ? (i + bar) * 16 + j : j * 16 + i + bar)] =
+            one[size_t(above ? from * 16 + j : j * 16 + from)];
+      }
+    }
+    out.push_back(small);
+  }
+  return out;
+}
+
+// Black that all pictures have is no likeness of theirs, and no change of theirs is small beside
+// it.
+TEST(Shots, DoNotCareForBars) {
+  for (const bool above : {true, false}) {
+    for (const int inside : {8, 12, 16}) {
+      EXPECT_EQ(cuts(film(barred(joined(pan(0, 1.5), pan(1, -1)), inside, above))), Cuts{20})
+          << inside;
+      EXPECT_EQ(cuts(film(barred(pan(0, 1.5), inside, above))), Cuts()) << inside;
+    }
+  }
 }
 
 // Each picture `times` times, as of a film of 10 frames a second that was made one of 30 or 60.
