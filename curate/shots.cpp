@@ -134,6 +134,29 @@ bool is_smeared(const PictureRow& pictures, int at, int step) {
   return pictures.sharpness(at) < kSmeared * most;
 }
 
+// Does the camera swing from one rest to another within a moment? Each picture of the way has
+// little in common with the next, and at least one is a blur beside both rests.
+bool is_whip(const PictureRow& pictures, int before, int after) {
+  constexpr float kFast = 0.4f, kBlurred = 0.25f;
+  constexpr int kLongest = 9;  // pictures from rest to rest
+  int first = before, last = after;
+  while (first > 0 && last - first <= kLongest && pictures.change(first - 1, first) >= kFast) {
+    --first;
+  }
+  while (last + 1 < pictures.size() && last - first <= kLongest &&
+         pictures.change(last, last + 1) >= kFast) {
+    ++last;
+  }
+  if (last - first < 3 || last - first > kLongest) return false;
+  const float rest = std::min(pictures.sharpness(first), pictures.sharpness(last));
+  float blurred = rest;
+  for (int at = first + 1; at < last; ++at) {
+    if (pictures.is_flat(at)) return false;  // that is no way but a flash
+    blurred = std::min(blurred, pictures.sharpness(at));
+  }
+  return blurred < kBlurred * rest;
+}
+
 // Is some picture up to `before` much like one from `after` on? A flash, a lost frame or a dirty
 // one has its like on both sides, and what passes before the camera has soon.
 bool comes_back(const PictureRow& pictures, int before, int after) {
@@ -196,7 +219,8 @@ bool is_cut(const PictureRow& pictures, int before, int after) {
                       (is_smeared(pictures, before, -1) || is_smeared(pictures, after, 1));
   return (unlike >= kUnlikeRelit || !pictures.is_relit(before, after)) &&
          (unlike >= kUnlikeOverlaid || !pictures.is_overlaid(before, after)) &&
-         !pictures.is_shifted(before, after) && !swings && !comes_back(pictures, before, after);
+         !pictures.is_shifted(before, after) && !swings && !is_whip(pictures, before, after) &&
+         !comes_back(pictures, before, after);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
@@ -235,9 +259,22 @@ float share_of_last(const PictureRow& pictures, int first, int last, int at) {
 // Nothing to see, or a mixture of what lies around: a flash, black, a blended frame.
 bool is_between(const PictureRow& pictures, int before, int at, int after) {
   if (pictures.is_flat(at)) return true;
-  if (after - before > 2) return false;
+  // Ever more of the last.
   const float share = share_of_last(pictures, before, after, at);
-  return share > 0.1f && share < 0.9f;
+  const float line = static_cast<float>(at - before) / static_cast<float>(after - before);
+  return share > 0.1f && share < 0.9f && (after - before <= 2 || std::abs(share - line) <= kUneven);
+}
+
+// A cut over a few frames that mix both: as short as that, what moves, or is laid over a picture,
+// mixes two pictures as well, but not two that have little in common, and from rest to rest.
+bool is_soft_cut(const PictureRow& pictures, int before, int after) {
+  constexpr float kChange = 0.4f, kUnlike = 0.25f, kStep = 0.4f;
+  if (before == 0 || after + 1 == pictures.size()) return false;
+  const float step = pictures.change(before, after) / static_cast<float>(after - before);
+  return pictures.change(before, after) >= kChange &&
+         pictures.change(before - 1, before) < kStep * step &&
+         pictures.change(after, after + 1) < kStep * step &&
+         pictures.unlike(before, after) >= kUnlike;
 }
 
 // The first picture of the shot that follows the one before `at`, with up to a few from `at` on
@@ -247,7 +284,9 @@ int next_shot(const PictureRow& pictures, int at) {
   for (int after = at + 1; after <= at + kFewPictures && after < pictures.size(); ++after) {
     bool between = true;
     for (int i = at; i < after && between; ++i) between = is_between(pictures, at - 1, i, after);
-    if (between && is_cut(pictures, at - 1, after)) return after;
+    if (!between || !is_cut(pictures, at - 1, after)) continue;
+    if (after - at > 1 && !pictures.is_flat(at) && !is_soft_cut(pictures, at - 1, after)) continue;
+    return after;
   }
   return 0;
 }

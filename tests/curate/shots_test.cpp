@@ -259,6 +259,27 @@ TEST(Shots, CutOnceWhereAFrameIsBlended) {
   EXPECT_EQ(cuts(film(two)).size(), 1U);
 }
 
+// Two to four frames, ever more of the next shot: a soft cut, and they belong to neither.
+TEST(Shots, CutOnceOverAShortDissolve) {
+  for (const int length : {2, 3, 4}) {
+    std::vector<std::string> two = joined(quiet(0), quiet(1)), lit = quiet(0);
+    for (int i = 1; i <= length; ++i) {
+      const size_t at = 19 + size_t(i);
+      two[at] = mixed(two[19], two[at], 8 - 8 * i / (length + 1), 8 * i / (length + 1));
+    }
+    const std::vector<Shot> shots = find_shots(film(two));
+    ASSERT_EQ(shots.size(), 2U) << length;
+    EXPECT_EQ(shots[0].end, 20U) << length;
+    EXPECT_EQ(shots[1].first, 20U + size_t(length));
+    EXPECT_EQ(shots[1].begins, Transition::cut);
+    // Light that comes up as fast.
+    for (size_t i = 20; i < 40; ++i) {
+      lit[i] = mixed(lit[i], lit[i], 8 + std::min(int(i) - 19, length), 0, 10);
+    }
+    EXPECT_EQ(cuts(film(lit)), Cuts()) << length;
+  }
+}
+
 TEST(Shots, CutToAPlainPictureThatStays) {
   EXPECT_EQ(cuts(film(joined(quiet(), std::vector<std::string>(40, std::string(256, '\xC0'))))),
             Cuts{20});
@@ -340,6 +361,23 @@ TEST(Shots, DoNotCareForBars) {
       EXPECT_EQ(cuts(film(barred(pan(0, 1.5), inside, above))), Cuts()) << inside;
     }
   }
+}
+
+// From one rest to another in five pictures, each smeared along the way: none of them is like the
+// one before, and the last rest is like none.
+TEST(Shots, DoNotCutInAWhipPan) {
+  const auto smeared = [](double right) {
+    const std::string one = mixed(picture(0, right), picture(0, right + 4), 4, 4);
+    const std::string two = mixed(picture(0, right + 8), picture(0, right + 12), 4, 4);
+    return mixed(one, two, 4, 4);
+  };
+  std::vector<std::string> whip = quiet();
+  for (size_t i = 20; i < 40; ++i) {
+    whip[i] = i < 25 ? smeared(40 + 9 * (double(i) - 20)) : picture(0, 100 + 0.1 * double(i % 3));
+  }
+  Analysis a = film(whip);
+  for (int i = 20; i < 25; ++i) a.set_sharpness(i, 5);
+  EXPECT_EQ(cuts(a), Cuts());
 }
 
 // Each picture `times` times, as of a film of 10 frames a second that was made one of 30 or 60.
