@@ -35,9 +35,10 @@ constexpr std::array<Rule, 5> kRules = {{
     {3, 0.19f, 0.05f, 1.5f, 2.5f},    // another picture of one place
     {6, 0.07f, 0.035f, 3.0f, 5.0f},   // a little, in a take where nothing moves
 }};
-constexpr int kBeside = 4;      // pictures to each side that say what is normal here
-constexpr int kSoon = 12;       // pictures in which what was covered or lit comes back
-constexpr float kBack = 0.45f;  // of what is unlike at the cut: less is the picture that was there
+constexpr float kLeastLuma = 3;  // of all of them
+constexpr int kBeside = 4;       // pictures to each side that say what is normal here
+constexpr int kSoon = 12;        // pictures in which what was covered or lit comes back
+constexpr float kBack = 0.45f;   // of what is unlike at the cut: less is the picture that was there
 constexpr float kUnlikeRelit = 0.12f;    // what a cut needs where the light is another
 constexpr float kUnlikeOverlaid = 0.6f;  // and where an upright box changed
 constexpr float kOtherLight = 0.15f;  // share of the luma that changes at a cut to a flat picture
@@ -282,6 +283,7 @@ bool is_soft_cut(const PictureRow& pictures, int before, int after) {
 int next_shot(const PictureRow& pictures, int at) {
   if (pictures.us_between(at - 1, at) > kGapUs || is_cut(pictures, at - 1, at)) return at;
   for (int after = at + 1; after <= at + kFewPictures && after < pictures.size(); ++after) {
+    if (pictures.luma(at - 1, after) < kLeastLuma) continue;
     bool between = true;
     for (int i = at; i < after && between; ++i) between = is_between(pictures, at - 1, i, after);
     if (!between || !is_cut(pictures, at - 1, after)) continue;
