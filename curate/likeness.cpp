@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "curate/worker.pb.h"
 
@@ -79,8 +80,73 @@ float left_of_light(const Block& one, float whole, const Block& other) {
 
 }  // namespace
 
-PictureRow::PictureRow(const Analysis& analysis, const std::vector<int>& frames)
-    : analysis_(analysis), frames_(frames), kept_(kKept) {
+std::string without_bars(const Analysis& analysis) {
+  constexpr int kBarLuma = 24;      // of 255, at most
+  constexpr size_t kOtherwise = 8;  // one frame in so many may have light there
+  constexpr int kLeastInside = 6;   // of kSide
+  const std::string& thumbs = analysis.thumb();
+  const size_t frames = thumbs.size() / PictureRow::kPixels;
+  std::array<size_t, kSide> lit_rows{}, lit_columns{};
+  for (size_t frame = 0; frame < frames; ++frame) {
+    std::array<int, kSide> rows{}, columns{};
+    for (size_t i = 0; i < PictureRow::kPixels; ++i) {
+      const int luma = static_cast<uint8_t>(thumbs[frame * PictureRow::kPixels + i]);
+      rows[i / kSide] = std::max(rows[i / kSide], luma);
+      columns[i % kSide] = std::max(columns[i % kSide], luma);
+    }
+    for (size_t i = 0; i < kSide; ++i) {
+      lit_rows[i] += rows[i] > kBarLuma;
+      lit_columns[i] += columns[i] > kBarLuma;
+    }
+  }
+  // Where the picture is, [first, end).
+  const auto inside = [&](const std::array<size_t, kSide>& lit) {
+    int first = 0, end = kSide;
+    while (first < end && lit[size_t(first)] * kOtherwise <= frames) ++first;
+    while (end > first && lit[size_t(end - 1)] * kOtherwise <= frames) --end;
+    return end - first < kLeastInside ? std::pair(0, kSide) : std::pair(first, end);
+  };
+  const auto [top, bottom] = inside(lit_rows);
+  const auto [left, right] = inside(lit_columns);
+  if (bottom - top == kSide && right - left == kSide) return thumbs;
+  // Between which two pixels each lies, and how far from the first, in 32nds of a pixel.
+  struct Between {
+    int first, second, far;
+  };
+  const auto spread = [](int first, int end) {
+    std::array<Between, kSide> out{};
+    for (int i = 0; i < kSide; ++i) {
+      const int at =
+          std::clamp((2 * i + 1) * (end - first) - kSide, 0, 2 * kSide * (end - first - 1));
+      out[size_t(i)] = {first + at / (2 * kSide), std::min(first + at / (2 * kSide) + 1, end - 1),
+                        at % (2 * kSide)};
+    }
+    return out;
+  };
+  const auto rows = spread(top, bottom), columns = spread(left, right);
+  std::string out;
+  out.reserve(thumbs.size());
+  for (size_t frame = 0; frame < frames; ++frame) {
+    const auto pixel = [&](int y, int x) {
+      return static_cast<uint8_t>(thumbs[frame * PictureRow::kPixels + size_t(y * kSide + x)]);
+    };
+    for (const Between& y : rows) {
+      for (const Between& x : columns) {
+        const auto along = [&](int row) {
+          return pixel(row, x.first) * (2 * kSide - x.far) + pixel(row, x.second) * x.far;
+        };
+        out.push_back(
+            static_cast<char>((along(y.first) * (2 * kSide - y.far) + along(y.second) * y.far) /
+                              (4 * kSide * kSide)));
+      }
+    }
+  }
+  return out;
+}
+
+PictureRow::PictureRow(const Analysis& analysis, const std::string& thumbs,
+                       const std::vector<int>& frames)
+    : analysis_(analysis), thumbs_(thumbs), frames_(frames), kept_(kKept) {
   lights_.reserve(frames.size());
   for (int at = 0; at < size(); ++at) {
     const uint8_t* p = thumb(at);
@@ -96,7 +162,7 @@ PictureRow::PictureRow(const Analysis& analysis, const std::vector<int>& frames)
 }
 
 const uint8_t* PictureRow::thumb(int at) const {
-  return reinterpret_cast<const uint8_t*>(analysis_.thumb().data()) +
+  return reinterpret_cast<const uint8_t*>(thumbs_.data()) +
          static_cast<size_t>(frame(at)) * kPixels;
 }
 

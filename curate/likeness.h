@@ -6,19 +6,24 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace cleared::curate {
 
 class Analysis;
 
+// The thumbs of `analysis`, each stretched over the bars that nearly all of them have: black is no
+// likeness.
+std::string without_bars(const Analysis& analysis);
+
 class PictureRow {
  public:
   static constexpr int kSide = 16;
   static constexpr size_t kPixels = size_t{kSide} * kSide;
 
-  // Of these frames, in order. Both outlive it.
-  PictureRow(const Analysis& analysis, const std::vector<int>& frames);
+  // Of these frames, in order; `thumbs` as of without_bars(analysis). All outlive it.
+  PictureRow(const Analysis& analysis, const std::string& thumbs, const std::vector<int>& frames);
 
   int size() const { return static_cast<int>(frames_.size()); }
   int frame(int at) const { return frames_[static_cast<size_t>(at)]; }
@@ -64,6 +69,7 @@ class PictureRow {
   float left_of(int from, int to) const;
 
   const Analysis& analysis_;
+  const std::string& thumbs_;
   const std::vector<int>& frames_;
   std::vector<Light> lights_;
   mutable std::vector<Kept> kept_;  // of the pictures that were asked about last

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "curate/likeness.h"
@@ -34,9 +35,10 @@ constexpr std::array<Rule, 5> kRules = {{
     {3, 0.19f, 0.05f, 1.5f, 2.5f},    // another picture of one place
     {6, 0.07f, 0.035f, 3.0f, 5.0f},   // a little, in a take where nothing moves
 }};
-constexpr int kBeside = 4;      // pictures to each side that say what is normal here
-constexpr int kSoon = 12;       // pictures in which what was covered or lit comes back
-constexpr float kBack = 0.45f;  // of what is unlike at the cut: less is the picture that was there
+constexpr float kLeastLuma = 3;  // of all of them
+constexpr int kBeside = 4;       // pictures to each side that say what is normal here
+constexpr int kSoon = 12;        // pictures in which what was covered or lit comes back
+constexpr float kBack = 0.45f;   // of what is unlike at the cut: less is the picture that was there
 constexpr float kUnlikeRelit = 0.12f;    // what a cut needs where the light is another
 constexpr float kUnlikeOverlaid = 0.6f;  // and where an upright box changed
 constexpr float kOtherLight = 0.15f;  // share of the luma that changes at a cut to a flat picture
@@ -133,6 +135,29 @@ bool is_smeared(const PictureRow& pictures, int at, int step) {
   return pictures.sharpness(at) < kSmeared * most;
 }
 
+// Does the camera swing from one rest to another within a moment? Each picture of the way has
+// little in common with the next, and at least one is a blur beside both rests.
+bool is_whip(const PictureRow& pictures, int before, int after) {
+  constexpr float kFast = 0.4f, kBlurred = 0.25f;
+  constexpr int kLongest = 9;  // pictures from rest to rest
+  int first = before, last = after;
+  while (first > 0 && last - first <= kLongest && pictures.change(first - 1, first) >= kFast) {
+    --first;
+  }
+  while (last + 1 < pictures.size() && last - first <= kLongest &&
+         pictures.change(last, last + 1) >= kFast) {
+    ++last;
+  }
+  if (last - first < 3 || last - first > kLongest) return false;
+  const float rest = std::min(pictures.sharpness(first), pictures.sharpness(last));
+  float blurred = rest;
+  for (int at = first + 1; at < last; ++at) {
+    if (pictures.is_flat(at)) return false;  // that is no way but a flash
+    blurred = std::min(blurred, pictures.sharpness(at));
+  }
+  return blurred < kBlurred * rest;
+}
+
 // Is some picture up to `before` much like one from `after` on? A flash, a lost frame or a dirty
 // one has its like on both sides, and what passes before the camera has soon.
 bool comes_back(const PictureRow& pictures, int before, int after) {
@@ -195,7 +220,8 @@ bool is_cut(const PictureRow& pictures, int before, int after) {
                       (is_smeared(pictures, before, -1) || is_smeared(pictures, after, 1));
   return (unlike >= kUnlikeRelit || !pictures.is_relit(before, after)) &&
          (unlike >= kUnlikeOverlaid || !pictures.is_overlaid(before, after)) &&
-         !pictures.is_shifted(before, after) && !swings && !comes_back(pictures, before, after);
+         !pictures.is_shifted(before, after) && !swings && !is_whip(pictures, before, after) &&
+         !comes_back(pictures, before, after);
 }
 
 // Transitions that take time. A frame inside a dissolve is its first frame and its last one mixed,
@@ -234,9 +260,22 @@ float share_of_last(const PictureRow& pictures, int first, int last, int at) {
 // Nothing to see, or a mixture of what lies around: a flash, black, a blended frame.
 bool is_between(const PictureRow& pictures, int before, int at, int after) {
   if (pictures.is_flat(at)) return true;
-  if (after - before > 2) return false;
+  // Ever more of the last.
   const float share = share_of_last(pictures, before, after, at);
-  return share > 0.1f && share < 0.9f;
+  const float line = static_cast<float>(at - before) / static_cast<float>(after - before);
+  return share > 0.1f && share < 0.9f && (after - before <= 2 || std::abs(share - line) <= kUneven);
+}
+
+// A cut over a few frames that mix both: as short as that, what moves, or is laid over a picture,
+// mixes two pictures as well, but not two that have little in common, and from rest to rest.
+bool is_soft_cut(const PictureRow& pictures, int before, int after) {
+  constexpr float kChange = 0.4f, kUnlike = 0.25f, kStep = 0.4f;
+  if (before == 0 || after + 1 == pictures.size()) return false;
+  const float step = pictures.change(before, after) / static_cast<float>(after - before);
+  return pictures.change(before, after) >= kChange &&
+         pictures.change(before - 1, before) < kStep * step &&
+         pictures.change(after, after + 1) < kStep * step &&
+         pictures.unlike(before, after) >= kUnlike;
 }
 
 // The first picture of the shot that follows the one before `at`, with up to a few from `at` on
@@ -244,9 +283,12 @@ bool is_between(const PictureRow& pictures, int before, int at, int after) {
 int next_shot(const PictureRow& pictures, int at) {
   if (pictures.us_between(at - 1, at) > kGapUs || is_cut(pictures, at - 1, at)) return at;
   for (int after = at + 1; after <= at + kFewPictures && after < pictures.size(); ++after) {
+    if (pictures.luma(at - 1, after) < kLeastLuma) continue;
     bool between = true;
     for (int i = at; i < after && between; ++i) between = is_between(pictures, at - 1, i, after);
-    if (between && is_cut(pictures, at - 1, after)) return after;
+    if (!between || !is_cut(pictures, at - 1, after)) continue;
+    if (after - at > 1 && !pictures.is_flat(at) && !is_soft_cut(pictures, at - 1, after)) continue;
+    return after;
   }
   return 0;
 }
@@ -339,9 +381,10 @@ std::vector<Shot> find_shots(const Analysis& analysis) {
   const auto frames = static_cast<size_t>(analysis.pts_us_size());
   std::vector<int> all(frames);
   std::iota(all.begin(), all.end(), 0);
-  const PictureRow each(analysis, all);
+  const std::string thumbs = without_bars(analysis);
+  const PictureRow each(analysis, thumbs, all);
   const std::vector<int> news = frames_with_news(each);
-  const PictureRow pictures(analysis, news);
+  const PictureRow pictures(analysis, thumbs, news);
   Shot shot;
   for (int at = 1; at < pictures.size(); ++at) {
     const int next = next_shot(pictures, at);

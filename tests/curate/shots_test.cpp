@@ -44,6 +44,20 @@ TEST(Shots, FindsTheCutOfRealFootage) {
   }
 }
 
+// Short shots in which all moves, between bars (Debian's source of libopenshot).
+TEST(Shots, FindsTheCutsOfAWideFilm) {
+  const auto file = testing::footage("sintel_trailer-720p.mp4");
+  if (file.empty()) GTEST_SKIP() << "no such footage: set CLEARED_FOOTAGE";
+  const Fd fd = open_read(file);
+  Reader reader(fd.get());
+  Analysis analysis;
+  analyse(reader, analysis);
+  const std::vector<size_t> found = cuts(analysis);
+  for (const size_t cut : {334U, 404U, 571U, 621U, 658U}) {
+    EXPECT_EQ(std::count(found.begin(), found.end(), cut), 1) << cut;
+  }
+}
+
 // The takes of Intel IoT Devkit's sample-videos, each a single shot.
 TEST(Shots, FindsNoCutInsideSingleTakes) {
   const auto file = testing::footage("one-by-one-person-detection.mp4");
@@ -245,6 +259,27 @@ TEST(Shots, CutOnceWhereAFrameIsBlended) {
   EXPECT_EQ(cuts(film(two)).size(), 1U);
 }
 
+// Two to four frames, ever more of the next shot: a soft cut, and they belong to neither.
+TEST(Shots, CutOnceOverAShortDissolve) {
+  for (const int length : {2, 3, 4}) {
+    std::vector<std::string> two = joined(quiet(0), quiet(1)), lit = quiet(0);
+    for (int i = 1; i <= length; ++i) {
+      const size_t at = 19 + size_t(i);
+      two[at] = mixed(two[19], two[at], 8 - 8 * i / (length + 1), 8 * i / (length + 1));
+    }
+    const std::vector<Shot> shots = find_shots(film(two));
+    ASSERT_EQ(shots.size(), 2U) << length;
+    EXPECT_EQ(shots[0].end, 20U) << length;
+    EXPECT_EQ(shots[1].first, 20U + size_t(length));
+    EXPECT_EQ(shots[1].begins, Transition::cut);
+    // Light that comes up as fast.
+    for (size_t i = 20; i < 40; ++i) {
+      lit[i] = mixed(lit[i], lit[i], 8 + std::min(int(i) - 19, length), 0, 10);
+    }
+    EXPECT_EQ(cuts(film(lit)), Cuts()) << length;
+  }
+}
+
 TEST(Shots, CutToAPlainPictureThatStays) {
   EXPECT_EQ(cuts(film(joined(quiet(), std::vector<std::string>(40, std::string(256, '\xC0'))))),
             Cuts{20});
@@ -295,6 +330,53 @@ TEST(Shots, DoNotCutIntoASmear) {
   Analysis a = film(joined(pan(0, 2.5), pan(1, -2)));
   EXPECT_EQ(cuts(a), Cuts{20});
   a.set_sharpness(20, 2);
+  EXPECT_EQ(cuts(a), Cuts());
+}
+
+// As a wide film in a narrow picture, or the other way round: the middle `inside` of 16 pixels.
+std::vector<std::string> barred(const std::vector<std::string>& pictures, int inside, bool above) {
+  std::vector<std::string> out;
+  const int bar = (16 - inside) / 2;
+  for (const std::string& one : pictures) {
+    std::string small(256, '\0');
+    for (int i = 0; i < inside; ++i) {
+      for (int j = 0; j < 16; ++j) {
+        const int from = i * 16 / inside;
+        small[size_t(above ? (i + bar) * 16 + j : j * 16 + i + bar)] =
+            one[size_t(above ? from * 16 + j : j * 16 + from)];
+      }
+    }
+    out.push_back(small);
+  }
+  return out;
+}
+
+// Black that all pictures have is no likeness of theirs, and no change of theirs is small beside
+// it.
+TEST(Shots, DoNotCareForBars) {
+  for (const bool above : {true, false}) {
+    for (const int inside : {8, 12, 16}) {
+      EXPECT_EQ(cuts(film(barred(joined(pan(0, 1.5), pan(1, -1)), inside, above))), Cuts{20})
+          << inside;
+      EXPECT_EQ(cuts(film(barred(pan(0, 1.5), inside, above))), Cuts()) << inside;
+    }
+  }
+}
+
+// From one rest to another in five pictures, each smeared along the way: none of them is like the
+// one before, and the last rest is like none.
+TEST(Shots, DoNotCutInAWhipPan) {
+  const auto smeared = [](double right) {
+    const std::string one = mixed(picture(0, right), picture(0, right + 4), 4, 4);
+    const std::string two = mixed(picture(0, right + 8), picture(0, right + 12), 4, 4);
+    return mixed(one, two, 4, 4);
+  };
+  std::vector<std::string> whip = quiet();
+  for (size_t i = 20; i < 40; ++i) {
+    whip[i] = i < 25 ? smeared(40 + 9 * (double(i) - 20)) : picture(0, 100 + 0.1 * double(i % 3));
+  }
+  Analysis a = film(whip);
+  for (int i = 20; i < 25; ++i) a.set_sharpness(i, 5);
   EXPECT_EQ(cuts(a), Cuts());
 }
 
