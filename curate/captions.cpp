@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint64_t kTableBytes = 64 << 20;
 constexpr size_t kMostCues = 20'000;
+constexpr size_t kMostFields = 2'000'000;  // of a table: each costs memory, however short
 
 // Of the characters that steer a terminal or turn the direction of text.
 bool is_for_machines(std::string_view character) {
@@ -122,9 +123,16 @@ std::optional<Cue> cue_of_times(std::string_view line) {
 // Without <i> and the like, and without {\an8}.
 std::string without_tags(std::string_view text) {
   std::string out;
+  struct {
+    char end;
+    bool comes = true;  // once it does not, nobody looks for it at each further beginning
+  } ends[] = {{'>'}, {'}'}};
   while (!text.empty()) {
-    const bool tag = text[0] == '<' || text.starts_with("{\\");
-    const size_t end = tag ? text.find(text[0] == '<' ? '>' : '}') : std::string_view::npos;
+    const bool braces = text.starts_with("{\\");
+    auto& closing = ends[braces ? 1 : 0];
+    const bool tag = (braces || text[0] == '<') && closing.comes;
+    const size_t end = tag ? text.find(closing.end) : std::string_view::npos;
+    if (tag) closing.comes = end != std::string_view::npos;
     if (end != std::string_view::npos) {
       text.remove_prefix(end + 1);
     } else {
@@ -245,7 +253,7 @@ Caption parse_json_caption(std::string_view bytes) {
 std::vector<CsvRecord> parse_csv(std::string_view bytes) {
   std::string_view text = require_utf8(bytes);
   std::vector<CsvRecord> out;
-  size_t line = 1;
+  size_t line = 1, fields = 0;
   while (!text.empty()) {
     CsvRecord& record = out.emplace_back();
     record.line = line;
@@ -270,6 +278,7 @@ std::vector<CsvRecord> parse_csv(std::string_view bytes) {
         if (field.find('"') != std::string::npos) bad_line(line, "a quote inside a field");
         text.remove_prefix(end);
       }
+      if (++fields > kMostFields) bad_line(record.line, "more than 2,000,000 fields up to here");
       record.fields.push_back(std::move(field));
       more = text.starts_with(',');
       if (more) text.remove_prefix(1);

@@ -61,7 +61,14 @@ std::vector<Clip> choose_clips(const Analysis& analysis, const std::vector<Shot>
       }
       Clip clip = measure(analysis, first, end, quality);
       clip.shot = static_cast<uint32_t>(s);
-      if (clip.end_us + slack_us >= start_us + *length_us) out.push_back(std::move(clip));
+      const uint64_t until_us = start_us + *length_us;
+      if (clip.end_us + slack_us < until_us && end < shots[s].end && analysis.problem().empty()) {
+        // At a variable rate a picture stands until the next one comes; what is longer is a gap.
+        const uint64_t next_us = analysis.pts_us(static_cast<int>(end));
+        const uint64_t stands_us = next_us - analysis.pts_us(static_cast<int>(end - 1));
+        if (stands_us <= *length_us / 4) clip.end_us = std::min(next_us, until_us);
+      }
+      if (clip.end_us + slack_us >= until_us) out.push_back(std::move(clip));
       first = end;
     }
   }

@@ -22,6 +22,7 @@ constexpr std::string_view kSidecars[] = {".txt", ".srt", ".json",   ".csv",
 constexpr std::string_view kOfRights[] = {".c2pa", ".xmp", ".clearances", ".tdmrep.json",
                                           ".rsl.xml"};
 constexpr size_t kClearancesBytes = 1 << 20;
+constexpr size_t kMostClearances = 8;  // beside a file
 
 std::string small_letters(std::string text) {
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -191,6 +192,9 @@ std::vector<SaidClearances> read_clearances(const DeliveredFile& source, const F
         if (!has_plain_file(sidecar)) continue;
       } catch (const Error& error) {
         throw Error(error.code(), name, " ", error.what());
+      }
+      if (out.size() == kMostClearances) {  // in more and more ways of writing the case
+        throw Error(Errc::corrupt, "has more than ", kMostClearances, " .clearances beside it");
       }
       out.push_back({ledger::parse_clearances(read_file(sidecar, kClearancesBytes), name), name});
     }

@@ -318,7 +318,7 @@ class Ingest {
     std::vector<SaidClearances>& said = said_[digest];
     said.insert(said.end(), source.clearances.begin(), source.clearances.end());
     const bool known = known_.contains(digest);
-    if (known) append(said_again(said, digest));
+    if (known) append(said_again(source.clearances, digest));
     const ledger::Verdict& verdict = source.rights.verdict;
     if (examined.failed_before) {
       // By each path that has the bytes, once: what has no record is what --limit takes next.
@@ -718,7 +718,7 @@ class Ingest {
   // Too short for a clip: say so where no clip is counted.
   std::string no_clip() const {
     char text[80];
-    std::snprintf(text, sizeof text, "; no shot lasts the %.2f s of a clip",
+    std::snprintf(text, sizeof text, "; no shot lasts the %.2f s of a clip without a gap",
                   double(config_.clips().frames()) / config_.clips().fps());
     return text;
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "ledger/base/clock.h"
 #include "ledger/base/error.h"
@@ -15,6 +17,25 @@ namespace {
 bool is_plain_text(std::string_view text) {
   return !text.empty() && text.size() <= 300 &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+// Each entry is a finding, and a record, of every clip that it overlaps.
+void require_few_at_once(const ClearancesText& said, std::string_view where) {
+  constexpr int kMostAtOnce = 32;
+  std::vector<std::pair<double, int>> changes;  // in how many there are; at one time ends first
+  for (const ClipClearances& clip : said.clip()) {
+    changes.emplace_back(clip.from_s(), 1);
+    if (clip.has_to_s()) changes.emplace_back(clip.to_s(), -1);
+  }
+  std::sort(changes.begin(), changes.end());
+  int now = 0;
+  for (const auto& [at_s, change] : changes) {
+    now += change;
+    if (now > kMostAtOnce) {
+      throw Error(Errc::corrupt, where, ": more than ", kMostAtOnce, " entries at ", at_s,
+                  " s: say what they say in fewer");
+    }
+  }
 }
 
 }  // namespace
@@ -64,6 +85,7 @@ ClearancesText parse_clearances(std::string_view text, std::string_view where) {
     require(!clip.has_minors() || clip.minors(),
             "clip.minors can only be true: a clip may only be stricter than its licence");
   }
+  require_few_at_once(out, where);
   return out;
 }
 

@@ -29,7 +29,8 @@ bool is_releasable(std::string_view reason);
 std::string reason_word(Reason::Value reason);
 std::optional<Reason::Value> parse_reason(std::string_view word);
 
-// A sidecar NAME.clearances of a file: strictly read, Error{corrupt} with line and column.
+// A sidecar NAME.clearances of a file: strictly read, Error{corrupt} with line and column, or where
+// more than 32 entries overlap.
 ClearancesText parse_clearances(std::string_view text, std::string_view where);
 // What it says about the clip from `start_us` to `end_us` of its file: of each entry that
 // overlaps it, all fields.

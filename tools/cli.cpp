@@ -2,9 +2,9 @@
 
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <iostream>
 #include <new>
+#include <system_error>
 
 #include <google/protobuf/stubs/logging.h>
 
@@ -69,7 +69,8 @@ int run_main(const char* program, const std::function<int()>& body) noexcept {
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: %s\n", program, printable(error.what()).c_str());
     return exit_of(error.code());
-  } catch (const std::filesystem::filesystem_error& error) {  // as of a name that is too long
+  } catch (
+      const std::system_error& error) {  // as of a name that is too long, or of no more threads
     std::fprintf(stderr, "%s: %s\n", program, printable(error.what()).c_str());
     return exit_io;
   } catch (const std::bad_alloc&) {

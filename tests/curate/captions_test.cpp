@@ -1,5 +1,7 @@
 #include "curate/captions.h"
 
+#include <chrono>
+
 #include <gtest/gtest.h>
 
 #include "ledger/base/error.h"
@@ -153,6 +155,19 @@ TEST(Captions, ThatAreHostileAreLeftOutInOneLine) {
   EXPECT_NE(problem().find("is no plain file"), std::string::npos);
 }
 
+// A look for the end of each tag would take as many steps as the square of their number.
+TEST(Captions, WithTagsThatNeverEndTakeNoLonger) {
+  for (const std::string& tag : {std::string("<"), std::string("{\\")}) {
+    std::string text;
+    while (text.size() + tag.size() < kSidecarBytes - 100) text += tag;
+    const auto start = std::chrono::steady_clock::now();
+    const Caption caption = parse_subtitles("00:00:00,000 --> 00:00:01,000\n<i>a</i> " + text);
+    EXPECT_TRUE(caption.text.starts_with("a " + tag + tag));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  }
+  EXPECT_EQ(parse_subtitles("00:00:00,000 --> 00:00:01,000\na < {\\an8}b").text, "a < b");
+}
+
 TEST(Captions, OfATableThatIsWrongAreAllLeftOut) {
   const testing::TemporaryFolder folder;
   const std::vector<std::pair<std::string, std::string>> cases = {
@@ -163,6 +178,7 @@ TEST(Captions, OfATableThatIsWrongAreAllLeftOut) {
       {"path,caption\na.mp4,x\na.mp4,y\n", "line 3: its path is on a line before"},
       {"path,caption\na.mp4," + std::string(3000, 'x') + "\n", "line 2: its caption is over"},
       {"path,caption\na.mp4,\xFF\n", "is not UTF-8"},
+      {"path,caption\n" + std::string(3'000'000, ',') + "\n", "line 2: more than 2,000,000 fields"},
   };
   for (const auto& [bytes, why] : cases) {
     write_file(folder.path() / "captions.csv", bytes);

@@ -80,6 +80,32 @@ TEST(Clips, AllowForAThirdOfAFrame) {
   EXPECT_EQ(clips[3].end_us, 120U * 33'367);
 }
 
+// As where frames that were the same were dropped: of five, two.
+Analysis uneven_film(uint64_t longest_us) {
+  Analysis a = film({.frames = 60});
+  for (int i = 0; i < 60; ++i) {
+    a.set_pts_us(i, static_cast<uint64_t>(i / 3) * (80'000 + longest_us) +
+                        static_cast<uint64_t>(i % 3) * 40'000);
+  }
+  return a;
+}
+
+TEST(Clips, OfAVariableRateLastUntilTheNextPicture) {
+  const auto clips = clips_of(uneven_film(120'000));
+  ASSERT_EQ(clips.size(), 3U);
+  for (size_t i = 0; i < clips.size(); ++i) {
+    EXPECT_EQ(clips[i].start_us, i * 1'000'000);
+    EXPECT_EQ(clips[i].end_us, (i + 1) * 1'000'000);
+  }
+}
+
+TEST(Clips, HaveNoGapAtTheirEnd) {
+  EXPECT_TRUE(clips_of(uneven_film(320'000)).empty());  // the last picture would stand for 0.28 s
+  Analysis damaged = uneven_film(120'000);
+  damaged.set_problem("1 damaged piece, at 0.92 s; 3.92 s in all");
+  EXPECT_TRUE(clips_of(damaged).empty());
+}
+
 TEST(Clips, OfAFilmThatIsTooShortAreNone) {
   EXPECT_TRUE(clips_of(film({.frames = 24})).empty());
   EXPECT_EQ(clips_of(film({.frames = 25})).size(), 1U);

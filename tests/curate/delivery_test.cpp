@@ -1,5 +1,6 @@
 #include "curate/delivery.h"
 
+#include <functional>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -169,6 +170,42 @@ TEST(Delivery, ClearancesAreThoseOfEverySidecar) {
   EXPECT_EQ(reasons(), "minors of film.mp4.clearances; music of film.clearances; ");
   write_file(folder.path() / "film.clearances", "clip { music: SOME }");
   EXPECT_THROW(reasons(), Error);
+}
+
+// Each entry is a record of each clip that it overlaps.
+TEST(Delivery, ClearancesAreFewAtOneTime) {
+  const testing::TemporaryFolder folder;
+  const DeliveredFile film{"film.mp4", folder.path() / "film.mp4"};
+  const auto say = [&](int count, const std::function<std::string(int)>& entry) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += "clip { " + entry(i) + " minors: true }\n";
+    write_file(folder.path() / "film.clearances", text);
+  };
+  const auto whole = [](int) { return std::string(); };
+  say(32, whole);
+  EXPECT_EQ(read_clearances(film).at(0).said.clip_size(), 32);
+  say(33, whole);
+  EXPECT_THROW(read_clearances(film), Error);
+  say(5000,
+      [](int i) { return "from_s: " + std::to_string(i) + " to_s: " + std::to_string(i + 1); });
+  EXPECT_EQ(read_clearances(film).at(0).said.clip_size(), 5000);
+  say(5000,
+      [](int i) { return "from_s: " + std::to_string(i) + " to_s: " + std::to_string(i + 40); });
+  EXPECT_THROW(read_clearances(film), Error);
+}
+
+TEST(Delivery, ClearancesAreFewBesideAFile) {
+  const testing::TemporaryFolder folder;
+  const DeliveredFile film{"film.mp4", folder.path() / "film.mp4"};
+  for (int i = 0; i < 8; ++i) {
+    std::string name = "film.clearances";
+    for (size_t letter = 0; letter < 3; ++letter)
+      if ((i >> letter & 1) != 0) name[5 + letter] = "CLE"[letter];
+    write_file(folder.path() / name, "clip { music: NONE }");
+  }
+  EXPECT_EQ(read_clearances(film).size(), 8U);
+  write_file(folder.path() / "film.mp4.clearances", "clip { music: NONE }");
+  EXPECT_THROW(read_clearances(film), Error);
 }
 
 TEST(Config, RefusesWhatMakesNoSenseAndSaysWhere) {
