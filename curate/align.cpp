@@ -33,7 +33,8 @@ struct Row {
 
 // Between two rows of a line, of the copy's time: at a higher speed more of theirs have one.
 double row_us(const Track& track, const Track& of, double speed) {
-  return std::max(double(frame_us(track.pts_us)), double(frame_us(of.pts_us)) / speed);
+  return std::max(double(frame_us(track.pts_us)),
+                  double(frame_us(of.pts_us)) / std::max(speed, 1.0));
 }
 
 int bits_of(const Track& track, const Track& of, const Row& row) {
