@@ -15,7 +15,7 @@ table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dce0;vertical-align:top;overflow-wrap:anywhere;unicode-bidi:isolate}
 th{background:#f2f4f6;white-space:nowrap}td.n,th.n{text-align:right;white-space:nowrap}
 @media screen and (max-width:60rem){table{display:block;overflow-x:auto}td{min-width:7rem}td.n,td.w{min-width:0}}
-@media print{body{font-size:10px;margin:0;max-width:none}tr,figure{break-inside:avoid}}
+@media print{body{font-size:10px;margin:0;max-width:none}tr,figure{break-inside:avoid}td{min-width:4rem}td.n,td.w{min-width:0}}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8rem}
 @media (prefers-color-scheme:dark){body{background:#16181b;color:#e4e7ea}th{background:#23272b}th,td{border-color:#3a4046}}
 )html";

@@ -241,7 +241,7 @@ class Ingest(unittest.TestCase):
         done = self.world.run(*world_of.ingest(self.world), "--dry-run")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"cleared +good\.mkv: licensor under TEST-1@1\n")
-        self.assertIn("1 files: 1 cleared, 0 known already", done.stdout)
+        self.assertIn("1 file: 1 cleared, 0 known already", done.stdout)
         self.assertEqual(self.status()["sources"], {})
         done = self.world.run(*world_of.ingest(self.world)[:-1], self.world.delivery / "good.mkv")
         self.assertEqual((done.returncode, "is no folder: name the one that was delivered" in done.stderr), (66, True), done.stderr)
