@@ -20,6 +20,8 @@ constexpr uint64_t kQueryStepUs = 100'000;  // frames looked up: ten a second ar
 constexpr int kStillBits = 4;               // pictures that differ in no more are one still
 constexpr size_t kAskedOfStill = 100;       // pictures; of looks a third
 constexpr size_t kMostHits = 256;           // of a picture in a source
+constexpr size_t kMostVotes = 1 << 18;      // of all pictures, but for a few of each: a loop has
+constexpr size_t kLeastHits = 8;            // as many as it has pictures, squared
 constexpr size_t kAskedAtOnce = 1024;       // looks: their hits are in memory
 constexpr double kSoundAgrees = 0.8;        // share of equal bits; unrelated sound has about 0.5
 constexpr double kSoundWindowUs = 2.6e6;    // that the last item of a run covers
@@ -172,22 +174,23 @@ std::vector<uint32_t> worth_asking(const Track& track, size_t most) {
   return out;
 }
 
-// Of what looks like one picture in one source, in order of time, the nearest; of those that are
-// equally near some, evenly.
+// Of what looks like one of so many pictures in one source, in order of time, the nearest; of those
+// that are equally near some, evenly.
 template <class Hit>
-void keep_nearest(std::vector<Hit>& hits) {
-  if (hits.size() <= kMostHits) return;
+void keep_nearest(std::vector<Hit>& hits, size_t pictures) {
+  const size_t most = std::clamp(kMostVotes / std::max<size_t>(pictures, 1), kLeastHits, kMostHits);
+  if (hits.size() <= most) return;
   std::stable_sort(hits.begin(), hits.end(),
                    [](const Hit& a, const Hit& b) { return a.distance < b.distance; });
-  const int last = hits[kMostHits - 1].distance;
+  const int last = hits[most - 1].distance;
   const auto is_nearer = [&](const Hit& hit) { return hit.distance < last; };
   const auto from =
       static_cast<size_t>(std::partition_point(hits.begin(), hits.end(), is_nearer) - hits.begin());
   size_t end = from;
   while (end < hits.size() && hits[end].distance == last) ++end;
-  const size_t rest = kMostHits - from;
+  const size_t rest = most - from;
   for (size_t i = 0; i < rest; ++i) hits[from + i] = hits[from + i * (end - from) / rest];
-  hits.resize(kMostHits);
+  hits.resize(most);
 }
 
 bool is_long(const Match& match, const Duplicates& rules) {
@@ -324,14 +327,15 @@ Footage DuplicateIndex::whole_footage(size_t index) const {
 
 void DuplicateIndex::vote_whole(const Track& track, Voting& voting) const {
   std::vector<Near> alike, few;
-  for (const uint32_t i : worth_asking(track, kAskedOfStill)) {
+  const std::vector<uint32_t> asked = worth_asking(track, kAskedOfStill);
+  for (const uint32_t i : asked) {
     frames_.near(track.prints[i].bits, alike);
     for (size_t from = 0, end = 0; from < alike.size(); from = end) {
       const uint32_t of = entries_[alike[from].id].footage;
       while (end < alike.size() && entries_[alike[end].id].footage == of) ++end;
       few.assign(alike.begin() + static_cast<ptrdiff_t>(from),
                  alike.begin() + static_cast<ptrdiff_t>(end));
-      keep_nearest(few);
+      keep_nearest(few, asked.size());
       for (const Near& near : few) {
         voting.votes[of][Voting::kWhole].push_back({i, entries_[near.id].frame});
       }
@@ -371,7 +375,7 @@ void DuplicateIndex::vote_looks(const Question& question, Voting& voting) const 
         while (end < hits.size() && hits[end].query == query && hits[end].source == source) ++end;
         few.assign(hits.begin() + static_cast<ptrdiff_t>(from),
                    hits.begin() + static_cast<ptrdiff_t>(end));
-        keep_nearest(few);
+        keep_nearest(few, question.footage.kept[look].prints.size());
         const Asked& by = asked[first + query];
         for (const LookIndex::Hit& hit : few) {
           voting.votes[source][by.pair].push_back({by.at, hit.at});
@@ -467,7 +471,7 @@ struct DuplicateIndex::Placed {
                            [](const Near& a, const Near& b) { return a.distance < b.distance; });
       if (best == near[i].end()) continue;
       found.push_back({best->distance, {at[i], theirs[best->id], of_at[best->id]}});
-      keep_nearest(near[i]);
+      keep_nearest(near[i], ours.size());
       for (const Near& one : near[i]) {
         if (votes != nullptr) votes->push_back({at[i], of_at[one.id]});
       }

@@ -516,6 +516,32 @@ TEST(Duplicates, AreNotLookalikesOfASourceThatIsKnown) {
   EXPECT_EQ(index.find(copy, Duplicates()).size(), 2U);    // what is recorded forgets nobody
 }
 
+// Each picture of the one is as near to a fortieth of the other's: votes are bounded, and there are
+// more of them than fit in memory where each has 256. It is one copy all the same.
+TEST(Duplicates, OfTwoLongLoopsTakeNoProductOfLengths) {
+  const Footage turn = strangers("turn", 40, 100'000, 5);
+  const auto loop = [&](const char* name, size_t pictures) {
+    Footage out{.digest = ledger::sha256(name),
+                .pts_us = {},
+                .prints = {},
+                .sound = {},
+                .kept = {},
+                .asked = {}};
+    for (size_t i = 0; i < pictures; ++i) {
+      out.pts_us.push_back(i * 100'000);
+      out.prints.push_back(turn.prints[i % 40]);
+    }
+    return out;
+  };
+  DuplicateIndex index;
+  index.add(loop("one", 40'000));
+  const auto matches = index.find(loop("other", 40'000), Duplicates());
+  ASSERT_EQ(matches.size(), 1U);
+  EXPECT_EQ(matches[0].start_us, 0U);
+  EXPECT_NEAR(double(matches[0].end_us), 4e9, 5e6);
+  EXPECT_EQ(matches[0].speed, 1);
+}
+
 // Every picture of the one is like every one of the other: that costs no product of lengths.
 TEST(Duplicates, OfTwoLongStillsTakeSeconds) {
   std::mt19937 random(3);
