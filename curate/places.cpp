@@ -174,9 +174,12 @@ Fingerprint PlacePrinter::print(const kernels::PartAxis& down, bool mirrored) co
                         mirrored ? static_cast<size_t>(Turn::mirrored) : 0);
 }
 
-Fingerprint PlacePrinter::print(const Part& part, bool mirrored) {
-  go_along(axis(part.x, part.width));
-  return print(axis(part.y, part.height), mirrored);
+PlacePrinter::Axes::Axes(const Part& part)
+    : across(axis(part.x, part.width)), down(axis(part.y, part.height)) {}
+
+Fingerprint PlacePrinter::print(const Axes& axes, bool mirrored) {
+  go_along(axes.across);
+  return print(axes.down, mirrored);
 }
 
 void PlacePrinter::print_all(std::vector<Fingerprint>& out) {
@@ -212,12 +215,13 @@ std::vector<size_t> rough_pictures(const Squares& squares) {
   if (squares.pts_us.empty()) return out;
   const uint64_t length_us = squares.pts_us.back() - squares.pts_us.front();
   const uint64_t every_us = std::clamp<uint64_t>(length_us / kRoughPictures, 1, kRoughUs);
+  const PlacePrinter::Axes whole({0, 0, 1, 1});
   PlacePrinter printer;
   int best = -1;
   uint64_t stretch = 0;
   for (size_t i = 0; i < squares.pts_us.size(); ++i) {
     printer.open(squares, i);
-    const int quality = printer.print({0, 0, 1, 1}, false).quality;
+    const int quality = printer.print(whole, false).quality;
     const uint64_t now = (squares.pts_us[i] - squares.pts_us.front()) / every_us;
     if (out.empty() || now != stretch) {
       out.push_back(i);
@@ -253,9 +257,10 @@ double fit(const Squares& squares, const std::vector<PlacedPair>& pairs, KeptPla
   std::vector<PlacePrinter> printers(pairs.size());
   for (size_t i = 0; i < pairs.size(); ++i) printers[i].open(squares, pairs[i].picture);
   const auto bits_at = [&](const Part& part) {
+    const PlacePrinter::Axes axes(part);
     int sum = 0;
     for (size_t i = 0; i < pairs.size(); ++i) {
-      sum += distance(printers[i].print(part, place.mirrored).bits, pairs[i].of);
+      sum += distance(printers[i].print(axes, place.mirrored).bits, pairs[i].of);
     }
     return sum;
   };
@@ -288,10 +293,11 @@ double fit(const Squares& squares, const std::vector<PlacedPair>& pairs, KeptPla
 
 Track track_at(const Squares& squares, const KeptPlace& place) {
   Track out{.pts_us = squares.pts_us, .prints = {}};
+  const PlacePrinter::Axes axes(place.part);
   PlacePrinter printer;
   for (size_t i = 0; i < squares.pts_us.size(); ++i) {
     printer.open(squares, i);
-    out.prints.push_back(printer.print(place.part, place.mirrored));
+    out.prints.push_back(printer.print(axes, place.mirrored));
   }
   return out;
 }

@@ -49,8 +49,13 @@ std::vector<KeptPlace> other_looks(const KeptPlace& place);
 // Fingerprints of parts of one picture after the other.
 class PlacePrinter {
  public:
+  struct Axes {  // of a part: made once for many pictures
+    kernels::PartAxis across, down;
+    explicit Axes(const Looks::Part& part);
+  };
   void open(const Squares& squares, size_t picture);
-  Fingerprint print(const Looks::Part& part, bool mirrored);
+  Fingerprint print(const Axes& axes, bool mirrored);
+  Fingerprint print(const Looks::Part& part, bool mirrored) { return print(Axes(part), mirrored); }
   // Of all places(), in order.
   void print_all(std::vector<Fingerprint>& out);
 

@@ -356,7 +356,7 @@ PartAxis part_axis(double start, double end, int size) {
       if (share <= 0) return;
       first = std::min(first, p);
       last = std::max(last, p);
-      double* weight = &weights[static_cast<size_t>((p - from) * kPdqWaves)];
+      double* __restrict weight = &weights[static_cast<size_t>((p - from) * kPdqWaves)];
       for (int k = 0; k < kPdqWaves; ++k) weight[k] += share * cosine[k];
     });
   }
