@@ -457,15 +457,16 @@ TEST(Duplicates, AreOneWhereFlatBordersCome) {
   EXPECT_NEAR(double(matches[0].of_end_us), 4e6, 3e5);
 }
 
+Footage named(const char* name) {
+  Footage out;
+  out.digest = ledger::sha256(name);
+  return out;
+}
+
 // Prints that have nothing to do with one another, `step_us` apart.
 Footage strangers(const char* name, size_t pictures, uint64_t step_us, unsigned seed) {
   std::mt19937 random(seed);
-  Footage out{.digest = ledger::sha256(name),
-              .pts_us = {},
-              .prints = {},
-              .sound = {},
-              .kept = {},
-              .asked = {}};
+  Footage out = named(name);
   for (size_t i = 0; i < pictures; ++i) {
     Fingerprint print{.bits = {}, .quality = 100};
     for (uint8_t& byte : print.bits) byte = static_cast<uint8_t>(random());
@@ -521,12 +522,7 @@ TEST(Duplicates, AreNotLookalikesOfASourceThatIsKnown) {
 TEST(Duplicates, OfTwoLongLoopsTakeNoProductOfLengths) {
   const Footage turn = strangers("turn", 40, 100'000, 5);
   const auto loop = [&](const char* name, size_t pictures) {
-    Footage out{.digest = ledger::sha256(name),
-                .pts_us = {},
-                .prints = {},
-                .sound = {},
-                .kept = {},
-                .asked = {}};
+    Footage out = named(name);
     for (size_t i = 0; i < pictures; ++i) {
       out.pts_us.push_back(i * 100'000);
       out.prints.push_back(turn.prints[i % 40]);
@@ -551,12 +547,8 @@ TEST(Duplicates, OfTwoLongStillsTakeSeconds) {
       print.bits[random() % 32] ^= 1;
       return print;
     };
-    Footage out{.digest = ledger::sha256(name),
-                .pts_us = {},
-                .prints = {},
-                .sound = {},
-                .kept = std::vector<Track>(kKeptLooks),
-                .asked = {}};
+    Footage out = named(name);
+    out.kept.resize(kKeptLooks);
     for (uint64_t us = 0; us < 3'600'000'000; us += 100'000) {
       out.pts_us.push_back(us);
       out.prints.push_back(noisy(moment.prints[0]));
