@@ -21,7 +21,6 @@ constexpr double kAgree = 44;   // bits: below it a picture speaks for a stretch
 constexpr double kWorst = -16;  // bits: no picture speaks louder against a line
 constexpr double kApart = -84;  // the same for where a stretch ends: unlike pictures end it
 constexpr double kSpread = 8;   // of the distance of unlike pictures: sqrt(256) / 2
-constexpr uint64_t kNearUs = 140'000;
 
 struct Line {
   double speed, offset_us;

@@ -29,6 +29,9 @@ struct Track {
   std::vector<Fingerprint> prints;
 };
 
+// Pictures of two sources are of one moment when they are no further apart.
+inline constexpr uint64_t kNearUs = 140'000;
+
 // From one picture to the next, on average; 0: there are none.
 uint64_t frame_us(const std::vector<uint64_t>& pts_us);
 

@@ -51,8 +51,7 @@ constexpr double kOnlyAlike = 16, kMuchNearer = 8;
 constexpr size_t kStarts = 4, kMostStarted = 16, kFitted = 8;  // places of a source, sources; pairs
 // Beside a copy: pictures that are looked at, and how many in a row may be unlike.
 constexpr size_t kMostGrown = 400, kUnlike = 2;
-constexpr int kPlaced = 80;  // bits: further apart no place is moved until it fits
-constexpr uint64_t kGrownNearUs = 140'000;
+constexpr int kPlaced = 80;          // bits: further apart no place is moved until it fits
 constexpr double kRoughPairs = 5e8;  // compared for a second of film: about 0.1 s of one core
 // Of what is found beside other things, when chance had more tries.
 constexpr double kNear = 8;        // bits: only coded again
@@ -599,6 +598,7 @@ struct DuplicateIndex::Grower {
   const Aside& aside;
   PlacePrinter printer = {};
   std::vector<Fingerprint> prints = {};
+  PlacePrinter::Axes all_of_it{{0, 0, 1, 1}};
 
   void grow(Stretch& found, Match& match) {
     if (squares.pts_us.empty() || kept.empty()) return;
@@ -636,7 +636,7 @@ struct DuplicateIndex::Grower {
         if (j == 0) return;
         --j;
       }
-      if (std::abs(double(theirs[j]) - of) > double(kGrownNearUs) ||
+      if (std::abs(double(theirs[j]) - of) > double(kNearUs) ||
           aside.has(squares.pts_us[i], theirs[j])) {
         return;
       }
@@ -664,7 +664,7 @@ struct DuplicateIndex::Grower {
     };
     for (size_t i = 0; i < prints.size(); ++i) compare(prints[i], places()[i]);
     for (const bool mirrored : {false, true}) {
-      const Fingerprint whole = printer.print({0, 0, 1, 1}, mirrored);
+      const Fingerprint whole = printer.print(all_of_it, mirrored);
       for (uint8_t look = kept_all; look < kKeptLooks; ++look) {
         compare(whole, {{0, 0, 1, 1}, static_cast<KeptLook>(look), mirrored});
       }
@@ -786,7 +786,7 @@ std::vector<Match> DuplicateIndex::answer(const Footage& footage, const Duplicat
   const std::vector<Match> all = find(footage, rules, Self::also);
   const auto is_far_nearer = [&](const Match& other, const Match& match) {
     return other.of != match.of && footage_[other.of].digest != footage.digest &&
-           other.distance + kMuchNearer < match.distance &&
+           !other.sound_alone() && other.distance + kMuchNearer < match.distance &&
            share(match.start_us, match.end_us, other.start_us, other.end_us) > 0.5;
   };
   std::vector<Match> out;

@@ -103,10 +103,13 @@ kernels::PartAxis axis(double start, double size) {
                             kPadded);
 }
 
+bool lies_inside(const Part& part, double beyond) {
+  return part.x >= -beyond && part.y >= -beyond && part.x + part.width <= 1 + beyond &&
+         part.y + part.height <= 1 + beyond;
+}
+
 bool fits(const Part& part) {
-  return part.width > 0.3 && part.height > 0.3 && part.x >= -kMostBeyond &&
-         part.y >= -kMostBeyond && part.x + part.width <= 1 + kMostBeyond &&
-         part.y + part.height <= 1 + kMostBeyond;
+  return part.width > 0.3 && part.height > 0.3 && lies_inside(part, kMostBeyond);
 }
 
 }  // namespace
@@ -121,9 +124,7 @@ const std::vector<KeptPlace>& places() {
 }
 
 bool lies_inside(const Part& part) {
-  constexpr double kLittle = 0.005;
-  return part.x >= -kLittle && part.y >= -kLittle && part.x + part.width <= 1 + kLittle &&
-         part.y + part.height <= 1 + kLittle;
+  return lies_inside(part, 0.005);
 }
 
 std::vector<KeptPlace> other_looks(const KeptPlace& place) {

@@ -277,7 +277,8 @@ void require_one_place(const CLI::App& match) {
   }
 }
 
-constexpr size_t kLongestName = 240;  // file systems take 255, and it is written under a longer one
+constexpr size_t kLongestFileName =
+    240;  // file systems take 255, and it is written under a longer one
 
 fs::path print_of(const fs::path& folder, const fs::path& file) {
   return folder / (file.filename().string() + ".print");
@@ -351,8 +352,8 @@ int MatchCommands::run() {
     std::map<fs::path, std::string> prints;  // and what each is of
     for (const std::string& file : o.files) {
       const auto [known, first] = prints.emplace(print_of(o.out, file), file);
-      if (known->first.filename().native().size() > kLongestName) {
-        throw Error(Errc::usage, file, ": with .print its name is longer than ", kLongestName,
+      if (known->first.filename().native().size() > kLongestFileName) {
+        throw Error(Errc::usage, file, ": with .print its name is longer than ", kLongestFileName,
                     " bytes: give it a shorter one");
       }
       if (first || known->second == file) continue;

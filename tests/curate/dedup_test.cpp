@@ -619,6 +619,20 @@ Footage heard(unsigned scene, unsigned sound) {
                                                .sound_seed = sound}));
 }
 
+// That another film has its music says nothing of whose the pictures are.
+TEST(Duplicates, AreAnsweredBesideTheSameMusic) {
+  const Footage music = heard(3, 21);
+  Footage film = strangers("film", 20, 200'000, 5);
+  DuplicateIndex index;
+  index.add(music);
+  index.add(apart(film, "alike", 22));
+  film.sound = music.sound;
+  const auto matches = index.answer(film, Duplicates());
+  ASSERT_EQ(matches.size(), 2U);
+  EXPECT_EQ(matches[0].of, 1U);
+  EXPECT_TRUE(matches[1].sound_alone());
+}
+
 TEST(Duplicates, OfSoundAloneAreAQuestionAndNoCopy) {
   DuplicateIndex index;
   index.add(heard(3, 21));
